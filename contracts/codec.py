@@ -1,0 +1,84 @@
+"""Messages to and from what AMQP carries: a type, headers and a body.
+
+A message without bulk data is JSON in the body. A message with bulk data has its JSON in the header `bb` and the
+bytes, untouched, as the body. Pure; both sides' links and the in-memory broker use it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from contracts.errors import BadMessage, UnknownVersion
+from contracts.messages import OLDEST_VERSION, VERSION, AnyMessage, Data, Event, Message
+from contracts.timing import MESSAGE_MAX
+
+JSON_TYPE = "application/json"
+DATA_TYPE = "application/octet-stream"
+#: Header with the JSON of a message whose body is bulk data.
+HEADER = "bb"
+
+_ANY: TypeAdapter[AnyMessage] = TypeAdapter(AnyMessage)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wire:
+    """A message as AMQP carries it. `type` is the AMQP `type` property and equals the message's `t`."""
+
+    type: str
+    content_type: str
+    body: bytes
+    headers: Mapping[str, Any] = field(default_factory=dict)
+
+
+def encode(message: Message) -> Wire:
+    text = message.model_dump_json()
+    kind: str = message.t  # type: ignore[attr-defined]  # every concrete message has it; the base has none
+    if isinstance(message, (Event, Data)) and message.data:
+        return Wire(type=kind, content_type=DATA_TYPE, body=message.data, headers={HEADER: text})
+    return Wire(type=kind, content_type=JSON_TYPE, body=text.encode())
+
+
+def decode(body: bytes, headers: Mapping[str, Any] | None = None) -> AnyMessage:
+    """The message in `body` and `headers`.
+
+    Raises `UnknownVersion` when its `v` is not ours, `BadMessage` for anything else that is not of the protocol.
+    Both say what is wrong in words that can stand in a header of `bb.dead`.
+    """
+    header = (headers or {}).get(HEADER)
+    data = b""
+    if header is not None:
+        text = header.encode() if isinstance(header, str) else header
+        if not isinstance(text, (bytes, bytearray)):
+            raise BadMessage(f"header {HEADER!r} is {type(header).__name__}, not text")
+        data = body
+    else:
+        text = body
+    if len(text) > MESSAGE_MAX:
+        raise BadMessage(f"{len(text)} bytes of JSON, more than the {MESSAGE_MAX} allowed")
+    try:
+        fields = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BadMessage(f"not JSON: {error}") from None
+    if not isinstance(fields, dict):
+        raise BadMessage(f"JSON {type(fields).__name__} where an object was expected")
+    version = fields.get("v", VERSION)
+    if not isinstance(version, int) or not OLDEST_VERSION <= version <= VERSION:
+        raise UnknownVersion(f"protocol version {version!r}; this program speaks {OLDEST_VERSION} to {VERSION}")
+    if data:
+        fields["data"] = data
+    else:
+        fields.pop("data", None)  # bulk data never travels inside the JSON
+    try:
+        message = _ANY.validate_python(fields)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "message"
+        raise BadMessage(f"{where}: {first['msg']}") from None
+    if data and not message.has_data:
+        raise BadMessage(f"{message.t}: carries bulk data, which its type has not")
+    return message

@@ -1,0 +1,23 @@
+"""Errors that both sides raise. Each docstring says what happened; the message names the thing and the remedy."""
+
+from __future__ import annotations
+
+
+class ContractError(Exception):
+    """Base of every error of this package."""
+
+
+class BadMessage(ContractError):
+    """A message from the broker is not one of the protocol's."""
+
+
+class UnknownVersion(BadMessage):
+    """A message speaks a version of the protocol that this program does not know."""
+
+
+class BadName(ContractError):
+    """A name cannot be used in a routing key or a queue name."""
+
+
+class BadRequirement(ContractError):
+    """A requirement cannot be read; the message points at the character."""

@@ -1,0 +1,369 @@
+"""Every message of the protocol, one model each. Rules are numbered as in docs/protocol.md.
+
+Bulk data (`Event.data`, `Data.data`) is not part of the JSON: `contracts.codec` puts it into the AMQP body and
+the rest into a header. Unknown fields are ignored, so that a newer peer may say more.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+#: The version of the protocol that this code speaks, and the oldest that it understands.
+VERSION = 1
+OLDEST_VERSION = 1
+
+Id = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.:-]+$")]
+Name = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_-]+$")]
+Address = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^agent\.[^.]+\.[^.]+\.[^.]+$")]
+Natural = Annotated[int, Field(ge=0, le=2**53 - 1)]
+Positive = Annotated[int, Field(ge=1, le=2**53 - 1)]
+
+
+class Message(BaseModel):
+    """Base of all messages. `t` is the message's type, `v` the protocol version of its sender."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_bytes="base64", val_json_bytes="base64")
+
+    #: True for messages whose AMQP body is raw bytes.
+    has_data: ClassVar[bool] = False
+
+    v: Positive = VERSION
+
+
+class Part(BaseModel):
+    """Base of the parts that messages are made of."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Capability(Part):
+    """A fact about an agent, without its evidence. `version` None: there, version unknown."""
+
+    name: str = Field(min_length=1, max_length=128)
+    version: str | None = Field(default=None, max_length=128)
+
+
+class WorkerInfo(Part):
+    """What Buildbot wants to know of a worker (`Connection.remoteGetWorkerInfo`)."""
+
+    version: str
+    system: str = "posix"
+    basedir: str
+    numcpus: int = 1
+    environ: dict[str, str] = {}
+    #: remote command -> version, as Buildbot's own worker reports them
+    worker_commands: dict[str, str] = {}
+    admin: str | None = None
+    host: str | None = None
+    access_uri: str | None = None
+    #: encoding of the text that commands print
+    encoding: str = "utf-8"
+
+
+class Command(Part):
+    """One Buildbot remote command. `args` holds JSON values only; readers and writers are left out."""
+
+    n: Positive
+    name: str = Field(min_length=1, max_length=64)
+    args: dict[str, Any]
+    #: `contracts.digest.command_digest`
+    digest: Id
+
+
+class Offer(Message):
+    """`bb.offers`: a build, or a build-step's commands, looks for an agent."""
+
+    t: Literal["offer"] = "offer"
+    offer: Id
+    #: what the work is for, stable across restarts of the master: "br-17" or "br-17/step-4"
+    request: str = Field(min_length=1, max_length=200)
+    master: Name
+    #: Buildbot's build id: of several runs of a request, the highest counts
+    run: Natural
+    signature: str = Field(min_length=1, max_length=240)
+    kind: Literal["build", "command"]
+    #: Rule 16: do not start before a grant
+    ask: bool = False
+    #: seconds since the epoch, on the bridge's clock
+    published: float
+    #: Buildbot's builddir of the builder, one path component
+    builddir: str
+    #: for people: "linux-gtk #17"
+    title: str = ""
+    #: strict fencing: seconds without contact after which the agent kills what runs; None: never
+    fencing: float | None = Field(default=None, gt=0)
+    #: for kind "command"
+    commands: tuple[Command, ...] = ()
+
+
+class Claimant(Message):
+    """What claim, resume and accept have in common: who speaks, of which session."""
+
+    session: Id
+    offer: Id
+    request: str
+    master: Name
+    run: Natural
+    #: the agent's uuid
+    instance: Id
+    #: for people and for the `agent` property of a build
+    agent: str = Field(min_length=1, max_length=128)
+    epoch: Natural
+    address: Address
+
+
+class Claim(Claimant):
+    t: Literal["claim"] = "claim"
+    kind: Literal["build", "command"] = "build"
+    capabilities: tuple[Capability, ...] = ()
+    worker: WorkerInfo
+
+
+class Executing(Part):
+    """A command that a session knows: started at least once."""
+
+    n: Positive
+    digest: Id
+    completed: bool
+
+
+class Resume(Claimant):
+    """The agent holds this session: commands were executed in it, or it was granted."""
+
+    t: Literal["resume"] = "resume"
+    kind: Literal["build", "command"] = "build"
+    capabilities: tuple[Capability, ...] = ()
+    worker: WorkerInfo
+    commands: tuple[Executing, ...] = ()
+
+
+class Accept(Claimant):
+    t: Literal["accept"] = "accept"
+    incarnation: Id
+
+
+class Gone(Message):
+    """The agent does not have this session (any more)."""
+
+    t: Literal["gone"] = "gone"
+    session: Id
+    request: str
+    master: Name
+    epoch: Natural
+    address: Address
+    reason: Literal["unknown", "lost", "diverged", "refused", "released", "killed", "disk", "memory"]
+    #: for people
+    detail: str = ""
+
+
+class Grant(Message):
+    t: Literal["grant"] = "grant"
+    session: Id
+    master: Name
+    incarnation: Id
+    run: Natural
+    #: the agent goes on with event `stored` + 1
+    stored: Natural
+
+
+class Refuse(Message):
+    t: Literal["refuse"] = "refuse"
+    session: Id
+    master: Name
+    #: rule 6: what it answers
+    re: Literal["claim", "resume"]
+    reason: str
+
+
+class Later(Message):
+    """A claim: not now, park the offer (the holder is missing, but not given up)."""
+
+    t: Literal["later"] = "later"
+    session: Id
+    master: Name
+    request: str
+
+
+class Hold(Message):
+    """A resume: noted, but Buildbot has not asked for it yet; keep it."""
+
+    t: Literal["hold"] = "hold"
+    session: Id
+    master: Name
+    request: str
+
+
+class Start(Message):
+    t: Literal["start"] = "start"
+    session: Id
+    incarnation: Id
+    command: Command
+
+
+class Interrupt(Message):
+    t: Literal["interrupt"] = "interrupt"
+    session: Id
+    incarnation: Id
+    n: Positive
+    reason: str
+
+
+class Ping(Message):
+    t: Literal["ping"] = "ping"
+    session: Id
+    incarnation: Id
+    stored: Natural
+
+
+class Stored(Message):
+    t: Literal["stored"] = "stored"
+    session: Id
+    incarnation: Id
+    stored: Natural
+
+
+class Replay(Message):
+    """There is a gap: publish again from `stored` + 1."""
+
+    t: Literal["replay"] = "replay"
+    session: Id
+    incarnation: Id
+    stored: Natural
+
+
+class Release(Message):
+    t: Literal["release"] = "release"
+    session: Id
+    incarnation: Id
+
+
+class Event(Message):
+    """One numbered thing an agent says about a session.
+
+    kind       value                              data
+    started    {"name": …, "digest": …}
+    stdout     -                                  bytes the command wrote
+    stderr     -                                  bytes the command wrote
+    header     -                                  UTF-8 text of the worker itself
+    log        name of the log file               bytes that file grew by
+    update     [key, JSON value]                  (rc, elapsed, failure_reason, files, stat, …)
+    write      -                                  bytes for the command's writer (uploads)
+    writer     ["utime", [atime, mtime]], ["unpack"] or ["close"]: a call of the writer
+    completed  null, or the text of the failure as Buildbot's worker would have raised it
+    """
+
+    t: Literal["event"] = "event"
+    has_data: ClassVar[bool] = True
+    session: Id
+    #: from 1, without gaps, per session
+    seq: Positive
+    #: the command it belongs to
+    n: Positive
+    kind: Literal["started", "stdout", "stderr", "header", "log", "update", "write", "writer", "completed"]
+    value: Any = None
+    #: `completed` only, rule 14: why the command was interrupted, when it was
+    interrupted: str | None = None
+    #: `completed` only: what the machine, not the command, did ("disk full", "killed by the system: out of memory")
+    infrastructure: str | None = None
+    data: bytes = Field(default=b"", exclude=True)
+
+
+class Pull(Message):
+    """The agent wants bytes of a download's file: [offset, offset + length). Not an event: asked again if lost."""
+
+    t: Literal["pull"] = "pull"
+    session: Id
+    n: Positive
+    offset: Natural
+    length: Annotated[int, Field(ge=1, le=1024 * 1024)]
+
+
+class Data(Message):
+    """Bytes of a download's file, from `offset`. `size` is the whole file's."""
+
+    t: Literal["data"] = "data"
+    has_data: ClassVar[bool] = True
+    session: Id
+    incarnation: Id
+    n: Positive
+    offset: Natural
+    size: Natural
+    data: bytes = Field(default=b"", exclude=True)
+
+
+class RollCall(Message):
+    """Broadcast: whoever holds sessions of this master resumes them now."""
+
+    t: Literal["rollcall"] = "rollcall"
+    master: Name
+    incarnation: Id
+
+
+class Alive(Message):
+    t: Literal["alive"] = "alive"
+    master: Name
+    incarnation: Id
+
+
+class Marker(Message):
+    """A bridge to itself, through its claims queue: all that was under way before it is in (rule 10)."""
+
+    t: Literal["marker"] = "marker"
+    incarnation: Id
+    k: Natural
+
+
+class SlotStatus(Part):
+    """What one slot does. `since`: seconds since the epoch."""
+
+    state: Literal["idle", "claiming", "held", "aside"]
+    session: str | None = None
+    master: str | None = None
+    title: str = ""
+    since: float = 0.0
+
+
+class Status(Message):
+    """`bb.fleet`, transient: what an agent is, can and does."""
+
+    t: Literal["status"] = "status"
+    instance: Id
+    agent: str
+    epoch: Natural
+    address: Address
+    version: str
+    #: seconds since the epoch, the agent's clock
+    now: float
+    state: Literal["starting", "ready", "draining", "unwell", "paused", "leaving"]
+    reasons: tuple[str, ...] = ()
+    slots: tuple[SlotStatus, ...]
+    capabilities: tuple[Capability, ...]
+    #: names of the cap.* queues it consumes when idle
+    queues: tuple[str, ...] = ()
+
+
+class Catalogue(Message):
+    """`bb.fleet`: the signatures for which a master has columns."""
+
+    t: Literal["catalogue"] = "catalogue"
+    master: Name
+    incarnation: Id
+    signatures: tuple[str, ...]
+
+
+class Steer(Message):
+    """`bb.control`: an operator asks an agent to change what it does with new work."""
+
+    t: Literal["steer"] = "steer"
+    #: None: every agent that hears it
+    instance: str | None = None
+    order: Literal["drain", "resume", "stop", "restart", "probe"]
+    reason: str = ""
+
+
+AnyMessage = Annotated[
+    Offer | Claim | Resume | Accept | Gone | Grant | Refuse | Later | Hold | Start | Interrupt | Ping | Stored | Replay | Release | Event | Pull | Data | RollCall | Alive | Marker | Status | Catalogue | Steer,
+    Field(discriminator="t"),
+]  # fmt: skip

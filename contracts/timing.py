@@ -1,0 +1,61 @@
+"""Times and sizes of the protocol. Seconds and bytes. Rules are numbered as in docs/protocol.md."""
+
+from __future__ import annotations
+
+#: Rule 9: a bridge pings each holder this often; the ping carries `stored`.
+PING_INTERVAL = 2.0
+#: Rule 9: an agent that heard nothing from its bridge for this long resumes its session again …
+SILENCE_BEFORE_RESUME = 8.0
+#: … and backs off up to this.
+RESUME_BACKOFF_MAX = 60.0
+#: Rule 10: a holder that is missing longer than this is given up.
+GRACE = 5.0
+#: Rule 10: the grace while everybody is reconnecting after the bridge's own link came up …
+GRACE_AFTER_LINK_UP = 35.0
+#: … which lasts this long.
+LINK_UP_SETTLING = 45.0
+#: Rule 12: how long a bridge collects resumes before it offers a build request anew.
+ROLL_CALL_WINDOW = 2.0
+#: Rule 12: a held session without a running command that nobody asked for is given up after this …
+ORPHAN_IDLE = 300.0
+#: … and one with a running command after this.
+ORPHAN_RUNNING = 24 * 3600.0
+#: A grant that was not accepted is sent again (bridge's table, GRANTED).
+ACCEPT_TIMEOUT = 4.0
+#: Rule 19: a claim unanswered for this long marks its master silent. Also the claim's expiration.
+CLAIM_TIMEOUT = 5.0
+#: Rule 15: how long a command offer's first delivery waits for its grant while the master is alive.
+COMMAND_GRANT_WAIT = 1.0
+#: Rule 15: margin for clocks that differ, between an offer's publication and the agent's connection.
+CLOCK_MARGIN = 60.0
+#: Rule 17: a finished command session whose master is silent this long frees its slot.
+ASIDE_AFTER = 10.0
+#: Rule 19: bridges broadcast `alive` this often.
+ALIVE_INTERVAL = 3.0
+#: Rule 13: unstored events without progress for this long are sent again from `stored`.
+EVENT_RESEND = 5.0
+#: Rule 13: a bridge asks for a replay at most this often per session.
+REPLAY_INTERVAL = 1.0
+#: Parked offers go back to their queue after this (message TTL of `parked`).
+PARKED_TTL = 10.0
+#: Rule 4: still refused as a consumer of its claims queue after this: another master has this name.
+DUPLICATE_MASTER_AFTER = 60.0
+#: An agent tells the fleet its status this often; a reader forgets an agent after three times this.
+STATUS_INTERVAL = 5.0
+#: A bridge tells the fleet its signatures this often, at each change, and to each agent that appears.
+CATALOGUE_INTERVAL = 5.0
+
+#: Most bytes of one event's data. Below the 16 MiB message limit of RabbitMQ 4 and Buildbot's 1 MiB row.
+EVENT_DATA_MAX = 256 * 1024
+#: Flow control: unstored bytes that a session may have under way …
+WINDOW_BYTES = 2 * 1024 * 1024
+#: … and unstored events, so that many small ones are bounded too.
+WINDOW_EVENTS = 64
+#: A bridge says `stored` at each such many bytes …
+STORED_EVERY_BYTES = 1024 * 1024
+#: … or this long after the first event that it has not spoken of yet.
+STORED_EVERY = 0.2
+#: Largest JSON body or header that either side reads. A larger one goes to `bb.dead`.
+MESSAGE_MAX = 4 * 1024 * 1024
+#: Rule 20: an offer that has cost this many agents their lives goes to `dead`.
+LIVES = 3

@@ -1,0 +1,111 @@
+"""Names on the broker, in one vhost. Source: docs/protocol.md, "Topology".
+
+Pure: says what to declare, declares nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+
+from contracts.errors import BadName
+
+OFFERS = "bb.offers"
+CONTROL = "bb.control"
+REPLIES = "bb.replies"
+PARKED = "bb.parked"
+FLEET = "bb.fleet"
+DEAD = "bb.dead"
+
+PARKED_QUEUE = "parked"
+DEAD_QUEUE = "dead"
+
+#: Routing key on `bb.control` that every agent's queue is bound to (roll calls, alive).
+BROADCAST = "all"
+#: Routing keys on `bb.fleet`.
+STATUS_KEY = "status"
+CATALOGUE_KEY = "catalogue"
+
+
+class ExchangeType(str, Enum):
+    DIRECT = "direct"
+    TOPIC = "topic"
+    FANOUT = "fanout"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exchange:
+    name: str
+    type: ExchangeType
+
+
+#: Declared, durable and idempotently, by whoever needs them first.
+EXCHANGES = (
+    Exchange(name=OFFERS, type=ExchangeType.DIRECT),
+    Exchange(name=CONTROL, type=ExchangeType.TOPIC),
+    Exchange(name=REPLIES, type=ExchangeType.TOPIC),
+    Exchange(name=PARKED, type=ExchangeType.FANOUT),
+    Exchange(name=FLEET, type=ExchangeType.TOPIC),
+    Exchange(name=DEAD, type=ExchangeType.FANOUT),
+)
+
+_WORD = re.compile(r"[A-Za-z0-9_-]+")
+
+
+def check_name(name: str, what: str) -> str:
+    """Return `name` when it can stand as one word of a routing key; else raise `BadName`."""
+    if not _WORD.fullmatch(name):
+        raise BadName(f"{what} {name!r}: use only letters, digits, '-' and '_' (it is one word of a routing key)")
+    return name
+
+
+def key_word(text: str) -> str:
+    """Any text as one word of a routing key: what `check_name` refuses is written `%xx`, byte by byte."""
+    return "".join(chr(byte) if _WORD.fullmatch(chr(byte)) else f"%{byte:02x}" for byte in text.encode("utf-8"))
+
+
+def cap_queue(signature: str) -> str:
+    """Queue, and routing key on `bb.offers`, of a signature: `cap.gtk+python2.3`."""
+    return f"cap.{signature}"
+
+
+def claims_queue(master: str) -> str:
+    return f"claims.{check_name(master, 'master name')}"
+
+
+def events_queue(master: str) -> str:
+    return f"events.{check_name(master, 'master name')}"
+
+
+def claims_key(user: str, master: str) -> str:
+    """Routing key on `bb.replies` under which broker user `user` claims at `master`."""
+    return f"{key_word(user)}.{master}.claims"
+
+
+def events_key(user: str, master: str) -> str:
+    return f"{key_word(user)}.{master}.events"
+
+
+def claims_binding(master: str) -> str:
+    return f"*.{master}.claims"
+
+
+def events_binding(master: str) -> str:
+    return f"*.{master}.events"
+
+
+def control_address(user: str, instance: str, nonce: str) -> str:
+    """Control queue and address of one connection of an agent.
+
+    The broker user comes first so that permissions can pin a worker's account to queues of its own.
+    """
+    return f"agent.{key_word(user)}.{key_word(instance)}.{nonce}"
+
+
+def address_user(address: str) -> str:
+    """The `key_word` of the broker user an address belongs to; raises `BadName` for what is no address."""
+    parts = address.split(".")
+    if len(parts) != 4 or parts[0] != "agent":
+        raise BadName(f"{address!r} is not an agent's address (agent.<user>.<instance>.<nonce>)")
+    return parts[1]

@@ -1,0 +1,166 @@
+"""All that the bridge's machine can ask for. The transport carries them out in the order given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Union
+
+from contracts.messages import Capability, Event, Message, Offer, WorkerInfo
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishOffer:
+    """To `bb.offers`, persistent, mandatory, with the AMQP priority for `priority`."""
+
+    offer: Offer
+    priority: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Send:
+    """To one agent's control queue, mandatory; an unroutable one comes back as `Returned`."""
+
+    message: Message
+    address: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Broadcast:
+    """To all agents (roll call, alive), not mandatory."""
+
+    message: Message
+
+
+@dataclass(frozen=True, kw_only=True)
+class SendMarker:
+    """To ourselves, through `claims.<master>` (rule 10)."""
+
+    message: Message
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ack:
+    delivery: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeadLetter:
+    """Publish the delivery's raw message to `bb.dead` with the reason; an `Ack` of it follows."""
+
+    delivery: int
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeadOffer:
+    """Publish an offer that cost too many agents their lives to `bb.dead` with the reason (rule 20)."""
+
+    offer: Offer
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckRequest:
+    """Ask Buildbot's database; answered by `RequestChecked`."""
+
+    request: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Holder:
+    """Who holds a session, for Buildbot and for people."""
+
+    session: str
+    agent: str
+    instance: str
+    address: str
+    capabilities: tuple[Capability, ...]
+    worker: WorkerInfo
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attach:
+    """An agent has accepted: give it to Buildbot (`newConnection` and `attached`), or to the step."""
+
+    request: str
+    holder: Holder
+    #: the session was adopted: it has run commands for an earlier incarnation of this bridge
+    adopted: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deliver:
+    """An event, next in order and never twice, for Buildbot. To be answered by `EventStored` in order."""
+
+    request: str
+    event: Event
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lost:
+    """The session is over without a result: tell Buildbot that the connection was lost (build: RETRY)."""
+
+    request: str
+    session: str
+    #: for people: "agent builder7 did not answer for 5 s"
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Abandoned:
+    """No more tries for this request (rule 20): the build ends as EXCEPTION with this reason."""
+
+    request: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CancelledEarlier:
+    """Rule 14: the agent reports an interrupt that an earlier incarnation asked for: end the request as CANCELLED."""
+
+    request: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServeData:
+    """An agent pulls bytes of a download: read them and `Send` a `Data` message to `address`."""
+
+    request: str
+    session: str
+    n: int
+    offset: int
+    length: int
+    address: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StateChanged:
+    """For the preparation step, the fleet view and metrics."""
+
+    request: str
+    state: Literal["none", "window", "waiting", "granted", "held", "missing", "done"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionReported:
+    """A session that nobody asked for yet was noted, or forgotten (fleet view)."""
+
+    request: str
+    session: str
+    held: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alarm:
+    """Something an operator must know. `event` is a structlog event name."""
+
+    event: str
+    detail: str
+    request: str | None = None
+
+
+Action = Union[
+    PublishOffer, Send, Broadcast, SendMarker, Ack, DeadLetter, DeadOffer, CheckRequest, Attach, Deliver, Lost,
+    Abandoned, CancelledEarlier, ServeData, StateChanged, SessionReported, Alarm,
+]  # fmt: skip

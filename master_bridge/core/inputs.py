@@ -1,0 +1,142 @@
+"""All that the bridge's machine can be told. Times are the caller's monotonic seconds, given to `handle`.
+
+`request` is everywhere the protocol's work key: "br-<build request id>", or "br-<id>/<step key>" for a command offer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Union
+
+from contracts.messages import AnyMessage
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinkUp:
+    """Both connections are open and the claims queue is consumed (consume-ok came)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinkDown:
+    """Either connection is gone. Deliveries and unconfirmed publishes of it are void."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinkBlocked:
+    """The broker blocks our publishes (resource alarm), or lets them through again."""
+
+    blocked: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class MessageReceived:
+    """From the claims or events queue. The machine answers each delivery with exactly one `Ack`, at its time."""
+
+    delivery: int
+    message: AnyMessage
+    #: `key_word` of the broker user that published it (first word of its routing key)
+    user: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Returned:
+    """A mandatory publication came back: its addressee's queue does not exist. Carries what was published."""
+
+    message: AnyMessage
+    routing_key: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreparedCommand:
+    """A command before it has a number."""
+
+    name: str
+    args: Mapping[str, Any]
+    digest: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seek:
+    """`start_instance`, or a step's own command: find an agent for this request (bridge's table, none → WINDOW)."""
+
+    request: str
+    run: int
+    kind: Literal["build", "command"]
+    signature: str
+    builddir: str
+    title: str
+    priority: int = 0
+    fencing: float | None = None
+    commands: tuple[PreparedCommand, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Withdraw:
+    """Stopped while waiting, or before attach: no agent is wanted any more."""
+
+    request: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reroute:
+    """A reconfig changed the signature of a request that still waits: withdraw and publish again."""
+
+    request: str
+    signature: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """Buildbot is done with the session: release it."""
+
+    request: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keep:
+    """Quick stop of the master: forget the attachment, keep the agent's session for our next incarnation."""
+
+    request: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartCommand:
+    """Buildbot starts its next command in an attached session; the machine numbers it from 1 on."""
+
+    request: str
+    command: PreparedCommand
+
+
+@dataclass(frozen=True, kw_only=True)
+class InterruptCommand:
+    request: str
+    n: int
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventStored:
+    """Buildbot has stored (or needs no more) the events up to `seq` that `Deliver` handed over."""
+
+    session: str
+    seq: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestChecked:
+    """Answer to `CheckRequest`: is the build request complete in Buildbot's database (or unknown there)?"""
+
+    request: str
+    complete: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tick:
+    """The time that `BridgeMachine.deadline` named has come (or any other moment; ticks are harmless)."""
+
+
+Input = Union[
+    LinkUp, LinkDown, LinkBlocked, MessageReceived, Returned, Seek, Withdraw, Reroute, Done, Keep, StartCommand,
+    InterruptCommand, EventStored, RequestChecked, Tick,
+]  # fmt: skip

@@ -1,0 +1,163 @@
+"""All that the agent's machine can ask for. The transport carries them out in the order given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Union
+
+from contracts.messages import Command, Message
+from worker_agent.core.inputs import SessionMeta
+
+
+@dataclass(frozen=True, kw_only=True)
+class Publish:
+    """Publish persistently with a confirm. Answered by `Confirmed` or `Refused` when `token` is not None."""
+
+    message: Message
+    master: str
+    #: queue of the master's it goes to
+    to: Literal["claims", "events"]
+    token: int | None = None
+    #: seconds after which the broker may drop it (claims only)
+    expires: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Consume:
+    """Consume these queues, prefetch 1 each, manual ack; replaces what was consumed before."""
+
+    queues: frozenset[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CancelConsumers:
+    """Cancel all offer consumers, before anything that follows, on the same channel (rule 20)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ack:
+    delivery: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Park:
+    """Reject without requeue: the queue dead-letters it to `bb.parked`."""
+
+    delivery: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class GiveBack:
+    """Nack with requeue."""
+
+    delivery: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Persist:
+    """Write the session's meta file before anything that follows."""
+
+    meta: SessionMeta
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenSession:
+    """Make the session's folder and start its keeper. Sent once, when it is claimed."""
+
+    session: str
+    #: path components below the agent's base directory: (master, "slot-<k>"), joined with the offer's builddir
+    master: str
+    slot: int
+    builddir: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunCommand:
+    """The keeper journals `started` and runs it; its events come back as `Journalled`."""
+
+    session: str
+    command: Command
+
+
+@dataclass(frozen=True, kw_only=True)
+class InterruptCommand:
+    """As Buildbot's interrupt: the command's process tree ends, and it completes with `interrupted=reason`.
+
+    For a command that is not running: nothing (rule 14's memory is the machine's).
+    """
+
+    session: str
+    n: int
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompleteUnstarted:
+    """Rule 14: the interrupt came first. Journal `started` and `completed` with `interrupted=reason`, run nothing."""
+
+    session: str
+    command: Command
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeedData:
+    """Bytes that a `PullWanted` asked for."""
+
+    session: str
+    n: int
+    offset: int
+    size: int
+    data: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrimJournal:
+    """Buildbot has stored events up to `seq`: the keeper may count them out of its bound."""
+
+    session: str
+    seq: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contact:
+    """The bridge of this session was heard: the keeper's own fencing clock starts again."""
+
+    session: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CloseSession:
+    """Kill all processes of the session, wait until none is left, then remove its folder and journal."""
+
+    session: str
+    #: keep build directory and journal readable (rule 17: aside), only end the processes
+    keep_journal: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class MasterSilent:
+    """For logs and metrics: a master changed between silent and heard."""
+
+    master: str
+    silent: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alarm:
+    """Something an operator must know. `event` is a structlog event name."""
+
+    event: str
+    detail: str
+    session: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exit:
+    """Drained, or stopped, and nothing is held any more."""
+
+
+Action = Union[
+    Publish, Consume, CancelConsumers, Ack, Park, GiveBack, Persist, OpenSession, RunCommand, InterruptCommand,
+    CompleteUnstarted, FeedData, TrimJournal, Contact, CloseSession, MasterSilent, Alarm, Exit,
+]  # fmt: skip

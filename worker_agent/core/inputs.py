@@ -1,0 +1,154 @@
+"""All that the agent's machine can be told. Times are the caller's monotonic seconds, given to `handle`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Union
+
+from contracts.messages import AnyMessage, Offer
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinkUp:
+    """Both connections are open and the control queue `address` is consumed."""
+
+    #: greater than that of any earlier connection of this instance
+    epoch: int
+    address: str
+    #: seconds since the epoch on this machine's wall clock, when the consuming connection was opened (rule 15)
+    opened_at: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinkDown:
+    """Either connection is gone. Deliveries and unconfirmed publishes of it are void."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfferDelivered:
+    #: the transport's handle for ack, park and give-back; unique for the life of the process
+    delivery: int
+    queue: str
+    offer: Offer
+    redelivered: bool
+    #: how often it was dead-lettered (`x-death` counts, summed)
+    deaths: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeliveryLost:
+    """The broker took a delivery back (consumer timeout); the link as a whole is up."""
+
+    delivery: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class MessageReceived:
+    """From the control queue; the transport has acknowledged it already."""
+
+    message: AnyMessage
+
+
+@dataclass(frozen=True, kw_only=True)
+class Confirmed:
+    """The broker has taken charge of the publication with this token."""
+
+    token: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refused:
+    """The broker returned or rejected the publication with this token (no such master, queue full)."""
+
+    token: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueuesKnown:
+    """The `cap.*` queues that exist and that this agent qualifies for, whole set."""
+
+    queues: frozenset[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wellness:
+    """The self-check's verdict; `reasons` empty: fit for new work."""
+
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drain:
+    """End what is held, take nothing new. With `resume` True: take work again."""
+
+    resume: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stop:
+    """At once: kill what runs, tell the bridges `gone`, give the offers back."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Journalled:
+    """The keeper of `session` has written events up to `seq`; the journal can read them."""
+
+    session: str
+    seq: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeeperLost:
+    """The keeper of `session` is gone, and with it all its processes."""
+
+    session: str
+    #: for people: "killed by signal 9"
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PullWanted:
+    """A running download of `session` wants these bytes of its file."""
+
+    session: str
+    n: int
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tick:
+    """The time that `AgentMachine.deadline` named has come (or any other moment; ticks are harmless)."""
+
+
+Input = Union[
+    LinkUp, LinkDown, OfferDelivered, DeliveryLost, MessageReceived, Confirmed, Refused, QueuesKnown, Wellness,
+    Drain, Stop, Journalled, KeeperLost, PullWanted, Tick,
+]  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionMeta:
+    """What the agent's main process remembers of a session across its own restart (one JSON file a session)."""
+
+    session: str
+    #: the offer as delivered
+    offer: Offer
+    #: slot index, from 0: names the folder that its builds use
+    slot: int
+    #: the bridge has granted it, or commands were executed in it: it resumes, it does not claim
+    resumes: bool
+    #: n -> digest of the commands known to it
+    commands: dict[int, str] = field(default_factory=dict)
+    #: rule 17: finished, offer acknowledged, slot freed; only the events are kept
+    aside: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recovered:
+    """A session found in the state folder when the agent started."""
+
+    meta: SessionMeta
+    #: its keeper answers; False: the session's processes are gone
+    alive: bool
+    last_seq: int
