@@ -6,7 +6,7 @@ the rest into a header. Unknown fields are ignored, so that a newer peer may say
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Union
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -364,6 +364,9 @@ class Steer(Message):
 
 
 AnyMessage = Annotated[
-    Offer | Claim | Resume | Accept | Gone | Grant | Refuse | Later | Hold | Start | Interrupt | Ping | Stored | Replay | Release | Event | Pull | Data | RollCall | Alive | Marker | Status | Catalogue | Steer,
+    Union[
+        Offer, Claim, Resume, Accept, Gone, Grant, Refuse, Later, Hold, Start, Interrupt, Ping, Stored, Replay,
+        Release, Event, Pull, Data, RollCall, Alive, Marker, Status, Catalogue, Steer,
+    ],
     Field(discriminator="t"),
 ]  # fmt: skip
