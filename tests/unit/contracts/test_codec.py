@@ -1,0 +1,75 @@
+"""What AMQP carries, to messages and back."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts.codec import DATA_TYPE, HEADER, JSON_TYPE, decode, encode
+from contracts.errors import BadMessage, UnknownVersion
+from contracts.messages import Event, Ping
+from contracts.timing import MESSAGE_MAX
+
+PING = Ping(session="s", incarnation="i", stored=3)
+
+
+def test_a_message_without_data_is_json_in_the_body():
+    """Any language reads it without knowing our headers."""
+    wire = encode(PING)
+    assert (wire.type, wire.content_type) == ("ping", JSON_TYPE)
+    assert json.loads(wire.body)["stored"] == 3
+    assert decode(wire.body, wire.headers) == PING
+
+
+@given(st.binary(min_size=1, max_size=100))
+def test_bulk_data_is_the_untouched_body(data):
+    """Any bytes arrive as they were, with the rest of the message in a header."""
+    event = Event(session="s", seq=1, n=1, kind="stdout", data=data)
+    wire = encode(event)
+    assert (wire.content_type, wire.body) == (DATA_TYPE, data)
+    assert decode(wire.body, wire.headers) == event
+
+
+def test_an_event_without_data_needs_no_header():
+    """An empty event is plain JSON, and comes back with empty data."""
+    event = Event(session="s", seq=2, n=1, kind="completed")
+    assert decode(encode(event).body) == event
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "says"),
+    [
+        (b"\xff\xfe", {}, "not JSON"),
+        (b"[1]", {}, "JSON list where an object"),
+        (b"{}", {}, "discriminator"),
+        (b'{"t": "nonsense"}', {}, "nonsense"),
+        (b'{"t": "ping", "session": "s"}', {}, "ping.incarnation"),
+        (b"x", {HEADER: 7}, "header 'bb' is int"),
+        (b"x", {HEADER: PING.model_dump_json()}, "ping: carries bulk data"),
+        (b"[" * 100_000, {}, "not JSON"),
+        (b" " * (MESSAGE_MAX + 1), {}, "more than the"),
+    ],
+)
+def test_what_is_not_of_the_protocol_is_refused_with_its_reason(body, headers, says):
+    """The reason names the field or the fault; it goes into a header of `bb.dead`."""
+    with pytest.raises(BadMessage, match=says):
+        decode(body, headers)
+
+
+@pytest.mark.parametrize("version", [0, 2, "1", None])
+def test_another_version_is_refused_with_both_versions_named(version):
+    """Version 2 of a peer is not a malformed message: it says so."""
+    with pytest.raises(UnknownVersion, match="this program speaks 1 to 1"):
+        decode(json.dumps({**PING.model_dump(), "v": version}).encode())
+
+
+def test_unknown_fields_are_ignored():
+    """A newer peer may say more."""
+    assert decode(json.dumps({**PING.model_dump(), "news": 1}).encode()) == PING
+
+
+def test_data_smuggled_into_the_json_is_ignored():
+    """Bulk data never comes from the JSON."""
+    text = json.dumps({"v": 1, "t": "event", "session": "s", "seq": 1, "n": 1, "kind": "stdout", "data": "aGk="})
+    assert decode(text.encode()).data == b""
