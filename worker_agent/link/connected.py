@@ -1,0 +1,167 @@
+"""One life of the link: both connections open and the control queue consumed, until one of them ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Container, Coroutine, Iterator
+from functools import partial
+from typing import Any
+
+import structlog
+from aio_pika import connect
+from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
+
+from contracts.codec import decode
+from contracts.errors import BadMessage
+from worker_agent.core.inputs import Input, MessageReceived
+from worker_agent.link.declare import declare_control_queue, declare_exchanges, known_tags
+from worker_agent.link.errors import LIBRARY_ERRORS, LinkError, explain
+from worker_agent.link.offers import SUPERVISE_EVERY, OfferConsumers
+from worker_agent.link.options import LinkOptions
+from worker_agent.link.publisher import Publisher
+
+log = structlog.get_logger(__name__)
+
+#: Seconds for the goodbye to the broker when a connection is closed on purpose.
+CLOSE_TIMEOUT = 5.0
+
+
+class Connected:
+    """An open link. Made by `open`; over when `lost` is done, whose result is the reason for people."""
+
+    consumers: OfferConsumers
+    publisher: Publisher
+
+    def __init__(self, options: LinkOptions, address: str, on_input: Callable[[Input], None]) -> None:
+        self.options = options
+        self.address = address
+        #: seconds since the epoch, when the consuming connection was opened
+        self.opened_at = 0.0
+        #: as the broker says, "3.10.8"
+        self.server_version = ""
+        self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._on_input = on_input
+        self._connections: list[AbstractConnection] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def consuming_connection(self) -> AbstractConnection:
+        return self._connections[0]
+
+    async def open(self, *, agent: str, deliveries: Iterator[int], queue_gone: Callable[[str], None]) -> None:
+        """Connect, declare, consume the control queue. Raises `LinkError`; then nothing is left open."""
+        try:
+            consuming, publishing = await self._connect("consumes"), await self._connect("publishes")
+            self.opened_at = time.time()
+            self.server_version = _version(consuming)
+            await declare_exchanges(consuming)
+            channel = publishing.channel(publisher_confirms=True, on_return_raises=True)
+            await channel.initialize()
+            channel.close_callbacks.add(partial(self._channel_closed, "publishing channel"))
+            self.publisher = Publisher(
+                channel,
+                user=self.options.user,
+                agent=agent,
+                on_input=self._on_input,
+                broken=lambda error: self._end(str(error) or type(error).__name__),
+            )
+            await self.publisher.prepare()
+            self.consumers = OfferConsumers(
+                consuming,
+                on_input=self._on_input,
+                deliveries=deliveries,
+                dead=self.publisher.bury,
+                queue_gone=queue_gone,
+            )
+            control = consuming.channel(publisher_confirms=False)
+            await control.initialize()
+            control.close_callbacks.add(partial(self._channel_closed, "control channel"))
+            queue = await declare_control_queue(control, self.address)
+            # Without acknowledgements: the queue dies with this connection, so one would save nothing.
+            tag = await queue.consume(self._control, no_ack=True)
+            live = await known_tags(control)
+        except LinkError:
+            await self.close()
+            raise
+        except LIBRARY_ERRORS as error:
+            await self.close()
+            raise LinkError(explain(error, user=self.options.user, where=self.options.where)) from error
+        except BaseException:
+            await self.close()
+            raise
+        self._spawn(self._watch_control(live, tag))
+        self._spawn(self._run_consumers())
+
+    async def _connect(self, purpose: str) -> AbstractConnection:
+        connection = await connect(
+            self.options.connection_url(),
+            timeout=self.options.connect_timeout,
+            ssl_context=self.options.tls_context(),
+            client_properties={"connection_name": f"{self.options.name} {purpose}"},
+        )
+        self._connections.append(connection)
+        connection.close_callbacks.add(self._connection_closed)
+        return connection
+
+    async def close(self) -> None:
+        """Close what is open. The broker takes back what was not acknowledged."""
+        self._end("closed")
+        for task in self._tasks:
+            task.cancel()
+        for connection in self._connections:
+            if not connection.is_closed:
+                with contextlib.suppress(*LIBRARY_ERRORS):
+                    await asyncio.wait_for(connection.close(), CLOSE_TIMEOUT)
+
+    # -- what ends it ----------------------------------------------------------------------------------------------
+
+    def _end(self, reason: str) -> None:
+        if not self.lost.done():
+            self.lost.set_result(reason)
+
+    def _connection_closed(self, _connection: object, error: BaseException | None) -> None:
+        self._end(_reason(error, "connection closed"))
+
+    def _channel_closed(self, which: str, _channel: object, error: BaseException | None) -> None:
+        self._end(f"{which}: {_reason(error, 'closed')}")
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run_consumers(self) -> None:
+        try:
+            await self.consumers.run()
+        except LIBRARY_ERRORS as error:
+            self._end(_reason(error, "connection closed"))
+
+    async def _watch_control(self, live: Container[str], tag: str) -> None:
+        """The control queue is this connection's own; without its consumer the agent is deaf, so begin again."""
+        while tag in live:  # noqa: ASYNC110  # the library has no event for it in every version
+            await asyncio.sleep(SUPERVISE_EVERY)
+        self._end("the broker cancelled the consumer of the control queue")
+
+    # -- what comes in ---------------------------------------------------------------------------------------------
+
+    async def _control(self, message: AbstractIncomingMessage) -> None:
+        try:
+            received = decode(message.body, message.headers)
+        except BadMessage as error:
+            log.error("not_a_message", queue=self.address, reason=str(error))
+            await self.publisher.bury(message, str(error), self.address)
+            return
+        self._on_input(MessageReceived(message=received))
+
+
+def _reason(error: BaseException | None, otherwise: str) -> str:
+    return (str(error) or type(error).__name__) if error is not None else otherwise
+
+
+def _version(connection: AbstractConnection) -> str:
+    transport = connection.transport
+    properties = transport.connection.server_properties if transport else {}
+    version = properties.get("version", "")
+    return version.decode() if isinstance(version, bytes) else str(version)

@@ -1,0 +1,56 @@
+"""Reads what the broker delivers. Pure: neither connection nor channel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from contracts.codec import decode
+from contracts.errors import BadMessage, UnknownVersion
+from contracts.messages import Offer
+
+
+class NotAnOffer(Exception):
+    """What came from a `cap.*` queue is no offer; the message says what is wrong with it."""
+
+
+class WrongVersion(Exception):
+    """An offer of a protocol version that this agent does not speak."""
+
+
+class Delivered(Protocol):
+    """What of a delivery is read here."""
+
+    body: bytes
+
+    @property
+    def headers(self) -> Mapping[str, Any]: ...
+
+
+def read_offer(message: Delivered) -> Offer:
+    """The offer in `message`. Raises `WrongVersion` or `NotAnOffer`."""
+    try:
+        offer = decode(message.body, message.headers)
+    except UnknownVersion as error:
+        raise WrongVersion(str(error)) from None
+    except BadMessage as error:
+        raise NotAnOffer(str(error)) from None
+    if not isinstance(offer, Offer):
+        raise NotAnOffer(f"a {offer.t} where an offer was expected")
+    return offer
+
+
+def deaths(headers: Mapping[str, Any]) -> int:
+    """How often a message was dead-lettered: the counts of its `x-death` header, summed.
+
+    https://www.rabbitmq.com/docs/dlx — one table per queue and reason, each with a `count`. Written by the broker, yet
+    a publisher may send anything under that name: what cannot be counted counts as one.
+    """
+    entries = headers.get("x-death")
+    if not isinstance(entries, (list, tuple)):
+        return 0 if entries is None else 1
+    total = 0
+    for entry in entries:
+        count = entry.get("count") if isinstance(entry, Mapping) else None
+        total += count if isinstance(count, int) and count > 0 else 1
+    return total

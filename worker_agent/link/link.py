@@ -1,0 +1,188 @@
+"""Keeps the link up for ever and is the one door to it: orders in, inputs of the machine out."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable, Iterable
+from secrets import token_hex
+from typing import Any
+
+import structlog
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
+
+from contracts import topology
+from contracts.messages import Status
+from worker_agent.core.actions import Publish
+from worker_agent.core.inputs import Input, LinkDown, LinkUp
+from worker_agent.link.connected import Connected
+from worker_agent.link.declare import existing_queues
+from worker_agent.link.errors import LIBRARY_ERRORS, LinkError
+from worker_agent.link.offers import Settle
+from worker_agent.link.options import LinkOptions
+
+log = structlog.get_logger(__name__)
+
+#: A link that lived shorter than this, in seconds, counts as a failed try: the pauses go on growing.
+SETTLED = 10.0
+#: Upper bound of the first pause, seconds; doubled with each try up to `LinkOptions.reconnect_max`. Pauses are drawn
+#: evenly from zero up to the bound ("full jitter"), so that a fleet does not come back in one moment.
+FIRST_PAUSE = 0.5
+
+
+class Link:
+    """The agent's link.
+
+    `next_epoch` gives a number greater than any before, of any process of this instance. `on_input` is called in the
+    event loop, and must only note. `queue_gone` hears of a `cap.*` queue that does not exist (any more).
+
+    Orders are dropped while the link is down, and until `enter` says that the machine knows of a new one: they were
+    meant for the connection before.
+    """
+
+    def __init__(
+        self,
+        options: LinkOptions,
+        *,
+        instance: str,
+        agent: str,
+        next_epoch: Callable[[], int],
+        on_input: Callable[[Input], None],
+        queue_gone: Callable[[str], None],
+    ) -> None:
+        self.options = options
+        self._instance = instance
+        self._agent = agent
+        self._next_epoch = next_epoch
+        self._on_input = on_input
+        self._queue_gone = queue_gone
+        self._deliveries = itertools.count(1)
+        self._connected: Connected | None = None
+        self._entered: Connected | None = None
+        self._told = ""
+        #: links made so far, for metrics
+        self.connections_made = 0
+
+    # -- life ------------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Connect, and connect again, until cancelled."""
+        try:
+            while True:
+                async for attempt in AsyncRetrying(
+                    wait=wait_random_exponential(multiplier=FIRST_PAUSE, max=self.options.reconnect_max),
+                    retry=retry_if_exception_type(LinkError),
+                    before_sleep=self._say_once,
+                ):
+                    with attempt:
+                        await self._live()
+        finally:
+            await self._leave()
+
+    async def _live(self) -> None:
+        """One link from opening to loss. Raises `LinkError` when it failed or was short-lived."""
+        loop = asyncio.get_running_loop()
+        epoch = self._next_epoch()
+        address = topology.control_address(self.options.user, self._instance, token_hex(6))
+        connected = Connected(self.options, address, self._on_input)
+        await connected.open(agent=self._agent, deliveries=self._deliveries, queue_gone=self._queue_gone)
+        began = loop.time()
+        self._connected = connected
+        self.connections_made += 1
+        self._told = ""
+        log.info("link_up", broker=self.options.where, version=connected.server_version, address=address)
+        self._on_input(LinkUp(epoch=epoch, address=address, opened_at=connected.opened_at))
+        reason = await connected.lost
+        await self._leave()
+        self._told = reason
+        log.warning("link_down", broker=self.options.where, reason=reason)
+        self._on_input(LinkDown())
+        if loop.time() - began < SETTLED:
+            raise LinkError(reason)
+
+    async def _leave(self) -> None:
+        connected, self._connected, self._entered = self._connected, None, None
+        if connected is not None:
+            await connected.close()
+
+    def _say_once(self, state: RetryCallState) -> None:
+        """One line when the reason changes, none for each try."""
+        error = state.outcome.exception() if state.outcome else None
+        if str(error) != self._told:
+            self._told = str(error)
+            log.warning("broker_unreachable", reason=self._told, retry="for ever, pauses grow to "
+                        f"{self.options.reconnect_max:g} s")  # fmt: skip
+
+    @property
+    def up(self) -> bool:
+        return self._connected is not None
+
+    @property
+    def server_version(self) -> str:
+        return self._connected.server_version if self._connected else ""
+
+    @property
+    def consuming(self) -> frozenset[str]:
+        """`cap.*` queues that are consumed now."""
+        return self._entered.consumers.consuming if self._entered else frozenset()
+
+    @property
+    def unconfirmed(self) -> int:
+        """Publications that wait for the broker's confirm."""
+        return self._entered.publisher.unconfirmed if self._entered else 0
+
+    def enter(self) -> None:
+        """The machine is about to be told of the present link: orders count for it from now on."""
+        self._entered = self._connected
+
+    # -- orders ----------------------------------------------------------------------------------------------------
+
+    def publish(self, order: Publish, after: asyncio.Future[None] | None = None) -> None:
+        if self._entered:
+            self._entered.publisher.publish(order, after)
+
+    def publish_status(self, status: Status) -> None:
+        if self._entered:
+            self._entered.publisher.publish_to_fleet(status, topology.STATUS_KEY)
+
+    def consume(self, queues: frozenset[str]) -> None:
+        if self._entered:
+            self._entered.consumers.consume(queues)
+
+    def cancel_consumers(self) -> None:
+        if self._entered:
+            self._entered.consumers.cancel()
+
+    def settle(self, delivery: int, how: Settle) -> None:
+        if self._entered:
+            self._entered.consumers.settle(delivery, how)
+
+    def hold_until(self, gate: asyncio.Future[None]) -> None:
+        """Orders on offers that are given from now on wait for `gate`; publications do not."""
+        if self._entered:
+            self._entered.consumers.hold_until(gate)
+
+    async def flush(self) -> None:
+        """Until all that was ordered is carried out and confirmed, or the link is lost."""
+        entered = self._entered
+        if entered is None:
+            return
+        done = asyncio.get_running_loop().create_task(_flushed(entered))
+        futures: list[asyncio.Future[Any]] = [done, entered.lost]
+        await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
+        done.cancel()
+
+    async def existing(self, queues: Iterable[str]) -> frozenset[str] | None:
+        """Those of `queues` that exist; None when the link is down or went down over the question."""
+        connected = self._connected
+        if connected is None:
+            return None
+        try:
+            return await existing_queues(connected.consuming_connection, queues)
+        except LIBRARY_ERRORS:
+            return None
+
+
+async def _flushed(connected: Connected) -> None:
+    await connected.consumers.carried_out()
+    await connected.publisher.confirmed()

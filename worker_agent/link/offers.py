@@ -1,0 +1,277 @@
+"""The offer consumers of one connection: prefetch 1 each, cancelled before anything is given back, supervised.
+
+All that touches offers goes through one queue of orders, carried out strictly in order, so that "cancel, then give
+back" is that on the wire, too (rule 20). An offer that the machine keeps unacknowledged for hours lives on a channel
+that closes under it at worst alone: as long as one is held, new consumers get a channel of their own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Container, Coroutine, Iterator
+from functools import partial
+from typing import Any, Literal
+
+import structlog
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage, AbstractQueue
+from aiormq import exceptions as amqp
+
+from worker_agent.core.inputs import DeliveryLost, Input, OfferDelivered
+from worker_agent.link.declare import known_tags, queue_exists
+from worker_agent.link.errors import LIBRARY_ERRORS
+from worker_agent.link.incoming import NotAnOffer, WrongVersion, deaths, read_offer
+
+log = structlog.get_logger(__name__)
+
+#: Seconds between two looks at whether every consumer that is wanted is still there. The AMQP library tells of a
+#: cancel by the broker in newer versions only, and then only if nobody missed it: so look.
+SUPERVISE_EVERY = 1.0
+
+Order = Callable[[], Awaitable[None]]
+Settle = Literal["ack", "park", "give_back"]
+
+
+class OfferChannel:
+    """One AMQP channel: its consumers by tag and the deliveries of it that nobody settled yet."""
+
+    def __init__(self, channel: AbstractChannel) -> None:
+        self.channel = channel
+        self.consumers: dict[str, AbstractQueue] = {}
+        self.held: dict[int, AbstractIncomingMessage] = {}
+        self.closed = False
+
+    async def live_tags(self) -> Container[str]:
+        """Tags the library still has callbacks for: it forgets a consumer that the broker cancelled."""
+        return await known_tags(self.channel)
+
+
+class OfferConsumers:
+    """Consumes `cap.*` queues as told and turns what comes into inputs.
+
+    `dead` is called with what is no offer, the reason and the queue, and must publish it to `bb.dead`; `queue_gone` is
+    told of a queue that turned out not to exist (any more).
+    """
+
+    def __init__(
+        self,
+        connection: AbstractConnection,
+        *,
+        on_input: Callable[[Input], None],
+        deliveries: Iterator[int],
+        dead: Callable[[AbstractIncomingMessage, str, str], Coroutine[Any, Any, bool]],
+        queue_gone: Callable[[str], None],
+    ) -> None:
+        self._connection = connection
+        self._on_input = on_input
+        self._deliveries = deliveries
+        self._dead = dead
+        self._queue_gone = queue_gone
+        self._wanted: frozenset[str] = frozenset()
+        self._unusable: set[str] = set()
+        self._channels: list[OfferChannel] = []
+        self._orders: asyncio.Queue[Order] = asyncio.Queue()
+        self._busy = False
+        self._closing = False
+
+    # -- orders, carried out in the order in which they were given -----------------------------------------------
+
+    def consume(self, queues: frozenset[str]) -> None:
+        self._orders.put_nowait(partial(self._consume, queues))
+
+    def cancel(self) -> None:
+        self._orders.put_nowait(partial(self._consume, frozenset()))
+
+    def settle(self, delivery: int, how: Settle) -> None:
+        self._orders.put_nowait(partial(self._settle, delivery, how))
+
+    def hold_until(self, gate: asyncio.Future[None]) -> None:
+        """Orders given after this wait until `gate` is done (a session whose processes are being ended)."""
+        self._orders.put_nowait(partial(_wait, gate))
+
+    async def carried_out(self) -> None:
+        """Until all orders given so far are carried out."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        async def mark() -> None:
+            if not done.done():
+                done.set_result(None)
+
+        self._orders.put_nowait(mark)
+        await done
+
+    @property
+    def consuming(self) -> frozenset[str]:
+        """Queues that are consumed now."""
+        return frozenset(queue.name for channel in self._channels for queue in channel.consumers.values())
+
+    # -- the loop --------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Carry orders out and look after the consumers until cancelled. Raises what breaks the connection."""
+        supervision = asyncio.get_running_loop().create_task(self._supervise_regularly())
+        try:
+            while True:
+                order = await self._orders.get()
+                await order()
+        finally:
+            self._closing = True
+            supervision.cancel()
+
+    async def _supervise_regularly(self) -> None:
+        while True:
+            await asyncio.sleep(SUPERVISE_EVERY)
+            if self._orders.empty():
+                self._orders.put_nowait(self._reconcile)
+
+    async def _consume(self, queues: frozenset[str]) -> None:
+        self._wanted = queues
+        self._unusable.clear()
+        await self._reconcile()
+
+    async def _settle(self, delivery: int, how: Settle) -> None:
+        for lease in self._channels:
+            message = lease.held.pop(delivery, None)
+            if message is None:
+                continue
+            try:
+                if how == "ack":
+                    await message.ack()
+                elif how == "park":
+                    await message.reject(requeue=False)
+                else:
+                    await message.nack(requeue=True)
+            except LIBRARY_ERRORS as error:
+                # Its channel went away under it: the broker has it back already, and the machine was or will be told.
+                log.debug("settled_too_late", delivery=delivery, how=how, error=str(error))
+            await self._drop_if_spent(lease)
+            return
+
+    async def _drop_if_spent(self, lease: OfferChannel) -> None:
+        """Close a channel that neither holds nor consumes anything, unless it is the only one left to reuse."""
+        if not lease.held and not lease.consumers and len(self._channels) > 1:
+            self._channels.remove(lease)
+            lease.closed = True
+            await lease.channel.close()
+
+    # -- consumers -------------------------------------------------------------------------------------------------
+
+    async def _reconcile(self) -> None:
+        """Make the consumers what is wanted: the only place that starts and cancels any."""
+        await self._forget_cancelled()
+        for lease in list(self._channels):
+            for tag, queue in list(lease.consumers.items()):
+                if queue.name not in self._wanted:
+                    lease.consumers.pop(tag, None)
+                    await self._cancel(lease, queue, tag)
+            if lease in self._channels:
+                await self._drop_if_spent(lease)
+        for name in sorted(self._wanted - self.consuming - self._unusable):
+            await self._start(name)
+
+    async def _cancel(self, lease: OfferChannel, queue: AbstractQueue, tag: str) -> None:
+        try:
+            # Waits for cancel-ok: what the broker had sent before it has then been delivered to us and is given back.
+            # (Without waiting the library drops it silently, and it would starve, unacknowledged, on our channel.)
+            await queue.cancel(tag)
+        except LIBRARY_ERRORS:
+            if not lease.channel.is_closed:
+                raise
+
+    async def _forget_cancelled(self) -> None:
+        """Find the consumers that the broker cancelled: their queue was deleted, or moved, or they timed out."""
+        for lease in self._channels:
+            live = await lease.live_tags()
+            for tag in [tag for tag in lease.consumers if tag not in live]:
+                queue = lease.consumers.pop(tag)
+                log.warning("consumer_cancelled_by_broker", queue=queue.name)
+                for delivery, message in list(lease.held.items()):
+                    if message.consumer_tag == tag:
+                        del lease.held[delivery]
+                        self._on_input(DeliveryLost(delivery=delivery))
+                if queue.name in self._wanted and not await queue_exists(self._connection, queue.name):
+                    self._gone(queue.name)
+
+    async def _start(self, name: str) -> None:
+        lease = await self._channel_for_consuming()
+        queue = await lease.channel.get_queue(name, ensure=False)
+        tag = f"offers-{next(self._deliveries)}"
+        # Before the request, not after: the first offer may arrive together with the answer.
+        lease.consumers[tag] = queue
+        try:
+            await queue.consume(partial(self._delivered, lease, tag, name), consumer_tag=tag)
+        except amqp.ChannelNotFoundEntity:
+            self._gone(name)
+        except amqp.ChannelAccessRefused as error:
+            log.error("queue_forbidden", queue=name, reason=str(error), remedy="grant this account `read` on it")
+            self._unusable.add(name)
+        except amqp.ChannelClosed as error:
+            log.warning("consume_failed", queue=name, reason=str(error))
+
+    def _gone(self, name: str) -> None:
+        log.info("queue_gone", queue=name)
+        self._unusable.add(name)
+        self._queue_gone(name)
+
+    async def _channel_for_consuming(self) -> OfferChannel:
+        """The last channel while nothing of it is held, else a new one."""
+        if self._channels and not self._channels[-1].held and not self._channels[-1].channel.is_closed:
+            return self._channels[-1]
+        channel = self._connection.channel(publisher_confirms=False)
+        await channel.initialize()
+        await channel.set_qos(prefetch_count=1, global_=False)
+        lease = OfferChannel(channel)
+        channel.close_callbacks.add(partial(self._channel_closed, lease))
+        self._channels.append(lease)
+        return lease
+
+    def _channel_closed(self, lease: OfferChannel, _channel: object, error: BaseException | None) -> None:
+        """The broker closed a channel (a consumer timeout, say): its deliveries go to other agents."""
+        if lease.closed:
+            return
+        lease.closed = True
+        self._channels = [other for other in self._channels if other is not lease]
+        if self._closing or self._connection.is_closed or not isinstance(error, amqp.ChannelClosed):
+            return  # the connection ends, and with it everything: LinkDown says so
+        log.warning(
+            "offer_channel_closed",
+            reason=str(error),
+            deliveries_lost=len(lease.held),
+            remedy="raise the broker's consumer_timeout" if "timed out" in str(error) else None,
+        )
+        for delivery in lease.held:
+            self._on_input(DeliveryLost(delivery=delivery))
+        lease.held.clear()
+        self._orders.put_nowait(self._reconcile)
+
+    # -- deliveries ------------------------------------------------------------------------------------------------
+
+    async def _delivered(self, lease: OfferChannel, tag: str, queue: str, message: AbstractIncomingMessage) -> None:
+        delivery = next(self._deliveries)
+        lease.held[delivery] = message
+        try:
+            offer = read_offer(message)
+        except WrongVersion as error:
+            log.warning("offer_of_other_version", queue=queue, reason=str(error), remedy="upgrade this agent")
+            self.settle(delivery, "park")  # another agent may understand it
+            return
+        except NotAnOffer as error:
+            log.error("not_an_offer", queue=queue, reason=str(error))
+            self._orders.put_nowait(partial(self._bury, delivery, message, str(error), queue))
+            return
+        self._on_input(
+            OfferDelivered(
+                delivery=delivery,
+                queue=queue,
+                offer=offer,
+                redelivered=bool(message.redelivered),
+                deaths=deaths(message.headers),
+            )
+        )
+
+    async def _bury(self, delivery: int, message: AbstractIncomingMessage, reason: str, queue: str) -> None:
+        """To `bb.dead`, and off the queue once it is there; while it cannot be put there, park it."""
+        await self._settle(delivery, "ack" if await self._dead(message, reason, queue) else "park")
+
+
+async def _wait(gate: asyncio.Future[None]) -> None:
+    await asyncio.wait([gate])

@@ -1,0 +1,70 @@
+"""Where the broker is and how to speak to it."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from yarl import URL
+
+
+@dataclass(frozen=True, kw_only=True)
+class TLSFiles:
+    """PEM files. Without `ca` the system's certificate authorities count; `key` None: it is in the `certificate`."""
+
+    ca: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinkOptions:
+    """All that a link needs to know. `url` holds the password, so it is not in the repr."""
+
+    url: str = field(repr=False)
+    #: shown by the broker's management page and in `rabbitmqctl list_connections`
+    name: str
+    #: seconds; the broker gives a silent connection up after two of them
+    heartbeat: int = 10
+    #: seconds for a connection to be made
+    connect_timeout: float = 10.0
+    #: longest pause between two tries, seconds. Below the 35 s for which a bridge waits for its agents after its own
+    #: link came up (contracts.timing.GRACE_AFTER_LINK_UP), so that a restart of the broker costs no session.
+    reconnect_max: float = 15.0
+    tls: TLSFiles = field(default_factory=TLSFiles)
+
+    @property
+    def user(self) -> str:
+        """The broker user that logs in: the first word of the agent's own routing keys."""
+        user = urlsplit(self.url).username
+        return unquote(user) if user else "guest"
+
+    @property
+    def where(self) -> str:
+        """The broker for logs: scheme, host, port, vhost, and neither user nor password."""
+        return redacted(self.url)
+
+    def connection_url(self) -> URL:
+        """The URL as aio-pika takes it, with the heartbeat unless the URL has one."""
+        url = URL(self.url)
+        return url if "heartbeat" in url.query else url.update_query(heartbeat=self.heartbeat)
+
+    def tls_context(self) -> ssl.SSLContext | None:
+        """Context for `amqps`, None for `amqp`. Raises OSError or ssl.SSLError for files that cannot be used."""
+        if urlsplit(self.url).scheme != "amqps":
+            return None
+        context = ssl.create_default_context(cafile=str(self.tls.ca) if self.tls.ca else None)
+        if self.tls.certificate:
+            context.load_cert_chain(self.tls.certificate, self.tls.key)
+        return context
+
+
+def redacted(url: str) -> str:
+    """`url` without user, password and query."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if ":" in host:
+        host = f"[{host}]"
+    return urlunsplit((parts.scheme, f"{host}:{parts.port}" if parts.port else host, parts.path, "", ""))

@@ -1,0 +1,166 @@
+"""Publishes with confirms, in the order given, and says of each message whether the broker has it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime, timezone
+from uuid import uuid4
+
+import structlog
+from aio_pika import DeliveryMode
+from aio_pika import Message as AMQPMessage
+from aio_pika.abc import AbstractChannel, AbstractExchange, AbstractIncomingMessage
+from aiormq import exceptions as amqp
+
+from contracts import topology
+from contracts.codec import Wire, encode
+from contracts.messages import Message
+from worker_agent.core.actions import Publish
+from worker_agent.core.inputs import Confirmed, Input, Refused
+from worker_agent.link.errors import LIBRARY_ERRORS
+
+log = structlog.get_logger(__name__)
+
+#: Headers of what goes to `bb.dead`.
+REASON_HEADER = "bb-reason"
+QUEUE_HEADER = "bb-queue"
+AGENT_HEADER = "bb-agent"
+#: Longest reason in a header, characters.
+REASON_MAX = 500
+
+
+class Publisher:
+    """The publishing half of one connection.
+
+    Every message carries the user that logged in: the broker refuses another's name, so it vouches for the sender
+    (https://www.rabbitmq.com/docs/validated-user-id). `broken` is called when the channel failed.
+    """
+
+    def __init__(
+        self,
+        channel: AbstractChannel,
+        *,
+        user: str,
+        agent: str,
+        on_input: Callable[[Input], None],
+        broken: Callable[[BaseException], None],
+    ) -> None:
+        self._channel = channel
+        self._user = user
+        self._agent = agent
+        self._on_input = on_input
+        self._broken = broken
+        self._exchanges: dict[str, AbstractExchange] = {}
+        self._under_way: set[asyncio.Task[bool]] = set()
+        self._prefix = uuid4().hex[:12]
+        self._count = 0
+
+    async def prepare(self) -> None:
+        for exchange in (topology.REPLIES, topology.FLEET, topology.DEAD):
+            self._exchanges[exchange] = await self._channel.get_exchange(exchange, ensure=False)
+
+    @property
+    def unconfirmed(self) -> int:
+        return len(self._under_way)
+
+    def publish(self, order: Publish, after: asyncio.Future[None] | None = None) -> None:
+        """Carry out the machine's `Publish`. With `after`, not before that is done."""
+        make_key = topology.claims_key if order.to == "claims" else topology.events_key
+        self._send(
+            encode(order.message),
+            exchange=topology.REPLIES,
+            key=make_key(self._user, order.master),
+            expires=order.expires,
+            token=order.token,
+            after=after,
+        )
+
+    def publish_to_fleet(self, message: Message, key: str) -> None:
+        """Transient and not mandatory: for whoever listens now."""
+        self._send(encode(message), exchange=topology.FLEET, key=key, transient=True)
+
+    async def bury(self, message: AbstractIncomingMessage, reason: str, queue: str) -> bool:
+        """Publish what could not be read to `bb.dead`, as it came. True when a queue there has it."""
+        wire = Wire(
+            type=message.type or "",
+            content_type=message.content_type or "application/octet-stream",
+            body=message.body,
+            headers={
+                **{name: value for name, value in message.headers.items() if not name.startswith("x-")},
+                REASON_HEADER: reason[:REASON_MAX],
+                QUEUE_HEADER: queue,
+                AGENT_HEADER: self._agent,
+            },
+        )
+        return await self._send(wire, exchange=topology.DEAD, key="")
+
+    async def confirmed(self) -> None:
+        """Until every publication so far is answered."""
+        if self._under_way:
+            await asyncio.wait(set(self._under_way))
+
+    def _send(
+        self,
+        wire: Wire,
+        *,
+        exchange: str,
+        key: str,
+        transient: bool = False,
+        expires: float | None = None,
+        token: int | None = None,
+        after: asyncio.Future[None] | None = None,
+    ) -> asyncio.Task[bool]:
+        # A task a message: they take the channel's lock in the order in which they were made, so the order is kept
+        # while their confirms are awaited at the same time. How many there are is bounded by the machine's windows.
+        message = AMQPMessage(
+            wire.body,
+            headers=dict(wire.headers),
+            content_type=wire.content_type,
+            type=wire.type,
+            delivery_mode=DeliveryMode.NOT_PERSISTENT if transient else DeliveryMode.PERSISTENT,
+            expiration=expires,
+            message_id=self._next_id(),
+            timestamp=datetime.now(timezone.utc),
+            user_id=self._user,
+        )
+        task = asyncio.get_running_loop().create_task(
+            self._publish(self._exchanges[exchange], message, key, mandatory=not transient, token=token, after=after)
+        )
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return task
+
+    def _next_id(self) -> str:
+        self._count += 1
+        return f"{self._prefix}-{self._count}"
+
+    async def _publish(
+        self,
+        exchange: AbstractExchange,
+        message: AMQPMessage,
+        key: str,
+        *,
+        mandatory: bool,
+        token: int | None,
+        after: asyncio.Future[None] | None,
+    ) -> bool:
+        if after is not None:
+            await asyncio.wait([after])
+        try:
+            await exchange.publish(message, key, mandatory=mandatory)
+        except amqp.DeliveryError as error:  # returned as unroutable, or rejected because the queue is full
+            log.debug("publication_refused", type=message.type, key=key, reason=_refusal(error))
+            if token is not None:
+                self._on_input(Refused(token=token))
+            return False
+        except LIBRARY_ERRORS as error:
+            self._broken(error)
+            return False
+        if token is not None:
+            self._on_input(Confirmed(token=token))
+        return True
+
+
+def _refusal(error: amqp.DeliveryError) -> str:
+    return "no queue takes it" if isinstance(error, amqp.PublishError) else "its queue is full"
