@@ -6,6 +6,7 @@ broker makes one of its own (`own_node`, or `RabbitMQNode` with its own `config`
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
@@ -90,3 +91,16 @@ def own_node(tmp_path: Path) -> Iterator[RabbitMQNode]:
     """A node of this test alone, which may be killed and restarted (5 s)."""
     with RabbitMQNode(tmp_path / "rabbitmq") as running:
         yield running
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How many tests of each folder ran, above the last line."""
+    ran: Counter[str] = Counter()
+    for outcome in ("passed", "failed", "error"):
+        for report in terminalreporter.stats.get(outcome, []):
+            folders = report.nodeid.split("::")[0].split("/")
+            ran[folders[1] if len(folders) > 2 else folders[0]] += 1
+    if ran:
+        terminalreporter.write_line(
+            "tests: " + ", ".join(f"{folder} {number}" for folder, number in sorted(ran.items()))
+        )

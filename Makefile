@@ -1,0 +1,46 @@
+# `make demo`, `make test`: each installs what it needs, on a fresh Debian machine too.
+# ARGS is passed on:  make demo ARGS=--once   make test ARGS="-k claim"
+
+SHELL := /bin/bash
+PYTHON_IN := .venv/bin/python
+JOBS ?= 2
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-long lint format bench screenshot venv broker clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+demo: venv ## build this repository over RabbitMQ: broker, master and agents on this machine (ARGS=--once ends by itself)
+	@$(PYTHON_IN) -m examples.demo $(ARGS)
+
+test: venv broker ## unit, simulation, broker and Buildbot tests on real parts
+	$(PYTHON_IN) -m pytest -m "not long" -n $(JOBS) --dist loadfile $(ARGS)
+
+test-long: venv broker ## what takes minutes: faults, containers, soak
+	$(PYTHON_IN) -m pytest -m long --timeout 1800 $(ARGS)
+
+lint: venv ## ruff, format check, mypy --strict
+	$(PYTHON_IN) -m ruff check .
+	$(PYTHON_IN) -m ruff format --check .
+	$(PYTHON_IN) -m mypy
+
+format: venv ## put the code into the project's format
+	$(PYTHON_IN) -m ruff check --fix .
+	$(PYTHON_IN) -m ruff format .
+
+bench: venv broker ## measure against Buildbot's own protocols and the raw broker
+	$(PYTHON_IN) -m benchmarks $(ARGS)
+
+screenshot: venv ## run the demo and take docs/images/demo.png from its page
+	@$(PYTHON_IN) -m examples.demo --once --screenshot docs/images/demo.png
+
+venv:
+	@deploy/dev/ensure-venv.sh
+
+broker: venv
+	@deploy/dev/ensure-broker.sh
+
+clean: ## remove .venv, caches and the demo's state
+	rm -rf .venv .state .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info

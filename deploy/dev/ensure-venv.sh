@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# Makes .venv with all that development, tests and the demo need; quick when it is there already.
+# PYTHON chooses the interpreter (3.10 or newer).
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+. deploy/dev/common.sh
+
+# The environment is tied to this folder (scripts name their interpreter by its path) and to the list of requirements.
+stamp=.venv/.complete
+requirements=$(cksum <pyproject.toml)
+if [ "$(cat "$stamp" 2>/dev/null)" = "$PWD"$'\n'"$requirements" ] && .venv/bin/python -c '' 2>/dev/null; then
+  exit 0
+fi
+if [ -e "$stamp" ] && [ "$(head -n 1 "$stamp")" != "$PWD" ]; then
+  say "The folder was moved or copied: .venv is made anew."
+  rm -rf .venv
+fi
+
+new_enough() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; }
+can_make_venv() { "$1" -c 'import ensurepip, venv' 2>/dev/null; }
+
+find_python() {
+  local name
+  for name in ${PYTHON:-python3 python3.13 python3.12 python3.11 python3.10 /usr/bin/python3}; do
+    if new_enough "$name" && can_make_venv "$name"; then
+      command -v "$name"
+      return
+    fi
+  done
+  return 1
+}
+
+if ! .venv/bin/python -c 'import pip' 2>/dev/null || ! new_enough .venv/bin/python; then
+  if ! python=$(find_python); then
+    [ -z "${PYTHON:-}" ] || fail "PYTHON=$PYTHON is not Python 3.10 or newer with the modules venv and ensurepip."
+    apt_install python3 python3-venv
+    python=$(find_python) || fail "this system's Python is older than 3.10: install a newer one and name it, make PYTHON=python3.12 ..."
+  fi
+  say "Making .venv with $("$python" --version) ..."
+  rm -rf .venv
+  "$python" -m venv .venv
+fi
+rm -f "$stamp"
+say "Installing Python packages into .venv ..."
+.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+printf '%s\n' "$PWD" "$requirements" >"$stamp"
