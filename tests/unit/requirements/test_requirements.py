@@ -1,0 +1,216 @@
+"""Requirements: what they mean, their normal form, and what is said when one is not met."""
+
+from __future__ import annotations
+
+import pytest
+
+from contracts.errors import BadRequirement
+from contracts.messages import Capability
+from contracts.requirements import SIGNATURE_MAX, Requirements, parse, plain_signatures
+from contracts.topology import cap_queue
+
+
+def has(*texts: str) -> tuple[Capability, ...]:
+    return tuple(
+        Capability(name=name, version=version or None) for name, _, version in (text.partition(" ") for text in texts)
+    )
+
+
+MACHINE = has(
+    "os linux",
+    "distribution debian",
+    "mem 15.6GiB",
+    "python 2.7.18",
+    "python 3.11.2",
+    "gtk 3.24.38",
+    "openssl 1.1.1w",
+    "gcc 12.2.0",
+    "bzip2 1.0.8",
+    "x264 0.164.3095",
+    "g++ 12.2.0",
+    "git",
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "gtk", "gtk>=3", "GTK >= 3", "python2.7", "python3", "python3.11", "python==2.7.*", "python~=3.9", "os==linux",
+        "python>=3.9,<3.13", "openssl!=1.1.1", "openssl==1.1.1w", "openssl>1.1.1,<1.1.2", "mem>=8GiB", "mem>=8GiB,<16G",
+        "gcc|clang", "clang|gcc>=12", "bzip2", "x264", "x264>=0.160", "bzip2==1.0.*", "g++", "g++12", "g++>=10", "git",
+        "python!=3.12.*", "any", "os==Linux", "distribution==debian gtk", "python2.7 python3.11", "gtk+python2.7",
+    ],
+)  # fmt: skip
+def test_met(text: str) -> None:
+    """The machine of this test qualifies, and nothing is said to be missing."""
+    requirements = Requirements.of([text])
+    assert requirements.satisfied_by(MACHINE)
+    assert requirements.misses(MACHINE) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "miss"),
+    [
+        ("gtk>=4", "has gtk 3.24.38, needs gtk>=4"),
+        ("wx", "lacks wx"),
+        ("wx>=3", "lacks wx"),
+        ("python3.12", "has python 2.7.18 and 3.11.2, needs python3.12"),
+        ("python>=3.9,<3.11", "has python 2.7.18 and 3.11.2, needs python>=3.9,<3.11"),
+        ("git>=2.30", "has git of unknown version, needs git>=2.30"),
+        ("os==windows", "has os linux, needs os==windows"),
+        ("openssl!=1.1.1w", "has openssl 1.1.1w, needs openssl!=1.1.1w"),
+        ("mem>=32GiB", "has mem 15.6GiB, needs mem>=32GiB"),
+        ("clang|tcc", "lacks clang|tcc"),
+        ("clang|gcc>=13", "has gcc 12.2.0, needs clang|gcc>=13"),
+        ("x265", "lacks x265"),
+        ("python~=3.12", "has python 2.7.18 and 3.11.2, needs python~=3.12"),
+    ],
+)
+def test_not_met_and_why(text: str, miss: str) -> None:
+    """The nearest thing the machine has is named, with its version and what is needed."""
+    requirements = Requirements.of([text])
+    assert not requirements.satisfied_by(MACHINE)
+    assert requirements.misses(MACHINE) == (miss,)
+
+
+def test_one_version_must_meet_all_that_is_asked_of_a_name() -> None:
+    """2.7 and 3.14 together are no python between 3.9 and 3.13, however the two bounds are given."""
+    old_and_new = has("python 2.7.18", "python 3.14.0")
+    for texts in (["python>=3.9,<3.13"], ["python>=3.9", "python<3.13"], ["python<3.13 python>=3.9"]):
+        requirements = Requirements.of(texts)
+        assert requirements.signature == "python>=3.9,<3.13"
+        assert not requirements.satisfied_by(old_and_new)
+
+
+def test_a_bound_on_the_name_also_holds_for_its_series() -> None:
+    """`python3` beside `python>=3.12` is not met by a 3.11 with a 4.0 next to it."""
+    requirements = Requirements.of(["python3", "python>=3.12"])
+    assert not requirements.satisfied_by(has("python 3.11.2", "python 4.0"))
+    assert requirements.satisfied_by(has("python 3.12.1"))
+    assert requirements.misses(has("python 3.11.2")) == (
+        "has python 3.11.2, needs python3>=3.12",
+        "has python 3.11.2, needs python>=3.12",
+    )
+
+
+def test_two_series_ask_for_two_versions() -> None:
+    """A column that tests with both interpreters needs an agent that has both."""
+    both = Requirements.of(["python2.7", "python3.11"])
+    assert both.satisfied_by(MACHINE)
+    assert not both.satisfied_by(has("python 3.11.2"))
+
+
+def test_a_name_may_end_in_digits() -> None:
+    """`bzip2` is a name or a series: either reading is enough, so no list of such names is needed."""
+    assert Requirements.of(["bzip2"]).satisfied_by(has("bzip2"))
+    assert Requirements.of(["python2.7"]).satisfied_by(has("python2.7"))
+    assert Requirements.of(["gtk+-3.0"]).satisfied_by(has("gtk+-3.0 3.24"))
+    assert not Requirements.of(["gtk+-3.0"]).satisfied_by(has("gtk+- 3.0"))
+    assert Requirements.of(["x264", "x265>=3"]).satisfied_by(has("x264 0.164", "x265 3.5"))
+
+
+@pytest.mark.parametrize(
+    ("texts", "queue"),
+    [
+        (["gtk"], "cap.gtk"),
+        (["python2.3"], "cap.python2.3"),
+        (["python == 2.3.*"], "cap.python2.3"),
+        (["python2.3", "gtk"], "cap.gtk+python2.3"),
+        (["gtk+python2.3"], "cap.gtk+python2.3"),
+        (["  gtk ;python2.3;"], "cap.gtk+python2.3"),
+        (["Python2.3, GTK", "gtk"], "cap.gtk+python2.3"),
+        (["python<3.13 , >= 3.9"], "cap.python>=3.9,<3.13"),
+        (["gcc | clang"], "cap.clang|gcc"),
+        (["make", "g++"], "cap.g+++make"),
+        (["gtk+-3.0", "g++"], "cap.g+++gtk+-3.0"),
+        (["torch==2.5.1%2Bcu121"], "cap.torch==2.5.1%2bcu121"),
+        (["mem>=8192mib"], "cap.mem>=8192MiB"),
+        (["docker_compose"], "cap.docker-compose"),
+        (["any", "gtk"], "cap.gtk"),
+        ([], "cap.any"),
+    ],
+)
+def test_the_queue_of_a_set(texts: list[str], queue: str) -> None:
+    """Order, spacing, case and repetition do not count; plain sets have plain names; names with '+' stay readable."""
+    requirements = Requirements.of(texts)
+    assert cap_queue(requirements.signature) == queue
+    assert Requirements.from_signature(requirements.signature) == requirements
+
+
+@pytest.mark.parametrize(
+    ("text", "character", "problem"),
+    [
+        ("gtk>=", 5, "a version was expected after '>='"),
+        ("gtk>=>3", 5, "a version was expected after '>='"),
+        ("python 2.7", 7, "a name was expected, here is '2'"),
+        ("gtk=3", 3, "'=' alone"),
+        ("gtk>==3", 5, "'>==' is no comparison"),
+        ("", 0, "it is empty"),
+        ("x~=3", 1, "'~=' needs a version of at least two numbers"),
+        ("x~=bookworm", 1, "'~=' needs a version of at least two numbers"),
+        ("torch==2.5.1+cu121", 12, "part of the version"),
+        ("gtk==3.*.1", 8, "'.' does not belong here"),
+        ("gtk>=3.*", 7, "a series cannot follow '>='"),
+        ("gtk==1.1.1w.*", 5, "a series is made of numbers"),
+        ("gtk.", 3, "a name cannot end here"),
+        ("|gcc", 0, "a name was expected, here is '|'"),
+        ("gcc|", 4, "a name was expected, here is the end"),
+        ("gcc|any", 0, "'any' cannot be an alternative"),
+        ("any>=3", 0, "has no version"),
+        ("gcc&clang", 3, "'&' does not belong here"),
+        ("gtk>=3.", 6, "a version cannot end here"),
+        ("gtk\t>=", 6, "a version was expected"),
+        ("gtk*", 3, "'*' does not belong here"),
+    ],
+)
+def test_a_bad_requirement_points_at_the_character(text: str, character: int, problem: str) -> None:
+    """Three lines and more: what is wrong, the text with a caret under the character, and the remedy."""
+    with pytest.raises(BadRequirement) as caught:
+        Requirements.of([text])
+    first, shown, caret, *remedy = str(caught.value).split("\n")
+    assert problem in first
+    assert shown == "  " + text.replace("\t", " ")
+    assert caret == "  " + " " * character + "^"
+    assert remedy
+    assert remedy[0]
+
+
+def test_parse_reads_one_requirement() -> None:
+    """A second one is an error that points at its beginning."""
+    assert str(parse("python <3.13, >=3.9")) == "python>=3.9,<3.13"
+    with pytest.raises(BadRequirement, match="second requirement"):
+        parse("gtk wx")
+
+
+def test_a_set_too_long_for_a_queue_is_refused() -> None:
+    """The broker takes at most 255 bytes; the remedy is a capability that stands for the set."""
+    with pytest.raises(BadRequirement, match="at most 240"):
+        Requirements.of([f"library-number-{n}-x" for n in range(20)])
+    fits = Requirements.of([f"library-{n}-x" for n in range(18)])
+    assert len(fits.signature.encode()) <= SIGNATURE_MAX
+
+
+@pytest.mark.parametrize("signature", ["python2.3+gtk", "gtk ", "GTK", "python==2.3.*", "gtk+gtk", ""])
+def test_a_queue_not_named_by_us_is_refused(signature: str) -> None:
+    """An agent must not consume one queue while it announces another."""
+    with pytest.raises(BadRequirement):
+        Requirements.from_signature(signature)
+
+
+def test_plain_queues_are_known_without_a_master() -> None:
+    """Each name, its series, and the queue of those who ask for nothing."""
+    assert plain_signatures(has("python 3.11.2", "x264 0.164", "os linux", "gtk+-3.0 3.24", "git")) == (
+        "any", "git", "gtk+-3.0", "os", "python", "python3", "python3.11", "x264",
+    )  # fmt: skip
+
+
+def test_the_names_that_decide() -> None:
+    """What has to be looked at again before a claim."""
+    assert Requirements.of(["gcc|clang", "python2.7", "x264"]).names == (
+        "clang",
+        "gcc",
+        "python",
+        "python2.7",
+        "x",
+        "x264",
+    )
