@@ -1,0 +1,162 @@
+"""Every setting of the agent, in one place: a flag, an environment variable, a key of a TOML file and a default each.
+
+The flag of `amqp_url` is `--amqp-url`, its variable `WORKER_AGENT_AMQP_URL`, its key `amqp_url`. A flag wins over the
+environment, that over the file, that over the default. How they are loaded is in `worker_agent.loading`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import ByteSize, Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+PREFIX = "WORKER_AGENT_"
+#: Files read when none is named, the later one first; the first that exists counts.
+CONFIG_FILES = (Path("~/.config/worker-agent.toml"), Path("/etc/worker-agent.toml"))
+#: A file of this name in systemd's credentials directory holds the AMQP URL.
+CREDENTIAL = "amqp-url"
+
+#: Several values in one variable are separated by commas or spaces.
+Words = Annotated[tuple[str, ...], NoDecode]
+
+
+def _setting(default: Any, group: str, text: str, metavar: str | None = None, **bounds: Any) -> Any:
+    return Field(
+        default=default,
+        description=text,
+        validate_default=default is not None,
+        json_schema_extra={"group": group, "metavar": metavar},
+        **bounds,
+    )
+
+
+BROKER, WORK, ABLE, LIFE, FIT, SEE = "Broker", "Work", "Capabilities", "Lifetime", "Fitness", "Watching"
+
+
+class Settings(BaseSettings):
+    """All settings, checked. Sizes are bytes ("1GiB" is understood), times are seconds."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    amqp_url: SecretStr | None = _setting(
+        None, BROKER, "Where the broker is: amqp[s]://user:password@host[:port]/vhost. A password on a command line "
+        "can be read by every user of the machine: prefer the file or the variable.", "URL",
+    )  # fmt: skip
+    amqp_url_file: Path | None = _setting(
+        None, BROKER, f"File that holds the URL. systemd's credential {CREDENTIAL!r} is used by itself.", "FILE"
+    )
+    tls_ca: Path | None = _setting(None, BROKER, "PEM file of the authorities that may have signed the broker's "
+                                   "certificate; without it the system's.", "FILE")  # fmt: skip
+    tls_cert: Path | None = _setting(None, BROKER, "PEM file with this agent's certificate (and key).", "FILE")
+    tls_key: Path | None = _setting(None, BROKER, "PEM file with the key, where the certificate's has none.", "FILE")
+    heartbeat: int = _setting(10, BROKER, "Seconds between heartbeats; the broker gives a silent agent up after two.",
+                              "SECONDS", ge=1, le=600)  # fmt: skip
+    reconnect_max: float = _setting(
+        15.0, BROKER, "Longest pause between two tries to reach the broker.", "SECONDS", gt=0, le=300
+    )
+
+    name: str = _setting("", WORK, "What people call this agent. Default: the host's name.", "NAME", max_length=128)
+    slots: int = _setting(1, WORK, "How many builds run here at the same time.", "N", ge=1, le=1000)
+    basedir: Path = _setting(Path(""), WORK, "Where builds run. Default: `builds` in the state folder.", "FOLDER")
+    state: Path = _setting(
+        Path(""), WORK, "The agent's own folder: identity, journals. Default: $STATE_DIRECTORY, else "
+        "~/.local/state/worker-agent/NAME.", "FOLDER",
+    )  # fmt: skip
+    admin: str | None = _setting(None, WORK, "Who looks after this machine; shown on Buildbot's pages.", "TEXT")
+    host: str | None = _setting(None, WORK, "What this machine is; shown on Buildbot's pages.", "TEXT")
+    encoding: str = _setting("utf-8", WORK, "Encoding of the text that commands print.", "NAME")
+
+    auto_capabilities: bool = _setting(False, ABLE, "Find out what this machine can do.")
+    capability: Words = _setting(
+        (), ABLE, "Also claim this one: `name` or `name=version`; may be repeated.", "NAME[=VERSION]"
+    )
+    without: Words = _setting((), ABLE, "Do not claim this one, though found; may be repeated.", "NAME")
+    probe_interval: float = _setting(3600.0, ABLE, "Probe again this often; 0: on SIGHUP only.", "SECONDS", ge=0)
+
+    exit_after_idle: float | None = _setting(None, LIFE, "Leave after so long without work.", "SECONDS", gt=0)
+    exit_after_build: bool = _setting(False, LIFE, "Leave after the first build.")
+    max_uptime: float | None = _setting(None, LIFE, "After so long take no new work, finish, leave.", "SECONDS", gt=0)
+
+    min_free_disk: ByteSize = _setting(
+        "256MiB", FIT, "With less free disk at the base directory take no work; 0: never mind.", "SIZE"
+    )
+    min_free_temp: ByteSize = _setting("64MiB", FIT, "The same for the temporary directory.", "SIZE")
+    min_free_memory: ByteSize = _setting("64MiB", FIT, "The same for memory.", "SIZE")
+    cache_free_disk: ByteSize = _setting(
+        "1GiB", FIT, "With less free disk remove build directories, the longest unused first; 0: keep all.", "SIZE"
+    )
+
+    metrics_port: int | None = _setting(None, SEE, "Serve /metrics, /live and /ready on this port; 0: any free one.",
+                                        "PORT", ge=0, le=65535)  # fmt: skip
+    metrics_host: str = _setting("127.0.0.1", SEE, "Address to serve them on.", "ADDRESS")
+    log_format: Literal["console", "json"] = _setting("console", SEE, "How log lines look.")
+    log_level: Literal["debug", "info", "warning", "error"] = _setting("info", SEE, "The least serious lines to log.")
+
+    @field_validator("capability", "without", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(re.split(r"[,\s]+", value.strip())) if isinstance(value, str) and value.strip() else value or ()
+
+    @field_validator("capability")
+    @classmethod
+    def _has_name(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            if not text.partition("=")[0]:
+                raise ValueError(f"{text!r} has no name before the '='")
+        return value
+
+    @field_validator("amqp_url")
+    @classmethod
+    def _is_amqp(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            check_url(value.get_secret_value())
+        return value
+
+    @field_validator("name")
+    @classmethod
+    def _host_name(cls, value: str) -> str:
+        return value or socket.gethostname()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _state_before_basedir(cls, values: Any) -> Any:
+        """Defaults that depend on other settings."""
+        if isinstance(values, dict):
+            name = values.get("name") or socket.gethostname()
+            state = values.get("state") or default_state(str(name), os.environ)
+            values = {**values, "state": state, "basedir": values.get("basedir") or Path(str(state)) / "builds"}
+        return values
+
+    @field_validator("state", "basedir", "amqp_url_file", "tls_ca", "tls_cert", "tls_key")
+    @classmethod
+    def _absolute(cls, value: Path | None) -> Path | None:
+        return None if value is None else Path(os.path.abspath(value.expanduser()))
+
+
+def default_state(name: str, environ: Any) -> Path:
+    """systemd's StateDirectory where there is one, else a folder of the user's (XDG base directory specification)."""
+    if environ.get("STATE_DIRECTORY"):
+        return Path(environ["STATE_DIRECTORY"].split(":")[0])
+    base = environ.get("XDG_STATE_HOME") or "~/.local/state"
+    return Path(base).expanduser() / "worker-agent" / re.sub(r"[^A-Za-z0-9_.-]", "_", name).lstrip(".")
+
+
+def check_url(url: str) -> None:
+    """Raises ValueError that says what is wrong with an AMQP URL, without repeating its password."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise ValueError(f"not a URL: {error}") from None
+    if parts.scheme not in ("amqp", "amqps"):
+        raise ValueError(f"begins with {parts.scheme or 'nothing'}:// where amqp:// or amqps:// was expected")
+    if not parts.hostname:
+        raise ValueError("names no host: amqp[s]://user:password@host[:port]/vhost")
+    if port == 0:
+        raise ValueError("port 0 cannot be connected to")
