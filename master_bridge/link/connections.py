@@ -1,0 +1,188 @@
+"""Opens the two connections and everything on them, once. What keeps them open is in `link`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from twisted.internet import defer, protocol
+
+from contracts import topology
+from contracts.timing import DUPLICATE_MASTER_AFTER
+from master_bridge.link.channel import Calls, declare_exchanges, declare_queue
+from master_bridge.link.consumer import Consumer, Delivered
+from master_bridge.link.declarations import (
+    FLEET_MAX_LENGTH,
+    Queue,
+    Version,
+    bridge_queues,
+    parse_version,
+)
+from master_bridge.link.endpoint import endpoint
+from master_bridge.link.errors import ChannelLost, DuplicateMaster
+from master_bridge.link.protocol import BrokerProtocol
+from master_bridge.link.publisher import Publication, Publisher
+from master_bridge.link.settings import LinkSettings
+
+log = structlog.get_logger(__name__)
+
+#: Seconds from the connected socket to AMQP's open-ok.
+HANDSHAKE_TIMEOUT = 15
+#: Messages of `events.<master>` under way to us. Their bytes are bounded by the sessions' windows.
+EVENTS_PREFETCH = 2000
+#: Seconds between tries to consume the claims queue while a ghost of our former connection has it.
+GHOST_RETRY = 1.0
+
+
+class Connections:
+    """One pair of connections, from `open` to the first thing that breaks. `on_lost(reason)` is called once."""
+
+    def __init__(self, reactor: Any, settings: LinkSettings, on_lost: Callable[[str], None]) -> None:
+        self._reactor = reactor
+        self._settings = settings
+        self._on_lost: Callable[[str], None] | None = on_lost
+        self._publishing: BrokerProtocol | None = None
+        self._consuming: BrokerProtocol | None = None
+        self.publisher: Publisher | None = None
+        self.version: Version = ()
+        self.product = ""
+
+    @defer.inlineCallbacks
+    def open(
+        self,
+        *,
+        on_returned: Callable[[Publication], None],
+        on_refused: Callable[[Publication], None],
+        on_blocked: Callable[[bool], None],
+    ) -> Any:
+        """Both connections, exchanges, the bridge's queues and the publisher; nothing is consumed yet."""
+        name = f"{self._settings.master} (bridge)"
+        self._publishing = yield self._connect(f"{name}, publishes")
+        self._publishing.on_blocked(on_blocked)
+        properties = self._publishing.server_properties
+        self.version = parse_version(_text(properties.get("version", b"")))
+        self.product = f"{_text(properties.get('product', b''))} {_text(properties.get('version', b''))}".strip()
+        yield declare_exchanges(self._publishing)
+        for queue in bridge_queues(
+            self._settings.master,
+            version=self.version,
+            queue_type=self._settings.queue_type,
+            events_max_bytes=self._settings.events_max_bytes,
+        ):
+            yield self.declare(queue)
+        self.publisher = Publisher((yield self._publishing.open_channel()), on_returned, on_refused)
+        yield self.publisher.start()
+        self._consuming = yield self._connect(f"{name}, consumes")
+
+    @defer.inlineCallbacks
+    def declare(self, queue: Queue) -> Any:
+        """One queue; one that exists with other arguments is used as it is, and said so."""
+        if self._publishing is None:
+            raise ChannelLost("the connection is closed")
+        mismatch = yield declare_queue(self._publishing, queue)
+        if mismatch is not None:
+            log.warning("amqp.queue_differs", queue=queue.name, detail=str(mismatch))
+
+    @defer.inlineCallbacks
+    def consume_claims(self, on_message: Callable[[Delivered], None]) -> Any:
+        """Exclusive (rule 4). Fires at consume-ok; `DuplicateMaster` after a minute of refusals."""
+        queue = topology.claims_queue(self._settings.master)
+        started = self._reactor.seconds()
+        refused = False
+        while True:
+            again = lambda reason: self._consume_again(  # noqa: E731  # bound late on purpose, used twice
+                "claims", reason, lambda: self.consume_claims(on_message)
+            )
+            consumer = Consumer(self._consuming, queue, on_message, again, exclusive=True)
+            if (yield consumer.start()):
+                return
+            if not refused:
+                refused = True
+                log.info("amqp.claims_queue_held", queue=queue, detail="a ghost of our former connection; trying again")
+            if self._reactor.seconds() - started > DUPLICATE_MASTER_AFTER:
+                raise DuplicateMaster(
+                    f"another master named {self._settings.master!r} is running on "
+                    f"{self._settings.address}: it consumes {queue}. Give each master its own name "
+                    f"(AMQPBroker(master=…)), or stop the other one and restart this one"
+                )
+            yield _sleep(self._reactor, GHOST_RETRY)
+
+    @defer.inlineCallbacks
+    def consume_events(self, on_message: Callable[[Delivered], None]) -> Any:
+        queue = topology.events_queue(self._settings.master)
+        again = lambda reason: self._consume_again(  # noqa: E731  # as above
+            "events", reason, lambda: self.consume_events(on_message)
+        )
+        yield Consumer(self._consuming, queue, on_message, again, prefetch=EVENTS_PREFETCH).start()
+
+    @defer.inlineCallbacks
+    def consume_fleet(self, on_message: Callable[[Delivered], None]) -> Any:
+        """Status of all agents and catalogues of all masters, through a queue of this connection's own."""
+        calls = Calls((yield self._require_consuming().open_channel()))
+        answer = yield calls.call(
+            "queue_declare",
+            queue="",
+            exclusive=True,
+            auto_delete=True,
+            arguments={"x-max-length": FLEET_MAX_LENGTH},
+        )
+        queue = answer.method.queue
+        for key in (topology.STATUS_KEY, topology.CATALOGUE_KEY):
+            yield calls.call("queue_bind", queue=queue, exchange=topology.FLEET, routing_key=f"{key}.#")
+        yield Consumer(self._consuming, queue, on_message, self._lost, auto_ack=True).start()
+
+    def open_channel(self) -> defer.Deferred[Any]:
+        """A channel on the consuming connection, for sweeps."""
+        return self._require_consuming().open_channel()
+
+    def close(self) -> None:
+        """End both without telling anybody."""
+        self._on_lost = None
+        for connection in (self._publishing, self._consuming):
+            if connection is not None:
+                connection.abort()
+
+    def _require_consuming(self) -> BrokerProtocol:
+        if self._consuming is None:
+            raise ChannelLost("the connection is closed")
+        return self._consuming
+
+    def _consume_again(self, what: str, reason: str, start: Callable[[], defer.Deferred[Any]]) -> None:
+        """A consumer broke. On a live connection (consumer timeout, failover) consume anew, else the link is down."""
+        if self._on_lost is None or self._consuming is None or not self._consuming.is_open:
+            return
+        log.info("amqp.consumer_broken", queue=what, reason=reason)
+        start().addErrback(lambda failure: self._lost(f"cannot consume {what} again: {failure.getErrorMessage()}"))
+
+    def _lost(self, reason: str) -> None:
+        callback = self._on_lost
+        self.close()
+        if callback is not None:
+            callback(reason)
+
+    @defer.inlineCallbacks
+    def _connect(self, name: str) -> Any:
+        factory = protocol.Factory.forProtocol(
+            lambda: BrokerProtocol(self._settings, name, self._lost, self._reactor)  # type: ignore[arg-type]
+        )
+        connected = yield endpoint(self._reactor, self._settings).connect(factory)
+        ready = connected.ready
+        if ready is not None:
+            timeout = self._reactor.callLater(HANDSHAKE_TIMEOUT, connected.abort)
+            try:
+                yield ready
+            finally:
+                if timeout.active():
+                    timeout.cancel()
+        return connected
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def _sleep(reactor: Any, seconds: float) -> defer.Deferred[None]:
+    result: defer.Deferred[None] = defer.Deferred()
+    reactor.callLater(seconds, result.callback, None)
+    return result

@@ -1,0 +1,308 @@
+"""The bridge's link to the broker: up or down, never anybody's wait.
+
+Everything handed to a link that is down is void: the machine's rules publish again what matters at the next link-up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+import structlog
+from twisted.internet import defer
+
+from contracts import topology
+from contracts.codec import decode
+from contracts.errors import BadMessage
+from contracts.messages import AnyMessage, Catalogue, Message, Offer, Status
+from master_bridge.link.backoff import Backoff
+from master_bridge.link.connections import Connections
+from master_bridge.link.consumer import Delivered
+from master_bridge.link.declarations import MAX_PRIORITY, offer_queue
+from master_bridge.link.errors import BadSettings, DuplicateMaster
+from master_bridge.link.publisher import Publication
+from master_bridge.link.settings import LinkSettings
+from master_bridge.link.sweep import sweep
+
+log = structlog.get_logger(__name__)
+
+#: A publication that the broker refused (nack) is tried again after this many seconds, while the link is up.
+REFUSED_RETRY = 1.0
+#: Header of a dead letter with the reason, and with the queue it came from.
+REASON_HEADER = "x-bb-reason"
+QUEUE_HEADER = "x-bb-queue"
+#: A header is a short text; a reason that quotes a message may be long.
+REASON_MAX = 1000
+
+
+class LinkClient(Protocol):
+    """Whom the link tells what happens. All calls come from the reactor's thread."""
+
+    def link_up(self) -> None:
+        """Both connections are open and the claims queue is consumed."""
+
+    def link_down(self, reason: str) -> None:
+        """The link is gone; deliveries and unconfirmed publishes are void."""
+
+    def link_blocked(self, blocked: bool) -> None: ...
+
+    def link_stopped(self, reason: str) -> None:
+        """The link will not be tried again (wrong settings, another master of our name)."""
+
+    def message_received(self, delivery: int, message: AnyMessage, user: str) -> None:
+        """From the claims or events queue; to be answered by `Link.ack(delivery)`."""
+
+    def message_returned(self, message: AnyMessage, routing_key: str) -> None: ...
+
+    def fleet_heard(self, message: Status | Catalogue) -> None: ...
+
+
+class Link:
+    """Keeps the connections of one bridge open from `start` to `stop`, and carries messages both ways."""
+
+    def __init__(self, reactor: Any, settings: LinkSettings, client: LinkClient) -> None:
+        self._reactor = reactor
+        self._settings = settings
+        self._client = client
+        self._backoff = Backoff()
+        self._connections: Connections | None = None
+        self._retry: Any = None
+        self._running = False
+        self._complained: str | None = None
+        self._deliveries: dict[int, Delivered] = {}
+        self._next_delivery = 0
+        self._declared: set[str] = set()
+        self.up = False
+        #: what the broker says it is: "RabbitMQ 3.10.8"; "" before the first connection
+        self.product = ""
+        #: why the link is down, for people; None while it is up
+        self.down_reason: str | None = "not started"
+
+    @property
+    def user(self) -> str:
+        return self._settings.address.user
+
+    def start(self) -> None:
+        """Begin to connect; returns at once and goes on for ever."""
+        if not self._running:
+            self._running = True
+            self._try()
+
+    @defer.inlineCallbacks
+    def stop(self, timeout: float = 2.0) -> Any:
+        """Wait up to `timeout` seconds for confirms, then close."""
+        self._running = False
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+        connections = self._connections
+        if connections is not None and self.up and connections.publisher is not None:
+            waiting = connections.publisher.drained()
+            waiting.addTimeout(timeout, self._reactor)
+            waiting.addErrback(lambda _failure: None)  # what is unconfirmed now is said again by the next incarnation
+            yield waiting
+        self._down("stopped")
+
+    # -- publishing ---------------------------------------------------------------------------------------------------
+
+    def publish_offer(self, offer: Offer, priority: int = 0) -> None:
+        """To its capability's queue, which is declared before if this connection has not done so yet."""
+        publication = Publication(
+            exchange=topology.OFFERS,
+            routing_key=topology.cap_queue(offer.signature),
+            message=offer,
+            mandatory=True,
+            persistent=True,
+            priority=max(0, min(MAX_PRIORITY, priority)) or None,
+        )
+        if offer.signature in self._declared:
+            self._publish(publication)
+        else:
+            self.ensure_queues([offer.signature], then=lambda: self._publish(publication))
+
+    def ensure_queues(self, signatures: Iterable[str], then: Callable[[], None] | None = None) -> None:
+        """Declare the `cap.*` queues of `signatures`, so that agents may consume them; `then` runs afterwards."""
+        missing = [signature for signature in signatures if signature not in self._declared]
+        connections = self._connections
+        if connections is None or not self.up:
+            return
+        result = self._ensure(connections, missing)
+        if then is not None:
+            result.addCallback(lambda _: then())
+        result.addErrback(lambda failure: self._lost(connections, f"cannot declare: {failure.getErrorMessage()}"))
+
+    @defer.inlineCallbacks
+    def _ensure(self, connections: Connections, signatures: list[str]) -> Any:
+        for signature in signatures:
+            yield connections.declare(
+                offer_queue(signature, version=connections.version, queue_type=self._settings.queue_type)
+            )
+            if connections is self._connections:
+                self._declared.add(signature)
+
+    def send(self, message: Message, address: str) -> None:
+        """To one agent's control queue, mandatory."""
+        self._publish(Publication(exchange=topology.CONTROL, routing_key=address, message=message, mandatory=True))
+
+    def broadcast(self, message: Message) -> None:
+        self._publish(Publication(exchange=topology.CONTROL, routing_key=topology.BROADCAST, message=message))
+
+    def send_marker(self, message: Message) -> None:
+        key = topology.claims_key(self.user, self._settings.master)
+        self._publish(Publication(exchange=topology.REPLIES, routing_key=key, message=message))
+
+    def publish_catalogue(self, catalogue: Catalogue) -> None:
+        self._publish(Publication(exchange=topology.FLEET, routing_key=topology.CATALOGUE_KEY, message=catalogue))
+
+    def dead_offer(self, offer: Offer, reason: str) -> None:
+        self._publish(
+            Publication(
+                exchange=topology.DEAD, routing_key="", message=offer, persistent=True, headers=_reason(reason, "")
+            )
+        )
+
+    # -- deliveries ---------------------------------------------------------------------------------------------------
+
+    def ack(self, delivery: int) -> None:
+        delivered = self._deliveries.pop(delivery, None)
+        if delivered is not None:
+            delivered.ack()
+
+    def dead_letter(self, delivery: int, reason: str) -> None:
+        """A copy of the delivery to `bb.dead`; it still wants its `ack`."""
+        delivered = self._deliveries.get(delivery)
+        if delivered is not None:
+            self._bury(delivered, reason)
+
+    def sweep(self, signature: str, stale: Callable[[Offer], bool]) -> None:
+        """Take the offers for which `stale` says so out of a queue where they wait."""
+        connections = self._connections
+        if connections is None or not self.up:
+            return
+        result = connections.open_channel()
+        result.addCallback(sweep, topology.cap_queue(signature), stale)
+        result.addErrback(
+            lambda failure: log.info("amqp.sweep_failed", signature=signature, reason=failure.getErrorMessage())
+        )
+
+    # -- up and down --------------------------------------------------------------------------------------------------
+
+    def _try(self) -> None:
+        self._retry = None
+        connections = Connections(self._reactor, self._settings, lambda reason: self._lost(connections, reason))
+        self._connections = connections
+        self._open(connections).addErrback(lambda failure: self._failed(connections, failure.value))
+
+    @defer.inlineCallbacks
+    def _open(self, connections: Connections) -> Any:
+        yield connections.open(
+            on_returned=self._returned, on_refused=self._refused, on_blocked=self._client.link_blocked
+        )
+        self._backoff.reset()
+        yield connections.consume_claims(self._delivered)
+        if connections is not self._connections or not self._running:
+            return
+        self.up, self.down_reason, self.product = True, None, connections.product
+        self._complained = None
+        log.info("amqp.link_up", broker=connections.product, address=str(self._settings.address))
+        self._client.link_up()
+        yield connections.consume_events(self._delivered)
+        yield connections.consume_fleet(self._fleet)
+
+    def _failed(self, connections: Connections, error: Exception) -> None:
+        if isinstance(error, (BadSettings, DuplicateMaster)):
+            self._running = False
+            self._down(str(error))
+            log.error("amqp.link_stopped", reason=str(error))
+            self._client.link_stopped(str(error))
+        else:
+            self._lost(connections, str(error) or type(error).__name__)
+
+    def _lost(self, connections: Connections, reason: str) -> None:
+        if connections is not self._connections:
+            return
+        was_up = self.up
+        self._down(reason)
+        if not self._running:
+            return
+        if was_up or reason != self._complained:
+            # one line per change of state, not one per try
+            self._complained = reason
+            log.warning("amqp.link_down", address=str(self._settings.address), reason=reason)
+        self._retry = self._reactor.callLater(self._backoff.next(), self._try)
+
+    def _down(self, reason: str) -> None:
+        was_up, self.up, self.down_reason = self.up, False, reason
+        connections, self._connections = self._connections, None
+        self._deliveries.clear()
+        self._declared.clear()
+        if connections is not None:
+            connections.close()
+        if was_up:
+            self._client.link_down(reason)
+
+    # -- what the broker brings ---------------------------------------------------------------------------------------
+
+    def _delivered(self, delivered: Delivered) -> None:
+        try:
+            message = decode(delivered.body, delivered.headers)
+            user = _publisher(delivered.routing_key)
+        except BadMessage as error:
+            log.warning("amqp.bad_message", queue=delivered.queue, key=delivered.routing_key, reason=str(error))
+            self._bury(delivered, str(error))
+            delivered.ack()
+            return
+        self._next_delivery += 1
+        self._deliveries[self._next_delivery] = delivered
+        self._client.message_received(self._next_delivery, message, user)
+
+    def _fleet(self, delivered: Delivered) -> None:
+        try:
+            message = decode(delivered.body, delivered.headers)
+        except BadMessage as error:
+            log.info("amqp.bad_fleet_message", reason=str(error))
+            return
+        if isinstance(message, (Status, Catalogue)):
+            self._client.fleet_heard(message)
+
+    def _returned(self, publication: Publication) -> None:
+        message = publication.message
+        if isinstance(message, Offer):
+            # somebody deleted the queue: make it again, and publish again
+            log.warning("amqp.offer_queue_gone", queue=publication.routing_key)
+            self._declared.discard(message.signature)
+            self.ensure_queues([message.signature], then=lambda: self._publish(publication))
+        elif message is not None:
+            self._client.message_returned(message, publication.routing_key)  # type: ignore[arg-type]  # we sent it
+
+    def _refused(self, publication: Publication) -> None:
+        if publication.persistent:
+            log.warning("amqp.publish_refused", exchange=publication.exchange, key=publication.routing_key)
+            self._reactor.callLater(REFUSED_RETRY, self._publish, publication)
+
+    def _publish(self, publication: Publication) -> None:
+        if self.up and self._connections is not None and self._connections.publisher is not None:
+            self._connections.publisher.publish(publication)
+
+    def _bury(self, delivered: Delivered, reason: str) -> None:
+        self._publish(
+            Publication(
+                exchange=topology.DEAD,
+                routing_key=delivered.routing_key,
+                body=delivered.body,
+                headers={**delivered.headers, **_reason(reason, delivered.queue)},
+                persistent=True,
+            )
+        )
+
+
+def _reason(reason: str, queue: str) -> dict[str, str]:
+    return {REASON_HEADER: reason[:REASON_MAX], QUEUE_HEADER: queue}
+
+
+def _publisher(routing_key: str) -> str:
+    """The broker user that a reply's routing key names; the broker's topic permissions vouch for it."""
+    parts = routing_key.split(".")
+    if len(parts) != 3:
+        raise BadMessage(f"routing key {routing_key!r} is not <user>.<master>.<claims or events>")
+    return parts[0]

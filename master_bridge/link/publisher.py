@@ -1,0 +1,123 @@
+"""Publishing with confirms: what was sent and not yet confirmed, what came back, what the broker refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pika
+from twisted.internet import defer
+
+from contracts.codec import encode
+from contracts.messages import Message
+from master_bridge.link.channel import Calls
+
+TRANSIENT = 1
+PERSISTENT = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Publication:
+    """One message on its way to the broker. `message` None: raw bytes (dead letters)."""
+
+    exchange: str
+    routing_key: str
+    message: Message | None = None
+    body: bytes = b""
+    headers: Mapping[str, Any] = field(default_factory=dict)
+    mandatory: bool = False
+    persistent: bool = False
+    priority: int | None = None
+
+
+class Publisher:
+    """Publishes on one channel in confirm mode; both callbacks get the `Publication` as it was handed in.
+
+    on_returned   mandatory, and no queue was bound
+    on_refused    the broker said no (basic.nack: a full queue, an internal error)
+    """
+
+    def __init__(
+        self,
+        channel: Any,
+        on_returned: Callable[[Publication], None],
+        on_refused: Callable[[Publication], None],
+    ) -> None:
+        self._calls = Calls(channel)
+        self._channel = channel
+        self._on_returned = on_returned
+        self._on_refused = on_refused
+        self._next = 0
+        self._unconfirmed: dict[int, Publication] = {}
+        self._drained: list[defer.Deferred[None]] = []
+        channel.add_on_return_callback(self._returned)
+
+    def start(self) -> defer.Deferred[Any]:
+        return self._calls.call("confirm_delivery", ack_nack_callback=self._confirmed)
+
+    @property
+    def is_open(self) -> bool:
+        return bool(self._channel.is_open)
+
+    @property
+    def unconfirmed(self) -> int:
+        return len(self._unconfirmed)
+
+    def publish(self, publication: Publication) -> None:
+        """Send; silently void on a closed channel, like everything else that a lost link takes along."""
+        if not self._channel.is_open:
+            return
+        self._next += 1
+        body, headers = publication.body, dict(publication.headers)
+        content_type, kind = None, None
+        if publication.message is not None:
+            wire = encode(publication.message)
+            body, content_type, kind = wire.body, wire.content_type, wire.type
+            headers.update(wire.headers)
+        self._unconfirmed[self._next] = publication
+        self._channel.basic_publish(
+            exchange=publication.exchange,
+            routing_key=publication.routing_key,
+            body=body,
+            properties=pika.BasicProperties(
+                content_type=content_type,
+                type=kind,
+                headers=headers or None,
+                delivery_mode=PERSISTENT if publication.persistent else TRANSIENT,
+                priority=publication.priority,
+                message_id=str(self._next),
+            ),
+            mandatory=publication.mandatory,
+        )
+
+    def drained(self) -> defer.Deferred[None]:
+        """Fires when nothing is unconfirmed."""
+        result: defer.Deferred[None] = defer.Deferred()
+        if self._unconfirmed and self._channel.is_open:
+            self._drained.append(result)
+        else:
+            result.callback(None)
+        return result
+
+    def _returned(self, _channel: Any, _method: Any, properties: Any, _body: bytes) -> None:
+        # a return comes before its confirm, so the publication is still known by the number that went with it
+        publication = self._unconfirmed.get(int(properties.message_id or 0))
+        if publication is not None:
+            self._on_returned(publication)
+
+    def _confirmed(self, frame: Any) -> None:
+        tag = frame.method.delivery_tag
+        if frame.method.multiple:
+            tags = [known for known in self._unconfirmed if known <= tag]
+        else:
+            tags = [tag] if tag in self._unconfirmed else []
+        refused = frame.method.NAME == "Basic.Nack"
+        for known in tags:
+            publication = self._unconfirmed.pop(known)
+            if refused:
+                self._on_refused(publication)
+        if not self._unconfirmed:
+            waiting, self._drained = self._drained, []
+            for result in waiting:
+                result.callback(None)
