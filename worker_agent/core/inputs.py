@@ -142,6 +142,10 @@ class SessionMeta:
     commands: dict[int, str] = field(default_factory=dict)
     #: rule 17: finished, offer acknowledged, slot freed; only the events are kept
     aside: bool = False
+    #: a bridge has granted it: its events wait for the next grant (see `machine`, "The gate")
+    granted: bool = False
+    #: Buildbot's build id of the last grant; None: the offer's
+    run: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,164 @@
+"""What the bridges say, and what the agent makes of it (rules 3, 5-9, 13, 14; the agent's state table)."""
+
+from __future__ import annotations
+
+from contracts.messages import (
+    Accept,
+    Alive,
+    AnyMessage,
+    Data,
+    Grant,
+    Hold,
+    Interrupt,
+    Later,
+    Ping,
+    Refuse,
+    Release,
+    Replay,
+    RollCall,
+    Start,
+    Stored,
+)
+from contracts.timing import SILENCE_BEFORE_RESUME
+from worker_agent.core.actions import Contact
+from worker_agent.core.commands import Commands
+from worker_agent.core.farewells import Farewell
+from worker_agent.core.intake import Intake
+from worker_agent.core.session import Phase, Session
+from worker_agent.core.state import AgentState
+
+#: Messages of one session that name their master …
+_NAMED = (Grant, Refuse, Later, Hold)
+#: … and those that name the incarnation of the last grant instead (rule 3).
+_HOLDERS = (Start, Interrupt, Ping, Stored, Replay, Release, Data)
+
+
+class Dialogue:
+    """One message in; the session, if it is one of ours, does the rest."""
+
+    def __init__(self, state: AgentState, intake: Intake, commands: Commands) -> None:
+        self._state = state
+        self._intake = intake
+        self._commands = commands
+
+    def received(self, message: AnyMessage, now: float) -> None:
+        """Any message from the control queue; what no agent is the addressee of is ignored."""
+        if self._state.link is None:
+            return  # of a link that is gone: there is no address to answer from
+        if isinstance(message, (RollCall, Alive)):
+            self._state.heard_master(message.master, now, message.incarnation)
+            if isinstance(message, RollCall):
+                self._roll_call(message.master, now)
+        elif isinstance(message, _NAMED):
+            incarnation = message.incarnation if isinstance(message, Grant) else None
+            self._state.heard_master(message.master, now, incarnation)
+            session = self._state.sessions.get(message.session)
+            if session is None or session.master != message.master:
+                self._unknown(message.session, message.master)
+            elif isinstance(message, Grant):
+                self._grant(session, message, now)
+            elif isinstance(message, Refuse):
+                self._refuse(session, message, now)
+            else:
+                self._patience(session, message, now)
+        elif isinstance(message, _HOLDERS):
+            master = self._state.masters.master_of(message.incarnation)
+            if master is not None:
+                self._state.heard_master(master, now)
+            session = self._state.sessions.get(message.session)
+            if session is None:
+                self._unknown(message.session, master)
+            elif message.incarnation == session.incarnation:
+                self._heard(session, now)
+                self._from_holder(session, message, now)
+
+    def _heard(self, session: Session, now: float) -> None:
+        session.heard(now)
+        session.contact_at = now
+        if session.offer.fencing is not None and session.keeper:
+            self._state.do(Contact(session=session.id))
+
+    def _unknown(self, session: str, master: str | None) -> None:
+        """Rule 7: a message for a session that the agent does not have is answered `gone`."""
+        farewell = self._state.farewells.get(session)
+        if farewell is not None:
+            self._state.say_gone(farewell)
+        elif master is not None:
+            self._state.say_gone(
+                Farewell(
+                    session=session, master=master, request="unknown", reason="unknown", detail="never had", owed=False
+                )
+            )
+
+    def _roll_call(self, master: str, now: float) -> None:
+        for session in list(self._state.sessions.values()):
+            if session.master == master and session.is_resumed:
+                session.resume_delay = SILENCE_BEFORE_RESUME
+                self._state.say_resume(session, now)
+
+    # ---- answers to claims and resumes
+
+    def _grant(self, session: Session, grant: Grant, now: float) -> None:
+        """HELD from now on, for this incarnation; its journal from `stored` on (rule 13)."""
+        state, nothing_executed = self._state, not session.executed
+        session.heard(now)
+        session.contact_at = now
+        if grant.incarnation != session.incarnation:
+            known = {grant.incarnation, None} if nothing_executed else {grant.incarnation}
+            opens = not session.granted and session.claimed_from in known
+            session.followed = set(session.commands) if opens else set()
+            session.incarnation = grant.incarnation
+        news = session.is_pending or not session.granted or session.run != grant.run
+        session.granted, session.run = True, grant.run
+        if session.is_pending:
+            session.phase, session.since = Phase.HELD, now
+            session.claim_token = session.run_due = None
+        if not self._commands.stored(session, grant.stored, now, rewind=True):
+            return
+        if not session.opened and session.phase is Phase.HELD:
+            self._intake.open_session(session)
+        elif news:
+            state.persist(session)
+        if session.offer.fencing is not None and session.keeper:
+            state.do(Contact(session=session.id))
+        state.publish(Accept(**state.claimant(session), incarnation=grant.incarnation), session.master, "claims")
+        self._commands.run_offer(session)
+        self._commands.publish_events(session, now)
+        for n in sorted(session.pulls):
+            state.say_pull(session, n, now)
+
+    def _refuse(self, session: Session, refuse: Refuse, now: float) -> None:
+        if refuse.re == "resume":
+            if session.is_resumed:  # rule 8: a refused resume gives its offer back
+                self._state.end(session, "give back", "refused", refuse.reason)
+            # a claim never resumed under this id: not for us, its own answer comes
+        elif session.is_pending:  # rule 8: a refused claim acknowledges its offer
+            self._state.end(session, "ack", "refused", refuse.reason)
+        else:  # rule 6: the claim is no longer pending
+            session.heard(now)
+            self._state.say_resume(session, now)
+
+    def _patience(self, session: Session, message: Later | Hold, now: float) -> None:
+        if session.is_pending:
+            if isinstance(message, Later):
+                self._state.end(session, "park", "unknown")
+        else:
+            self._heard(session, now)
+
+    # ---- messages of the incarnation that holds the session
+
+    def _from_holder(
+        self, session: Session, message: Start | Interrupt | Ping | Stored | Replay | Release | Data, now: float
+    ) -> None:
+        if isinstance(message, Start):
+            self._commands.start(session, message.command, now)
+        elif isinstance(message, Interrupt):
+            self._commands.interrupt(session, message.n, message.reason)
+        elif isinstance(message, Data):
+            self._commands.data(session, message)
+        elif isinstance(message, Release):
+            self._state.end(session, "ack", "released")
+        else:
+            rewind = isinstance(message, Replay)
+            if self._commands.stored(session, message.stored, now, rewind=rewind):
+                self._commands.publish_events(session, now)

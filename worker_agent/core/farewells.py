@@ -1,0 +1,54 @@
+"""Sessions that this agent had: whatever comes for one of them is answered `gone` (rule 7).
+
+A farewell that must reach the bridge unasked (the session was lost, killed or has diverged) is published again at
+each link-up until the broker has confirmed it.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+#: Ended sessions remembered. One costs some 200 bytes; a message for an older one finds no addressee to tell.
+REMEMBERED = 1024
+
+Reason = Literal["unknown", "lost", "diverged", "refused", "released", "killed", "disk", "memory"]
+
+
+@dataclass(kw_only=True)
+class Farewell:
+    session: str
+    master: str
+    request: str
+    reason: Reason
+    detail: str
+    #: still to be told to the bridge, unasked
+    owed: bool
+
+
+class Farewells:
+    """The last `REMEMBERED` ended sessions, oldest out first."""
+
+    def __init__(self) -> None:
+        self._ended: OrderedDict[str, Farewell] = OrderedDict()
+
+    def add(self, farewell: Farewell) -> None:
+        self._ended[farewell.session] = farewell
+        self._ended.move_to_end(farewell.session)
+        if len(self._ended) > REMEMBERED:
+            self._ended.popitem(last=False)
+
+    def get(self, session: str) -> Farewell | None:
+        return self._ended.get(session)
+
+    def told(self, session: str) -> None:
+        """The broker has confirmed the `gone` of this session."""
+        farewell = self._ended.get(session)
+        if farewell is not None:
+            farewell.owed = False
+
+    def owed(self) -> Iterator[Farewell]:
+        """Those that the bridge has not been told yet."""
+        return iter([farewell for farewell in self._ended.values() if farewell.owed])

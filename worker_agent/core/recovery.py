@@ -1,0 +1,55 @@
+"""Sessions that an earlier process of this agent left behind ("start with a journal" in the agent's table)."""
+
+from __future__ import annotations
+
+from worker_agent.core.actions import CloseSession
+from worker_agent.core.commands import Commands
+from worker_agent.core.inputs import Recovered
+from worker_agent.core.session import Phase, Session, commands_of
+from worker_agent.core.state import AgentState
+from worker_agent.core.window import EventWindow
+
+
+def recover(state: AgentState, commands: Commands, found: Recovered, now: float) -> None:
+    """Take up one session again: alive, it resumes at link-up; dead, its bridge is told so then.
+
+    A dead one whose work is done (all commands of a command offer completed) has lost nothing and resumes, too.
+    The whole journal is read once, to know what was started and what has completed. A journal with holes cannot be
+    replayed: its session is lost.
+    """
+    meta = found.meta
+    session = Session(
+        id=meta.session,
+        offer=meta.offer,
+        slot=meta.slot,
+        phase=Phase.ASIDE if meta.aside else Phase.HELD,
+        since=now,
+        window=EventWindow(now),
+        opened=True,
+        keeper=found.alive and not meta.aside,
+        run=meta.offer.run if meta.run is None else meta.run,
+        granted=meta.granted,
+        commands=commands_of(meta.offer),
+        heard_at=now,
+        contact_at=now,
+        resume_due=now,
+    )
+    if not meta.resumes and not meta.aside:  # a claim; whoever claims the offer next starts afresh
+        state.do(CloseSession(session=session.id))
+        state.bid_farewell(session, "unknown", "claimed before the agent restarted", tell=False)
+        return
+    state.sessions[session.id] = session
+    session.journalled = found.last_seq
+    # What meta says was started and the journal does not, never reached the keeper: it starts when its turn comes.
+    commands.read_on(session, now, run=False)
+    complete = session.window.last == found.last_seq
+    if complete and (session.keeper or session.has_finished):
+        commands.run_offer(session)
+        return
+    detail = (
+        "its commands ended while the agent was down"
+        if complete
+        else f"the journal of {found.last_seq} events can be read up to {session.window.last} only"
+    )
+    state.alarm("session_lost", detail, session)
+    state.end(session, "give back", "lost", detail, tell=True)

@@ -1,0 +1,191 @@
+"""One session: what the agent knows of an offer from its claim to its release."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from contracts.messages import Command, Event, Executing, Offer
+from contracts.timing import SILENCE_BEFORE_RESUME
+from worker_agent.core.inputs import PullWanted, SessionMeta
+from worker_agent.core.window import EventWindow
+
+
+class Phase(Enum):
+    """Where a session stands; the picture is in `machine`."""
+
+    #: claimed, nothing executed, the answer is awaited
+    CLAIMING = "claiming"
+    #: rule 15: the claim of a first delivery is published, not confirmed yet
+    CONFIRMING = "confirming"
+    #: rule 15: confirmed; a grant is awaited for at most 1 s
+    AWAITING = "awaiting"
+    #: granted, or commands were executed
+    HELD = "held"
+    #: rule 17: finished; offer acknowledged, slot free, events kept
+    ASIDE = "aside"
+
+
+@dataclass(kw_only=True)
+class CommandState:
+    """A command that the session knows. Not `started`: a command of the offer whose turn has not come."""
+
+    digest: str
+    #: what to run, while it is not started
+    command: Command | None = None
+    started: bool = False
+    completed: bool = False
+    interrupted: str | None = None
+
+    @property
+    def running(self) -> bool:
+        return self.started and not self.completed
+
+
+@dataclass(kw_only=True)
+class Session:
+    id: str
+    offer: Offer
+    slot: int
+    phase: Phase
+    #: since when it is in its phase
+    since: float
+    window: EventWindow
+    #: the offer as an unacknowledged delivery; None: the broker took it back, or the link is down
+    delivery: int | None = None
+    #: token of the unconfirmed claim of a first delivery
+    claim_token: int | None = None
+    #: rule 19: when the claim counts as unanswered
+    answer_due: float | None = None
+    #: rule 15: when to run without a grant
+    run_due: float | None = None
+    #: folder and keeper were asked for
+    opened: bool = False
+    #: the keeper lives: commands can run
+    keeper: bool = False
+    #: Buildbot's build id of the last grant
+    run: int = 0
+    #: a bridge has granted it, at any time
+    granted: bool = False
+    #: rule 3: the incarnation of the last grant to this process
+    incarnation: str | None = None
+    #: the master's incarnation that was heard when the session was claimed
+    claimed_from: str | None = None
+    #: the gate: commands whose events `incarnation` may be told
+    followed: set[int] = field(default_factory=set)
+    commands: dict[int, CommandState] = field(default_factory=dict)
+    #: rule 14: interrupts of commands that have not started
+    interrupts: dict[int, str] = field(default_factory=dict)
+    #: the keeper has written events up to here (`window.last`: of these were read)
+    journalled: int = 0
+    #: when the bridge said something about this session
+    heard_at: float
+    #: strict fencing: when that was a word that holds the session
+    contact_at: float
+    resume_due: float
+    resume_delay: float = SILENCE_BEFORE_RESUME
+    #: all commands of a command offer are completed
+    finished_at: float | None = None
+    #: n -> bytes that a download waits for, and when to ask again
+    pulls: dict[int, tuple[PullWanted, float]] = field(default_factory=dict)
+
+    @property
+    def master(self) -> str:
+        return self.offer.master
+
+    @property
+    def takes_slot(self) -> bool:
+        return self.phase is not Phase.ASIDE
+
+    @property
+    def is_pending(self) -> bool:
+        """It is a claim: nothing was executed, nothing granted."""
+        return self.phase in (Phase.CLAIMING, Phase.CONFIRMING, Phase.AWAITING)
+
+    @property
+    def is_resumed(self) -> bool:
+        """It is told to the bridge by resumes."""
+        return self.phase in (Phase.HELD, Phase.ASIDE)
+
+    @property
+    def executed(self) -> bool:
+        return any(command.started for command in self.commands.values())
+
+    def is_offer(self, offer: Offer) -> bool:
+        """`offer` is the very offer that this session claimed."""
+        return offer.offer == self.offer.offer and offer.master == self.offer.master
+
+    def serves(self, offer: Offer) -> bool:
+        """`offer` asks for the work that this session does (rule 8)."""
+        return self.is_offer(offer) or (offer.master == self.master and offer.request == self.offer.request)
+
+    def may_publish(self, n: int) -> bool:
+        """The gate: before any grant all goes out, afterwards what the granting incarnation has started."""
+        return n in self.followed or not self.granted
+
+    def heard(self, now: float) -> None:
+        """Its bridge spoke: resumes start over from 8 s (rule 9)."""
+        self.answer_due = None
+        self.heard_at = now
+        self.resume_delay = SILENCE_BEFORE_RESUME
+        self.resume_due = now + SILENCE_BEFORE_RESUME
+
+    def note(self, event: Event, now: float) -> None:
+        """The journal holds this event: learn what it says of its command."""
+        command = self.commands.get(event.n)
+        if command is None:
+            value = event.value if isinstance(event.value, dict) else {}
+            command = self.commands[event.n] = CommandState(digest=str(value.get("digest") or "unknown"))
+        command.started = True
+        if event.kind == "completed":
+            command.completed = True
+            command.interrupted = event.interrupted
+            self.pulls.pop(event.n, None)
+            if self.finished_at is None and self.has_finished:
+                self.finished_at = now
+
+    @property
+    def has_finished(self) -> bool:
+        """It is a command offer's session, and every command that it knows is completed."""
+        if self.offer.kind != "command" or not self.commands:
+            return False
+        return all(command.completed for command in self.commands.values())
+
+    def next_of_offer(self) -> CommandState | None:
+        """The command of a command offer that may start now: they run one after the other."""
+        if any(command.running for command in self.commands.values()):
+            return None
+        waiting = [n for n, command in self.commands.items() if not command.started]
+        return self.commands[min(waiting)] if waiting else None
+
+    def interrupted_earlier(self) -> str | None:
+        """Why a command of this command offer was interrupted: those behind it are not started either."""
+        if self.offer.kind != "command":
+            return None
+        return next((c.interrupted for c in self.commands.values() if c.interrupted is not None), None)
+
+    def executing(self) -> tuple[Executing, ...]:
+        return tuple(
+            Executing(n=n, digest=command.digest, completed=command.completed)
+            for n, command in sorted(self.commands.items())
+            if command.started
+        )
+
+    def meta(self) -> SessionMeta:
+        return SessionMeta(
+            session=self.id,
+            offer=self.offer,
+            slot=self.slot,
+            resumes=self.is_resumed,
+            commands={n: command.digest for n, command in sorted(self.commands.items()) if command.started},
+            aside=self.phase is Phase.ASIDE,
+            granted=self.granted,
+            run=self.run,
+        )
+
+
+def commands_of(offer: Offer) -> dict[int, CommandState]:
+    """The commands that a command offer carries, none started."""
+    if offer.kind != "command":
+        return {}
+    return {command.n: CommandState(digest=command.digest, command=command) for command in offer.commands}

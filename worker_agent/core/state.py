@@ -1,0 +1,187 @@
+"""What all parts of the agent's machine share: the link, the sessions, and the list of actions under construction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from contracts.messages import Claim, Gone, Message, Pull, Resume
+from contracts.timing import CLAIM_TIMEOUT, EVENT_RESEND, RESUME_BACKOFF_MAX
+from worker_agent.core.actions import (
+    Ack,
+    Action,
+    Alarm,
+    CancelConsumers,
+    CloseSession,
+    GiveBack,
+    MasterSilent,
+    Park,
+    Persist,
+    Publish,
+)
+from worker_agent.core.config import AgentConfig
+from worker_agent.core.farewells import Farewell, Farewells, Reason
+from worker_agent.core.inputs import LinkUp
+from worker_agent.core.journal import JournalReader
+from worker_agent.core.masters import Masters
+from worker_agent.core.session import Session
+
+#: What becomes of the offer when its session ends.
+Settle = Literal["ack", "park", "give back"]
+#: What a publication's token stands for.
+Token = tuple[Literal["claim", "event", "gone"], str]
+
+
+@dataclass(kw_only=True)
+class AgentState:
+    config: AgentConfig
+    journal: JournalReader
+    new_id: Callable[[], str]
+    link: LinkUp | None = None
+    link_since: float = 0.0
+    #: by session id, in the order of their claims
+    sessions: dict[str, Session] = field(default_factory=dict)
+    masters: Masters = field(default_factory=Masters)
+    farewells: Farewells = field(default_factory=Farewells)
+    actions: list[Action] = field(default_factory=list)
+    #: queues that are consumed at the moment
+    consumed: frozenset[str] = frozenset()
+    tokens: dict[int, Token] = field(default_factory=dict)
+    last_token: int = 0
+
+    def do(self, action: Action) -> None:
+        self.actions.append(action)
+
+    def token(self, kind: Literal["claim", "event", "gone"], session: str) -> int:
+        self.last_token += 1
+        self.tokens[self.last_token] = (kind, session)
+        return self.last_token
+
+    # ---- consumers and deliveries
+
+    def cancel_consumers(self) -> None:
+        if self.consumed:
+            self.consumed = frozenset()
+            self.do(CancelConsumers())
+
+    def settle(self, delivery: int | None, how: Settle) -> None:
+        """Answer a delivery, if there is one to answer. A nack comes after the cancel (rule 20)."""
+        if delivery is None or self.link is None:
+            return
+        if how == "ack":
+            self.do(Ack(delivery=delivery))
+        elif how == "park":
+            self.do(Park(delivery=delivery))
+        else:
+            self.cancel_consumers()
+            self.do(GiveBack(delivery=delivery))
+
+    # ---- sessions
+
+    def persist(self, session: Session) -> None:
+        self.do(Persist(meta=session.meta()))
+
+    def end(self, session: Session, settle: Settle, reason: Reason, detail: str = "", *, tell: bool = False) -> None:
+        """The session is over: kill, clean up, answer its offer; with `tell` its bridge learns it unasked."""
+        self.sessions.pop(session.id, None)
+        if session.opened:
+            self.do(CloseSession(session=session.id))
+        self.bid_farewell(session, reason, detail, tell=tell)
+        self.settle(session.delivery, settle)
+        session.delivery = None
+
+    def bid_farewell(self, session: Session, reason: Reason, detail: str, *, tell: bool) -> None:
+        farewell = Farewell(
+            session=session.id,
+            master=session.master,
+            request=session.offer.request,
+            reason=reason,
+            detail=detail,
+            owed=tell,
+        )
+        self.farewells.add(farewell)
+        if tell:
+            self.say_gone(farewell)
+
+    def alarm(self, event: str, detail: str, session: Session | None = None) -> None:
+        self.do(Alarm(event=event, detail=detail, session=session.id if session else None))
+
+    # ---- what is said
+
+    def publish(self, message: Message, master: str, to: Literal["claims", "events"], token: int | None = None) -> None:
+        self.do(Publish(message=message, master=master, to=to, token=token))
+
+    def claimant(self, session: Session) -> dict[str, Any]:
+        """The fields of `contracts.messages.Claimant`. Only while the link is up."""
+        assert self.link is not None, "claims need an address"
+        return {
+            "session": session.id,
+            "offer": session.offer.offer,
+            "request": session.offer.request,
+            "master": session.master,
+            "run": session.run,
+            "instance": self.config.instance,
+            "agent": self.config.agent,
+            "epoch": self.link.epoch,
+            "address": self.link.address,
+        }
+
+    def say_claim(self, session: Session, now: float) -> int:
+        """Publish the claim, with its expiration (rule 19); the token that its confirm will carry."""
+        token = self.token("claim", session.id)
+        claim = Claim(
+            **self.claimant(session),
+            kind=session.offer.kind,
+            capabilities=self.config.capabilities(),
+            worker=self.config.worker_info(session.master, session.slot),
+        )
+        self.do(Publish(message=claim, master=session.master, to="claims", token=token, expires=CLAIM_TIMEOUT))
+        session.answer_due = now + CLAIM_TIMEOUT
+        return token
+
+    def say_resume(self, session: Session, now: float) -> None:
+        """Publish a resume, and prepare the next one (rule 9)."""
+        if self.link is None:
+            return
+        resume = Resume(
+            **self.claimant(session),
+            kind=session.offer.kind,
+            capabilities=self.config.capabilities(),
+            worker=self.config.worker_info(session.master, session.slot),
+            commands=session.executing(),
+        )
+        self.publish(resume, session.master, "claims")
+        session.resume_due = now + session.resume_delay
+        session.resume_delay = min(2 * session.resume_delay, RESUME_BACKOFF_MAX)
+
+    def say_gone(self, farewell: Farewell) -> None:
+        if self.link is None:
+            return
+        gone = Gone(
+            session=farewell.session,
+            request=farewell.request,
+            master=farewell.master,
+            epoch=self.link.epoch,
+            address=self.link.address,
+            reason=farewell.reason,
+            detail=farewell.detail,
+        )
+        token = self.token("gone", farewell.session) if farewell.owed else None
+        self.publish(gone, farewell.master, "claims", token)
+
+    def say_pull(self, session: Session, n: int, now: float) -> None:
+        """Ask for the bytes that command `n` waits for, if its bridge has started it; again after 5 s."""
+        wanted, _ = session.pulls[n]
+        session.pulls[n] = (wanted, now + EVENT_RESEND)
+        if self.link is not None and n in session.followed:
+            pull = Pull(session=session.id, n=n, offset=wanted.offset, length=wanted.length)
+            self.publish(pull, session.master, "events")
+
+    def heard_master(self, master: str, now: float, incarnation: str | None = None) -> None:
+        if self.masters.heard(master, now, incarnation):
+            self.do(MasterSilent(master=master, silent=False))
+
+    def master_silent(self, master: str) -> None:
+        if self.masters.mark_silent(master):
+            self.do(MasterSilent(master=master, silent=True))
