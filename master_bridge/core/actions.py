@@ -108,7 +108,10 @@ class Lost:
 
 @dataclass(frozen=True, kw_only=True)
 class Abandoned:
-    """No more tries for this request (rule 20): the build ends as EXCEPTION with this reason."""
+    """No more tries for this request (rule 20): the build ends as EXCEPTION with this reason.
+
+    Takes the place of the `Lost` of the last session: an attachment, if there is one, is over too.
+    """
 
     request: str
     reason: str
@@ -116,7 +119,10 @@ class Abandoned:
 
 @dataclass(frozen=True, kw_only=True)
 class CancelledEarlier:
-    """Rule 14: the agent reports an interrupt that an earlier incarnation asked for: end the request as CANCELLED."""
+    """Rule 14: the agent reports an interrupt that an earlier incarnation asked for: end the request as CANCELLED.
+
+    Comes just before the `Deliver` of the completion, so that it is known when the command ends.
+    """
 
     request: str
     reason: str

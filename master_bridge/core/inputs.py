@@ -68,7 +68,10 @@ class Seek:
     title: str
     priority: int = 0
     fencing: float | None = None
+    #: for kind "command"; they are numbered 1, 2, … in this order
     commands: tuple[PreparedCommand, ...] = ()
+    #: Buildbot has run this request before (earlier builds of it exist): an agent must ask before it starts (rule 16)
+    repeated: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,179 @@
+"""What the bridge knows of a session and of a build request that looks for an agent or has one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from contracts.messages import Capability, Claim, Claimant, Command, Executing, Gone, Resume, WorkerInfo
+from master_bridge.core.actions import Holder
+from master_bridge.core.events import EventOrder
+from master_bridge.core.inputs import Seek
+
+State = Literal["window", "waiting", "granted", "held"]
+ViewState = Literal["window", "waiting", "granted", "held", "missing"]
+
+
+@dataclass
+class Rival:
+    """Another address that speaks of a session: an old connection's last words, or a cloned state folder (rule 2)."""
+
+    address: str
+    epoch: int
+    #: number of the marker that must be back before the address is asked whether it lives; None: it was asked
+    marker: int | None
+
+
+@dataclass
+class Session:
+    """A session of an agent's: granted, or noted because its agent resumed it before Buildbot asked for it."""
+
+    session: str
+    request: str
+    offer: str
+    run: int
+    instance: str
+    agent: str
+    #: `key_word` of the broker user that it belongs to; nobody else may speak for it
+    user: str
+    epoch: int
+    address: str
+    #: monotonic seconds when it was first heard of
+    since: float
+    #: it came as a resume or an old accept: commands may have been executed in it
+    resumed: bool
+    capabilities: tuple[Capability, ...] = ()
+    #: None: known only from an accept of an earlier incarnation, so the agent must be asked to resume it
+    worker: WorkerInfo | None = None
+    executing: tuple[Executing, ...] = ()
+    #: rule 11: its latest claim, resume or accept, unacknowledged
+    delivery: int | None = None
+    #: that delivery is a claim, which a resume or an accept of the same epoch outranks
+    delivery_is_claim: bool = False
+
+    #: while nobody has asked for it: the fleet view knows of it
+    reported: bool = False
+
+    #: given to Buildbot
+    attached: bool = False
+    #: rules 9, 10: when the first ping came back, on the link's own clock; None: present
+    missing: float | None = None
+    #: the marker that must be back before it is given up
+    marker: int | None = None
+    rival: Rival | None = None
+    #: the agent says from elsewhere that it is gone; believed unless the address that we know answers
+    suspect: Gone | None = None
+    #: addresses of cloned state folders
+    clones: set[str] = field(default_factory=set)
+
+    order: EventOrder = field(default_factory=EventOrder)
+    #: commands that Buildbot has started in it, by number
+    commands: dict[int, Command] = field(default_factory=dict)
+    completed: set[int] = field(default_factory=set)
+    #: number -> reason of the interrupts that we asked for
+    interrupts: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def holder(self) -> Holder:
+        assert self.worker is not None
+        return Holder(
+            session=self.session,
+            agent=self.agent,
+            instance=self.instance,
+            address=self.address,
+            capabilities=self.capabilities,
+            worker=self.worker,
+        )
+
+    @property
+    def running(self) -> bool:
+        """A command was started in it and has not completed, as far as is known here."""
+        if self.attached:
+            return any(n not in self.completed for n in self.commands)
+        return any(not command.completed for command in self.executing)
+
+    def learn(self, message: Claimant) -> None:
+        """Take over what a claim or resume tells of the agent."""
+        self.run = message.run
+        if isinstance(message, (Claim, Resume)):
+            self.capabilities = message.capabilities
+            self.worker = message.worker
+        if isinstance(message, Resume):
+            self.executing = message.commands
+
+    def detach(self) -> None:
+        """Back to what it was before Buildbot had it; the next attachment begins with event 1."""
+        self.attached = False
+        self.missing = self.marker = self.rival = self.suspect = None
+        self.resumed = True
+        self.order = EventOrder(replay_after=self.order.replay_after)
+        self.commands, self.completed, self.interrupts = {}, set(), {}
+
+
+def session_of(message: Claimant, *, user: str, now: float) -> Session:
+    session = Session(
+        session=message.session,
+        request=message.request,
+        offer=message.offer,
+        run=message.run,
+        instance=message.instance,
+        agent=message.agent,
+        user=user,
+        epoch=message.epoch,
+        address=message.address,
+        since=now,
+        resumed=not isinstance(message, Claim),
+    )
+    session.learn(message)
+    return session
+
+
+@dataclass
+class Work:
+    """A build request, or a step's command, for which Buildbot wants an agent."""
+
+    seek: Seek
+    state: State
+    #: monotonic seconds when Buildbot asked
+    since: float
+    #: ids of the offers published with the signature that counts now, newest last
+    offers: list[str] = field(default_factory=list)
+    session: Session | None = None
+    #: what was last told by `StateChanged`
+    told: str = ""
+
+    @property
+    def request(self) -> str:
+        return self.seek.request
+
+    @property
+    def view_state(self) -> ViewState:
+        if self.session is not None and self.session.missing is not None:
+            return "missing"
+        return self.state
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestView:
+    """A request or an unasked session, for the fleet view, metrics and waiting messages."""
+
+    request: str
+    #: "unasked": an agent holds a session of this request and Buildbot has not asked for it (yet)
+    state: Literal["window", "waiting", "granted", "held", "missing", "unasked"]
+    #: monotonic seconds
+    since: float
+    run: int
+    kind: Literal["build", "command"] | None = None
+    signature: str = ""
+    title: str = ""
+    #: offers published with the current signature
+    offers: int = 0
+    #: sessions lost with a command running (rule 20)
+    lives: int = 0
+    session: str | None = None
+    agent: str | None = None
+    instance: str | None = None
+    address: str | None = None
+    #: events that Buildbot has stored, and that it was given
+    stored: int = 0
+    delivered: int = 0
