@@ -1,0 +1,293 @@
+"""A machine with an agent on it: a disk that survives, a main process that may not, keepers between the two."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from contracts.messages import Capability, WorkerInfo
+from contracts.testing.clock import Timer
+from tests.simulation.agent_link import AgentLink
+from tests.simulation.keeper import Keeper
+from worker_agent.core import actions, inputs
+from worker_agent.core.inputs import Recovered, SessionMeta
+from worker_agent.core.journal import MemoryJournal
+from worker_agent.core.machine import AgentConfig, AgentMachine
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+_CAPABILITIES = (Capability(name="model", version="1"),)
+
+
+class AgentHost:
+    def __init__(self, world: World, name: str, *, slots: int, queues: frozenset[str]) -> None:
+        self.world = world
+        self.name = name
+        self.user = "agents"
+        self.slots = slots
+        self.queues = queues
+        self.wall_skew = world.between(-15.0, 15.0)
+        #: no packet passes; new connections fail
+        self.unreachable = False
+        # the disk
+        self.instance = name
+        self.epoch = 0
+        self.metas: dict[str, SessionMeta] = {}
+        self.journal = MemoryJournal()
+        # processes
+        self.keepers: dict[str, Keeper] = {}
+        self.machine: AgentMachine | None = None
+        self.link: AgentLink | None = None
+        #: number of the running main process
+        self.process = 0
+        self.frozen = False
+        #: the main process ended by itself (drained, stopped)
+        self.exited = False
+        self._thawing: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
+        self._tick: Timer | None = None
+        self._sessions = 0
+        self._lives = 0
+        self._todo: deque[actions.Action] = deque()
+        self._busy = False
+        self._unwell: tuple[str, ...] = ()
+
+    # ---- life and death
+
+    def start(self) -> None:
+        """Start the main process with what the disk and the living keepers remember."""
+        if self.machine is not None:
+            return
+        self.process += 1
+        self.exited = False
+        self.world.note(self.name, f"main process {self.process} starts, sessions on disk: {sorted(self.metas)}")
+        recovered = []
+        for session, meta in sorted(self.metas.items()):
+            keeper = self.keepers.get(session)
+            alive = keeper is not None and keeper.alive
+            recovered.append(Recovered(meta=meta, alive=alive, last_seq=self.journal.last_seq(session)))
+            if keeper is not None:
+                keeper.main_back()
+        config = AgentConfig(
+            instance=self.instance,
+            agent=self.name,
+            slots=self.slots,
+            worker_info=lambda master, slot: _worker_info(self.name, master, slot),
+            capabilities=lambda: _CAPABILITIES,
+        )
+        self.machine = self.world.mutant.agent_machine(AgentMachine)(
+            config=config,
+            journal=self.journal,
+            new_id=self._new_session,
+            now=self.world.clock.now,
+            recovered=recovered,
+        )
+        self.link = AgentLink(self, self.process)
+        self.link.connect()
+        if self._unwell:
+            self.feed(self.process, inputs.Wellness(reasons=self._unwell))
+        self._rearm()
+
+    def kill_main(self, *, keepers_see_it: bool = True) -> None:
+        """SIGKILL of the main process only."""
+        if self.machine is None:
+            return
+        self.world.note(self.name, "main process ends")
+        self.machine = None
+        self.process += 1
+        self._todo.clear()
+        self._busy = False
+        if self._tick is not None:
+            self._tick.cancel()
+        if self.link is not None:
+            self.link.close()
+        if keepers_see_it:
+            for keeper in self.keepers.values():
+                if keeper.alive:
+                    keeper.main_gone()
+
+    def kill_all(self, *, wipe: bool = False) -> None:
+        """The container is killed, or the machine; `wipe`: its disk does not come back."""
+        self.world.note(self.name, "killed, all of it" + (", disk lost" if wipe else ""))
+        self.kill_main(keepers_see_it=False)
+        for keeper in self.keepers.values():
+            keeper.end()
+        self.keepers.clear()
+        if wipe:
+            self._lives += 1
+            self.instance = f"{self.name}-{self._lives}"
+            self.epoch = 0
+            self.metas.clear()
+            self.journal = MemoryJournal()
+
+    def freeze(self) -> None:
+        """SIGSTOP of everything: the kernel keeps the connections, nobody answers."""
+        self.frozen = True
+        if self.link is not None:
+            for connection in self.link.connections:
+                connection.cut()
+
+    def thaw(self) -> None:
+        self.frozen = False
+        while self._thawing and not self.frozen:
+            call, args = self._thawing.popleft()
+            call(*args)
+        self.heal()
+
+    def when_thawed(self, call: Callable[..., object], *args: Any) -> None:
+        """A timer of this machine fires: at once, or when it runs again."""
+        if self.frozen:
+            self._thawing.append((call, args))
+        else:
+            call(*args)
+
+    def cut(self, *, to_server: bool = True, to_client: bool = True) -> None:
+        self.unreachable = True
+        if self.link is not None:
+            for connection in self.link.connections:
+                connection.cut(to_server=to_server, to_client=to_client)
+
+    def heal(self) -> None:
+        self.unreachable = False
+        for connection in list(self.world.broker.connections) + (self.link.connections if self.link else []):
+            if connection.name.startswith(f"{self.name} "):
+                connection.heal()
+
+    # ---- the main process
+
+    def feed(self, process: int, news: inputs.Input) -> None:
+        """Tell the machine, carry out what it wants; news for an earlier process is lost with it."""
+        if self.frozen:
+            self._thawing.append((self.feed, (process, news)))
+            return
+        if self.machine is None or process != self.process:
+            return
+        self._todo.extend(self.machine.handle(news, self.world.clock.now))
+        self._carry_out()
+        self._rearm()
+
+    def hear_keeper(self, process: int, news: inputs.Input) -> None:
+        self.feed(process, news)
+
+    def learn_queues(self) -> None:
+        """The catalogue, or a look at the broker: which queues are there for this agent."""
+        if self.link is not None and self.link.up:
+            known = frozenset(name for name in self.world.cap_queues if name in self.queues)
+            self.feed(self.process, inputs.QueuesKnown(queues=known))
+
+    def wellness(self, *reasons: str) -> None:
+        self._unwell = reasons
+        self.feed(self.process, inputs.Wellness(reasons=reasons))
+
+    def next_epoch(self) -> int:
+        self.epoch += 1
+        return self.epoch
+
+    def _new_session(self) -> str:
+        self._sessions += 1
+        return f"{self.name}-s{self._sessions}"
+
+    def _rearm(self) -> None:
+        if self.machine is None:
+            return
+        deadline = self.machine.deadline
+        if self._tick is not None:
+            if deadline is not None and self._tick.when == deadline and not self._tick.cancelled:
+                return
+            self._tick.cancel()
+            self._tick = None
+        if deadline is not None:
+            self._tick = self.world.clock.call_at(deadline, self._ticks, self.process)
+
+    def _ticks(self, process: int) -> None:
+        self.feed(process, inputs.Tick())
+
+    def _carry_out(self) -> None:
+        """In order; a close takes its time, and what follows waits for it."""
+        while self._todo and not self._busy:
+            action = self._todo.popleft()
+            if isinstance(action, actions.CloseSession) and self.world.plan.slow_close:
+                self._busy = True
+                self.world.clock.call_later(
+                    self.world.between(0.0, 0.4), self.when_thawed, self._closed, self.process, action
+                )
+                return
+            self._do(action)
+
+    def _closed(self, process: int, action: actions.CloseSession) -> None:
+        if process == self.process:
+            self._busy = False
+            self._do(action)
+            self._carry_out()
+
+    def _do(self, action: actions.Action) -> None:
+        world, link = self.world, self.link
+        assert link is not None
+        if isinstance(action, actions.Publish):
+            world.note(self.name, lambda: f"publishes {_short(action.message)}")
+            link.publish(action)
+        elif isinstance(action, actions.Consume):
+            world.note(self.name, lambda: f"consumes {sorted(action.queues)}")
+            link.consume(action.queues)
+        elif isinstance(action, actions.CancelConsumers):
+            link.consume(frozenset())
+        elif isinstance(action, (actions.Ack, actions.Park, actions.GiveBack)):
+            world.note(self.name, lambda: f"{type(action).__name__} {action.delivery}")
+            link.settle(action)
+        elif isinstance(action, actions.Persist):
+            self.metas[action.meta.session] = action.meta
+        elif isinstance(action, actions.OpenSession):
+            offer = self.metas[action.session].offer
+            self.keepers[action.session] = Keeper(self, offer, action.session)
+        elif isinstance(action, actions.CloseSession):
+            self._close(action)
+        elif isinstance(action, actions.MasterSilent):
+            world.note(self.name, f"master {action.master} silent: {action.silent}")
+        elif isinstance(action, actions.Alarm):
+            world.note(self.name, f"ALARM {action.event}: {action.detail}")
+        elif isinstance(action, actions.Exit):
+            self.kill_main()
+            self.exited = True
+        else:
+            self._ask_keeper(action)
+
+    def _close(self, action: actions.CloseSession) -> None:
+        self.world.note(
+            self.name, f"closes {action.session}" + (" but keeps its journal" if action.keep_journal else "")
+        )
+        keeper = self.keepers.pop(action.session, None)
+        if keeper is not None:
+            keeper.end()
+        if not action.keep_journal:
+            self.metas.pop(action.session, None)
+            self.journal.remove(action.session)
+
+    def _ask_keeper(self, action: actions.Action) -> None:
+        session: str = action.session  # type: ignore[union-attr, assignment]  # the actions left are a session's
+        keeper = self.keepers.get(session)
+        if keeper is None:
+            return
+        if isinstance(action, actions.RunCommand):
+            keeper.run(action.command)
+        elif isinstance(action, actions.CompleteUnstarted):
+            keeper.complete_unstarted(action.command, action.reason)
+        elif isinstance(action, actions.InterruptCommand):
+            keeper.interrupt(action.n, action.reason)
+        elif isinstance(action, actions.FeedData):
+            keeper.feed(action.n, action.offset, action.size, action.data)
+        elif isinstance(action, actions.Contact):
+            keeper.contact()
+
+
+def _worker_info(agent: str, master: str, slot: int) -> WorkerInfo:
+    return WorkerInfo(version="model", basedir=f"/{agent}/{master}/slot-{slot}")
+
+
+def _short(message: Any) -> str:
+    fields = {
+        key: getattr(message, key)
+        for key in ("session", "request", "seq", "n", "kind", "re", "reason", "stored", "epoch")
+        if hasattr(message, key)
+    }
+    return f"{message.t} " + " ".join(f"{key}={value}" for key, value in fields.items())

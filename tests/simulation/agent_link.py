@@ -1,0 +1,219 @@
+"""The agent's AMQP edge against the broker model: two connections, a control queue of its own, offer consumers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from contracts.messages import Message
+from contracts.testing.connections import Channel, Connection, Delivery
+from contracts.testing.queues import Publication, QueueOptions
+from contracts.topology import BROADCAST, CONTROL, REPLIES, claims_key, control_address, events_key
+from tests.simulation.world import WALL, publication
+from worker_agent.core import actions, inputs
+
+if TYPE_CHECKING:
+    from tests.simulation.agent_host import AgentHost
+
+_CONTROL_OPTIONS = QueueOptions(durable=False, exclusive=True)
+
+
+class AgentLink:
+    """Lives as long as the main process; connects again and again."""
+
+    def __init__(self, host: AgentHost, process: int) -> None:
+        self.host = host
+        self.process = process
+        self.up = False
+        self.closed = False
+        self._clock = host.world.clock
+        self._consuming: Connection | None = None
+        self._publishing: Connection | None = None
+        self._offers: Channel | None = None
+        self._confirms: Channel | None = None
+        self._wanted: frozenset[str] = frozenset()
+        #: consumer tag -> queue
+        self._consumers: dict[str, str] = {}
+        self._tags = 0
+        self._handles = 0
+        #: delivery handle -> (channel, delivery tag, consumer tag)
+        self._held: dict[int, tuple[Channel, int, str]] = {}
+        #: publish tag -> token
+        self._tokens: dict[int, int] = {}
+        self._returned: set[int] = set()
+
+    @property
+    def connections(self) -> list[Connection]:
+        return [c for c in (self._consuming, self._publishing) if c is not None and c.client_open]
+
+    # ---- connecting
+
+    def connect(self) -> None:
+        if self.closed:
+            return
+        host = self.host
+        try:
+            if host.unreachable:
+                raise ConnectionRefusedError(f"{host.name} has no network")
+            heartbeat = host.world.plan.heartbeat
+            consuming = host.world.broker.connect(f"{host.name} consumes", heartbeat=heartbeat)
+            publishing = host.world.broker.connect(f"{host.name} publishes", heartbeat=heartbeat)
+        except ConnectionRefusedError:
+            self._clock.call_later(host.world.between(0.5, 1.5), self.connect)
+            return
+        self._consuming, self._publishing = consuming, publishing
+        consuming.on_close = publishing.on_close = self._lost
+        host.world.broker.mark_publisher(publishing)
+        opened_at = self._clock.now
+        epoch = host.next_epoch()
+        address = control_address(host.user, host.instance, f"{epoch:x}")
+        control = consuming.channel()
+        control.declare(address, _CONTROL_OPTIONS)
+        control.bind(address, CONTROL, address)
+        control.bind(address, CONTROL, BROADCAST)
+
+        def message(delivery: Delivery) -> None:
+            control.ack(delivery.tag)
+            host.feed(self.process, inputs.MessageReceived(message=delivery.publication.body))
+
+        def ready() -> None:
+            self.up = True
+            host.world.note(host.name, f"link up, epoch {epoch}")
+            up = inputs.LinkUp(epoch=epoch, address=address, opened_at=WALL + opened_at + host.wall_skew)
+            host.feed(self.process, up)
+            host.learn_queues()
+
+        control.consume(address, "control", message, on_ok=ready)
+        self._open_offers()
+        self._confirms = publishing.channel()
+        self._confirms.on_confirm = self._confirmed
+        self._confirms.on_return = self._came_back
+        self._tokens.clear()
+        self._returned.clear()
+
+    def _lost(self, reason: str) -> None:
+        was_up, self.up = self.up, False
+        for connection in self.connections:
+            connection.close()
+        self._held.clear()
+        self._consumers.clear()
+        self._wanted = frozenset()
+        self.host.world.note(self.host.name, f"link down: {reason}")
+        if was_up:
+            self.host.feed(self.process, inputs.LinkDown())
+        self._clock.call_later(self.host.world.between(0.2, 1.0), self.connect)
+
+    def close(self) -> None:
+        """The main process ends."""
+        self.closed = True
+        self.up = False
+        for connection in self.connections:
+            connection.close()
+
+    # ---- offers
+
+    def _open_offers(self) -> None:
+        assert self._consuming is not None
+        self._offers = self._consuming.channel()
+        self._offers.on_close = self._offers_closed
+
+    def _offers_closed(self, error: str) -> None:
+        """A channel exception, by a consumer timeout: what was held is void, the rest is set up again."""
+        self.host.world.note(self.host.name, f"offers channel closed: {error}")
+        lost, self._held = list(self._held), {}
+        self._consumers.clear()
+        self._open_offers()
+        wanted, self._wanted = self._wanted, frozenset()
+        for handle in lost:
+            self.host.feed(self.process, inputs.DeliveryLost(delivery=handle))
+        if wanted and not self._wanted:
+            self.consume(wanted)
+
+    def _cancelled(self, tag: str) -> None:
+        """The broker cancelled a consumer (consumer timeout from 4.3 on)."""
+        queue = self._consumers.pop(tag, None)
+        lost = [handle for handle, held in self._held.items() if held[2] == tag]
+        for handle in lost:
+            del self._held[handle]
+        for handle in lost:
+            self.host.feed(self.process, inputs.DeliveryLost(delivery=handle))
+        if queue is not None and queue in self._wanted and queue not in self._consumers.values():
+            self._consume(queue)
+
+    def consume(self, queues: frozenset[str]) -> None:
+        if self._offers is None:
+            return
+        for tag in [tag for tag, queue in self._consumers.items() if queue not in queues]:
+            self._offers.cancel(tag)
+            del self._consumers[tag]
+        self._wanted = queues
+        for queue in sorted(queues - set(self._consumers.values())):
+            self._consume(queue)
+
+    def _consume(self, queue: str) -> None:
+        assert self._offers is not None
+        self._tags += 1
+        tag = f"{queue}#{self._tags}"
+        self._consumers[tag] = queue
+        self._offers.consume(queue, tag, self._offered, prefetch=1, on_cancel=self._cancelled)
+
+    def _offered(self, delivery: Delivery) -> None:
+        assert self._offers is not None
+        self._handles += 1
+        handle = self._handles
+        self._held[handle] = (self._offers, delivery.tag, delivery.consumer)
+        offer = delivery.publication.body
+        self.host.world.note(
+            self.host.name,
+            lambda: (
+                f"gets offer {offer.offer} of {offer.request}"
+                + (" redelivered" if delivery.redelivered else "")
+                + (f" deaths={delivery.deaths}" if delivery.deaths else "")
+            ),
+        )
+        self.host.feed(
+            self.process,
+            inputs.OfferDelivered(
+                delivery=handle,
+                queue=delivery.queue,
+                offer=offer,
+                redelivered=delivery.redelivered,
+                deaths=delivery.deaths,
+            ),
+        )
+
+    def settle(self, action: actions.Ack | actions.Park | actions.GiveBack) -> None:
+        channel, tag, _ = self._held.pop(action.delivery, (None, 0, ""))
+        if channel is None or not channel.open:
+            return
+        if isinstance(action, actions.Ack):
+            channel.ack(tag)
+        else:
+            channel.nack(tag, requeue=isinstance(action, actions.GiveBack))
+
+    @property
+    def held(self) -> int:
+        """Offers that are held unacknowledged."""
+        return len(self._held)
+
+    # ---- publishing
+
+    def publish(self, action: actions.Publish) -> None:
+        if not self.up or self._confirms is None:
+            return
+        host = self.host
+        key = (claims_key if action.to == "claims" else events_key)(host.user, action.master)
+        message: Message = action.message
+        tag = self._confirms.publish(publication(REPLIES, key, message, expires=action.expires), mandatory=True)
+        if action.token is not None:
+            self._tokens[tag] = action.token
+
+    def _came_back(self, tag: int, _: Publication) -> None:
+        self._returned.add(tag)
+
+    def _confirmed(self, tag: int, ok: bool) -> None:
+        token = self._tokens.pop(tag, None)
+        taken = ok and tag not in self._returned
+        self._returned.discard(tag)
+        if token is not None:
+            news = inputs.Confirmed(token=token) if taken else inputs.Refused(token=token)
+            self.host.feed(self.process, news)

@@ -1,0 +1,218 @@
+"""The bridge's AMQP edge against the broker model: declares, consumes claims exclusively, publishes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from contracts.messages import Message
+from contracts.testing.connections import Channel, Connection, Delivery
+from contracts.testing.queues import Publication
+from contracts.topology import (
+    BROADCAST,
+    CONTROL,
+    DEAD,
+    OFFERS,
+    REPLIES,
+    cap_queue,
+    claims_binding,
+    claims_key,
+    claims_queue,
+    events_binding,
+    events_queue,
+)
+from master_bridge.core import actions, inputs
+from tests.simulation.world import CAP, CLAIMS, EVENTS, declare_common, publication
+
+if TYPE_CHECKING:
+    from tests.simulation.master_host import MasterHost
+
+#: events that the bridge takes unacknowledged
+EVENTS_PREFETCH = 300
+
+
+class BridgeLink:
+    def __init__(self, host: MasterHost, process: int) -> None:
+        self.host = host
+        self.process = process
+        self.up = False
+        self.closed = False
+        self._clock = host.world.clock
+        self._consuming: Connection | None = None
+        self._publishing: Connection | None = None
+        self._out: Channel | None = None
+        self._handles = 0
+        self._held: dict[int, tuple[Channel, Delivery]] = {}
+
+    @property
+    def connections(self) -> list[Connection]:
+        return [c for c in (self._consuming, self._publishing) if c is not None and c.client_open]
+
+    def connect(self) -> None:
+        if self.closed:
+            return
+        host = self.host
+        heartbeat = host.world.plan.heartbeat
+        try:
+            if host.unreachable:
+                raise ConnectionRefusedError(f"{host.name} has no network")
+            consuming = host.world.broker.connect(f"{host.name} consumes", heartbeat=heartbeat)
+            publishing = host.world.broker.connect(f"{host.name} publishes", heartbeat=heartbeat)
+        except ConnectionRefusedError:
+            self._clock.call_later(host.world.between(0.5, 1.5), self.connect)
+            return
+        self._consuming, self._publishing = consuming, publishing
+        consuming.on_close = publishing.on_close = self._lost
+        publishing.on_blocked = self._blocked
+        host.world.broker.mark_publisher(publishing)
+        declares = publishing.channel()
+        declare_common(declares)
+        for name, options, binding in (
+            (claims_queue(host.name), CLAIMS, claims_binding(host.name)),
+            (events_queue(host.name), EVENTS, events_binding(host.name)),
+        ):
+            declares.declare(name, options)
+            declares.bind(name, REPLIES, binding)
+        for signature in host.signatures:
+            declares.declare(cap_queue(signature), CAP)
+            declares.bind(cap_queue(signature), OFFERS, cap_queue(signature))
+        declares.declare(events_queue(host.name), EVENTS, lambda: self._declared(consuming))
+        self._out = publishing.channel()
+        self._out.on_return = self._came_back
+
+    def _declared(self, consuming: Connection) -> None:
+        self.host.world.queues_changed()
+        self._consume_claims(consuming)
+        self._consume_events(consuming)
+
+    def _consume_claims(self, consuming: Connection) -> None:
+        """Exclusive (rule 4): the ghost of our former connection may still be there; try until it is not."""
+        channel = consuming.channel()
+
+        def refused(error: str) -> None:
+            # a consumer timeout ends here, too: then just consume again (rule 11)
+            self.host.world.note(self.host.name, f"claims channel closed: {error}")
+            self._forget(channel)
+            self._clock.call_later(self.host.world.between(0.3, 0.7), again)
+
+        def again() -> None:
+            if consuming.client_open:
+                self._consume_claims(consuming)
+
+        def consumed() -> None:
+            if not self.up:
+                self.up = True
+                self.host.world.note(self.host.name, "link up")
+                self.host.feed(self.process, inputs.LinkUp())
+
+        def cancelled(_: str) -> None:
+            refused("consumer cancelled by the broker")
+
+        channel.on_close = refused
+        channel.consume(
+            claims_queue(self.host.name),
+            "claims",
+            lambda delivery: self._received(channel, delivery),
+            exclusive=True,
+            on_ok=consumed,
+            on_cancel=cancelled,
+        )
+
+    def _consume_events(self, consuming: Connection) -> None:
+        channel = consuming.channel()
+
+        def again(_: str) -> None:
+            self._forget(channel)
+            if consuming.client_open:
+                self._consume_events(consuming)
+
+        channel.on_close = again
+        channel.consume(
+            events_queue(self.host.name),
+            "events",
+            lambda delivery: self._received(channel, delivery),
+            prefetch=EVENTS_PREFETCH,
+            on_cancel=again,
+        )
+
+    def _forget(self, channel: Channel) -> None:
+        for handle in [handle for handle, held in self._held.items() if held[0] is channel]:
+            del self._held[handle]
+
+    def _received(self, channel: Channel, delivery: Delivery) -> None:
+        self._handles += 1
+        handle = self._handles
+        self._held[handle] = (channel, delivery)
+        message = delivery.publication.body
+        user = delivery.publication.routing_key.split(".")[0]
+        self.host.heard(message)
+        self.host.feed(self.process, inputs.MessageReceived(delivery=handle, message=message, user=user))
+
+    def _came_back(self, _: int, returned: Publication) -> None:
+        self.host.world.note(self.host.name, lambda: f"returned: {returned.body.t} for {returned.routing_key}")
+        self.host.feed(self.process, inputs.Returned(message=returned.body, routing_key=returned.routing_key))
+
+    def _blocked(self, blocked: bool) -> None:
+        if self.up:
+            self.host.feed(self.process, inputs.LinkBlocked(blocked=blocked))
+
+    def _lost(self, reason: str) -> None:
+        was_up, self.up = self.up, False
+        for connection in self.connections:
+            connection.close()
+        self._held.clear()
+        self.host.world.note(self.host.name, f"link down: {reason}")
+        if was_up:
+            self.host.feed(self.process, inputs.LinkDown())
+        self._clock.call_later(self.host.world.between(0.2, 1.0), self.connect)
+
+    def close(self) -> None:
+        self.closed = True
+        self.up = False
+        for connection in self.connections:
+            connection.close()
+
+    def ack(self, handle: int) -> None:
+        channel, delivery = self._held.pop(handle, (None, None))
+        if channel is not None and delivery is not None and channel.open:
+            channel.ack(delivery.tag)
+
+    @property
+    def held(self) -> list[Message]:
+        """What is held unacknowledged."""
+        return [delivery.publication.body for _, delivery in self._held.values()]
+
+    def carry_out(self, action: actions.Action) -> None:
+        """The actions that publish or acknowledge."""
+        if isinstance(action, actions.Ack):
+            self.ack(action.delivery)
+        elif isinstance(action, actions.PublishOffer):
+            self._publish(
+                OFFERS, cap_queue(action.offer.signature), action.offer, mandatory=True, priority=action.priority
+            )
+        elif isinstance(action, actions.Send):
+            self._publish(CONTROL, action.address, action.message, mandatory=True, persistent=False)
+        elif isinstance(action, actions.Broadcast):
+            self._publish(CONTROL, BROADCAST, action.message, persistent=False)
+        elif isinstance(action, actions.SendMarker):
+            self._publish(REPLIES, claims_key("bridge", self.host.name), action.message)
+        elif isinstance(action, actions.DeadOffer):
+            self._publish(DEAD, "", action.offer)
+        elif isinstance(action, actions.DeadLetter):
+            held = self._held.get(action.delivery)
+            if held is not None:
+                self._publish(DEAD, "", held[1].publication.body)
+
+    def _publish(
+        self,
+        exchange: str,
+        key: str,
+        message: Message,
+        *,
+        mandatory: bool = False,
+        priority: int = 0,
+        persistent: bool = True,
+    ) -> None:
+        if self.up and self._out is not None:
+            self._out.publish(
+                publication(exchange, key, message, priority=priority, persistent=persistent), mandatory=mandatory
+            )

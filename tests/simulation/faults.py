@@ -1,0 +1,185 @@
+"""Carries out one fault of a plan against the world, and undoes it after its time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from worker_agent.core import inputs
+
+if TYPE_CHECKING:
+    from tests.simulation.agent_host import AgentHost
+    from tests.simulation.buildbot import Job
+    from tests.simulation.master_host import MasterHost
+    from tests.simulation.plan import Fault
+    from tests.simulation.world import World
+
+
+def strike(world: World, fault: Fault) -> None:
+    world.note("fault", str(fault))
+    getattr(_Strikes(world, fault), fault.kind)()
+
+
+class _Strikes:
+    """One method a kind of fault."""
+
+    def __init__(self, world: World, fault: Fault) -> None:
+        self.world = world
+        self.fault = fault
+
+    @property
+    def agent(self) -> AgentHost:
+        return self.world.agents[self.fault.target % len(self.world.agents)]
+
+    @property
+    def master(self) -> MasterHost:
+        return self.world.masters[self.fault.target % len(self.world.masters)]
+
+    def later(self, undo: Callable[[], object]) -> None:
+        def undone() -> None:
+            self.world.note("fault", f"#{self.fault.index} {self.fault.kind} ends")
+            undo()
+
+        self.world.clock.call_later(self.fault.lasts, undone)
+
+    # ---- links
+
+    def cut_agent(self) -> None:
+        self.agent.cut()
+        self.later(self.agent.heal)
+
+    def half_cut_agent(self) -> None:
+        inwards = self.fault.detail < 0.5
+        self.agent.cut(to_server=not inwards, to_client=inwards)
+        self.later(self.agent.heal)
+
+    def cut_master(self) -> None:
+        self.master.cut()
+        self.later(self.master.heal)
+
+    def half_cut_master(self) -> None:
+        inwards = self.fault.detail < 0.5
+        self.master.cut(to_server=not inwards, to_client=inwards)
+        self.later(self.master.heal)
+
+    def reset_agent(self) -> None:
+        self._reset(self.agent)
+
+    def reset_master(self) -> None:
+        self._reset(self.master)
+
+    def _reset(self, host: AgentHost | MasterHost) -> None:
+        if host.link is not None:
+            connections = host.link.connections
+            which = int(self.fault.detail * 3)
+            for connection in connections if which == 2 else connections[which : which + 1]:
+                connection.reset()
+
+    # ---- agents
+
+    def kill_agent(self) -> None:
+        self.agent.kill_all()
+        self.later(self.agent.start)
+
+    def wipe_agent(self) -> None:
+        self.agent.kill_all(wipe=True)
+        self.later(self.agent.start)
+
+    def restart_agent(self) -> None:
+        self.agent.kill_main()
+        self.later(self.agent.start)
+
+    def kill_keeper(self) -> None:
+        keepers = [keeper for _, keeper in sorted(self.agent.keepers.items()) if keeper.alive]
+        if keepers:
+            keepers[int(self.fault.detail * len(keepers))].kill("killed by signal 9")
+
+    def oom(self) -> None:
+        for _, keeper in sorted(self.agent.keepers.items()):
+            keeper.out_of_memory()
+
+    def freeze_agent(self) -> None:
+        self.agent.freeze()
+        self.later(self.agent.thaw)
+
+    def drain_agent(self) -> None:
+        """Drained; taken back unless it has ended by then, in which case it is started."""
+        agent = self.agent
+        agent.feed(agent.process, inputs.Drain())
+        self.later(lambda: self._undrain(agent))
+
+    def _undrain(self, agent: AgentHost) -> None:
+        if agent.machine is None:
+            agent.start()
+        else:
+            agent.feed(agent.process, inputs.Drain(resume=True))
+
+    def stop_agent(self) -> None:
+        self.agent.feed(self.agent.process, inputs.Stop())
+        self.later(lambda: self._after_stop(self.agent))
+
+    def _after_stop(self, agent: AgentHost) -> None:
+        if agent.machine is not None and not agent.frozen:
+            agent.kill_all()  # systemd loses its patience
+        agent.start()
+
+    def unwell_agent(self) -> None:
+        agent = self.agent
+        agent.wellness("disk: 1 GB free, 5 GB wanted")
+        self.later(agent.wellness)
+
+    # ---- masters
+
+    def kill_master(self) -> None:
+        self.master.kill()
+        self.later(self.master.start)
+
+    def bury_master(self) -> None:
+        """A dead master with 20 offers in the queue (run.py puts them there); comes back at the end."""
+        self.world.masters[0].kill()
+        self.world.clock.call_later(70.0, self.world.masters[0].start)
+
+    def quick_stop(self) -> None:
+        self.master.quick_stop()
+        self.later(self.master.start)
+
+    def stall_master(self) -> None:
+        """The database does not answer."""
+        if self.master.buildbot is not None:
+            self.master.buildbot.stalled_until = self.world.clock.now + min(self.fault.lasts, 20.0)
+
+    def _job(self) -> tuple[MasterHost, Job] | None:
+        jobs = [(m, job) for m in self.world.masters for job in m.jobs.values() if job.result is None and job.runs]
+        return jobs[self.fault.target % len(jobs)] if jobs else None
+
+    def stop_job(self) -> None:
+        found = self._job()
+        if found is not None and found[0].buildbot is not None:
+            found[0].buildbot.stop(found[1])
+
+    def reroute_job(self) -> None:
+        found = self._job()
+        if found is not None and found[0].buildbot is not None:
+            signatures = self.world.plan.signatures
+            found[0].buildbot.reroute(found[1], signatures[int(self.fault.detail * len(signatures))])
+
+    # ---- broker
+
+    def kill_broker(self) -> None:
+        self._kill_broker(lose_flags=False)
+
+    def kill_broker_lose_flags(self) -> None:
+        self._kill_broker(lose_flags=True)
+
+    def _kill_broker(self, *, lose_flags: bool) -> None:
+        if self.world.broker.up:
+            self.world.broker.kill(lose_flags=lose_flags)
+            self.later(self.world.broker.start)
+
+    def block_broker(self) -> None:
+        if self.world.broker.up:
+            self.world.broker.block(True)
+            self.later(lambda: self.world.broker.block(False))
+
+    def consumer_timeout(self) -> None:
+        self.world.broker.time_out_consumers(self.fault.lasts / 4)

@@ -1,0 +1,74 @@
+"""The truth of a schedule: who executed what when, what was given up. Checks what can be checked as it happens."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+from contracts.messages import Event
+
+
+class Violation(AssertionError):
+    """An invariant of the protocol does not hold."""
+
+    def __init__(self, invariant: str, detail: str) -> None:
+        super().__init__(f"{invariant}: {detail}")
+        self.invariant = invariant
+        self.detail = detail
+
+
+@dataclass(eq=False, kw_only=True)
+class Execution:
+    """One process tree that runs, or ran, one command."""
+
+    request: str
+    session: str
+    n: int
+    digest: str
+    host: str
+    strict: bool
+    started: float
+    ended: float | None = None
+
+
+@dataclass
+class Ledger:
+    executions: list[Execution] = field(default_factory=list)
+    running: dict[str, list[Execution]] = field(default_factory=lambda: defaultdict(list))
+    #: session -> all events that its keeper ever journalled
+    events: dict[str, list[Event]] = field(default_factory=lambda: defaultdict(list))
+    #: session -> why the bridge (or a bridge that never heard of it) does not count on it any more
+    given_up: dict[str, str] = field(default_factory=dict)
+    #: session -> incarnations that heard of it
+    known: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    #: master -> incarnation that runs, None while it is down
+    incarnations: dict[str, str | None] = field(default_factory=dict)
+    #: request -> sessions lost with a command running
+    lives: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+
+    def executes(self, execution: Execution, master: str) -> None:
+        where = f"{execution.request} command {execution.n} in {execution.session} on {execution.host}"
+        for earlier in self.executions:
+            if earlier.session == execution.session and earlier.n == execution.n:
+                raise Violation("a command runs once in a session", f"{where}: runs a second time")
+        for other in self.running[execution.request]:
+            if other.session == execution.session:
+                raise Violation("a session's commands run one at a time", f"{where}: command {other.n} still runs")
+            both = f"{where}: {other.session} still runs command {other.n} on {other.host}"
+            if execution.strict:
+                raise Violation("strict fencing: never two runs at a time", both)
+            if self.counted_on(other.session, master):
+                raise Violation("at most one agent runs a request's commands", both + ", and is not given up")
+        self.executions.append(execution)
+        self.running[execution.request].append(execution)
+
+    def ends(self, execution: Execution, now: float) -> None:
+        execution.ended = now
+        self.running[execution.request].remove(execution)
+
+    def counted_on(self, session: str, master: str) -> bool:
+        """The master's running bridge has heard of the session and has not given it up."""
+        return session not in self.given_up and self.incarnations.get(master) in self.known[session]
+
+    def journalled(self, event: Event) -> None:
+        self.events[event.session].append(event)

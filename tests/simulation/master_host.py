@@ -1,0 +1,177 @@
+"""A machine with a master on it: the database survives, the process (Buildbot, bridge, link) may not."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from master_bridge.core.machine import BridgeConfig, BridgeMachine
+
+from contracts.messages import Accept, Claim, Gone, Refuse, Release, Resume
+from contracts.testing.clock import Timer
+from master_bridge.core import actions, inputs
+from tests.simulation.agent_host import _short
+from tests.simulation.bridge_link import BridgeLink
+from tests.simulation.buildbot import Buildbot, Job
+from tests.simulation.world import WALL
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+
+class MasterHost:
+    def __init__(self, world: World, name: str, *, signatures: tuple[str, ...]) -> None:
+        self.world = world
+        self.name = name
+        self.signatures = signatures
+        self.unreachable = False
+        self.wall_skew = world.between(-15.0, 15.0)
+        # the database
+        self.jobs: dict[str, Job] = {}
+        self.last_run = 0
+        # the process
+        self.process = 0
+        self.machine: BridgeMachine | None = None
+        self.link: BridgeLink | None = None
+        self.buildbot: Buildbot | None = None
+        self._tick: Timer | None = None
+        self._ids = 0
+        self._news: deque[inputs.Input] = deque()
+        self._feeding = False
+
+    # ---- life and death
+
+    def start(self) -> None:
+        if self.machine is not None:
+            return
+        self.process += 1
+        self._news.clear()
+        incarnation = f"{self.name}-i{self.process}"
+        self.world.note(self.name, f"starts as {incarnation}")
+        self.world.ledger.incarnations[self.name] = incarnation
+        config = BridgeConfig(master=self.name, incarnation=incarnation, wall=lambda now: WALL + now + self.wall_skew)
+        self.machine = self.world.mutant.bridge_machine(BridgeMachine)(
+            config=config, new_id=self._new_id, now=self.world.clock.now
+        )
+        self.link = BridgeLink(self, self.process)
+        self.buildbot = Buildbot(self, self.process)
+        self.world.clock.call_later(self.world.between(0.0, 1.0), self.link.connect)
+        self.buildbot.start()
+        self._rearm()
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        if self.machine is None:
+            return
+        self.world.note(self.name, "process ends")
+        self.process += 1
+        self.machine = None
+        self.world.ledger.incarnations[self.name] = None
+        if self._tick is not None:
+            self._tick.cancel()
+        if self.link is not None:
+            self.link.close()
+        if self.buildbot is not None:
+            self.buildbot.die()
+            self.buildbot = None
+
+    def quick_stop(self) -> None:
+        """`buildbot stop`: keeps what runs for the next start."""
+        if self.buildbot is not None:
+            self.world.note(self.name, "buildbot stop")
+            self.buildbot.quick_stop()
+            self.world.clock.call_later(self.world.between(0.1, 0.6), self._stopped, self.process)
+
+    def _stopped(self, process: int) -> None:
+        if process == self.process:
+            self.kill()
+
+    def cut(self, *, to_server: bool = True, to_client: bool = True) -> None:
+        self.unreachable = True
+        if self.link is not None:
+            for connection in self.link.connections:
+                connection.cut(to_server=to_server, to_client=to_client)
+
+    def heal(self) -> None:
+        self.unreachable = False
+        for connection in list(self.world.broker.connections) + (self.link.connections if self.link else []):
+            if connection.name.startswith(f"{self.name} "):
+                connection.heal()
+
+    # ---- the process
+
+    def feed(self, process: int, news: inputs.Input) -> None:
+        """Tell the machine, carry out what it wants; what that makes Buildbot say comes after it."""
+        if process != self.process:
+            return
+        self._news.append(news)
+        if self._feeding:
+            return
+        self._feeding = True
+        try:
+            while self._news and self.machine is not None:
+                for action in self.machine.handle(self._news.popleft(), self.world.clock.now):
+                    self._do(action)
+        finally:
+            self._feeding = False
+        self._rearm()
+
+    def _rearm(self) -> None:
+        if self.machine is None:
+            return
+        deadline = self.machine.deadline
+        if self._tick is not None:
+            if deadline is not None and self._tick.when == deadline and not self._tick.cancelled:
+                return
+            self._tick.cancel()
+            self._tick = None
+        if deadline is not None:
+            self._tick = self.world.clock.call_at(deadline, self.feed, self.process, inputs.Tick())
+
+    def _new_id(self) -> str:
+        self._ids += 1
+        return f"{self.name}-o{self._ids}"
+
+    def heard(self, message: Any) -> None:
+        """The link hands a message to the machine: from here on this incarnation knows the session."""
+        incarnation = self.world.ledger.incarnations[self.name]
+        if incarnation is not None and isinstance(message, (Claim, Resume, Accept)):
+            self.world.note(self.name, lambda: f"hears {_short(message)} of {message.agent}")
+            self.world.ledger.known[message.session].add(incarnation)
+        elif isinstance(message, Gone):
+            self.world.note(self.name, lambda: f"hears {_short(message)}")
+            self.world.ledger.given_up.setdefault(message.session, "gone")
+
+    def _do(self, action: actions.Action) -> None:
+        assert self.link is not None
+        assert self.buildbot is not None
+        if isinstance(action, actions.Send):
+            message = action.message
+            if isinstance(message, (Refuse, Release)):
+                self.world.ledger.given_up.setdefault(message.session, message.t)
+            if message.t not in ("ping", "stored"):
+                self.world.note(self.name, lambda: f"sends {_short(message)} to {action.address}")
+            self.link.carry_out(action)
+        elif isinstance(action, actions.PublishOffer):
+            self.world.note(
+                self.name,
+                lambda: (
+                    f"offers {action.offer.offer} of {action.offer.request}" + (" (ask)" if action.offer.ask else "")
+                ),
+            )
+            self.link.carry_out(action)
+        elif isinstance(action, actions.CheckRequest):
+            delay = self.world.between(0.001, 0.05)
+            self.world.clock.call_later(delay, self._checked, self.process, action.request)
+        elif isinstance(action, actions.Alarm):
+            self.world.note(self.name, f"ALARM {action.event}: {action.detail}")
+        elif isinstance(
+            action, (actions.Ack, actions.Broadcast, actions.SendMarker, actions.DeadOffer, actions.DeadLetter)
+        ):
+            self.link.carry_out(action)
+        elif not isinstance(action, (actions.StateChanged, actions.SessionReported)):
+            self.buildbot.hear(action)
+
+    def _checked(self, process: int, request: str) -> None:
+        job = self.jobs.get(request)
+        self.feed(process, inputs.RequestChecked(request=request, complete=job is None or job.result is not None))

@@ -1,0 +1,149 @@
+"""What happens in a schedule, before it happens: hosts, jobs and faults, all from a profile and a seed.
+
+Faults are independent of each other, so that a failing plan can be shrunk by leaving some out.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from tests.simulation.profiles import PROFILES, Profile
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgentPlan:
+    name: str
+    slots: int
+    queues: frozenset[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobPlan:
+    """When a build request comes in at which master, and what it does."""
+
+    index: int
+    at: float
+    master: str
+    kind: str
+    signature: str
+    script: tuple[dict[str, Any], ...]
+    fencing: float | None
+    priority: int
+    renders_run: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """Something that happens at `at` and is undone `lasts` seconds later, where it can be undone."""
+
+    index: int
+    at: float
+    kind: str
+    target: int
+    lasts: float
+    #: a random number for what else there is to decide
+    detail: float
+
+    def __str__(self) -> str:
+        return f"#{self.index} at {self.at:.2f} {self.kind} (target {self.target}, {self.lasts:.1f} s)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    profile: str
+    seed: int
+    agents: tuple[AgentPlan, ...]
+    masters: tuple[str, ...]
+    signatures: tuple[str, ...]
+    jobs: tuple[JobPlan, ...]
+    faults: tuple[Fault, ...]
+    heartbeat: float
+    latency: tuple[float, float]
+    timeout_cancels: bool
+    slow_close: bool
+    rules: frozenset[str] = field(default_factory=frozenset)
+
+    def keep(self, faults: list[int] | None = None, jobs: list[int] | None = None) -> Plan:
+        """The same plan with only these faults and jobs, by index."""
+        kept = self
+        if faults is not None:
+            kept = replace(kept, faults=tuple(f for f in kept.faults if f.index in faults))
+        if jobs is not None:
+            kept = replace(kept, jobs=tuple(j for j in kept.jobs if j.index in jobs))
+        return kept
+
+
+def make_plan(name: str, seed: int) -> Plan:
+    profile = PROFILES[name]
+    dice = random.Random(f"{name}/{seed}")
+    masters = tuple(f"m{i + 1}" for i in range(dice.choice(profile.masters)))
+    signatures = ("gtk", "gtk+python", "python")[: dice.choice(profile.signatures)]
+    queues = [f"cap.{signature}" for signature in signatures]
+    agents = []
+    for i in range(dice.choice(profile.agents)):
+        mine = frozenset(queues) if i == 0 or dice.random() < 0.6 else frozenset(dice.sample(queues, 1))
+        agents.append(AgentPlan(name=f"a{i + 1}", slots=dice.choice(profile.slots), queues=mine))
+    jobs = tuple(_job(dice, profile, i, masters, signatures) for i in range(dice.choice(profile.jobs)))
+    faults = [_fault(dice, profile, i) for i in range(dice.choice(profile.faults))]
+    faults.sort(key=lambda fault: fault.at)
+    return Plan(
+        profile=name,
+        seed=seed,
+        agents=tuple(agents),
+        masters=masters,
+        signatures=signatures,
+        jobs=jobs,
+        faults=tuple(replace(fault, index=i) for i, fault in enumerate(faults)),
+        heartbeat=dice.choice((5.0, 10.0)),
+        latency=dice.choice(((0.0005, 0.002), (0.001, 0.02), (0.01, 0.15))),
+        timeout_cancels=dice.random() < 0.3,
+        slow_close=dice.random() < 0.5,
+        rules=frozenset(profile.rules),
+    )
+
+
+def _job(
+    dice: random.Random, profile: Profile, index: int, masters: tuple[str, ...], signatures: tuple[str, ...]
+) -> JobPlan:
+    kind = "command" if dice.random() < profile.commands else "build"
+    script = []
+    for _ in range(dice.choice((1, 2, 3))):
+        command: dict[str, Any] = {
+            "duration": dice.choice((0.01, 0.3, 2.0, 8.0, 20.0)) * (0.5 + dice.random()),
+            "chunks": dice.choice((0, 1, 3, 6)),
+            "rc": 1 if dice.random() < 0.15 else 0,
+        }
+        if dice.random() < profile.bulk:
+            command |= {"bulk": True, "chunks": dice.choice((6, 20, 40))}
+        if kind == "build" and dice.random() < 0.15:
+            command["pull"] = dice.choice((1000, 600_000))
+        script.append(command)
+    return JobPlan(
+        index=index,
+        at=dice.uniform(0.0, profile.span * 0.7),
+        master=dice.choice(masters),
+        kind=kind,
+        signature=dice.choice(signatures),
+        script=tuple(script),
+        fencing=dice.choice((6.0, 10.0)) if dice.random() < profile.strict else None,
+        priority=dice.choice((0, 0, 0, 5)),
+        renders_run=kind == "build" and dice.random() < profile.renders_run,
+    )
+
+
+def _fault(dice: random.Random, profile: Profile, index: int) -> Fault:
+    kinds = list(profile.kinds)
+    kind = dice.choices(kinds, weights=[profile.kinds[k] for k in kinds])[0]
+    low, high = profile.lasts
+    # mostly short: what matters happens around the grace and the time-outs
+    lasts = low + (high - low) * dice.random() ** 2
+    return Fault(
+        index=index,
+        at=dice.uniform(1.0, profile.span),
+        kind=kind,
+        target=dice.randrange(1000),
+        lasts=lasts,
+        detail=dice.random(),
+    )

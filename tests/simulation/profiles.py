@@ -1,0 +1,92 @@
+"""Families of schedules: which faults, how many, among how many hosts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+_LINKS = {
+    "cut_agent": 4,
+    "half_cut_agent": 2,
+    "reset_agent": 4,
+    "cut_master": 2,
+    "half_cut_master": 1,
+    "reset_master": 2,
+}
+_AGENTS = {"kill_agent": 4, "restart_agent": 4, "wipe_agent": 1, "kill_keeper": 2, "freeze_agent": 2, "oom": 1}
+_MASTERS = {"kill_master": 4, "quick_stop": 2, "stall_master": 1}
+_BROKER = {"kill_broker": 3, "kill_broker_lose_flags": 3, "block_broker": 2, "consumer_timeout": 3}
+_PEOPLE = {"drain_agent": 1, "stop_agent": 1, "unwell_agent": 2, "stop_job": 2, "reroute_job": 1}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    kinds: Mapping[str, int]
+    faults: Sequence[int] = (1, 2, 3, 4, 6)
+    agents: Sequence[int] = (1, 2, 3)
+    masters: Sequence[int] = (1,)
+    signatures: Sequence[int] = (1, 2, 3)
+    slots: Sequence[int] = (1, 1, 2)
+    jobs: Sequence[int] = (1, 2, 4, 6)
+    #: seconds during which faults begin
+    span: float = 40.0
+    #: least and most seconds that a fault lasts
+    lasts: tuple[float, float] = (0.05, 45.0)
+    #: shares of jobs that are command offers, fenced strictly, have megabytes of log, render their build number
+    commands: float = 0.3
+    strict: float = 0.0
+    bulk: float = 0.0
+    renders_run: float = 0.0
+    #: invariants that hold in this profile only (verdict.py)
+    rules: frozenset[str] = field(default_factory=frozenset)
+
+
+PROFILES: Mapping[str, Profile] = {
+    "calm": Profile(kinds={"stop_job": 1}, faults=(0,), rules=frozenset({"once", "no_retry"})),
+    "links": Profile(kinds=_LINKS),
+    "agents": Profile(kinds=_AGENTS, renders_run=0.1),
+    "masters": Profile(kinds=_MASTERS, renders_run=0.1, masters=(1, 1, 2)),
+    "broker": Profile(kinds=_BROKER),
+    "people": Profile(kinds={**_PEOPLE, "reset_agent": 1, "kill_master": 1, "restart_agent": 1}),
+    "commands": Profile(kinds={**_LINKS, **_AGENTS, **_MASTERS, **_BROKER}, commands=1.0, faults=(1, 2, 3)),
+    "strict": Profile(kinds={**_LINKS, **_AGENTS, **_MASTERS, "kill_broker": 3}, strict=1.0),
+    "two_masters": Profile(
+        kinds={**_MASTERS, "cut_master": 2, "reset_master": 2, "kill_broker": 1, "restart_agent": 1},
+        masters=(2,),
+        signatures=(2, 3),
+        jobs=(4, 6, 8),
+    ),
+    "flow": Profile(
+        kinds={**_LINKS, "restart_agent": 3, "kill_master": 3, "stall_master": 4, "kill_broker": 2, "block_broker": 2},
+        bulk=0.7,
+        jobs=(1, 2, 3),
+    ),
+    "mixed": Profile(
+        kinds={**_LINKS, **_AGENTS, **_MASTERS, **_BROKER, **_PEOPLE},
+        masters=(1, 2),
+        agents=(1, 2, 3, 4),
+        faults=(3, 5, 8, 12),
+        strict=0.15,
+        bulk=0.05,
+        renders_run=0.05,
+    ),
+    # only masters and short cuts: whatever a first attachment began runs once
+    "restart": Profile(
+        kinds={"kill_master": 5, "quick_stop": 3, "reset_agent": 1, "reset_master": 1},
+        faults=(1, 2, 3),
+        commands=0.25,
+        lasts=(0.3, 60.0),
+        rules=frozenset({"once"}),
+    ),
+    # 20 offers of a dead master, and a living one
+    "dead_master": Profile(
+        kinds={"bury_master": 1},
+        faults=(1,),
+        masters=(2,),
+        agents=(4,),
+        signatures=(1,),
+        slots=(1,),
+        jobs=(0,),
+        rules=frozenset({"prompt"}),
+    ),
+}

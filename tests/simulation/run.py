@@ -1,0 +1,159 @@
+"""Runs one plan to its end: hosts up, jobs in, faults as planned, then everything heals and has time to settle."""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import dataclass, field
+
+from tests.simulation.agent_host import AgentHost
+from tests.simulation.buildbot import Job
+from tests.simulation.faults import strike
+from tests.simulation.ledger import Violation
+from tests.simulation.master_host import MasterHost
+from tests.simulation.mutants import NONE, Mutant
+from tests.simulation.plan import JobPlan, Plan, make_plan
+from tests.simulation.verdict import judge, unsettled
+from tests.simulation.world import World
+
+#: Time to settle after the last fault, in virtual seconds. Above the longest that the protocol waits for anything
+#: (resumes back off to 60 s, the settling grace is 35 s, parked offers come back after 10 s), several times over.
+SETTLE = 600.0
+#: How long a settled world must stay so.
+STAYS = 5.0
+
+
+@dataclass(kw_only=True)
+class Outcome:
+    plan: Plan
+    invariant: str | None = None
+    detail: str = ""
+    log: list[tuple[float, str, str]] = field(default_factory=list)
+    #: virtual seconds, and how many commands ran
+    lasted: float = 0.0
+    executions: int = 0
+
+    @property
+    def failed(self) -> bool:
+        return self.invariant is not None
+
+    def schedule(self) -> str:
+        return "\n".join(f"{when - 1000.0:9.3f}  {who:6} {what}" for when, who, what in self.log)
+
+
+def run(plan: Plan, *, mutant: Mutant = NONE, tracing: bool = False) -> Outcome:
+    """Never raises for what the machines do: a crash of a machine is a violation, too."""
+    world = World(plan, tracing=tracing)
+    world.mutant = mutant
+    outcome = Outcome(plan=plan, log=world.log)
+    try:
+        _run(world)
+    except Violation as violation:
+        outcome.invariant, outcome.detail = violation.invariant, violation.detail
+    except Exception as error:
+        outcome.invariant = "no machine crashes"
+        outcome.detail = f"{type(error).__name__}: {error}\n{traceback.format_exc(limit=-6)}"
+    outcome.lasted = world.clock.now - 1000.0
+    outcome.executions = len(world.ledger.executions)
+    return outcome
+
+
+def run_seed(profile: str, seed: int, *, mutant: Mutant = NONE) -> Outcome:
+    return run(make_plan(profile, seed), mutant=mutant)
+
+
+def _run(world: World) -> None:
+    plan, clock = world.plan, world.clock
+    for name in plan.masters:
+        world.masters.append(MasterHost(world, name, signatures=plan.signatures))
+    for agent in plan.agents:
+        world.agents.append(AgentHost(world, agent.name, slots=agent.slots, queues=agent.queues))
+    for host in (*world.masters, *world.agents):
+        clock.call_later(world.between(0.0, 2.0), host.start)
+    jobs = plan.jobs if "prompt" not in plan.rules else _dead_masters_jobs(plan)
+    for job in jobs:
+        clock.call_later(3.0 + job.at, _job_comes, world, job)
+    for fault in plan.faults:
+        clock.call_later(3.0 + fault.at, strike, world, fault)
+    quiet = max([3.0, *(3.0 + f.at + f.lasts for f in plan.faults), *(3.0 + j.at for j in jobs)])
+    clock.run_until(1000.0 + quiet + 0.001)
+    _heal(world)
+    deadline = clock.now + SETTLE
+    while clock.now < deadline:
+        clock.run_until(clock.now + 1.0)
+        if unsettled(world) is None:
+            settled_at = clock.now
+            clock.run_until(settled_at + STAYS)
+            if unsettled(world) is None:
+                break
+    judge(world)
+
+
+def _job_comes(world: World, plan: JobPlan) -> None:
+    master = next(m for m in world.masters if m.name == plan.master)
+    number = plan.index + 1
+    job = Job(
+        request=f"{master.name}-br-{number}" if plan.kind == "build" else f"{master.name}-br-{number}/step-1",
+        kind="build" if plan.kind == "build" else "command",
+        signature=plan.signature,
+        script=plan.script,
+        fencing=plan.fencing,
+        priority=plan.priority,
+        renders_run=plan.renders_run,
+    )
+    master.jobs[job.request] = job
+    if master.buildbot is not None:
+        master.buildbot.seek(job)
+    else:
+        _when_up(world, master, job)
+
+
+def _when_up(world: World, master: MasterHost, job: Job) -> None:
+    """A request that comes while the master is down waits in front of its door."""
+    if master.buildbot is not None:
+        master.buildbot.seek(job)
+    else:
+        world.clock.call_later(1.0, _when_up, world, master, job)
+
+
+def _heal(world: World) -> None:
+    """Whatever the faults left broken is repaired."""
+    if not world.broker.up:
+        world.broker.start()
+    world.broker.block(False)
+    for agent in world.agents:
+        if agent.frozen:
+            agent.thaw()
+        agent.heal()
+        agent.start()
+        agent.wellness()
+    for master in world.masters:
+        master.heal()
+        master.start()
+
+
+def _dead_masters_jobs(plan: Plan) -> tuple[JobPlan, ...]:
+    """20 offers of the master that dies, then builds of the one that lives, while there is nobody else at work."""
+    long = {"duration": 0.5, "chunks": 1, "rc": 0}
+    kinds = ("build", "command")
+    fault_at = plan.faults[0].at if plan.faults else 1.0
+    jobs = []
+    for i in range(20):
+        jobs.append(_plain_job(i, fault_at - 0.9, plan.masters[0], "build", dict(long, duration=120.0), plan))
+    for i in range(6):
+        at = fault_at + 15.0 + 6.0 * i
+        jobs.append(_plain_job(100 + i, at, plan.masters[1], kinds[plan.seed % 2], long, plan))
+    return tuple(jobs)
+
+
+def _plain_job(index: int, at: float, master: str, kind: str, command: dict[str, object], plan: Plan) -> JobPlan:
+    return JobPlan(
+        index=index,
+        at=at,
+        master=master,
+        kind=kind,
+        signature=plan.signatures[0],
+        script=(command,),
+        fencing=None,
+        priority=0,
+        renders_run=False,
+    )

@@ -1,0 +1,124 @@
+"""The invariants that are checked when a schedule has settled. `unsettled` says what it still waits for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from contracts.topology import DEAD_QUEUE
+from tests.simulation.ledger import Violation
+
+if TYPE_CHECKING:
+    from tests.simulation.buildbot import Job
+    from tests.simulation.world import World
+
+#: A message that is handed out more often than this runs in circles.
+DELIVERIES_MAX = 25
+#: How long a living master's build may wait for an idle agent beside a dead master's offers.
+PROMPT = 1.0
+
+
+def unsettled(world: World) -> str | None:
+    """None when nothing is left over and everybody is idle; else the first thing that is."""
+    for master in world.masters:
+        for job in master.jobs.values():
+            if job.result is None:
+                return f"{job.request} has not ended"
+        if master.machine is not None and master.machine.requests():
+            return f"{master.name} still has {[view.request for view in master.machine.requests()]}"
+    for agent in world.agents:
+        if agent.machine is None:
+            return f"{agent.name} does not run"
+        for session, keeper in sorted(agent.keepers.items()):
+            return f"{agent.name} has a keeper of {session}" + (" that runs a command" if keeper.executing else "")
+        if agent.metas:
+            return f"{agent.name} has sessions on its disk: {sorted(agent.metas)}"
+        if agent.journal.events:
+            return f"{agent.name} has journals: {sorted(agent.journal.events)}"
+        busy = [slot for slot in agent.machine.slots() if slot.state != "idle"]
+        if busy:
+            return f"{agent.name} is not idle: {busy[0].state} {busy[0].session}"
+        for name in sorted(agent.queues):
+            queue = world.broker.queues.get(name)
+            mine = (
+                []
+                if queue is None
+                else [c for c in queue.consumers if c.channel.connection.name.startswith(f"{agent.name} ")]
+            )
+            if queue is not None and len(mine) != 1:
+                return f"{agent.name} has {len(mine)} consumers on {name}"
+    for name, queue in sorted(world.broker.queues.items()):
+        if name == DEAD_QUEUE:
+            continue
+        if len(queue) or queue.unacked:
+            return f"queue {name} has {len(queue)} messages and {len(queue.unacked)} unacknowledged"
+    return None
+
+
+def judge(world: World) -> None:
+    """Raise `Violation` for what a settled world must not show."""
+    waits_for = unsettled(world)
+    if waits_for is not None:
+        raise Violation("nothing is left over, every agent ends idle and consuming", waits_for)
+    running = [execution for executions in world.ledger.running.values() for execution in executions]
+    if running:
+        raise Violation("no command runs on", f"{running[0].session} command {running[0].n} on {running[0].host}")
+    for identity, count in world.broker.deliveries.items():
+        if count > DELIVERIES_MAX:
+            raise Violation("no message is delivered more than 25 times", f"message {identity}: {count} times")
+    for master in world.masters:
+        for job in master.jobs.values():
+            _judge_result(job)
+    _judge_dead(world)
+    if "once" in world.plan.rules:
+        _judge_once(world)
+    if "no_retry" in world.plan.rules:
+        _judge_no_retry(world)
+    if "prompt" in world.plan.rules:
+        _judge_prompt(world)
+
+
+def _judge_result(job: Job) -> None:
+    allowed = {job.scripted}
+    if job.stop_wanted:
+        allowed.add("CANCELLED")
+    if job.result not in allowed and job.result != "EXCEPTION":  # EXCEPTION: checked when it came (three lives)
+        raise Violation("a build ends with the result its commands had", f"{job.request}: {job.result}, not {allowed}")
+
+
+def _judge_dead(world: World) -> None:
+    """Only offers that cost three lives lie in `dead`."""
+    abandoned = {job.request for master in world.masters for job in master.jobs.values() if job.result == "EXCEPTION"}
+    queue = world.broker.queues.get(DEAD_QUEUE)
+    for message in queue.messages() if queue is not None else ():
+        request = getattr(message.body, "request", None)
+        if request not in abandoned:
+            raise Violation("nothing goes to the dead that lives", f"{message.body!r}")
+
+
+def _judge_once(world: World) -> None:
+    """A command of a first attachment runs once, whatever happens to masters."""
+    seen: dict[tuple[str, str, int], str] = {}
+    for execution in world.ledger.executions:
+        key = (execution.request, execution.digest, execution.n)
+        if key in seen:
+            detail = f"{execution.request} command {execution.n} ran in {seen[key]} and in {execution.session}"
+            raise Violation("a restarted master runs no command again", detail)
+        seen[key] = execution.session
+
+
+def _judge_no_retry(world: World) -> None:
+    for master in world.masters:
+        for job in master.jobs.values():
+            if len(job.runs) > 1:
+                raise Violation("without faults nothing is tried twice", f"{job.request}: runs {job.runs}")
+
+
+def _judge_prompt(world: World) -> None:
+    living = world.masters[1]
+    for job in living.jobs.values():
+        for sought, attached in job.waits:
+            assert sought is not None
+            # the roll-call window is the living master's own affair
+            if attached is None or attached - sought > PROMPT:
+                waited = "for ever" if attached is None else f"{attached - sought:.2f} s"
+                raise Violation("a dead master delays a living one by under a second", f"{job.request} waited {waited}")

@@ -1,0 +1,105 @@
+"""What the hosts of one schedule share: clock, broker, dice, ledger, and the log that people read."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from contracts.messages import Message
+from contracts.testing.broker import MemoryBroker
+from contracts.testing.clock import VirtualClock
+from contracts.testing.queues import Publication, QueueOptions
+from contracts.timing import PARKED_TTL
+from contracts.topology import (
+    DEAD,
+    DEAD_QUEUE,
+    EXCHANGES,
+    OFFERS,
+    PARKED,
+    PARKED_QUEUE,
+)
+from tests.simulation.ledger import Ledger
+
+if TYPE_CHECKING:
+    from tests.simulation.agent_host import AgentHost
+    from tests.simulation.master_host import MasterHost
+    from tests.simulation.plan import Plan
+
+#: seconds since the epoch at virtual time 0
+WALL = 1_700_000_000.0
+CAP = QueueOptions(dead_letter_exchange=PARKED, max_priority=10)
+PARKED_OPTIONS = QueueOptions(message_ttl=PARKED_TTL, dead_letter_exchange=OFFERS)
+CLAIMS = QueueOptions(max_length_bytes=16 * 1024 * 1024, overflow="reject-publish")
+EVENTS = QueueOptions(max_length_bytes=64 * 1024 * 1024, overflow="reject-publish")
+#: what a message without bulk data counts towards length limits
+MESSAGE_SIZE = 300
+
+
+class World:
+    def __init__(self, plan: Plan, *, tracing: bool = False) -> None:
+        self.plan = plan
+        self.clock = VirtualClock(1000.0)
+        self.dice = random.Random(f"{plan.profile}/{plan.seed}/world")
+        self.broker = MemoryBroker(
+            self.clock,
+            rng=random.Random(f"{plan.profile}/{plan.seed}/broker"),
+            latency=plan.latency,
+            timeout_cancels=plan.timeout_cancels,
+        )
+        for exchange in EXCHANGES:
+            self.broker.declare_exchange(exchange.name, exchange.type.value)
+        self.ledger = Ledger()
+        self.agents: list[AgentHost] = []
+        self.masters: list[MasterHost] = []
+        self.tracing = tracing
+        self.log: list[tuple[float, str, str]] = []
+        #: planted fault: wraps the inputs and actions of the machines
+        self.mutant: Any = None
+
+    def note(self, who: str, what: Callable[[], str] | str) -> None:
+        """A line of the schedule. Give a function where making the text costs something."""
+        if self.tracing:
+            self.log.append((self.clock.now, who, what if isinstance(what, str) else what()))
+
+    def between(self, low: float, high: float) -> float:
+        return low + (high - low) * self.dice.random()
+
+    def queues_changed(self) -> None:
+        """A bridge declared queues: the agents hear of it through the fleet's catalogue."""
+        for agent in self.agents:
+            self.clock.call_later(self.between(0.0, 0.5), agent.learn_queues)
+
+    @property
+    def cap_queues(self) -> list[str]:
+        return [name for name in self.broker.queues if name.startswith("cap.")]
+
+
+def publication(
+    exchange: str,
+    key: str,
+    message: Message,
+    *,
+    expires: float | None = None,
+    priority: int = 0,
+    persistent: bool = True,
+) -> Publication:
+    """Messages travel as they are: the codec has tests of its own, and 100,000 schedules want their time back."""
+    size = MESSAGE_SIZE + len(getattr(message, "data", b""))
+    return Publication(
+        exchange=exchange,
+        routing_key=key,
+        body=message,
+        size=size,
+        expiration=expires,
+        priority=priority,
+        persistent=persistent,
+    )
+
+
+def declare_common(channel: Any) -> None:
+    """The queues that every bridge declares."""
+    channel.declare(PARKED_QUEUE, PARKED_OPTIONS)
+    channel.bind(PARKED_QUEUE, PARKED)
+    channel.declare(DEAD_QUEUE, QueueOptions())
+    channel.bind(DEAD_QUEUE, DEAD)
