@@ -1,0 +1,40 @@
+"""A shell command's arguments as Buildbot sends them: what is run, and what may be shown."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommandLine:
+    """`argv` is run. `display` and `shown` (the text of the `argv:` header) have secrets replaced."""
+
+    argv: list[bytes]
+    display: str
+    shown: str
+
+    @classmethod
+    def of(cls, command: Any, encoding: str) -> CommandLine:
+        """From a string (for /bin/sh) or a list, whose items may be obfuscated: ["obfuscated", real, shown].
+
+        Raises UnicodeEncodeError for text that `encoding` does not have.
+        """
+        if not isinstance(command, list):
+            text = str(command).encode(encoding)
+            return cls(argv=[b"/bin/sh", b"-c", text], display=text.decode(encoding), shown=str(text))
+        real = [_text(_pick(item, 1)).encode(encoding) for item in command]
+        fake = [_text(_pick(item, 2)).encode(encoding) for item in command]
+        display = " ".join(shlex.quote(item.decode(encoding)) if item else '""' for item in fake)
+        return cls(argv=real, display=display, shown=str(fake))
+
+
+def _pick(item: Any, which: int) -> Any:
+    if isinstance(item, (list, tuple)) and len(item) == 3 and item[0] == "obfuscated":
+        return item[which]
+    return item
+
+
+def _text(item: Any) -> str:
+    return item if isinstance(item, str) else str(item)

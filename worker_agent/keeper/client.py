@@ -1,0 +1,315 @@
+"""The main process's end of a keeper: starts it or finds it again, tells it what to do, hears what happened."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Union
+
+import psutil
+
+from contracts.messages import Command
+from worker_agent.core.inputs import Journalled, KeeperLost, PullWanted
+from worker_agent.keeper.environment import command_environment
+from worker_agent.keeper.reaper import identity, kill_session, kill_tree
+from worker_agent.keeper.server import PID_FILE, SOCKET
+from worker_agent.keeper.settings import KeeperConfig, KeeperSettings
+from worker_agent.keeper.wire import WIRE_VERSION, Frames, encode
+
+#: A keeper that has not said hello after this long (seconds; it takes 0.1) will not.
+_HELLO = 30.0
+#: A keeper kills what does not go for 10 s; one that has not ended after this is killed itself.
+_CLOSE = 20.0
+_LOG = "keeper.log"
+
+KeeperInput = Union[Journalled, KeeperLost, PullWanted]
+
+
+class KeeperFailed(Exception):
+    """A keeper could not be started; the text says of which session and why."""
+
+
+class Keeper:
+    """One session's keeper. `on_input` gets `Journalled`, `PullWanted` and at most one `KeeperLost`, in the event loop.
+
+    None of the methods that are not coroutines waits: what they ask is sent in order, and answered by inputs.
+    """
+
+    def __init__(self, session: str, folder: Path, on_input: Callable[[KeeperInput], None]) -> None:
+        self.session = session
+        self.folder = folder
+        #: numbers of the commands that were running when we attached
+        self.running: tuple[int, ...] = ()
+        #: the last event that was journalled, as far as we know
+        self.seq = 0
+        self.pid = 0
+        self._on_input = on_input
+        self._process: subprocess.Popen[bytes] | None = None
+        self._transport: asyncio.Transport | None = None
+        self._hello: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._reason = ""
+        self._quiet = False
+        self._burying: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def open(
+        cls,
+        *,
+        session: str,
+        folder: Path,
+        basedir: Path,
+        builddir: str,
+        on_input: Callable[[KeeperInput], None],
+        settings: KeeperSettings | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> Keeper:
+        """Start the keeper of a new session.
+
+        `folder` is the session's (made if missing), `basedir` the slot's, in which the build's directory is
+        `builddir` (made if missing). `env` is the agent's environment; commands get it scrubbed
+        (`environment.command_environment`). Raises `KeeperFailed`.
+        """
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        config = KeeperConfig(
+            session=session,
+            folder=str(folder.absolute()),
+            basedir=str(basedir.absolute()),
+            builddir=builddir,
+            settings=settings or KeeperSettings(),
+        )
+        keeper = cls(session, folder, on_input)
+        ours, theirs = socket.socketpair()
+        try:
+            Path(config.builder).mkdir(parents=True, exist_ok=True)
+            keeper._process = _spawn(config, theirs, command_environment(os.environ if env is None else env))
+            keeper.pid = keeper._process.pid
+        except OSError as error:
+            ours.close()
+            raise KeeperFailed(f"session {session}: cannot start its keeper: {error}") from None
+        finally:
+            theirs.close()
+        await asyncio.get_running_loop().create_unix_connection(lambda: _Link(keeper), sock=ours)
+        try:
+            await asyncio.wait_for(asyncio.shield(keeper._hello), _HELLO)
+        except (asyncio.TimeoutError, ConnectionError):
+            log = folder / _LOG
+            said = log.read_text(errors="replace")[-2000:] if log.exists() else ""
+            keeper._quiet = True
+            await keeper._end_process()
+            raise KeeperFailed(
+                f"session {session}: its keeper did not start: {said.strip() or 'it said nothing'}"
+            ) from None
+        return keeper
+
+    @classmethod
+    async def attach(cls, *, session: str, folder: Path, on_input: Callable[[KeeperInput], None]) -> Keeper | None:
+        """The keeper that an earlier main process of this agent started; None when it is gone.
+
+        When it is gone, so are all processes of the session when this returns.
+        """
+        keeper = cls(session, folder, on_input)
+        try:
+            with _address(folder) as address:
+                await asyncio.get_running_loop().create_unix_connection(lambda: _Link(keeper), path=address)
+            await asyncio.wait_for(asyncio.shield(keeper._hello), _HELLO)
+        except (OSError, asyncio.TimeoutError):
+            keeper._quiet = True
+            if keeper._transport is not None:
+                keeper._transport.close()
+            await asyncio.to_thread(kill_leftovers, session, folder)
+            return None
+        return keeper
+
+    def run(self, command: Command) -> None:
+        """Journal `started` and run it. A command whose `n` is known already is not run again."""
+        self._send({"op": "run", **command.model_dump(mode="json")})
+
+    def complete_unstarted(self, command: Command, reason: str) -> None:
+        """Rule 14: journal `started` and `completed` with `interrupted`, run nothing."""
+        self._send(
+            {
+                "op": "complete_unstarted",
+                "n": command.n,
+                "name": command.name,
+                "digest": command.digest,
+                "reason": reason,
+            }
+        )
+
+    def interrupt(self, n: int, reason: str) -> None:
+        """End command `n` and its process tree; it completes with `interrupted=reason`. Not running: nothing."""
+        self._send({"op": "interrupt", "n": n, "reason": reason})
+
+    def feed(self, n: int, offset: int, size: int, data: bytes) -> None:
+        """Bytes that a `PullWanted` asked for, from `offset`; `size` is the whole file's."""
+        self._send({"op": "feed", "n": n, "offset": offset, "size": size}, data)
+
+    def trim(self, seq: int) -> None:
+        """Buildbot has stored all events up to `seq`."""
+        self._send({"op": "trim", "seq": seq})
+
+    def contact(self) -> None:
+        """The bridge was heard: the fencing clock starts again."""
+        self._send({"op": "contact"})
+
+    def detach(self, grace: float | None = None) -> None:
+        """Planned restart: this main process leaves, another attaches within `grace` seconds (None: the setting).
+
+        Afterwards this object is of no use and reports nothing any more.
+        """
+        self._send({"op": "detach", "grace": grace})
+        self._quiet = True
+        if self._transport is not None:
+            self._transport.close()  # what was written is sent first
+
+    async def close(self, keep_journal: bool = False) -> None:
+        """Kill all processes of the session, wait until none is left, then remove its folder.
+
+        With `keep_journal` the folder stays, and in it the journal. Does not report `KeeperLost`.
+        """
+        self._quiet = True
+        self._send({"op": "close"})
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(asyncio.shield(self._gone), _CLOSE)
+        await self._end_process()
+        if not keep_journal:
+            await asyncio.to_thread(shutil.rmtree, self.folder, True)
+
+    def _send(self, message: dict[str, Any], data: bytes = b"") -> None:
+        """To a keeper that is gone nothing is sent: `KeeperLost` has said so, or will."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(encode(message, data))
+
+    def _received(self, message: dict[str, Any]) -> None:
+        event = message.get("ev")
+        if event == "hello":
+            self.pid, self.seq, self.running = message["pid"], message["seq"], tuple(message["running"])
+            if message["version"] != WIRE_VERSION:
+                self._reason = f"it speaks version {message['version']}, this agent {WIRE_VERSION}"
+                self._hello.set_exception(ConnectionError(self._reason))
+            elif not self._hello.done():
+                self._hello.set_result(None)
+        elif event == "journalled":
+            self.seq = message["seq"]
+            self._tell(Journalled(session=self.session, seq=self.seq))
+        elif event == "pull":
+            self._tell(
+                PullWanted(session=self.session, n=message["n"], offset=message["offset"], length=message["length"])
+            )
+        elif event == "broken":
+            self._reason = message["reason"]
+
+    def _tell(self, news: KeeperInput) -> None:
+        if not self._quiet:
+            self._on_input(news)
+
+    def _disconnected(self) -> None:
+        self._transport = None
+        if not self._hello.done():
+            self._hello.set_exception(ConnectionError("it ended"))
+        if not self._gone.done():
+            self._gone.set_result(None)
+        if not self._quiet:
+            self._burying = asyncio.ensure_future(self._bury())
+
+    async def _bury(self) -> None:
+        """The keeper went without having been asked to: nothing that it ran may live on."""
+        await self._end_process()
+        status = self._process.returncode if self._process is not None else None
+        if self._reason:
+            reason = self._reason
+        elif status is not None and status < 0:
+            reason = f"its keeper was killed by signal {-status}"
+        else:
+            reason = "its keeper ended" if status is None else f"its keeper ended with status {status}"
+        self._tell(KeeperLost(session=self.session, reason=reason))
+        self._quiet = True
+
+    async def _end_process(self) -> None:
+        """Make sure that the keeper and all that it ran are gone."""
+        if self._process is not None:
+            try:
+                await asyncio.to_thread(self._process.wait, 1.0 if self._gone.done() else 0.01)
+            except subprocess.TimeoutExpired:
+                await asyncio.to_thread(kill_tree, self._process.pid)
+                await asyncio.to_thread(self._process.wait)
+        await asyncio.to_thread(kill_leftovers, self.session, self.folder)
+
+
+class _Link(asyncio.Protocol):
+    def __init__(self, keeper: Keeper) -> None:
+        self._keeper = keeper
+        self._frames = Frames()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._keeper._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        for message, _ in self._frames.feed(data):
+            self._keeper._received(message)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._keeper._disconnected()
+
+
+def kill_leftovers(session: str, folder: Path) -> list[psutil.Process]:
+    """End what a session's dead keeper left, and the keeper if it hangs. Blocks; returns what would not die."""
+    left: list[psutil.Process] = []
+    with contextlib.suppress(OSError, ValueError):
+        pid, who = (folder / PID_FILE).read_text().split()
+        if identity(int(pid)) == who:
+            left = kill_tree(int(pid))
+    return left + kill_session(session)
+
+
+def _spawn(config: KeeperConfig, connection: socket.socket, env: dict[str, str]) -> subprocess.Popen[bytes]:
+    # Isolated, without site: nothing in the environment, the working directory or a .pth file changes what is run.
+    places = [str(Path(__file__).parents[2]), str(Path(psutil.__file__).parents[1])]
+    code = f"import sys; sys.path += {places!r}; from worker_agent.keeper.server import main; main(sys.argv[2:])"
+    log = os.open(Path(config.folder) / _LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        fd = connection.fileno()
+        argv = [
+            sys.executable,
+            "-I",
+            "-S",
+            "-c",
+            code,
+            f"worker-agent keeper {config.session}",
+            config.dumps(),
+            str(fd),
+        ]
+        return subprocess.Popen(
+            argv,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=[fd],
+            start_new_session=True,
+        )
+    finally:
+        os.close(log)
+
+
+@contextlib.contextmanager
+def _address(folder: Path) -> Iterator[str]:
+    """A path to the keeper's socket that fits into the 108 bytes (macOS: 104) of a socket address."""
+    path = str(folder / SOCKET)
+    if len(os.fsencode(path)) < 100:
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="keeper-") as short:
+        link = Path(short) / "s"
+        link.symlink_to(folder.absolute())
+        yield str(link / SOCKET)

@@ -1,0 +1,214 @@
+"""`downloadFile` (buildbot_worker/commands/transfer.py): asks the bridge for ranges of the master's file.
+
+The file appears whole or not at all: it is written beside its target and put in place at the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import secrets
+import stat
+from typing import BinaryIO
+
+from contracts.digest import command_digest
+from worker_agent.keeper.command import Command
+from worker_agent.keeper.limits import PULL_REPEAT, PULL_SIZE, PULLS
+
+
+class DownloadFile(Command):
+    reference = "WorkerFileDownloadCommand"
+    required = ("path", "blocksize")
+
+    def setup(self) -> None:
+        self.path: str = self.args["path"]
+        self.maxsize: int | None = self.args["maxsize"]
+        self.mode: int | None = self.args["mode"]
+        self.stderr: str | None = None
+        self.rc = 0
+        self._sum = hashlib.sha256()
+        self._stop = asyncio.Event()
+
+    def interrupt(self) -> None:
+        super().interrupt()
+        self._stop.set()
+
+    async def run(self) -> None:
+        folder = os.path.dirname(self.path)
+        if not os.path.exists(folder):
+            os.makedirs(folder)
+        try:
+            target = _Target(self.path, self.mode)
+        except OSError:
+            self.stderr = f"Cannot open file '{self.path}' for download"
+            self.rc = 1
+            self._finished()
+            return
+        try:
+            whole = await self._receive(target.file)
+            if self.interrupted:
+                target.discard()
+            elif whole and not self._intact():
+                self.stderr = f"File '{self.path}' was damaged on its way: its content is not what the master announced"
+                self.rc = 1
+                target.discard()
+            else:
+                target.keep()
+        except BaseException:
+            target.discard()
+            self.rc = 1
+            self._finished()
+            raise
+        self._finished()
+
+    async def _receive(self, file: BinaryIO) -> bool:
+        """Pull and write until the end of the file, `maxsize` or an interrupt. True: it is all there."""
+        pulls = _Pulls(self)
+        stop = asyncio.ensure_future(self._stop.wait())
+        next_data = asyncio.ensure_future(self.host.fed(self.report.n))
+        try:
+            while not pulls.done:
+                pulls.ask()
+                await asyncio.wait({stop, next_data}, timeout=pulls.wait(), return_when=asyncio.FIRST_COMPLETED)
+                if stop.done():
+                    return False
+                if next_data.done():
+                    for data in pulls.take(*next_data.result()):
+                        self._sum.update(data)
+                        file.write(data)
+                    next_data = asyncio.ensure_future(self.host.fed(self.report.n))
+        finally:
+            stop.cancel()
+            next_data.cancel()
+        # A file of exactly `maxsize` counts as truncated, too: Buildbot's worker does not look whether there is more.
+        if self.maxsize is not None and pulls.position >= self.maxsize:
+            self.stderr = f"Maximum filesize reached, truncating file '{self.path}'"
+            self.rc = 1
+        return pulls.position == pulls.size
+
+    def _intact(self) -> bool:
+        """Does the content agree with the command's digest? One made without the content says nothing about it."""
+        name = "downloadFile"
+        return self.digest in (
+            "",
+            command_digest(name, self.asked, self._sum.hexdigest()),
+            command_digest(name, self.asked),
+        )
+
+    def _finished(self) -> None:
+        if self.interrupted:
+            self.rc = 1
+        self.report.update("rc", self.rc)
+        if self.stderr:
+            self.report.stderr(self.stderr.encode("utf-8", "replace"))
+
+
+class _Pulls:
+    """The ranges of a download: which are under way, which have come."""
+
+    def __init__(self, command: DownloadFile) -> None:
+        self._host = command.host
+        self._n = command.report.n
+        self._limit = command.maxsize
+        #: all before it is written; the size is known with the first answer
+        self.position = 0
+        self.size: int | None = None
+        self._asked = 0
+        self._open: dict[int, tuple[int, float]] = {}  # offset -> (length, when)
+        self._early: dict[int, bytes] = {}
+        self._generation = self._host.attachments
+
+    @property
+    def done(self) -> bool:
+        return self.position >= self._end() if self.size is not None or self._limit == 0 else False
+
+    def ask(self) -> None:
+        """Ask for more, and again for what is not answered or was asked of a main process that is gone."""
+        now = asyncio.get_running_loop().time()
+        fresh = self._host.attachments != self._generation
+        self._generation = self._host.attachments
+        for offset, (length, when) in list(self._open.items()):
+            if fresh or now - when >= PULL_REPEAT:
+                self._pull(offset, length, now)
+        limit = PULLS if self.size is not None else 1
+        while len(self._open) < limit and self._asked < self._end():
+            length = min(PULL_SIZE, self._end() - self._asked)
+            self._pull(self._asked, length, now)
+            self._asked += length
+
+    def wait(self) -> float:
+        """Seconds until a pull has to be repeated (looked at once a second, for a main process that is new)."""
+        return min(1.0, PULL_REPEAT)
+
+    def take(self, offset: int, size: int, data: bytes) -> list[bytes]:
+        """What can be written now, in order."""
+        self.size = size
+        pulled = self._open.pop(offset, None)
+        if pulled is None:
+            return []  # an answer to a repeated pull
+        if len(data) < pulled[0] and offset + len(data) < self._end():
+            if data:  # a short answer: ask for the rest
+                self._pull(offset + len(data), pulled[0] - len(data), asyncio.get_running_loop().time())
+            else:
+                self._open[offset] = pulled
+                return []
+        self._early[offset] = data
+        ready = []
+        while self.position in self._early:
+            data = self._early.pop(self.position)
+            if not data:
+                break
+            ready.append(data)
+            self.position += len(data)
+        return ready
+
+    def _pull(self, offset: int, length: int, now: float) -> None:
+        self._open[offset] = (length, now)
+        self._host.pull(self._n, offset, length)
+
+    def _end(self) -> int:
+        ends = [end for end in (self.size, self._limit) if end is not None]
+        return min(ends) if ends else PULL_SIZE
+
+
+class _Target:
+    """The file as it is being written. Raises OSError where Buildbot's worker could not open it either."""
+
+    def __init__(self, path: str, mode: int | None) -> None:
+        # Write through a link, as opening it would.
+        self._path = os.path.realpath(path)
+        self._beside: str | None = None
+        found = os.stat(self._path) if os.path.exists(self._path) else None
+        if found is not None and (not stat.S_ISREG(found.st_mode) or found.st_nlink > 1):
+            # A device, a pipe, or a file with other names: it must stay what it is.
+            self.file: BinaryIO = open(self._path, "wb")  # noqa: SIM115  # closed by keep or discard
+            self._set_mode(mode)
+            return
+        if found is not None and not os.access(self._path, os.W_OK):
+            raise PermissionError(self._path)
+        folder, name = os.path.split(self._path)
+        beside = os.path.join(folder, f".{name[:200]}.{secrets.token_hex(4)}.part")
+        fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        self._beside = beside
+        self.file = os.fdopen(fd, "wb")
+        if mode is None and found is not None:
+            mode = stat.S_IMODE(found.st_mode)
+        self._set_mode(mode)
+
+    def keep(self) -> None:
+        self.file.close()
+        if self._beside is not None:
+            os.replace(self._beside, self._path)
+
+    def discard(self) -> None:
+        with contextlib.suppress(OSError):  # what cannot be flushed (disk full) is thrown away anyway
+            self.file.close()
+        if self._beside is not None:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._beside)
+
+    def _set_mode(self, mode: int | None) -> None:
+        if mode is not None:
+            os.chmod(self.file.fileno(), mode)

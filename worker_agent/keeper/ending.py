@@ -1,0 +1,100 @@
+"""The end of a command's process tree: a polite signal if asked for, then SIGKILL until nothing is left."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+
+import psutil
+
+from worker_agent.keeper.host import Host
+from worker_agent.keeper.reaper import ROUND_PAUSE, descendants, kill, marked, rounds
+
+#: A process that its interrupt signal did not end within this many seconds is told of as Buildbot's worker does.
+BACKUP_TIMEOUT = 5.0
+_LOOK = 0.05
+
+
+class Ending:
+    """Ends what process `pid` started. `mark`: the value of its environment's mark."""
+
+    def __init__(self, host: Host, pid: int, mark: str) -> None:
+        self._host = host
+        self._pid = pid
+        self._mark = mark
+        self._began = time.time()
+        #: it outlived its interrupt signal and had to be killed
+        self.stubborn = False
+
+    async def end(self, sigterm_time: float | None, interrupt_signal: str) -> None:
+        """Return when nothing of the tree is left.
+
+        With `sigterm_time` (seconds) the process group gets SIGTERM first and that long to go; then, or at once, it
+        gets `interrupt_signal`; what is left after that is killed.
+        """
+        if sigterm_time is not None:
+            self._signal_group(signal.SIGTERM)
+            if await self._gone_within(sigterm_time):
+                return
+        wanted = getattr(signal, f"SIG{interrupt_signal}", signal.SIGKILL)
+        if wanted != signal.SIGKILL:
+            self._signal_group(wanted)
+            if await self._gone_within(BACKUP_TIMEOUT):
+                return
+            self.stubborn = self._running()
+        for left in rounds(self.members):
+            if left:
+                await asyncio.sleep(ROUND_PAUSE)
+                self._host.children.reap()
+        if self._running():
+            self.stubborn = True
+            self._host.children.give_up(self._pid)
+
+    def members(self) -> list[psutil.Process]:
+        """The tree as it is now: what descends from the process, what carries its mark, and what it left to us."""
+        found = {process.pid: process for process in descendants(self._pid)}
+        if self._running():
+            try:
+                found[self._pid] = psutil.Process(self._pid)
+            except psutil.NoSuchProcess:
+                found.pop(self._pid, None)
+        for process in marked(self._mark):
+            for member in (process, *descendants(process.pid)):
+                found.setdefault(member.pid, member)
+        if self._host.alone(self._mark):
+            for process in self._adopted():
+                for member in (process, *descendants(process.pid)):
+                    found.setdefault(member.pid, member)
+        return list(found.values())
+
+    def _adopted(self) -> list[psutil.Process]:
+        """Orphans that came to the keeper and are younger than the process: no other command runs, so they are its."""
+        orphans = []
+        for process in psutil.Process().children():
+            try:
+                if process.create_time() >= self._began - 0.05 and process.status() != psutil.STATUS_ZOMBIE:
+                    orphans.append(process)
+            except psutil.NoSuchProcess:
+                continue
+        return orphans
+
+    def _running(self) -> bool:
+        return self._host.children.watched(self._pid)
+
+    def _signal_group(self, number: int) -> None:
+        try:
+            os.killpg(self._pid, number)
+        except ProcessLookupError:
+            return
+        except PermissionError:
+            kill(self.members(), number)  # some of the group run as another user: signal those that we may
+
+    async def _gone_within(self, seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            await asyncio.sleep(min(_LOOK, seconds))
+            if not self._running() and not self.members():
+                return True
+        return False

@@ -1,0 +1,147 @@
+"""Commands on files and folders: mkdir, rmdir, cpdir, stat, glob, listdir, rmfile (buildbot_worker/commands/fs.py)."""
+
+from __future__ import annotations
+
+import asyncio
+import glob
+import os
+import platform
+import sys
+from typing import Any
+
+from worker_agent.keeper.command import Command
+from worker_agent.keeper.host import AbandonChain
+from worker_agent.keeper.process import ProcessOptions
+
+#: Seconds of silence after which `rm` and `cp` are killed, as Buildbot's worker.
+_SILENCE = 120
+
+
+class MakeDirectory(Command):
+    reference = "MakeDirectory"
+    required = ("paths",)
+
+    async def run(self) -> None:
+        for path in self.args["paths"]:
+            try:
+                if not os.path.isdir(path):
+                    os.makedirs(path)
+            except OSError as error:
+                self.failed("mkdir", error, path)
+                return
+        self.status("rc", 0)
+
+
+class _Processes(Command):
+    """Commands that run system tools, with the time limits of their arguments."""
+
+    async def tool(self, *command: str) -> int:
+        options = ProcessOptions(
+            send_rc=False,
+            timeout=self.args.get("timeout", _SILENCE),
+            max_time=self.args.get("maxTime"),
+            log_environ=self.args.get("logEnviron", True),
+        )
+        return await self.execute(list(command), self.host.basedir, options)
+
+
+class RemoveDirectory(_Processes):
+    reference = "RemoveDirectory"
+    required = ("paths",)
+
+    async def run(self) -> None:
+        rc = 0
+        assert self.args["paths"]
+        for path in self.args["paths"]:
+            if self.interrupted:
+                break
+            rc = await self._remove(path) or rc
+        self.status("rc", rc)
+
+    async def _remove(self, path: str) -> int:
+        """`rm -rf`; when that fails, because a folder in it may not be read or written, make it so and try again."""
+        rc = await self.tool("rm", "-rf", path)
+        if rc == 0 or self.interrupted:
+            return rc
+        if sys.platform.startswith("freebsd"):  # its `chmod -R` recurses before it changes the folder itself
+            await self.tool("find", path, "-exec", "chmod", "u+rwx", "{}", ";")
+        else:
+            await self.tool("chmod", "-Rf", "u+rwx", path)
+        if self.interrupted:
+            return rc
+        return await self.tool("rm", "-rf", path)
+
+
+class CopyDirectory(_Processes):
+    reference = "CopyDirectory"
+    required = ("to_path", "from_path")
+
+    async def run(self) -> None:
+        source, target = self.args["from_path"], self.args["to_path"]
+        if not os.path.exists(os.path.dirname(target)):
+            os.makedirs(os.path.dirname(target))
+        verbose = () if platform.system().lower() in ("solaris", "sunos") else ("-v",)
+        try:
+            rc = await self.tool("cp", "-R", "-P", "-p", *verbose, source, target)
+        except AbandonChain as error:
+            rc = error.rc
+        self.status("rc", rc)
+
+
+class StatFile(Command):
+    reference = "StatFile"
+
+    async def run(self) -> None:
+        path = self.args["path"]
+        try:
+            found = os.stat(path)
+        except OSError as error:
+            self.failed("stat", error, path)
+            return
+        self.status("stat", list(found))
+        self.status("rc", 0)
+
+
+class _Names(Command):
+    """Commands that answer with names of files."""
+
+    async def names(self, header: str, find: Any) -> None:
+        """`find` may take long on a large tree: it runs in a thread, and is forgotten when interrupted."""
+        path = self.args["path"]
+        try:
+            found = await asyncio.to_thread(find, path)
+        except OSError as error:
+            self.failed(header, error, path)
+            return
+        # Names that are not of the file system's encoding have no form in JSON: their odd bytes become "?".
+        self.status("files", [name.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for name in found])
+        self.status("rc", 0)
+
+
+class GlobPath(_Names):
+    reference = "GlobPath"
+    required = ("path",)
+
+    async def run(self) -> None:
+        await self.names("glob", lambda path: glob.glob(path, recursive=True))
+
+
+class ListDir(_Names):
+    reference = "ListDir"
+
+    async def run(self) -> None:
+        await self.names("listdir", os.listdir)
+
+
+class RemoveFile(Command):
+    reference = "RemoveFile"
+    required = ("path",)
+
+    async def run(self) -> None:
+        path = self.args["path"]
+        try:
+            os.remove(path)
+        except OSError as error:
+            self.failed("rmfile", error, path)
+            return
+        self.status("rc", 0)

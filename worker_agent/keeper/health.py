@@ -1,0 +1,95 @@
+"""Was it the machine? Compares the system's counters and disks before and after a command that failed."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+#: A file system with less than this free (bytes) is taken for full: what a failed write leaves is rarely exactly 0.
+DISK_FULL = 1024 * 1024
+_KILLED = (-9, 137)
+
+
+class Health:
+    """The machine as it was when a command started.
+
+    `disks`: folders that the command writes to. Only Linux counts memory kills and refused processes.
+    """
+
+    def __init__(self, disks: Iterable[str]) -> None:
+        self._disks = list(disks)
+        self._group = _cgroup_counters()
+        self._system = _counter(Path("/proc/vmstat"), "oom_kill")
+
+    def verdict(self, rc: int, *, killed: bool) -> str | None:
+        """Why a command that ended with `rc` failed through no fault of its own; None if nothing says so.
+
+        `rc` is negative for the signal that ended it. `killed`: we did that, so a SIGKILL says nothing.
+        """
+        if rc == 0:
+            return None
+        now = _cgroup_counters()
+        grown = {name for name, value in now.items() if value > self._group.get(name, value)}
+        if "memory" in grown and not killed:
+            return "killed by the system: out of memory (its control group's limit)"
+        if not killed and rc in _KILLED and _counter(Path("/proc/vmstat"), "oom_kill") > self._system:
+            return "killed by the system: out of memory"
+        if "pids" in grown and not killed:
+            return "the system refused new processes: the control group's process limit is reached"
+        return full_disk(self._disks)
+
+
+def full_disk(folders: Iterable[str]) -> str | None:
+    """The first of `folders` on whose file system nothing can be written any more, in words."""
+    for folder in folders:
+        try:
+            found = os.statvfs(folder)
+        except OSError:
+            continue  # removed by the command itself
+        if found.f_blocks and found.f_bavail * found.f_frsize < DISK_FULL:
+            return f"disk full: {found.f_bavail * found.f_frsize} bytes left on the file system of {folder}"
+        if found.f_files and not found.f_favail:
+            return f"disk full: no inodes left on the file system of {folder}"
+    return None
+
+
+def _cgroup_counters() -> dict[str, int]:
+    """Memory kills and refused forks of this process's control group (v2, or v1's memory and pids controllers)."""
+    if not sys.platform.startswith("linux"):
+        return {}
+    counters = {}
+    try:
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return {}
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        path = path.lstrip("/")
+        if controllers == "":
+            base = Path("/sys/fs/cgroup")
+            counters["memory"] = _either(base, path, "memory.events", "oom_kill")
+            counters["pids"] = _either(base, path, "pids.events", "max")
+        elif controllers == "memory":
+            counters["memory"] = _either(Path("/sys/fs/cgroup/memory"), path, "memory.oom_control", "oom_kill")
+        elif controllers == "pids":
+            counters["pids"] = _either(Path("/sys/fs/cgroup/pids"), path, "pids.events", "max")
+    return counters
+
+
+def _either(base: Path, path: str, file: str, name: str) -> int:
+    """In a container the group's own path is usually mounted as the root."""
+    below = base / path / file
+    return _counter(below if below.exists() else base / file, name)
+
+
+def _counter(file: Path, name: str) -> int:
+    try:
+        for line in file.read_text().splitlines():
+            key, _, value = line.partition(" ")
+            if key == name:
+                return int(value)
+    except (OSError, ValueError):
+        return 0
+    return 0

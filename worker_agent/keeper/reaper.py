@@ -1,0 +1,179 @@
+"""Finding and ending processes: whole trees, also what left its group, its session or its parent.
+
+A process belongs to a command when it descends from the command's process, or carries the command's mark in its
+environment (which survives `setsid` and double forks). Used by the keeper, and by the agent's main process for what a
+killed keeper left behind.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import psutil
+
+#: Environment variable by which a command's processes are known: "<session>/<n>".
+MARK = "BUILDBOT_AMQP_COMMAND"
+#: How long to go on killing what keeps forking or hangs in the kernel before giving up.
+KILL_PATIENCE = 10.0
+#: Between two rounds of killing: what was killed needs a moment to go.
+ROUND_PAUSE = 0.01
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+#: Commands go first when memory runs out, not the agent that has to report it (0 is the default, 1000 the most).
+_OOM_SCORE = b"300"
+
+_libc = ctypes.CDLL(None, use_errno=True) if sys.platform.startswith("linux") else None
+
+
+def become_subreaper() -> bool:
+    """Orphans among this process's descendants become its children, not init's. False where there is no such thing."""
+    return _libc is not None and _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
+
+
+def prepare_child() -> None:
+    """Called in a command's process before exec: it dies with the keeper, and first when memory runs out."""
+    if _libc is None:
+        return
+    _libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+    try:
+        fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
+        os.write(fd, _OOM_SCORE)
+        os.close(fd)
+    except OSError:
+        return  # a sandbox without /proc, or one that forbids it: the command runs all the same
+
+
+def identity(pid: int) -> str | None:
+    """What tells process `pid` from a later one with the same number; None when there is none, or a zombie."""
+    try:
+        if sys.platform.startswith("linux"):
+            fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+            if fields[0] in "ZX":
+                return None
+            boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+            return f"{boot}/{fields[19]}"  # starttime, in clock ticks since boot
+        return str(psutil.Process(pid).create_time())
+    except (OSError, psutil.Error, IndexError):
+        return None
+
+
+def descendants(pid: int) -> list[psutil.Process]:
+    """Living processes below `pid`, without itself and without zombies."""
+    try:
+        found = psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+    return [process for process in found if _alive(process)]
+
+
+def marked(mark: str) -> list[psutil.Process]:
+    """Living processes whose environment carries `mark`; one that ends with "/" stands for a session's commands."""
+    wanted = f"{MARK}={mark}".encode()
+    found = []
+    for process in psutil.process_iter():
+        if process.pid != os.getpid() and _carries(process, wanted) and _alive(process):
+            found.append(process)
+    return found
+
+
+def kill(processes: Iterable[psutil.Process], sig: int = signal.SIGKILL) -> None:
+    for process in processes:
+        try:
+            process.send_signal(sig)  # checks that the pid is still the same process
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue  # gone meanwhile, or not ours to end: `kill_all` reports what stays
+
+
+def rounds(find: Callable[[], list[psutil.Process]]) -> Iterator[list[psutil.Process]]:
+    """Each step SIGKILLs what `find` finds and yields it; ends when nothing is left, or patience is."""
+    deadline = time.monotonic() + KILL_PATIENCE
+    while True:
+        found = find()
+        kill(found)
+        yield found
+        if not found or time.monotonic() > deadline:
+            return
+
+
+def kill_until_none(find: Callable[[], list[psutil.Process]]) -> list[psutil.Process]:
+    """`rounds`, blocking. Returns what would not die."""
+    left: list[psutil.Process] = []
+    for left in rounds(find):
+        if left:
+            time.sleep(ROUND_PAUSE)
+    return left
+
+
+def tree(pid: int) -> Callable[[], list[psutil.Process]]:
+    """Finds `pid` and what descends from it, also what was seen below it once and has lost its parent since."""
+    known: dict[int, psutil.Process] = {}
+
+    def find() -> list[psutil.Process]:
+        for root in (pid, *list(known)):
+            try:
+                for process in (psutil.Process(root), *descendants(root)):
+                    known.setdefault(process.pid, process)
+            except psutil.NoSuchProcess:
+                continue
+        return [process for process in known.values() if _alive(process)]
+
+    return find
+
+
+def kill_tree(pid: int) -> list[psutil.Process]:
+    """Kill `pid` and all that descends from it. Blocks; returns what would not die."""
+    return kill_until_none(tree(pid))
+
+
+def kill_session(session: str) -> list[psutil.Process]:
+    """Kill every process of every command of a session whose keeper is gone. Blocks; returns what would not die."""
+    return kill_until_none(lambda: marked(f"{session}/"))
+
+
+def reap_strays(known: frozenset[int]) -> None:
+    """Collect zombies that this process adopted as a subreaper, but not its own children `known`."""
+    for pid in _own_children():
+        if pid in known:
+            continue
+        try:
+            if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+                os.waitpid(pid, os.WNOHANG)
+        except (psutil.NoSuchProcess, ChildProcessError):
+            continue
+
+
+def _own_children() -> list[int]:
+    return [process.pid for process in psutil.Process().children()]
+
+
+def _alive(process: psutil.Process) -> bool:
+    try:
+        return bool(process.is_running()) and process.status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _carries(process: psutil.Process, wanted: bytes) -> bool:
+    if sys.platform.startswith("linux"):  # read raw: psutil parses the whole environment, ten times as slow
+        try:
+            text = Path(f"/proc/{process.pid}/environ").read_bytes()
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ESRCH, errno.EACCES, errno.EPERM):
+                return False
+            raise
+        return any(
+            entry == wanted or (wanted.endswith(b"/") and entry.startswith(wanted)) for entry in text.split(b"\0")
+        )
+    try:
+        value = process.environ().get(MARK, "")
+    except (psutil.Error, OSError):
+        return False
+    entry = f"{MARK}={value}".encode()
+    return entry == wanted or (wanted.endswith(b"/") and entry.startswith(wanted))

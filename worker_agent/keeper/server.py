@@ -1,0 +1,249 @@
+"""The keeper's process: its socket, its clocks, and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import struct
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from worker_agent.keeper.reaper import become_subreaper, identity
+from worker_agent.keeper.session import Session
+from worker_agent.keeper.settings import KeeperConfig
+from worker_agent.keeper.wire import WIRE_VERSION, BadFrame, Frames, encode
+
+SOCKET = "keeper.sock"
+#: Who the keeper is, for an agent that starts after both it and the main process were killed.
+PID_FILE = "keeper.pid"
+#: Clocks are looked at this often at most; a fence of T seconds is at most T/8 late.
+_LOOK = 1.0
+#: Above this many bytes that the main process has not read, only the latest sequence number is kept for it.
+_SLOW_READER = 64 * 1024
+
+
+def boot_clock() -> float:
+    """Seconds that go on while the machine is suspended, where the system has such a clock."""
+    if hasattr(time, "CLOCK_BOOTTIME"):
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.monotonic()
+
+
+class Keeper:
+    """One session's keeper. `run` returns when it is over."""
+
+    def __init__(self, config: KeeperConfig) -> None:
+        self._config = config
+        self._settings = config.settings
+        self._main: _Connection | None = None
+        self._over = asyncio.Event()
+        self._ending = False
+        self._contact = boot_clock()
+        self._fenced = False
+        self._alone_since: float | None = time.monotonic()
+        self._patience = self._settings.orphan_grace
+        self._session = Session(
+            config, os.environ, journalled=self._journalled, pulled=self._pulled, broken=self._broken
+        )
+        self._news = 0
+
+    async def run(self, initial: socket.socket | None) -> None:
+        loop = asyncio.get_running_loop()
+        Path(SOCKET).unlink(missing_ok=True)
+        # The folder of the session is the working directory: a socket's whole path may be longer than its 108 bytes.
+        server = await loop.create_unix_server(lambda: _Connection(self), path=SOCKET)
+        os.chmod(SOCKET, 0o600)
+        if initial is not None:
+            await loop.connect_accepted_socket(lambda: _Connection(self), initial)
+        clocks = asyncio.ensure_future(self._clocks())
+        await self._over.wait()
+        clocks.cancel()
+        server.close()
+        Path(SOCKET).unlink(missing_ok=True)
+        if self._main is not None:
+            self._main.close()
+            await asyncio.sleep(0)
+
+    def attached(self, connection: _Connection) -> None:
+        """The latest main process is the one that counts."""
+        if self._main is not None:
+            self._main.close()
+        self._main = connection
+        self._alone_since = None
+        self._patience = self._settings.orphan_grace
+        self._session.attachments += 1
+        connection.send(
+            {
+                "ev": "hello",
+                "version": WIRE_VERSION,
+                "pid": os.getpid(),
+                "seq": self._session.seq,
+                "running": self._session.running,
+            }
+        )
+
+    def detached(self, connection: _Connection) -> None:
+        if self._main is connection:
+            self._main = None
+            self._alone_since = time.monotonic()
+
+    def received(self, message: dict[str, Any], data: bytes) -> None:
+        op = message.get("op")
+        session = self._session
+        if op == "run":
+            if self._fence_fell():
+                self._fence()
+            session.run(message["n"], message["name"], message["args"], message["digest"])
+            if self._fenced:
+                session.condemn(self._fence_text())
+        elif op == "complete_unstarted":
+            session.complete_unstarted(message["n"], message["name"], message["digest"], message["reason"])
+        elif op == "interrupt":
+            session.interrupt(message["n"], message["reason"])
+        elif op == "feed":
+            session.feed(message["n"], message["offset"], message["size"], data)
+        elif op == "trim":
+            session.trim(message["seq"])
+        elif op == "contact":
+            if self._fence_fell():
+                self._fence()
+            self._contact = boot_clock()
+            self._fenced = False
+        elif op == "detach":
+            self._patience = message.get("grace") or self._settings.detach_grace
+        elif op == "close":
+            self._end()
+
+    def _journalled(self, seq: int) -> None:
+        if self._main is not None and not self._news:
+            asyncio.get_running_loop().call_soon(self._tell_news)
+        self._news = seq
+
+    def _tell_news(self) -> None:
+        if self._main is not None and self._news and self._main.send_latest({"ev": "journalled", "seq": self._news}):
+            self._news = 0
+        elif self._main is None:
+            self._news = 0  # the next main process learns it from `hello`
+
+    def writable(self) -> None:
+        """The main process reads again."""
+        self._tell_news()
+
+    def _pulled(self, n: int, offset: int, length: int) -> None:
+        if self._main is not None:
+            self._main.send({"ev": "pull", "n": n, "offset": offset, "length": length})
+
+    def _broken(self, reason: str) -> None:
+        print(reason, file=sys.stderr, flush=True)  # noqa: T201  # goes to keeper.log
+        if self._main is not None:
+            self._main.send({"ev": "broken", "reason": reason})
+        self._end()
+
+    def _end(self) -> None:
+        if not self._ending:
+            self._ending = True
+            self._end_task = asyncio.ensure_future(self._end_all())
+
+    async def _end_all(self) -> None:
+        await self._session.end()
+        if self._main is not None:
+            self._main.send({"ev": "closed"})
+        self._over.set()
+
+    async def _clocks(self) -> None:
+        fencing = self._settings.fencing
+        look = min(_LOOK, fencing / 8 if fencing else _LOOK, self._settings.orphan_grace / 8)
+        while True:
+            await asyncio.sleep(look)
+            if self._fence_fell():
+                self._fence()
+            if self._alone_since is not None and time.monotonic() - self._alone_since > self._patience:
+                self._end()
+
+    def _fence_fell(self) -> bool:
+        fencing = self._settings.fencing
+        return fencing is not None and not self._fenced and boot_clock() - self._contact > fencing
+
+    def _fence(self) -> None:
+        self._fenced = True
+        self._fence_task = asyncio.ensure_future(self._session.kill_all(self._fence_text()))
+
+    def _fence_text(self) -> str:
+        return f"killed by strict fencing: no contact with the master for {self._settings.fencing:g} s"
+
+
+class _Connection(asyncio.Protocol):
+    """A main process on the other end."""
+
+    def __init__(self, keeper: Keeper) -> None:
+        self._keeper = keeper
+        self._frames = Frames()
+        self._transport: asyncio.Transport | None = None
+        self._paused = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        if not _may_command(transport.get_extra_info("socket")):
+            transport.close()
+            return
+        transport.set_write_buffer_limits(high=_SLOW_READER)
+        self._keeper.attached(self)
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            for message, bulk in self._frames.feed(data):
+                self._keeper.received(message, bulk)
+        except (BadFrame, KeyError) as error:
+            print(f"closing a connection that sends nonsense: {error!r}", file=sys.stderr, flush=True)  # noqa: T201
+            self.close()
+
+    def pause_writing(self) -> None:
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        self._paused = False
+        self._keeper.writable()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._keeper.detached(self)
+
+    def send(self, message: dict[str, Any]) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(encode(message))
+
+    def send_latest(self, message: dict[str, Any]) -> bool:
+        """Send unless the reader is slow; then the caller keeps the latest."""
+        if not self._paused:
+            self.send(message)
+        return not self._paused
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+
+def _may_command(sock: Any) -> bool:
+    """Only the user whom the keeper runs as, and root. Where the system cannot tell, the socket's mode decides."""
+    if not hasattr(socket, "SO_PEERCRED"):
+        return True
+    peer = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    _, uid, _ = struct.unpack("3i", peer)
+    return uid in (0, os.getuid())
+
+
+def main(arguments: list[str]) -> None:
+    """`arguments`: the `KeeperConfig` as JSON, and the descriptor of a connected socket to the main process."""
+    config = KeeperConfig.loads(arguments[0])
+    initial = socket.socket(fileno=int(arguments[1])) if len(arguments) > 1 else None
+    os.chdir(config.folder)
+    become_subreaper()
+    Path(PID_FILE).write_text(f"{os.getpid()} {identity(os.getpid())}\n")
+    asyncio.run(_main(config, initial))
+
+
+async def _main(config: KeeperConfig, initial: socket.socket | None) -> None:
+    await Keeper(config).run(initial)

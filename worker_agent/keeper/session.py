@@ -1,0 +1,234 @@
+"""A session inside its keeper: journals, runs commands, and ends everything at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from worker_agent.keeper.command import Command
+from worker_agent.keeper.health import Health
+from worker_agent.keeper.host import MachineFailure
+from worker_agent.keeper.journal import Journal, JournalFull
+from worker_agent.keeper.launch import Children
+from worker_agent.keeper.reaper import ROUND_PAUSE, descendants, rounds
+from worker_agent.keeper.registry import make
+from worker_agent.keeper.report import Report
+from worker_agent.keeper.room import Room
+from worker_agent.keeper.settings import KeeperConfig
+
+#: Reading of pipes goes on when the unstored bytes have fallen below this part of the bound.
+_RESUME_AT = 0.75
+
+
+class Session:
+    """Implements `host.Host` for its commands.
+
+    `journalled` is called with the last sequence number when there is news, `pulled` with (n, offset, length) when a
+    download wants bytes, `broken` with the reason when not even a failure can be journalled any more.
+    """
+
+    def __init__(
+        self,
+        config: KeeperConfig,
+        environ: Mapping[str, str],
+        *,
+        journalled: Callable[[int], None],
+        pulled: Callable[[int, int, int], None],
+        broken: Callable[[str], None],
+    ) -> None:
+        settings = config.settings
+        self.session = config.session
+        self.builder = config.builder
+        self.basedir = config.basedir
+        self.encoding = settings.encoding
+        self.environ = environ
+        self.children = Children()
+        self.room = Room()
+        self.attachments = 0
+        self._settings = settings
+        self._journal = Journal(Path(config.folder), spool_max=settings.spool_max, journal_max=settings.journal_max)
+        self._journalled = journalled
+        self._pulled = pulled
+        self._broken = broken
+        self._known: set[int] = set()
+        self._running: dict[int, Command | None] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._reasons: dict[int, str] = {}
+        self._condemned: dict[int, str] = {}
+        self._data: dict[int, asyncio.Queue[tuple[int, int, bytes]]] = {}
+
+    @property
+    def seq(self) -> int:
+        return self._journal.seq
+
+    @property
+    def running(self) -> list[int]:
+        return sorted(self._running)
+
+    def run(self, n: int, name: str, args: Mapping[str, Any], digest: str) -> None:
+        """Start command `n`. One that is known already is not run again."""
+        if n in self._known:
+            return
+        self._known.add(n)
+        self._running[n] = None
+        self.append(n, "started", {"name": name, "digest": digest})
+        self._spawn(self._execute(n, name, args, digest))
+
+    def complete_unstarted(self, n: int, name: str, digest: str, reason: str) -> None:
+        """The interrupt came first (rule 14): journal that, run nothing."""
+        if n in self._known:
+            return
+        self._known.add(n)
+        self.append(n, "started", {"name": name, "digest": digest})
+        self.append(n, "completed", None, interrupted=reason)
+
+    def interrupt(self, n: int, reason: str) -> None:
+        if n in self._running:
+            self._reasons.setdefault(n, reason)
+            command = self._running[n]
+            if command is not None:
+                command.interrupt()
+
+    def condemn(self, reason: str) -> None:
+        """The machine cannot let them run: interrupt all commands, and say why in `infrastructure`."""
+        for n, command in list(self._running.items()):
+            self._condemned.setdefault(n, reason)
+            if command is not None:
+                command.interrupt()
+
+    def feed(self, n: int, offset: int, size: int, data: bytes) -> None:
+        if n in self._running:
+            self._queue(n).put_nowait((offset, size, data))
+
+    def trim(self, seq: int) -> None:
+        self._journal.trim(seq)
+        self._mind_room()
+
+    async def end(self) -> None:
+        """Kill every process of the session, those that commands left behind, too; return when none is left."""
+        self.room.set(True)
+        for command in self._running.values():
+            if command is not None:
+                command.interrupted = True
+        for left in rounds(self._everything):
+            self.children.reap()
+            if left:
+                await asyncio.sleep(ROUND_PAUSE)
+        for task in list(self._tasks):
+            task.cancel()
+        self._journal.close()
+
+    async def kill_all(self, reason: str) -> None:
+        """Kill every process, go on journalling: running commands complete with `reason` as `infrastructure`."""
+        self.condemn(reason)
+        for left in rounds(self._everything):
+            self.children.reap()
+            if left:
+                await asyncio.sleep(ROUND_PAUSE)
+
+    # What commands use: host.Host
+
+    def alone(self, mark: str) -> bool:
+        return [f"{self.session}/{n}" for n in self._running] == [mark]
+
+    def pull(self, n: int, offset: int, length: int) -> None:
+        self._pulled(n, offset, length)
+
+    def fed(self, n: int) -> Awaitable[tuple[int, int, bytes]]:
+        return self._queue(n).get()
+
+    def append(
+        self,
+        n: int,
+        kind: str,
+        value: Any = None,
+        data: bytes = b"",
+        *,
+        interrupted: str | None = None,
+        infrastructure: str | None = None,
+    ) -> None:
+        """Journal one event and say so. On a full disk only that a command ran, and how it ended, still gets in."""
+        lasting = kind in ("started", "completed")
+        if n in self._condemned and self._full and not lasting:
+            return
+        try:
+            seq = self._journal.append(n, kind, value, data, interrupted=interrupted, infrastructure=infrastructure)
+        except JournalFull as error:
+            self._full = True
+            self._journal.free_reserve()
+            self.condemn(f"disk full: {error.strerror}")
+            if not lasting:
+                return
+            try:
+                seq = self._journal.append(n, kind, value, interrupted=interrupted, infrastructure=infrastructure)
+            except JournalFull:
+                self._broken(f"disk full: {error.strerror}")
+                return
+        self._mind_room()
+        self._journalled(seq)
+
+    _full = False
+
+    async def _execute(self, n: int, name: str, args: Mapping[str, Any], digest: str) -> None:
+        report = Report(n, self.append)
+        began = time.time()
+        health = Health((self.builder, self.basedir, "/tmp"))  # noqa: S108  # looked at, not written to
+        failure: str | None = None
+        infrastructure: str | None = None
+        command: Command | None = None
+        try:
+            command = make(name, self, report, args, digest)
+        except Exception as error:
+            failure = _words(error)
+        if command is not None:
+            self._running[n] = command
+            if n in self._reasons or n in self._condemned:
+                command.interrupted = True
+            else:
+                try:
+                    await command.run()
+                except MachineFailure as error:
+                    failure = infrastructure = str(error)
+                except Exception as error:
+                    failure = _words(error)
+            command.status("elapsed", time.time() - began)
+        report.flush()
+        if infrastructure is None:
+            infrastructure = self._condemned.get(n)
+        if infrastructure is None and n not in self._reasons:
+            infrastructure = health.verdict(report.outcome, killed=report.killed)
+        self._running.pop(n)
+        self._data.pop(n, None)
+        self.append(n, "completed", failure, interrupted=self._reasons.get(n), infrastructure=infrastructure)
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            self._broken(f"the keeper failed: {_words(task.exception())}")
+
+    def _everything(self) -> list[psutil.Process]:
+        return descendants(psutil.Process().pid)
+
+    def _queue(self, n: int) -> asyncio.Queue[tuple[int, int, bytes]]:
+        return self._data.setdefault(n, asyncio.Queue())
+
+    def _mind_room(self) -> None:
+        if self._journal.crowded:
+            self.room.set(False)
+        elif not self.room.free and self._journal.unstored <= self._settings.spool_max * _RESUME_AT:
+            self.room.set(True)
+
+
+def _words(error: BaseException | None) -> str:
+    """A failure as text, as a traceback's last line gives it."""
+    return f"{type(error).__name__}: {error}"
