@@ -1,5 +1,7 @@
 """Test doubles as product: import them to test your own columns and workers.
 
+`clock`             virtual time that jumps from deadline to deadline
+`broker`            RabbitMQ in memory, on virtual time
 `rabbitmq_node`     a private RabbitMQ node as a child process (standard library only)
 `rabbitmq_cluster`  several of them, joined
 """

@@ -24,42 +24,15 @@ from types import TracebackType
 
 from contracts.testing.child import Child
 from contracts.testing.ports import answers_amqp, free_ports
+from contracts.testing.rabbitmq_program import BrokerMissing, NodeError, server_command
 
 #: A node is ready in 5 s on an idle machine (3.10.8, 2 cores); tests share the machine with others.
 START_TIMEOUT = 120.0
 #: An orderly stop takes 2 s; after this the node is killed.
 STOP_TIMEOUT = 30.0
 USER = "guest"
-_SERVERS = ("/usr/lib/rabbitmq/bin", "/usr/local/lib/rabbitmq/bin", "/opt/homebrew/sbin", "/usr/local/sbin")
-_LOG_TAIL = 30
-
-
-class NodeError(Exception):
-    """A private RabbitMQ node could not be started or controlled."""
-
-
-class BrokerMissing(NodeError):
-    """RabbitMQ's server is not installed."""
-
-
-def server_command() -> list[str]:
-    """The command that starts RabbitMQ's server, of whatever version is there.
-
-    `RABBITMQ_SERVER` (a path, or a command such as `chroot DIR /usr/lib/rabbitmq/bin/rabbitmq-server`) comes first.
-    Distributions' wrappers that switch the user are passed over. Raises `BrokerMissing`.
-    """
-    if chosen := os.environ.get("RABBITMQ_SERVER"):
-        return shlex.split(chosen)
-    folders = [*_SERVERS, *os.environ.get("PATH", "").split(os.pathsep), *sorted(map(str, Path("/opt").glob("*/sbin")))]
-    for folder in folders:
-        path = Path(folder, "rabbitmq-server")
-        if os.access(path, os.X_OK) and path.resolve().name != "rabbitmq-script-wrapper":
-            return [str(path)]
-    raise BrokerMissing(
-        "RabbitMQ's server is not installed on this machine. Install the package rabbitmq-server"
-        " (Debian, Ubuntu: apt-get install --no-install-recommends rabbitmq-server; macOS: brew install rabbitmq),"
-        " or name its rabbitmq-server program in the environment variable RABBITMQ_SERVER."
-    )
+#: Enough for the reason of a failed start, which Erlang puts above 50 lines of its own.
+_LOG_TAIL = 80
 
 
 class RabbitMQNode:
@@ -136,6 +109,11 @@ class RabbitMQNode:
             return int((self.folder / "pid").read_text())
         except (OSError, ValueError):
             raise NodeError(f"{self.name} is not running: it has written no process id to {self.folder}") from None
+
+    @property
+    def epmd_pid(self) -> int | None:
+        """Process id of this node's own port mapper."""
+        return self._epmd.pid if self._epmd else None
 
     @property
     def running(self) -> bool:
@@ -242,6 +220,7 @@ class RabbitMQNode:
             "HOME": str(self.folder),  # Erlang's cookie is read from here, so it is on no command line
             "ERL_EPMD_ADDRESS": "127.0.0.1",
             "ERL_EPMD_PORT": str(self.epmd_port),
+            "ERL_CRASH_DUMP": str(self.folder / "log" / "erl_crash.dump"),
             "RABBITMQ_NODENAME": self.name,
             "RABBITMQ_MNESIA_BASE": str(self.folder / "mnesia"),
             "RABBITMQ_LOG_BASE": str(self.folder / "log"),

@@ -1,0 +1,69 @@
+"""What a broker that is killed, short of memory or impatient does to work that is under way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pika
+import pytest
+from pika.adapters.blocking_connection import BlockingChannel
+from pika.exceptions import ChannelClosedByBroker
+
+from contracts.testing.rabbitmq_node import RabbitMQNode
+from tests.broker.topology.waiting import wait_for
+
+Connect = Callable[..., BlockingChannel]
+PERSISTENT = pika.BasicProperties(delivery_mode=2)
+
+
+def test_confirmed_offers_in_a_classic_queue_survive_kill_9(connect: Connect, fragile_node: RabbitMQNode) -> None:
+    """Which is why a single node gets classic queues (a young quorum queue there loses all, see the design)."""
+    channel = connect(fragile_node.url)
+    channel.confirm_delivery()
+    channel.queue_declare("cap.kill", durable=True)
+    for number in range(200):
+        channel.basic_publish("", "cap.kill", str(number).encode(), PERSISTENT)
+    fragile_node.kill()
+    fragile_node.restart()
+    channel = connect(fragile_node.url)
+    bodies = [channel.basic_get("cap.kill", auto_ack=True)[2] for _ in range(200)]
+    assert bodies == [str(number).encode() for number in range(200)]
+
+
+def test_a_held_offer_is_taken_back_at_the_consumer_timeout(connect: Connect, fragile_node: RabbitMQNode) -> None:
+    """The channel is closed with 406 and the offer goes to the next consumer, so a session must survive it."""
+    holder = connect(fragile_node.url)
+    holder.queue_declare("cap.timeout", durable=True)
+    holder.basic_publish("", "cap.timeout", b"offer")
+    held: list[bytes] = []
+    holder.basic_consume("cap.timeout", lambda _c, _m, _p, body: held.append(body))
+    with pytest.raises(ChannelClosedByBroker) as closed:
+        holder.start_consuming()
+    assert held == [b"offer"]
+    assert closed.value.reply_code == 406
+    assert "timeout" in closed.value.reply_text
+    method, _, body = connect(fragile_node.url).basic_get("cap.timeout", auto_ack=True)
+    assert (body, method.redelivered) == (b"offer", True)
+
+
+def test_a_memory_alarm_stops_publishers_only(connect: Connect, fragile_node: RabbitMQNode) -> None:
+    """Why each side has two connections: one that has published is blocked, one that only consumes goes on."""
+    publisher, consumer = connect(fragile_node.url), connect(fragile_node.url)
+    publisher.queue_declare("cap.alarm", durable=True)
+    for body in (b"1", b"2"):
+        publisher.basic_publish("", "cap.alarm", body, PERSISTENT)
+    wait_for(lambda: consumer.queue_declare("cap.alarm", passive=True).method.message_count == 2, "both offers")
+    blocked: list[object] = []
+    publisher.connection.add_on_connection_blocked_callback(lambda *_: blocked.append(1))
+    publisher.connection.add_on_connection_unblocked_callback(lambda *_: blocked.clear())
+    fragile_node.ctl("set_vm_memory_high_watermark", "0.00001")
+    try:
+        publisher.basic_publish("", "cap.alarm", b"3", PERSISTENT)
+        wait_for(lambda: blocked, "the publisher to be blocked", channel=publisher)
+        seen: list[bytes] = []
+        consumer.basic_consume("cap.alarm", lambda _c, _m, _p, body: seen.append(body), auto_ack=True)
+        wait_for(lambda: seen[:2] == [b"1", b"2"], "the consumer to be served", channel=consumer)
+    finally:
+        fragile_node.ctl("set_vm_memory_high_watermark", "0.4")
+    wait_for(lambda: not blocked, "the publisher to be let on", channel=publisher)
+    wait_for(lambda: b"3" in seen, "what was published meanwhile", channel=consumer)
