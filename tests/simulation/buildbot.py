@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from contracts.digest import command_digest
 from contracts.messages import Data, Event
 from contracts.testing.clock import Timer
+from contracts.timing import LIVES
 from master_bridge.core import actions, inputs
 from tests.simulation.ledger import Violation
 
@@ -70,6 +71,8 @@ class Build:
     running: bool = False
     rcs: list[int] = field(default_factory=list)
     delivered: int = 0
+    #: commands whose completion was delivered
+    completed: int = 0
     storing: deque[Event] = field(default_factory=deque)
     interrupted: bool = False
     interrupt: Timer | None = None
@@ -115,6 +118,7 @@ class Buildbot:
                 priority=job.priority,
                 fencing=job.fencing,
                 commands=commands,
+                repeated=len(job.runs) > 1,
             )
         )
 
@@ -172,13 +176,13 @@ class Buildbot:
         elif isinstance(action, actions.Lost):
             self._lost(build, action)
         elif isinstance(action, actions.Abandoned):
-            if self._world.ledger.lives[request] < 3:
+            if self._world.ledger.sessions_run(request) < LIVES:
                 raise Violation("only what cost three lives is abandoned", f"{request}: {action.reason}")
             self._finish(build, "EXCEPTION", None)
         elif isinstance(action, actions.CancelledEarlier):
             if not build.job.stop_wanted:
                 raise Violation("only what a user stopped is CANCELLED", f"{request}: {action.reason}")
-            self._finish(build, "CANCELLED", inputs.Done(request=request))
+            build.interrupted = True  # the completion follows
         else:
             raise TypeError(f"no such action in the model: {action}")
 
@@ -220,13 +224,14 @@ class Buildbot:
             raise Violation("every event reaches Buildbot once, in order", f"{where} after {build.delivered}")
         if ledger.events[event.session][event.seq - 1] is not event:
             raise Violation("every event reaches Buildbot as it was", where)
-        if event.n > build.started or event.n != len(build.rcs) + 1:
+        if event.n > build.started or event.n != build.completed + 1:
             raise Violation("events belong to commands that Buildbot started", f"{where} of command {event.n}")
         if event.kind == "started":
             wanted = build.job.command(event.n - 1, build.run).digest
             if event.value["digest"] != wanted:
                 raise Violation("a changed command is never taken for the old one", where)
         build.delivered = event.seq
+        build.completed += event.kind == "completed"
         build.storing.append(event)
         if len(build.storing) == 1:
             self._store(build)
@@ -255,8 +260,7 @@ class Buildbot:
         if build.interrupted or build.job.stop_wanted:
             self._finish(build, "CANCELLED", inputs.Done(request=request))
         elif event.interrupted is not None:
-            # rule 14: CancelledEarlier follows, from the bridge
-            build.running = False
+            raise Violation("only what a user stopped is interrupted", f"{request}: {event.interrupted}")
         elif event.infrastructure is not None:
             self._world.note(self.host.name, f"Buildbot: {request} RETRY: {event.infrastructure}")
             self._over(build)
@@ -271,8 +275,6 @@ class Buildbot:
         ledger = self._world.ledger
         ledger.given_up.setdefault(action.session, "lost")
         self._world.note(self.host.name, f"Buildbot: {action.request} lost {action.session}: {action.reason}")
-        if build.running:
-            ledger.lives[action.request] += 1
         if build.job.stop_wanted:
             self._finish(build, "CANCELLED", None)
         else:

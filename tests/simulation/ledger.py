@@ -43,8 +43,6 @@ class Ledger:
     known: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     #: master -> incarnation that runs, None while it is down
     incarnations: dict[str, str | None] = field(default_factory=dict)
-    #: request -> sessions lost with a command running
-    lives: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 
     def executes(self, execution: Execution, master: str) -> None:
         where = f"{execution.request} command {execution.n} in {execution.session} on {execution.host}"
@@ -69,6 +67,10 @@ class Ledger:
     def counted_on(self, session: str, master: str) -> bool:
         """The master's running bridge has heard of the session and has not given it up."""
         return session not in self.given_up and self.incarnations.get(master) in self.known[session]
+
+    def sessions_run(self, request: str) -> int:
+        """In how many sessions commands of this request were executed: what it may have cost in lives."""
+        return len({execution.session for execution in self.executions if execution.request == request})
 
     def journalled(self, event: Event) -> None:
         self.events[event.session].append(event)

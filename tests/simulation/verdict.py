@@ -46,8 +46,11 @@ def unsettled(world: World) -> str | None:
             )
             if queue is not None and len(mine) != 1:
                 return f"{agent.name} has {len(mine)} consumers on {name}"
+    addresses = [name for name in world.broker.queues if name.startswith("agent.")]
+    if len(addresses) > len(world.agents):
+        return f"ghosts of control queues are left: {addresses}"
     for name, queue in sorted(world.broker.queues.items()):
-        if name == DEAD_QUEUE:
+        if name == DEAD_QUEUE or name.startswith("agent."):
             continue
         if len(queue) or queue.unacked:
             return f"queue {name} has {len(queue)} messages and {len(queue.unacked)} unacknowledged"
