@@ -163,9 +163,7 @@ class Connections:
 
     @defer.inlineCallbacks
     def _connect(self, name: str) -> Any:
-        factory = protocol.Factory.forProtocol(
-            lambda: BrokerProtocol(self._settings, name, self._lost, self._reactor)  # type: ignore[arg-type]
-        )
+        factory = protocol.Factory.forProtocol(lambda: BrokerProtocol(self._settings, name, self._lost, self._reactor))
         connected = yield endpoint(self._reactor, self._settings).connect(factory)
         ready = connected.ready
         if ready is not None:

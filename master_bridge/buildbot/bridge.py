@@ -1,0 +1,240 @@
+"""The edge of the bridge's machine: carries inputs in, actions out in the order given, and ticks it at its deadline."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol
+from uuid import uuid4
+
+import structlog
+from twisted.internet import defer
+
+from contracts.messages import AnyMessage, Catalogue, Data, Offer, Status
+from master_bridge.buildbot.client import Client
+from master_bridge.core import actions, inputs
+from master_bridge.core.actions import Action
+from master_bridge.core.inputs import Input
+from master_bridge.core.machine import BridgeConfig, BridgeMachine
+
+log = structlog.get_logger(__name__)
+
+#: A machine whose deadline has passed is ticked at the reactor's next turn, never in a loop.
+SOON = 0.001
+
+
+class MessageLink(Protocol):
+    """What the bridge asks of `master_bridge.link.link.Link`."""
+
+    def publish_offer(self, offer: Offer, priority: int = 0) -> None: ...
+    def send(self, message: Any, address: str) -> None: ...
+    def broadcast(self, message: Any) -> None: ...
+    def send_marker(self, message: Any) -> None: ...
+    def ack(self, delivery: int) -> None: ...
+    def dead_letter(self, delivery: int, reason: str) -> None: ...
+    def dead_offer(self, offer: Offer, reason: str) -> None: ...
+
+
+class Bridge:
+    """One incarnation of the bridge. A `LinkClient`: the link reports to it.
+
+    check(request)  is the build request complete? (a Deferred of bool, from Buildbot's database)
+    on_link(up)     the link went up or down
+    on_fleet(m)     an agent's status, or a master's catalogue
+    on_stopped(r)   the link will not be tried again, and why
+    """
+
+    def __init__(
+        self,
+        *,
+        reactor: Any,
+        master: str,
+        grace: float,
+        check: Callable[[str], defer.Deferred[bool]],
+        on_link: Callable[[bool], None],
+        on_fleet: Callable[[Status | Catalogue], None],
+        on_stopped: Callable[[str], None],
+    ) -> None:
+        self._reactor = reactor
+        self._check = check
+        self._on_link = on_link
+        self._on_fleet = on_fleet
+        self._on_stopped = on_stopped
+        self.incarnation = uuid4().hex
+        offset = time.time() - time.monotonic()
+        self.machine = BridgeMachine(
+            config=BridgeConfig(
+                master=master, incarnation=self.incarnation, grace=grace, wall=lambda now: now + offset
+            ),
+            new_id=lambda: uuid4().hex,
+            now=time.monotonic(),
+        )
+        self.link: MessageLink | None = None
+        #: who asked for which request
+        self.clients: dict[str, Client] = {}
+        self._inputs: deque[Input] = deque()
+        self._working = False
+        self._timer: Any = None
+        self._running = True
+
+    # -- asked by Buildbot's side -------------------------------------------------------------------------------------
+
+    def seek(self, client: Client, seek: inputs.Seek) -> None:
+        """Find an agent for `seek.request`; `client` hears what becomes of it."""
+        self.clients[seek.request] = client
+        self.feed(seek)
+
+    def leave(self, client: Client, event: inputs.Withdraw | inputs.Done | inputs.Keep) -> None:
+        """`client` wants nothing more of its request."""
+        if self.clients.get(event.request) is client:
+            del self.clients[event.request]
+            self.feed(event)
+
+    def send(self, message: Data, address: str) -> None:
+        if self.link is not None:
+            self.link.send(message, address)
+
+    def feed(self, event: Input) -> None:
+        """Hand `event` to the machine; from within an action: after that action's batch."""
+        self._inputs.append(event)
+        if self._working or not self._running:
+            return
+        self._working = True
+        try:
+            while self._inputs:
+                for action in self._handle(self._inputs.popleft()):
+                    self._carry_out(action)
+        finally:
+            self._working = False
+            self._set_timer()
+
+    def _handle(self, event: Input) -> list[Action]:
+        try:
+            return self.machine.handle(event, time.monotonic())
+        except ValueError as error:
+            # an order of Buildbot's that no message can carry; pydantic's errors are ValueErrors
+            request = getattr(event, "request", None)
+            log.error("amqp.bad_order", order=type(event).__name__, request=request, reason=str(error))
+            return [actions.Abandoned(request=request, reason=str(error))] if request is not None else []
+
+    def stop(self) -> None:
+        self._running = False
+        self._cancel_timer()
+
+    # -- told by the link ---------------------------------------------------------------------------------------------
+
+    def link_up(self) -> None:
+        self.feed(inputs.LinkUp())
+        self._on_link(True)
+
+    def link_down(self, reason: str) -> None:
+        self.feed(inputs.LinkDown())
+        self._on_link(False)
+
+    def link_blocked(self, blocked: bool) -> None:
+        log.warning("amqp.blocked" if blocked else "amqp.unblocked", detail="resource alarm at the broker")
+        self.feed(inputs.LinkBlocked(blocked=blocked))
+
+    def link_stopped(self, reason: str) -> None:
+        self._on_stopped(reason)
+
+    def message_received(self, delivery: int, message: AnyMessage, user: str) -> None:
+        self.feed(inputs.MessageReceived(delivery=delivery, message=message, user=user))
+
+    def message_returned(self, message: AnyMessage, routing_key: str) -> None:
+        self.feed(inputs.Returned(message=message, routing_key=routing_key))
+
+    def fleet_heard(self, message: Status | Catalogue) -> None:
+        self._on_fleet(message)
+
+    # -- the machine's actions ----------------------------------------------------------------------------------------
+
+    def _carry_out(self, action: Action) -> None:
+        try:
+            if not self._publish(action):
+                self._tell(action)
+        except Exception:
+            # one client's bug must not take the master's other builds along
+            log.exception("amqp.action_failed", action=type(action).__name__)
+
+    def _publish(self, action: Action) -> bool:
+        link = self.link
+        if isinstance(action, (actions.PublishOffer, actions.DeadOffer)) and link is not None:
+            if isinstance(action, actions.PublishOffer):
+                link.publish_offer(action.offer, action.priority)
+            else:
+                link.dead_offer(action.offer, action.reason)
+        elif isinstance(action, actions.Send) and link is not None:
+            link.send(action.message, action.address)
+        elif isinstance(action, actions.Broadcast) and link is not None:
+            link.broadcast(action.message)
+        elif isinstance(action, actions.SendMarker) and link is not None:
+            link.send_marker(action.message)
+        elif isinstance(action, actions.Ack) and link is not None:
+            link.ack(action.delivery)
+        elif isinstance(action, actions.DeadLetter) and link is not None:
+            log.warning("amqp.dead_letter", reason=action.reason)
+            link.dead_letter(action.delivery, action.reason)
+        else:
+            return False
+        return True
+
+    def _tell(self, action: Action) -> None:
+        if isinstance(action, actions.CheckRequest):
+            self._check(action.request).addBoth(self._checked, action.request)
+            return
+        if isinstance(action, actions.Alarm):
+            log.warning(action.event, detail=action.detail, request=action.request)
+            return
+        request = getattr(action, "request", None)
+        client = self.clients.get(request) if request is not None else None
+        if isinstance(action, actions.Deliver):
+            if client is not None:
+                client.deliver(action.event)
+            else:  # nobody wants it any more
+                self.feed(inputs.EventStored(session=action.event.session, seq=action.event.seq))
+        elif client is None:
+            return
+        elif isinstance(action, actions.StateChanged):
+            client.state_changed(action.state)
+        elif isinstance(action, actions.Attach):
+            client.attach(action.holder, action.adopted)
+        elif isinstance(action, actions.ServeData):
+            client.serve(action)
+        elif isinstance(action, actions.Lost):
+            self._forget(action.request)
+            client.lost(action.reason)
+        elif isinstance(action, actions.Abandoned):
+            self._forget(action.request)
+            client.abandoned(action.reason)
+        elif isinstance(action, actions.CancelledEarlier):
+            client.cancelled_earlier(action.reason)
+
+    def _forget(self, request: str) -> None:
+        self.clients.pop(request, None)
+
+    def _checked(self, result: Any, request: str) -> None:
+        if isinstance(result, bool):
+            self.feed(inputs.RequestChecked(request=request, complete=result))
+        else:
+            # the database is in trouble: an agent's work is not thrown away for that
+            log.error("amqp.check_failed", request=request, reason=str(getattr(result, "value", result)))
+            self.feed(inputs.RequestChecked(request=request, complete=False))
+
+    # -- time ---------------------------------------------------------------------------------------------------------
+
+    def _set_timer(self) -> None:
+        self._cancel_timer()
+        deadline = self.machine.deadline
+        if deadline is not None and self._running:
+            self._timer = self._reactor.callLater(max(SOON, deadline - time.monotonic()), self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self.feed(inputs.Tick())
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -1,0 +1,321 @@
+"""`AMQPBroker`: the one service of a master that owns the link, the machine, the fleet view and the catalogue.
+
+    c['services'].append(util.AMQPBroker(url="amqps://bridge@broker.example.org/", tls={"ca": "/etc/ssl/ca.pem"}))
+
+Without it in the configuration the first AMQP worker makes one with the defaults and the URL in BUILDBOT_AMQP_URL.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import Any
+
+import structlog
+from buildbot import config
+from buildbot.interfaces import IRenderable
+from buildbot.util import service
+from twisted.internet import defer, task
+
+from contracts import timing
+from contracts.errors import BadName
+from contracts.messages import Catalogue, Status
+from contracts.topology import check_name
+from master_bridge.buildbot import catalogue, logging, requests, waiting
+from master_bridge.buildbot.bridge import Bridge
+from master_bridge.buildbot.client import Client
+from master_bridge.buildbot.fleet import FleetView
+from master_bridge.buildbot.notices import NoAgentNotices
+from master_bridge.buildbot.sweeping import Sweeper
+from master_bridge.core.inputs import Seek
+from master_bridge.link.errors import BadSettings
+from master_bridge.link.link import Link
+from master_bridge.link.settings import (
+    EVENTS_MAX_BYTES,
+    HEARTBEAT,
+    URL_VARIABLE,
+    LinkSettings,
+    TLSSettings,
+    parse_url,
+    url_from_environment,
+)
+
+log = structlog.get_logger(__name__)
+
+SERVICE_NAME = "amqp-broker"
+QUEUE_TYPES = ("classic", "quorum")
+_TLS_KEYS = ("ca", "certificate", "key")
+#: Seconds that a stopping master's broker waits for its sessions to be left, and for the last confirms.
+STOP_TIMEOUT = 3.0
+
+#: Seconds from a configured worker to the catalogue: all workers of a reconfig come within one.
+CATALOGUE_SOON = 0.2
+#: Requests whose infrastructure failures are remembered.
+FAILURES_KEPT = 1000
+
+
+class AMQPBroker(service.BuildbotService):
+    """The master's broker. Arguments, all by name:
+
+    url               amqp://user:password@host:port/vhost or amqps://…; a string, a `Secret` or an `Interpolate`;
+                      default: the environment's BUILDBOT_AMQP_URL
+    master            this master's name on the broker: letters, digits, '-', '_'; unique there; default: made of the
+                      host and folder that Buildbot names the master by
+    tls               for amqps: {"ca": file, "certificate": file, "key": file}, each optional
+    queue_type        "classic" (one node) or "quorum" (cluster)
+    grace             seconds for which a silent agent may still come back before its build runs elsewhere
+    heartbeat         seconds between AMQP heartbeats
+    events_max_bytes  bytes that agents may publish ahead while this master is down
+    """
+
+    name = SERVICE_NAME
+    secrets = ("url",)
+
+    def checkConfig(
+        self,
+        url: Any = None,
+        master: str | None = None,
+        tls: dict[str, str] | None = None,
+        queue_type: str = "classic",
+        grace: float = timing.GRACE,
+        heartbeat: int = HEARTBEAT,
+        events_max_bytes: int = EVENTS_MAX_BYTES,
+        **unknown: Any,
+    ) -> None:
+        def wrong(text: str) -> None:
+            config.error(f"AMQPBroker: {text}")
+
+        for argument in unknown:
+            wrong(f"{argument}: no such argument")
+        if url is None:
+            if url_from_environment() is None:
+                wrong(f"url: not given, and the environment variable {URL_VARIABLE} is not set")
+        elif isinstance(url, str):
+            try:
+                parse_url(url)
+            except BadSettings as error:
+                wrong(str(error))
+        elif not IRenderable.providedBy(url):
+            wrong(f"url: a string, a Secret or an Interpolate, not {type(url).__name__}")
+        if master is not None:
+            try:
+                check_name(master, "name")
+            except (BadName, TypeError) as error:
+                wrong(f"master: {error}")
+        if tls is not None and (
+            not isinstance(tls, dict) or not all(key in _TLS_KEYS and isinstance(tls[key], str) for key in tls)
+        ):
+            wrong(f"tls: a dictionary of file names with the keys {', '.join(_TLS_KEYS)}, not {tls!r}")
+        elif tls and "key" in tls and "certificate" not in tls:
+            wrong("tls: a key without a certificate")
+        if queue_type not in QUEUE_TYPES:
+            wrong(f"queue_type: one of {', '.join(QUEUE_TYPES)}, not {queue_type!r}")
+        if not _is_number(grace) or not 0 < grace <= 3600:
+            wrong(f"grace: seconds, more than 0 and at most 3600, not {grace!r}")
+        if not isinstance(heartbeat, int) or isinstance(heartbeat, bool) or not 1 <= heartbeat <= 600:
+            wrong(f"heartbeat: whole seconds from 1 to 600, not {heartbeat!r}")
+        if not isinstance(events_max_bytes, int) or events_max_bytes < 1024 * 1024:
+            wrong(f"events_max_bytes: at least 1 MiB, not {events_max_bytes!r}")
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.fleet = FleetView()
+        self.bridge: Bridge | None = None
+        self.link: Link | None = None
+        self.settings: LinkSettings | None = None
+        #: why nothing can be brokered any more; None while all is well
+        self.stopped_reason: str | None = None
+        self._grace = timing.GRACE
+        self._timers: list[task.LoopingCall] = []
+        self._sweeper = Sweeper(self)
+        self._notices = NoAgentNotices()
+        self._catalogue_soon: Any = None
+        self._failures: dict[str, int] = {}
+
+    # -- life ---------------------------------------------------------------------------------------------------------
+
+    @defer.inlineCallbacks
+    def reconfigService(
+        self,
+        url: Any = None,
+        master: str | None = None,
+        tls: dict[str, str] | None = None,
+        queue_type: Any = "classic",
+        grace: float = timing.GRACE,
+        heartbeat: int = HEARTBEAT,
+        events_max_bytes: int = EVENTS_MAX_BYTES,
+    ) -> Any:
+        """Takes a new URL or queue setting at once; a new master name or grace at the master's next start."""
+        logging.configure()
+        yield super().reconfigService()
+        if url is not None and not isinstance(url, str):
+            url = yield self.renderSecrets(url)
+        settings = None
+        try:
+            settings = LinkSettings(
+                url=url or url_from_environment() or "",
+                master=master or default_master_name(self.master.name),
+                tls=TLSSettings(**tls) if tls is not None else None,
+                queue_type=queue_type,
+                heartbeat=heartbeat,
+                events_max_bytes=events_max_bytes,
+            )
+        except BadSettings as error:  # a rendered secret is checked here only
+            self._stopped(f"AMQPBroker: {error}")
+        if self.bridge is not None and self.settings is not None and settings is not None:
+            if settings.master != self.settings.master or grace != self._grace:
+                log.warning("amqp.restart_needed", detail="a new master name or grace holds from the next start on")
+                return
+            if settings != self.settings:
+                yield self._relink(settings)
+        elif settings is not None:
+            self.settings, self._grace = settings, grace
+
+    @defer.inlineCallbacks
+    def startService(self) -> Any:
+        yield super().startService()
+        if self.settings is None:
+            return
+        self.bridge = Bridge(
+            reactor=self.master.reactor,
+            master=self.settings.master,
+            grace=self._grace,
+            check=lambda request: requests.is_complete(self.master, request),
+            on_link=self._link_changed,
+            on_fleet=self._fleet_heard,
+            on_stopped=self._stopped,
+        )
+        self._link(self.settings)
+        self._every(timing.CATALOGUE_INTERVAL, self.publish_catalogue)
+        self._every(waiting.REFRESH, self._refresh_waiting)
+
+    @defer.inlineCallbacks
+    def stopService(self) -> Any:
+        """After the workers have left their sessions, or `STOP_TIMEOUT` at most: services stop side by side."""
+        for timer in self._timers:
+            timer.stop()
+        if self._catalogue_soon is not None and self._catalogue_soon.active():
+            self._catalogue_soon.cancel()
+        self._sweeper.stop()
+        self._timers.clear()
+        bridge, link = self.bridge, self.link
+        if bridge is not None and link is not None:
+            deadline = time.monotonic() + STOP_TIMEOUT
+            while bridge.clients and time.monotonic() < deadline:
+                yield task.deferLater(self.master.reactor, 0.05)
+            bridge.stop()
+            yield link.stop(STOP_TIMEOUT)
+        self.bridge = self.link = None
+        yield super().stopService()
+
+    def _link(self, settings: LinkSettings) -> None:
+        assert self.bridge is not None
+        self.link = Link(self.master.reactor, settings, self.bridge)
+        self.bridge.link = self.link
+        self.link.start()
+
+    @defer.inlineCallbacks
+    def _relink(self, settings: LinkSettings) -> Any:
+        old, self.settings, self.stopped_reason = self.link, settings, None
+        if old is not None:
+            yield old.stop()
+        self._link(settings)
+
+    def _stopped(self, reason: str) -> None:
+        self.stopped_reason = reason
+        log.error("amqp.broker_unusable", reason=reason)
+
+    def _every(self, seconds: float, work: Any) -> None:
+        timer = task.LoopingCall(work)
+        timer.clock = self.master.reactor
+        timer.start(seconds, now=False).addErrback(lambda failure: log.error("amqp.timer", reason=str(failure)))
+        self._timers.append(timer)
+
+    # -- asked by workers and steps -----------------------------------------------------------------------------------
+
+    @property
+    def down_reason(self) -> str | None:
+        """Why the broker is out of reach, for people; None while the link is up."""
+        if self.stopped_reason is not None:
+            return self.stopped_reason
+        return self.link.down_reason if self.link is not None else "not started"
+
+    def seek(self, client: Client, seek: Seek) -> None:
+        if self.bridge is None:
+            log.warning("amqp.not_running", request=seek.request, reason=self.down_reason)
+            return
+        self._sweeper.forget(seek.request)
+        self.bridge.seek(client, seek)
+
+    def sweep(self, request: str, signature: str, *, soon: bool) -> None:
+        """Take the withdrawn offer of `request` out of its queue, if no agent has taken it meanwhile."""
+        self._sweeper.later(request, signature, soon=soon)
+
+    def columns_changed(self) -> None:
+        """A worker was configured: tell the fleet, once for all workers of one reconfig."""
+        if self._catalogue_soon is None or not self._catalogue_soon.active():
+            self._catalogue_soon = self.master.reactor.callLater(CATALOGUE_SOON, self.publish_catalogue)
+
+    def count_infrastructure_failure(self, request: str) -> int:
+        """How often a machine failed under this request, this time included."""
+        count = self._failures.get(request, 0) + 1
+        self._failures[request] = count
+        while len(self._failures) > FAILURES_KEPT:
+            self._failures.pop(next(iter(self._failures)))
+        return count
+
+    # -- the fleet ----------------------------------------------------------------------------------------------------
+
+    def publish_catalogue(self) -> None:
+        """Tell agents for which signatures this master has columns; declare those queues first."""
+        if self.link is None or self.bridge is None or self.settings is None or not self.link.up:
+            return
+        signatures = catalogue.signatures(self.master, self.bridge.clients.values())
+        self.link.ensure_queues(signatures)
+        self.link.publish_catalogue(
+            Catalogue(
+                master=self.settings.master, incarnation=self.bridge.incarnation, signatures=tuple(sorted(signatures))
+            )
+        )
+
+    def _link_changed(self, up: bool) -> None:
+        if up:
+            self.publish_catalogue()
+        self._refresh_waiting()
+
+    def _fleet_heard(self, message: Status | Catalogue) -> None:
+        if self.fleet.hear(message, time.monotonic()):
+            self.publish_catalogue()
+
+    def _refresh_waiting(self) -> None:
+        if self.bridge is not None:
+            for client in list(self.bridge.clients.values()):
+                client.refresh()
+            self._notices.look(self.master.workers.workers.values(), self.fleet, self.down_reason)
+
+
+class _Shared(service.SharedService):
+    """Holds the broker that nobody configured, one a master."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.broker = AMQPBroker()
+        self._added = self.broker.setServiceParent(self)
+
+
+@defer.inlineCallbacks
+def broker_of(master: Any) -> Any:
+    """The master's `AMQPBroker`: the configured one, or a shared one with the defaults."""
+    configured = master.service_manager.namedServices.get(SERVICE_NAME)
+    if configured is None:
+        configured = (yield _Shared.getService(master)).broker
+    return configured
+
+
+def default_master_name(buildbot_name: str) -> str:
+    """Buildbot's master name (`host:/folder`) as one word of a routing key."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", buildbot_name).strip("-")[-128:] or "master"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -1,0 +1,70 @@
+"""Buildbot's remote commands as JSON: arguments without Python's own types, readers and writers apart."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from buildbot.worker.protocols.base import FileReaderImpl, FileWriterImpl
+
+from contracts.digest import command_digest
+from master_bridge.core.inputs import PreparedCommand
+
+
+class BadArguments(Exception):
+    """A command's argument cannot be sent to an agent; the message names command and argument."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """`values` go to the agent; `reader` and `writer` stay with the master."""
+
+    values: Mapping[str, Any]
+    reader: Any = None
+    writer: Any = None
+
+
+def split_arguments(command: str, args: Mapping[str, Any]) -> Arguments:
+    """Raises `BadArguments` for a value that is not JSON."""
+    values: dict[str, Any] = {}
+    reader = writer = None
+    for name, value in args.items():
+        if isinstance(value, FileReaderImpl):
+            reader = value
+        elif isinstance(value, FileWriterImpl):
+            writer = value
+        else:
+            values[str(name)] = _json(value, f"argument {name!r} of command {command!r}")
+    return Arguments(values=values, reader=reader, writer=writer)
+
+
+def prepare(command: str, arguments: Arguments, content: str = "") -> PreparedCommand:
+    """`content`: hex SHA-256 of what a download delivers."""
+    return PreparedCommand(
+        name=command, args=arguments.values, digest=command_digest(command, arguments.values, content)
+    )
+
+
+def _json(value: Any, where: str) -> Any:
+    """`value` with tuples as lists and bytes as the UTF-8 text that Buildbot's worker makes of them.
+
+    A secret argument, ("obfuscated", real, shown), becomes a list of three that agents know.
+    """
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, (bytes, bytearray)):
+        try:
+            return value.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise BadArguments(f"{where} is not UTF-8: {error}") from None
+    if isinstance(value, os.PathLike):
+        return _json(os.fspath(value), where)
+    if isinstance(value, Mapping):
+        return {str(_json(key, where)): _json(item, where) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_json(item, where) for item in value]
+    raise BadArguments(f"{where} is a {type(value).__name__}, which cannot be sent to an agent")

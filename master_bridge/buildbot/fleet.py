@@ -1,0 +1,71 @@
+"""The fleet as its status messages show it: which agents live, what they can, which of them are busy. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from contracts.messages import Catalogue, Status
+from contracts.requirements import Requirements
+from contracts.timing import STATUS_INTERVAL
+
+#: A reader forgets an agent, or a master, that it has not heard for this long (seconds).
+FORGET_AFTER = 3 * STATUS_INTERVAL
+#: Nearest misses that a waiting build's text names.
+MISSES_SHOWN = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outlook:
+    """What a requirement can hope for. `misses`: "builder7 has gtk 2.24, needs gtk>=3"."""
+
+    agents: int
+    qualified: int
+    busy: int
+    misses: tuple[str, ...] = ()
+
+
+class FleetView:
+    """Fed with every status and catalogue heard; times are the reader's monotonic seconds."""
+
+    def __init__(self) -> None:
+        self._agents: dict[str, tuple[float, Status]] = {}
+        self._masters: dict[str, tuple[float, Catalogue]] = {}
+
+    def hear(self, message: Status | Catalogue, now: float) -> bool:
+        """True when `message` comes from an agent that was not known."""
+        if isinstance(message, Catalogue):
+            self._masters[message.master] = (now, message)
+            return False
+        new = message.instance not in self._agents
+        if message.state == "leaving":
+            self._agents.pop(message.instance, None)
+            return False
+        self._agents[message.instance] = (now, message)
+        return new
+
+    def agents(self, now: float) -> Iterator[Status]:
+        """Those heard lately, by name."""
+        self._agents = {key: item for key, item in self._agents.items() if now - item[0] <= FORGET_AFTER}
+        return iter(sorted((status for _, status in self._agents.values()), key=lambda status: status.agent))
+
+    def other_masters_want(self, signature: str, master: str, now: float) -> bool:
+        return any(
+            signature in catalogue.signatures
+            for heard, catalogue in self._masters.values()
+            if catalogue.master != master and now - heard <= FORGET_AFTER
+        )
+
+    def outlook(self, requirements: Requirements, now: float) -> Outlook:
+        agents = list(self.agents(now))
+        qualified = [status for status in agents if requirements.satisfied_by(status.capabilities)]
+        able = [status for status in qualified if status.state in ("ready", "starting")]
+        busy = sum(1 for status in able if all(slot.state != "idle" for slot in status.slots))
+        misses: tuple[str, ...] = ()
+        if not qualified:
+            missing = sorted(
+                ((requirements.misses(status.capabilities), status.agent) for status in agents),
+                key=lambda item: len(item[0]),
+            )
+            misses = tuple(f"{agent} {', '.join(reasons)}" for reasons, agent in missing[:MISSES_SHOWN])
+        return Outlook(agents=len(agents), qualified=len(able), busy=busy, misses=misses)

@@ -1,0 +1,68 @@
+"""Text of one stream as whole lines, as Buildbot's own line splitter would store it. Pure.
+
+Carriage returns, cursor movements and backspaces become line ends (buildbot/util/lineboundaries.py). Unlike there,
+where a piece of output happens to end makes no difference, and a long line is cut at one length only: Buildbot's
+database truncates lines over 64 KiB.
+"""
+
+from __future__ import annotations
+
+import re
+
+#: Bytes (UTF-8) of the longest line that Buildbot's database stores whole: 64 KiB less line end and stream letter.
+LINE_MAX = 64 * 1024 - 2
+
+_LINE_ENDS = re.compile(r"\r\n?|\033\[u|\033\[[0-9]+;[0-9]+[Hf]|\033\[2J|\x08+")
+#: What may be the first half of one of those.
+_UNFINISHED = re.compile(r"(?:\r|\x08+|\033(?:\[[0-9]{0,8}(?:;[0-9]{0,8})?)?)\Z")
+
+
+class Lines:
+    """`append(text)` returns the lines that are complete now, `flush()` what is left, with a line end."""
+
+    def __init__(self) -> None:
+        self._line = ""
+        self._unfinished = ""
+
+    def append(self, text: str) -> str:
+        text = self._unfinished + text
+        tail = _UNFINISHED.search(text)
+        self._unfinished = tail.group() if tail else ""
+        if tail:
+            text = text[: tail.start()]
+        text = self._line + _LINE_ENDS.sub("\n", text)
+        end = text.rfind("\n") + 1
+        whole, self._line = _cut_lines(text[:end]), text[end:]
+        if len(self._line) * 4 > LINE_MAX:
+            pieces = _pieces(self._line)
+            self._line = pieces.pop()
+            whole += "".join(f"{piece}\n" for piece in pieces)
+        return whole
+
+    def flush(self) -> str:
+        if not self._line and not self._unfinished:
+            return ""
+        return self.append("\n")
+
+
+def _cut_lines(text: str) -> str:
+    if len(text) * 4 <= LINE_MAX or all(len(line) * 4 <= LINE_MAX for line in text.split("\n")):
+        return text
+    return "".join(f"{piece}\n" for line in text.split("\n")[:-1] for piece in _pieces(line))
+
+
+def _pieces(line: str) -> list[str]:
+    """`line` in pieces of at most LINE_MAX bytes, never through a character; one empty piece for an empty line."""
+    raw = line.encode("utf-8", "surrogatepass")
+    if len(raw) <= LINE_MAX:
+        return [line]
+    pieces = []
+    start = 0
+    while len(raw) - start > LINE_MAX:
+        end = start + LINE_MAX
+        while raw[end] & 0xC0 == 0x80:
+            end -= 1
+        pieces.append(raw[start:end].decode("utf-8", "surrogatepass"))
+        start = end
+    pieces.append(raw[start:].decode("utf-8", "surrogatepass"))
+    return pieces

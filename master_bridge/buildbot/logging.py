@@ -1,0 +1,46 @@
+"""structlog's events in Buildbot's own log, twistd.log, as `event key=value …`.
+
+A structlog that somebody has configured already stays as it is.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+from twisted.python import log as twisted_log
+
+_QUIET = logging.WARNING
+
+
+class _TwistedLogger:
+    """Writes rendered events to Twisted's log; warnings and worse carry their level in the text."""
+
+    def msg(self, text: str) -> None:
+        twisted_log.msg(text, system="amqp")
+
+    debug = info = warning = warn = error = exception = critical = fatal = failure = log = msg
+
+
+def _level(_logger: Any, name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    if name not in ("info", "debug", "msg"):
+        event["level"] = "error" if name == "exception" else name
+    return event
+
+
+def configure() -> None:
+    """Once per master. pika speaks through `logging`: only its warnings are kept, they have no other outlet."""
+    logging.getLogger("pika").setLevel(_QUIET)
+    if structlog.is_configured():
+        return
+    structlog.configure(
+        processors=[
+            _level,
+            structlog.processors.format_exc_info,
+            structlog.processors.LogfmtRenderer(key_order=["event"], drop_missing=True, bool_as_flag=False),
+        ],
+        logger_factory=lambda *_: _TwistedLogger(),
+        cache_logger_on_first_use=False,
+    )

@@ -1,0 +1,29 @@
+"""The protocol's work keys: "br-<build request id>" for a build, "br-<id>/step-<number>" for a step's command."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from twisted.internet import defer
+
+_KEY = re.compile(r"br-(?P<id>[0-9]{1,18})(?:/step-(?P<step>[0-9]{1,9}))?")
+
+
+def build_key(build: Any) -> str:
+    """Stable across restarts of the master: Buildbot runs the same build request again as a new build."""
+    return f"br-{build.requests[0].id}"
+
+
+def step_key(build: Any, number: int) -> str:
+    return f"{build_key(build)}/step-{number}"
+
+
+@defer.inlineCallbacks
+def is_complete(master: Any, request: str) -> Any:
+    """Is the build request complete in Buildbot's database, unknown there, or no key at all?"""
+    found = _KEY.fullmatch(request)
+    if found is None:
+        return True
+    row = yield master.data.get(("buildrequests", int(found["id"])))
+    return row is None or bool(row["complete"])

@@ -1,0 +1,99 @@
+"""One remote command of Buildbot's while an agent runs it: events in, Buildbot's updates and completion out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from buildbot.process.remotecommand import RemoteCommand
+from twisted.internet import defer
+from twisted.python.failure import Failure
+
+from contracts.messages import Event
+from master_bridge.buildbot.logs import OUTPUT, CommandLog
+from master_bridge.buildbot.transfers import Spool, write
+
+
+class RunningCommand:
+    """Carries one command's events to Buildbot, in order, each awaited.
+
+    `over` becomes True when Buildbot wants no more of it: it completed, failed here, or its connection was lost.
+    """
+
+    def __init__(
+        self, command: RemoteCommand, *, n: int, encoding: str, writer: Any = None, spool: Spool | None = None
+    ) -> None:
+        self.n = n
+        self.command = command
+        self.over = False
+        self.interrupted = False
+        self._writer = writer
+        self._spool = spool
+        self._log = CommandLog(encoding, lambda key, value: self._update(key, value))
+
+    @property
+    def collected(self) -> int:
+        """Bytes of output that are not stored yet."""
+        return self._log.size
+
+    @property
+    def wanted(self) -> bool:
+        return not self.over and bool(self.command.active)
+
+    def collect(self, event: Event) -> None:
+        """Output; `flush` stores it."""
+        if self.wanted:
+            self._log.add(event)
+
+    def flush(self) -> defer.Deferred[Any]:
+        return self._log.flush() if self.wanted else defer.succeed(None)
+
+    @defer.inlineCallbacks
+    def handle(self, event: Event) -> Any:
+        """Anything but output. Output that came before it is stored before."""
+        assert event.kind not in OUTPUT
+        if not self.wanted:
+            return
+        if event.kind == "update":
+            key, value = event.value
+            # the last line without a line end belongs above "program finished with exit code"
+            yield self._log.finish() if key == "rc" else self._log.flush()
+            yield self._update(key, value)
+        elif event.kind in ("write", "writer"):
+            yield self._log.flush()
+            yield write(self._writer, event)
+        elif event.kind == "completed":
+            yield self._log.finish()
+            self.complete(None if event.value is None else str(event.value))
+
+    @defer.inlineCallbacks
+    def say(self, text: str) -> Any:
+        """A header line of the bridge's own, after all output so far."""
+        if self.wanted:
+            yield self._log.finish()
+            yield self._update("header", f"\n{text}\n")
+
+    def complete(self, failure: str | Failure | None) -> None:
+        """Tell Buildbot that the command is over; a failure makes its step an EXCEPTION."""
+        if not self.over:
+            self.over = True
+            self.close()
+            if self.command.active:
+                self.command.remote_complete(failure)
+
+    def read(self, offset: int, length: int) -> tuple[bytes, int] | None:
+        """Part and total size of the file that this command downloads; None when there is none (any more)."""
+        if self._spool is None:
+            return None
+        return self._spool.read(offset, length), self._spool.size
+
+    def close(self) -> None:
+        if self._spool is not None:
+            self._spool.close()
+            self._spool = None
+
+    def _update(self, key: str, value: Any) -> defer.Deferred[Any]:
+        if self.command.worker is not None:
+            self.command.worker.messageReceivedFromWorker()
+        if not self.command.active or self.command.ignore_updates:
+            return defer.succeed(None)
+        return self.command.remoteUpdate(key, value, False)

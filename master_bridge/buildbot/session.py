@@ -1,0 +1,239 @@
+"""Buildbot's side of one session: starts commands in it and brings their events to Buildbot, in order, once."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any, Protocol
+
+import structlog
+from buildbot.process.remotecommand import RemoteCommand
+from twisted.internet import defer, error
+from twisted.python.failure import Failure
+
+from contracts.messages import Data, Event
+from master_bridge.buildbot.commands import prepare, split_arguments
+from master_bridge.buildbot.logs import INTERVAL, OUTPUT, PIECE
+from master_bridge.buildbot.running import RunningCommand
+from master_bridge.buildbot.transfers import Spool, spool_reader
+from master_bridge.core.actions import Holder, ServeData
+from master_bridge.core.inputs import EventStored, Input, InterruptCommand, StartCommand
+
+log = structlog.get_logger(__name__)
+
+
+class Bridge(Protocol):
+    """What a session needs of the bridge."""
+
+    incarnation: str
+
+    def feed(self, event: Input) -> None: ...
+
+    def send(self, message: Data, address: str) -> None: ...
+
+
+class SessionOwner(Protocol):
+    """Who decides what becomes of the build or the step."""
+
+    def infrastructure_failed(self, running: RunningCommand, reason: str) -> None:
+        """The machine, not the command, failed (issue: disk full, out of memory)."""
+
+
+class Session:
+    """Commands of one build, or of one step, on one agent. Ends with `end`; what comes later is dropped."""
+
+    def __init__(self, *, reactor: Any, bridge: Bridge, request: str, holder: Holder, owner: SessionOwner) -> None:
+        self._reactor = reactor
+        self._bridge = bridge
+        self._request = request
+        self._owner = owner
+        self.holder = holder
+        self._last_n = 0
+        self._running: dict[int, RunningCommand] = {}
+        self._events: deque[Event] = deque()
+        self._busy = False
+        self._flushed_at = float("-inf")
+        self._flush_timer: Any = None
+        self._stored = 0
+        self._seen = 0
+        self.ended = False
+
+    # -- commands -----------------------------------------------------------------------------------------------------
+
+    @defer.inlineCallbacks
+    def start(self, command: RemoteCommand, name: str, args: dict[str, Any]) -> Any:
+        """Send one command to the agent; fires with its `RunningCommand`, fails for arguments that cannot be sent."""
+        arguments = split_arguments(name, args)
+        spool: Spool | None = None
+        if arguments.reader is not None:
+            spool = yield spool_reader(arguments.reader, args.get("maxsize"), self._reactor)
+        if self.ended:
+            if spool is not None:
+                spool.close()
+            raise error.ConnectionLost("the agent's session ended before the command was started")
+        prepared = prepare(name, arguments, spool.digest() if spool else "")
+        running = self.follow(command, writer=arguments.writer, spool=spool)
+        self._bridge.feed(StartCommand(request=self._request, command=prepared))
+        return running
+
+    def follow(self, command: RemoteCommand, *, writer: Any = None, spool: Spool | None = None) -> RunningCommand:
+        """Expect the events of the session's next command (of a command offer: it is started already)."""
+        self._last_n += 1
+        running = RunningCommand(
+            command, n=self._last_n, encoding=self.holder.worker.encoding, writer=writer, spool=spool
+        )
+        self._running[running.n] = running
+        return running
+
+    def interrupt(self, running: RunningCommand, reason: str) -> None:
+        if not running.over:
+            running.interrupted = True
+            self._bridge.feed(InterruptCommand(request=self._request, n=running.n, reason=reason))
+
+    @property
+    def current(self) -> RunningCommand | None:
+        """The command that Buildbot waits for; None between two steps."""
+        return next((running for running in self._running.values() if running.wanted), None)
+
+    def serve(self, wanted: ServeData) -> None:
+        """An agent pulls a part of a download."""
+        running = self._running.get(wanted.n)
+        part = running.read(wanted.offset, wanted.length) if running is not None else None
+        if part is None:
+            return
+        data, size = part
+        self._bridge.send(
+            Data(
+                session=wanted.session,
+                incarnation=self._bridge.incarnation,
+                n=wanted.n,
+                offset=wanted.offset,
+                size=size,
+                data=data,
+            ),
+            wanted.address,
+        )
+
+    def end(self) -> None:
+        """Buildbot is done with it, or lost it: drop what is under way."""
+        self.ended = True
+        self._events.clear()
+        self._cancel_timer()
+        for running in self._running.values():
+            running.over = True
+            running.close()
+        self._running.clear()
+
+    # -- events -------------------------------------------------------------------------------------------------------
+
+    def deliver(self, event: Event) -> None:
+        """The next event of the session; `EventStored` follows when Buildbot has it."""
+        if self.ended:
+            return
+        self._events.append(event)
+        self._work()
+
+    def _work(self) -> None:
+        if not self._busy and not self.ended:
+            self._busy = True
+            self._drain().addErrback(self._crashed)
+
+    @defer.inlineCallbacks
+    def _drain(self) -> Any:
+        while self._events and not self.ended:
+            event = self._events.popleft()
+            running = self._running.get(event.n)
+            self._seen = event.seq
+            if running is None:
+                self._say_stored()
+            elif event.kind in OUTPUT:
+                running.collect(event)
+                if running.collected >= PIECE:
+                    yield self._flush(running)
+            else:
+                yield self._handle(running, event)
+        if self._reactor.seconds() - self._flushed_at >= INTERVAL:
+            yield self._flush_all()
+        self._busy = False
+        if self._events:
+            self._work()
+        elif self._seen > self._stored and not self.ended:
+            self._set_timer()
+
+    @defer.inlineCallbacks
+    def _handle(self, running: RunningCommand, event: Event) -> Any:
+        if event.kind == "completed" and event.infrastructure and not running.interrupted and running.wanted:
+            yield self._guarded(running, running.say(f"{self.holder.agent}: {event.infrastructure}"))
+            self._say_stored()
+            self._owner.infrastructure_failed(running, event.infrastructure)
+            return
+        yield self._guarded(running, running.handle(event))
+        self._say_stored()
+        if event.kind == "completed":
+            running.close()
+            self._running.pop(running.n, None)
+
+    @defer.inlineCallbacks
+    def _flush(self, running: RunningCommand) -> Any:
+        seen = self._seen
+        self._flushed_at = self._reactor.seconds()
+        yield self._guarded(running, running.flush())
+        self._say_stored(seen)
+
+    @defer.inlineCallbacks
+    def _flush_all(self) -> Any:
+        for running in list(self._running.values()):
+            if running.collected:
+                yield self._flush(running)
+        if not self._events:
+            self._say_stored()
+
+    @defer.inlineCallbacks
+    def _guarded(self, running: RunningCommand, work: defer.Deferred[Any]) -> Any:
+        """An error while storing fails the command, as Buildbot itself does it; the session goes on."""
+        try:
+            yield work
+        except Exception as problem:
+            log.error("amqp.store_failed", request=self._request, n=running.n, reason=str(problem))
+            running.complete(Failure())
+            self.interrupt_quietly(running)
+
+    def interrupt_quietly(self, running: RunningCommand) -> None:
+        """End at the agent what Buildbot has given up already."""
+        self._bridge.feed(InterruptCommand(request=self._request, n=running.n, reason="the master could not store it"))
+
+    def _say_stored(self, seq: int | None = None) -> None:
+        seq = self._seen if seq is None else seq
+        if any(running.collected for running in self._running.values()):
+            return  # output of another command that came before: the flush that stores it says so
+        if seq > self._stored and not self.ended:
+            self._stored = seq
+            self._bridge.feed(EventStored(session=self.holder.session, seq=seq))
+
+    def _set_timer(self) -> None:
+        if self._flush_timer is None:
+            wait = max(0.0, self._flushed_at + INTERVAL - self._reactor.seconds())
+            self._flush_timer = self._reactor.callLater(wait, self._timer_fired)
+
+    def _timer_fired(self) -> None:
+        self._flush_timer = None
+        if not self._busy and not self.ended:
+            self._busy = True
+            self._flush_now().addErrback(self._crashed)
+
+    @defer.inlineCallbacks
+    def _flush_now(self) -> Any:
+        yield self._flush_all()
+        self._busy = False
+        self._work()
+
+    def _cancel_timer(self) -> None:
+        if self._flush_timer is not None:
+            self._flush_timer.cancel()
+            self._flush_timer = None
+
+    def _crashed(self, failure: Failure) -> None:
+        """A bug of ours must not leave a build that waits for ever."""
+        self._busy = False
+        log.error("amqp.session_crashed", request=self._request, reason=failure.getTraceback())
+        for running in list(self._running.values()):
+            running.complete(failure)

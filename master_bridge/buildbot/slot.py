@@ -1,0 +1,233 @@
+"""One build's search for an agent and its stay there: the bridge's `Client` for an `AMQPLatentWorker`.
+
+A slot lives from `start_instance` to `stop_instance`. It is waiting, attached or over, and it is over once only.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Protocol
+
+import structlog
+from buildbot.interfaces import LatentWorkerCannotSubstantiate
+from buildbot.process.results import CANCELLED
+from twisted.internet import defer
+from twisted.python.failure import Failure
+
+from contracts.messages import Event
+from contracts.requirements import Requirements
+from contracts.timing import LIVES
+from master_bridge.buildbot import requests, stopping
+from master_bridge.buildbot.connection import AMQPConnection, capability_property
+from master_bridge.buildbot.notices import WaitingNotice
+from master_bridge.buildbot.running import RunningCommand
+from master_bridge.buildbot.session import Session
+from master_bridge.core.actions import Holder, ServeData
+from master_bridge.core.inputs import Done, Keep, Reroute, Seek, Withdraw
+
+log = structlog.get_logger(__name__)
+
+#: Source of the properties that name the agent.
+SOURCE = "AMQP"
+
+
+class Worker(Protocol):
+    """What a slot needs of its latent worker."""
+
+    name: str
+    master: Any
+
+    def attached(self, conn: Any) -> defer.Deferred[Any]: ...
+    def cannot_substantiate(self, failure: Failure) -> None: ...
+    def is_removed(self) -> bool: ...
+
+
+class Slot:
+    """`broker` is the master's `AMQPBroker`, `build` Buildbot's build."""
+
+    def __init__(
+        self, *, worker: Worker, broker: Any, build: Any, requirements: Requirements, fencing: float | None
+    ) -> None:
+        self._worker = worker
+        self._broker = broker
+        self._build = build
+        self._master = worker.master
+        self._requirements = requirements
+        self._fencing = fencing
+        self.request = requests.build_key(build)
+        self.since = time.time()
+        self.state = "none"
+        self.over = False
+        self._connection: AMQPConnection | None = None
+        self._session: Session | None = None
+        self._notice = WaitingNotice(broker, self._say_waiting)
+
+    # -- asked by the worker ------------------------------------------------------------------------------------------
+
+    @property
+    def signature(self) -> str:
+        return self._requirements.signature
+
+    @property
+    def waiting(self) -> bool:
+        return not self.over and self._connection is None
+
+    def seek(self) -> None:
+        builder = self._build.builder
+        self._broker.seek(
+            self,
+            Seek(
+                request=self.request,
+                run=self._build.buildid,
+                kind="build",
+                signature=self.signature,
+                builddir=builder.config.workerbuilddir.replace("/", "_"),
+                title=f"{builder.name} #{self._build.number}",
+                priority=self._build.requests[0].priority or 0,
+                fencing=self._fencing,
+            ),
+        )
+        self.refresh()
+
+    def reroute(self, requirements: Requirements) -> None:
+        """The configuration changed. A build that runs is not touched."""
+        if self.waiting and requirements.signature != self.signature:
+            old, self._requirements = self.signature, requirements
+            self._feed(Reroute(request=self.request, signature=self.signature))
+            self._broker.sweep(self.request, old, soon=False)
+            self.refresh()
+
+    def leave(self) -> None:
+        """`stop_instance`: Buildbot wants no agent (any more)."""
+        if self._connection is not None:
+            self._connection.disconnect()
+        elif not self.over:
+            # before a grant nothing runs for us, unless a roll call is under way: it may find our own session
+            keeps = self.state == "window" and self.keeps_session()
+            self._leave(Keep(request=self.request) if keeps else Withdraw(request=self.request))
+            if not keeps:
+                self._broker.sweep(self.request, self.signature, soon=False)
+
+    # -- the connection's owner ---------------------------------------------------------------------------------------
+
+    def leave_session(self) -> None:
+        keep = self.keeps_session() or self._moves_on()
+        self._leave(Keep(request=self.request) if keep else Done(request=self.request))
+
+    def keeps_session(self) -> bool:
+        return stopping.keeps_session(self._master, self._build)
+
+    def is_stopping(self) -> bool:
+        return bool(self._master.botmaster.shuttingDown or not self._master.running)
+
+    def _moves_on(self) -> bool:
+        """A reconfig removed this worker from under its build: Buildbot repeats it on another, which takes over."""
+        return (
+            self._worker.is_removed()
+            and not self._build.finished
+            and not self._build.stopped
+            and any(name != self._worker.name for name in self._build.builder.config.workernames)
+        )
+
+    def _leave(self, event: Withdraw | Done | Keep) -> None:
+        if not self.over:
+            self.over = True
+            if self._session is not None:
+                self._session.end()
+            if self._broker.bridge is not None:
+                self._broker.bridge.leave(self, event)
+
+    # -- told by the bridge -------------------------------------------------------------------------------------------
+
+    def state_changed(self, state: str) -> None:
+        self.state = state
+        self.refresh()
+
+    def refresh(self) -> None:
+        if self.waiting:
+            self._notice.refresh(self._requirements, since=self.since, state=self.state)
+
+    def attach(self, holder: Holder, adopted: bool) -> None:
+        if self.over:
+            return
+        log.info("amqp.attached", request=self.request, agent=holder.agent, adopted=adopted)
+        self._session = Session(
+            reactor=self._master.reactor,
+            bridge=self._broker.bridge,
+            request=self.request,
+            holder=holder,
+            owner=self,
+        )
+        self._connection = AMQPConnection(
+            name=self._worker.name, session=self._session, owner=self, reactor=self._master.reactor
+        )
+        properties = self._build.getProperties()
+        properties.setProperty("agent", holder.agent, SOURCE)
+        properties.setProperty("agent_instance", holder.instance, SOURCE)
+        properties.setProperty("capabilities", capability_property(holder.capabilities), SOURCE)
+        self._attach(self._connection).addErrback(self._attach_failed, self._connection)
+
+    @defer.inlineCallbacks
+    def _attach(self, connection: AMQPConnection) -> Any:
+        yield self._master.workers.newConnection(connection, self._worker.name)
+        yield self._worker.attached(connection)
+
+    def _attach_failed(self, failure: Failure, connection: AMQPConnection) -> None:
+        log.warning("amqp.attach_failed", request=self.request, reason=failure.getErrorMessage())
+        connection.disconnect()
+
+    def deliver(self, event: Event) -> None:
+        if self._session is not None:
+            self._session.deliver(event)
+
+    def serve(self, wanted: ServeData) -> None:
+        if self._session is not None:
+            self._session.serve(wanted)
+
+    def lost(self, reason: str) -> None:
+        log.warning("amqp.lost", request=self.request, reason=reason)
+        if self._connection is not None:
+            self.over = True
+            self._connection.lose(f"{reason}; the build runs again").addBoth(lambda _: self._name_reason(reason))
+
+    def abandoned(self, reason: str) -> None:
+        log.error("amqp.abandoned", request=self.request, reason=reason)
+        if self._connection is not None:
+            self._connection.fail(reason)
+        elif not self.over:
+            self.over = True
+            self._worker.cannot_substantiate(Failure(LatentWorkerCannotSubstantiate(self._worker.name, reason)))
+
+    def cancelled_earlier(self, reason: str) -> None:
+        self._build.stopBuild(reason, CANCELLED)
+
+    # -- the session's owner ------------------------------------------------------------------------------------------
+
+    def infrastructure_failed(self, running: RunningCommand, reason: str) -> None:
+        """What the machine did is not the command's result: run the build elsewhere, but not for ever."""
+        connection = self._connection
+        assert connection is not None
+        count = self._broker.count_infrastructure_failure(self.request)
+        log.warning("amqp.infrastructure", request=self.request, reason=reason, count=count)
+        if count >= LIVES:
+            connection.fail(f"{reason}; it is failure number {count} of this kind, so the build is given up")
+        else:
+            connection.disconnect()
+            self._name_reason(reason)
+
+    # -- what people read ---------------------------------------------------------------------------------------------
+
+    def _name_reason(self, reason: str) -> None:
+        if not self._build.finished:
+            self._build.text = [reason]
+
+    @defer.inlineCallbacks
+    def _say_waiting(self, text: str) -> Any:
+        step = self._build._preparation_step
+        if self.waiting and step is not None and step.stepid is not None:
+            yield self._master.data.updates.setStepStateString(step.stepid, text)
+            yield self._master.data.updates.setBuildStateString(self._build.buildid, text)
+
+    def _feed(self, event: Reroute) -> None:
+        if self._broker.bridge is not None:
+            self._broker.bridge.feed(event)

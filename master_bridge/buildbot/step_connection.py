@@ -1,0 +1,221 @@
+"""What a step's remote command runs over when the command itself is the unit of work (a command offer)."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import structlog
+from buildbot.process.remotecommand import RemoteCommand
+from twisted.internet import defer, error
+from twisted.python.failure import Failure
+
+from contracts.messages import Event
+from contracts.requirements import Requirements
+from contracts.timing import LIVES
+from master_bridge.buildbot import requests, stopping
+from master_bridge.buildbot.commands import prepare, split_arguments
+from master_bridge.buildbot.connection import DEADLINE, DEADLINE_STOPPING, RC_KILLED
+from master_bridge.buildbot.notices import WaitingNotice
+from master_bridge.buildbot.running import RunningCommand
+from master_bridge.buildbot.session import Session
+from master_bridge.core.actions import Holder, ServeData
+from master_bridge.core.inputs import Done, Keep, PreparedCommand, Seek, Withdraw
+
+log = structlog.get_logger(__name__)
+
+
+class StepConnection:
+    """Takes the place of the worker's connection for one command of one step; the bridge's `Client` for it."""
+
+    def __init__(
+        self, *, broker: Any, step: Any, requirements: Requirements, fencing: float | None, builddir: str
+    ) -> None:
+        self._broker = broker
+        self._step = step
+        self._master = step.master
+        self._requirements = requirements
+        self._fencing = fencing
+        self._builddir = builddir
+        self.request = requests.step_key(step.build, step.number)
+        self._command: RemoteCommand | None = None
+        self._prepared: PreparedCommand | None = None
+        self._session: Session | None = None
+        self._running: RunningCommand | None = None
+        self._since = time.time()
+        self._state = "none"
+        self._deadline: Any = None
+        self.over = False
+        self._notice = WaitingNotice(broker, self._say_waiting)
+
+    # -- asked by Buildbot's RemoteCommand ----------------------------------------------------------------------------
+
+    def remoteStartCommand(
+        self, remoteCommand: RemoteCommand, builderName: str, commandId: str, commandName: str, args: dict[str, Any]
+    ) -> defer.Deferred[None]:
+        self._command = remoteCommand
+        try:
+            self._prepared = prepare(commandName, split_arguments(commandName, args))
+        except Exception:
+            return defer.fail()
+        self._seek()
+        return defer.succeed(None)
+
+    def remoteInterruptCommand(self, builderName: str, commandId: str, why: str) -> defer.Deferred[None]:
+        """A quick stop of the master loses the connection instead, and keeps the command for the next start."""
+        command = self._command
+        if command is None or self.over:
+            return defer.succeed(None)
+        if self._keeps():
+            self.leave()
+            return command.interrupt(Failure(error.ConnectionLost()))
+        if self._session is None or self._running is None:
+            return self._finish_here("stopped while it waited for an agent")
+        self._session.interrupt(self._running, why)
+        wait = DEADLINE_STOPPING if self._master.botmaster.shuttingDown else DEADLINE
+        wait += 0 if self._master.botmaster.shuttingDown else float(command.args.get("sigtermTime") or 0)
+        self._deadline = self._master.reactor.callLater(wait, self._give_up)
+        return defer.succeed(None)
+
+    def leave(self) -> None:
+        """The step is done with it, however it ended."""
+        if self.over:
+            return
+        self.over = True
+        if self._deadline is not None and self._deadline.active():
+            self._deadline.cancel()
+        if self._session is not None:
+            self._session.end()
+        if self._broker.bridge is None:
+            return
+        event: Withdraw | Done | Keep
+        if self._keeps():
+            event = Keep(request=self.request)
+        elif self._session is not None:
+            event = Done(request=self.request)
+        else:
+            event = Withdraw(request=self.request)
+            self._broker.sweep(self.request, self.signature, soon=True)
+        self._broker.bridge.leave(self, event)
+
+    # -- told by the bridge -------------------------------------------------------------------------------------------
+
+    @property
+    def signature(self) -> str:
+        return self._requirements.signature
+
+    def state_changed(self, state: str) -> None:
+        self._state = state
+        self.refresh()
+
+    def refresh(self) -> None:
+        if self._session is None and not self.over:
+            self._notice.refresh(self._requirements, since=self._since, state=self._state)
+
+    def attach(self, holder: Holder, adopted: bool) -> None:
+        if self.over or self._command is None:
+            return
+        log.info("amqp.step_attached", request=self.request, agent=holder.agent, adopted=adopted)
+        self._session = Session(
+            reactor=self._master.reactor, bridge=self._broker.bridge, request=self.request, holder=holder, owner=self
+        )
+        self._running = self._session.follow(self._command)
+        self._step.agent_found(holder)
+
+    def deliver(self, event: Event) -> None:
+        if self._session is not None:
+            self._session.deliver(event)
+
+    def serve(self, wanted: ServeData) -> None:
+        """A shell command pulls nothing."""
+
+    def lost(self, reason: str) -> None:
+        """The command runs again, elsewhere: the step goes on waiting for its result."""
+        log.warning("amqp.step_lost", request=self.request, reason=reason)
+        if self.over:
+            return
+        self._again(reason).addErrback(self._failed)
+
+    def abandoned(self, reason: str) -> None:
+        log.error("amqp.abandoned", request=self.request, reason=reason)
+        if self._command is not None and not self.over:
+            self.over = True
+            self._command.remote_complete(reason)
+
+    def cancelled_earlier(self, reason: str) -> None:
+        self._step.build.stopBuild(reason)
+
+    # -- the session's owner ------------------------------------------------------------------------------------------
+
+    def infrastructure_failed(self, running: RunningCommand, reason: str) -> None:
+        count = self._broker.count_infrastructure_failure(self.request)
+        if count >= LIVES:
+            running.complete(f"{reason}; it is failure number {count} of this kind, so the step is given up")
+            return
+        self._broker.bridge.leave(self, Done(request=self.request))
+        self._again(reason).addErrback(self._failed)
+
+    # -- inside -------------------------------------------------------------------------------------------------------
+
+    def _seek(self) -> None:
+        build = self._step.build
+        assert self._prepared is not None
+        self._broker.seek(
+            self,
+            Seek(
+                request=self.request,
+                run=build.buildid,
+                kind="command",
+                signature=self.signature,
+                builddir=self._builddir,
+                title=f"{build.builder.name} #{build.number}: {self._step.name}",
+                priority=build.requests[0].priority or 0,
+                fencing=self._fencing,
+                commands=(self._prepared,),
+            ),
+        )
+        self.refresh()
+
+    @defer.inlineCallbacks
+    def _again(self, reason: str) -> Any:
+        running, session = self._running, self._session
+        self._session = self._running = None
+        if running is not None and running.wanted:
+            yield running.say(f"{reason}; the command runs again elsewhere")
+        if session is not None:
+            session.end()
+        if not self.over:
+            if self._command is not None and self._command.interrupted:
+                yield self._finish_here("its agent was lost while it was stopped")
+            else:
+                self._since = time.time()
+                self._seek()
+
+    @defer.inlineCallbacks
+    def _finish_here(self, text: str) -> Any:
+        """End a stopped command for which no agent will say anything."""
+        command = self._command
+        assert command is not None
+        yield command.remoteUpdate("header", f"\n{text}\n", False)
+        yield command.remoteUpdate("rc", RC_KILLED, False)
+        command.remote_complete(None)
+
+    @defer.inlineCallbacks
+    def _give_up(self) -> Any:
+        if self.over or self._running is None or not self._running.wanted:
+            return
+        running = self._running
+        yield running.flush()
+        yield self._finish_here("the agent has not confirmed the end of the command; it kills it when it hears of it")
+
+    def _failed(self, failure: Failure) -> None:
+        if self._command is not None:
+            self._command.remote_complete(failure)
+
+    def _keeps(self) -> bool:
+        return stopping.keeps_session(self._master, self._step.build)
+
+    @defer.inlineCallbacks
+    def _say_waiting(self, text: str) -> Any:
+        if self._session is None and not self.over and self._step.stepid is not None:
+            yield self._master.data.updates.setStepStateString(self._step.stepid, text)

@@ -1,0 +1,85 @@
+"""`CapabilityCommand`: a shell command that is a unit of work of its own.
+
+    factory.addStep(steps.CapabilityCommand(name="lint", command=["ruff", "check", "."], requires=["ruff", "git"]))
+
+The command needs nothing of an earlier step: it goes to the queue of its capabilities, and any qualified agent runs
+it, whatever worker the build has. It is at-least-once: when its agent is lost, it runs again elsewhere.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from buildbot import config
+from buildbot.interfaces import IRenderable
+from buildbot.process.results import CANCELLED
+from buildbot.steps.shell import ShellCommand
+from twisted.internet import defer
+
+from contracts.errors import BadRequirement
+from contracts.requirements import Requirements
+from master_bridge.buildbot.broker import broker_of
+from master_bridge.buildbot.step_connection import StepConnection
+from master_bridge.buildbot.worker import STRICT_FENCING
+from master_bridge.core.actions import Holder
+
+
+class CapabilityCommand(ShellCommand):
+    """A `ShellCommand` in every other way. `requires`: as a worker's, may be rendered; `fencing`: None or "strict"."""
+
+    #: by which the catalogue knows such steps without importing this module
+    amqp_capability_step = True
+    renderables = ("requires",)
+
+    def __init__(self, *, requires: Any = (), fencing: str | None = None, **kwargs: Any) -> None:
+        self.requires = requires
+        self.fencing = fencing
+        if fencing not in (None, "strict"):
+            config.error(f"CapabilityCommand: fencing: None or 'strict', not {fencing!r}")
+        if not _holds_renderable(requires):
+            try:
+                Requirements.of([requires] if isinstance(requires, str) else requires)
+            except BadRequirement as error:
+                config.error(f"CapabilityCommand: requires: {error}")
+            except TypeError:
+                config.error(f"CapabilityCommand: requires: a list of texts, not {requires!r}")
+        super().__init__(**kwargs)
+
+    @defer.inlineCallbacks
+    def runCommand(self, command: Any) -> Any:
+        """Instead of the worker's connection, one of the command's own."""
+        if self.stopped:
+            return CANCELLED
+        broker = yield broker_of(self.master)
+        connection = StepConnection(
+            broker=broker,
+            step=self,
+            requirements=Requirements.of([self.requires] if isinstance(self.requires, str) else self.requires),
+            fencing=STRICT_FENCING if self.fencing == "strict" else None,
+            builddir=self.build.builder.config.workerbuilddir.replace("/", "_"),
+        )
+        self.cmd = command
+        command.worker = self.worker
+        if command.args.get("usePTY") is None:
+            command.args["usePTY"] = False  # what an old PB worker of this build would make of None is not ours
+        try:
+            result = yield command.run(self, connection, self.build.builder.name)
+            if command.remote_failure_reason in ("timeout", "timeout_without_output"):
+                self.timed_out = True
+            elif command.remote_failure_reason == "max_lines_failure":
+                self.max_lines_reached = True
+        finally:
+            self.cmd = None
+            connection.leave()
+        return result
+
+    def agent_found(self, holder: Holder) -> None:
+        """Says who runs it, in the step's summary text and in a property of the build."""
+        self.build.setProperty(f"agent:{self.name}", holder.agent, "AMQP")
+        self.updateSummary()
+
+
+def _holds_renderable(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return any(_holds_renderable(item) for item in value)
+    return bool(IRenderable.providedBy(value))

@@ -1,0 +1,93 @@
+"""Files between master and agent: what a download serves, what an upload's events do to its writer."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from typing import Any
+
+from twisted.internet import defer
+
+from contracts.messages import Event
+
+#: Bytes read from a download's reader at a time.
+BLOCK = 256 * 1024
+#: Bytes after which the reactor gets a turn while a large file is read.
+TURN = 4 * 1024 * 1024
+#: A smaller file is served from memory, a larger one from a temporary file.
+MEMORY = 1024 * 1024
+
+
+class Spool:
+    """The content of a download, fixed before its command starts, so that any part can be served again.
+
+    A copy: the file on the master may change while agents, one after the other, read it, and its hash is part of the
+    command's digest.
+    """
+
+    def __init__(self) -> None:
+        # closed by `close`, when the command ends
+        self._file = tempfile.SpooledTemporaryFile(max_size=MEMORY)  # noqa: SIM115
+        self._hash = hashlib.sha256()
+        self.size = 0
+
+    def add(self, data: bytes) -> None:
+        self._file.write(data)
+        self._hash.update(data)
+        self.size += len(data)
+
+    def digest(self) -> str:
+        return self._hash.hexdigest()
+
+    def read(self, offset: int, length: int) -> bytes:
+        self._file.seek(offset)
+        return self._file.read(length)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+@defer.inlineCallbacks
+def spool_reader(reader: Any, maxsize: int | None, reactor: Any) -> Any:
+    """All that `reader` delivers, at most one byte more than `maxsize`, as a `Spool`. The reader is closed."""
+    spool = Spool()
+    limit = None if maxsize is None else maxsize + 1
+    turn = TURN
+    try:
+        while limit is None or spool.size < limit:
+            wanted = BLOCK if limit is None else min(BLOCK, limit - spool.size)
+            data = yield defer.maybeDeferred(reader.remote_read, wanted)
+            if not data:
+                break
+            spool.add(data if isinstance(data, bytes) else str(data).encode("utf-8"))
+            if spool.size >= turn:
+                turn += TURN
+                yield _next_turn(reactor)
+    except BaseException:
+        spool.close()
+        raise
+    finally:
+        yield defer.maybeDeferred(reader.remote_close)
+    return spool
+
+
+def write(writer: Any, event: Event) -> defer.Deferred[Any]:
+    """Carry out one `write` or `writer` event of an upload; fails with what the writer raises."""
+    if writer is None:
+        return defer.fail(TypeError(f"the agent uploads ({event.kind}), but the command has no writer"))
+    if event.kind == "write":
+        return defer.maybeDeferred(writer.remote_write, event.data)
+    call, *arguments = event.value if isinstance(event.value, list) and event.value else [event.value]
+    if call == "utime" and len(arguments) == 1:
+        return defer.maybeDeferred(writer.remote_utime, tuple(arguments[0]))
+    if call == "unpack":
+        return defer.maybeDeferred(writer.remote_unpack)
+    if call == "close":
+        return defer.maybeDeferred(writer.remote_close)
+    return defer.fail(ValueError(f"the agent calls {event.value!r} of the command's writer, which it does not have"))
+
+
+def _next_turn(reactor: Any) -> defer.Deferred[None]:
+    result: defer.Deferred[None] = defer.Deferred()
+    reactor.callLater(0, result.callback, None)
+    return result

@@ -1,0 +1,241 @@
+"""`AMQPLatentWorker`: a slot of a builder column that any qualified agent can serve.
+
+c['workers'] = worker.amqp_column("gtk", workers=8, requires=["gtk>=3", "python2.3"])
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import structlog
+from buildbot import config
+from buildbot.worker.latent import AbstractLatentWorker
+from twisted.internet import defer
+from twisted.python.failure import Failure
+
+from contracts.errors import BadRequirement
+from contracts.requirements import Requirements
+from master_bridge.buildbot.broker import broker_of
+from master_bridge.buildbot.slot import Slot
+
+log = structlog.get_logger(__name__)
+
+#: `fencing="strict"`: an agent without contact kills what runs after these seconds; the bridge waits longer.
+STRICT_FENCING = 20.0
+#: Buildbot asks a starting latent worker at this interval (s) whether it still lives; ours just waits in a queue.
+CHECK_INTERVAL = 3600
+#: Minutes without any qualified agent after which a waiting build warns.
+NOTICE_MINUTES = 10.0
+#: Arguments of Buildbot's workers that make no sense for a slot in a queue, and why.
+SENSELESS = {
+    "password": "agents log in at the broker",
+    "build_wait_timeout": "a slot gives its agent back after each build",
+    "max_builds": "a slot runs one build at a time; make more slots",
+    "missing_timeout": "a build may wait in the queue for as long as it takes; see notify_after_minutes",
+    "keepalive_interval": "the bridge watches its agents by itself",
+    "check_instance_interval": "there is no instance to check",
+    "machine_name": "the broker chooses the machine",
+}
+KNOWN = ("notify_on_missing", "properties", "defaultProperties", "locks")
+
+
+class AMQPLatentWorker(AbstractLatentWorker):
+    """Arguments, all but the name by name:
+
+    requires              what an agent must offer: ["gtk>=3", "python2.3"]; empty: any agent
+    fencing               None, or "strict": the old command is provably dead before the build runs elsewhere
+    notify_after_minutes  warn, in the log and to `notify_on_missing`, when no agent qualified for so long
+    notify_on_missing, properties, defaultProperties, locks: as for any worker of Buildbot's
+    """
+
+    def checkConfig(
+        self,
+        name: Any,
+        requires: Any = (),
+        fencing: Any = None,
+        notify_after_minutes: Any = NOTICE_MINUTES,
+        **kwargs: Any,
+    ) -> None:
+        def wrong(text: str) -> None:
+            config.error(f"AMQPLatentWorker {name!r}: {text}")
+
+        for argument in list(kwargs):
+            if argument in SENSELESS:
+                wrong(f"{argument}: not for this worker: {SENSELESS[argument]}")
+            elif argument not in KNOWN:
+                wrong(f"{argument}: no such argument")
+            else:
+                continue
+            del kwargs[argument]
+        if not isinstance(name, str) or not name:
+            wrong("name: a text that is not empty")
+            name = str(name) or "unnamed"
+        _check_requires(requires, wrong)
+        if fencing not in (None, "strict"):
+            wrong(f"fencing: None or 'strict', not {fencing!r}")
+        if (
+            not isinstance(notify_after_minutes, (int, float))
+            or isinstance(notify_after_minutes, bool)
+            or notify_after_minutes <= 0
+        ):
+            wrong(f"notify_after_minutes: a number of minutes above 0, not {notify_after_minutes!r}")
+        super().checkConfig(
+            name,
+            None,
+            build_wait_timeout=0,
+            check_instance_interval=CHECK_INTERVAL,
+            max_builds=1,
+            missing_timeout=None,
+            **kwargs,
+        )
+        self._slot: Slot | None = None
+        self._requirements = Requirements()
+        self._fencing: float | None = None
+        self._notify_after = NOTICE_MINUTES * 60
+        self._removed = False
+        self._broker: Any = None
+
+    @defer.inlineCallbacks
+    def reconfigService(
+        self,
+        name: Any,
+        requires: Any = (),
+        fencing: Any = None,
+        notify_after_minutes: float = NOTICE_MINUTES,
+        **kwargs: Any,
+    ) -> Any:
+        """A build that waits moves to the new requirements' queue; one that runs is left alone."""
+        self._requirements = Requirements.of(_texts(requires))
+        self._fencing = STRICT_FENCING if fencing == "strict" else None
+        self._notify_after = notify_after_minutes * 60
+        yield super().reconfigService(
+            name,
+            None,
+            build_wait_timeout=0,
+            check_instance_interval=CHECK_INTERVAL,
+            max_builds=1,
+            missing_timeout=None,
+            **kwargs,
+        )
+        self._broker = yield broker_of(self.master)
+        if self._slot is not None:
+            self._slot.reroute(self._requirements)
+        self._broker.columns_changed()
+
+    @property
+    def signature(self) -> str:
+        """Names the queue that this slot's builds wait in."""
+        return self._requirements.signature
+
+    # -- latent worker ------------------------------------------------------------------------------------------------
+
+    def start_instance(self, build: Any) -> defer.Deferred[bool]:
+        """Begin to look for an agent. Never waits: a pending start cannot be stopped, and would hang Stop."""
+        slot = self._slot = Slot(
+            worker=self,
+            broker=self._broker,
+            build=build,
+            requirements=self._requirements,
+            fencing=self._fencing,
+        )
+        slot.seek()
+        return defer.succeed(True)
+
+    def stop_instance(self, fast: bool = False) -> defer.Deferred[bool]:
+        slot, self._slot = self._slot, None
+        if slot is not None:
+            slot.leave()
+        return defer.succeed(True)
+
+    @defer.inlineCallbacks
+    def stopService(self) -> Any:
+        self._removed = True
+        yield super().stopService()
+
+    def is_removed(self) -> bool:
+        return self._removed
+
+    def cannot_substantiate(self, failure: Failure) -> None:
+        """The build ends as EXCEPTION, with the failure in its preparation step."""
+        self._substantiation_failed(failure)
+
+    def putInQuarantine(self) -> None:
+        """Never: the next build may have another agent, so this slot is not to blame."""
+
+    # -- Buildbot's worker page ---------------------------------------------------------------------------------------
+
+    def shutdownRequested(self) -> None:
+        """Graceful stop: no new build for this slot until it is unpaused, reconfigured or the master restarted.
+
+        The agent itself goes on: it serves other slots and other masters. `master-bridge drain` stops agents.
+        """
+        self._graceful = True
+        self._update_graceful()
+
+    def unpause(self) -> None:
+        """Takes back a graceful stop, too."""
+        if self._graceful:
+            self._graceful = False
+            self._update_graceful()
+        super().unpause()
+
+    @defer.inlineCallbacks
+    def shutdown(self) -> Any:
+        """Kill: the running build loses its agent, and so is repeated elsewhere; a waiting one goes on waiting."""
+        if self.conn is None:
+            log.info("amqp.kill_idle", worker=self.name, detail="nothing runs in this slot")
+            return
+        yield self.conn.remoteShutdown()
+
+    # -- nobody qualifies ---------------------------------------------------------------------------------------------
+
+    def notice_due(self) -> float | None:
+        """Seconds since the epoch from which on a build that still waits in vain is worth a warning."""
+        slot = self._slot
+        return slot.since + self._notify_after if slot is not None and slot.waiting else None
+
+    def send_notice(self, text: str) -> None:
+        """As Buildbot tells of a missing worker, through its reporters."""
+        log.warning("amqp.no_agent_qualifies", worker=self.name, needs=self.signature, detail=text)
+        if self.notify_on_missing:
+            self._deferwaiter.add(
+                self.master.data.updates.workerMissing(
+                    workerid=self.workerid,
+                    masterid=self.master.masterid,
+                    last_connection=f"{time.ctime()}: {text}",
+                    notify=self.notify_on_missing,
+                )
+            )
+
+
+def amqp_column(name: str, workers: int = 8, requires: Iterable[str] = (), **kwargs: Any) -> list[AMQPLatentWorker]:
+    """`workers` slots for one builder column, named `<name>-1` … `<name>-<workers>`, with equal settings."""
+    if not isinstance(workers, int) or isinstance(workers, bool) or workers < 1:
+        config.error(f"amqp_column {name!r}: workers: a whole number from 1 on, not {workers!r}")
+        workers = 1
+    return [AMQPLatentWorker(f"{name}-{number}", requires=requires, **kwargs) for number in range(1, workers + 1)]
+
+
+def _texts(requires: Any) -> list[str]:
+    return [requires] if isinstance(requires, str) else list(requires)
+
+
+def _check_requires(requires: Any, wrong: Any) -> None:
+    """Each requirement on its own, so that all mistakes are told, then the set."""
+    if not isinstance(requires, (str, list, tuple)) or not all(isinstance(text, str) for text in requires):
+        wrong(f'requires: a list of texts such as ["gtk>=3"], not {requires!r}')
+        return
+    bad = False
+    for text in _texts(requires):
+        try:
+            Requirements.of([text])
+        except BadRequirement as error:
+            bad = True
+            wrong(f"requires: {error}")
+    if not bad:
+        try:
+            Requirements.of(_texts(requires))
+        except BadRequirement as error:
+            wrong(f"requires: {error}")
