@@ -53,8 +53,10 @@ class Dialogue:
             incarnation = message.incarnation if isinstance(message, Grant) else None
             self._state.heard_master(message.master, now, incarnation)
             session = self._state.sessions.get(message.session)
-            if session is None or session.master != message.master:
+            if session is None:
                 self._unknown(message.session, message.master)
+            elif session.master != message.master:
+                return  # a session of another master's: not theirs to speak of
             elif isinstance(message, Grant):
                 self._grant(session, message, now)
             elif isinstance(message, Refuse):
@@ -68,9 +70,14 @@ class Dialogue:
             session = self._state.sessions.get(message.session)
             if session is None:
                 self._unknown(message.session, master)
-            elif message.incarnation == session.incarnation:
+            elif message.incarnation == session.incarnation or self._answers_our_resume(session, message):
                 self._heard(session, now)
                 self._from_holder(session, message, now)
+
+    @staticmethod
+    def _answers_our_resume(session: Session, message: AnyMessage) -> bool:
+        """A release before this process had any grant: its address is new, so whoever knows it has heard our resume."""
+        return isinstance(message, Release) and session.incarnation is None and session.is_resumed
 
     def _heard(self, session: Session, now: float) -> None:
         session.heard(now)

@@ -168,8 +168,8 @@ class Agent:
         self.watch.stored(session, stored)
         return self.hear(Grant(session=session, master=master, incarnation=incarnation, run=run, stored=stored))
 
-    def refuse(self, re: str = "claim", session: str = "s1") -> list[actions.Action]:
-        return self.hear(Refuse(session=session, master="m", re=re, reason="because"))
+    def refuse(self, re: str = "claim", session: str = "s1", master: str = "m") -> list[actions.Action]:
+        return self.hear(Refuse(session=session, master=master, re=re, reason="because"))
 
     def later(self, session: str = "s1") -> list[actions.Action]:
         return self.hear(Later(session=session, master="m", request="br-1"))

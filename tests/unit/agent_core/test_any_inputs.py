@@ -11,10 +11,13 @@ from worker_agent.core import actions, inputs
 
 from .harness import OPENED_AT, QUEUES, Agent, command, offer
 
-SESSIONS = st.sampled_from(["s1", "s2", "s3", "s4", "s5", "s6", "never"])
-INCARNATIONS = st.sampled_from(["I1", "I1", "I1", "I2", "J1"])
+#: 0 to 8: one of the sessions that are there; 9: one that is not
+SESSIONS = st.integers(0, 9)
+#: None: the incarnation that granted the session last
+INCARNATIONS = st.sampled_from([None, None, None, None, "I1", "I2"])
+#: for what would end the play if it came often
+SELDOM = st.sampled_from([False] * 11 + [True])
 NUMBERS = st.integers(1, 3)
-DIGESTS = st.sampled_from(["d", "d", "d", "d", "other"])
 
 
 @st.composite
@@ -40,6 +43,15 @@ class AnyInputs(RuleBasedStateMachine):
         self.agent = Agent(slots=slots)
         self.open_tokens: list[int] = []
         self.known_deliveries: list[int] = []
+        self.agent.alive()
+
+    def _pick(self, index: int, incarnation: str | None = None) -> tuple[str, str, str]:
+        """(session, incarnation, master): mostly of what is there. Chooses what to say, checks nothing."""
+        sessions = list(self.agent.machine._state.sessions.values())
+        if index == 9 or not sessions:
+            return "s1", incarnation or "I1", "m"
+        session = sessions[index % len(sessions)]
+        return session.id, incarnation or session.incarnation or "I1", session.master
 
     def _told(self) -> None:
         """After each rule: collect what may be answered later, let removed journals go."""
@@ -51,15 +63,24 @@ class AnyInputs(RuleBasedStateMachine):
 
     # ---- link and broker
 
-    @rule()
-    def link_up(self) -> None:
-        self.agent.link_up()
-        self._told()
+    @rule(seldom=SELDOM)
+    def another_link(self, seldom: bool) -> None:
+        """Up, without a word that the former one is down."""
+        if seldom:
+            self.open_tokens.clear()
+            self.agent.link_up()
+            self._told()
 
-    @rule()
-    def link_down(self) -> None:
+    @rule(seconds=st.sampled_from([0.0, 3.0, 30.0]), meanwhile=st.booleans())
+    def link_down(self, seconds: float, meanwhile: bool) -> None:
         self.agent.link_down()
         self.open_tokens.clear()
+        self._told()
+        if meanwhile:
+            self.writes_something(-1, 10, 3)
+        self.agent.wait(seconds)
+        self._told()
+        self.agent.link_up()
         self._told()
 
     @rule(what=offers(), redelivered=st.booleans(), deaths=st.sampled_from([0, 0, 2]))
@@ -85,21 +106,21 @@ class AnyInputs(RuleBasedStateMachine):
         self.agent.tell(inputs.Refused(token=token))
         self._told()
 
-    @rule(queues=st.sampled_from([QUEUES, frozenset({"cap.new"}), frozenset()]))
-    def queues_known(self, queues: frozenset[str]) -> None:
-        self.agent.tell(inputs.QueuesKnown(queues=queues))
+    @rule(queues=st.sampled_from([QUEUES, frozenset({"cap.new"})]), none=SELDOM)
+    def queues_known(self, queues: frozenset[str], none: bool) -> None:
+        self.agent.tell(inputs.QueuesKnown(queues=frozenset() if none else queues))
         self._told()
 
     # ---- people and the machine
 
-    @rule(reasons=st.sampled_from([(), (), ("disk full",)]))
-    def wellness(self, reasons: tuple[str, ...]) -> None:
-        self.agent.tell(inputs.Wellness(reasons=reasons))
+    @rule(unwell=SELDOM)
+    def wellness(self, unwell: bool) -> None:
+        self.agent.tell(inputs.Wellness(reasons=("disk full",) if unwell else ()))
         self._told()
 
-    @rule(often=st.integers(0, 9), resume=st.booleans())
-    def drain(self, often: int, resume: bool) -> None:
-        if often == 0 or resume:
+    @rule(seldom=SELDOM, resume=st.booleans())
+    def drain(self, seldom: bool, resume: bool) -> None:
+        if seldom or resume:
             self.agent.tell(inputs.Drain(resume=resume))
             self._told()
 
@@ -112,7 +133,10 @@ class AnyInputs(RuleBasedStateMachine):
 
     @rule(data=st.data(), size=st.sampled_from([0, 10, 100_000, 262_144]), many=st.sampled_from([1, 3, 70]))
     def writes(self, data: st.DataObject, size: int, many: int) -> None:
-        """A command that runs says something, or completes."""
+        self.writes_something(data.draw(st.integers(0, 11)), size, many)
+
+    def writes_something(self, choice: int, size: int, many: int) -> None:
+        """A command that runs says something (choice below 6) or completes."""
         journal, running = self.agent.journal, []
         for session, n in sorted(self.agent.watch.run):
             events = [event for event in journal.events.get(session, []) if event.n == n]
@@ -121,81 +145,101 @@ class AnyInputs(RuleBasedStateMachine):
                 running.append((session, n, bool(events)))
         if not running:
             return
-        session, n, started = data.draw(st.sampled_from(running))
+        session, n, started = running[choice % len(running)]
         if not started:
             self.agent.write((n, "started"), session=session)
-        elif data.draw(st.booleans()):
+        elif choice < 6:
             for _ in range(many):
                 seq = journal.last_seq(session) + 1
                 journal.append(Event(session=session, seq=seq, n=n, kind="stdout", data=bytes(size)))
             self.agent.tell(inputs.Journalled(session=session, seq=journal.last_seq(session)))
         else:
-            self.agent.write((n, "completed"), session=session, interrupted=data.draw(st.sampled_from([None, "Stop"])))
+            self.agent.write((n, "completed"), session=session, interrupted="Stop" if choice == 11 else None)
         self._told()
 
-    @rule(session=SESSIONS, seq=st.integers(1, 5))
-    def journalled_without_a_word(self, session: str, seq: int) -> None:
+    @rule(index=SESSIONS, seq=st.integers(1, 5))
+    def journalled_without_a_word(self, index: int, seq: int) -> None:
+        session, _, _ = self._pick(index)
         self.agent.tell(inputs.Journalled(session=session, seq=min(seq, self.agent.journal.last_seq(session))))
         self._told()
 
-    @rule(session=SESSIONS)
-    def keeper_lost(self, session: str) -> None:
-        self.agent.tell(inputs.KeeperLost(session=session, reason="killed by signal 9"))
-        self._told()
+    @rule(index=SESSIONS, seldom=SELDOM)
+    def keeper_lost(self, index: int, seldom: bool) -> None:
+        session, _, _ = self._pick(index)
+        if seldom:
+            self.agent.tell(inputs.KeeperLost(session=session, reason="killed by signal 9"))
+            self._told()
 
-    @rule(session=SESSIONS, n=NUMBERS)
-    def pull_wanted(self, session: str, n: int) -> None:
+    @rule(index=SESSIONS, n=NUMBERS)
+    def pull_wanted(self, index: int, n: int) -> None:
+        session, _, _ = self._pick(index)
         self.agent.tell(inputs.PullWanted(session=session, n=n, offset=0, length=10))
         self._told()
 
     # ---- bridges
 
-    @rule(session=SESSIONS, incarnation=INCARNATIONS, master=st.sampled_from(["m", "m", "n"]), data=st.data())
-    def grant(self, session: str, incarnation: str, master: str, data: st.DataObject) -> None:
-        stored = data.draw(st.integers(0, self.agent.journal.last_seq(session)))
-        self.agent.grant(session, incarnation, stored, master=master)
+    @rule(index=SESSIONS, incarnation=INCARNATIONS, stored=st.sampled_from([0, 0.5, 1]))
+    def grant(self, index: int, incarnation: str | None, stored: float) -> None:
+        session, incarnation, master = self._pick(index, incarnation)
+        self.agent.grant(session, incarnation, int(stored * self.agent.watch.published.get(session, 0)), master=master)
         self._told()
 
-    @rule(session=SESSIONS, incarnation=INCARNATIONS, data=st.data(), how=st.sampled_from(["ping", "stored", "replay"]))
-    def borders(self, session: str, incarnation: str, data: st.DataObject, how: str) -> None:
-        stored = data.draw(st.integers(0, self.agent.journal.last_seq(session)))
-        getattr(self.agent, how)(stored, session, incarnation)
+    @rule(
+        index=SESSIONS,
+        incarnation=INCARNATIONS,
+        stored=st.sampled_from([0, 0.3, 0.6, 1]),
+        how=st.sampled_from(["ping", "stored", "replay"]),
+    )
+    def borders(self, index: int, incarnation: str | None, stored: float, how: str) -> None:
+        session, incarnation, _ = self._pick(index, incarnation)
+        published = self.agent.watch.published.get(session, 0)
+        getattr(self.agent, how)(int(stored * published), session, incarnation)
         self._told()
 
-    @rule(session=SESSIONS, incarnation=INCARNATIONS)
-    def stored_more_than_there_is(self, session: str, incarnation: str) -> None:
-        self.agent.ping(self.agent.journal.last_seq(session) + 5, session, incarnation)
+    @rule(index=SESSIONS, seldom=SELDOM)
+    def stored_more_than_there_is(self, index: int, seldom: bool) -> None:
+        session, incarnation, _ = self._pick(index)
+        if seldom:
+            self.agent.ping(self.agent.journal.last_seq(session) + 5, session, incarnation)
+            self._told()
+
+    @rule(index=SESSIONS, incarnation=INCARNATIONS, n=NUMBERS, changed=SELDOM)
+    def start(self, index: int, incarnation: str | None, n: int, changed: bool) -> None:
+        session, incarnation, _ = self._pick(index, incarnation)
+        self.agent.start(n, "other" if changed else "d", session, incarnation)
         self._told()
 
-    @rule(session=SESSIONS, incarnation=INCARNATIONS, n=NUMBERS, digest=DIGESTS)
-    def start(self, session: str, incarnation: str, n: int, digest: str) -> None:
-        self.agent.start(n, digest, session, incarnation)
-        self._told()
-
-    @rule(session=SESSIONS, incarnation=INCARNATIONS, n=NUMBERS)
-    def interrupt(self, session: str, incarnation: str, n: int) -> None:
+    @rule(index=SESSIONS, incarnation=INCARNATIONS, n=NUMBERS)
+    def interrupt(self, index: int, incarnation: str | None, n: int) -> None:
+        session, incarnation, _ = self._pick(index, incarnation)
         self.agent.interrupt(n, session, incarnation)
         self._told()
 
-    @rule(session=SESSIONS, incarnation=INCARNATIONS, n=NUMBERS)
-    def data(self, session: str, incarnation: str, n: int) -> None:
+    @rule(index=SESSIONS, incarnation=INCARNATIONS, n=NUMBERS)
+    def bulk_data(self, index: int, incarnation: str | None, n: int) -> None:
+        session, incarnation, _ = self._pick(index, incarnation)
         self.agent.hear(Data(session=session, incarnation=incarnation, n=n, offset=0, size=10, data=b"0123456789"))
         self._told()
 
-    @rule(session=SESSIONS, answer=st.sampled_from(["refuse claim", "refuse resume", "later", "hold"]))
-    def answer(self, session: str, answer: str) -> None:
-        if answer.startswith("refuse"):
-            self.agent.refuse(answer.split()[1], session)
+    @rule(index=SESSIONS, answer=st.sampled_from(["claim", "claim", "later", "hold", "resume"]), seldom=SELDOM)
+    def answer(self, index: int, answer: str, seldom: bool) -> None:
+        session, _, master = self._pick(index)
+        if answer == "resume" and not seldom:
+            return
+        if answer in ("claim", "resume"):
+            self.agent.refuse(answer, session, master)
         else:
             getattr(self.agent, answer)(session)
         self._told()
 
-    @rule(session=SESSIONS, incarnation=INCARNATIONS)
-    def release(self, session: str, incarnation: str) -> None:
-        self.agent.release(session, incarnation)
-        self._told()
+    @rule(index=SESSIONS, incarnation=INCARNATIONS, seldom=st.sampled_from([False, False, True]))
+    def release(self, index: int, incarnation: str | None, seldom: bool) -> None:
+        session, incarnation, _ = self._pick(index, incarnation)
+        if seldom:
+            self.agent.release(session, incarnation)
+            self._told()
 
-    @rule(master=st.sampled_from(["m", "n"]), incarnation=INCARNATIONS, roll=st.booleans())
+    @rule(master=st.sampled_from(["m", "n"]), incarnation=st.sampled_from(["I1", "I1", "I2"]), roll=st.booleans())
     def broadcast(self, master: str, incarnation: str, roll: bool) -> None:
         (self.agent.roll_call if roll else self.agent.alive)(master, incarnation)
         self._told()
@@ -213,8 +257,8 @@ class AnyInputs(RuleBasedStateMachine):
 
 
 AnyInputs.TestCase.settings = settings(
-    max_examples=150,
-    stateful_step_count=60,
+    max_examples=200,
+    stateful_step_count=80,
     deadline=None,  # two cores, shared: speed is measured elsewhere
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
     database=None,

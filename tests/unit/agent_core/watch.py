@@ -40,7 +40,7 @@ class Watch:
             self.linked = True
         elif isinstance(given, inputs.LinkDown):
             self._link_lost()
-        elif isinstance(given, inputs.OfferDelivered) and self.linked:
+        elif isinstance(given, inputs.OfferDelivered) and self.linked and not self.exited:  # Exit closes the link
             self.deliveries.add(given.delivery)
         elif isinstance(given, inputs.DeliveryLost):
             self.deliveries.discard(given.delivery)
