@@ -18,10 +18,11 @@ MARKER_RESEND = 5.0
 
 @dataclass(frozen=True, kw_only=True)
 class BridgeConfig:
-    """Who this bridge is. `wall`: this machine's monotonic seconds -> seconds since the epoch, for `Offer.published`."""
+    """Who this bridge is."""
 
     master: str
     incarnation: str
+    #: this machine's monotonic seconds -> seconds since the epoch, for `Offer.published`
     wall: Callable[[float], float]
     #: seconds, rule 10
     grace: float = GRACE

@@ -1,10 +1,10 @@
 """One session's events: in order, once each, acknowledged when stored (rule 13).
 
-    delivery ──► seen before ──────────────► drop, say `stored` soon
-            ├──► of a command that Buildbot
-            │    has not started (yet) ────► drop, replay when it has
-            ├──► after a gap ──────────────► drop, replay (at most once a second)
-            └──► the next ─────────────────► to Buildbot, held until stored
+delivery ──► seen before ──────────────► drop, say `stored` soon
+        ├──► of a command that Buildbot
+        │    has not started (yet) ────► drop, replay when it has
+        ├──► after a gap ──────────────► drop, replay (at most once a second)
+        └──► the next ─────────────────► to Buildbot, held until stored
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the bridge remembers of sessions and requests that it has no record of any more. Bounded: the oldest go first."""
+"""What the bridge remembers of sessions and requests that it has no record of any more. Bounded, oldest out first."""
 
 from __future__ import annotations
 

@@ -103,6 +103,11 @@ class Session:
 
     def detach(self) -> None:
         """Back to what it was before Buildbot had it; the next attachment begins with event 1."""
+        if self.attached:
+            self.executing = tuple(
+                Executing(n=n, digest=command.digest, completed=n in self.completed)
+                for n, command in self.commands.items()
+            )
         self.attached = False
         self.missing = self.marker = self.rival = self.suspect = None
         self.resumed = True

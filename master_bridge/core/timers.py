@@ -1,4 +1,4 @@
-"""Named alarms of a machine that is told the time: set, moved and dropped in O(log n), so that 10,000 requests cost little."""
+"""Named alarms of a machine that is told the time: set, moved and dropped in O(log n), for 10,000 requests and more."""
 
 from __future__ import annotations
 

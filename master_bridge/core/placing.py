@@ -1,0 +1,238 @@
+"""Finding an agent for a request: window, offers, grants (the upper half of the bridge's table)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from contracts.messages import Claimant, Command, Grant, Later, Offer, Refuse, Release, RollCall
+from contracts.timing import ACCEPT_TIMEOUT
+from master_bridge.core.actions import PublishOffer, StateChanged
+from master_bridge.core.context import Context
+from master_bridge.core.inputs import Seek
+from master_bridge.core.records import Session, Work, session_of
+from master_bridge.core.rollcall import RollCall as Roll
+
+#: Offers of one request that may still be granted. Each link-up adds one; older ones are refused and so vanish.
+OFFERS_KEPT = 100
+
+
+class Placing:
+    """All requests that Buildbot wants agents for, and the grants."""
+
+    def __init__(self, context: Context, roll: Roll) -> None:
+        self._context = context
+        self._roll = roll
+        self.works: dict[str, Work] = {}
+        self.holders: dict[str, Work] = {}
+        #: the roll is being called: who looks for an agent waits for its end (rule 12)
+        self.window_open = True
+
+    # Buildbot looks for an agent
+
+    def check(self, seek: Seek) -> None:
+        """Raise `ValidationError` when no offer can carry `seek`: before anything was changed."""
+        self._offer_of(seek, "check", ask=True)
+
+    def seek(self, seek: Seek) -> None:
+        """None → WINDOW, and at once on to GRANTED or WAITING when this link's roll call has ended."""
+        context = self._context
+        if seek.repeated:
+            context.note_life(seek.request)
+        work = self.works[seek.request] = Work(seek=seek, state="window", since=context.now)
+        if context.up and not self.window_open:
+            self.decide(work)
+        context.changed(work)
+
+    def decide(self, work: Work) -> None:
+        """The window is closed: adopt the best session on the roll, or publish the first offer."""
+        session = self._roll.adopt(work.request)
+        if session is None:
+            self.to_waiting(work)
+        else:
+            session.detach()
+            self._give(work, session)
+
+    def close_window(self) -> None:
+        self.window_open = False
+        for work in tuple(self.works.values()):
+            if work.state == "window":
+                self.decide(work)
+
+    # offers
+
+    def to_waiting(self, work: Work) -> None:
+        """Every step back to waiting publishes a fresh offer (rule 7)."""
+        work.session = None
+        work.state = "waiting"
+        self.offer(work)
+        self._context.changed(work)
+
+    def offer(self, work: Work) -> None:
+        """Without a link nothing is published; every link-up offers what waits (rule 7)."""
+        context = self._context
+        if not context.up:
+            return
+        ask = context.history(work.request).known
+        context.note_life(work.request)
+        offer = self.make_offer(work, ask=ask)
+        work.offers = [*work.offers[1 - OFFERS_KEPT :], offer.offer]
+        context.emit(PublishOffer(offer=offer, priority=work.seek.priority))
+
+    def make_offer(self, work: Work, *, ask: bool) -> Offer:
+        return self._offer_of(work.seek, self._context.new_id(), ask=ask)
+
+    def _offer_of(self, seek: Seek, offer: str, *, ask: bool) -> Offer:
+        context = self._context
+        return Offer(
+            offer=offer,
+            request=seek.request,
+            master=context.config.master,
+            run=seek.run,
+            signature=seek.signature,
+            kind=seek.kind,
+            ask=ask,
+            published=context.config.wall(context.now),
+            builddir=seek.builddir,
+            title=seek.title,
+            fencing=seek.fencing,
+            commands=commands_of(seek),
+        )
+
+    def reroute(self, work: Work, signature: str) -> None:
+        """Another signature: claims of the offers made so far are refused, and what waits is offered anew."""
+        if work.seek.signature == signature:
+            return
+        seek = replace(work.seek, signature=signature)
+        self.check(seek)
+        work.seek, work.offers = seek, []
+        if work.state == "waiting":
+            self.offer(work)
+
+    # grants
+
+    def take(self, work: Work, message: Claimant, *, user: str, delivery: int) -> None:
+        """WAITING → GRANTED, by a claim or a resume."""
+        session = session_of(message, user=user, now=self._context.now)
+        self._context.keep(session, delivery, message)
+        self._give(work, session)
+
+    def _give(self, work: Work, session: Session) -> None:
+        work.session = session
+        work.state = "granted"
+        self.holders[session.session] = work
+        self.grant(work, session)
+        self._context.changed(work)
+
+    def grant(self, work: Work, session: Session) -> None:
+        """Grant, or grant again, and expect an accept.
+
+        A session that is known from an old accept only did not tell its capabilities: it is asked to resume instead.
+        """
+        context = self._context
+        if session.worker is None:
+            self.call_roll_at(session.address)
+        else:
+            context.send(self.grant_of(work, session), session.address)
+        if context.active:
+            context.timers.set("accept", session.session, context.now + ACCEPT_TIMEOUT)
+
+    def call_roll_at(self, address: str) -> None:
+        config = self._context.config
+        self._context.send(RollCall(master=config.master, incarnation=config.incarnation), address)
+
+    def grant_of(self, work: Work, session: Session) -> Grant:
+        config = self._context.config
+        return Grant(
+            session=session.session,
+            master=config.master,
+            incarnation=config.incarnation,
+            run=work.seek.run,
+            stored=session.order.stored,
+        )
+
+    def not_accepted(self, session_id: str) -> None:
+        """No accept in time: grant again."""
+        work = self.holders.get(session_id)
+        if work is not None and work.session is not None and work.session.missing is None:
+            self.grant(work, work.session)
+
+    # answers
+
+    def refuse_claim(self, message: Claimant, reason: str, delivery: int) -> None:
+        """The agent acknowledges the offer of a refused claim: that is how stale offers vanish."""
+        refuse = Refuse(session=message.session, master=self._context.config.master, re="claim", reason=reason)
+        self._context.send(refuse, message.address)
+        self._context.ack(delivery)
+
+    def refuse_resume(self, message: Claimant, reason: str, delivery: int) -> None:
+        self.refuse_at(message.session, message.address, reason)
+        self._context.verdicts.put(message.session, "given up")
+        self._context.ack(delivery)
+
+    def refuse_at(self, session: str, address: str, reason: str) -> None:
+        refuse = Refuse(session=session, master=self._context.config.master, re="resume", reason=reason)
+        self._context.send(refuse, address)
+
+    def later(self, message: Claimant, delivery: int) -> None:
+        """The holder is missing: the offer is parked until that is decided (rule 8)."""
+        later = Later(session=message.session, master=self._context.config.master, request=message.request)
+        self._context.send(later, message.address)
+        self._context.ack(delivery)
+
+    # ends
+
+    def release(self, session: Session) -> None:
+        context = self._context
+        context.verdicts.put(session.session, "released")
+        self.release_at(session.session, session.address)
+        self.holders.pop(session.session, None)
+        context.let_go(session)
+
+    def release_at(self, session: str, address: str) -> None:
+        self._context.send(Release(session=session, incarnation=self._context.config.incarnation), address)
+
+    def done(self, work: Work) -> None:
+        """Buildbot wants no agent any more, in whatever state: release the session, if there is one."""
+        if work.session is not None:
+            self.release(work.session)
+        self.forget(work, "done")
+        self._roll.recheck(work.request)
+
+    def forget(self, work: Work, state: str) -> None:
+        del self.works[work.request]
+        self._context.emit(StateChanged(request=work.request, state="done" if state == "done" else "none"))
+
+    def keep(self, work: Work) -> None:
+        """Quick stop: Buildbot lets go, the agent goes on; its session is on the roll again."""
+        session = work.session
+        self.forget(work, "none")
+        if session is not None:
+            self.holders.pop(session.session, None)
+            for purpose in ("accept", "grace", "suspect", "rival", "stored", "replay"):
+                self._context.timers.set(purpose, session.session, None)
+            for delivery in session.order.drain():
+                self._context.ack(delivery)
+            session.detach()
+            session.since = self._context.now
+            self._roll.add(session, wanted=False)
+        else:
+            self._roll.recheck(work.request)
+
+    # link
+
+    def link_up(self) -> None:
+        """Offer again what waits; grant again what was not accepted."""
+        self.window_open = True
+        for work in self.works.values():
+            if work.state == "waiting":
+                self.offer(work)
+            elif work.state == "granted" and work.session is not None:
+                self.grant(work, work.session)
+
+
+def commands_of(seek: Seek) -> tuple[Command, ...]:
+    """The commands of a command offer, numbered from 1."""
+    return tuple(
+        Command(n=n, name=prepared.name, args=dict(prepared.args), digest=prepared.digest)
+        for n, prepared in enumerate(seek.commands, 1)
+    )

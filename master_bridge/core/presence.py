@@ -1,0 +1,206 @@
+"""Is the holder there? Pings, grace, markers, and who of two is the real one (rules 2, 9, 10).
+
+                 a ping came back                  grace is over             marker is back
+    present ───────────────────────► missing ──────────────────► marker sent ──────────────► given up
+       ▲                                │                             │
+       └──── accept or resume, newer epoch ────────────────────────────┘      (events prove nothing)
+
+Rule 2. A newer epoch is believed at once. When afterwards the older address speaks, that may be its last words, late;
+so a marker is sent, then the older address gets a grant: an accept means that both live, on a cloned state folder, and
+the newer one is refused. A `gone` from elsewhere is checked in the same way: only when the address that we know does
+not answer a grant is the session lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from contracts.messages import Accept, Claimant, Gone, Message, Ping
+from contracts.timing import ACCEPT_TIMEOUT, GRACE_AFTER_LINK_UP, LINK_UP_SETTLING, PING_INTERVAL
+from master_bridge.core.context import MARKER_RESEND, Context
+from master_bridge.core.holding import Holding
+from master_bridge.core.placing import Placing
+from master_bridge.core.records import Rival, Session, Work
+
+
+def given_up_at(missing: float, up: float, grace: float) -> float:
+    """When a holder that is missing since `missing` is given up, with the link up since `up` (rule 10).
+
+    All on the link's own clock, in seconds: 35 s as long as the link has not been up for 45 s, else `grace`.
+    """
+    settled = up + LINK_UP_SETTLING
+    patient = missing + max(GRACE_AFTER_LINK_UP, grace)
+    return patient if patient <= settled else max(missing + grace, settled)
+
+
+class Presence:
+    """Watches the holders of all granted sessions."""
+
+    def __init__(self, context: Context, placing: Placing, holding: Holding) -> None:
+        self._context = context
+        self._placing = placing
+        self._holding = holding
+
+    def _holders(self) -> Iterator[tuple[Work, Session]]:
+        for work in tuple(self._placing.holders.values()):
+            if work.session is not None:
+                yield work, work.session
+
+    def _find(self, session_id: str) -> tuple[Work, Session] | None:
+        work = self._placing.holders.get(session_id)
+        return (work, work.session) if work is not None and work.session is not None else None
+
+    # pings
+
+    def ping_all(self) -> None:
+        """Rule 9. What a ping tells of `stored` need not be told again."""
+        context = self._context
+        for _, session in self._holders():
+            if session.missing is None:
+                context.timers.set("stored", session.session, None)
+                session.order.untold = 0
+                ping = Ping(
+                    session=session.session, incarnation=context.config.incarnation, stored=session.order.stored
+                )
+                context.send(ping, session.address)
+        context.timers.set("ping", "", context.now + PING_INTERVAL)
+
+    def returned(self, message: Message, address: str) -> None:
+        """Something came back from `address`: whoever holds a session there is missing."""
+        session_id: str | None = getattr(message, "session", None)
+        if session_id is not None:
+            found = self._find(session_id)
+            gone_from = [found] if found is not None else []
+        else:  # a roll call to one agent
+            gone_from = [pair for pair in self._holders() if pair[1].address == address]
+        for work, session in gone_from:
+            if session.address != address:
+                if session.rival is not None and session.rival.address == address:
+                    session.rival = None  # those were last words
+                continue
+            if session.suspect is not None:
+                self._holding.gone(work, session, session.suspect)
+            elif session.missing is None:
+                self._now_missing(work, session)
+
+    def _now_missing(self, work: Work, session: Session) -> None:
+        context = self._context
+        if work.state == "granted" and not session.resumed and work.seek.kind == "build":
+            # Nothing was executed, and an agent forgets an unanswered claim with its link: the broker has given the
+            # offer to the next agent already, so waiting would only cost time (rule 5).
+            self._holding.lose(work, session, f"agent {session.agent} vanished before it accepted", deadly=False)
+            return
+        session.missing = context.clock
+        context.timers.set("accept", session.session, None)
+        self._arm_grace(work, session)
+        context.changed(work)
+
+    # grace
+
+    def _grace(self, work: Work) -> float:
+        """Strict fencing: longer than the agent needs to kill what runs when it is out of contact."""
+        return self._context.config.grace + (work.seek.fencing or 0.0)
+
+    def _arm_grace(self, work: Work, session: Session) -> None:
+        context = self._context
+        if context.active and session.missing is not None:
+            left = given_up_at(session.missing, context.up_at, self._grace(work)) - context.clock
+            context.timers.set("grace", session.session, context.now + max(left, 0.0))
+
+    def grace_over(self, session_id: str) -> None:
+        """Not given up yet: whatever is under way to us may say that it lives (rule 10)."""
+        found = self._find(session_id)
+        if found is not None and found[1].missing is not None:
+            found[1].marker = self._context.marker()
+            self._context.timers.set("grace", session_id, self._context.now + MARKER_RESEND)
+
+    def marker_back(self, k: int) -> None:
+        for work, session in self._holders():
+            if session.missing is not None and session.marker is not None and session.marker <= k:
+                since = self._context.clock - session.missing
+                self._holding.give_up(work, session, f"agent {session.agent} did not answer for {since:.0f} s")
+            elif session.rival is not None and session.rival.marker is not None and session.rival.marker <= k:
+                session.rival.marker = None
+                self._context.send(self._placing.grant_of(work, session), session.rival.address)
+                self._context.timers.set("rival", session.session, self._context.now + ACCEPT_TIMEOUT)
+
+    def moved(self, session: Session, message: Claimant) -> None:
+        """A newer epoch: it is there (again), at a new address."""
+        session.epoch, session.address = message.epoch, message.address
+        session.missing = session.marker = session.suspect = None
+        self._context.timers.set("grace", session.session, None)
+        self._context.timers.set("suspect", session.session, None)
+
+    # two addresses
+
+    def older_spoke(self, work: Work, session: Session, message: Claimant) -> None:
+        """An address that a newer epoch has replaced speaks of `session`."""
+        context, rival = self._context, session.rival
+        if rival is None:
+            session.rival = Rival(address=message.address, epoch=message.epoch, marker=context.marker())
+            context.timers.set("rival", session.session, context.now + MARKER_RESEND)
+        elif (
+            rival.marker is None
+            and rival.address == message.address
+            and isinstance(message, Accept)
+            and message.incarnation == context.config.incarnation
+        ):
+            newer = session.address
+            session.clones.add(newer)
+            session.rival = None
+            context.timers.set("rival", session.session, None)
+            self._placing.refuse_at(
+                session.session, newer, "its state folder is a copy: another agent holds this session"
+            )
+            self._cloned(work, session, newer, rival.address)
+            self.moved(session, message)
+            self._placing.grant(work, session)
+            context.changed(work)
+
+    def gone_elsewhere(self, session_id: str, work: Work, session: Session, gone: Gone) -> None:
+        """A newer epoch says `gone`, while the address that we know may live: ask that."""
+        session.suspect = gone
+        self._context.send(self._placing.grant_of(work, session), session.address)
+        self._context.timers.set("suspect", session_id, self._context.now + ACCEPT_TIMEOUT)
+
+    def suspect_answered(self, work: Work, session: Session) -> None:
+        """The address that we know answers: whoever said `gone` is the copy, and has nothing to be refused."""
+        if session.suspect is not None:
+            session.clones.add(session.suspect.address)
+            self._cloned(work, session, session.suspect.address, session.address)
+            session.suspect = None
+            self._context.timers.set("suspect", session.session, None)
+
+    def suspect_silent(self, session_id: str) -> None:
+        found = self._find(session_id)
+        if found is not None and found[1].suspect is not None:
+            self._holding.gone(found[0], found[1], found[1].suspect)
+
+    def rival_silent(self, session_id: str) -> None:
+        found = self._find(session_id)
+        if found is not None:
+            found[1].rival = None
+
+    def _cloned(self, work: Work, session: Session, newer: str, older: str) -> None:
+        self._context.alarm(
+            "cloned_state_folder",
+            f"agents at {older} and {newer} both answer for session {session.session} of instance {session.instance}: "
+            f"one state folder is a copy of the other's; stop the agent at {newer} and delete its state folder",
+            work.request,
+        )
+
+    # link
+
+    def pause(self) -> None:
+        """The link is down or blocked: nothing can be found out, the graces stand still."""
+        for _, session in self._holders():
+            session.marker = session.rival = session.suspect = None
+
+    def resume(self) -> None:
+        context = self._context
+        for work, session in self._holders():
+            if session.missing is not None:
+                self._arm_grace(work, session)
+            elif not session.attached:
+                context.timers.set("accept", session.session, context.now + ACCEPT_TIMEOUT)
+        self.ping_all()

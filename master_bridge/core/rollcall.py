@@ -1,0 +1,173 @@
+"""Sessions that agents hold and that nobody has asked for (yet): the roll after a restart (rules 5, 11, 12).
+
+resume ──► noted ──► RequestChecked: complete ────────────────► refused
+             │                       not complete ──► on hold ──┬─► Seek: the highest run is adopted, others refused
+             │                                                  ├─► 5 min without, 24 h with a command: given up
+             └─ checked again every 30 s ◄──────────────────────┴─► gone: forgotten
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from contracts.messages import Claimant, Hold, Refuse
+from contracts.timing import ORPHAN_IDLE, ORPHAN_RUNNING
+from master_bridge.core.actions import CheckRequest
+from master_bridge.core.context import Context
+from master_bridge.core.records import Session, session_of
+
+#: A request whose sessions wait for Buildbot is looked up this often: it may have been cancelled meanwhile.
+RECHECK = 30.0
+#: Most sessions noted at a time, so that a broken agent cannot fill our memory with invented ones.
+NOTED_MAX = 10_000
+
+
+class RollCall:
+    """The sessions that nobody has asked for, by request."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._sessions: dict[str, Session] = {}
+        self._requests: dict[str, dict[str, Session]] = {}
+        #: requests that Buildbot's database is being asked about
+        self._checking: set[str] = set()
+
+    def get(self, session: str) -> Session | None:
+        return self._sessions.get(session)
+
+    def __iter__(self) -> Iterator[Session]:
+        return iter(tuple(self._sessions.values()))
+
+    def of(self, request: str) -> tuple[Session, ...]:
+        return tuple(self._requests.get(request, {}).values())
+
+    # noting
+
+    def note(self, message: Claimant, *, user: str, delivery: int, wanted: bool) -> None:
+        """A new session. `wanted`: Buildbot has asked for its request, so there is nothing to look up."""
+        context = self._context
+        if len(self._sessions) >= NOTED_MAX:
+            context.send(self._refusal(message.session, "this master notes no more sessions"), message.address)
+            context.verdicts.put(message.session, "given up")
+            context.ack(delivery)
+            return
+        session = session_of(message, user=user, now=context.now)
+        context.keep(session, delivery, message)
+        self.add(session, wanted=wanted)
+
+    def add(self, session: Session, *, wanted: bool) -> None:
+        self._sessions[session.session] = session
+        self._requests.setdefault(session.request, {})[session.session] = session
+        if wanted:
+            self._hold(session)
+        else:
+            self._check(session.request)
+
+    def again(self, session: Session, message: Claimant, delivery: int) -> None:
+        """A noted session speaks again; the highest epoch wins (rule 2)."""
+        context = self._context
+        if message.epoch < session.epoch:
+            context.ack(delivery)
+            return
+        session.epoch, session.address = message.epoch, message.address
+        session.learn(message)
+        context.keep(session, delivery, message)
+        if session.reported:
+            self._arm(session)
+        if session.request not in self._checking:
+            self._hold(session)
+
+    def _hold(self, session: Session) -> None:
+        hold = Hold(session=session.session, master=self._context.config.master, request=session.request)
+        self._context.send(hold, session.address)
+
+    # asking Buildbot
+
+    def _check(self, request: str) -> None:
+        self._context.timers.set("check", request, self._context.now + RECHECK)
+        if request not in self._checking:
+            self._checking.add(request)
+            self._context.emit(CheckRequest(request=request))
+
+    def recheck(self, request: str) -> None:
+        """Look `request` up (again); an answer that never came is no longer waited for."""
+        self._checking.discard(request)
+        if self.of(request):
+            self._check(request)
+
+    def checked(self, request: str, complete: bool, *, wanted: bool) -> None:
+        """Buildbot's answer: nobody will ask for a complete request's sessions any more. `wanted`: it asked already."""
+        self._checking.discard(request)
+        if wanted:
+            return
+        for session in self.of(request):
+            if complete:
+                self.refuse(session, "its build request is complete")
+            elif not session.reported:
+                self._context.report(session, held=True)
+                self._arm(session)
+                self._hold(session)
+
+    # ends
+
+    def _arm(self, session: Session, *, not_before: float = 0.0) -> None:
+        idle = session.worker is not None and not session.running
+        due = session.since + (ORPHAN_IDLE if idle else ORPHAN_RUNNING)
+        self._context.timers.set("orphan", session.session, max(due, not_before))
+
+    def orphaned(self, session_id: str) -> None:
+        """Its time is over: nobody asked for it (rule 12)."""
+        session = self._sessions.get(session_id)
+        if session is not None:
+            self.refuse(session, "nobody asked for its build request in time")
+
+    def refuse(self, session: Session, reason: str) -> None:
+        context = self._context
+        self.take(session)
+        context.verdicts.put(session.session, "given up")
+        context.send(self._refusal(session.session, reason), session.address)
+        context.let_go(session)
+
+    def _refusal(self, session: str, reason: str) -> Refuse:
+        return Refuse(session=session, master=self._context.config.master, re="resume", reason=reason)
+
+    def take(self, session: Session) -> None:
+        """It is no longer noted here: adopted, refused or gone."""
+        self._sessions.pop(session.session, None)
+        others = self._requests.get(session.request, {})
+        others.pop(session.session, None)
+        if not others:
+            self._requests.pop(session.request, None)
+            self._context.timers.set("check", session.request, None)
+        self._context.timers.set("orphan", session.session, None)
+
+    def adopt(self, request: str) -> Session | None:
+        """The session of the highest run, taken out; the others are refused (rule 12). None: there is none.
+
+        Of equal runs: one that told what it is, then the one that got furthest.
+        """
+        noted = self.of(request)
+        if not noted:
+            return None
+        best = max(noted, key=lambda s: (s.run, s.worker is not None, len(s.executing), s.epoch, s.session))
+        for session in noted:
+            if session is not best:
+                self.refuse(session, f"run {best.run} of this build request is held by agent {best.agent}")
+        self.take(best)
+        self._context.report(best, held=False)
+        return best
+
+    # link
+
+    def link_down(self) -> None:
+        for session in self._sessions.values():
+            session.delivery = None
+
+    def resume_clock(self) -> None:
+        """Alarms start again after the link was away; what is overdue gets the time of one look-up to speak."""
+        soon = self._context.now + RECHECK
+        for request in self._requests:
+            self._context.timers.set("check", request, soon)
+        for session in self._sessions.values():
+            if session.reported:
+                self._arm(session, not_before=soon)
