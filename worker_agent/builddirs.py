@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,7 +16,7 @@ MARK = ".last-used"
 
 
 class BuildDirs:
-    """`<basedir>/<master>/slot-<k>/<builddir>`; used from one thread, `make_room` from another."""
+    """`<basedir>/<master>/slot-<k>/<builddir>`; `make_room` may run in another thread."""
 
     def __init__(self, basedir: Path, *, keep_free: int, free: Callable[[Path], int] | None = None) -> None:
         """`keep_free`: bytes of disk below which unused build directories are removed; 0 keeps all."""
@@ -24,6 +24,7 @@ class BuildDirs:
         self._keep_free = keep_free
         self._free = free or (lambda path: shutil.disk_usage(path).free)
         self._in_use: dict[Path, int] = {}
+        self._lock = threading.Lock()
 
     def slot_folder(self, master: str, slot: int) -> Path:
         return self._basedir / master / f"slot-{slot}"
@@ -31,34 +32,39 @@ class BuildDirs:
     def take(self, master: str, slot: int, builddir: str) -> Path:
         """A session begins in it: make it and protect it. Raises OSError."""
         path = self.slot_folder(master, slot) / builddir
-        self._in_use[path] = self._in_use.get(path, 0) + 1
-        path.mkdir(parents=True, exist_ok=True)
-        _mark(path).touch()
+        with self._lock:
+            self._in_use[path] = self._in_use.get(path, 0) + 1
+            path.mkdir(parents=True, exist_ok=True)
+            _mark(path).touch()
         return path
 
     def give_back(self, master: str, slot: int, builddir: str) -> None:
         path = self.slot_folder(master, slot) / builddir
-        left = self._in_use.get(path, 0) - 1
-        if left > 0:
-            self._in_use[path] = left
-        else:
-            self._in_use.pop(path, None)
+        with self._lock:
+            left = self._in_use.get(path, 0) - 1
+            if left > 0:
+                self._in_use[path] = left
+            else:
+                self._in_use.pop(path, None)
 
     def make_room(self) -> list[Path]:
         """Remove unused ones, the longest unused first, until enough is free; returns what was removed."""
         removed: list[Path] = []
         if not self._keep_free or not self._basedir.is_dir():
             return removed
+        for left_over in self._basedir.glob("*/slot-*/.removing-*"):  # by a process that ended meanwhile
+            shutil.rmtree(left_over, onerror=_complain)
         for path in sorted(self._unused(), key=_last_used):
             if self._free(self._basedir) >= self._keep_free:
                 break
-            if path in self._in_use:  # taken meanwhile
-                continue
-            log.info("build_directory_removed", path=str(path), reason="disk space is low and it is the oldest unused")
-            # Out of the way first: a session that takes it now makes a fresh one.
+            # Out of the way first: a session that takes it while it is being removed makes a fresh one.
             doomed = path.with_name(f".removing-{path.name}")
-            os.rename(path, doomed)
-            _mark(path).unlink(missing_ok=True)
+            with self._lock:
+                if path in self._in_use or doomed.exists():
+                    continue
+                path.rename(doomed)
+                _mark(path).unlink(missing_ok=True)
+            log.info("build_directory_removed", path=str(path), reason="disk space is low and it is the oldest unused")
             shutil.rmtree(doomed, onerror=_complain)
             removed.append(path)
         return removed

@@ -63,6 +63,8 @@ def _shown_default(field: FieldInfo) -> str:
     default = field.default
     if default in (None, "", (), False) or str(default) in ("", "."):
         return ""
+    if isinstance(default, tuple):
+        return f" [default: {', '.join(map(str, default))}]"
     return f" [default: {default:g}]" if isinstance(default, (int, float)) else f" [default: {default}]"
 
 
@@ -105,7 +107,8 @@ class Manual(click.Group):
 
 ENVIRONMENT = (
     f"Each option has a variable: that of --amqp-url is {variable_of('amqp_url')}. "
-    f"Several values are separated by commas. {CONFIG_VARIABLE} names the configuration file. An option wins over its variable, that over the file."
+    f"Several values are separated by commas. {CONFIG_VARIABLE} names the configuration file. "
+    "An option wins over its variable, that over the file."
 )
 FILES = (
     "\n".join(str(path) for path in CONFIG_FILES)

@@ -22,8 +22,12 @@ CONFIG_FILES = (Path("~/.config/worker-agent.toml"), Path("/etc/worker-agent.tom
 #: A file of this name in systemd's credentials directory holds the AMQP URL.
 CREDENTIAL = "amqp-url"
 
+#: Where probes and capabilities of the machine's owner lie; no upgrade touches them.
+CAPABILITY_FOLDERS = (Path("/etc/worker-agent/capabilities.d"), Path("~/.config/worker-agent/capabilities.d"))
+
 #: Several values in one variable are separated by commas or spaces.
 Words = Annotated[tuple[str, ...], NoDecode]
+Folders = Annotated[tuple[Path, ...], NoDecode]
 
 
 def _setting(default: Any, group: str, text: str, metavar: str | None = None, **bounds: Any) -> Any:
@@ -77,6 +81,12 @@ class Settings(BaseSettings):
         (), ABLE, "Also claim this one: `name` or `name=version`; may be repeated.", "NAME[=VERSION]"
     )
     without: Words = _setting((), ABLE, "Do not claim this one, though found; may be repeated.", "NAME")
+    capabilities_d: Folders = _setting(
+        CAPABILITY_FOLDERS,
+        ABLE,
+        "Folder with probes and capabilities of your own (*.toml); may be repeated, the later one wins.",
+        "FOLDER",
+    )
     probe_interval: float = _setting(3600.0, ABLE, "Probe again this often; 0: on SIGHUP only.", "SECONDS", ge=0)
 
     exit_after_idle: float | None = _setting(None, LIFE, "Leave after so long without work.", "SECONDS", gt=0)
@@ -98,7 +108,7 @@ class Settings(BaseSettings):
     log_format: Literal["console", "json"] = _setting("console", SEE, "How log lines look.")
     log_level: Literal["debug", "info", "warning", "error"] = _setting("info", SEE, "The least serious lines to log.")
 
-    @field_validator("capability", "without", mode="before")
+    @field_validator("capability", "without", "capabilities_d", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(re.split(r"[,\s]+", value.strip())) if isinstance(value, str) and value.strip() else value or ()
@@ -110,6 +120,11 @@ class Settings(BaseSettings):
             if not text.partition("=")[0]:
                 raise ValueError(f"{text!r} has no name before the '='")
         return value
+
+    @field_validator("capabilities_d")
+    @classmethod
+    def _absolute_all(cls, value: tuple[Path, ...]) -> tuple[Path, ...]:
+        return tuple(Path(os.path.abspath(path.expanduser())) for path in value)
 
     @field_validator("amqp_url")
     @classmethod

@@ -60,6 +60,7 @@ class Link:
         self._connected: Connected | None = None
         self._entered: Connected | None = None
         self._told = ""
+        self._address = ""
         #: links made so far, for metrics
         self.connections_made = 0
 
@@ -88,6 +89,7 @@ class Link:
         await connected.open(agent=self._agent, deliveries=self._deliveries, queue_gone=self._queue_gone)
         began = loop.time()
         self._connected = connected
+        self._address = address
         self.connections_made += 1
         self._told = ""
         log.info("link_up", broker=self.options.where, version=connected.server_version, address=address)
@@ -116,6 +118,11 @@ class Link:
     @property
     def up(self) -> bool:
         return self._connected is not None
+
+    @property
+    def address(self) -> str:
+        """The control queue of the present link, or of the last one."""
+        return self._address
 
     @property
     def server_version(self) -> str:

@@ -1,0 +1,76 @@
+"""Agents as processes, and scripted masters."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from contracts.testing.child import Child
+from tests.broker.agent.scripted_master import ScriptedMaster
+
+
+class AgentProcess:
+    """`worker-agent` as a child process, with a state folder of its own."""
+
+    def __init__(self, folder: Path, url: str, *flags: str) -> None:
+        self.folder = folder
+        self.output = folder / "agent.log"
+        folder.mkdir(exist_ok=True)
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("WORKER_AGENT_")}
+        environment |= {"WORKER_AGENT_AMQP_URL": url, "WORKER_AGENT_STATE": str(folder / "state")}
+        self.child = Child(
+            [sys.executable, "-m", "worker_agent", "--name", folder.name, "--log-level", "debug", *flags],
+            output=self.output,
+            environment=environment,
+        )
+
+    @property
+    def log(self) -> str:
+        return self.output.read_text()
+
+    def signal(self, number: int) -> None:
+        """To the agent itself, not to its keepers."""
+        os.kill(self.child.pid, number)
+
+    def kill(self) -> None:
+        """The agent's main process is gone at once."""
+        self.child.process.kill()
+        self.child.process.wait()
+
+
+StartAgent = Callable[..., AgentProcess]
+
+
+@pytest.fixture
+def start_agent(tmp_path: Path, amqp_url: str) -> Iterator[StartAgent]:
+    """Starts agents against `amqp_url`, or the `url` given; the same name means the same state folder."""
+    agents: list[AgentProcess] = []
+
+    def start(name: str = "agent", *flags: str, url: str = amqp_url) -> AgentProcess:
+        agents.append(AgentProcess(tmp_path / name, url, *flags))
+        return agents[-1]
+
+    yield start
+    for agent in agents:
+        agent.child.end(signal.SIGKILL)
+    for agent in agents:
+        print(f"--- {agent.folder.name}\n{agent.log}")
+
+
+@pytest.fixture
+async def open_master(amqp_url: str) -> AsyncIterator[Callable[..., Awaitable[ScriptedMaster]]]:
+    """Opens scripted masters on `amqp_url`, or on the `url` given, with the signatures given."""
+    masters: list[ScriptedMaster] = []
+
+    async def open_(*signatures: str, name: str = "m1", url: str = amqp_url) -> ScriptedMaster:
+        masters.append(await ScriptedMaster(url, name).open(*signatures))
+        return masters[-1]
+
+    yield open_
+    for master in masters:
+        await master.close()

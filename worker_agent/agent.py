@@ -1,0 +1,393 @@
+"""The agent's loop: what happens goes into the machine, what it wants is carried out. One task does both.
+
+link, keepers, signals, clock ──inputs──> inbox ──> AgentMachine.handle ──actions──> Hands
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any, Union
+from uuid import uuid4
+
+import structlog
+
+from contracts.messages import Catalogue, SlotStatus, Status, Steer
+from contracts.timing import STATUS_INTERVAL
+from contracts.topology import cap_queue
+from worker_agent.abilities import Abilities
+from worker_agent.builddirs import BuildDirs
+from worker_agent.core import inputs
+from worker_agent.core.machine import AgentConfig, AgentMachine
+from worker_agent.figures import Figures
+from worker_agent.hands import Hands
+from worker_agent.health import Health, Least
+from worker_agent.info import Information
+from worker_agent.instance import Instance
+from worker_agent.keeper.reader import JournalFiles
+from worker_agent.keeper.reaper import become_subreaper, reap_strays
+from worker_agent.lifetime import Lifetime
+from worker_agent.link.link import Link
+from worker_agent.link.options import LinkOptions, TLSFiles
+from worker_agent.queues import QueueKnowledge
+from worker_agent.sessions import Sessions
+from worker_agent.settings import Settings
+from worker_agent.version import version
+
+log = structlog.get_logger(__name__)
+
+#: Seconds between two self-checks of the machine, and between two looks at the room for build directories.
+HEALTH_EVERY = 5.0
+ROOM_EVERY = 30.0
+#: A change of status is told after this many seconds, together with what changes meanwhile.
+STATUS_SOON = 0.05
+#: Seconds for what was published last to be confirmed, before the agent leaves all the same.
+FLUSH_TIMEOUT = 10.0
+#: Seconds after a Stop, after which the agent leaves though something still holds it.
+STOP_TIMEOUT = 30.0
+
+CAP_PREFIX = cap_queue("")
+
+Inbox = Union[inputs.Input, Callable[[], None]]
+
+
+class Agent:
+    """One run of the agent, from `run` to its end."""
+
+    def __init__(self, settings: Settings, instance: Instance) -> None:
+        assert settings.amqp_url is not None
+        self._settings = settings
+        self._instance = instance
+        self._loop = asyncio.get_running_loop()
+        self._inbox: asyncio.Queue[Inbox] = asyncio.Queue()
+        self._timer: asyncio.TimerHandle | None = None
+        self._status_timer: asyncio.TimerHandle | None = None
+        self._told: tuple[object, ...] = ()
+        self._reasons: tuple[str, ...] = ()
+        self._restarting = False
+        self._stop_asked = False
+        self._leaving = False
+        self._up = False
+        #: deliveries that are looked at before the machine hears of them
+        self._looking: set[int] = set()
+        self._probing = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+        self.figures = Figures()
+        self.abilities = Abilities(settings)
+        self.builddirs = BuildDirs(settings.basedir, keep_free=int(settings.cache_free_disk))
+        self.journal = JournalFiles(settings.state)
+        self.sessions = Sessions(
+            settings.state, self.builddirs, self.journal, on_input=self._put, encoding=settings.encoding
+        )
+        self.health = Health(
+            Least(
+                disk=int(settings.min_free_disk), temp=int(settings.min_free_temp), memory=int(settings.min_free_memory)
+            ),
+            settings.basedir,
+        )
+        self.link = Link(
+            link_options(settings),
+            instance=instance.uuid,
+            agent=settings.name,
+            next_epoch=instance.next_epoch,
+            on_input=self._put,
+            queue_gone=lambda queue: self._put(lambda: self.queues.gone(queue)),
+        )
+        self.queues = QueueKnowledge(
+            settings.state / "catalogue.json",
+            capabilities=self.abilities.capabilities,
+            existing=self.link.existing,
+            changed=lambda queues: self._put(inputs.QueuesKnown(queues=queues)),
+        )
+        self.hands = Hands(self.link, self.sessions)
+        self.lifetime = Lifetime(
+            now=self._loop.time(),
+            after_idle=settings.exit_after_idle,
+            after_build=settings.exit_after_build,
+            max_uptime=settings.max_uptime,
+        )
+        self.machine: AgentMachine
+
+    # -- what the outside may ask for (from the event loop) --------------------------------------------------------
+
+    def leave(self, reason: str) -> None:
+        """Drain; asked again: stop at once and give the work back."""
+        if self._leaving:
+            self._stop(reason)
+        else:
+            self._leaving = True
+            log.info("draining", reason=reason)
+            self._put(inputs.Drain())
+
+    def restart(self, reason: str) -> None:
+        """End this process's part and leave the keepers to the next (`run` returns True)."""
+        log.info("restarting", reason=reason)
+        self._restarting = True
+        self._put(inputs.Tick())
+
+    def probe(self, reason: str) -> None:
+        """Find out anew what this machine can do."""
+        log.info("probing", reason=reason)
+        self._spawn(self._probe())
+
+    # -- the loop --------------------------------------------------------------------------------------------------
+
+    async def run(self) -> bool:
+        """Work until asked to leave. True: another process is to take over the sessions."""
+        become_subreaper()
+        recovered = await self.sessions.recover()
+        await self.abilities.probe()
+        self.machine = AgentMachine(
+            config=AgentConfig(
+                instance=self._instance.uuid,
+                agent=self._settings.name,
+                slots=self._settings.slots,
+                worker_info=Information(self._settings, self.builddirs),
+                capabilities=self.abilities.capabilities,
+            ),
+            journal=self.journal,
+            new_id=lambda: str(uuid4()),
+            now=self._loop.time(),
+            recovered=recovered,
+        )
+        self._put(inputs.Tick())
+        self._check_health()
+        for forever in (
+            self.link.run(),
+            self.queues.run(),
+            self._look_after(),
+            self._make_room(),
+            self._tell_regularly(),
+        ):
+            self._spawn(forever)
+        try:
+            while not (self.hands.left or self._restarting):
+                self._take(await self._inbox.get())
+            await self._end()
+        finally:
+            for task in list(self._tasks):
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+        return self._restarting
+
+    def _put(self, what: Inbox) -> None:
+        self._inbox.put_nowait(what)
+
+    def _take(self, what: Inbox) -> None:
+        """One thing that happened."""
+        if callable(what):
+            what()
+            return
+        if isinstance(what, inputs.MessageReceived) and isinstance(what.message, (Steer, Catalogue)):
+            self._steer(what.message) if isinstance(what.message, Steer) else self.queues.catalogue(what.message)
+            return
+        if isinstance(what, inputs.OfferDelivered):
+            self._look_before_claim(what)
+            return
+        if isinstance(what, inputs.LinkUp):
+            self._up = True
+            self.link.enter()
+            self.queues.link_up()
+        elif isinstance(what, inputs.LinkDown):
+            self._up = False
+            self._looking.clear()
+        elif isinstance(what, inputs.DeliveryLost) and what.delivery in self._looking:
+            self._looking.remove(what.delivery)
+            return  # the machine has not heard of it
+        self._feed(what)
+
+    def _feed(self, what: inputs.Input) -> None:
+        now = self._loop.time()
+        self.figures.saw(what, now, time.time())
+        actions = self.machine.handle(what, now)
+        for action in actions:
+            self.figures.did(action, now)
+        self.hands.carry_out(actions)
+        if not self._leaving and self.lifetime.look(self.machine.slots(), now):
+            self._leaving = True
+            log.info("draining", reason=self.lifetime.reason)
+            self._put(inputs.Drain())
+        self._set_timer()
+        if isinstance(what, inputs.LinkUp):
+            self._tell()
+        elif self._news() != self._told and self._status_timer is None:
+            self._status_timer = self._loop.call_later(STATUS_SOON, self._tell)
+
+    def _set_timer(self) -> None:
+        due = [time for time in (self.machine.deadline, self.lifetime.deadline) if time is not None]
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(min(due), self._put, inputs.Tick()) if due else None
+
+    async def _end(self) -> None:
+        """After the machine's last word: let it arrive, and go."""
+        if self._restarting:
+            await self.sessions.detach()
+        else:
+            await self.sessions.idle()
+            self._tell(state="leaving")
+        try:
+            await asyncio.wait_for(self.link.flush(), FLUSH_TIMEOUT)
+        except asyncio.TimeoutError:
+            log.warning("left_unconfirmed", publications=self.link.unconfirmed)
+
+    def _stop(self, reason: str) -> None:
+        if self._stop_asked:
+            return
+        self._stop_asked = True
+        log.warning("stopping", reason=reason, effect="what runs is killed and given back")
+        self._put(inputs.Stop())
+        self._loop.call_later(STOP_TIMEOUT, self._put, self._give_up)
+
+    def _give_up(self) -> None:
+        log.error("stopped_by_force", sessions=len(self.sessions))
+        self.hands.left = True
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._task_done)
+
+    def _task_done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            # Without its link or its knowledge of queues an agent is a ghost: end, so that somebody starts it anew.
+            log.error("task_failed", exc_info=task.exception())
+            self._put(self._give_up)
+
+    # -- orders ----------------------------------------------------------------------------------------------------
+
+    def _steer(self, message: Steer) -> None:
+        if message.instance not in (None, self._instance.uuid):
+            return
+        reason = f"asked by an operator{': ' if message.reason else ''}{message.reason}"
+        if message.order == "drain":
+            log.info("draining", reason=reason)
+            self._feed(inputs.Drain())
+        elif message.order == "resume":
+            log.info("resuming", reason=reason)
+            self._leaving = False
+            self._feed(inputs.Drain(resume=True))
+        elif message.order == "stop":
+            self._leaving = True
+            self._stop(reason)
+        elif message.order == "restart":
+            self.restart(reason)
+        else:
+            self.probe(reason)
+
+    # -- fitness ---------------------------------------------------------------------------------------------------
+
+    def _check_health(self) -> None:
+        reasons = self.health.check()
+        if bool(reasons) != bool(self._reasons):
+            log.warning("unwell", reasons=reasons) if reasons else log.info("well_again")
+        if reasons != self._reasons:
+            self._reasons = reasons
+            self._feed(inputs.Wellness(reasons=reasons))
+
+    def _look_before_claim(self, offered: inputs.OfferDelivered) -> None:
+        """Is the machine well, and what the offer asks for still there? The answer comes at once, yet later."""
+        self._check_health()
+        self._looking.add(offered.delivery)
+        self._spawn(self._look(offered))
+
+    async def _look(self, offered: inputs.OfferDelivered) -> None:
+        able = await self.abilities.still_able(offered.queue.removeprefix(CAP_PREFIX))
+        self._put(partial(self._looked, offered, able))
+
+    def _looked(self, offered: inputs.OfferDelivered, able: bool) -> None:
+        if offered.delivery not in self._looking:
+            return  # the broker has it back
+        self._looking.remove(offered.delivery)
+        if able:
+            self._feed(offered)
+            return
+        log.warning("not_able_any_more", queue=offered.queue, offer=offered.offer.offer)
+        self.queues.capabilities_changed()  # which ends the consumer of that queue: cancel before nack
+        self._put(lambda: self.link.settle(offered.delivery, "give_back"))
+
+    async def _probe(self) -> None:
+        async with self._probing:
+            changed = await self.abilities.probe()
+        if changed:
+            self._put(self.queues.capabilities_changed)
+            self._put(self._tell)
+
+    async def _look_after(self) -> None:
+        probed = self._loop.time()
+        while True:
+            await asyncio.sleep(HEALTH_EVERY)
+            self._put(self._check_health)
+            if not self._probing.locked():  # or a probe's exit status would be taken away from it
+                reap_strays(frozenset(self.sessions.keeper_pids))
+            every = self._settings.probe_interval
+            if every and self._loop.time() - probed >= every:
+                probed = self._loop.time()
+                await self._probe()
+
+    async def _make_room(self) -> None:
+        while True:
+            await asyncio.to_thread(self.builddirs.make_room)
+            await asyncio.sleep(ROOM_EVERY)
+
+    # -- status ----------------------------------------------------------------------------------------------------
+
+    def state(self) -> str:
+        if self.machine.draining:
+            return "draining"
+        return "unwell" if self._reasons else "ready"
+
+    def _news(self) -> tuple[object, ...]:
+        return (self.state(), self._reasons, self.machine.slots(), self.queues.known)
+
+    async def _tell_regularly(self) -> None:
+        while True:
+            await asyncio.sleep(STATUS_INTERVAL)
+            self._put(self._tell)
+
+    def _tell(self, state: str | None = None) -> None:
+        """Tell the fleet how this agent is."""
+        if self._status_timer is not None:
+            self._status_timer.cancel()
+            self._status_timer = None
+        self._told = self._news()
+        if self._up:
+            self.link.publish_status(self.status(state or self.state()))
+
+    def status(self, state: str) -> Status:
+        offset = time.time() - self._loop.time()
+        return Status.model_validate(
+            {
+                "instance": self._instance.uuid,
+                "agent": self._settings.name,
+                "epoch": self._instance.epoch,
+                "address": self.link.address,
+                "version": version(),
+                "now": time.time(),
+                "state": state,
+                "reasons": self._reasons,
+                "slots": [_on_the_wall(slot, offset) for slot in self.machine.slots()],
+                "capabilities": self.abilities.capabilities(),
+                "queues": tuple(sorted(self.queues.known)),
+            }
+        )
+
+
+def _on_the_wall(slot: SlotStatus, offset: float) -> SlotStatus:
+    """The machine counts in monotonic seconds, the fleet in seconds since the epoch."""
+    return slot.model_copy(update={"since": slot.since + offset})
+
+
+def link_options(settings: Settings) -> LinkOptions:
+    assert settings.amqp_url is not None
+    return LinkOptions(
+        url=settings.amqp_url.get_secret_value(),
+        name=f"worker-agent {settings.name}",
+        heartbeat=settings.heartbeat,
+        reconnect_max=settings.reconnect_max,
+        tls=TLSFiles(ca=settings.tls_ca, certificate=settings.tls_cert, key=settings.tls_key),
+    )

@@ -1,0 +1,42 @@
+"""What Buildbot wants to know of this worker, as Buildbot's own worker tells it (buildbot_worker/base.py)."""
+
+from __future__ import annotations
+
+import os
+
+from contracts.messages import WorkerInfo
+from worker_agent.builddirs import BuildDirs
+from worker_agent.keeper.environment import command_environment
+from worker_agent.keeper.registry import command_versions
+from worker_agent.settings import Settings
+from worker_agent.version import version
+
+
+class Information:
+    """Makes the `WorkerInfo` of each slot; all but the folder is the same for all."""
+
+    def __init__(self, settings: Settings, builddirs: BuildDirs) -> None:
+        self._builddirs = builddirs
+        self._common = WorkerInfo(
+            version=version(),
+            system=os.name,
+            basedir="",
+            numcpus=_cpus(),
+            # Shown on Buildbot's pages, so without what is the agent's own: broker address and password.
+            environ=command_environment(os.environ),
+            worker_commands=command_versions(),
+            admin=settings.admin,
+            host=settings.host or settings.name,
+            encoding=settings.encoding,
+        )
+
+    def __call__(self, master: str, slot: int) -> WorkerInfo:
+        return self._common.model_copy(update={"basedir": str(self._builddirs.slot_folder(master, slot))})
+
+
+def _cpus() -> int:
+    """Those that this process may use: a container may have fewer than the machine."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS
+        return os.cpu_count() or 1

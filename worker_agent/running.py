@@ -1,0 +1,86 @@
+"""From settings to a running agent: logs, identity, signals, the event loop, and a restart in place."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+import structlog
+
+from worker_agent import logs, systemd
+from worker_agent.instance import Instance, StateInUse, StateUnreadable
+from worker_agent.settings import PREFIX, Settings
+
+log = structlog.get_logger(__name__)
+
+#: Exit codes beside 0.
+BAD_SETTING, NO_STATE = 2, 73
+
+
+def run(settings: Settings, unknown: Sequence[str] = ()) -> int:
+    """Run the agent until it leaves; the exit status. Does not return when it restarts in place."""
+    logs.configure(form=settings.log_format, level=settings.log_level)
+    for name in unknown:
+        log.warning("unknown_variable", name=name, remedy="`worker-agent --help` lists the settings")
+    if settings.amqp_url is None:
+        print("worker-agent: no broker: give --amqp-url, --amqp-url-file or WORKER_AGENT_AMQP_URL", file=sys.stderr)  # noqa: T201  # the command's answer
+        return BAD_SETTING
+    from worker_agent.abilities import options_of
+    from worker_agent.capabilities import BadCapability
+
+    try:
+        options_of(settings)
+    except BadCapability as error:
+        print(f"worker-agent: --capability or --without: {error}", file=sys.stderr)  # noqa: T201  # as above
+        return BAD_SETTING
+    try:
+        instance = Instance(settings.state)
+    except (StateInUse, StateUnreadable) as error:
+        print(f"worker-agent: {error}", file=sys.stderr)  # noqa: T201  # as above
+        return NO_STATE
+    environ = dict(os.environ)
+    _hide_secrets()
+    if asyncio.run(_run(settings, instance)):
+        instance.close()
+        systemd.notify(STATUS="restarting")
+        os.execve(sys.executable, sys.orig_argv, environ)  # noqa: S606  # this very program, without a shell
+    return 0
+
+
+def _hide_secrets() -> None:
+    """What builds inherit must not hold the broker's password; `environ` of a restart gets it back."""
+    for name in list(os.environ):
+        if name.startswith(PREFIX):
+            del os.environ[name]
+
+
+async def _run(settings: Settings, instance: Instance) -> bool:
+    from worker_agent.agent import Agent
+
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(logs.unhandled)
+    agent = Agent(settings, instance)
+    loop.add_signal_handler(signal.SIGTERM, agent.leave, "SIGTERM")
+    loop.add_signal_handler(signal.SIGINT, agent.leave, "SIGINT")
+    loop.add_signal_handler(signal.SIGHUP, agent.probe, "SIGHUP")
+    loop.add_signal_handler(signal.SIGUSR2, agent.restart, "SIGUSR2")
+    log.info(
+        "agent", name=settings.name, instance=instance.uuid, pid=os.getpid(), slots=settings.slots,
+        state=str(settings.state), basedir=str(settings.basedir),
+    )  # fmt: skip
+    systemd.notify(READY=1, MAINPID=os.getpid(), STATUS="running")
+    watchdog = asyncio.create_task(_watchdog())
+    try:
+        return await agent.run()
+    finally:
+        watchdog.cancel()
+
+
+async def _watchdog() -> None:
+    interval = systemd.watchdog_interval()
+    while interval is not None:
+        systemd.notify(WATCHDOG=1)
+        await asyncio.sleep(interval)

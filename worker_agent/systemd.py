@@ -1,0 +1,34 @@
+"""Tells systemd how the agent is (sd_notify(3)): ready, its state in words, and that it is not stuck.
+
+Own code because it is a line to a socket, and the packages for it were last released in 2017 or bind a C library.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+
+
+def notify(**fields: object) -> bool:
+    """Send `READY=1`, `STATUS=…` and so on; False where no service manager listens."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address.startswith(("/", "@")):
+        return False
+    text = "\n".join(f"{name}={value}" for name, value in fields.items())
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as line:
+        try:
+            line.sendto(text.encode(), "\0" + address[1:] if address.startswith("@") else address)
+        except OSError:
+            return False  # it went away; nothing depends on it
+    return True
+
+
+def watchdog_interval() -> float | None:
+    """Seconds between two signs of life that systemd wants: half of its limit; None: it does not watch."""
+    try:
+        limit = int(os.environ.get("WATCHDOG_USEC", ""))
+    except ValueError:
+        return None
+    if os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()) or limit <= 0:
+        return None
+    return limit / 2e6
