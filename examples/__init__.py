@@ -1,0 +1,1 @@
+"""Configurations and programs that run as they are."""

@@ -1,0 +1,141 @@
+"""Runs the demo: see `--help`."""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from examples.demo.broker import ROOT, open_broker
+from examples.demo.builds import Build, Master
+from examples.demo.checkout import read_checkout
+from examples.demo.errors import DemoError
+from examples.demo.processes import Processes, start_agent, start_master
+from examples.demo.progress import Progress, all_succeeded, table
+from examples.demo.screenshot import take
+
+STATE = ROOT / ".state" / "demo"
+#: What is built, in this order of asking.
+BUILDS = ("tests", "lint", "tests", "battery", "lint")
+#: Agents and what is special about them: one says that it has no make, so only one column's work comes to it.
+AGENTS: dict[str, tuple[str, ...]] = {"agent-1": (), "agent-2": (), "agent-3": ("--without", "make")}
+DEADLINE = 900.0
+LOOK_EVERY = 0.7
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--once", is_flag=True, help="End when the builds have ended, with status 0 if all succeeded.")
+@click.option("--screenshot", type=click.Path(path_type=Path, dir_okay=False), help="Write a picture of the web page.")
+def main(once: bool, screenshot: Path | None) -> None:
+    """Build this repository over RabbitMQ, on this machine: a broker, a Buildbot master, three agents.
+
+    The broker is that of AMQP_URL, else the compose file's where a Docker engine answers, else a private node.
+    All state is in .state/demo; logs are kept there.
+    """
+    console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    began = time.monotonic()
+
+    def say(text: str) -> None:
+        console.print(f"[dim]{time.monotonic() - began:5.1f} s[/dim]  {text}")
+
+    try:
+        with state_folder(), running_demo(say) as (master, processes):
+            builds = build_all(master, processes, console)
+            console.print(table(builds, final=True))
+            for build in builds:
+                if build.result != 0:
+                    console.print(f"  {build.builder}: {build.url}")
+            say(f"web page: {master.url}")
+            if screenshot:
+                take(f"{master.url}#/builders", screenshot)
+                say(f"picture: {screenshot}")
+            if not once:
+                say("everything stays up until Ctrl-C")
+                wait(processes)
+            succeeded = all_succeeded(builds)
+    except DemoError as error:
+        console.print("[red]The demo cannot go on:[/red]")
+        console.print(str(error), markup=False)
+        console.print(f"logs: {STATE / 'logs'}")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        say("stopped")
+        sys.exit(130 if once else 0)
+    if not succeeded:
+        console.print(f"logs: {STATE / 'logs'}")
+        sys.exit(1)
+
+
+@contextmanager
+def state_folder() -> Iterator[None]:
+    """An empty .state/demo, held by one demo at a time."""
+    STATE.parent.mkdir(exist_ok=True)
+    with (STATE.parent / "demo.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DemoError("a demo runs in this folder already: stop it (Ctrl-C) first") from None
+        shutil.rmtree(STATE, ignore_errors=True)
+        (STATE / "logs").mkdir(parents=True)
+        yield
+
+
+@contextmanager
+def running_demo(say: Callable[[str], None]) -> Iterator[tuple[Master, Processes]]:
+    """Broker, master and agents, up; all of them ended afterwards."""
+    checkout = read_checkout(ROOT)
+    say(f"builds {checkout.revision[:10]} “{checkout.subject}” of {checkout.folder}")
+    if checkout.uncommitted:
+        say(f"[yellow]not in it: {checkout.uncommitted} uncommitted changes[/yellow]")
+    processes = Processes(logs=STATE / "logs")
+    with open_broker(STATE / "broker", say) as broker:
+        say(f"broker: {broker.description}")
+        try:
+            for name, options in AGENTS.items():
+                start_agent(processes, STATE / name, name, broker.url, *options)
+            say(f"agents: {', '.join(AGENTS)}")
+            url = start_master(processes, STATE / "master", broker.url, checkout.folder, checkout.revision)
+            say(f"master: {url}")
+            master = Master(url)
+            try:
+                yield master, processes
+            finally:
+                master.close()
+        finally:
+            processes.stop()
+
+
+def build_all(master: Master, processes: Processes, console: Console) -> list[Build]:
+    """Ask for all builds and show them until the last has ended. Raises `DemoError` after 15 min."""
+    builds = [master.force(builder) for builder in BUILDS]
+    deadline = time.monotonic() + DEADLINE
+    with Progress(console) as progress:
+        while not all(build.finished for build in builds):
+            processes.check()
+            builds = [build if build.finished else master.look(build) for build in builds]
+            progress.update(builds)
+            if time.monotonic() > deadline:
+                waiting = ", ".join(f"{build.builder} ({build.state})" for build in builds if not build.finished)
+                raise DemoError(f"not finished after {DEADLINE / 60:.0f} min: {waiting}")
+            time.sleep(LOOK_EVERY)
+    return builds
+
+
+def wait(processes: Processes) -> None:
+    """Until Ctrl-C; raises `DemoError` when a process ends before."""
+    while True:
+        processes.check()
+        time.sleep(1)
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m examples.demo")

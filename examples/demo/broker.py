@@ -1,0 +1,102 @@
+"""Which broker the demo uses: the one it is given, the compose file's where a Docker engine answers, else its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from contracts.testing.ports import answers_amqp
+from contracts.testing.rabbitmq_node import RabbitMQNode
+from contracts.testing.rabbitmq_program import BrokerMissing, NodeError, server_command
+from examples.demo.errors import DemoError
+
+ROOT = Path(__file__).resolve().parents[2]
+#: As in docker-compose.yml.
+COMPOSE_URL = "amqp://{user}:{password}@127.0.0.1:{port}/"
+COMPOSE_TIMEOUT = 120.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Broker:
+    url: str
+    #: for people, without a password
+    description: str
+
+
+@contextmanager
+def open_broker(folder: Path, say: Callable[[str], None]) -> Iterator[Broker]:
+    """A broker that answers, stopped afterwards if it was started here. `folder`: where a private node keeps its data.
+
+    Raises `DemoError`.
+    """
+    if given := os.environ.get("AMQP_URL"):
+        yield Broker(url=given, description="the broker of AMQP_URL")
+        return
+    if docker_engine_answers():
+        compose = compose_command()
+        if compose and (url := _compose_up(compose, say)):
+            try:
+                yield Broker(url=url, description="RabbitMQ of docker-compose.yml")
+            finally:
+                _run([*compose, "stop", "broker"])
+            return
+    node = _private_node(folder, say)
+    try:
+        yield Broker(url=node.url, description=f"a private RabbitMQ node, 127.0.0.1:{node.port}")
+    finally:
+        node.stop()
+
+
+def docker_engine_answers() -> bool:
+    """True when there is an engine, not only the client program."""
+    return shutil.which("docker") is not None and _run(["docker", "info"]).returncode == 0
+
+
+def compose_command() -> list[str] | None:
+    if _run(["docker", "compose", "version"]).returncode == 0:
+        return ["docker", "compose"]
+    return ["docker-compose"] if shutil.which("docker-compose") else None
+
+
+def _compose_up(compose: list[str], say: Callable[[str], None]) -> str | None:
+    """URL of the compose file's broker; None, with the reason said, when it does not come up."""
+    say("starting the broker of docker-compose.yml")
+    up = _run([*compose, "up", "-d", "broker"])
+    if up.returncode:
+        say(f"{' '.join(compose)} could not start the broker, so a private node is used: {up.stderr.strip()[-500:]}")
+        return None
+    port = int(os.environ.get("BROKER_PORT", "5672"))
+    deadline = time.monotonic() + COMPOSE_TIMEOUT
+    while not answers_amqp(port):
+        if time.monotonic() > deadline:
+            _run([*compose, "stop", "broker"])
+            raise DemoError(
+                f"the compose file's broker does not answer on port {port}: {' '.join(compose)} logs broker"
+            )
+        time.sleep(0.2)
+    user, password = (os.environ.get(name, "buildbot") for name in ("BROKER_USER", "BROKER_PASSWORD"))
+    return COMPOSE_URL.format(user=user, password=password, port=port)
+
+
+def _private_node(folder: Path, say: Callable[[str], None]) -> RabbitMQNode:
+    try:
+        server_command()
+    except BrokerMissing:
+        # Says itself, on standard error, what it installs or what the user has to.
+        if subprocess.run([str(ROOT / "deploy/dev/ensure-broker.sh")], cwd=ROOT).returncode:
+            raise DemoError("there is no broker: give one in AMQP_URL, or install RabbitMQ as said above") from None
+    say("starting a private RabbitMQ node")
+    try:
+        return RabbitMQNode(folder).start()
+    except NodeError as error:
+        raise DemoError(str(error)) from None
+
+
+def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, stdin=subprocess.DEVNULL)
