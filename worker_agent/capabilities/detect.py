@@ -64,19 +64,12 @@ async def detect(options: DetectOptions, previous: Inventory | None = None) -> I
         if item.how == "fixed"
         or not (normal_name(item.capability.name) in catalogue.absent or options.removes(item.capability))
     ]
-    inventory = Inventory(
+    return Inventory(
         evidence=in_order(item for item in wanted if not (item.how == "fixed" and options.removes(item.capability))),
         failures=tuple(failures),
         seconds=time.monotonic() - began,
         options=options,
     )
-    log.info(
-        "capabilities detected",
-        capabilities=len(inventory.capabilities),
-        failures=len(inventory.failures),
-        seconds=round(inventory.seconds, 2),
-    )
-    return inventory
 
 
 async def recheck(inventory: Inventory, names: Collection[str] | None = None) -> Inventory:

@@ -75,6 +75,6 @@ def checked(name: str, version: str | None) -> Capability:
         )
     if version is not None and not _VERSION.fullmatch(version):
         raise BadCapability(
-            f"capability {name}: version {version!r} must be 1 to 64 printable characters without spaces"
+            f"capability {name}: version {version[:80]!r} must be 1 to 64 printable characters without spaces"
         )
     return Capability(name=normal, version=version)

@@ -7,7 +7,7 @@ import contextlib
 import os
 import re
 import signal
-from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
+from asyncio.subprocess import DEVNULL, PIPE, STDOUT
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -54,8 +54,10 @@ def scrubbed_environment(search_path: str, more: Mapping[str, str] | None = None
 
 async def run(command: Sequence[str], *, timeout: float, environment: Mapping[str, str]) -> Ran:
     """Run `command` in / for at most `timeout` seconds; never raises for what the command does."""
+    loop = asyncio.get_running_loop()
     try:
-        process = await asyncio.create_subprocess_exec(
+        transport, watch = await loop.subprocess_exec(
+            lambda: _Watch(loop),
             *command,
             stdin=DEVNULL,
             stdout=PIPE,
@@ -63,50 +65,56 @@ async def run(command: Sequence[str], *, timeout: float, environment: Mapping[st
             cwd="/",
             env=dict(environment),
             start_new_session=True,
-            limit=OUTPUT_MAX,
         )
     except (OSError, ValueError) as error:
         return Ran(output="", code=None, problem=f"cannot be run: {getattr(error, 'strerror', None) or error}")
-    output = bytearray()
     problem, late = "", False
-    reading = asyncio.ensure_future(_read(process, output))
-    waiting = asyncio.ensure_future(process.wait())
+    pid = transport.get_pid()
     try:
-        await asyncio.wait({reading, waiting}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-        if reading.done() and not waiting.done() and len(output) <= OUTPUT_MAX:
-            await asyncio.wait({waiting}, timeout=timeout)  # it closed its output before it ended
-        elif waiting.done() and not reading.done():
-            await asyncio.wait({reading}, timeout=AFTER_EXIT)
-        if len(output) > OUTPUT_MAX:
+        await asyncio.wait({watch.exited, watch.too_much}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        if watch.exited.done():
+            await asyncio.wait({watch.closed, watch.too_much}, timeout=AFTER_EXIT, return_when=asyncio.FIRST_COMPLETED)
+        if watch.too_much.done():
             problem = f"printed more than {OUTPUT_MAX // 1024} KiB"
-        elif not waiting.done():
+        elif not watch.exited.done():
             problem, late = f"did not end within {timeout:g} s", True
     finally:
-        reading.cancel()
-        _kill_group(process)
-        await asyncio.wait({reading, waiting}, timeout=AFTER_EXIT)
-        _close(process)
-    text = _COLOURS.sub("", bytes(output[:OUTPUT_MAX]).decode("utf-8", "replace"))
-    return Ran(output=text, code=process.returncode if not problem else None, problem=problem, late=late)
+        _kill_group(pid)
+        await asyncio.wait({watch.exited}, timeout=AFTER_EXIT)
+        code = transport.get_returncode()
+        transport.close()
+    text = _COLOURS.sub("", bytes(watch.output[:OUTPUT_MAX]).decode("utf-8", "replace"))
+    return Ran(output=text, code=code if not problem else None, problem=problem, late=late)
 
 
-async def _read(process: Process, output: bytearray) -> None:
-    assert process.stdout is not None
-    while len(output) <= OUTPUT_MAX:
-        piece = await process.stdout.read(16 * 1024)
-        if not piece:
-            return
-        output += piece
+class _Watch(asyncio.SubprocessProtocol):
+    """Collects a process's output, and tells its end from that of its output: a child it left may hold that open.
+
+    (`asyncio.subprocess.Process.wait` waits for both.)
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.output = bytearray()
+        self.exited: asyncio.Future[None] = loop.create_future()
+        self.closed: asyncio.Future[None] = loop.create_future()
+        self.too_much: asyncio.Future[None] = loop.create_future()
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        if len(self.output) <= OUTPUT_MAX:
+            self.output += data
+        if len(self.output) > OUTPUT_MAX and not self.too_much.done():
+            self.too_much.set_result(None)
+
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
+        if not self.closed.done():
+            self.closed.set_result(None)
+
+    def process_exited(self) -> None:
+        if not self.exited.done():
+            self.exited.set_result(None)
 
 
-def _kill_group(process: Process) -> None:
+def _kill_group(pid: int) -> None:
     """The command's whole group, children it left behind included; nothing is left is no error."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-
-
-def _close(process: Process) -> None:
-    """Give the pipe back at once, even where a child outside the group still holds its other end."""
-    transport = getattr(process, "_transport", None)
-    if transport is not None:
-        transport.close()
+        os.killpg(pid, signal.SIGKILL)
