@@ -6,10 +6,11 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from contracts.messages import Capability, WorkerInfo
+from contracts.messages import AnyMessage, Capability, Refuse, Release, WorkerInfo
 from contracts.testing.clock import Timer
 from tests.simulation.agent_link import AgentLink
 from tests.simulation.keeper import Keeper
+from tests.simulation.ledger import Violation
 from worker_agent.core import actions, inputs
 from worker_agent.core.inputs import Recovered, SessionMeta
 from worker_agent.core.journal import MemoryJournal
@@ -18,6 +19,8 @@ from worker_agent.core.machine import AgentConfig, AgentMachine
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
+#: An agent that is told that a session is over has ended its processes after this many seconds.
+TOLD = 3.0
 _CAPABILITIES = (Capability(name="model", version="1"),)
 
 
@@ -91,6 +94,8 @@ class AgentHost:
 
     def kill_main(self, *, keepers_see_it: bool = True) -> None:
         """SIGKILL of the main process only."""
+        if self.frozen:
+            self.thaw()  # its keepers would go on later; simpler, and no less mean
         if self.machine is None:
             return
         self.world.note(self.name, "main process ends")
@@ -109,6 +114,7 @@ class AgentHost:
 
     def kill_all(self, *, wipe: bool = False) -> None:
         """The container is killed, or the machine; `wipe`: its disk does not come back."""
+        self._wake_to_die()
         self.world.note(self.name, "killed, all of it" + (", disk lost" if wipe else ""))
         self.kill_main(keepers_see_it=False)
         for keeper in self.keepers.values():
@@ -120,6 +126,13 @@ class AgentHost:
             self.epoch = 0
             self.metas.clear()
             self.journal = MemoryJournal()
+
+    def _wake_to_die(self) -> None:
+        """SIGKILL reaches a stopped process, too: nothing of what waited for it happens any more."""
+        if self.frozen:
+            self.frozen = False
+            self._thawing.clear()
+            self.heal()
 
     def freeze(self) -> None:
         """SIGSTOP of everything: the kernel keeps the connections, nobody answers."""
@@ -166,6 +179,24 @@ class AgentHost:
         self._todo.extend(self.machine.handle(news, self.world.clock.now))
         self._carry_out()
         self._rearm()
+
+    def hear(self, process: int, message: AnyMessage) -> None:
+        """A message from the control queue. Who is told that a session is over must end it soon."""
+        if self.frozen:
+            self._thawing.append((self.hear, (process, message)))
+            return
+        if process != self.process:
+            return
+        over = isinstance(message, Release) or (isinstance(message, Refuse) and message.re == "resume")
+        if over and message.session in self.metas:  # type: ignore[union-attr]  # both have one
+            self.world.clock.call_later(TOLD, self.when_thawed, self._must_be_over, self.instance, message)
+        self.feed(process, inputs.MessageReceived(message=message))
+
+    def _must_be_over(self, instance: str, message: Refuse | Release) -> None:
+        ledger = self.world.ledger
+        for execution in ledger.running_in(message.session, self.name):
+            detail = f"{self.name} was told {message.t} of {message.session}, command {execution.n} runs on"
+            raise Violation("no zombies: who is told that a session is over ends it", detail)
 
     def hear_keeper(self, process: int, news: inputs.Input) -> None:
         self.feed(process, news)

@@ -48,6 +48,10 @@ class AgentLink:
     # ---- connecting
 
     def connect(self) -> None:
+        """Try; a stopped process tries when it runs again."""
+        self.host.when_thawed(self._connect)
+
+    def _connect(self) -> None:
         if self.closed:
             return
         host = self.host
@@ -61,7 +65,7 @@ class AgentLink:
             self._clock.call_later(host.world.between(0.5, 1.5), self.connect)
             return
         self._consuming, self._publishing = consuming, publishing
-        consuming.on_close = publishing.on_close = self._lost
+        consuming.on_close = publishing.on_close = lambda reason: host.when_thawed(self._lost, consuming, reason)
         host.world.broker.mark_publisher(publishing)
         opened_at = self._clock.now
         epoch = host.next_epoch()
@@ -73,7 +77,7 @@ class AgentLink:
 
         def message(delivery: Delivery) -> None:
             control.ack(delivery.tag)
-            host.feed(self.process, inputs.MessageReceived(message=delivery.publication.body))
+            host.hear(self.process, delivery.publication.body)
 
         def ready() -> None:
             self.up = True
@@ -82,7 +86,11 @@ class AgentLink:
             host.feed(self.process, up)
             host.learn_queues()
 
-        control.consume(address, "control", message, on_ok=ready)
+        def deaf(_: str) -> None:
+            host.when_thawed(self._lost, consuming, "control queue is not consumed any more")
+
+        control.on_close = deaf
+        control.consume(address, "control", message, on_ok=ready, on_cancel=deaf)
         self._open_offers()
         self._confirms = publishing.channel()
         self._confirms.on_confirm = self._confirmed
@@ -90,10 +98,14 @@ class AgentLink:
         self._tokens.clear()
         self._returned.clear()
 
-    def _lost(self, reason: str) -> None:
+    def _lost(self, consuming: Connection, reason: str) -> None:
+        if self.closed or self._consuming is not consuming:
+            return  # both connections of one link were lost: once is enough
+        self._consuming = None
+        if self._publishing is not None:
+            self._publishing.close()
+        consuming.close()
         was_up, self.up = self.up, False
-        for connection in self.connections:
-            connection.close()
         self._held.clear()
         self._consumers.clear()
         self._wanted = frozenset()

@@ -87,18 +87,19 @@ class Buildbot:
         self.stalled_until = 0.0
         self._world = host.world
         self._clock = host.world.clock
-        self._stopping = False
+        #: `buildbot stop` is under way
+        self.stopping = False
 
     # ---- from above: users, starts and stops
 
     def start(self) -> None:
         for job in self.host.jobs.values():
-            if job.result is None and job.runs:
+            if job.result is None:
                 self._later(self._world.between(0.2, 4.0), self.seek, job)
 
     def seek(self, job: Job) -> None:
         """The request gets a build, which wants an agent."""
-        if job.result is not None or self._stopping or job.request in self.builds:
+        if job.result is not None or self.stopping or job.request in self.builds:
             return
         self.host.last_run += 1
         run = self.host.last_run
@@ -147,7 +148,7 @@ class Buildbot:
             self._tell(inputs.Reroute(request=job.request, signature=signature))
 
     def quick_stop(self) -> None:
-        self._stopping = True
+        self.stopping = True
         for request, build in list(self.builds.items()):
             seeking = build.state == "seeking"
             self._over(build)

@@ -132,16 +132,16 @@ class _Strikes:
 
     def kill_master(self) -> None:
         self.master.kill()
-        self.later(self.master.start)
+        self.later(self.master.start_again)
 
     def bury_master(self) -> None:
-        """A dead master with 20 offers in the queue (run.py puts them there); comes back at the end."""
+        """The first master dies, with 20 offers in the queue (run.py puts them there)."""
         self.world.masters[0].kill()
-        self.world.clock.call_later(70.0, self.world.masters[0].start)
+        self.later(self.world.masters[0].start_again)
 
     def quick_stop(self) -> None:
         self.master.quick_stop()
-        self.later(self.master.start)
+        self.later(self.master.start_again)
 
     def stall_master(self) -> None:
         """The database does not answer."""

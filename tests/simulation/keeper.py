@@ -179,4 +179,12 @@ class Keeper:
             self._clock.call_later(0.0005, self.host.hear_keeper, self.host.process, news)
 
     def _later(self, delay: float, call: Any, *args: Any) -> Timer:
-        return self._clock.call_later(delay, self.host.when_thawed, call, *args)
+        """After `delay`, or when the machine runs again; can be cancelled until then."""
+        alarm = Timer(self._clock.now + delay, call, args)
+        self._clock.call_later(delay, self.host.when_thawed, self._rings, alarm)
+        return alarm
+
+    @staticmethod
+    def _rings(alarm: Timer) -> None:
+        if not alarm.cancelled:
+            alarm.fire()

@@ -55,7 +55,7 @@ class Ledger:
             both = f"{where}: {other.session} still runs command {other.n} on {other.host}"
             if execution.strict:
                 raise Violation("strict fencing: never two runs at a time", both)
-            if self.counted_on(other.session, master):
+            if self.counted_on(other.session, master) and execution.session not in self.given_up:
                 raise Violation("at most one agent runs a request's commands", both + ", and is not given up")
         self.executions.append(execution)
         self.running[execution.request].append(execution)
@@ -67,6 +67,14 @@ class Ledger:
     def counted_on(self, session: str, master: str) -> bool:
         """The master's running bridge has heard of the session and has not given it up."""
         return session not in self.given_up and self.incarnations.get(master) in self.known[session]
+
+    def running_in(self, session: str, host: str) -> list[Execution]:
+        return [
+            execution
+            for executions in self.running.values()
+            for execution in executions
+            if (execution.session, execution.host) == (session, host)
+        ]
 
     def sessions_run(self, request: str) -> int:
         """In how many sessions commands of this request were executed: what it may have cost in lives."""

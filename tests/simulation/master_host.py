@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from master_bridge.core.machine import BridgeConfig, BridgeMachine
-
 from contracts.messages import Accept, Claim, Gone, Refuse, Release, Resume
 from contracts.testing.clock import Timer
 from master_bridge.core import actions, inputs
+from master_bridge.core.machine import BridgeConfig, BridgeMachine
 from tests.simulation.agent_host import _short
 from tests.simulation.bridge_link import BridgeLink
 from tests.simulation.buildbot import Buildbot, Job
@@ -81,6 +80,13 @@ class MasterHost:
             self.world.note(self.name, "buildbot stop")
             self.buildbot.quick_stop()
             self.world.clock.call_later(self.world.between(0.1, 0.6), self._stopped, self.process)
+
+    def start_again(self) -> None:
+        """Start, once an old process has ended that is on its way to."""
+        if self.machine is not None and self.buildbot is not None and self.buildbot.stopping:
+            self.world.clock.call_later(0.2, self.start_again)
+        else:
+            self.start()
 
     def _stopped(self, process: int) -> None:
         if process == self.process:

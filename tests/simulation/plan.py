@@ -68,7 +68,7 @@ class Plan:
     def keep(self, faults: list[int] | None = None, jobs: list[int] | None = None) -> Plan:
         """The same plan with only these faults and jobs, by index."""
         kept = self
-        if faults is not None:
+        if faults is not None and "prompt" not in self.rules:
             kept = replace(kept, faults=tuple(f for f in kept.faults if f.index in faults))
         if jobs is not None:
             kept = replace(kept, jobs=tuple(j for j in kept.jobs if j.index in jobs))
@@ -97,7 +97,7 @@ def make_plan(name: str, seed: int) -> Plan:
         jobs=jobs,
         faults=tuple(replace(fault, index=i) for i, fault in enumerate(faults)),
         heartbeat=dice.choice((5.0, 10.0)),
-        latency=dice.choice(((0.0005, 0.002), (0.001, 0.02), (0.01, 0.15))),
+        latency=dice.choice(profile.latencies),
         timeout_cancels=dice.random() < 0.3,
         slow_close=dice.random() < 0.5,
         rules=frozenset(profile.rules),
@@ -141,7 +141,7 @@ def _fault(dice: random.Random, profile: Profile, index: int) -> Fault:
     lasts = low + (high - low) * dice.random() ** 2
     return Fault(
         index=index,
-        at=dice.uniform(1.0, profile.span),
+        at=dice.uniform(profile.begins, profile.span),
         kind=kind,
         target=dice.randrange(1000),
         lasts=lasts,

@@ -28,10 +28,13 @@ class Profile:
     signatures: Sequence[int] = (1, 2, 3)
     slots: Sequence[int] = (1, 1, 2)
     jobs: Sequence[int] = (1, 2, 4, 6)
-    #: seconds during which faults begin
+    #: seconds between which faults begin
+    begins: float = 1.0
     span: float = 40.0
     #: least and most seconds that a fault lasts
     lasts: tuple[float, float] = (0.05, 45.0)
+    #: least and most seconds of one way of the wire
+    latencies: Sequence[tuple[float, float]] = ((0.0005, 0.002), (0.001, 0.02), (0.01, 0.15))
     #: shares of jobs that are command offers, fenced strictly, have megabytes of log, render their build number
     commands: float = 0.3
     strict: float = 0.0
@@ -87,6 +90,9 @@ PROFILES: Mapping[str, Profile] = {
         signatures=(1,),
         slots=(1,),
         jobs=(0,),
+        begins=6.0,
+        latencies=((0.0005, 0.002), (0.001, 0.02)),
+        lasts=(70.0, 71.0),
         rules=frozenset({"prompt"}),
     ),
 }

@@ -65,11 +65,14 @@ def _run(world: World) -> None:
     plan, clock = world.plan, world.clock
     for name in plan.masters:
         world.masters.append(MasterHost(world, name, signatures=plan.signatures))
-    for agent in plan.agents:
-        world.agents.append(AgentHost(world, agent.name, slots=agent.slots, queues=agent.queues))
-    for host in (*world.masters, *world.agents):
-        clock.call_later(world.between(0.0, 2.0), host.start)
-    jobs = plan.jobs if "prompt" not in plan.rules else _dead_masters_jobs(plan)
+    for planned in plan.agents:
+        world.agents.append(AgentHost(world, planned.name, slots=planned.slots, queues=planned.queues))
+    late = 3.5 + _dies_at(plan) if "prompt" in plan.rules else 0.0
+    for master in world.masters:
+        clock.call_later(world.between(0.0, 2.0), master.start)
+    for agent in world.agents:
+        clock.call_later(late + world.between(0.0, 2.0), agent.start)
+    jobs = _dead_masters_jobs(plan) if "prompt" in plan.rules else plan.jobs
     for job in jobs:
         clock.call_later(3.0 + job.at, _job_comes, world, job)
     for fault in plan.faults:
@@ -132,17 +135,21 @@ def _heal(world: World) -> None:
 
 
 def _dead_masters_jobs(plan: Plan) -> tuple[JobPlan, ...]:
-    """20 offers of the master that dies, then builds of the one that lives, while there is nobody else at work."""
-    long = {"duration": 0.5, "chunks": 1, "rc": 0}
-    kinds = ("build", "command")
-    fault_at = plan.faults[0].at if plan.faults else 1.0
-    jobs = []
-    for i in range(20):
-        jobs.append(_plain_job(i, fault_at - 0.9, plan.masters[0], "build", dict(long, duration=120.0), plan))
+    """20 offers of a master that dies before an agent is there, then builds of the one that lives.
+
+    The agents need 5 s to find out (one claim unanswered); from then on nobody may notice that a master is dead.
+    """
+    command = {"duration": 0.5, "chunks": 1, "rc": 0}
+    dies_at = _dies_at(plan)
+    jobs = [_plain_job(i, 0.0, plan.masters[0], "build", command, plan) for i in range(20)]
     for i in range(6):
-        at = fault_at + 15.0 + 6.0 * i
-        jobs.append(_plain_job(100 + i, at, plan.masters[1], kinds[plan.seed % 2], long, plan))
+        at = dies_at + 8.0 + 7.3 * i
+        jobs.append(_plain_job(100 + i, at, plan.masters[1], ("build", "command")[plan.seed % 2], command, plan))
     return tuple(jobs)
+
+
+def _dies_at(plan: Plan) -> float:
+    return plan.faults[0].at
 
 
 def _plain_job(index: int, at: float, master: str, kind: str, command: dict[str, object], plan: Plan) -> JobPlan:
