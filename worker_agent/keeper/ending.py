@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import time
@@ -44,6 +45,8 @@ class Ending:
             if await self._gone_within(BACKUP_TIMEOUT):
                 return
             self.stubborn = self._running()
+        # The group in one go: a shell that sees its child die first would still say how, with a status of its own.
+        self._signal_group(signal.SIGKILL)
         for left in rounds(self.members):
             if left:
                 await asyncio.sleep(ROUND_PAUSE)
@@ -54,12 +57,11 @@ class Ending:
 
     def members(self) -> list[psutil.Process]:
         """The tree as it is now: what descends from the process, what carries its mark, and what it left to us."""
-        found = {process.pid: process for process in descendants(self._pid)}
+        found: dict[int, psutil.Process] = {}
         if self._running():
-            try:
+            with contextlib.suppress(psutil.NoSuchProcess):
                 found[self._pid] = psutil.Process(self._pid)
-            except psutil.NoSuchProcess:
-                found.pop(self._pid, None)
+        found.update((process.pid, process) for process in descendants(self._pid))
         for process in marked(self._mark):
             for member in (process, *descendants(process.pid)):
                 found.setdefault(member.pid, member)
@@ -84,6 +86,9 @@ class Ending:
         return self._host.children.watched(self._pid)
 
     def _signal_group(self, number: int) -> None:
+        if not self._running():  # collected: its number, and so its group's, may be another's by now
+            kill(self.members(), number)
+            return
         try:
             os.killpg(self._pid, number)
         except ProcessLookupError:

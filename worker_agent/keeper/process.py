@@ -174,13 +174,26 @@ class RunProcess:
         environ = {**self._environ, MARK: self._mark}
         try:
             return launch(self._line.argv, environ, self._workdir, terminal=self._terminal)
-        except OSError as error:
-            if error.errno in _MACHINE:
-                raise MachineFailure(f"cannot start a process: {error.strerror}") from None
+        except (OSError, ValueError) as error:  # ValueError: a NUL where there can be none
+            if isinstance(error, OSError):
+                if error.errno in _MACHINE:
+                    raise MachineFailure(f"cannot start a process: {error.strerror}") from None
+                error.filename = self._tried(error)
             argv = self._line.argv
             text = f"Upon execvpe {argv[0]!r} {argv} in environment id {id(environ)}\n:{traceback.format_exc()}"
             self._output("stderr", text.encode("utf-8", "replace"))
             return None
+
+    def _tried(self, error: OSError) -> bytes:
+        """The file that a search along PATH tells of: the last one tried, or the first that is there."""
+        program = self._line.argv[0]
+        if os.path.dirname(program):
+            return program
+        folders = [os.fsencode(folder) for folder in os.get_exec_path(self._environ)]
+        tried = [os.path.join(folder, program) for folder in folders] or [program]
+        if error.errno == errno.ENOENT:
+            return tried[-1]
+        return next((file for file in tried if os.path.exists(file)), tried[-1])
 
     def _mind_room(self) -> None:
         """Read while there is room; read the rest of a killed process anyway, it is at most what its pipes hold."""
