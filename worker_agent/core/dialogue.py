@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Union
+
 from contracts.messages import (
     Accept,
     Alive,
@@ -31,6 +33,7 @@ from worker_agent.core.state import AgentState
 _NAMED = (Grant, Refuse, Later, Hold)
 #: … and those that name the incarnation of the last grant instead (rule 3).
 _HOLDERS = (Start, Interrupt, Ping, Stored, Replay, Release, Data)
+FromHolder = Union[Start, Interrupt, Ping, Stored, Replay, Release, Data]
 
 
 class Dialogue:
@@ -70,14 +73,20 @@ class Dialogue:
             session = self._state.sessions.get(message.session)
             if session is None:
                 self._unknown(message.session, master)
-            elif message.incarnation == session.incarnation or self._answers_our_resume(session, message):
+            elif self._heeds(session, message):
                 self._heard(session, now)
                 self._from_holder(session, message, now)
 
-    @staticmethod
-    def _answers_our_resume(session: Session, message: AnyMessage) -> bool:
-        """A release before this process had any grant: its address is new, so whoever knows it has heard our resume."""
-        return isinstance(message, Release) and session.incarnation is None and session.is_resumed
+    def _heeds(self, session: Session, message: FromHolder) -> bool:
+        """Rule 3: the incarnation of the last grant is obeyed, no other.
+
+        Save that a `release` may answer a resume: then it comes from an incarnation that has not granted the session
+        to this process, or at all (Stop before the bridge adopted it).
+        """
+        if message.incarnation == session.incarnation:
+            return True
+        answers = session.incarnation is None or message.incarnation == self._state.masters.incarnation(session.master)
+        return isinstance(message, Release) and session.is_resumed and answers
 
     def _heard(self, session: Session, now: float) -> None:
         session.heard(now)
@@ -154,9 +163,7 @@ class Dialogue:
 
     # ---- messages of the incarnation that holds the session
 
-    def _from_holder(
-        self, session: Session, message: Start | Interrupt | Ping | Stored | Replay | Release | Data, now: float
-    ) -> None:
+    def _from_holder(self, session: Session, message: FromHolder, now: float) -> None:
         if isinstance(message, Start):
             self._commands.start(session, message.command, now)
         elif isinstance(message, Interrupt):

@@ -97,6 +97,7 @@ def play(seed: int) -> Counter[str]:
     for _ in range(STEPS):
         game.step()
     game.teardown()
+    game._told()
     return game.did
 
 

@@ -28,7 +28,7 @@ class Watch:
         #: sessions that may run commands: granted, or their claim is confirmed
         self.may_run = set(self.persisted)
         self.run: set[tuple[str, int]] = set()
-        self.published: dict[str, int] = {}
+        self.published = {found.meta.session: found.last_seq for found in recovered}
         #: session -> sizes of what was published since the last rewind, by seq
         self.under_way: dict[str, dict[int, int]] = {}
 

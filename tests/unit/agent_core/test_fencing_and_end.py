@@ -1,0 +1,271 @@
+"""Strict fencing, drain, stop, wellness, and what an agent finds of itself after a restart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from contracts.messages import Event, Gone, Resume
+from worker_agent.core import actions, inputs
+from worker_agent.core.journal import MemoryJournal
+
+from .harness import QUEUES, Agent, command_offer, offer
+
+# ---- strict fencing
+
+
+def fenced() -> tuple[Agent, int]:
+    agent = Agent()
+    delivery = agent.held(offer(fencing=20.0))
+    agent.start(1)
+    agent.write((1, "started"))
+    return agent, delivery
+
+
+def test_strict_fencing_kills_what_runs_after_its_seconds_without_contact() -> None:
+    """And answers gone."""
+    agent, delivery = fenced()
+    assert "CloseSession" not in [type(action).__name__ for action in agent.wait(19.9)]
+    agent.wait(0.2)
+    assert agent.kinds == ["Alarm", "CloseSession", "gone", "GiveBack", "Consume"]
+    assert actions.GiveBack(delivery=delivery) in agent.did
+    agent.ping()
+    assert [gone.reason for gone in agent.said(Gone)] == ["killed"]
+
+
+def test_strict_fencing_holds_without_a_link_and_is_told_at_the_next() -> None:
+    """That is what it is for."""
+    agent, _ = fenced()
+    agent.link_down()
+    agent.wait(20)
+    assert agent.kinds == ["Alarm", "CloseSession"]
+    agent.link_up()
+    assert [gone.reason for gone in agent.said(Gone)] == ["killed"]
+
+
+def test_contact_with_the_bridge_starts_the_fence_afresh_and_the_keeper_learns_it() -> None:
+    """Only the word of the incarnation that holds the session is contact."""
+    agent, _ = fenced()
+    agent.wait(15)
+    agent.ping()
+    assert actions.Contact(session="s1") in agent.did
+    agent.ping(incarnation="I0")
+    assert agent.did == []
+    agent.alive()
+    agent.wait(19)
+    assert agent.states == ["held"]
+
+
+def test_strict_fencing_spares_a_session_in_which_nothing_runs() -> None:
+    """Between two steps there is nothing to kill, and nothing starts without contact."""
+    agent, _ = fenced()
+    agent.write((1, "completed"))
+    agent.wait(100)
+    assert agent.states == ["held"]
+
+
+# ---- drain, stop, wellness
+
+
+def test_drain_takes_nothing_new_and_exits_after_the_last_release() -> None:
+    """What is held is brought to its end."""
+    agent = Agent(slots=2)
+    agent.running()
+    agent.tell(inputs.Drain())
+    assert agent.did == [actions.CancelConsumers()]
+    assert agent.machine.draining
+    late = agent.offer(offer("o2"))
+    assert agent.did == [actions.GiveBack(delivery=late)]
+    agent.release()
+    assert agent.kinds == ["CloseSession", "Ack", "Exit"]
+
+
+def test_drain_gives_a_pending_claim_back() -> None:
+    """Table: CLAIMING, drain."""
+    agent = Agent()
+    delivery = agent.offer(offer())
+    agent.tell(inputs.Drain())
+    assert agent.did == [actions.GiveBack(delivery=delivery), actions.Exit()]
+
+
+def test_an_idle_agent_drains_at_once_and_says_nothing_afterwards() -> None:
+    """Exit is the last action."""
+    agent = Agent()
+    agent.tell(inputs.Drain())
+    assert agent.did == [actions.CancelConsumers(), actions.Exit()]
+    assert agent.link_up() == []
+    assert agent.machine.deadline is None
+
+
+def test_a_drain_may_be_taken_back() -> None:
+    """It consumes again."""
+    agent = Agent(slots=2)
+    agent.running()
+    agent.tell(inputs.Drain())
+    agent.tell(inputs.Drain(resume=True))
+    assert agent.did == [actions.Consume(queues=QUEUES)]
+    assert not agent.machine.draining
+
+
+@pytest.mark.parametrize("how", ["stop", "second drain"])
+def test_stop_kills_tells_the_bridge_and_gives_the_offer_back(how: str) -> None:
+    """A second drain is a stop."""
+    agent = Agent()
+    delivery = agent.running()
+    if how == "stop":
+        agent.tell(inputs.Stop())
+    else:
+        agent.tell(inputs.Drain())
+        agent.tell(inputs.Drain())
+    assert agent.kinds == ["CloseSession", "gone", "GiveBack", "Exit"]
+    assert agent.said(Gone)[0].reason == "killed"
+    assert actions.GiveBack(delivery=delivery) in agent.did
+
+
+def test_an_unfit_agent_takes_nothing_new_and_ends_what_it_holds() -> None:
+    """Fit again, it consumes again."""
+    agent = Agent(slots=2)
+    agent.running()
+    agent.tell(inputs.Wellness(reasons=("disk full",)))
+    assert agent.did == [actions.CancelConsumers()]
+    agent.start(2)
+    assert agent.of(actions.RunCommand)
+    agent.tell(inputs.Wellness(reasons=()))
+    assert agent.did == [actions.Consume(queues=QUEUES)]
+
+
+# ---- start with a journal
+
+
+def journal(*events: tuple[int, str]) -> MemoryJournal:
+    found = MemoryJournal()
+    for seq, (n, kind) in enumerate(events, 1):
+        value = {"name": "shell", "digest": f"d{n}"} if kind == "started" else None
+        found.append(Event(session="s0", seq=seq, n=n, kind=kind, value=value))
+    return found
+
+
+def restarted(events: MemoryJournal, *, alive: bool = True, last_seq: int | None = None, **meta: Any) -> Agent:
+    """An agent that finds session s0 in its state folder."""
+    fields: dict[str, Any] = {"offer": offer(), "resumes": True, "granted": True, "slot": 0, **meta}
+    found = inputs.Recovered(
+        meta=inputs.SessionMeta(session="s0", **fields),
+        alive=alive,
+        last_seq=events.last_seq("s0") if last_seq is None else last_seq,
+    )
+    agent = Agent(recovered=[found], journal=events, linked=False)
+    agent.tell(inputs.QueuesKnown(queues=QUEUES))
+    return agent
+
+
+def test_a_recovered_session_that_lives_resumes_with_what_it_executed() -> None:
+    """Table: start with a journal, command alive."""
+    agent = restarted(journal((1, "started"), (1, "completed"), (2, "started")), run=7)
+    assert agent.states == ["held"]
+    agent.link_up()
+    [resume] = agent.said(Resume)
+    assert resume.run == 7
+    assert [(c.n, c.digest, c.completed) for c in resume.commands] == [(1, "d1", True), (2, "d2", False)]
+    assert not agent.of(actions.Consume), "its slot is taken"
+
+
+def test_a_recovered_session_publishes_and_follows_after_grant_and_start() -> None:
+    """The gate is closed: it was granted before; nothing runs twice."""
+    agent = restarted(journal((1, "started"), (1, "stdout")))
+    agent.link_up()
+    assert agent.seqs == []
+    agent.grant("s0", "I1", stored=1)
+    assert agent.seqs == []
+    agent.start(1, session="s0")
+    assert agent.seqs == [2]
+    assert not agent.of(actions.RunCommand)
+
+
+def test_a_recovered_session_may_be_released_without_a_grant_to_this_process() -> None:
+    """The answer to its resume, by the bridge that had released it while the agent was down."""
+    agent = restarted(journal((1, "started"), (1, "completed")))
+    agent.link_up()
+    agent.release("s0")
+    assert agent.kinds == ["CloseSession", "Consume"]
+
+
+def test_a_recovered_session_that_was_never_granted_publishes_at_once() -> None:
+    """A command offer that runs without a master."""
+    agent = restarted(journal((1, "started")), offer=command_offer(), granted=False)
+    agent.link_up()
+    assert agent.kinds[:2] == ["resume", "event"]
+
+
+def test_a_recovered_command_offer_goes_on_with_its_next_command() -> None:
+    """Out of what `recovered` causes, which comes with the first input."""
+    agent = restarted(journal((1, "started"), (1, "completed")), offer=command_offer(commands=2))
+    assert [a.command.n for a in agent.all if isinstance(a, actions.RunCommand)] == [2]
+
+
+def test_a_command_that_never_reached_its_keeper_runs_when_it_is_started_again() -> None:
+    """The main process died between `Persist` and `RunCommand`."""
+    agent = restarted(journal(), commands={1: "d1"})
+    agent.link_up()
+    agent.grant("s0")
+    agent.start(1, session="s0")
+    assert agent.of(actions.RunCommand)
+
+
+def test_a_recovered_session_whose_processes_are_gone_is_told_gone_and_cleaned_up() -> None:
+    """Table: start with a journal, command dead."""
+    agent = restarted(journal((1, "started")), alive=False)
+    assert actions.CloseSession(session="s0") in agent.did
+    agent.link_up()
+    [gone] = agent.said(Gone)
+    assert (gone.session, gone.reason) == ("s0", "lost")
+    assert agent.of(actions.Consume)
+    agent.ping(session="s0")
+    agent.grant("s0")
+    assert [gone.reason for gone in agent.said(Gone)] == ["lost"]
+
+
+def test_a_recovered_session_that_has_finished_needs_no_keeper() -> None:
+    """All its events are in the journal."""
+    agent = restarted(journal((1, "started"), (1, "completed")), alive=False, offer=command_offer())
+    agent.link_up()
+    assert [resume.session for resume in agent.said(Resume)] == ["s0"]
+
+
+def test_a_recovered_session_with_holes_in_its_journal_is_lost() -> None:
+    """It cannot be replayed."""
+    agent = restarted(journal((1, "started")), last_seq=5)
+    assert actions.CloseSession(session="s0") in agent.did
+    agent.link_up()
+    assert agent.said(Gone)[0].reason == "lost"
+
+
+def test_a_recovered_claim_is_cleaned_up_without_a_word() -> None:
+    """Nothing was executed: whoever claims the offer next starts afresh."""
+    agent = restarted(journal(), resumes=False, granted=False, offer=command_offer())
+    assert agent.did == [actions.CloseSession(session="s0")]
+    agent.link_up()
+    assert agent.kinds == ["Consume"]
+
+
+def test_a_recovered_session_that_is_aside_holds_no_slot_and_resumes() -> None:
+    """Its keeper has ended by design."""
+    agent = restarted(journal((1, "started"), (1, "completed")), alive=False, aside=True, offer=command_offer())
+    assert agent.states == ["idle", "aside"]
+    agent.link_up()
+    assert agent.kinds == ["resume", "Consume"]
+    agent.grant("s0")
+    agent.start(1, session="s0")
+    assert agent.seqs == [1, 2]
+    agent.release("s0")
+    assert agent.did == [actions.CloseSession(session="s0")]
+
+
+def test_slots_are_told_with_their_session_master_title_and_since() -> None:
+    """For the fleet view."""
+    agent = Agent(slots=2)
+    agent.at += 5
+    agent.held(offer(title="linux #17"))
+    held, idle = agent.machine.slots()
+    assert (held.state, held.session, held.master, held.title, held.since) == ("held", "s1", "m", "linux #17", 105.0)
+    assert (idle.state, idle.since) == ("idle", 100.0)
