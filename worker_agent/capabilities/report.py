@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
-import click
-
-from worker_agent.capabilities.detect import detect
 from worker_agent.capabilities.inventory import Evidence, Inventory
-from worker_agent.capabilities.options import DEFAULT_FOLDERS, BadCapability, DetectOptions
 
 #: Wider columns are cut, with an ellipsis; the whole text is in --json.
 WIDTHS = (28, 20, 13, 56, 8)
 
 
-def as_table(inventory: Inventory) -> str:
+def table_of(inventory: Inventory) -> str:
     """The inventory for people: name, version, how it was found, path, when; then the failed probes with reasons."""
     lines = _table(
         ("NAME", "VERSION", "FOUND BY", "PATH", "WHEN"),
@@ -44,7 +38,7 @@ def as_table(inventory: Inventory) -> str:
     return "\n".join(lines)
 
 
-def as_json(inventory: Inventory) -> str:
+def json_of(inventory: Inventory) -> str:
     """The same for programs, nothing cut. `when`: seconds since the epoch."""
     return json.dumps(
         {
@@ -82,37 +76,6 @@ def _cut(text: str, width: int) -> str:
     return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
-@click.command("capabilities", short_help="What this machine can do, and how that was found out.")
-@click.option("--json", "json_", is_flag=True, help="For programs: JSON, nothing cut.")
-@click.option("--auto-capabilities/--no-auto-capabilities", default=True, show_default=True, help="Probe the machine.")
-@click.option("--capability", multiple=True, metavar="NAME[=VERSION]", help="Also claim this one.")
-@click.option("--without", multiple=True, metavar="NAME", help="Do not claim this one (also: 'python<3').")
-@click.option(
-    "--capabilities-d",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    metavar="FOLDER",
-    help=f"Folders with probes of your own. Default: {', '.join(str(folder) for folder in DEFAULT_FOLDERS)}.",
-)
-def command(
-    *,
-    json_: bool,
-    auto_capabilities: bool,
-    capability: tuple[str, ...],
-    without: tuple[str, ...],
-    capabilities_d: tuple[Path, ...],
-) -> None:
-    """Probe this machine; print what was found, how, where and when, and the failed probes with their reasons."""
-    try:
-        options = DetectOptions(
-            auto=auto_capabilities, fixed=capability, without=without, folders=capabilities_d or DEFAULT_FOLDERS
-        )
-    except BadCapability as error:
-        raise click.UsageError(str(error)) from None
-    show(options, as_json_text=json_)
-
-
-def show(options: DetectOptions, *, as_json_text: bool = False) -> None:
-    """Detect, and print the table or the JSON to standard output."""
-    inventory = asyncio.run(detect(options))
-    click.echo(as_json(inventory) if as_json_text else as_table(inventory))
+def show(inventory: Inventory, *, as_json: bool = False) -> str:
+    """The text that `worker-agent capabilities` prints."""
+    return json_of(inventory) if as_json else table_of(inventory)

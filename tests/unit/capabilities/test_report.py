@@ -3,42 +3,26 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-
-from click.testing import CliRunner
+from collections.abc import Callable
 
 from tests.unit.capabilities.conftest import WriteProbes, WriteProgram
-from worker_agent.capabilities.report import command
+from worker_agent.capabilities import DetectOptions, detect
+from worker_agent.capabilities.report import show
+
+Options = Callable[..., DetectOptions]
 
 
-def invoke(tools: Path, *arguments: str) -> str:
-    result = CliRunner().invoke(command, arguments, env={"PATH": f"{tools}:/usr/bin:/bin"})
-    assert result.exit_code == 0, result.output
-    return result.stdout
-
-
-def test_the_table(program: WriteProgram, probes: WriteProbes, tools: Path) -> None:
+async def test_the_table(program: WriteProgram, probes: WriteProbes, options: Options) -> None:
     """Name, version, how, path and when in columns; failures with path and reason below."""
     path = program("frob", "echo frob 1.2.3")
     broken = program("broken", "exit 4")
-    folder = probes("""
+    probes("""
     [probe.frob]
     command = "frob"
     [probe.broken]
     command = "broken"
     """)
-    lines = invoke(
-        tools,
-        "--no-auto-capabilities",
-        "--capabilities-d",
-        str(folder),
-        "--capability",
-        "lab=7",
-        "--capability",
-        "x=1",
-        "--without",
-        "x",
-    ).splitlines()
+    lines = show(await detect(options(fixed=("lab=7", "x=1"), without=("x",)))).splitlines()
     assert lines[0].split() == ["NAME", "VERSION", "FOUND", "BY", "PATH", "WHEN"]
     frob, lab = lines[1].split(), lines[2].split()
     assert frob[:3] == ["frob", "1.2.3", "command"]
@@ -49,21 +33,14 @@ def test_the_table(program: WriteProgram, probes: WriteProbes, tools: Path) -> N
     assert lines[-1].startswith("2 capabilities, 1 failed probes")
 
 
-def test_json(program: WriteProgram, probes: WriteProbes, tools: Path) -> None:
+async def test_json(program: WriteProgram, probes: WriteProbes, options: Options) -> None:
     """The same for programs, nothing cut."""
     path = program("frob", "echo frob 1.2.3")
-    folder = probes("""[probe.frob]
+    probes("""[probe.frob]
     command = "frob --version" """)
-    told = json.loads(invoke(tools, "--json", "--no-auto-capabilities", "--capabilities-d", str(folder)))
+    told = json.loads(show(await detect(options()), as_json=True))
     (record,) = told["capabilities"]
     assert (record["name"], record["version"], record["how"], record["path"]) == ("frob", "1.2.3", "command", str(path))
     assert record["command"] == f"{path} --version"
     assert record["line"] == "frob 1.2.3"
     assert told["failures"] == []
-
-
-def test_what_cannot_be_read_is_a_usage_error(tools: Path) -> None:
-    """Exit code 2, and what to write instead."""
-    result = CliRunner().invoke(command, ["--capability", "=2"])
-    assert result.exit_code == 2
-    assert "a name begins with a letter" in result.output
