@@ -11,9 +11,11 @@ from typing import Any
 
 import structlog
 from buildbot import config
+from buildbot.interfaces import IWorker
 from buildbot.worker.latent import AbstractLatentWorker
 from twisted.internet import defer
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from contracts.errors import BadRequirement
 from contracts.requirements import Requirements
@@ -210,6 +212,7 @@ class AMQPLatentWorker(AbstractLatentWorker):
             )
 
 
+@implementer(IWorker)  # of what it makes: Buildbot's plugin loader lets nothing else into `plugins.worker`
 def amqp_column(name: str, workers: int = 8, requires: Iterable[str] = (), **kwargs: Any) -> list[AMQPLatentWorker]:
     """`workers` slots for one builder column, named `<name>-1` … `<name>-<workers>`, with equal settings."""
     if not isinstance(workers, int) or isinstance(workers, bool) or workers < 1:

@@ -1,0 +1,21 @@
+"""Waiting for a condition with a deadline: never a bare sleep in a test."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def wait_for(condition: Callable[[], T | None], timeout: float, what: str | Callable[[], str], every: float = 0.1) -> T:
+    """The first true value of `condition`; raises `AssertionError` that names `what` after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {timeout:g} s: {what() if callable(what) else what}")
+        time.sleep(every)
