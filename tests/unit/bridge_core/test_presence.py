@@ -1,0 +1,227 @@
+"""Pings, graces, markers, cloned state folders."""
+
+from __future__ import annotations
+
+import pytest
+
+from contracts.messages import Alive, Grant, Ping, RollCall
+from master_bridge.core.actions import Alarm, Attach, Broadcast, Deliver, Lost, Send, SendMarker
+from master_bridge.core.inputs import LinkBlocked, LinkDown, LinkUp
+from master_bridge.core.presence import given_up_at
+from tests.unit.bridge_core.scene import MAKE, Agent, Scene, executing, sent
+
+SETTLED = 60.0  # seconds after which the link's first 45 are over
+
+
+def held_and_settled(**more: float) -> tuple[Scene, Agent]:
+    scene, agent = Scene(), Agent("a")
+    scene.held(agent, commands=(MAKE,), **more)
+    scene.wait(SETTLED)
+    return scene, agent
+
+
+@pytest.mark.parametrize(
+    ("missing", "given_up"), [(0.0, 35.0), (9.0, 44.0), (12.0, 45.0), (44.0, 49.0), (45.0, 50.0), (100.0, 105.0)]
+)
+def test_rule_10_the_grace_is_35_seconds_while_everybody_reconnects(missing: float, given_up: float) -> None:
+    """With the link up since 0: 35 s until it has been up for 45 s, then 5 s."""
+    assert given_up_at(missing, 0.0, 5.0) == given_up
+
+
+def test_a_link_up_calls_the_roll_and_alive_is_broadcast_from_then_on() -> None:
+    """Rule 19: silence ends with any message."""
+    scene = Scene()
+    assert isinstance(sent(scene.last, Broadcast)[0].message, RollCall)
+    scene.wait(9.5)
+    assert sum(isinstance(b.message, Alive) for b in sent(scene.last, Broadcast)) == 3
+
+
+def test_rule_9_holders_are_pinged_every_two_seconds_with_what_is_stored() -> None:
+    """Each holder, mandatory."""
+    scene, agent = Scene(), Agent("a")
+    scene.held(agent, commands=(MAKE,))
+    scene.says(agent, agent.event(1))
+    scene.store(agent, 1)
+    pings = [s.message for s in sent(scene.wait(6.0), Send) if isinstance(s.message, Ping)]
+    assert len(pings) == 3
+    assert pings[-1].stored == 1
+
+
+def test_rule_10_a_missing_holder_is_given_up_after_grace_and_marker() -> None:
+    """Buildbot is told, and the agent is refused when it comes back."""
+    scene, agent = held_and_settled()
+    scene.vanish(agent)
+    assert scene.state() == "missing"
+    scene.wait(4.9)
+    assert not sent(scene.last, Lost)
+    scene.wait(0.2, markers=False)
+    (marker,) = sent(scene.last, SendMarker)
+    assert not sent(scene.last, Lost)
+    scene.hear(marker.message, "bridge")  # type: ignore[arg-type]
+    (lost,) = sent(scene.last, Lost)
+    assert "agent a did not answer for 5 s" in lost.reason
+    agent.epoch = 2
+    scene.says(agent, agent.resume(executing()))
+    assert scene.to(agent) == ["refuse"]
+
+
+def test_a_resume_that_was_under_way_saves_the_session_while_the_marker_returns() -> None:
+    """That is what the marker is for."""
+    scene, agent = held_and_settled()
+    scene.vanish(agent)
+    scene.wait(5.1, markers=False)
+    (marker,) = sent(scene.last, SendMarker)
+    agent.epoch = 2
+    scene.says(agent, agent.resume(executing()))
+    scene.hear(marker.message, "bridge")  # type: ignore[arg-type]
+    assert not sent(scene.all, Lost)
+    assert scene.state() == "held"
+
+
+def test_rule_9_events_and_old_epochs_do_not_end_missing() -> None:
+    """They come from a durable queue: they prove nothing. Events are delivered all the same."""
+    scene, agent = held_and_settled()
+    scene.vanish(agent)
+    scene.says(agent, agent.event(1))
+    assert len(sent(scene.last, Deliver)) == 1
+    scene.says(agent, agent.resume(executing()))
+    assert scene.state() == "missing"
+
+
+def test_rule_8_while_the_holder_is_missing_claims_are_put_off_and_resumes_refused() -> None:
+    """The offer is parked; who else holds a session of the request drops it."""
+    scene, agent = held_and_settled()
+    scene.vanish(agent)
+    other, third = Agent("b"), Agent("c")
+    scene.says(other, other.claim("o-1"))
+    assert scene.to(other) == ["later"]
+    scene.says(third, third.resume(executing()))
+    assert scene.to(third) == ["refuse"]
+
+
+def test_rule_10_the_grace_stands_still_while_the_link_is_blocked() -> None:
+    """Nothing can be found out then."""
+    scene, agent = held_and_settled()
+    scene.vanish(agent)
+    scene.wait(3.0)
+    scene.do(LinkBlocked(blocked=True))
+    assert scene.wait(1000.0) == []
+    scene.do(LinkBlocked(blocked=False))
+    scene.wait(1.5)
+    assert scene.state() == "missing"
+    scene.wait(1.0)
+    assert sent(scene.all, Lost)
+
+
+def test_rule_10_the_grace_stands_still_while_the_link_is_down() -> None:
+    """And is 35 s when it has come up, since everybody is reconnecting."""
+    scene, agent = held_and_settled()
+    scene.vanish(agent)
+    scene.wait(3.0)
+    scene.do(LinkDown())
+    scene.wait(1000.0)
+    scene.do(LinkUp())
+    scene.wait(30.0)
+    assert scene.state() == "missing"
+    scene.wait(3.0)
+    assert sent(scene.all, Lost)
+
+
+def test_strict_fencing_waits_longer_than_the_agent_needs_to_kill_its_command() -> None:
+    """The grace is that of the column's fencing, and ours on top."""
+    scene, agent = held_and_settled(fencing=60.0)
+    scene.vanish(agent)
+    scene.wait(64.0)
+    assert scene.state() == "missing"
+    scene.wait(2.0)
+    assert sent(scene.all, Lost)
+
+
+def test_a_ping_that_comes_back_from_an_older_address_says_nothing() -> None:
+    """The agent has reconnected meanwhile."""
+    scene, agent = held_and_settled()
+    old = agent.address
+    agent.epoch = 2
+    scene.says(agent, agent.resume(executing()))
+    scene.returned(Ping(session=agent.session, incarnation="inc-1", stored=0), old)
+    assert scene.state() == "held"
+
+
+def _clone_speaks(scene: Scene, agent: Agent) -> Agent:
+    clone = Agent("a")
+    clone.epoch = 2
+    scene.says(clone, clone.resume(executing()))
+    assert scene.to(clone) == ["grant"]
+    return clone
+
+
+def test_rule_2_the_newer_of_two_addresses_that_both_answer_is_refused() -> None:
+    """A cloned state folder: the older address speaks again, and accepts the grant that asks whether it lives."""
+    scene, agent = held_and_settled()
+    clone = _clone_speaks(scene, agent)
+    scene.says(clone, clone.accept())
+    scene.says(agent, agent.resume(executing()))
+    (marker,) = sent(scene.last, SendMarker)
+    assert scene.to(agent) == []
+    scene.hear(marker.message, "bridge")  # type: ignore[arg-type]
+    assert scene.to(agent) == ["grant"]
+    scene.says(agent, agent.accept())
+    assert scene.to(clone) == ["refuse"]
+    (alarm,) = sent(scene.last, Alarm)
+    assert alarm.event == "cloned_state_folder"
+    assert clone.address in alarm.detail
+    assert scene.machine.requests()[0].address == agent.address
+    scene.says(clone, clone.resume(executing()))
+    assert scene.to(clone) == ["refuse"]
+    scene.says(clone, clone.gone())
+    assert not sent(scene.all, Lost)
+
+
+def test_rule_2_an_old_connections_last_words_raise_no_alarm() -> None:
+    """They come before the marker is back, or the grant that asks comes back."""
+    scene, agent = held_and_settled()
+    renewed = _clone_speaks(scene, agent)
+    scene.says(agent, agent.resume(executing()))
+    (marker,) = sent(scene.last, SendMarker)
+    scene.says(agent, agent.accept())
+    scene.hear(marker.message, "bridge")  # type: ignore[arg-type]
+    grant = next(s.message for s in sent(scene.last, Send) if s.address == agent.address)
+    assert isinstance(grant, Grant)
+    scene.returned(grant, agent.address)
+    assert not sent(scene.all, Alarm)
+    assert scene.machine.requests()[0].address == renewed.address
+    assert scene.state() == "held"
+
+
+def test_gone_from_elsewhere_is_believed_when_the_known_address_is_gone() -> None:
+    """The agent restarted and its keeper is dead: lost within a round trip."""
+    scene, agent = held_and_settled()
+    old = agent.address
+    agent.epoch = 2
+    scene.says(agent, agent.gone("lost"))
+    (probe,) = sent(scene.last, Send)
+    assert probe.address == old
+    scene.returned(probe.message, old)  # type: ignore[arg-type]
+    assert sent(scene.last, Lost)
+
+
+def test_gone_from_elsewhere_is_believed_when_the_known_address_is_silent() -> None:
+    """A half-open connection keeps the old queue alive for a while."""
+    scene, agent = held_and_settled()
+    agent.epoch = 2
+    scene.says(agent, agent.gone("lost"))
+    scene.wait(4.5)
+    assert sent(scene.all, Lost)
+
+
+def test_gone_from_a_copy_costs_the_living_agent_nothing() -> None:
+    """A copied state folder without the commands says `gone`; the real holder answers."""
+    scene, agent = held_and_settled()
+    clone = Agent("a")
+    clone.epoch = 2
+    scene.says(clone, clone.gone("lost"))
+    scene.says(agent, agent.accept())
+    assert sent(scene.last, Alarm)
+    scene.wait(10.0)
+    assert not sent(scene.all, Lost)
+    assert len(sent(scene.all, Attach)) == 1
