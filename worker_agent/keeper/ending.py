@@ -25,7 +25,7 @@ class Ending:
         self._host = host
         self._pid = pid
         self._mark = mark
-        self._began = time.time()
+        self._began = psutil.Process(pid).create_time()  # it is our child and not collected yet: it is there
         #: it outlived its interrupt signal and had to be killed
         self.stubborn = False
 
@@ -76,7 +76,7 @@ class Ending:
         orphans = []
         for process in psutil.Process().children():
             try:
-                if process.create_time() >= self._began - 0.05 and process.status() != psutil.STATUS_ZOMBIE:
+                if process.create_time() >= self._began and process.status() != psutil.STATUS_ZOMBIE:
                     orphans.append(process)
             except psutil.NoSuchProcess:
                 continue

@@ -1,4 +1,4 @@
-"""Every command × argument does what Buildbot's own worker does: the same updates, in the same order, with the same words.
+"""Every command and argument does what Buildbot's own worker does: same updates, same order, same words.
 
 Each case runs twice, through buildbot_worker's classes and through a keeper, in folders of the same name, and the two
 lists of updates are compared after times and tracebacks are made equal.

@@ -1,0 +1,204 @@
+"""The main process may die, restart or be upgraded while a command runs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from contracts.messages import Command
+from tests.unit.keeper_processes.harness import Driven, alive, eventually, stream, update
+from worker_agent.keeper.client import Keeper
+from worker_agent.keeper.settings import KeeperSettings
+
+# A main process that starts a keeper and a command, says so, and waits to be killed.
+MAIN = """
+import asyncio, json, sys
+from pathlib import Path
+from contracts.messages import Command
+from worker_agent.keeper.client import Keeper
+from worker_agent.keeper.settings import KeeperSettings
+
+async def main(root, settings):
+    keeper = await Keeper.open(session="session-1", folder=root / "state/sessions/session-1", basedir=root / "base",
+                               builddir="b", on_input=lambda news: None, settings=KeeperSettings(**settings))
+    command = "echo begin; while [ ! -e go ]; do sleep 0.02; done; echo end; echo line >> ran"
+    keeper.run(Command(n=1, name="shell", args={"workdir": "build", "command": command}, digest="d"))
+    print(keeper.pid, flush=True)
+    await asyncio.sleep(300)
+
+asyncio.run(main(Path(sys.argv[1]), json.loads(sys.argv[2])))
+"""
+
+
+def main_process(driven: Driven, root: Path, **settings: object) -> tuple[subprocess.Popen[str], int]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", MAIN, str(root), json.dumps(settings)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    return process, int(process.stdout.readline())
+
+
+async def attach(driven: Driven) -> Keeper:
+    keeper = await Keeper.attach(session=driven.session, folder=driven.folder, on_input=driven.on_input)
+    assert keeper is not None
+    driven.keeper = keeper
+    return keeper
+
+
+async def test_a_command_outlives_a_killed_main_process(driven: Driven, tmp_path: Path) -> None:
+    """kill -9 of the main process in mid-command; the next one takes it up, and not a byte is missing."""
+    process, pid = main_process(driven, tmp_path)
+    await eventually(lambda: driven.journal.last_seq(driven.session) >= 3, "output of the command")
+    process.kill()
+    process.wait()
+
+    keeper = await attach(driven)
+    assert keeper.pid == pid
+    assert keeper.running == (1,)
+    (driven.build / "build/go").touch()
+    events = await driven.completed(1)
+
+    assert stream(events, "stdout") == b"begin\nend\n"
+    assert update(events, "rc") == 0
+    assert (driven.build / "build/ran").read_text() == "line\n"
+
+
+async def test_a_known_command_is_not_run_again(driven: Driven) -> None:
+    """`run` repeated, as after a lost answer, changes nothing."""
+    await driven.open()
+    command = Command(n=1, name="shell", args={"workdir": "build", "command": "echo x >> ran"}, digest="d")
+    driven.keeper.run(command)
+    await driven.completed(1)
+
+    driven.keeper.run(command)
+    driven.keeper.run(command.model_copy(update={"n": 2}))
+    await driven.completed(2)
+
+    assert (driven.build / "build/ran").read_text() == "x\nx\n"
+
+
+async def test_without_a_main_process_all_ends_after_the_grace(driven: Driven, tmp_path: Path) -> None:
+    """Nobody watches: the keeper kills its command and leaves."""
+    process, pid = main_process(driven, tmp_path, orphan_grace=0.5)
+    try:
+        await eventually(lambda: driven.journal.last_seq(driven.session) >= 3, "output of the command")
+    finally:
+        process.kill()
+        process.wait()
+
+    await eventually(lambda: not alive(pid), "the keeper to leave")
+    assert not mentions(str(driven.build))
+
+
+async def test_a_planned_restart_gets_more_time(driven: Driven) -> None:
+    """After `detach` the command goes on although the grace is over."""
+    await driven.open(orphan_grace=0.2)
+    n = driven.shell("echo begin; while [ ! -e go ]; do sleep 0.02; done; echo end")
+    await driven.output(b"begin")
+    driven.keeper.detach(60)
+    old = driven.keeper.pid
+    gone_at = time.monotonic() + 1.0  # five times the grace
+    while time.monotonic() < gone_at:
+        assert alive(old)
+        await asyncio.sleep(0.05)
+
+    await attach(driven)
+    (driven.build / "build/go").touch()
+    events = await driven.completed(n)
+
+    assert b"end\n" in stream(events, "stdout")
+    assert driven.lost is None
+
+
+async def test_the_latest_main_process_counts(driven: Driven) -> None:
+    """Two attach (a hung one and its successor): the keeper serves the second."""
+    await driven.open()
+    first = driven.keeper
+    await attach(driven)
+    first._quiet = True
+
+    events = await driven.run("shell", {"workdir": "build", "command": "echo served"})
+
+    assert stream(events, "stdout") == b"served\n"
+
+
+async def test_strict_fencing_kills_without_contact(driven: Driven) -> None:
+    """No contact for the set time: everything is dead, and the completion says that it was not the command."""
+    await driven.open(fencing=0.6)
+    n = driven.shell("setsid sleep 300 & echo $!; sleep 300")
+
+    events = await driven.completed(n)
+
+    assert "fencing" in (events[-1].infrastructure or "")
+    assert not alive(int(stream(events, "stdout")))
+
+
+async def test_contact_keeps_the_fence_up(driven: Driven) -> None:
+    """With contact the command goes on past the fencing time."""
+    await driven.open(fencing=0.8)
+    n = driven.shell("echo begin; while [ ! -e go ]; do sleep 0.02; done")
+    until = time.monotonic() + 2.0
+    while time.monotonic() < until:
+        driven.keeper.contact()
+        await asyncio.sleep(0.1)
+    (driven.build / "build/go").touch()
+
+    events = await driven.completed(n)
+
+    assert update(events, "rc") == 0
+    assert events[-1].infrastructure is None
+
+
+async def test_a_stopped_keeper_finds_its_fence_down_when_it_goes_on(driven: Driven) -> None:
+    """SIGSTOP past the fencing time, then SIGCONT with contact at once: too late all the same."""
+    await driven.open(fencing=1.0)
+    n = driven.shell("echo begin; sleep 300")
+    await driven.output(b"begin")
+    os.kill(driven.keeper.pid, signal.SIGSTOP)
+    until = time.monotonic() + 1.3
+    while time.monotonic() < until:
+        await asyncio.sleep(0.05)
+    driven.keeper.contact()
+    os.kill(driven.keeper.pid, signal.SIGCONT)
+
+    events = await driven.completed(n)
+
+    assert "fencing" in (events[-1].infrastructure or "")
+
+
+async def test_a_long_path_does_not_matter(tmp_path: Path) -> None:
+    """A unix socket's address has 108 bytes; a state folder may be deeper."""
+    driven = Driven(tmp_path / ("deep" * 20) / ("deeper" * 20))
+    await driven.open()
+    driven.keeper.detach(30)
+
+    await attach(driven)
+    events = await driven.run("shell", {"workdir": "build", "command": "echo here"})
+
+    assert stream(events, "stdout") == b"here\n"
+    await driven.keeper.close()
+
+
+@pytest.mark.parametrize("settings", [KeeperSettings()])
+async def test_the_journal_and_socket_are_the_owners_only(driven: Driven, settings: KeeperSettings) -> None:
+    """What builds print may be secret."""
+    await driven.open()
+    await driven.run("shell", {"workdir": "build", "command": "true"})
+
+    modes = {file.name: file.stat().st_mode & 0o077 for file in driven.folder.iterdir() if file.name != "keeper.pid"}
+
+    assert set(modes.values()) == {0}, modes
+    assert driven.folder.stat().st_mode & 0o077 == 0
+
+
+def mentions(text: str) -> bool:
+    found = subprocess.run(["pgrep", "-f", text], capture_output=True, check=False)
+    return found.returncode == 0

@@ -1,0 +1,205 @@
+"""Nothing of a command survives its end: interrupt, time limits, close, loss of the keeper or of the main process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.unit.keeper_processes.harness import Driven, alive, eventually, stream, update
+from worker_agent.keeper.client import Keeper, kill_leftovers
+from worker_agent.keeper.reaper import kill_tree
+
+# A tree as bad as they come: children in the group, in another group, in another session, a daemon by double fork, one
+# that ignores SIGTERM, and one that clears its environment. Each writes its pid into a file of its own.
+TREE = """
+    import os, signal, sys, time
+
+    def child(name, prepare, env=None):
+        if os.fork() == 0:
+            prepare()
+            code = ("import os, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
+                    f"open('pid-{name}.tmp', 'w').write(str(os.getpid()));"
+                    f"os.rename('pid-{name}.tmp', 'pid-{name}'); time.sleep(300)")
+            os.execve(sys.executable, [sys.executable, "-c", code], os.environ if env is None else env)
+
+    def twice():
+        os.setsid()
+        if os.fork():
+            os._exit(0)
+
+    child("plain", lambda: None)
+    child("group", lambda: os.setpgid(0, 0))
+    child("session", os.setsid)
+    child("daemon", twice)
+    child("bare", twice, {})
+    names = ["plain", "group", "session", "daemon", "bare"]
+    while not all(os.path.exists(f"pid-{name}") for name in names):
+        time.sleep(0.01)
+    os.write(1, b"planted\\n")
+    if "stay" in sys.argv:
+        time.sleep(300)
+"""
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(driven: Driven) -> Iterator[None]:
+    yield
+    for pid in pids(driven):
+        if alive(pid):
+            kill_tree(pid)
+
+
+def plant(driven: Driven) -> list[str]:
+    (driven.build / "build").mkdir(parents=True, exist_ok=True)
+    script = driven.build / "tree.py"
+    script.write_text(textwrap.dedent(TREE))
+    return [sys.executable, str(script)]
+
+
+def pids(driven: Driven) -> list[int]:
+    return [int(file.read_text()) for file in (driven.build / "build").glob("pid-*") if file.suffix != ".tmp"]
+
+
+async def planted(driven: Driven, **args: object) -> int:
+    n = driven.shell([*plant(driven), "stay"], **args)
+    await driven.output(b"planted")
+    assert len(pids(driven)) == 5
+    assert all(alive(pid) for pid in pids(driven))
+    return n
+
+
+@pytest.mark.parametrize("polite", [{}, {"sigtermTime": 0.3}, {"interruptSignal": "INT"}], ids=str)
+async def test_an_interrupt_ends_the_whole_tree(driven: Driven, polite: dict[str, object]) -> None:
+    """Also children that changed their group or session, forked twice, ignore SIGTERM or have another environment."""
+    await driven.open()
+    n = await planted(driven, **polite)
+
+    driven.keeper.interrupt(n, "enough")
+    events = await driven.completed(n)
+
+    assert not any(alive(pid) for pid in pids(driven))
+    assert events[-1].interrupted == "enough"
+    assert update(events, "rc") == -1
+
+
+@pytest.mark.parametrize("limit", [{"timeout": 1.5}, {"maxTime": 1.5}], ids=str)
+async def test_a_time_limit_ends_the_whole_tree(driven: Driven, limit: dict[str, object]) -> None:
+    """When the command's time is over, so is that of all it started."""
+    await driven.open()
+    n = await planted(driven, **limit)
+
+    events = await driven.completed(n)
+
+    assert not any(alive(pid) for pid in pids(driven))
+    assert update(events, "failure_reason") in ("timeout", "timeout_without_output")
+    assert events[-1].interrupted is None
+
+
+async def test_what_a_successful_command_leaves_lives_until_the_session_closes(driven: Driven) -> None:
+    """As with Buildbot's worker a daemon serves later steps; with the session it goes."""
+    await driven.open()
+    command = " ".join(plant(driven)) + " >/dev/null 2>&1"
+    events = await driven.completed(driven.shell(command))
+    assert update(events, "rc") == 0
+    assert len(pids(driven)) == 5
+    await driven.run("shell", {"workdir": "build", "command": "true"})
+    assert all(alive(pid) for pid in pids(driven))
+
+    await driven.keeper.close()
+
+    assert not any(alive(pid) for pid in pids(driven))
+    assert not driven.folder.exists()
+
+
+async def test_an_interrupt_spares_what_an_earlier_command_left(driven: Driven) -> None:
+    """Only the interrupted command's processes end."""
+    await driven.open()
+    events = await driven.completed(driven.shell("setsid sleep 300 >/dev/null 2>&1 </dev/null & echo $!"))
+    server = int(stream(events, "stdout"))
+    n = await planted(driven)
+
+    driven.keeper.interrupt(n, "enough")
+    await driven.completed(n)
+
+    assert not any(alive(pid) for pid in pids(driven))
+    assert alive(server)
+    await driven.keeper.close()
+    assert not alive(server)
+
+
+async def test_closing_ends_a_running_command_and_removes_the_folder(driven: Driven) -> None:
+    """`close` returns when no process is left; it is not a loss."""
+    await driven.open()
+    await planted(driven)
+
+    await driven.keeper.close()
+
+    assert not any(alive(pid) for pid in pids(driven))
+    assert not alive(driven.keeper.pid)
+    assert driven.lost is None
+
+
+async def test_closing_can_keep_the_journal(driven: Driven) -> None:
+    """Rule 17: a session that was put aside can still be replayed."""
+    await driven.open()
+    await driven.run("shell", {"workdir": "build", "command": "echo kept"})
+    last = driven.journal.last_seq(driven.session)
+
+    await driven.keeper.close(keep_journal=True)
+
+    events = [driven.journal.read(driven.session, seq) for seq in range(1, last + 1)]
+    assert stream([event for event in events if event], "stdout") == b"kept\n"
+
+
+async def test_a_killed_keeper_takes_its_processes_along(driven: Driven) -> None:
+    """kill -9 of the keeper: the main process ends what it left, and says so."""
+    await driven.open()
+    await planted(driven)
+
+    os.kill(driven.keeper.pid, signal.SIGKILL)
+    await eventually(lambda: driven.lost is not None, "KeeperLost")
+
+    assert driven.lost is not None
+    assert "signal 9" in driven.lost.reason
+    # What cleared its environment and left the tree has no mark by which it could be found.
+    marked = [pid for pid in pids(driven) if "bare" not in names(driven, pid)]
+    assert not any(alive(pid) for pid in marked)
+
+
+def names(driven: Driven, pid: int) -> str:
+    return next(file.name for file in (driven.build / "build").glob("pid-*") if file.read_text() == str(pid))
+
+
+async def test_leftovers_of_a_keeper_that_hangs_are_killed_when_the_agent_starts(driven: Driven) -> None:
+    """An agent that finds the folder of a session whose keeper cannot be talked to ends both keeper and commands."""
+    await driven.open()
+    await planted(driven)
+    keeper = driven.keeper.pid
+    driven.keeper.detach(60)
+    (driven.folder / "keeper.sock").unlink()
+
+    left = await asyncio.to_thread(kill_leftovers, driven.session, driven.folder)
+
+    assert left == []
+    assert not any(alive(pid) for pid in pids(driven))
+    assert not psutil.pid_exists(keeper) or psutil.Process(keeper).status() == psutil.STATUS_ZOMBIE
+
+
+async def test_attaching_to_a_dead_keeper_finds_none(driven: Driven, tmp_path: Path) -> None:
+    """No keeper, no session: None, and nothing of it runs."""
+    await driven.open()
+    await planted(driven)
+    os.kill(driven.keeper.pid, signal.SIGKILL)
+    await eventually(lambda: driven.lost is not None, "KeeperLost")
+
+    found = await Keeper.attach(session=driven.session, folder=driven.folder, on_input=driven.on_input)
+
+    assert found is None
