@@ -8,7 +8,7 @@ from tests.harness.agents import Agent
 from tests.harness.master import BuildMaster
 
 CONFIG = """
-c['workers'] = worker.amqp_column("gtk", workers=2, requires=["gtk"])
+c['workers'] = worker.amqp_column("gtk", workers=2, requires=["gtk>=3"])
 builder("gtk", c['workers'],
     steps.ShellCommand(name="hello", command=["echo", "hello world"]),
     steps.ShellCommand(name="mixed", command="echo out; echo err >&2; printf 'no newline'"),

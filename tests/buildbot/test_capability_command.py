@@ -1,0 +1,122 @@
+"""A build step's command as a unit of work of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.harness.agents import Agent
+from tests.harness.master import BuildMaster
+from tests.harness.waiting import wait_for
+
+CONFIG = """
+c['workers'] = [worker.LocalWorker("local")]
+builder("lint", c['workers'],
+    steps.CapabilityCommand(name="lint", command="echo from $AGENT_TEST; sleep {seconds}; echo done; exit {rc}",
+        env={{"AGENT_TEST": "an agent"}}, requires=["gtk"]))
+"""
+
+
+def test_runs_on_an_agent_whatever_worker_the_build_has(
+    make_master: Callable[..., BuildMaster], make_agent: Callable[..., Agent]
+) -> None:
+    """A build on a local worker runs a step's command on an agent; log and result are the step's."""
+    master = make_master(CONFIG.format(seconds=0, rc=3))
+    make_agent("a1", capabilities=["gtk"])
+    build = master.finished(master.force("lint"), 40)
+    assert build.step_result("lint") == "FAILURE", master.describe(1)
+    assert master.output(build, "lint") == "from an agent\ndone\n"
+    assert "program finished with exit code 3" in master.output(build, "lint", streams="h")
+    assert master.properties(build)["agent:lint"] == "a1"
+
+
+def test_waits_and_says_for_what_and_stops(make_master: Callable[..., BuildMaster]) -> None:
+    """While no agent is there the step says so; Stop ends it at once."""
+    master = make_master(CONFIG.format(seconds=0, rc=0))
+    request = master.force("lint")
+    build = master.step_running(request, "lint")
+    wait_for(
+        lambda: "no agent is alive" in master.build(build.id).steps["lint"]["state_string"],
+        20,
+        lambda: master.describe(request),
+    )
+    master.call(f"/builds/{build.id}", "stop", reason="enough")
+    assert master.finished(request, 15).result == "CANCELLED"
+
+
+def test_stop_ends_the_command_on_its_agent(
+    make_master: Callable[..., BuildMaster], make_agent: Callable[..., Agent]
+) -> None:
+    """Stop interrupts the command where it runs."""
+    master = make_master(CONFIG.format(seconds=300, rc=0))
+    make_agent("a1", capabilities=["gtk"])
+    request = master.force("lint")
+    build = master.step_running(request, "lint")
+    wait_for(lambda: "from an agent" in master.step_log(master.build(build.id), "lint"), 20, "output")
+    master.call(f"/builds/{build.id}", "stop", reason="enough")
+    build = master.finished(request, 20)
+    assert build.result == "CANCELLED"
+    assert "done" not in master.output(build, "lint")
+
+
+def test_lost_agent_runs_it_again_elsewhere(
+    make_master: Callable[..., BuildMaster], make_agent: Callable[..., Agent]
+) -> None:
+    """An agent stopped at once under a command: the command runs again on another one, in the same step."""
+    master = make_master(CONFIG.format(seconds=6, rc=0))
+    first = make_agent("a1", capabilities=["gtk"])
+    request = master.force("lint")
+    build = master.step_running(request, "lint")
+    wait_for(lambda: "from an agent" in master.step_log(master.build(build.id), "lint"), 20, "output")
+    first.stop_at_once()
+    make_agent("a2", capabilities=["gtk"])
+    build = master.finished(request, 60)
+    assert len(master.builds(request)) == 1
+    assert build.result == "SUCCESS", master.describe(request)
+    assert master.output(build, "lint") == "from an agent\nfrom an agent\ndone\n"
+    assert "runs again elsewhere" in master.output(build, "lint", streams="h")
+    assert master.properties(build)["agent:lint"] == "a2"
+
+
+def test_master_restart_keeps_the_command(
+    make_master: Callable[..., BuildMaster], make_agent: Callable[..., Agent], tmp_path: Path
+) -> None:
+    """The master is killed while an agent runs a step's command: it runs once, and its result is there afterwards."""
+    mark = tmp_path / "mark"
+    text = f"""
+c['workers'] = worker.amqp_column("any", workers=1)
+builder("lint", c['workers'],
+    steps.CapabilityCommand(name="lint", command="echo x >> {mark}; echo out; sleep 8; echo end", requires=["gtk"]))
+"""
+    master = make_master(text)
+    make_agent("a1", capabilities=["gtk"], slots=2)
+    request = master.force("lint")
+    master.step_running(request, "lint")
+    wait_for(mark.exists, 20, lambda: f"the command runs {master.describe(request)}")
+    master.kill()
+    master.start()
+    build = master.finished(request, 60)
+    assert build.result == "SUCCESS", master.describe(request)
+    assert mark.read_text() == "x\n"
+    assert master.output(build, "lint") == "out\nend\n"
+
+
+def test_eight_steps_of_triggered_builds_use_all_agents(
+    make_master: Callable[..., BuildMaster], make_agent: Callable[..., Agent], tmp_path: Path
+) -> None:
+    """Four triggered builds with such a step each run on four free slots at the same time."""
+    text = f"""
+names = [f"local{{n}}" for n in range(5)]
+c['workers'] = [worker.LocalWorker(name) for name in names]
+# each waits until four of them run: it ends only when they run at the same time
+command = "echo x >> {tmp_path}/started; for i in $(seq 200); do [ $(wc -l < {tmp_path}/started) -ge 4 ] && exit 0; sleep .1; done; exit 1"
+for n in range(4):
+    builder(f"part{{n}}", names, steps.CapabilityCommand(name="part", command=command, requires=["gtk"]))
+c['schedulers'] = [schedulers.Triggerable(name="parts", builderNames=[f"part{{n}}" for n in range(4)])]
+builder("all", names, steps.Trigger(name="trigger", schedulerNames=["parts"], waitForFinish=True))
+"""
+    master = make_master(text)
+    make_agent("a1", capabilities=["gtk"], slots=2)
+    make_agent("a2", capabilities=["gtk"], slots=2)
+    request = master.force("all")
+    assert master.finished(request, 60).result == "SUCCESS", master.describe(request)
