@@ -17,12 +17,13 @@ from contracts.errors import BadRequirement
 from contracts.messages import Capability
 from contracts.requirement_terms import ANY, Clause, Requirement, Term, normal_name, split_series
 from contracts.requirement_text import NAME, Reader
+from contracts.topology import cap_queue
 from contracts.versions import series_of, sort_key
 
-__all__ = ["ANY", "SIGNATURE_MAX", "Requirement", "Requirements", "normal_name", "parse", "plain_signatures"]
+__all__ = ["ANY", "QUEUE_NAME_MAX", "Requirement", "Requirements", "normal_name", "parse", "plain_signatures"]
 
-#: AMQP names have at most 255 bytes; `cap.` and room for a prefix are taken off.
-SIGNATURE_MAX = 240
+#: AMQP names have at most 255 bytes; some are left for a prefix.
+QUEUE_NAME_MAX = 244
 
 _JOIN = re.compile(r"\+(?=[a-z])")
 
@@ -47,10 +48,10 @@ class Requirements:
             texts = (texts,)
         found = [requirement for text in texts for requirement in Reader(text).read_list()]
         result = cls(items=_normalised(found))
-        length = len(result.signature.encode())
-        if length > SIGNATURE_MAX:
+        length = len(cap_queue(result.signature).encode())
+        if length > QUEUE_NAME_MAX:
             raise BadRequirement(
-                f"the requirements need a queue name of {length} bytes, at most {SIGNATURE_MAX} fit:\n"
+                f"the requirements need a queue name of {length} bytes, at most {QUEUE_NAME_MAX} fit:\n"
                 f"  {result.signature[:100]}…\n"
                 "ask for less, or give the agents one fixed capability (capabilities.d) that stands for all of it"
             )
@@ -140,7 +141,7 @@ def plain_signatures(capabilities: Iterable[Capability]) -> tuple[str, ...]:
         found.add(name)
         if capability.version is not None and not name[-1].isdigit():
             found.update(name + series for depth in (1, 2) if (series := series_of(capability.version, depth)))
-    return tuple(sorted(signature for signature in found if len(signature) <= SIGNATURE_MAX))
+    return tuple(sorted(signature for signature in found if len(cap_queue(signature)) <= QUEUE_NAME_MAX))
 
 
 def _normalised(requirements: Iterable[Requirement]) -> tuple[Requirement, ...]:

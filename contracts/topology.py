@@ -61,13 +61,34 @@ def check_name(name: str, what: str) -> str:
 
 
 def key_word(text: str) -> str:
-    """Any text as one word of a routing key: what `check_name` refuses is written `%xx`, byte by byte."""
-    return "".join(chr(byte) if _WORD.fullmatch(chr(byte)) else f"%{byte:02x}" for byte in text.encode("utf-8"))
+    """Any text as one word of a routing key: what `check_name` refuses is written `:xx`, byte by byte."""
+    return "".join(chr(byte) if _WORD.fullmatch(chr(byte)) else f":{byte:02x}" for byte in text.encode("utf-8"))
+
+
+_CAP = "cap."
+#: What client libraries refuse in a queue's name (pamqp, under aio-pika, lets letters, digits and -_.:@#,/+ pass), and
+#: how it is written there. ':' and '@' of a signature come first, since they are used by what follows.
+_SPELLED = (
+    (":", "#c"), ("@", "#a"), ("%", "#p"), (">=", ":ge:"), ("<=", ":le:"), ("==", ":eq:"), ("!=", ":ne:"),
+    ("~=", ":about:"), (">", ":gt:"), ("<", ":lt:"), ("|", "/"), ("*", "#x"), ("!", "@"),
+)  # fmt: skip
 
 
 def cap_queue(signature: str) -> str:
-    """Queue, and routing key on `bb.offers`, of a signature: `cap.gtk+python2.3`."""
-    return f"cap.{signature}"
+    """Queue, and routing key on `bb.offers`, of a signature: `cap.gtk+python2.3`; `cap.gtk:ge:3` for `gtk>=3`."""
+    for text, spelled in _SPELLED:
+        signature = signature.replace(text, spelled)
+    return _CAP + signature
+
+
+def queue_signature(queue: str) -> str | None:
+    """The signature that names this queue; None for a queue that is not `cap.…`."""
+    if not queue.startswith(_CAP):
+        return None
+    signature = queue[len(_CAP) :]
+    for text, spelled in reversed(_SPELLED):
+        signature = signature.replace(spelled, text)
+    return signature
 
 
 def claims_queue(master: str) -> str:

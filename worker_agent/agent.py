@@ -16,7 +16,7 @@ import structlog
 
 from contracts.messages import Catalogue, SlotStatus, Status, Steer
 from contracts.timing import STATUS_INTERVAL
-from contracts.topology import cap_queue
+from contracts.topology import queue_signature
 from worker_agent.abilities import Abilities
 from worker_agent.builddirs import BuildDirs
 from worker_agent.core import inputs
@@ -41,6 +41,8 @@ log = structlog.get_logger(__name__)
 #: Seconds between two self-checks of the machine, and between two looks at the room for build directories.
 HEALTH_EVERY = 5.0
 ROOM_EVERY = 30.0
+#: Seconds after which probes that ran out of time (on a busy machine) are run again.
+PROBE_AGAIN = 30.0
 #: A change of status is told after this many seconds, together with what changes meanwhile.
 STATUS_SOON = 0.05
 #: Seconds for what was published last to be confirmed, before the agent leaves all the same.
@@ -48,7 +50,6 @@ FLUSH_TIMEOUT = 10.0
 #: Seconds after a Stop, after which the agent leaves though something still holds it.
 STOP_TIMEOUT = 30.0
 
-CAP_PREFIX = cap_queue("")
 
 Inbox = Union[inputs.Input, Callable[[], None]]
 
@@ -296,7 +297,7 @@ class Agent:
         self._spawn(self._look(offered))
 
     async def _look(self, offered: inputs.OfferDelivered) -> None:
-        able = await self.abilities.still_able(offered.queue.removeprefix(CAP_PREFIX))
+        able = await self.abilities.still_able(queue_signature(offered.queue) or "")
         self._put(partial(self._looked, offered, able))
 
     def _looked(self, offered: inputs.OfferDelivered, able: bool) -> None:
@@ -322,9 +323,9 @@ class Agent:
         while True:
             await asyncio.sleep(HEALTH_EVERY)
             self._put(self._check_health)
-            if not self._probing.locked():  # or a probe's exit status would be taken away from it
+            if not (self._looking or self._probing.locked()):  # or a probe's exit status would be taken away from it
                 reap_strays(frozenset(self.sessions.keeper_pids))
-            every = self._settings.probe_interval
+            every = PROBE_AGAIN if self.abilities.late else self._settings.probe_interval
             if every and self._loop.time() - probed >= every:
                 probed = self._loop.time()
                 await self._probe()
