@@ -26,7 +26,8 @@ ACCEPT_TIMEOUT = 4.0
 CLAIM_TIMEOUT = 5.0
 #: Rule 15: how long a command offer's first delivery waits for its grant while the master is alive.
 COMMAND_GRANT_WAIT = 1.0
-#: Rule 15: margin for clocks that differ, between an offer's publication and the agent's connection.
+#: Rule 15: margin for clocks that differ. A first delivery was published at least this long after the agent's
+#: connection was opened; a younger connection may be handed old offers by a killed broker that lost their flags.
 CLOCK_MARGIN = 60.0
 #: Rule 17: a finished command session whose master is silent this long frees its slot.
 ASIDE_AFTER = 10.0

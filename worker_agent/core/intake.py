@@ -111,7 +111,7 @@ class Intake:
             and not delivered.redelivered
             and delivered.deaths == 0
             and not offer.ask
-            and offer.published >= link.opened_at - CLOCK_MARGIN
+            and offer.published >= link.opened_at + CLOCK_MARGIN
         )
 
     def open_session(self, session: Session) -> None:

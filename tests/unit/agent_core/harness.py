@@ -53,7 +53,7 @@ def offer(name: str = "o1", **fields: Any) -> Offer:
         "run": 1,
         "signature": "gtk",
         "kind": "build",
-        "published": OPENED_AT + 1,
+        "published": OPENED_AT + 100,
         "builddir": "b",
     }
     return Offer(offer=name, **{**values, **fields})

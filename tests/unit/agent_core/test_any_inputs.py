@@ -29,7 +29,7 @@ def offers(draw: st.DrawFn) -> Offer:
         master=draw(st.sampled_from(["m", "m", "n"])),
         kind=kind,
         ask=draw(st.booleans()),
-        published=OPENED_AT + draw(st.sampled_from([1, -300])),
+        published=OPENED_AT + draw(st.sampled_from([100, -300])),
         fencing=draw(st.sampled_from([None, None, 20.0])),
         commands=tuple(command(n) for n in range(1, draw(st.integers(0, 3)) + 1)) if kind == "command" else (),
     )

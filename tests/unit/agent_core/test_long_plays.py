@@ -49,7 +49,7 @@ class Play(AnyInputs):
             master=r.choice(["m", "m", "n"]),
             kind=kind,
             ask=not first,
-            published=OPENED_AT,
+            published=OPENED_AT + 100,
             fencing=r.choice([None, None, None, 20.0]),
             commands=tuple(command(n) for n in range(1, count + 1)) if kind == "command" else (),
         )
