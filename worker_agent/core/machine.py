@@ -43,6 +43,9 @@ What the table leaves out, and what is done:
 - Strict fencing: such an offer never runs without a grant, or nobody would wait for the end of what runs. The clock
   starts at the last word of the bridge about the session; it kills only where a command runs or is still to run.
 - An offer that was held and given back comes after `CancelConsumers`; consumers start afresh at the end of the input.
+- Rule 15's margin is on the safe side: published more than 60 s after this connection was opened. A broker that was
+  killed forgets which offers it had delivered; one that another agent runs must not pass for a first delivery. So
+  for its first minute a connection takes every command offer as one that asks.
 - The commands of a command offer run one after the other; when one was interrupted, those behind it complete as
   interrupted, too. Commands of a build may overlap.
 - `stored` beyond the end of the journal, and a hole in the journal: the numbers of the two sides no longer mean the
@@ -137,6 +140,8 @@ class AgentMachine:
         state = self._state
         if self._exited:
             return []
+        for session in list(state.sessions.values()):
+            self._fence(session, now)  # first: a word that waited while this machine was suspended is no contact
         self._take(input, now)
         for session in list(state.sessions.values()):
             self._on_time(session, now)
@@ -297,11 +302,6 @@ class AgentMachine:
             self._intake.unanswered(session)
         if session.run_due is not None and session.run_due <= now and session.id in state.sessions:
             self._intake.run_at_once(session, now)
-        fenced_at = _fenced_at(session)
-        if fenced_at is not None and fenced_at <= now and session.id in state.sessions:
-            detail = f"no contact with master {session.master} for {session.offer.fencing:g} s (strict fencing)"
-            state.alarm("session_fenced", detail, session)
-            state.end(session, "give back", "killed", detail, tell=True)
         if state.link is None or not session.is_resumed or session.id not in state.sessions:
             return
         if session.resume_due <= now:
@@ -316,6 +316,13 @@ class AgentMachine:
         aside_at = self._aside_at(session)
         if aside_at is not None and aside_at <= now and session.id in state.sessions:
             self._set_aside(session, now)
+
+    def _fence(self, session: Session, now: float) -> None:
+        fenced_at = _fenced_at(session)
+        if fenced_at is not None and fenced_at <= now:
+            detail = f"no contact with master {session.master} for {session.offer.fencing:g} s (strict fencing)"
+            self._state.alarm("session_fenced", detail, session)
+            self._state.end(session, "give back", "killed", detail, tell=True)
 
     def _aside_at(self, session: Session) -> float | None:
         """Rule 17: finished, all events confirmed, and the master silent for 10 s, as far as this link can tell."""

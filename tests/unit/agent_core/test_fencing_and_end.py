@@ -57,6 +57,14 @@ def test_contact_with_the_bridge_starts_the_fence_afresh_and_the_keeper_learns_i
     assert agent.states == ["held"]
 
 
+def test_a_word_that_waited_while_the_machine_was_suspended_is_no_contact() -> None:
+    """The fence comes first, then the ping that lay in the socket's buffer."""
+    agent, _ = fenced()
+    agent.at += 30
+    agent.ping()
+    assert agent.kinds == ["Alarm", "CloseSession", "gone", "GiveBack", "gone", "Consume"]
+
+
 def test_strict_fencing_spares_a_session_in_which_nothing_runs() -> None:
     """Between two steps there is nothing to kill, and nothing starts without contact."""
     agent, _ = fenced()
