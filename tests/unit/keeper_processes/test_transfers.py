@@ -1,0 +1,232 @@
+"""Files: any size, whole or not at all, and no faster than they are stored."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import io
+import os
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from contracts.digest import command_digest
+from contracts.messages import Command
+from contracts.timing import EVENT_DATA_MAX
+from tests.unit.keeper_processes.harness import Driven, eventually, stream, update
+from worker_agent.core.inputs import PullWanted
+
+DOWNLOAD = {"workdir": "w", "workerdest": "f", "maxsize": None, "blocksize": 16384, "mode": None}
+UPLOAD = {"workdir": "w", "workersrc": "f", "maxsize": None, "blocksize": 16384}
+SIZES = [0, 1, EVENT_DATA_MAX - 1, EVENT_DATA_MAX, EVENT_DATA_MAX + 1, 5 * EVENT_DATA_MAX + 17]
+
+
+def content(size: int) -> bytes:
+    return bytes(i * 7 % 251 for i in range(1000)) * (size // 1000) + b"z" * (size % 1000)
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_a_file_of_any_size_is_downloaded(driven: Driven, size: int) -> None:
+    await driven.open()
+
+    events = await driven.run("downloadFile", DOWNLOAD, content(size))
+
+    assert update(events, "rc") == 0
+    assert (driven.build / "w/f").read_bytes() == content(size)
+    assert os.listdir(driven.build / "w") == ["f"]
+
+
+async def test_a_few_pulls_are_under_way_at_a_time(driven: Driven) -> None:
+    """Never more than four, of 256 KiB at most: the memory of both sides is bounded."""
+    await driven.open()
+    driven.mute = True
+    size = 20 * EVENT_DATA_MAX
+    n = driven.start("downloadFile", DOWNLOAD, content(size))
+    answered = 0
+    while answered < 20:
+        await eventually(lambda: len(pulls(driven)) > answered, "a pull")
+        assert len(pulls(driven)) - answered <= 4
+        pull = pulls(driven)[answered]
+        assert pull.length <= EVENT_DATA_MAX
+        data = content(size)[pull.offset : pull.offset + pull.length]
+        driven.keeper.feed(n, pull.offset, size, data)
+        answered += 1
+
+    assert update(await driven.completed(n), "rc") == 0
+    assert (driven.build / "w/f").read_bytes() == content(size)
+
+
+async def test_answers_in_any_order_and_twice_are_put_right(driven: Driven) -> None:
+    """Pulls are answered out of order, in short pieces, and repeated."""
+    await driven.open()
+    driven.mute = True
+    size = 4 * EVENT_DATA_MAX
+    n = driven.start("downloadFile", DOWNLOAD, content(size))
+    done = 0
+    while not completed(driven):
+        await asyncio.sleep(0.01)
+        new, done = pulls(driven)[done:], len(pulls(driven))
+        for pull in reversed(new):
+            piece = content(size)[pull.offset : pull.offset + min(pull.length, 100_000)]
+            driven.keeper.feed(n, pull.offset, size, piece)
+            driven.keeper.feed(n, pull.offset, size, piece)
+
+    assert update(await driven.completed(n), "rc") == 0
+    assert (driven.build / "w/f").read_bytes() == content(size)
+
+
+async def test_a_pull_that_is_lost_is_repeated(driven: Driven) -> None:
+    """Neither pulls nor data are journalled: what is not answered within 5 s is asked for again."""
+    await driven.open()
+    driven.mute = True
+    n = driven.start("downloadFile", DOWNLOAD, b"text")
+    await eventually(lambda: len(pulls(driven)) == 2, "the second pull")
+    assert pulls(driven)[0] == pulls(driven)[1]
+
+    driven.keeper.feed(n, 0, 4, b"text")
+
+    assert update(await driven.completed(n), "rc") == 0
+    assert (driven.build / "w/f").read_text() == "text"
+
+
+@pytest.mark.parametrize("before", [None, "what was there"])
+async def test_an_interrupted_download_leaves_no_half_file(driven: Driven, before: str | None) -> None:
+    """What was there is still there; what was not is not."""
+    await driven.open()
+    target = driven.build / "w/f"
+    target.parent.mkdir(parents=True)
+    if before is not None:
+        target.write_text(before)
+    driven.mute = True
+    n = driven.start("downloadFile", DOWNLOAD, content(3 * EVENT_DATA_MAX))
+    await eventually(lambda: len(pulls(driven)) == 1, "a pull")
+    driven.keeper.feed(n, 0, 3 * EVENT_DATA_MAX, content(3 * EVENT_DATA_MAX)[:EVENT_DATA_MAX])
+    await eventually(lambda: len(pulls(driven)) > 1, "the next pull")
+
+    driven.keeper.interrupt(n, "enough")
+    events = await driven.completed(n)
+
+    assert update(events, "rc") == 1
+    assert events[-1].interrupted == "enough"
+    assert os.listdir(target.parent) == ([] if before is None else ["f"])
+    assert before is None or target.read_text() == before
+
+
+async def test_damaged_content_is_refused(driven: Driven) -> None:
+    """The digest of the command covers the content: other bytes of the same size do not become the file."""
+    await driven.open()
+    digest = command_digest("downloadFile", DOWNLOAD, hashlib.sha256(b"right").hexdigest())
+    driven.files = {1: b"wrong", 2: b"right"}
+    driven.keeper.run(Command(n=1, name="downloadFile", args=DOWNLOAD, digest=digest))
+    events = await driven.completed(1)
+    assert update(events, "rc") == 1
+    assert b"damaged" in stream(events, "stderr")
+    assert os.listdir(driven.build / "w") == []
+
+    driven.keeper.run(Command(n=2, name="downloadFile", args=DOWNLOAD, digest=digest))
+    assert update(await driven.completed(2), "rc") == 0
+    assert (driven.build / "w/f").read_text() == "right"
+
+
+async def test_a_download_writes_through_a_link(driven: Driven) -> None:
+    """As opening the link would, and the file keeps its mode."""
+    await driven.open()
+    (driven.build / "w").mkdir(parents=True)
+    real = driven.build / "real"
+    real.write_text("old")
+    real.chmod(0o640)
+    (driven.build / "w/f").symlink_to("../real")
+
+    await driven.run("downloadFile", DOWNLOAD, b"new")
+
+    assert (driven.build / "w/f").is_symlink()
+    assert real.read_text() == "new"
+    assert real.stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_a_file_of_any_size_is_uploaded(driven: Driven, size: int) -> None:
+    await driven.open()
+    (driven.build / "w").mkdir(parents=True)
+    (driven.build / "w/f").write_bytes(content(size))
+
+    events = await driven.run("uploadFile", UPLOAD)
+
+    assert stream(events, "write") == content(size)
+    assert [event.value for event in events if event.kind == "writer"] == [["close"]]
+    assert update(events, "rc") == 0
+
+
+async def test_an_upload_waits_for_room(driven: Driven) -> None:
+    """It is read no faster than Buildbot stores it."""
+    await driven.open(spool_max=1024 * 1024)
+    (driven.build / "w").mkdir(parents=True)
+    (driven.build / "w/f").write_bytes(content(8 * 1024 * 1024))
+    n = driven.start("uploadFile", UPLOAD)
+    await eventually(lambda: driven.journal.last_seq(driven.session) >= 5, "the first events")
+    for _ in range(20):
+        await asyncio.sleep(0.01)
+        assert driven.journal.last_seq(driven.session) < 9
+
+    events = []
+    while not events or events[-1].kind != "completed":
+        events.append(await driven.next())
+        driven.keeper.trim(events[-1].seq)
+
+    assert stream(events, "write") == content(8 * 1024 * 1024)
+    assert events[-1].n == n
+
+
+@pytest.mark.parametrize("compress", [None, "gz", "bz2"])
+async def test_a_folder_is_uploaded_as_an_archive(driven: Driven, compress: str | None, tmp_path: Path) -> None:
+    """With its files, empty folders, links and modes."""
+    await driven.open()
+    folder = driven.build / "w/d"
+    (folder / "sub/empty").mkdir(parents=True)
+    (folder / "sub/file").write_bytes(content(300_000))
+    (folder / "sub/file").chmod(0o755)
+    (folder / "link").symlink_to("sub/file")
+
+    events = await driven.run(
+        "uploadDirectory",
+        {"workdir": "w", "workersrc": "d", "maxsize": None, "blocksize": 16384, "compress": compress},
+    )
+
+    mode = {None: "r:", "gz": "r:gz", "bz2": "r:bz2"}[compress]
+    archive = tarfile.open(fileobj=io.BytesIO(stream(events, "write")), mode=mode)  # type: ignore[call-overload]
+    members = {member.name.lstrip("/"): member for member in archive.getmembers()}
+    assert {"sub", "sub/empty", "sub/file", "link"} <= set(members)
+    assert members["sub/file"].mode & 0o777 == 0o755
+    assert members["link"].linkname == "sub/file"
+    found = archive.extractfile(members["sub/file"])
+    assert found is not None
+    assert found.read() == content(300_000)
+    assert [event.value for event in events if event.kind == "writer"] == [["unpack"]]
+
+
+async def test_an_interrupted_upload_of_a_folder_is_not_unpacked(driven: Driven) -> None:
+    """Half an archive must not become a folder."""
+    await driven.open(spool_max=256 * 1024)
+    (driven.build / "w/d").mkdir(parents=True)
+    (driven.build / "w/d/f").write_bytes(content(4 * 1024 * 1024))
+    args = {"workdir": "w", "workersrc": "d", "maxsize": None, "blocksize": 16384, "compress": None}
+    n = driven.start("uploadDirectory", args)
+    await eventually(lambda: driven.journal.last_seq(driven.session) >= 3, "the first bytes")
+
+    driven.keeper.interrupt(n, "enough")
+    driven.keeper.trim(driven.journal.last_seq(driven.session))
+    events = await driven.completed(n)
+
+    assert update(events, "rc") == 1
+    assert not [event for event in events if event.kind == "writer"]
+
+
+def pulls(driven: Driven) -> list[PullWanted]:
+    return [news for news in driven.inputs if isinstance(news, PullWanted)]
+
+
+def completed(driven: Driven) -> bool:
+    last = driven.journal.last_seq(driven.session)
+    event = driven.journal.read(driven.session, last)
+    return event is not None and event.kind == "completed"
