@@ -152,8 +152,8 @@ class AgentLink:
             self._consume(queue)
 
     def consume(self, queues: frozenset[str]) -> None:
-        if self._offers is None:
-            return
+        if not self.up or self._offers is None:
+            return  # said before the link went down: the next link-up brings its own
         for tag in [tag for tag, queue in self._consumers.items() if queue not in queues]:
             self._offers.cancel(tag)
             del self._consumers[tag]

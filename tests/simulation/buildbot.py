@@ -150,9 +150,8 @@ class Buildbot:
     def quick_stop(self) -> None:
         self.stopping = True
         for request, build in list(self.builds.items()):
-            seeking = build.state == "seeking"
             self._over(build)
-            self._tell(inputs.Withdraw(request=request) if seeking else inputs.Keep(request=request))
+            self._tell(inputs.Keep(request=request))
 
     def die(self) -> None:
         for build in self.builds.values():

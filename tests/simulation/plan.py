@@ -63,6 +63,8 @@ class Plan:
     latency: tuple[float, float]
     timeout_cancels: bool
     slow_close: bool
+    #: seconds after the start when jobs and faults begin: connections are young, or old enough for rule 15
+    warm_up: float
     rules: frozenset[str] = field(default_factory=frozenset)
 
     def keep(self, faults: list[int] | None = None, jobs: list[int] | None = None) -> Plan:
@@ -100,6 +102,7 @@ def make_plan(name: str, seed: int) -> Plan:
         latency=dice.choice(profile.latencies),
         timeout_cancels=dice.random() < 0.3,
         slow_close=dice.random() < 0.5,
+        warm_up=dice.choice(profile.warm_ups),
         rules=frozenset(profile.rules),
     )
 

@@ -35,6 +35,8 @@ class Profile:
     lasts: tuple[float, float] = (0.05, 45.0)
     #: least and most seconds of one way of the wire
     latencies: Sequence[tuple[float, float]] = ((0.0005, 0.002), (0.001, 0.02), (0.01, 0.15))
+    #: seconds before anything happens; rule 15's first deliveries need connections that are older than a minute
+    warm_ups: Sequence[float] = (3.0, 95.0)
     #: shares of jobs that are command offers, fenced strictly, have megabytes of log, render their build number
     commands: float = 0.3
     strict: float = 0.0
@@ -81,6 +83,13 @@ PROFILES: Mapping[str, Profile] = {
         lasts=(0.3, 60.0),
         rules=frozenset({"once"}),
     ),
+    # agents live, and reach the broker whenever it is there: nothing runs twice, whatever the broker forgets
+    "blackout": Profile(
+        kinds={"kill_broker": 2, "kill_broker_lose_flags": 4, "kill_master": 4, "quick_stop": 1, "block_broker": 1},
+        faults=(1, 2, 3, 4),
+        commands=0.6,
+        rules=frozenset({"once"}),
+    ),
     # 20 offers of a dead master, and a living one
     "dead_master": Profile(
         kinds={"bury_master": 1},
@@ -92,6 +101,7 @@ PROFILES: Mapping[str, Profile] = {
         jobs=(0,),
         begins=6.0,
         latencies=((0.0005, 0.002), (0.001, 0.02)),
+        warm_ups=(3.0,),
         lasts=(70.0, 71.0),
         rules=frozenset({"prompt"}),
     ),

@@ -74,11 +74,11 @@ def _run(world: World) -> None:
         clock.call_later(late + world.between(0.0, 2.0), agent.start)
     jobs = _dead_masters_jobs(plan) if "prompt" in plan.rules else plan.jobs
     for job in jobs:
-        clock.call_later(3.0 + job.at, _job_comes, world, job)
+        clock.call_later(plan.warm_up + job.at, _job_comes, world, job)
     for fault in plan.faults:
-        clock.call_later(3.0 + fault.at, strike, world, fault)
-    quiet = max([3.0, *(3.0 + f.at + f.lasts for f in plan.faults), *(3.0 + j.at for j in jobs)])
-    clock.run_until(1000.0 + quiet + 0.001)
+        clock.call_later(plan.warm_up + fault.at, strike, world, fault)
+    quiet = max([0.0, *(fault.at + fault.lasts for fault in plan.faults), *(job.at for job in jobs)])
+    clock.run_until(1000.0 + plan.warm_up + quiet + 0.001)
     _heal(world)
     deadline = clock.now + SETTLE
     while clock.now < deadline:
