@@ -24,6 +24,11 @@ class Abilities:
     def capabilities(self) -> tuple[Capability, ...]:
         return self._inventory.capabilities if self._inventory else ()
 
+    @property
+    def late(self) -> bool:
+        """Some probes ran out of time: there may be more than was found."""
+        return self._inventory is not None and self._inventory.late
+
     async def probe(self) -> bool:
         """Look at everything again; True when something changed."""
         began = time.monotonic()

@@ -44,6 +44,7 @@ class AgentProcess:
 
 
 StartAgent = Callable[..., AgentProcess]
+OpenMaster = Callable[..., Awaitable[ScriptedMaster]]
 
 
 @pytest.fixture

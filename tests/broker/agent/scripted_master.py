@@ -208,6 +208,20 @@ class ScriptedMaster:
             await self.stored(claim)
         await self.release(claim)
 
+    async def wait_for_consumers(self, signature: str, number: int, timeout: float = 20.0) -> None:
+        """Until the queue of `signature` has this many consumers."""
+        deadline = time.monotonic() + timeout
+        while (now := await self.consumers_of(signature)) != number:
+            assert time.monotonic() < deadline, f"cap.{signature} has {now} consumers, waited for {number}"
+            await asyncio.sleep(0.02)
+
+    async def wait_for_messages(self, queue: str, number: int, timeout: float = 20.0) -> None:
+        """Until `queue` has this many messages that nobody holds."""
+        deadline = time.monotonic() + timeout
+        while (now := await self.messages_in(queue)) != number:
+            assert time.monotonic() < deadline, f"{queue} has {now} messages, waited for {number}"
+            await asyncio.sleep(0.02)
+
     async def messages_in(self, queue: str) -> int:
         channel = await self.connection.channel()
         try:
@@ -216,10 +230,10 @@ class ScriptedMaster:
         finally:
             await channel.close()
 
-    async def consumers_of(self, queue: str) -> int:
+    async def consumers_of(self, signature: str) -> int:
         channel = await self.connection.channel()
         try:
-            declared = await channel.declare_queue(queue, passive=True)
+            declared = await channel.declare_queue(topology.cap_queue(signature), passive=True)
             return declared.declaration_result.consumer_count or 0
         finally:
             await channel.close()

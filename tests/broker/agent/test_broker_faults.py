@@ -1,0 +1,120 @@
+"""The broker restarts, comes late, takes a delivery back: the agent carries on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psutil
+
+from contracts.messages import Claim, Resume
+from contracts.testing.ports import free_ports
+from contracts.testing.rabbitmq_node import RabbitMQNode
+from tests.broker.agent.conftest import OpenMaster, StartAgent
+from tests.broker.agent.scripted_master import ScriptedMaster, shell, until
+
+#: A delivery may stay unacknowledged for 3 s, and the broker looks every second.
+SHORT_TIMEOUT = "[{rabbit,[{consumer_timeout,3000},{channel_tick_interval,1000}]}]."
+
+
+async def test_a_session_outlives_the_brokers_restart(
+    start_agent: StartAgent, own_node: RabbitMQNode, tmp_path: Path
+) -> None:
+    """The broker restarts under a running command: the agent resumes with a greater epoch, and no line is lost."""
+    master = await ScriptedMaster(own_node.url).open("any")
+    start_agent(url=own_node.url)
+    await master.offer()
+    claim = await master.wait_for(Claim)
+    await master.grant(claim)
+    go_on = tmp_path / "go-on"
+    command = shell(1, "sh", "-c", f"echo begin; while [ ! -e {go_on} ]; do sleep 0.1; done; echo end")
+    await master.start(claim, command)
+    await until(lambda: any(event.kind == "stdout" for event in master.events(claim.session)), "the first line")
+    own_node.restart()
+    go_on.touch()
+
+    again = await ScriptedMaster(own_node.url).open()
+    again.incarnation, again.received = master.incarnation, master.received
+    resume = await again.wait_for(Resume, lambda resume: resume.epoch > claim.epoch, timeout=40)
+    await again.grant(resume, stored=len(master.events(claim.session)))
+    await again.completed(claim, 1)
+    assert b"".join(event.data for event in again.events(claim.session) if event.kind == "stdout") == b"begin\nend\n"
+    await again.release(resume)
+    offer = await again.offer()
+    await again.wait_for(Claim, lambda other: other.offer == offer.offer)
+    await again.close()
+
+
+async def test_it_waits_for_a_broker_that_comes_late(start_agent: StartAgent, tmp_path: Path) -> None:
+    """Started before its broker the agent says so once, not with each try, and works when the broker is there."""
+    node = RabbitMQNode(tmp_path / "late")
+    agent = start_agent("agent", "--reconnect-max", "1", url=node.url)
+    await until(lambda: "broker_unreachable" in agent.log, "the agent to say that it waits")
+    with node:
+        master = await ScriptedMaster(node.url).open("any")
+        await master.wait_for_consumers("any", 1, timeout=40)
+        # Refused, then perhaps listening but not yet ready: one line for each state.
+        assert agent.log.count("broker_unreachable") <= 4
+        await master.close()
+
+
+async def test_a_wrong_password_is_said_without_the_password(start_agent: StartAgent, node: RabbitMQNode) -> None:
+    """The broker refuses the login: the log names the user and the remedy, never the password."""
+    url = f"amqp://guest:hunter2@127.0.0.1:{node.port}/"
+    agent = start_agent(url=url)
+    await until(lambda: "refuses the login" in agent.log, "the agent to say so")
+    assert "user 'guest'" in agent.log
+    assert "hunter2" not in agent.log
+
+
+async def test_a_delivery_that_the_broker_took_back_does_not_end_the_session(
+    start_agent: StartAgent, tmp_path: Path
+) -> None:
+    """consumer_timeout closes the channel under a held offer: the session goes on, and so does the agent afterwards."""
+    with RabbitMQNode(tmp_path / "short", advanced=SHORT_TIMEOUT) as node:
+        master = await ScriptedMaster(node.url).open("any")
+        agent = start_agent(url=node.url)
+        await master.offer()
+        claim = await master.wait_for(Claim)
+        await master.grant(claim)
+        pid_file = tmp_path / "pid"
+        await master.start(claim, shell(1, "sh", "-c", f"echo $$ > {pid_file}; sleep 1000"))
+        pid = int(await until(lambda: pid_file.exists() and pid_file.read_text(), "the command to run"))
+        await until(lambda: "offer_channel_closed" in agent.log, "the broker to take the offer back", 30)
+        assert psutil.pid_exists(pid)
+        await master.wait_for_messages("cap.any", 1)  # not consumed: the slot is taken
+
+        psutil.Process(pid).kill()
+        await master.completed(claim, 1)
+        await master.release(claim)
+        again = await master.wait_for(Claim, lambda other: other.session != claim.session)
+        assert again.offer == claim.offer  # its second delivery; a bridge would refuse it
+        await master.close()
+
+
+async def test_nothing_listens(start_agent: StartAgent) -> None:
+    """With nobody at the port at all the agent stays and says why once."""
+    (port,) = free_ports(1)
+    agent = start_agent("agent", "--reconnect-max", "0.2", url=f"amqp://guest:guest@127.0.0.1:{port}/")
+    await until(lambda: agent.log.count("broker_unreachable") >= 1, "the first line")
+    await until(lambda: psutil.Process(agent.child.pid).cpu_times().user > 0, "it to run")
+    assert agent.child.running
+
+
+async def test_a_lost_consumer_repairs_itself(
+    start_agent: StartAgent, open_master: OpenMaster, node: RabbitMQNode
+) -> None:
+    """The broker closes the agent's connections: it is back with all its consumers."""
+    master = await open_master("any")
+    agent = start_agent()
+    await master.wait_for_consumers("any", 1)
+    epoch = (await master.status(lambda status: bool(status.queues))).epoch
+    node.ctl(
+        "eval",
+        '[rabbit_networking:close_connection(P, "test") || P <- rabbit_networking:connections(), '
+        'lists:keyfind(<<"connection_name">>, 1, proplists:get_value(client_properties, '
+        "rabbit_networking:connection_info(P, [client_properties]))) =:= "
+        '{<<"connection_name">>, longstr, <<"worker-agent agent consumes">>}].',
+    )
+    await master.status(lambda status: status.epoch > epoch and status.queues == ("cap.any",))
+    await master.wait_for_consumers("any", 1)
+    assert agent.log.count("link_down") == 1
