@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -28,6 +29,8 @@ class Command:
         self.report = report
         self.args = args
         self.interrupted = False
+        #: set by an interrupt, for what waits
+        self.stop = asyncio.Event()
         self.process: RunProcess | None = None
         self.setup()
 
@@ -41,6 +44,7 @@ class Command:
     def interrupt(self) -> None:
         """End as soon as possible; may come more than once."""
         self.interrupted = True
+        self.stop.set()
         if self.process is not None:
             self.process.kill("command interrupted")
 

@@ -29,11 +29,6 @@ class DownloadFile(Command):
         self.stderr: str | None = None
         self.rc = 0
         self._sum = hashlib.sha256()
-        self._stop = asyncio.Event()
-
-    def interrupt(self) -> None:
-        super().interrupt()
-        self._stop.set()
 
     async def run(self) -> None:
         folder = os.path.dirname(self.path)
@@ -66,7 +61,7 @@ class DownloadFile(Command):
     async def _receive(self, file: BinaryIO) -> bool:
         """Pull and write until the end of the file, `maxsize` or an interrupt. True: it is all there."""
         pulls = _Pulls(self)
-        stop = asyncio.ensure_future(self._stop.wait())
+        stop = asyncio.ensure_future(self.stop.wait())
         next_data = asyncio.ensure_future(self.host.fed(self.report.n))
         try:
             while not pulls.done:

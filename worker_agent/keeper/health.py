@@ -18,10 +18,11 @@ class Health:
     `disks`: folders that the command writes to. Only Linux counts memory kills and refused processes.
     """
 
-    def __init__(self, disks: Iterable[str]) -> None:
+    def __init__(self, disks: Iterable[str], *, root: Path = Path("/")) -> None:
         self._disks = list(disks)
-        self._group = _cgroup_counters()
-        self._system = _counter(Path("/proc/vmstat"), "oom_kill")
+        self._root = root
+        self._group = _cgroup_counters(root)
+        self._system = self._killed_for_memory()
 
     def verdict(self, rc: int, *, killed: bool) -> str | None:
         """Why a command that ended with `rc` failed through no fault of its own; None if nothing says so.
@@ -30,15 +31,18 @@ class Health:
         """
         if rc == 0:
             return None
-        now = _cgroup_counters()
+        now = _cgroup_counters(self._root)
         grown = {name for name, value in now.items() if value > self._group.get(name, value)}
         if "memory" in grown and not killed:
             return "killed by the system: out of memory (its control group's limit)"
-        if not killed and rc in _KILLED and _counter(Path("/proc/vmstat"), "oom_kill") > self._system:
+        if not killed and rc in _KILLED and self._killed_for_memory() > self._system:
             return "killed by the system: out of memory"
         if "pids" in grown and not killed:
             return "the system refused new processes: the control group's process limit is reached"
         return full_disk(self._disks)
+
+    def _killed_for_memory(self) -> int:
+        return _counter(self._root / "proc/vmstat", "oom_kill")
 
 
 def full_disk(folders: Iterable[str]) -> str | None:
@@ -55,26 +59,27 @@ def full_disk(folders: Iterable[str]) -> str | None:
     return None
 
 
-def _cgroup_counters() -> dict[str, int]:
+def _cgroup_counters(root: Path) -> dict[str, int]:
     """Memory kills and refused forks of this process's control group (v2, or v1's memory and pids controllers)."""
     if not sys.platform.startswith("linux"):
         return {}
-    counters = {}
+    counters: dict[str, int] = {}
+    mounted = root / "sys/fs/cgroup"
     try:
-        lines = Path("/proc/self/cgroup").read_text().splitlines()
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
     except OSError:
         return {}
     for line in lines:
         _, controllers, path = line.split(":", 2)
         path = path.lstrip("/")
         if controllers == "":
-            base = Path("/sys/fs/cgroup")
-            counters["memory"] = _either(base, path, "memory.events", "oom_kill")
-            counters["pids"] = _either(base, path, "pids.events", "max")
+            for base in (mounted, mounted / "unified"):
+                counters["memory"] = counters.get("memory", 0) + _either(base, path, "memory.events", "oom_kill")
+                counters["pids"] = counters.get("pids", 0) + _either(base, path, "pids.events", "max")
         elif controllers == "memory":
-            counters["memory"] = _either(Path("/sys/fs/cgroup/memory"), path, "memory.oom_control", "oom_kill")
+            counters["memory"] = _either(mounted / "memory", path, "memory.oom_control", "oom_kill")
         elif controllers == "pids":
-            counters["pids"] = _either(Path("/sys/fs/cgroup/pids"), path, "pids.events", "max")
+            counters["pids"] = _either(mounted / "pids", path, "pids.events", "max")
     return counters
 
 

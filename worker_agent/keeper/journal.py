@@ -50,7 +50,7 @@ class Journal:
         self._size = 0
         self._reserve = folder / "reserve"
         self._recover()
-        self._make_reserve()
+        self.set_reserve()
 
     def append(
         self,
@@ -105,6 +105,21 @@ class Journal:
         """Give back the space set aside, so that a last few events fit on a full disk."""
         self._reserve.unlink(missing_ok=True)
 
+    def set_reserve(self) -> bool:
+        """Set the space aside (again); False when the disk has not that much."""
+        fd = os.open(self._reserve, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, _OWNER_ONLY)
+        try:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(fd, 0, RESERVE_SIZE)
+            else:
+                os.write(fd, bytes(RESERVE_SIZE))
+        except OSError:
+            self._reserve.unlink(missing_ok=True)
+            return False
+        finally:
+            os.close(fd)
+        return True
+
     def close(self) -> None:
         if self._fd >= 0:
             os.close(self._fd)
@@ -144,19 +159,6 @@ class Journal:
             _, size, path = self._closed.popleft()
             path.unlink(missing_ok=True)
             self._total -= size
-
-    def _make_reserve(self) -> None:
-        fd = os.open(self._reserve, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, _OWNER_ONLY)
-        try:
-            if hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(fd, 0, RESERVE_SIZE)
-            else:
-                os.write(fd, bytes(RESERVE_SIZE))
-        except OSError:
-            # A disk that is full at the start is found by the first event; there is just nothing to set aside.
-            self._reserve.unlink(missing_ok=True)
-        finally:
-            os.close(fd)
 
     def _recover(self) -> None:
         """Go on after what is there, without its torn tail."""

@@ -53,9 +53,16 @@ class JournalFiles:
             if record is None:
                 self._distrust(cursor)
                 following = segment_path(folder, cursor.seq)
-                if following == cursor.path or not following.exists():
+                if following != cursor.path and following.exists():
+                    cursor.path, cursor.position = following, 0
+                    continue
+                if not self._dropped(cursor):
                     return None
-                cursor.path, cursor.position = following, 0
+                cursor = index.nearest(folder, seq)
+                if cursor is None:
+                    del self._reading[session]
+                    return None
+                self._reading[session] = cursor
                 continue
             header, data, size = record
             index.note(cursor)
@@ -86,9 +93,12 @@ class JournalFiles:
                 cursor.seq += 1
                 cursor.position += length
             following = segment_path(folder, cursor.seq)
-            if following == cursor.path or not following.exists():
+            if following != cursor.path and following.exists():
+                cursor.path, cursor.position = following, 0
+            elif self._dropped(cursor):
+                self._handles.pop(cursor.path).close()
+            else:
                 return cursor.seq - 1
-            cursor.path, cursor.position = following, 0
 
     def first_seq(self, session: str) -> int:
         """The lowest sequence number that can still be read. Above 1: the session is not replayable from the start."""
@@ -109,10 +119,16 @@ class JournalFiles:
             handle.close()
         self._handles.clear()
 
+    def _dropped(self, cursor: _Cursor) -> bool:
+        """Has the writer removed the segment that we still have open? Then later ones are there, but not the next."""
+        handle = self._handles.get(cursor.path)
+        return handle is not None and os.fstat(handle.fileno()).st_nlink == 0
+
     def _distrust(self, cursor: _Cursor) -> None:
         """Drop the buffered bytes of a record that was not whole: the writer may replace them (disk full)."""
         handle = self._handles[cursor.path]
-        if os.fstat(handle.fileno()).st_size > cursor.position:
+        found = os.fstat(handle.fileno())
+        if found.st_nlink and found.st_size > cursor.position:
             self._handles.pop(cursor.path).close()
 
     def _open(self, path: Path) -> BinaryIO | None:

@@ -55,6 +55,8 @@ class Session:
         self._journalled = journalled
         self._pulled = pulled
         self._broken = broken
+        #: the disk took no more of the journal
+        self._full = False
         self._known: set[int] = set()
         self._running: dict[int, Command | None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -76,7 +78,11 @@ class Session:
             return
         self._known.add(n)
         self._running[n] = None
+        if self._full and self._journal.set_reserve():
+            self._full = False  # somebody made room
         self.append(n, "started", {"name": name, "digest": digest})
+        if self._full:
+            self.condemn("disk full: no room for the journal")
         self._spawn(self._execute(n, name, args, digest))
 
     def complete_unstarted(self, n: int, name: str, digest: str, reason: str) -> None:
@@ -115,6 +121,7 @@ class Session:
         for command in self._running.values():
             if command is not None:
                 command.interrupted = True
+                command.stop.set()
         for left in rounds(self._everything):
             self.children.reap()
             if left:
@@ -171,8 +178,6 @@ class Session:
                 return
         self._mind_room()
         self._journalled(seq)
-
-    _full = False
 
     async def _execute(self, n: int, name: str, args: Mapping[str, Any], digest: str) -> None:
         report = Report(n, self.append)

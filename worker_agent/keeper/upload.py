@@ -33,7 +33,9 @@ class _Upload(Command):
         `blocksize` is Buildbot's size of one round trip. There are none here, so events are as large as they may be.
         """
         while not self.interrupted:
-            await self.host.room.wait()
+            await self.room()
+            if self.interrupted:
+                return
             length = EVENT_DATA_MAX
             if self.remaining is not None:
                 length = min(length, self.remaining)
@@ -49,6 +51,17 @@ class _Upload(Command):
                 self.remaining -= len(data)
             self.report.write(data)
             await asyncio.sleep(0)  # let interrupts in, and what else runs
+
+    async def room(self) -> None:
+        """Until there is room in the journal, or an interrupt."""
+        if self.host.room.free:
+            return
+        waiting = [asyncio.ensure_future(self.host.room.wait()), asyncio.ensure_future(self.stop.wait())]
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in waiting:
+                task.cancel()
 
     def finished(self) -> None:
         if self.interrupted:

@@ -100,7 +100,7 @@ async def test_a_hundred_megabytes_do_not_make_the_keeper_grow(driven: Driven) -
 
 
 async def test_what_nobody_stores_stops_the_command_not_the_machine(driven: Driven) -> None:
-    """Past the spool's bound the pipes are not read any more; when Buildbot has stored, they are, and nothing is lost."""
+    """Past the spool's bound the pipes are not read until Buildbot has stored; nothing is lost."""
     await driven.open(spool_max=2 * MIB)
     n = driven.shell(python("import os\nfor i in range(128): os.write(1, bytes([i]) * 65536)\nos.write(2, b'done')"))
     await eventually(lambda: journal_size(driven) > 2 * MIB, "the bound to be reached")
@@ -138,7 +138,7 @@ async def test_waiting_for_room_is_not_silence(driven: Driven) -> None:
 
 
 async def test_the_journal_on_disk_is_bounded(driven: Driven) -> None:
-    """Past its bound the oldest stored segments go; the session cannot be replayed from its start any more, and says so."""
+    """Past its bound the oldest stored segments go; then the session cannot be replayed from its start, and says so."""
     await driven.open(journal_max=20 * MIB)
     n = driven.shell(python("import os\nfor i in range(640): os.write(1, bytes([i % 251]) * 65536)"))
     size = most = 0
