@@ -252,6 +252,20 @@ def test_rule_5_a_resume_nobody_asked_for_is_looked_up_then_held_or_refused() ->
     assert scene.acked() == [late]
 
 
+def test_rule_2_of_a_session_on_the_roll_the_highest_epoch_counts() -> None:
+    """An older connection's resume, late, does not bring its address back."""
+    scene, agent = Scene(), Agent("a")
+    scene.seek()
+    agent.epoch = 2
+    scene.says(agent, agent.resume(executing()))
+    agent.epoch = 1
+    late = scene.says(agent, agent.resume(executing()))
+    assert scene.acked() == [late]
+    agent.epoch = 2
+    scene.settle()
+    assert "grant" in scene.to(agent)
+
+
 @pytest.mark.parametrize(("completed", "seconds"), [(True, 300.0), (False, 24 * 3600.0)])
 def test_rule_12_orphans_are_given_up(completed: bool, seconds: float) -> None:
     """A held session that nobody asks for: after 5 minutes without a running command, after a day with one."""

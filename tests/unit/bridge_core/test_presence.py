@@ -85,7 +85,35 @@ def test_rule_9_events_and_old_epochs_do_not_end_missing() -> None:
     scene.says(agent, agent.event(1))
     assert len(sent(scene.last, Deliver)) == 1
     scene.says(agent, agent.resume(executing()))
+    assert scene.to(agent) == []
     assert scene.state() == "missing"
+
+
+def test_the_grace_begins_with_the_first_ping_that_came_back() -> None:
+    """Whatever comes back later does not prolong it."""
+    scene, agent = held_and_settled()
+    scene.vanish(agent)
+    scene.wait(4.0)
+    scene.returned(Ping(session=agent.session, incarnation="inc-1", stored=0), agent.address)
+    scene.wait(1.5)
+    assert sent(scene.all, Lost)
+
+
+def test_a_marker_from_before_the_link_went_away_decides_nothing() -> None:
+    """Neither on a missing holder nor on a window: who reconnects now has not spoken yet."""
+    scene, agent = held_and_settled()
+    scene.vanish(agent)
+    (marker,) = sent(scene.wait(5.1, markers=False), SendMarker)
+    scene.relink()
+    scene.hear(marker.message, "bridge")  # type: ignore[arg-type]
+    assert scene.state() == "missing"
+
+    scene = Scene()
+    scene.seek()
+    (marker,) = sent(scene.wait(2.0, markers=False), SendMarker)
+    scene.relink()
+    scene.hear(marker.message, "bridge")  # type: ignore[arg-type]
+    assert scene.state() == "window"
 
 
 def test_rule_8_while_the_holder_is_missing_claims_are_put_off_and_resumes_refused() -> None:
