@@ -1,0 +1,811 @@
+#!/bin/sh
+# Turns a bare machine into a Buildbot worker that takes its work from RabbitMQ. `--help` says how to use it.
+#
+# POSIX sh: it has to run where nothing is installed yet (dash, busybox ash, bash 3 of macOS).
+# The broker's password never stands on the command line of a process: it goes through pipes, variables of this shell
+# and files that only the worker's user can read.
+set -eu
+umask 022
+
+PACKAGE='buildbot-amqp'
+NAME='worker-agent'
+PREFIX="/opt/$NAME"
+USER_NAME="$NAME"
+CONFIG="/etc/$NAME.toml"
+CONFIG_DIR="/etc/$NAME"
+STATE="/var/lib/$NAME"
+UNIT="/etc/systemd/system/$NAME.service"
+RC_SCRIPT="/etc/init.d/$NAME"
+PLIST="/Library/LaunchDaemons/org.buildbot-amqp.$NAME.plist"
+RUN_LOG="$STATE/agent.log"
+RUN_PID="$STATE/agent.pid"
+WAIT=60
+
+usage() {
+    cat <<'USAGE'
+Usage: install-worker.sh [options] [URL]
+
+Makes this machine a Buildbot worker. Asks for nothing but the broker's URL, amqp[s]://USER@HOST[:PORT]/[VHOST].
+It comes from the argument, from the variable WORKER_AGENT_AMQP_URL, from a file, or is asked for. The password is
+asked for, or stands in the URL of the variable or file, or in the variable WORKER_AGENT_PASSWORD; never give it as an
+argument, which every user of the machine could read.
+
+Run again, it upgrades: configuration, identity and running builds stay.
+
+  --url-file FILE   read the URL from this file (- for standard input)
+  --source SOURCE   install from this folder, wheel, URL or package name (default: buildbot-amqp)
+  --name NAME       what people call this worker (default: the host's name)
+  --slots N         builds at the same time (default: 1)
+  --wait SECONDS    how long to wait until the worker is seen at the broker (default: 60)
+  --no-service      set up no service; print the command that runs the worker
+  --start           where there is no service manager: start the worker in the background, until the next boot
+  --dry-run         say what would be done, do nothing
+  --uninstall       remove all of it: service, program, configuration, builds and user
+  --print-unit      print the systemd unit and leave
+  -h, --help        this text
+
+Exit status: 0 done; 1 something could not be done, said above; 2 the arguments are wrong.
+USAGE
+}
+
+# ---------------------------------------------------------------- saying and doing
+
+say() { printf '%s\n' "$*"; }
+step() { printf '\n== %s\n' "$*"; }
+found() { printf '  %-8s%s\n' "$1" "$2"; }
+# What was done; a dry run has said already what would be.
+did() { [ "$dry" = yes ] || found ok "$1"; }
+fail() {
+    printf 'install-worker: %s\n' "$*" >&2
+    exit 1
+}
+misuse() {
+    printf 'install-worker: %s\nTry --help.\n' "$*" >&2
+    exit 2
+}
+
+# Does what it is told, or says it in a dry run. Never give it a secret.
+run() {
+    if [ "$dry" = yes ]; then
+        say "  would run: $*"
+    else
+        "$@"
+    fi
+}
+
+# Writes standard input to FILE ($1), mode $2, owner $3, in one step: nobody sees half a file, or one he may not see.
+write_file() {
+    if [ "$dry" = yes ]; then
+        cat >/dev/null
+        say "  would write: $1 (mode $2, owner $3)"
+        return 0
+    fi
+    rm -f "$1.new"
+    (umask 077 && cat >"$1.new")
+    chmod "$2" "$1.new"
+    chown "$3" "$1.new"
+    mv -f "$1.new" "$1"
+}
+
+# The same without its output, unless it fails.
+quietly() {
+    if [ "$dry" = yes ]; then
+        say "  would run: $*"
+    elif output=$("$@" 2>&1); then
+        return 0
+    else
+        status=$?
+        printf '%s\n' "$output" | tail -n 20 >&2
+        printf 'install-worker: failed with status %s: %s\n' "$status" "$*" >&2
+        return "$status"
+    fi
+}
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# Runs a command as the worker's user, with an environment of its own: nothing of root's.
+as_user() {
+    set -- env -i HOME="$STATE" USER="$USER_NAME" LOGNAME="$USER_NAME" LANG="${LANG:-C.UTF-8}" \
+        PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$@"
+    if [ "$system" = macos ]; then
+        sudo -u "$USER_NAME" -- "$@"
+    elif setpriv --help 2>&1 | grep -q -- --reuid; then
+        setpriv --reuid "$USER_NAME" --regid "$USER_NAME" --clear-groups -- "$@"
+    else
+        # busybox: words are quoted one by one, they hold no secrets
+        quoted=''
+        for word in "$@"; do
+            quoted="$quoted '$(printf '%s' "$word" | sed "s/'/'\\\\''/g")'"
+        done
+        su -s /bin/sh "$USER_NAME" -c "exec $quoted"
+    fi
+}
+
+# ---------------------------------------------------------------- the machine
+
+find_system() {
+    case "$(uname -s)" in
+    Linux) system=linux ;;
+    Darwin) system=macos ;;
+    *) fail "this is $(uname -s); known are Linux and macOS. docs/how-to/worker-machine.md tells how to set a worker up by hand" ;;
+    esac
+    distribution=$system
+    if [ -r /etc/os-release ]; then
+        # shellcheck source=/dev/null
+        distribution=$(. /etc/os-release && printf '%s %s' "${ID:-linux}" "${VERSION_ID:-}")
+    elif [ "$system" = macos ]; then
+        distribution="macos $(sw_vers -productVersion)"
+    fi
+    for manager in apt-get dnf apk brew none; do
+        if have "$manager" || [ "$manager" = none ]; then break; fi
+    done
+    if [ -d /run/systemd/system ]; then
+        service=systemd
+    elif [ "$system" = macos ]; then
+        service=launchd
+    elif have openrc-run || [ -x /sbin/openrc-run ]; then
+        service=openrc
+    else
+        service=none
+    fi
+    if [ "$no_service" = yes ]; then service=none; fi
+}
+
+apt_ready=no
+install_packages() {
+    case "$manager" in
+    apt-get)
+        if [ "$apt_ready" = no ]; then
+            quietly apt-get update -qq
+            apt_ready=yes
+        fi
+        quietly env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
+        ;;
+    dnf) quietly dnf install -y -q "$@" ;;
+    apk) quietly apk add --quiet "$@" ;;
+    brew) quietly sudo -u "${SUDO_USER:-root}" brew install --quiet "$@" ;;
+    *) fail "no package manager is known here (apt-get, dnf, apk, brew): install $* yourself and run this again" ;;
+    esac
+}
+
+# Exits 0 for a Python that is new enough, and that the worker's user can run (one in /root he cannot).
+PYTHON_FITS='
+import os, sys
+path = os.path.realpath(sys.executable)
+folders = []
+while path != "/":
+    path = os.path.dirname(path)
+    folders.append(path)
+sys.exit(sys.version_info < (3, 10) or not all(os.stat(folder).st_mode & 1 for folder in folders))
+'
+
+# Such a Python, the system's own first; empty when there is none.
+find_python() {
+    python=''
+    for candidate in /usr/bin/python3 python3.14 python3.13 python3.12 python3.11 python3.10 python3 \
+        /opt/homebrew/bin/python3 /usr/local/bin/python3; do
+        have "$candidate" || continue
+        # Apple's stand-in would open a dialog where the developer tools are not installed
+        if [ "$system" = macos ] && [ "$(command -v "$candidate")" = /usr/bin/python3 ] &&
+            ! xcode-select -p >/dev/null 2>&1; then
+            continue
+        fi
+        if "$candidate" -c "$PYTHON_FITS" 2>/dev/null; then
+            python=$(command -v "$candidate")
+            return 0
+        fi
+    done
+}
+
+check_python() {
+    find_python
+    if [ -z "$python" ]; then
+        found missing 'Python 3.10 or newer'
+        case "$manager" in
+        apk | apt-get | dnf) install_packages python3 ;;
+        brew) install_packages python@3.12 ;;
+        *) install_packages 'Python 3.10 or newer' ;;
+        esac
+        find_python
+        if [ -z "$python" ]; then
+            [ "$dry" = yes ] && return 0
+            fail "$distribution brings no Python 3.10 or newer. Install one (python3.11 of your distribution's backports, or pyenv), then run this again"
+        fi
+    fi
+    found ok "Python $("$python" -c 'import platform; print(platform.python_version())') ($python)"
+    if "$python" -c 'import venv, ensurepip' 2>/dev/null; then
+        found ok 'venv and pip for it'
+    else
+        found missing 'venv and pip for it'
+        series=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+        case "$manager" in
+        apt-get)
+            if [ "$python" = /usr/bin/python3 ]; then install_packages python3-venv; else install_packages "python$series-venv"; fi
+            ;;
+        apk) install_packages py3-pip ;;
+        *) install_packages python3-pip ;;
+        esac
+        [ "$dry" = yes ] || "$python" -c 'import venv, ensurepip' 2>/dev/null ||
+            fail "$python still has no venv and ensurepip; install them for Python $series and run this again"
+    fi
+    if "$python" -c 'import ssl' 2>/dev/null; then
+        found ok 'TLS for it (amqps)'
+    else
+        found missing "TLS: this Python was built without the module ssl, so only amqp:// will work"
+    fi
+}
+
+check_certificates() {
+    for file in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem; do
+        if [ -s "$file" ]; then
+            found ok "certificate authorities ($file)"
+            return 0
+        fi
+    done
+    found missing 'certificate authorities'
+    install_packages ca-certificates
+}
+
+check_machine() {
+    step "Checking this machine"
+    found ok "$distribution on $(uname -m), packages by $manager, services by $service"
+    check_python
+    check_certificates
+    if have git; then
+        found ok "$(git --version)"
+    else
+        found note 'no git: builds that check out from Git will not come here until it is installed'
+    fi
+    free=$(df -Pk "$(dirname "$STATE")" 2>/dev/null | awk 'NR == 2 { print int($4 / 1024) }')
+    if [ "${free:-0}" -lt 1024 ]; then
+        found note "only ${free:-0} MiB free at $(dirname "$STATE"): builds may not fit"
+    else
+        found ok "$free MiB free at $(dirname "$STATE")"
+    fi
+}
+
+# ---------------------------------------------------------------- the broker's URL
+
+# Sets url, without ever handing it to another process.
+find_url() {
+    step "Broker"
+    if [ -s "$CONFIG_DIR/amqp-url" ]; then
+        found kept "the URL in $CONFIG_DIR/amqp-url (edit that file to change it)"
+        url=''
+        return 0
+    fi
+    url=''
+    if [ -n "$url_file" ]; then
+        if [ "$url_file" = - ]; then
+            IFS= read -r url || [ -n "$url" ] || fail 'standard input is empty; it should hold the broker URL'
+        else
+            IFS= read -r url <"$url_file" || [ -n "$url" ] || fail "$url_file is empty; it should hold the broker URL"
+        fi
+    elif [ -n "$url_argument" ]; then
+        url=$url_argument
+    elif [ -n "$url_variable" ]; then
+        url=$url_variable
+    elif [ "$dry" = yes ]; then
+        found note 'no URL given; it would be asked for'
+        return 0
+    elif ( : </dev/tty ) 2>/dev/null; then
+        printf '  Broker URL (amqps://USER@HOST/): ' >/dev/tty
+        IFS= read -r url </dev/tty
+    else
+        fail 'no broker URL: give it as an argument, in WORKER_AGENT_AMQP_URL or by --url-file (there is no terminal to ask on)'
+    fi
+    case "$url" in
+    amqp://?* | amqps://?*) ;;
+    *) fail 'the broker URL must begin with amqp:// or amqps:// and name a host, as in amqps://builder7@broker.example.org/' ;;
+    esac
+    add_password
+    rest=${url#*://}
+    host=${rest##*@}
+    found ok "${url%%://*}://…@${host%%/*}"
+}
+
+# Puts the password into url when it has a user and no password. Sets password.
+add_password() {
+    rest=${url#*://}
+    case "$rest" in
+    *@*) account=${rest%@*} ;;
+    *) return 0 ;;
+    esac
+    case "$account" in
+    *:*) return 0 ;;
+    esac
+    password=$password_variable
+    if [ -n "$password" ]; then
+        :
+    elif [ "$dry" = no ] && ( : </dev/tty ) 2>/dev/null; then
+        printf '  Password of %s: ' "$account" >/dev/tty
+        stty -echo </dev/tty
+        IFS= read -r password </dev/tty || password=''
+        stty echo </dev/tty
+        printf '\n' >/dev/tty
+    fi
+    [ -n "$password" ] || return 0
+    # percent-encoded by Python, which gets it through a pipe (printf is part of the shell, no process)
+    encoded=$(printf '%s' "$password" | "$python" -c 'import sys, urllib.parse; print(urllib.parse.quote(sys.stdin.read(), safe=""))')
+    url="${url%%://*}://$account:$encoded@${rest##*@}"
+    password=''
+}
+
+# ---------------------------------------------------------------- installing
+
+make_user() {
+    step "User $USER_NAME"
+    if id "$USER_NAME" >/dev/null 2>&1; then
+        found kept "user $USER_NAME"
+    elif [ "$system" = macos ]; then
+        number=400
+        while dscl . -list /Users UniqueID | awk '{ print $2 }' | grep -qx "$number"; do number=$((number + 1)); done
+        run dscl . -create "/Groups/$USER_NAME" PrimaryGroupID "$number"
+        run dscl . -create "/Users/$USER_NAME" UniqueID "$number"
+        run dscl . -create "/Users/$USER_NAME" PrimaryGroupID "$number"
+        run dscl . -create "/Users/$USER_NAME" UserShell /usr/bin/false
+        run dscl . -create "/Users/$USER_NAME" NFSHomeDirectory "$STATE"
+        run dscl . -create "/Users/$USER_NAME" IsHidden 1
+        made_user=yes
+    elif have useradd; then
+        shell=/usr/sbin/nologin
+        [ -x "$shell" ] || shell=/sbin/nologin
+        run useradd --system --user-group --home-dir "$STATE" --no-create-home --shell "$shell" "$USER_NAME"
+        made_user=yes
+    else
+        run addgroup -S "$USER_NAME"
+        run adduser -S -D -H -h "$STATE" -s /sbin/nologin -G "$USER_NAME" "$USER_NAME"
+        made_user=yes
+    fi
+    [ "$made_user" = no ] || did "user $USER_NAME: no password, no login, home $STATE"
+    run mkdir -p "$STATE" "$CONFIG_DIR/capabilities.d"
+    run chown "$USER_NAME:$USER_NAME" "$STATE"
+    run chmod 0700 "$STATE"
+    run chown "root:$USER_NAME" "$CONFIG_DIR" "$CONFIG_DIR/capabilities.d"
+    run chmod 0750 "$CONFIG_DIR" "$CONFIG_DIR/capabilities.d"
+}
+
+# What pip is asked to install, with what a worker needs beside it.
+requirement() {
+    case "$source" in
+    *://* | git+*) printf '%s[worker] @ %s' "$PACKAGE" "$source" ;;
+    */* | *.whl) printf '%s[worker]' "$source" ;;
+    *\[*) printf '%s' "$source" ;;
+    *) printf '%s[worker]' "$source" ;;
+    esac
+}
+
+# Each version has a virtual environment of its own; `current` leads to the one in use, and is switched at once when
+# everything is there. A failed installation changes nothing.
+install_program() {
+    step "Program"
+    venv="$PREFIX/venvs/$(date +%Y%m%d-%H%M%S)-$$"
+    if [ -L "$PREFIX/current" ]; then
+        old=$(cd "$PREFIX/current" && pwd -P)
+    fi
+    run mkdir -p "$PREFIX/venvs"
+    [ "$dry" = yes ] || printf 'made_user=%s\n' "$made_user" >>"$PREFIX/installed"
+    if ! run "$python" -m venv "$venv"; then
+        rm -rf "$venv"
+        fail "no virtual environment could be made in $venv; see above"
+    fi
+    if ! run "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$(requirement)"; then
+        rm -rf "$venv"
+        fail "pip could not install $(requirement); what is installed already was not touched. pip's own configuration is used (pip config list)"
+    fi
+    if [ "$dry" = no ]; then
+        ln -s "$venv" "$PREFIX/current.new"
+        # mv -T / -h differ between systems; rename(2) replaces the link at once everywhere
+        "$python" -c 'import os, sys; os.replace(sys.argv[1], sys.argv[2])' "$PREFIX/current.new" "$PREFIX/current"
+        found ok "$("$PREFIX/current/bin/worker-agent" --version) in $PREFIX"
+        # the one before stays: sessions that run were started from it
+        for other in "$PREFIX/venvs"/*; do
+            case "$other" in
+            "$venv" | "${old:-}") ;;
+            *) rm -rf "$other" ;;
+            esac
+        done
+    else
+        say "  would switch: $PREFIX/current to $venv"
+    fi
+}
+
+write_configuration() {
+    step "Configuration"
+    if [ -n "$url" ]; then
+        printf '%s\n' "$url" | write_file "$CONFIG_DIR/amqp-url" 0600 "$USER_NAME:$USER_NAME"
+        did "$CONFIG_DIR/amqp-url (readable by $USER_NAME only)"
+        url=''
+    fi
+    if [ -e "$CONFIG" ]; then
+        found kept "$CONFIG"
+        return 0
+    fi
+    {
+        say "# Settings of the worker agent; 'worker-agent --help' lists them all. Kept when the program is upgraded."
+        say "amqp_url_file = \"$CONFIG_DIR/amqp-url\""
+        say "state = \"$STATE\""
+        say 'auto_capabilities = true'
+        say "slots = $slots"
+        [ -z "$worker_name" ] || say "name = \"$worker_name\""
+    } | write_file "$CONFIG" 0600 "$USER_NAME:$USER_NAME"
+    did "$CONFIG; probes and capabilities of your own go into $CONFIG_DIR/capabilities.d"
+}
+
+systemd_unit() {
+    cat <<'UNIT'
+# Buildbot worker agent. Written by deploy/install-worker.sh; change it by `systemctl edit worker-agent`.
+[Unit]
+Description=Buildbot worker agent, brokered by RabbitMQ
+Wants=network-online.target
+After=network-online.target
+# It waits for the broker by itself, and is never given up.
+StartLimitIntervalSec=0
+
+[Service]
+Type=notify
+NotifyAccess=main
+User=worker-agent
+Group=worker-agent
+Environment=PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+ExecStart=/opt/worker-agent/current/bin/python -I -m worker_agent --config /etc/worker-agent.toml
+# Restart in place, with the program as installed now; builds go on meanwhile.
+ExecReload=/bin/kill -USR2 $MAINPID
+WorkingDirectory=/var/lib/worker-agent
+StateDirectory=worker-agent
+StateDirectoryMode=0700
+UMask=0027
+
+# Only the main process is signalled. The keepers of running sessions survive its end and are taken up again by the
+# next one; a drain (SIGTERM) has so long to finish its builds.
+KillMode=process
+TimeoutStopSec=90
+Restart=always
+RestartSec=2
+# 2: wrong configuration, 73: the state folder cannot be used; another try changes nothing.
+RestartPreventExitStatus=2 73
+WatchdogSec=60
+TimeoutStartSec=60
+# A build that is killed for its memory takes neither the agent nor the other builds with it.
+OOMPolicy=continue
+LimitNOFILE=65536
+TasksMax=infinity
+
+# Builds run in here, so nothing that compilers, debuggers, JITs or test suites need is taken away. Not set on purpose:
+# PrivateTmp (a restart would remove /tmp under running builds), MemoryDenyWriteExecute, PrivateDevices (GPU, KVM),
+# RestrictNamespaces (rootless containers), SystemCallArchitectures (32-bit builds).
+NoNewPrivileges=yes
+CapabilityBoundingSet=
+AmbientCapabilities=
+ProtectSystem=strict
+ReadWritePaths=/tmp /var/tmp
+ProtectHome=yes
+ProtectKernelTunables=yes
+ProtectKernelModules=yes
+ProtectKernelLogs=yes
+ProtectControlGroups=yes
+ProtectClock=yes
+ProtectHostname=yes
+ProtectProc=invisible
+RestrictRealtime=yes
+KeyringMode=private
+
+[Install]
+WantedBy=multi-user.target
+UNIT
+}
+
+openrc_script() {
+    cat <<'SCRIPT'
+#!/sbin/openrc-run
+# Buildbot worker agent. Written by deploy/install-worker.sh.
+name="Buildbot worker agent"
+supervisor=supervise-daemon
+command=/opt/worker-agent/current/bin/python
+command_args="-I -m worker_agent --config /etc/worker-agent.toml"
+command_user="worker-agent:worker-agent"
+directory=/var/lib/worker-agent
+output_log=/var/log/worker-agent.log
+error_log=/var/log/worker-agent.log
+respawn_delay=2
+# SIGTERM drains; so long for the builds that run
+retry="TERM/90/TERM/10/KILL/5"
+extra_started_commands="reload"
+
+depend() {
+    need net
+    after firewall
+}
+
+start_pre() {
+    checkpath --file --owner worker-agent:worker-agent --mode 0640 /var/log/worker-agent.log
+}
+
+reload() {
+    ebegin "Restarting $name in place"
+    supervise-daemon "$RC_SVCNAME" --signal USR2
+    eend $?
+}
+SCRIPT
+}
+
+launchd_plist() {
+    cat <<'PLIST'
+<?xml version="1.0" encoding="UTF-8"?>
+<!DOCTYPE plist PUBLIC "-//Apple//DTD PLIST 1.0//EN" "http://www.apple.com/DTDs/PropertyList-1.0.dtd">
+<plist version="1.0">
+<dict>
+    <key>Label</key><string>org.buildbot-amqp.worker-agent</string>
+    <key>ProgramArguments</key>
+    <array>
+        <string>/opt/worker-agent/current/bin/python</string><string>-I</string><string>-m</string><string>worker_agent</string>
+        <string>--config</string><string>/etc/worker-agent.toml</string>
+    </array>
+    <key>UserName</key><string>worker-agent</string>
+    <key>WorkingDirectory</key><string>/var/lib/worker-agent</string>
+    <key>EnvironmentVariables</key>
+    <dict>
+        <key>PATH</key><string>/opt/homebrew/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin</string>
+    </dict>
+    <key>RunAtLoad</key><true/>
+    <key>KeepAlive</key><true/>
+    <!-- the keepers of running sessions survive the agent's end -->
+    <key>AbandonProcessGroup</key><true/>
+    <key>ExitTimeOut</key><integer>90</integer>
+    <key>StandardOutPath</key><string>/var/lib/worker-agent/agent.log</string>
+    <key>StandardErrorPath</key><string>/var/lib/worker-agent/agent.log</string>
+</dict>
+</plist>
+PLIST
+}
+
+start_service() {
+    step "Service"
+    case "$service" in
+    systemd)
+        systemd_unit | write_file "$UNIT" 0644 root:root
+        run systemctl daemon-reload
+        run systemctl enable --quiet "$NAME"
+        if [ "$dry" = no ] && systemctl is-active --quiet "$NAME"; then
+            systemctl reload "$NAME"
+            found ok "$NAME restarted in place; running builds go on"
+        else
+            run systemctl restart "$NAME"
+            did "$NAME enabled and started (systemctl status $NAME)"
+        fi
+        ;;
+    openrc)
+        openrc_script | write_file "$RC_SCRIPT" 0755 root:root
+        run rc-update add "$NAME" default
+        if [ "$dry" = no ] && rc-service "$NAME" status >/dev/null 2>&1; then
+            rc-service "$NAME" reload
+            found ok "$NAME restarted in place; running builds go on"
+        else
+            run rc-service "$NAME" start
+            did "$NAME added and started (rc-service $NAME status)"
+        fi
+        ;;
+    launchd)
+        launchd_plist | write_file "$PLIST" 0644 root:wheel
+        if [ "$dry" = no ] && launchctl print "system/org.buildbot-amqp.$NAME" >/dev/null 2>&1; then
+            launchctl kill SIGUSR2 "system/org.buildbot-amqp.$NAME"
+            found ok "$NAME restarted in place; running builds go on"
+        else
+            run launchctl bootstrap system "$PLIST"
+            did "$NAME loaded (launchctl print system/org.buildbot-amqp.$NAME)"
+        fi
+        ;;
+    none)
+        if [ "$start" = yes ]; then
+            start_in_background
+        else
+            found note 'no service manager: start the worker yourself, as the user '"$USER_NAME"':'
+            say "      $(command_line)"
+        fi
+        ;;
+    esac
+}
+
+command_line() { printf '%s' "$PREFIX/current/bin/python -I -m worker_agent --config $CONFIG"; }
+
+running_pid() {
+    [ -s "$RUN_PID" ] || return 1
+    read -r pid <"$RUN_PID"
+    kill -0 "$pid" 2>/dev/null || return 1
+    printf '%s' "$pid"
+}
+
+start_in_background() {
+    if [ "$dry" = yes ]; then
+        say "  would start in the background: $(command_line)"
+    elif pid=$(running_pid); then
+        kill -USR2 "$pid"
+        found ok "worker restarted in place (process $pid); running builds go on"
+    else
+        : >>"$RUN_LOG"
+        chown "$USER_NAME:$USER_NAME" "$RUN_LOG"
+        detach=''
+        if have setsid; then detach=setsid; fi
+        # shellcheck disable=SC2016 # the inner shell expands these; $detach is a word or none
+        as_user /bin/sh -c 'cd "$1" && echo $$ >"$2" && shift 2 && exec '"$detach"' "$@" </dev/null' sh "$STATE" "$RUN_PID" \
+            "$PREFIX/current/bin/python" -I -m worker_agent --config "$CONFIG" >>"$RUN_LOG" 2>&1 &
+        found ok "worker started in the background; it logs to $RUN_LOG"
+    fi
+}
+
+wait_for_broker() {
+    [ "$dry" = no ] || return 0
+    if [ "$service" = none ] && [ "$start" = no ]; then
+        say ''
+        say "Then see whether the broker knows it, and what it serves:"
+        say "      $PREFIX/current/bin/worker-agent --config $CONFIG columns --wait $WAIT"
+        return 0
+    fi
+    step "Waiting until the broker sees this worker (up to $WAIT s)"
+    if as_user "$PREFIX/current/bin/worker-agent" --config "$CONFIG" columns --wait "$WAIT"; then
+        say ''
+        say "Done: this machine is a worker. What it can do: $PREFIX/current/bin/worker-agent --config $CONFIG capabilities"
+        return 0
+    fi
+    case "$service" in
+    systemd) hint="journalctl -u $NAME -n 50" ;;
+    openrc) hint="tail -n 50 /var/log/$NAME.log" ;;
+    *) hint="tail -n 50 $RUN_LOG" ;;
+    esac
+    fail "the worker is installed, but the broker has not seen it. Why: $hint
+It goes on trying; the broker's URL is in $CONFIG_DIR/amqp-url"
+}
+
+# ---------------------------------------------------------------- removing
+
+# Ends what still runs as the worker's user: it is nobody else's. Busybox and macOS have pkill as well.
+end_processes() {
+    id "$USER_NAME" >/dev/null 2>&1 || return 0
+    if [ "$dry" = yes ]; then
+        say "  would end: every process of user $USER_NAME"
+        return 0
+    fi
+    for signal in TERM KILL; do
+        tries=0
+        while [ "$tries" -lt 50 ]; do
+            pids=$(processes_of_user)
+            [ -n "$pids" ] || return 0
+            # shellcheck disable=SC2086 # one word each
+            [ "$tries" -gt 0 ] || kill "-$signal" $pids 2>/dev/null || :
+            sleep 0.1 2>/dev/null || sleep 1
+            tries=$((tries + 1))
+        done
+    done
+}
+
+processes_of_user() {
+    number=$(id -u "$USER_NAME")
+    if [ -d /proc/1 ]; then
+        for status in /proc/[0-9]*/status; do
+            awk -v number="$number" '/^State:/ { dead = ($2 == "Z") } /^Pid:/ { pid = $2 } /^Uid:/ && $2 == number && !dead { print pid }' "$status" 2>/dev/null || :
+        done
+    else
+        ps -axo pid=,uid= | awk -v number="$number" '$2 == number { print $1 }'
+    fi
+}
+
+uninstall() {
+    step "Removing the worker from this machine"
+    case "$service" in
+    systemd)
+        if [ -e "$UNIT" ]; then
+            run systemctl disable --now --quiet "$NAME" || found note "$NAME could not be stopped by systemctl"
+            run rm -f "$UNIT"
+            run rm -rf "$UNIT.d"
+            run systemctl daemon-reload
+        fi
+        ;;
+    openrc)
+        if [ -e "$RC_SCRIPT" ]; then
+            run rc-service "$NAME" stop || :
+            run rc-update delete "$NAME" default || :
+            run rm -f "$RC_SCRIPT"
+        fi
+        ;;
+    launchd)
+        if [ -e "$PLIST" ]; then
+            run launchctl bootout "system/org.buildbot-amqp.$NAME" || :
+            run rm -f "$PLIST"
+        fi
+        ;;
+    esac
+    end_processes
+    ours=no
+    if [ -e "$PREFIX/installed" ] && grep -q '^made_user=yes$' "$PREFIX/installed"; then ours=yes; fi
+    run rm -rf "$PREFIX" "$CONFIG" "$CONFIG_DIR" "$STATE" "/var/log/$NAME.log"
+    did 'program, configuration, identity and builds removed'
+    if [ "$ours" = yes ] && id "$USER_NAME" >/dev/null 2>&1; then
+        if [ "$system" = macos ]; then
+            run dscl . -delete "/Users/$USER_NAME"
+            run dscl . -delete "/Groups/$USER_NAME"
+        elif have userdel; then
+            run userdel "$USER_NAME"
+        else
+            run deluser "$USER_NAME"
+        fi
+        did "user $USER_NAME removed"
+    elif id "$USER_NAME" >/dev/null 2>&1; then
+        found kept "user $USER_NAME, which was there before"
+    fi
+    say ''
+    say "Packages of the system (Python, certificates) were left; they are not only ours."
+}
+
+# ---------------------------------------------------------------- main
+
+main() {
+    # out of the environment: no process that is started here needs them
+    url_variable=${WORKER_AGENT_AMQP_URL:-} password_variable=${WORKER_AGENT_PASSWORD:-}
+    unset WORKER_AGENT_AMQP_URL WORKER_AGENT_PASSWORD
+    source=$PACKAGE
+    url_file='' url_argument='' worker_name='' slots=1
+    no_service=no start=no dry=no action=install made_user=no old='' url=''
+    while [ $# -gt 0 ]; do
+        case "$1" in
+        --url-file | --source | --name | --slots | --wait)
+            [ $# -ge 2 ] || misuse "$1 needs a value"
+            case "$1" in
+            --url-file) url_file=$2 ;;
+            --source) source=$2 ;;
+            --name) worker_name=$2 ;;
+            --slots) slots=$2 ;;
+            --wait) WAIT=$2 ;;
+            esac
+            shift
+            ;;
+        --no-service) no_service=yes ;;
+        --start) start=yes ;;
+        --dry-run) dry=yes ;;
+        --uninstall) action=uninstall ;;
+        --print-unit)
+            systemd_unit
+            exit 0
+            ;;
+        -h | --help)
+            usage
+            exit 0
+            ;;
+        amqp://* | amqps://*)
+            given=${1#*://}
+            case "${given%@*}" in
+            *:*@* | "$given") ;; # no account
+            *:*) misuse "a password on a command line can be read by every user of this machine. Leave it out and be asked, or put the URL into WORKER_AGENT_AMQP_URL or a file (--url-file)" ;;
+            esac
+            url_argument=$1
+            ;;
+        *) misuse "what is $1? A broker URL begins with amqp:// or amqps://" ;;
+        esac
+        shift
+    done
+    case "$slots" in '' | *[!0-9]* | 0) misuse "--slots $slots: a number from 1 on is needed" ;; esac
+    case "$WAIT" in '' | *[!0-9]*) misuse "--wait $WAIT: a number of seconds is needed" ;; esac
+    case "$worker_name" in *[!A-Za-z0-9._-]*) misuse "--name $worker_name: use letters, digits, '.', '_' and '-'" ;; esac
+    case "$source" in
+    /* | *://* | git+*) ;;
+    */* | *.whl) source="$(pwd)/$source" ;; # pip runs in this folder, but what follows must not depend on it
+    esac
+
+    find_system
+    if [ "$dry" = no ] && [ "$(id -u)" != 0 ]; then
+        fail "run this as root (sudo sh install-worker.sh …): it makes a user and a service. --dry-run needs no root"
+    fi
+    if [ "$action" = uninstall ]; then
+        uninstall
+        return 0
+    fi
+    check_machine
+    find_url
+    make_user
+    install_program
+    write_configuration
+    start_service
+    wait_for_broker
+}
+
+# in one piece at the end: a script that is piped into sh and cut off does nothing
+main "$@"
