@@ -28,6 +28,7 @@ from contracts.messages import (
     Grant,
     Message,
     Offer,
+    Refuse,
     Release,
     Resume,
     Start,
@@ -62,6 +63,8 @@ class ScriptedMaster:
         self.incarnation = f"inc-{uuid4().hex[:8]}"
         #: everything received, oldest first
         self.received: list[Message] = []
+        #: offers whose build is over: further claims of them are refused
+        self.done: set[str] = set()
         self.connection: aio_pika.abc.AbstractConnection
         self.channel: AbstractChannel
         self._exchanges: dict[str, AbstractExchange] = {}
@@ -107,7 +110,10 @@ class ScriptedMaster:
         await self.connection.close()
 
     async def _note(self, message: AbstractIncomingMessage) -> None:
-        self.received.append(decode(message.body, message.headers))
+        received = decode(message.body, message.headers)
+        self.received.append(received)
+        if isinstance(received, Claim) and received.offer in self.done:
+            await self.refuse(received)
 
     # -- what it says ----------------------------------------------------------------------------------------------
 
@@ -167,7 +173,12 @@ class ScriptedMaster:
         message = Stored(session=claim.session, incarnation=self.incarnation, stored=len(self.events(claim.session)))
         await self.say(message, topology.CONTROL, claim.address)
 
+    async def refuse(self, claim: Claim) -> None:
+        message = Refuse(session=claim.session, master=self.name, re="claim", reason="its build is over")
+        await self.say(message, topology.CONTROL, claim.address)
+
     async def release(self, claim: Claim | Resume) -> None:
+        self.done.add(claim.offer)
         await self.say(Release(session=claim.session, incarnation=self.incarnation), topology.CONTROL, claim.address)
 
     async def steer(self, order: str, address: str, instance: str | None = None) -> None:
