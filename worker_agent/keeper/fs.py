@@ -15,6 +15,8 @@ from worker_agent.keeper.process import ProcessOptions
 
 #: Seconds of silence after which `rm` and `cp` are killed, as Buildbot's worker.
 _SILENCE = 120
+#: Characters of names in one update; a message has 4 MiB (contracts.timing.MESSAGE_MAX) with quotes and escapes.
+_NAMES_MAX = 3 * 1024 * 1024
 
 
 class MakeDirectory(Command):
@@ -113,6 +115,8 @@ class _Names(Command):
         except OSError as error:
             self.failed(header, error, path)
             return
+        if sum(map(len, found)) > _NAMES_MAX:
+            raise OverflowError(f"{header}: {len(found)} names of {path} are more than fit into one message")
         # Names that are not of the file system's encoding have no form in JSON: their odd bytes become "?".
         self.status("files", [name.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for name in found])
         self.status("rc", 0)

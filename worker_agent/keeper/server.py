@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
 import struct
 import sys
@@ -58,6 +59,8 @@ class Keeper:
         os.chmod(SOCKET, 0o600)
         if initial is not None:
             await loop.connect_accepted_socket(lambda: _Connection(self), initial)
+        # A service manager may signal all processes of the service: end in order, not with processes left over.
+        loop.add_signal_handler(signal.SIGTERM, self._broken, "its keeper was told to end (SIGTERM)")
         clocks = asyncio.ensure_future(self._clocks())
         await self._over.wait()
         clocks.cancel()

@@ -57,6 +57,7 @@ class Session:
         self._broken = broken
         #: the disk took no more of the journal
         self._full = False
+        self._over = False
         self._known: set[int] = set()
         self._running: dict[int, Command | None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -128,6 +129,7 @@ class Session:
                 await asyncio.sleep(ROUND_PAUSE)
         for task in list(self._tasks):
             task.cancel()
+        self._over = True
         self._journal.close()
 
     async def kill_all(self, reason: str) -> None:
@@ -160,6 +162,8 @@ class Session:
         infrastructure: str | None = None,
     ) -> None:
         """Journal one event and say so. On a full disk only that a command ran, and how it ended, still gets in."""
+        if self._over:
+            return
         lasting = kind in ("started", "completed")
         if n in self._condemned and self._full and not lasting:
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,8 @@ class Driven:
 
     def __init__(self, root: Path) -> None:
         self.state = root / "state"
-        self.session = "session-1"
+        # Unique on the machine, as real ones are: processes are found by it.
+        self.session = f"session-{uuid.uuid4().hex}"
         self.folder = self.state / "sessions" / self.session
         self.base = root / "base"
         self.build = self.base / "b"

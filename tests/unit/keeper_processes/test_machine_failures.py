@@ -135,12 +135,31 @@ async def test_rmdir_tries_again_after_a_chmod(driven: Driven, tmp_path: Path) -
     assert events[-1].infrastructure is None
 
 
-async def test_a_keeper_that_ends_by_itself_is_reported(driven: Driven) -> None:
-    """Once, with words for people."""
+async def test_a_keeper_that_is_told_to_end_leaves_nothing(driven: Driven) -> None:
+    """SIGTERM, as from a service manager: processes first, then the keeper; reported once, with words for people."""
     await driven.open()
+    driven.shell("setsid sleep 300 & echo $!; sleep 300")
+    event = await driven.next()
+    while event.kind != "stdout":
+        event = await driven.next()
     psutil.Process(driven.keeper.pid).terminate()
 
     await eventually(lambda: driven.lost is not None, "KeeperLost")
 
     assert driven.lost is not None
-    assert "signal 15" in driven.lost.reason
+    assert "SIGTERM" in driven.lost.reason
+    assert not alive(int(event.data))
+
+
+async def test_more_names_than_fit_into_a_message_are_an_error(driven: Driven) -> None:
+    """Not cut, and not a message that the broker's other end would throw away."""
+    await driven.open()
+    folder = driven.build / "d"
+    folder.mkdir()
+    for number in range(16000):
+        (folder / f"{number:0250d}").touch()
+
+    events = await driven.run("listdir", {"dir": "d"})
+
+    assert "16000 names" in events[-1].value
+    assert update(events, "files") is None

@@ -15,6 +15,7 @@ import pytest
 
 from contracts.messages import Command
 from tests.unit.keeper_processes.harness import Driven, alive, eventually, stream, update
+from worker_agent.core.inputs import PullWanted
 from worker_agent.keeper.client import Keeper
 from worker_agent.keeper.settings import KeeperSettings
 
@@ -26,21 +27,21 @@ from contracts.messages import Command
 from worker_agent.keeper.client import Keeper
 from worker_agent.keeper.settings import KeeperSettings
 
-async def main(root, settings):
-    keeper = await Keeper.open(session="session-1", folder=root / "state/sessions/session-1", basedir=root / "base",
+async def main(root, session, settings):
+    keeper = await Keeper.open(session=session, folder=root / "state/sessions" / session, basedir=root / "base",
                                builddir="b", on_input=lambda news: None, settings=KeeperSettings(**settings))
     command = "echo begin; while [ ! -e go ]; do sleep 0.02; done; echo end; echo line >> ran"
     keeper.run(Command(n=1, name="shell", args={"workdir": "build", "command": command}, digest="d"))
     print(keeper.pid, flush=True)
     await asyncio.sleep(300)
 
-asyncio.run(main(Path(sys.argv[1]), json.loads(sys.argv[2])))
+asyncio.run(main(Path(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])))
 """
 
 
 def main_process(driven: Driven, root: Path, **settings: object) -> tuple[subprocess.Popen[str], int]:
     process = subprocess.Popen(
-        [sys.executable, "-c", MAIN, str(root), json.dumps(settings)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", MAIN, str(root), driven.session, json.dumps(settings)], stdout=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
     return process, int(process.stdout.readline())
@@ -128,6 +129,23 @@ async def test_the_latest_main_process_counts(driven: Driven) -> None:
     events = await driven.run("shell", {"workdir": "build", "command": "echo served"})
 
     assert stream(events, "stdout") == b"served\n"
+
+
+async def test_a_download_goes_on_with_the_next_main_process(driven: Driven) -> None:
+    """What was asked of the last one is asked again of the next, at once."""
+    await driven.open()
+    driven.mute = True
+    args = {"workdir": "w", "workerdest": "f", "maxsize": None, "blocksize": 16384, "mode": None}
+    n = driven.start("downloadFile", args, b"text")
+    await eventually(lambda: any(isinstance(news, PullWanted) for news in driven.inputs), "a pull")
+    driven.keeper.detach(30)
+    driven.inputs.clear()
+    driven.mute = False
+
+    await attach(driven)
+
+    assert update(await driven.completed(n), "rc") == 0
+    assert (driven.build / "w/f").read_text() == "text"
 
 
 async def test_strict_fencing_kills_without_contact(driven: Driven) -> None:

@@ -135,6 +135,32 @@ async def test_an_interrupt_spares_what_an_earlier_command_left(driven: Driven) 
     assert not alive(server)
 
 
+async def test_a_command_is_over_when_its_output_is(driven: Driven) -> None:
+    """As with Buildbot's worker: what a child in the background prints belongs to the command."""
+    await driven.open()
+
+    events = await driven.completed(driven.shell("(sleep 0.5; echo late) & echo early"))
+
+    assert stream(events, "stdout") == b"early\nlate\n"
+
+
+async def test_an_interrupt_ends_a_child_that_holds_the_output(driven: Driven) -> None:
+    """Although the command's own process has ended long before."""
+    await driven.open()
+    n = driven.shell("sleep 300 & echo $!; exec 3>&-")
+    event = await driven.next()
+    while event.kind != "stdout":
+        event = await driven.next()
+    child = int(event.data)
+    await eventually(lambda: psutil.Process(child).ppid() == driven.keeper.pid, "its parent to end")
+
+    driven.keeper.interrupt(n, "enough")
+    events = await driven.completed(n)
+
+    assert not alive(child)
+    assert update(events, "rc") == -1
+
+
 async def test_closing_ends_a_running_command_and_removes_the_folder(driven: Driven) -> None:
     """`close` returns when no process is left; it is not a loss."""
     await driven.open()
