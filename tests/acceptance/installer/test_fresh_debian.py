@@ -1,0 +1,168 @@
+"""From a bare Debian to a worker that builds, through an upgrade under a running build, and back to bare."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from contracts.testing.rabbitmq_node import RabbitMQNode
+from tests.acceptance.installer.debian_root import DebianRoot
+from tests.acceptance.installer.leaks import CommandLines
+from tests.harness.master import BuildMaster
+
+pytestmark = [pytest.mark.long, pytest.mark.root, pytest.mark.timeout(1800)]
+
+REPOSITORY = Path(__file__).parents[3]
+CONFIG = """
+c['workers'] = worker.amqp_column("linux", workers=1, requires=["os==linux", "debian>=11"])
+builder("hello", c['workers'], steps.ShellCommand(name="who", command="id -un; pwd"))
+builder("slow", c['workers'], steps.ShellCommand(name="wait",
+    command="echo begun; until test -e /var/lib/worker-agent/go; do sleep 0.2; done; echo ended"))
+"""
+
+
+@pytest.fixture(scope="session")
+def debian(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DebianRoot]:
+    """A base system with this repository's files in /src."""
+    if os.geteuid() != 0:
+        pytest.fail("this test needs root (chroot)")
+    root = DebianRoot(tmp_path_factory.mktemp("debian") / "root")
+    try:
+        root.create()
+        source = root.path("/src")
+        source.mkdir()
+        listed = subprocess.run(
+            ["git", "ls-files", "-z"], cwd=REPOSITORY, stdout=subprocess.PIPE, check=True
+        ).stdout.decode()
+        for name in listed.split("\0"):
+            if name and (REPOSITORY / name).is_file():
+                (source / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(REPOSITORY / name, source / name)
+        yield root
+    finally:
+        root.close()
+
+
+@pytest.fixture
+def master(tmp_path: Path, node: RabbitMQNode, make_vhost: Callable[[], str]) -> Iterator[tuple[BuildMaster, str]]:
+    """A master with a column for Debian, and the vhost it uses."""
+    vhost = make_vhost()
+    running = BuildMaster(tmp_path / "master", CONFIG, url=node.vhost_url(vhost))
+    running.create()
+    running.start()
+    running.wait_linked()
+    yield running, vhost
+    running.kill()
+
+
+def install(debian: DebianRoot, *arguments: str, **environment: str) -> str:
+    ran = debian.run("sh", "/src/deploy/install-worker.sh", "--source", "/src", *arguments, environment=environment)
+    assert ran.returncode == 0, ran.stdout
+    return ran.stdout
+
+
+def until(condition: Callable[[], bool], what: str, timeout: float = 60.0) -> None:
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {timeout:g} s: {what}"
+        time.sleep(0.1)
+
+
+def test_a_dry_run_changes_nothing(debian: DebianRoot) -> None:
+    """Not one file of the bare system, and what is missing on it is told."""
+    before = debian.files()
+    told = install(debian, "--dry-run", "--start", "amqp://b7@127.0.0.1/")
+    assert "missing Python 3.10 or newer" in told
+    assert "would run: apt-get update" in told
+    assert debian.files() == before
+    assert debian.processes() == []
+
+
+def test_from_a_bare_machine_to_a_worker_and_back(
+    debian: DebianRoot,
+    master: tuple[BuildMaster, str],
+    node: RabbitMQNode,
+    record_testsuite_property: Callable[..., None],
+) -> None:
+    """Install, build, upgrade under a running build, uninstall; the password is on no command line meanwhile."""
+    buildmaster, vhost = master
+    full = node.vhost_url(vhost)
+    assert node.password in full
+    url = full.replace(f":{node.password}@", "@")
+
+    with CommandLines(node.password) as watched:
+        transcript = install(
+            debian, "--start", "--wait", "90", "--name", "fresh-debian", url, WORKER_AGENT_PASSWORD=node.password
+        )
+    print(transcript)
+    record_testsuite_property("installer_transcript", transcript)
+    assert watched.looked > 1000
+    assert watched.leaks == set()
+    assert node.password not in transcript
+    assert "missing Python 3.10 or newer" in transcript
+    assert "debian>=11+os==linux" in transcript
+
+    user = int(debian.run("id", "-u", "worker-agent").stdout)
+    for name in ("/etc/worker-agent.toml", "/etc/worker-agent/amqp-url"):
+        found = debian.path(name).stat()
+        assert stat.S_IMODE(found.st_mode) == 0o600
+        assert found.st_uid == user
+    assert debian.run("getent", "passwd", "worker-agent").stdout.strip().endswith(":/usr/sbin/nologin")
+    assert debian.path("/opt/worker-agent/current").resolve().stat().st_uid == 0
+
+    build = buildmaster.finished(buildmaster.force("hello"), timeout=90)
+    assert build.result == "SUCCESS", buildmaster.describe(build.row["buildrequestid"])
+    assert buildmaster.properties(build)["agent"] == "fresh-debian"
+    who, where = buildmaster.output(build, "who").split()
+    assert who == "worker-agent"
+    assert where.startswith("/var/lib/worker-agent/builds/")
+
+    # upgrade, while a build runs
+    configuration = debian.path("/etc/worker-agent.toml")
+    configuration.write_text(configuration.read_text() + 'admin = "Edited by hand"\n')
+    identity = debian.path("/var/lib/worker-agent/instance.json").read_text()
+    program = os.readlink(debian.path("/opt/worker-agent/current"))
+    request = buildmaster.force("slow")
+    buildmaster.step_running(request, "wait", timeout=60)
+    upgraded = install(debian, "--start", "--wait", "90")
+    assert "kept" in upgraded
+    assert "restarted in place" in upgraded
+    assert os.readlink(debian.path("/opt/worker-agent/current")) != program
+    assert "Edited by hand" in configuration.read_text()
+    assert debian.path("/etc/worker-agent/amqp-url").read_text().strip().endswith(vhost)
+    debian.path("/var/lib/worker-agent/go").touch()
+    build = buildmaster.finished(request, timeout=90)
+    assert build.result == "SUCCESS", buildmaster.describe(request)
+    assert buildmaster.output(build, "wait") == "begun\nended\n"
+    assert len(buildmaster.builds(request)) == 1
+    assert _uuid(debian.path("/var/lib/worker-agent/instance.json").read_text()) == _uuid(identity)
+
+    removed = install(debian, "--uninstall")
+    assert "user worker-agent removed" in removed
+    for name in ("/opt/worker-agent", "/etc/worker-agent.toml", "/etc/worker-agent", "/var/lib/worker-agent"):
+        assert not debian.path(name).exists()
+    assert debian.run("id", "worker-agent").returncode != 0
+    until(lambda: debian.processes() == [], "every process of the worker has ended", timeout=20)
+
+
+def _uuid(instance: str) -> str:
+    import json
+
+    return str(json.loads(instance).get("uuid") or json.loads(instance).get("instance"))
+
+
+def test_a_source_that_cannot_be_installed_changes_no_worker(debian: DebianRoot) -> None:
+    """The reason is pip's, and nothing that was installed is touched."""
+    ran = debian.run("sh", "/src/deploy/install-worker.sh", "--source", "/no/such/folder", "amqp://b7@127.0.0.1/")
+    assert ran.returncode == 1
+    assert "pip could not install /no/such/folder[worker]" in ran.stdout
+    assert not debian.path("/opt/worker-agent/current").exists()
+    install(debian, "--uninstall")
+    assert not debian.path("/opt/worker-agent").exists()
