@@ -260,7 +260,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--folder", help="keep data and logs here (default: a temporary folder)")
     parser.add_argument("--plugin", action="append", default=[], help="enable a plugin, e.g. rabbitmq_management")
     options = parser.parse_args(arguments)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell without job control starts its jobs with SIGINT ignored
+        signal.signal(number, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="rabbitmq-") as scratch:
         try:
             with RabbitMQNode(options.folder or scratch, plugins=options.plugin) as node:

@@ -41,7 +41,8 @@ def main(once: bool, screenshot: Path | None) -> None:
     All state is in .state/demo; logs are kept there.
     """
     console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell without job control starts its jobs with SIGINT ignored
+        signal.signal(number, signal.default_int_handler)
     began = time.monotonic()
 
     def say(text: str) -> None:
