@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Any, Union
+from typing import TYPE_CHECKING, Any, Union
 from uuid import uuid4
 
 import structlog
@@ -36,11 +36,16 @@ from worker_agent.sessions import Sessions
 from worker_agent.settings import Settings
 from worker_agent.version import version
 
+if TYPE_CHECKING:
+    from worker_agent.metrics import Endpoints
+
 log = structlog.get_logger(__name__)
 
 #: Seconds between two self-checks of the machine, and between two looks at the room for build directories.
 HEALTH_EVERY = 5.0
 ROOM_EVERY = 30.0
+#: The event loop turns when it did within this many seconds.
+LIVE_WITHIN = 4 * HEALTH_EVERY
 #: Seconds after which probes that ran out of time (on a busy machine) are run again.
 PROBE_AGAIN = 30.0
 #: A change of status is told after this many seconds, together with what changes meanwhile.
@@ -71,6 +76,7 @@ class Agent:
         self._stop_asked = False
         self._leaving = False
         self._up = False
+        self._turned = time.monotonic()
         #: deliveries that are looked at before the machine hears of them
         self._looking: set[int] = set()
         self._probing = asyncio.Lock()
@@ -164,11 +170,14 @@ class Agent:
             self._tell_regularly(),
         ):
             self._spawn(forever)
+        endpoints = self._serve()
         try:
             while not (self.hands.left or self._restarting):
                 self._take(await self._inbox.get())
             await self._end()
         finally:
+            if endpoints is not None:
+                endpoints.close()
             for task in list(self._tasks):
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -321,6 +330,7 @@ class Agent:
     async def _look_after(self) -> None:
         probed = self._loop.time()
         while True:
+            self._turned = time.monotonic()
             await asyncio.sleep(HEALTH_EVERY)
             self._put(self._check_health)
             if not (self._looking or self._probing.locked()):  # or a probe's exit status would be taken away from it
@@ -334,6 +344,37 @@ class Agent:
         while True:
             await asyncio.to_thread(self.builddirs.make_room)
             await asyncio.sleep(ROOM_EVERY)
+
+    # -- for those who watch ---------------------------------------------------------------------------------------
+
+    def _serve(self) -> Endpoints | None:
+        """Metrics and health, where a port was given."""
+        if self._settings.metrics_port is None:
+            return None
+        from worker_agent.metrics import Collector, Endpoints
+
+        def slots() -> dict[str, int]:
+            states = [slot.state for slot in self.machine.slots()]
+            return {state: states.count(state) for state in ("idle", "claiming", "held", "aside")}
+
+        return Endpoints(
+            self._settings.metrics_host,
+            self._settings.metrics_port,
+            Collector(self.figures, self._gauges, slots),
+            live=lambda: time.monotonic() - self._turned < LIVE_WITHIN,
+            ready=lambda: self._up and self.state() == "ready",
+        )
+
+    def _gauges(self) -> dict[str, tuple[str, float]]:
+        return {
+            "up": ("1 while the link to the broker is up.", float(self._up)),
+            "unconfirmed_publications": ("Publications that wait for a confirm.", self.link.unconfirmed),
+            "queues": ("Queues that are consumed when idle.", len(self.queues.known)),
+            "capabilities": ("Capabilities of this machine.", len(self.abilities.capabilities())),
+            "sessions": ("Sessions on this machine.", len(self.sessions)),
+            "journal_bytes": ("Bytes of their journals on disk.", self.sessions.journal_bytes()),
+            "unwell": ("1 while the self-check finds this machine unfit.", float(bool(self._reasons))),
+        }
 
     # -- status ----------------------------------------------------------------------------------------------------
 

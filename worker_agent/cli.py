@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 
 from worker_agent.loading import CONFIG_VARIABLE, BadSettings, flag_of, load, unknown_variables, variable_of
 from worker_agent.settings import CONFIG_FILES, Settings
+from worker_agent.subcommands import subcommands
 
 #: Exit codes: 2 for what the caller has to put right, as click has it for usage errors.
 EXIT_USAGE = 2
@@ -177,6 +178,8 @@ def make_cli(run: Callable[..., None] = _run) -> click.Group:
             ["--version"], is_flag=True, is_eager=True, expose_value=False, help="Show the version.", callback=_version
         )
     )
+    for command in subcommands(settings_of):
+        group.add_command(command)
     return group
 
 

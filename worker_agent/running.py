@@ -22,9 +22,6 @@ BAD_SETTING, NO_STATE = 2, 73
 
 def run(settings: Settings, unknown: Sequence[str] = ()) -> int:
     """Run the agent until it leaves; the exit status. Does not return when it restarts in place."""
-    logs.configure(form=settings.log_format, level=settings.log_level)
-    for name in unknown:
-        log.warning("unknown_variable", name=name, remedy="`worker-agent --help` lists the settings")
     if settings.amqp_url is None:
         print("worker-agent: no broker: give --amqp-url, --amqp-url-file or WORKER_AGENT_AMQP_URL", file=sys.stderr)  # noqa: T201  # the command's answer
         return BAD_SETTING
@@ -41,6 +38,9 @@ def run(settings: Settings, unknown: Sequence[str] = ()) -> int:
     except (StateInUse, StateUnreadable) as error:
         print(f"worker-agent: {error}", file=sys.stderr)  # noqa: T201  # as above
         return NO_STATE
+    logs.configure(form=settings.log_format, level=settings.log_level)
+    for name in unknown:
+        log.warning("unknown_variable", name=name, remedy="`worker-agent --help` lists the settings")
     environ = dict(os.environ)
     _hide_secrets()
     if asyncio.run(_run(settings, instance)):

@@ -7,6 +7,7 @@ does not keep another session waiting.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -64,6 +65,14 @@ class Sessions:
     def keeper_pids(self) -> set[int]:
         """Children of this process that are not strays."""
         return {held.keeper.pid for held in self._held.values() if held.keeper is not None}
+
+    def journal_bytes(self) -> int:
+        """What the journals of all sessions take on disk."""
+        sizes = 0
+        for path in self.folder.glob("*/events.*"):
+            with contextlib.suppress(FileNotFoundError):  # its session ended just now
+                sizes += path.stat().st_size
+        return sizes
 
     async def recover(self) -> list[Recovered]:
         """What an earlier process of this agent left: sessions whose keeper answers, and such whose does not."""

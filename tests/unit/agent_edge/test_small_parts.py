@@ -1,0 +1,165 @@
+"""The agent's small parts: health, lifetime, build directories, identity, meta files, deaths, figures."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+from contracts.messages import Capability, Catalogue, Offer, SlotStatus
+from worker_agent import metas
+from worker_agent.builddirs import BuildDirs
+from worker_agent.core.inputs import SessionMeta
+from worker_agent.health import MEBIBYTE, Health, Least
+from worker_agent.instance import Instance, StateInUse, StateUnreadable
+from worker_agent.lifetime import Lifetime
+from worker_agent.link.incoming import deaths
+from worker_agent.link.options import LinkOptions, redacted
+from worker_agent.queues import QueueKnowledge
+
+
+def test_health_does_not_flutter(tmp_path: Path) -> None:
+    """Below the least unwell; well again only a quarter above it."""
+    free = {"disk": 100 * MEBIBYTE, "temporary space": 100 * MEBIBYTE, "memory": 100 * MEBIBYTE}
+    least = Least(disk=80 * MEBIBYTE, temp=0, memory=0)
+    health = Health(least, tmp_path, measure=lambda: free)
+    assert health.check() == ()
+    free["disk"] = 79 * MEBIBYTE
+    assert "disk low" in health.check()[0]
+    free["disk"] = 90 * MEBIBYTE
+    assert "needs 100 MiB" in health.check()[0]
+    free["disk"] = 100 * MEBIBYTE
+    assert health.check() == ()
+
+
+def test_health_asks_the_real_machine(tmp_path: Path) -> None:
+    """Also for a base directory that is not there yet."""
+    too_much = 1 << 60
+    health = Health(Least(disk=too_much, temp=too_much, memory=too_much), tmp_path / "not" / "yet")
+    assert len(health.check()) == 3
+
+
+IDLE, HELD = (SlotStatus(state="idle"),), (SlotStatus(state="held"),)
+
+
+def test_lifetime_counts_idleness_from_the_last_work() -> None:
+    """Idle for 10 s means 10 s without a break."""
+    life = Lifetime(now=0.0, after_idle=10.0, after_build=False, max_uptime=None)
+    assert life.deadline == 10.0
+    assert not life.look(IDLE, 9.0)
+    assert not life.look(HELD, 9.5)
+    assert life.deadline is None
+    assert not life.look(IDLE, 20.0)
+    assert not life.look(IDLE, 29.9)
+    assert life.look(IDLE, 30.0)
+    assert not life.look(IDLE, 31.0)  # said once
+
+
+def test_lifetime_ends_with_the_first_build_or_the_time() -> None:
+    """A build asked for is noted when it is held; the time counts while working, too."""
+    assert Lifetime(now=0.0, after_idle=None, after_build=True, max_uptime=None).look(HELD, 1.0)
+    assert Lifetime(now=0.0, after_idle=None, after_build=False, max_uptime=5.0).look(HELD, 5.0)
+
+
+def test_build_directories_go_oldest_first_and_never_in_use(tmp_path: Path) -> None:
+    """Three directories, room for one: the one in use and the youngest stay."""
+    names = ("oldest", "in-use", "middle", "youngest")
+    # Enough is free as soon as two are gone.
+    dirs = BuildDirs(tmp_path, keep_free=2, free=lambda _: sum(not path.exists() for path in paths))
+    paths = [dirs.take("m", 0, name) for name in names]
+    for age, path in enumerate(paths):
+        os.utime(path.with_name(f".{path.name}.last-used"), (age, age))
+        if path.name != "in-use":
+            dirs.give_back("m", 0, path.name)
+
+    gone = dirs.make_room()
+    assert [path.name for path in gone] == ["oldest", "middle"]
+    assert [path.name for path in paths if path.exists()] == ["in-use", "youngest"]
+    assert dirs.make_room() == []
+
+
+def test_an_instance_is_one_process_and_its_epochs_grow(tmp_path: Path) -> None:
+    """The uuid stays, the epoch grows across processes, and a second holder is refused."""
+    first = Instance(tmp_path)
+    assert [first.next_epoch(), first.next_epoch()] == [1, 2]
+    with pytest.raises(StateInUse, match="--state"):
+        Instance(tmp_path)
+    first.close()
+    second = Instance(tmp_path)
+    assert (second.uuid, second.next_epoch()) == (first.uuid, 3)
+    second.close()
+    (tmp_path / "instance.json").write_text("{")
+    with pytest.raises(StateUnreadable, match="remove it"):
+        Instance(tmp_path)
+
+
+def test_a_meta_file_can_be_read_back(tmp_path: Path) -> None:
+    """All of `SessionMeta` comes back; a broken one is found and said to be none."""
+    offer = Offer(
+        offer="o",
+        request="br-1",
+        master="m",
+        run=1,
+        signature="any",
+        kind="build",
+        published=1.5,
+        builddir="b",
+        fencing=9.0,
+    )
+    meta = SessionMeta(session="s", offer=offer, slot=2, resumes=True, commands={1: "d"}, aside=True)
+    metas.persist(tmp_path / "sessions" / "s", meta)
+    (tmp_path / "sessions" / "broken").mkdir()
+    assert [found for _, found in metas.find(tmp_path / "sessions")] == [None, meta]
+    with pytest.raises(ValueError, match="not a session"):
+        metas.load("{}")
+
+
+@pytest.mark.parametrize(
+    ("headers", "number"),
+    [
+        ({}, 0),
+        ({"x-death": [{"count": 2, "queue": "a"}, {"count": 3, "queue": "b"}]}, 5),
+        ({"x-death": [{"queue": "a"}]}, 1),
+        ({"x-death": "nonsense"}, 1),
+        ({"x-death": [{"count": -4}]}, 1),
+    ],
+)
+def test_deaths_are_summed(headers: dict[str, object], number: int) -> None:
+    """Over all queues and reasons; what cannot be counted counts as one."""
+    assert deaths(headers) == number
+
+
+def test_a_url_in_a_log_has_no_password() -> None:
+    """Neither user, password nor query; and the repr of the options has no URL at all."""
+    assert redacted("amqps://u:hunter2@[::1]:5671/v?auth=x") == "amqps://[::1]:5671/v"
+    options = LinkOptions(url="amqp://u%40x:hunter2@h/v", name="n")
+    assert "hunter2" not in repr(options)
+    assert options.user == "u@x"
+    assert "hunter2" not in options.where
+
+
+async def test_what_the_agent_cannot_do_any_more_is_dropped_before_the_broker_is_asked(tmp_path: Path) -> None:
+    """A capability goes: its queue is gone from the set at once. One comes: the broker is asked first."""
+    able = [Capability(name="gtk", version="3")]
+    told: list[frozenset[str]] = []
+    asked: list[frozenset[str]] = []
+
+    async def existing(queues: object) -> frozenset[str] | None:
+        asked.append(frozenset(queues))  # type: ignore[call-overload]
+        return asked[-1]
+
+    known = QueueKnowledge(
+        tmp_path / "catalogue.json", capabilities=lambda: tuple(able), existing=existing, changed=told.append
+    )
+    running = asyncio.create_task(known.run())
+    known.catalogue(Catalogue(master="m", incarnation="i", signatures=("gtk", "wx")))
+    while not told:
+        await asyncio.sleep(0)
+    assert told == [frozenset({"cap.gtk"})]
+    able[:] = []
+    known.capabilities_changed()
+    assert told[-1] == frozenset()
+    running.cancel()
+    assert "wx" in (tmp_path / "catalogue.json").read_text()
