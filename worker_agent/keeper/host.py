@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Awaitable, Mapping
 from typing import Protocol
 
@@ -20,6 +21,13 @@ class AbandonChain(Exception):
 
 class MachineFailure(Exception):
     """The machine, not the command, failed; the text says how."""
+
+
+def disk_full(error: BaseException) -> str | None:
+    """In words, if `error` is that a disk is full. Told where it happens: what was written half is gone afterwards."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"disk full: {error}"
+    return None
 
 
 class Host(Protocol):

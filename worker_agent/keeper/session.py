@@ -12,7 +12,7 @@ import psutil
 
 from worker_agent.keeper.command import Command
 from worker_agent.keeper.health import Health
-from worker_agent.keeper.host import MachineFailure
+from worker_agent.keeper.host import MachineFailure, disk_full
 from worker_agent.keeper.journal import Journal, JournalFull
 from worker_agent.keeper.launch import Children
 from worker_agent.keeper.reaper import ROUND_PAUSE, descendants, rounds
@@ -205,6 +205,7 @@ class Session:
                     failure = infrastructure = str(error)
                 except Exception as error:
                     failure = _words(error)
+                    infrastructure = disk_full(error)
             command.status("elapsed", time.time() - began)
         report.flush()
         if infrastructure is None:

@@ -12,6 +12,7 @@ import tempfile
 from typing import Any, BinaryIO
 
 from worker_agent.keeper.command import Command
+from worker_agent.keeper.host import disk_full
 from worker_agent.keeper.limits import EVENT_DATA_MAX
 
 
@@ -120,6 +121,8 @@ class UploadDirectory(_Upload):
                 self.stderr = f"Cannot read directory '{self.path}' for upload: {error}"
                 self.rc = 1
                 self.finished()
+                if disk_full(error):
+                    raise
                 return
             archive.seek(0)
             self.report.header(f"sending {self.path}\n")

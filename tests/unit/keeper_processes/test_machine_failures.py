@@ -63,6 +63,39 @@ async def test_a_command_that_fails_on_a_full_disk_did_not_fail_itself(tmp_path:
     await driven.keeper.close()
 
 
+@pytest.mark.root
+async def test_a_download_onto_a_full_disk_is_the_machines_failure(tmp_path: Path, small_disk: Path) -> None:
+    """No half file is left, so the disk is not full any more when the command has ended; it is said all the same."""
+    driven = Driven(tmp_path)
+    driven.base = small_disk
+    driven.build = small_disk / "b"
+    await driven.open()
+    args = {"workdir": "w", "workerdest": "f", "maxsize": None, "blocksize": 16384, "mode": None}
+
+    events = await driven.run("downloadFile", args, b"x" * 8 * MIB)
+
+    assert update(events, "rc") == 1
+    assert "disk full" in (events[-1].infrastructure or "")
+    assert list((driven.build / "w").iterdir()) == []
+    await driven.keeper.close()
+
+
+@pytest.mark.root
+async def test_packing_onto_a_full_disk_is_the_machines_failure(tmp_path: Path, small_disk: Path) -> None:
+    """The archive of `uploadDirectory` is made in the temporary folder."""
+    driven = Driven(tmp_path)
+    await driven.open({"PATH": "/usr/bin:/bin", "TMPDIR": str(small_disk)})
+    (driven.build / "d").mkdir()
+    (driven.build / "d/f").write_bytes(b"x" * 8 * MIB)
+    args = {"workdir": ".", "workersrc": "d", "maxsize": None, "blocksize": 16384, "compress": None}
+
+    events = await driven.run("uploadDirectory", args)
+
+    assert update(events, "rc") == 1
+    assert "disk full" in (events[-1].infrastructure or "")
+    await driven.keeper.close()
+
+
 async def test_no_more_processes_is_the_machines_failure(driven: Driven) -> None:
     """The keeper cannot start another process: the completion says it in words, and the next command may run again."""
     await driven.open()
