@@ -46,8 +46,6 @@ class AgentHost:
         #: number of the running main process
         self.process = 0
         self.frozen = False
-        #: the main process ended by itself (drained, stopped)
-        self.exited = False
         self._thawing: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
         self._tick: Timer | None = None
         self._sessions = 0
@@ -63,7 +61,6 @@ class AgentHost:
         if self.machine is not None:
             return
         self.process += 1
-        self.exited = False
         self.world.note(self.name, f"main process {self.process} starts, sessions on disk: {sorted(self.metas)}")
         recovered = []
         for session, meta in sorted(self.metas.items()):
@@ -131,22 +128,26 @@ class AgentHost:
         """SIGKILL reaches a stopped process, too: nothing of what waited for it happens any more."""
         if self.frozen:
             self.frozen = False
+            self.world.ledger.suspended.discard(self.name)
             self._thawing.clear()
             self.heal()
 
     def freeze(self) -> None:
         """SIGSTOP of everything: the kernel keeps the connections, nobody answers."""
         self.frozen = True
+        self.world.ledger.suspended.add(self.name)
         if self.link is not None:
             for connection in self.link.connections:
                 connection.cut()
 
     def thaw(self) -> None:
         self.frozen = False
+        self.world.ledger.suspended.discard(self.name)
         while self._thawing and not self.frozen:
             call, args = self._thawing.popleft()
             call(*args)
         self.heal()
+        self.world.clock.call_later(0.001, self.world.ledger.check_fences, self.name)
 
     def when_thawed(self, call: Callable[..., object], *args: Any) -> None:
         """A timer of this machine fires: at once, or when it runs again."""
@@ -279,7 +280,8 @@ class AgentHost:
             world.note(self.name, f"ALARM {action.event}: {action.detail}")
         elif isinstance(action, actions.Exit):
             self.kill_main()
-            self.exited = True
+            if world.settling:
+                world.clock.call_later(1.0, self.start)
         else:
             self._ask_keeper(action)
 

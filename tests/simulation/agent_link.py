@@ -8,6 +8,7 @@ from contracts.messages import Message
 from contracts.testing.connections import Channel, Connection, Delivery
 from contracts.testing.queues import Publication, QueueOptions
 from contracts.topology import BROADCAST, CONTROL, REPLIES, claims_key, control_address, events_key
+from tests.simulation.ledger import DELIVERIES_MAX, Violation
 from tests.simulation.world import WALL, publication
 from worker_agent.core import actions, inputs
 
@@ -170,6 +171,10 @@ class AgentLink:
 
     def _offered(self, delivery: Delivery) -> None:
         assert self._offers is not None
+        deliveries = self.host.world.broker.deliveries[delivery.publication.identity]
+        if deliveries > DELIVERIES_MAX:
+            detail = f"{delivery.publication.body!r}: {deliveries} times"
+            raise Violation("no message is delivered more than 25 times", detail)
         self._handles += 1
         handle = self._handles
         self._held[handle] = (self._offers, delivery.tag, delivery.consumer)

@@ -21,7 +21,7 @@ from contracts.topology import (
     events_queue,
 )
 from master_bridge.core import actions, inputs
-from tests.simulation.world import CAP, CLAIMS, EVENTS, declare_common, publication
+from tests.simulation.world import CAP, CLAIMS, declare_common, publication
 
 if TYPE_CHECKING:
     from tests.simulation.master_host import MasterHost
@@ -64,18 +64,19 @@ class BridgeLink:
         consuming.on_close = publishing.on_close = self._lost
         publishing.on_blocked = self._blocked
         host.world.broker.mark_publisher(publishing)
+        events = host.world.events_options
         declares = publishing.channel()
         declare_common(declares)
         for name, options, binding in (
             (claims_queue(host.name), CLAIMS, claims_binding(host.name)),
-            (events_queue(host.name), EVENTS, events_binding(host.name)),
+            (events_queue(host.name), events, events_binding(host.name)),
         ):
             declares.declare(name, options)
             declares.bind(name, REPLIES, binding)
         for signature in host.signatures:
             declares.declare(cap_queue(signature), CAP)
             declares.bind(cap_queue(signature), OFFERS, cap_queue(signature))
-        declares.declare(events_queue(host.name), EVENTS, lambda: self._declared(consuming))
+        declares.declare(events_queue(host.name), events, lambda: self._declared(consuming))
         self._out = publishing.channel()
         self._out.on_return = self._came_back
 

@@ -176,7 +176,8 @@ class Buildbot:
         elif isinstance(action, actions.Lost):
             self._lost(build, action)
         elif isinstance(action, actions.Abandoned):
-            if self._world.ledger.sessions_run(request) < LIVES:
+            self._note_loss(build)
+            if self._world.ledger.lives(request) < LIVES:
                 raise Violation("only what cost three lives is abandoned", f"{request}: {action.reason}")
             self._finish(build, "EXCEPTION", None)
         elif isinstance(action, actions.CancelledEarlier):
@@ -274,12 +275,17 @@ class Buildbot:
     def _lost(self, build: Build, action: actions.Lost) -> None:
         ledger = self._world.ledger
         ledger.given_up.setdefault(action.session, "lost")
+        self._note_loss(build)
         self._world.note(self.host.name, f"Buildbot: {action.request} lost {action.session}: {action.reason}")
         if build.job.stop_wanted:
             self._finish(build, "CANCELLED", None)
         else:
             self._over(build)
             self._again(build.job)
+
+    def _note_loss(self, build: Build) -> None:
+        if build.running and build.session is not None:
+            self._world.ledger.lost_running[build.job.request].add(build.session)
 
     def _interrupt_failed(self, build: Build) -> None:
         if build.state == "attached":

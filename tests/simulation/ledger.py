@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 
 from contracts.messages import Event
 
+#: A message that is handed out more often than this runs in circles.
+DELIVERIES_MAX = 25
+
 
 class Violation(AssertionError):
     """An invariant of the protocol does not hold."""
@@ -42,7 +45,12 @@ class Ledger:
     #: session -> incarnations that heard of it
     known: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     #: master -> incarnation that runs, None while it is down
-    incarnations: dict[str, str | None] = field(default_factory=dict)
+    incarnations: dict[str, str | None] = field(
+        default_factory=dict
+    )  #: machines that stand still: nothing runs there at the moment
+    suspended: set[str] = field(default_factory=set)
+    #: request -> sessions that Buildbot lost with a command started
+    lost_running: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
 
     def executes(self, execution: Execution, master: str) -> None:
         where = f"{execution.request} command {execution.n} in {execution.session} on {execution.host}"
@@ -53,12 +61,20 @@ class Ledger:
             if other.session == execution.session:
                 raise Violation("a session's commands run one at a time", f"{where}: command {other.n} still runs")
             both = f"{where}: {other.session} still runs command {other.n} on {other.host}"
-            if execution.strict:
+            if execution.strict and not {execution.host, other.host} & self.suspended:
                 raise Violation("strict fencing: never two runs at a time", both)
             if self.counted_on(other.session, master) and execution.session not in self.given_up:
                 raise Violation("at most one agent runs a request's commands", both + ", and is not given up")
         self.executions.append(execution)
         self.running[execution.request].append(execution)
+
+    def check_fences(self, host: str) -> None:
+        """A machine runs again: what a fence should have killed meanwhile must be dead by now."""
+        for executions in self.running.values():
+            here = [execution for execution in executions if execution.host == host and execution.strict]
+            if here and len(executions) > 1 and host not in self.suspended:
+                both = f"{here[0].request}: {[execution.session for execution in executions]}"
+                raise Violation("strict fencing: never two runs at a time", both)
 
     def ends(self, execution: Execution, now: float) -> None:
         execution.ended = now
@@ -76,9 +92,10 @@ class Ledger:
             if (execution.session, execution.host) == (session, host)
         ]
 
-    def sessions_run(self, request: str) -> int:
-        """In how many sessions commands of this request were executed: what it may have cost in lives."""
-        return len({execution.session for execution in self.executions if execution.request == request})
+    def lives(self, request: str) -> int:
+        """What the request may have cost: sessions in which its commands ran, or were to run."""
+        ran = {execution.session for execution in self.executions if execution.request == request}
+        return len(ran | self.lost_running[request])
 
     def journalled(self, event: Event) -> None:
         self.events[event.session].append(event)

@@ -65,6 +65,8 @@ class Plan:
     slow_close: bool
     #: seconds after the start when jobs and faults begin: connections are young, or old enough for rule 15
     warm_up: float
+    #: bytes that a master's events queue takes before it rejects
+    events_limit: int
     rules: frozenset[str] = field(default_factory=frozenset)
 
     def keep(self, faults: list[int] | None = None, jobs: list[int] | None = None) -> Plan:
@@ -103,6 +105,7 @@ def make_plan(name: str, seed: int) -> Plan:
         timeout_cancels=dice.random() < 0.3,
         slow_close=dice.random() < 0.5,
         warm_up=dice.choice(profile.warm_ups),
+        events_limit=dice.choice(profile.events_limits),
         rules=frozenset(profile.rules),
     )
 

@@ -37,6 +37,8 @@ class Profile:
     latencies: Sequence[tuple[float, float]] = ((0.0005, 0.002), (0.001, 0.02), (0.01, 0.15))
     #: seconds before anything happens; rule 15's first deliveries need connections that are older than a minute
     warm_ups: Sequence[float] = (3.0, 95.0)
+    #: bytes that a master's events queue takes before it rejects; 600 KiB are soon full
+    events_limits: Sequence[int] = (64 * 1024 * 1024,)
     #: shares of jobs that are command offers, fenced strictly, have megabytes of log, render their build number
     commands: float = 0.3
     strict: float = 0.0
@@ -65,6 +67,7 @@ PROFILES: Mapping[str, Profile] = {
         kinds={**_LINKS, "restart_agent": 3, "kill_master": 3, "stall_master": 4, "kill_broker": 2, "block_broker": 2},
         bulk=0.7,
         jobs=(1, 2, 3),
+        events_limits=(64 * 1024 * 1024, 600 * 1024, 600 * 1024),
     ),
     "mixed": Profile(
         kinds={**_LINKS, **_AGENTS, **_MASTERS, **_BROKER, **_PEOPLE},
@@ -85,9 +88,31 @@ PROFILES: Mapping[str, Profile] = {
     ),
     # agents live, and reach the broker whenever it is there: nothing runs twice, whatever the broker forgets
     "blackout": Profile(
-        kinds={"kill_broker": 2, "kill_broker_lose_flags": 4, "kill_master": 4, "quick_stop": 1, "block_broker": 1},
-        faults=(1, 2, 3, 4),
+        kinds={
+            "kill_broker": 2,
+            "kill_broker_lose_flags": 4,
+            "block_broker": 1,
+            "kill_master": 4,
+            "quick_stop": 1,
+            "reset_master": 4,
+        },
+        faults=(2, 3, 4, 6),
+        agents=(2, 3),
+        jobs=(2, 4, 8),
         commands=0.6,
+        rules=frozenset({"once"}),
+    ),
+    # more command offers than agents, while their master comes and goes: copies of one offer wait side by side
+    "crowd": Profile(
+        kinds={"reset_master": 5, "kill_master": 5, "quick_stop": 1},
+        faults=(2, 3, 4),
+        agents=(2, 3),
+        signatures=(1,),
+        slots=(1,),
+        jobs=(6, 8),
+        commands=1.0,
+        lasts=(5.0, 60.0),
+        warm_ups=(95.0,),
         rules=frozenset({"once"}),
     ),
     # 20 offers of a dead master, and a living one

@@ -120,6 +120,7 @@ def _when_up(world: World, master: MasterHost, job: Job) -> None:
 
 def _heal(world: World) -> None:
     """Whatever the faults left broken is repaired."""
+    world.settling = True
     if not world.broker.up:
         world.broker.start()
     world.broker.block(False)

@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from contracts.topology import DEAD_QUEUE
-from tests.simulation.ledger import Violation
+from tests.simulation.ledger import DELIVERIES_MAX, Violation
 
 if TYPE_CHECKING:
     from tests.simulation.buildbot import Job
     from tests.simulation.world import World
 
-#: A message that is handed out more often than this runs in circles.
-DELIVERIES_MAX = 25
 #: How long a living master's build may wait for an idle agent beside a dead master's offers.
 PROMPT = 1.0
 

@@ -31,7 +31,6 @@ WALL = 1_700_000_000.0
 CAP = QueueOptions(dead_letter_exchange=PARKED, max_priority=10)
 PARKED_OPTIONS = QueueOptions(message_ttl=PARKED_TTL, dead_letter_exchange=OFFERS)
 CLAIMS = QueueOptions(max_length_bytes=16 * 1024 * 1024, overflow="reject-publish")
-EVENTS = QueueOptions(max_length_bytes=64 * 1024 * 1024, overflow="reject-publish")
 #: what a message without bulk data counts towards length limits
 MESSAGE_SIZE = 300
 
@@ -49,9 +48,12 @@ class World:
         )
         for exchange in EXCHANGES:
             self.broker.declare_exchange(exchange.name, exchange.type.value)
+        self.events_options = QueueOptions(max_length_bytes=plan.events_limit, overflow="reject-publish")
         self.ledger = Ledger()
         self.agents: list[AgentHost] = []
         self.masters: list[MasterHost] = []
+        #: the faults are over
+        self.settling = False
         self.tracing = tracing
         self.log: list[tuple[float, str, str]] = []
         #: planted fault: wraps the inputs and actions of the machines

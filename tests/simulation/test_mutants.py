@@ -1,0 +1,70 @@
+"""The simulator bites: every invariant has a planted fault that it finds, and the faults are what it finds."""
+
+from __future__ import annotations
+
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from tests.simulation.mutants import MUTANTS, Mutant
+from tests.simulation.plan import make_plan
+from tests.simulation.run import run
+from tests.simulation.shrink import shrink
+
+#: Says that a model's code, not a rule of the protocol, is at fault; a planted fault may not show as one.
+_NEEDS_NO_MUTANT = {
+    "a build is attached once",
+    "a session's commands run one at a time",
+    "events come to builds that are attached",
+    "events belong to commands that Buildbot started",
+    "no machine crashes",
+    "no command runs on",
+    "nothing goes to the dead that lives",
+    "only what a user stopped is interrupted",
+    "the bridge speaks of builds that are",
+    "without faults nothing is tried twice",
+    "a build ends with the result its commands had",
+}
+
+
+@pytest.mark.parametrize("mutant", MUTANTS.values(), ids=list(MUTANTS))
+def test_a_planted_fault_is_found(mutant: Mutant) -> None:
+    """Within the number of seeds that it is given, as the violation that it was planted for."""
+    found: dict[str, int] = {}
+    for seed in range(mutant.seeds):
+        outcome = run(make_plan(mutant.profile, seed), mutant=mutant)
+        if outcome.invariant is not None:
+            found.setdefault(outcome.invariant, seed)
+        if outcome.invariant == mutant.violates[0]:
+            return
+    pytest.fail(f"{mutant.name} survived {mutant.seeds} schedules of profile {mutant.profile}; it showed as {found}")
+
+
+def test_every_invariant_has_a_planted_fault() -> None:
+    """Except those that only say that something is wrong with a machine's inner order, which any bug may do."""
+    folder = Path(__file__).parent
+    source = "".join(path.read_text() for path in sorted(folder.glob("*.py")) if not path.name.startswith("test_"))
+    named = {
+        line.split('"')[1]
+        for line in source.replace("Violation(\n", "Violation(").splitlines()
+        if 'Violation("' in line
+    }
+    planted = {invariant for mutant in MUTANTS.values() for invariant in mutant.violates}
+    assert named - planted - _NEEDS_NO_MUTANT == set()
+    assert planted <= named
+
+
+def test_a_failing_schedule_is_shrunk_to_what_it_needs() -> None:
+    """A bridge without grace needs one fault and one job to run a command again."""
+    mutant = MUTANTS["has_no_grace"]
+    failed = next(
+        outcome
+        for outcome in (run(make_plan(mutant.profile, seed), mutant=mutant) for seed in count())
+        if outcome.invariant == mutant.violates[0] and len(outcome.plan.faults) > 1 and len(outcome.plan.jobs) > 1
+    )
+    small = shrink(failed, mutant=mutant)
+    assert small.invariant == failed.invariant
+    assert len(small.plan.faults) <= len(failed.plan.faults)
+    assert len(small.plan.jobs) == 1
+    assert small.log
