@@ -42,6 +42,8 @@ class Lines:
     def flush(self) -> str:
         if not self._line and not self._unfinished:
             return ""
+        if self._unfinished.startswith("\x08"):  # complete after all, and a line end itself
+            self._unfinished = ""
         return self.append("\n")
 
 

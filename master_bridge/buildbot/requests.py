@@ -20,6 +20,13 @@ def step_key(build: Any, number: int) -> str:
 
 
 @defer.inlineCallbacks
+def ran_before(master: Any, build: Any) -> Any:
+    """Were there earlier builds of the build's request: is this a repetition after a restart or a lost worker?"""
+    rows = yield master.data.get(("buildrequests", build.requests[0].id, "builds"))
+    return any(row["buildid"] != build.buildid for row in rows)
+
+
+@defer.inlineCallbacks
 def is_complete(master: Any, request: str) -> Any:
     """Is the build request complete in Buildbot's database, unknown there, or no key at all?"""
     found = _KEY.fullmatch(request)

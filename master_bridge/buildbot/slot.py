@@ -102,8 +102,8 @@ class Slot:
         if self._connection is not None:
             self._connection.disconnect()
         elif not self.over:
-            # before a grant nothing runs for us, unless a roll call is under way: it may find our own session
-            keeps = self.state == "window" and self.keeps_session()
+            # in a quick stop the offer stays for the next start: an agent may be on the way to it
+            keeps = self.keeps_session()
             self._leave(Keep(request=self.request) if keeps else Withdraw(request=self.request))
             if not keeps:
                 self._broker.sweep(self.request, self.signature, soon=False)

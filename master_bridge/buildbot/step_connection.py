@@ -42,6 +42,8 @@ class StepConnection:
         self._prepared: PreparedCommand | None = None
         self._session: Session | None = None
         self._running: RunningCommand | None = None
+        #: the command may have run before: an agent asks before it starts it
+        self._repeated = False
         self._since = time.time()
         self._state = "none"
         self._deadline: Any = None
@@ -50,16 +52,16 @@ class StepConnection:
 
     # -- asked by Buildbot's RemoteCommand ----------------------------------------------------------------------------
 
+    @defer.inlineCallbacks
     def remoteStartCommand(
         self, remoteCommand: RemoteCommand, builderName: str, commandId: str, commandName: str, args: dict[str, Any]
-    ) -> defer.Deferred[None]:
+    ) -> Any:
         self._command = remoteCommand
-        try:
-            self._prepared = prepare(commandName, split_arguments(commandName, args))
-        except Exception:
-            return defer.fail()
-        self._seek()
-        return defer.succeed(None)
+        self._prepared = prepare(commandName, split_arguments(commandName, args))
+        if (yield requests.ran_before(self._master, self._step.build)):
+            self._repeated = True
+        if not self.over and remoteCommand.active:
+            self._seek()
 
     def remoteInterruptCommand(self, builderName: str, commandId: str, why: str) -> defer.Deferred[None]:
         """A quick stop of the master loses the connection instead, and keeps the command for the next start."""
@@ -172,6 +174,7 @@ class StepConnection:
                 priority=build.requests[0].priority or 0,
                 fencing=self._fencing,
                 commands=(self._prepared,),
+                repeated=self._repeated,
             ),
         )
         self.refresh()
@@ -188,7 +191,7 @@ class StepConnection:
             if self._command is not None and self._command.interrupted:
                 yield self._finish_here("its agent was lost while it was stopped")
             else:
-                self._since = time.time()
+                self._since, self._repeated = time.time(), True
                 self._seek()
 
     @defer.inlineCallbacks

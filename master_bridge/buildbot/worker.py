@@ -163,6 +163,11 @@ class AMQPLatentWorker(AbstractLatentWorker):
         """The build ends as EXCEPTION, with the failure in its preparation step."""
         self._substantiation_failed(failure)
 
+    def buildFinished(self, wfb: Any) -> None:
+        """A slot that a reconfig removed under its build has no master any more, which Buildbot overlooks."""
+        if self.master is not None:
+            super().buildFinished(wfb)
+
     def putInQuarantine(self) -> None:
         """Never: the next build may have another agent, so this slot is not to blame."""
 

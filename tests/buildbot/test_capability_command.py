@@ -109,7 +109,8 @@ def test_eight_steps_of_triggered_builds_use_all_agents(
 names = [f"local{{n}}" for n in range(5)]
 c['workers'] = [worker.LocalWorker(name) for name in names]
 # each waits until four of them run: it ends only when they run at the same time
-command = "echo x >> {tmp_path}/started; for i in $(seq 200); do [ $(wc -l < {tmp_path}/started) -ge 4 ] && exit 0; sleep .1; done; exit 1"
+command = "echo x >> {tmp_path}/started; for i in $(seq 200); do "
+command += "[ $(wc -l < {tmp_path}/started) -ge 4 ] && exit 0; sleep .1; done; exit 1"
 for n in range(4):
     builder(f"part{{n}}", names, steps.CapabilityCommand(name="part", command=command, requires=["gtk"]))
 c['schedulers'] = [schedulers.Triggerable(name="parts", builderNames=[f"part{{n}}" for n in range(4)])]

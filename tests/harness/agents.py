@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from contracts.testing.child import Child
@@ -24,12 +24,17 @@ class Agent:
         slots: int = 1,
         capabilities: Sequence[str] = (),
         options: Sequence[str] = (),
+        prefix: Sequence[str] = (),
+        environment: Mapping[str, str] = {},
     ) -> None:
         self.folder = folder
         self.name = name
         self.url = url
+        #: more variables, seen by its commands too
+        self.environment = dict(environment)
+        #: `prefix` runs it elsewhere: ("ip", "netns", "exec", …)
         self.command = [
-            sys.executable, "-m", "worker_agent", "--name", name, "--slots", str(slots),
+            *prefix, sys.executable, "-m", "worker_agent", "--name", name, "--slots", str(slots),
             "--state", str(folder / "state"), "--no-auto-capabilities", *options,
         ]  # fmt: skip
         for capability in capabilities:
@@ -47,7 +52,7 @@ class Agent:
         return self._child is not None and self._child.running
 
     def start(self) -> Agent:
-        environment = {**os.environ, "WORKER_AGENT_AMQP_URL": self.url, "PYTHONUNBUFFERED": "1"}
+        environment = {**os.environ, "WORKER_AGENT_AMQP_URL": self.url, "PYTHONUNBUFFERED": "1", **self.environment}
         self._child = Child(self.command, output=self.folder / "agent.log", environment=environment, folder=self.folder)
         return self
 

@@ -164,13 +164,10 @@ class BuildMaster:
     def reconfigure(self, config: str) -> None:
         """As `buildbot reconfig`; returns when it is done."""
         self.write_config(config)
-        before = self.log().count("configuration update ")
+        before = self.log().count("configuration update complete")
         os.kill(self.pid, signal.SIGHUP)
         wait_for(
-            lambda: (
-                self.log().count("configuration update complete")
-                and self.log().count("configuration update ") > before + 1
-            ),
+            lambda: self.log().count("configuration update complete") > before,
             30.0,
             lambda: f"reconfig:\n{self.log()[-4000:]}",
         )

@@ -1,0 +1,72 @@
+"""The fleet as seen by a waiting build."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from contracts.messages import Capability, Catalogue, SlotStatus, Status
+from contracts.requirements import Requirements
+from master_bridge.buildbot.fleet import FORGET_AFTER, FleetView, Outlook
+from master_bridge.buildbot.waiting import waiting_text
+
+
+def status(agent: str, *capabilities: str, busy: bool = False, state: Any = "ready") -> Status:
+    return Status(
+        instance=f"i-{agent}",
+        agent=agent,
+        epoch=1,
+        address=f"agent.u.{agent}.n",
+        version="1",
+        now=0.0,
+        state=state,
+        slots=(SlotStatus(state="held" if busy else "idle"),),
+        capabilities=tuple(
+            Capability(name=name, version=version or None)
+            for name, _, version in (text.partition("=") for text in capabilities)
+        ),
+    )
+
+
+def test_outlook_counts_and_names_the_nearest() -> None:
+    """Who qualifies, who is busy; where nobody qualifies, what the nearest lack."""
+    fleet = FleetView()
+    assert fleet.hear(status("one", "gtk=2.24"), 0.0)
+    assert not fleet.hear(status("one", "gtk=2.24"), 1.0)
+    fleet.hear(status("two", "gtk=3.24", busy=True), 1.0)
+    fleet.hear(status("three", "gtk=3.24"), 1.0)
+    fleet.hear(status("four", "gtk=3.24", state="draining"), 1.0)
+    assert fleet.outlook(Requirements.of(["gtk>=3"]), 1.0) == Outlook(agents=4, qualified=2, busy=1)
+    none = fleet.outlook(Requirements.of(["gtk>=4"]), 1.0)
+    assert none.qualified == 0
+    assert "four has gtk 3.24, needs gtk>=4" in none.misses
+
+
+def test_silent_agents_and_masters_are_forgotten() -> None:
+    """After three missed status messages an agent is not counted; one that says good-bye goes at once."""
+    fleet = FleetView()
+    fleet.hear(status("one", "gtk"), 0.0)
+    fleet.hear(status("two", "gtk"), 10.0)
+    fleet.hear(Catalogue(master="m2", incarnation="i", signatures=("gtk",)), 0.0)
+    assert fleet.other_masters_want("gtk", "m1", 1.0)
+    assert not fleet.other_masters_want("gtk", "m2", 1.0)
+    later = FORGET_AFTER + 1.0
+    assert [item.agent for item in fleet.agents(later)] == ["two"]
+    assert not fleet.other_masters_want("gtk", "m1", later)
+    fleet.hear(status("two", "gtk", state="leaving"), later)
+    assert list(fleet.agents(later)) == []
+
+
+def test_texts() -> None:
+    """For what and since when in every case, and what stands in the way."""
+
+    def text(outlook: Outlook, state: str = "waiting", down: str | None = None) -> str:
+        return waiting_text(needs="gtk>=3", since=0.0, outlook=outlook, state=state, down=down)
+
+    idle = text(Outlook(agents=3, qualified=2, busy=1))
+    assert idle.startswith("waits for an agent with gtk>=3 since ")
+    assert idle.endswith("2 live agents qualify, 1 busy, 1 idle")
+    assert "no agent is alive" in text(Outlook(agents=0, qualified=0, busy=0))
+    missed = text(Outlook(agents=1, qualified=0, busy=0, misses=("b7 has gtk 2.24, needs gtk>=3",)))
+    assert "1 agent is alive" in missed
+    assert "nearest: b7 has gtk 2.24, needs gtk>=3" in missed
+    assert "out of reach (refused)" in text(Outlook(agents=0, qualified=0, busy=0), down="refused")

@@ -1,0 +1,61 @@
+"""Text as whole lines: what Buildbot's own splitter stores, wherever the pieces of output end."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from buildbot.util.lineboundaries import LineBoundaryFinder
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from master_bridge.buildbot.lines import LINE_MAX, Lines
+
+TEXT = st.lists(
+    st.sampled_from(["a", "bc", "\n", "\r", "\r\n", "\x08", "\x08\x08", "\033[u", "\033[2J", "\033[1;2H", "\033[", "é"])
+).map("".join)
+
+
+def whole(text: str) -> str:
+    """What Buildbot's splitter makes of `text` in one piece."""
+    finder = LineBoundaryFinder()
+    return (finder.append(text) or "") + (finder.flush() or "")
+
+
+@given(TEXT, st.lists(st.integers(min_value=0, max_value=40)))
+@example("a\r\nb", [2])
+@example("a\033[2Jb", [2, 3])
+@example("a\x08\x08b", [2])
+def test_pieces_make_no_difference(text: str, cuts: list[int]) -> None:
+    """In any pieces, the result is Buildbot's for the whole text."""
+    lines = Lines()
+    edges = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
+    got = "".join(lines.append(text[start:end]) for start, end in itertools.pairwise(edges)) + lines.flush()
+    assert got == whole(text)
+
+
+@given(TEXT)
+def test_every_append_returns_whole_lines(text: str) -> None:
+    """What is returned ends with a line end, or is empty."""
+    got = Lines().append(text)
+    assert not got or got.endswith("\n")
+
+
+@pytest.mark.parametrize("letter", ["x", "é", "\U0001f600"])
+@pytest.mark.parametrize("step", [1000, 10**9])
+def test_a_long_line_is_cut_not_truncated(letter: str, step: int) -> None:
+    """A line of 1 MB arrives in lines that the database stores whole, none through a character, nothing missing."""
+    text = letter * 300_000 + "\nend\n"
+    lines = Lines()
+    got = "".join(lines.append(text[at : at + step]) for at in range(0, len(text), step))
+    *pieces, end, rest = got.split("\n")
+    assert (end, rest) == ("end", "")
+    assert "".join(pieces) == letter * 300_000
+    assert all(len(piece.encode()) <= LINE_MAX for piece in pieces)
+    assert all(len(piece.encode()) > LINE_MAX - 4 for piece in pieces[:-1])
+
+
+def test_a_line_of_just_the_limit_stays_whole() -> None:
+    """No empty line follows one that fits exactly."""
+    lines = Lines()
+    assert lines.append("x" * LINE_MAX) + lines.append("\n") == "x" * LINE_MAX + "\n"

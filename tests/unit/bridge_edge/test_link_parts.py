@@ -1,0 +1,82 @@
+"""What the link is made of, without a broker: URLs, declarations, mismatches, waiting between tries."""
+
+from __future__ import annotations
+
+import pytest
+
+from master_bridge.link.backoff import CAP, FLOOR, Backoff
+from master_bridge.link.declarations import bridge_queues, explain_mismatch, offer_queue, parse_version
+from master_bridge.link.errors import BadSettings
+from master_bridge.link.settings import LinkSettings, parse_url
+
+
+def test_url_parts() -> None:
+    """Defaults are AMQP's; what is percent-encoded is decoded; TLS has its own port."""
+    address = parse_url("amqps://u%40x:p%2Fw@broker.example.org/v%2Fh")
+    assert (address.user, address.password, address.vhost, address.port) == ("u@x", "p/w", "v/h", 5671)
+    plain = parse_url("amqp://localhost")
+    assert (plain.user, plain.vhost, plain.port, plain.secure) == ("guest", "/", 5672, False)
+
+
+@pytest.mark.parametrize("url", ["http://h", "amqp://", "amqp://u:sesame@h:port", "amqp://u:sesame@h/a/b", ""])
+def test_a_wrong_url_is_refused_without_its_password(url: str) -> None:
+    """The message names the argument, never the URL."""
+    with pytest.raises(BadSettings, match=r"^url: ") as caught:
+        parse_url(url)
+    assert "sesame" not in str(caught.value)
+
+
+def test_the_password_is_never_shown() -> None:
+    """Not by repr, not by str."""
+    settings = LinkSettings(url="amqp://u:sesame@h", master="m1")
+    assert "sesame" not in f"{settings} {settings.address} {settings.address!r}"
+
+
+def test_a_master_name_is_one_word() -> None:
+    """It is part of routing keys."""
+    with pytest.raises(BadSettings, match="master"):
+        LinkSettings(url="amqp://h", master="a.b")
+
+
+def test_arguments_fit_the_brokers_version() -> None:
+    """Consumer timeouts from 3.12 on, no delivery limit for quorum queues from 4.0 on, priorities for classic ones."""
+    old = offer_queue("gtk", version=parse_version("3.10.8"), queue_type="classic").arguments
+    assert old == {"x-queue-type": "classic", "x-dead-letter-exchange": "bb.parked", "x-max-priority": 10}
+    new = offer_queue("gtk", version=parse_version("4.1.0-rc.2"), queue_type="quorum").arguments
+    assert new["x-delivery-limit"] == -1
+    assert new["x-consumer-timeout"] > 24 * 3600 * 1000
+    assert "x-max-priority" not in new
+
+
+def test_the_bridges_queues_are_bounded() -> None:
+    """Events reject what is too much, the dead are bounded by number, the parked come back by themselves."""
+    queues = {
+        queue.name: queue.arguments
+        for queue in bridge_queues("m1", version=(3, 10), queue_type="classic", events_max_bytes=5)
+    }
+    assert queues["events.m1"]["x-max-length-bytes"] == 5
+    assert queues["events.m1"]["x-overflow"] == "reject-publish"
+    assert queues["dead"]["x-max-length"] > 0
+    assert queues["parked"]["x-message-ttl"] == 10_000
+    assert queues["parked"]["x-dead-letter-exchange"] == "bb.offers"
+    assert set(queues) == {"claims.m1", "events.m1", "parked", "dead"}
+
+
+def test_a_mismatch_says_what_differs() -> None:
+    """RabbitMQ's sentence becomes one with the argument, both values, and what to do."""
+    text = explain_mismatch(
+        "PRECONDITION_FAILED - inequivalent arg 'x-max-priority' for queue 'cap.gtk' in vhost '/': "
+        "received the value '10' of type 'signedint' but current is none"
+    )
+    assert text.startswith("queue cap.gtk exists with another x-max-priority: we ask for 10, it has none")
+    assert "migrate" in text
+
+
+def test_tries_are_capped_and_jittered() -> None:
+    """Never sooner than the floor, never later than the cap, not all alike, and fast again after a success."""
+    backoff = Backoff()
+    waits = [backoff.next() for _ in range(40)]
+    assert all(FLOOR <= wait <= CAP for wait in waits)
+    assert len(set(waits)) > 5
+    backoff.reset()
+    assert backoff.next() <= 1.0
