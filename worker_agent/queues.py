@@ -28,7 +28,7 @@ log = structlog.get_logger(__name__)
 #: a line in the broker's log, so seldom; a master that comes back tells by itself.
 PLAIN_PROBE_EVERY = 60.0
 #: Seconds to wait for a catalogue on a new link before the first round: masters answer a new agent at once.
-PLAIN_PROBE_AFTER = 0.5
+PLAIN_PROBE_AFTER = 0.2
 #: Queues asked for between two looks at whether a catalogue came.
 PLAIN_AT_ONCE = 16
 #: Seconds between two questions for queues that should exist and do not.

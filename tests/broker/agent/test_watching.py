@@ -1,0 +1,67 @@
+"""What an agent shows: metrics, health, its columns."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from contracts.messages import Claim
+from tests.broker.agent.conftest import OpenMaster, StartAgent
+from tests.broker.agent.scripted_master import shell, until
+
+
+def get(url: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+async def test_metrics_and_health(start_agent: StartAgent, open_master: OpenMaster) -> None:
+    """/metrics counts the claim and shows the slot at work; /live and /ready say yes, and /ready no while draining."""
+    master = await open_master("any")
+    agent = start_agent("agent", "--metrics-port", "0")
+    await master.offer()
+    claim = await master.wait_for(Claim)
+    await master.grant(claim)
+    await master.start(claim, shell(1, "sleep", "1000"))
+    found = await until(lambda: re.search(r"http://127.0.0.1:\d+", agent.log), "the port")
+    base = found.group()
+    _, text = await asyncio.to_thread(get, f"{base}/metrics")
+    assert "worker_agent_claims_total 1.0" in text
+    assert 'worker_agent_slots{state="held"} 1.0' in text
+    assert "worker_agent_up 1.0" in text
+    assert [(await asyncio.to_thread(get, base + path))[0] for path in ("/live", "/ready", "/else")] == [200, 200, 404]
+    status = await master.status(lambda status: bool(status.address))
+    await master.steer("drain", status.address)
+    await master.status(lambda status: status.state == "draining")
+    assert (await asyncio.to_thread(get, f"{base}/ready"))[0] == 503
+
+
+async def test_columns_are_told(start_agent: StartAgent, open_master: OpenMaster, amqp_url: str) -> None:
+    """`worker-agent columns` waits for this agent's own status and prints what it serves."""
+    await open_master("any", "gtk")
+    agent = start_agent("agent", "--capability", "gtk")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "worker_agent", "--state", str(agent.folder / "state"), "columns", "--wait", "30",
+        env={"WORKER_AGENT_AMQP_URL": amqp_url}, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    output, _ = await process.communicate()
+    assert (process.returncode, output.decode().split()) == (0, ["any", "gtk"])
+
+
+async def test_columns_of_an_agent_that_is_not_there(tmp_path: Path, open_master: OpenMaster, amqp_url: str) -> None:
+    """Nobody works with that state folder: status 1."""
+    await open_master("any")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "worker_agent", "--state", str(tmp_path / "none"), "columns", "--wait", "0.5",
+        env={"WORKER_AGENT_AMQP_URL": amqp_url}, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    _, said = await process.communicate()
+    assert process.returncode == 1
+    assert b"was not seen" in said
