@@ -40,11 +40,13 @@ def open_broker(folder: Path, say: Callable[[str], None]) -> Iterator[Broker]:
         return
     if docker_engine_answers():
         compose = compose_command()
+        was_up = answers_amqp(broker_port())
         if compose and (url := _compose_up(compose, say)):
             try:
                 yield Broker(url=url, description="RabbitMQ of docker-compose.yml")
             finally:
-                _run([*compose, "stop", "broker"])
+                if not was_up:
+                    _run([*compose, "stop", "broker"])
             return
     node = _private_node(folder, say)
     try:
@@ -64,6 +66,11 @@ def compose_command() -> list[str] | None:
     return ["docker-compose"] if shutil.which("docker-compose") else None
 
 
+def broker_port() -> int:
+    """Port of the compose file's broker on loopback, as docker-compose.yml has it."""
+    return int(os.environ.get("BROKER_PORT", "5672"))
+
+
 def _compose_up(compose: list[str], say: Callable[[str], None]) -> str | None:
     """URL of the compose file's broker; None, with the reason said, when it does not come up."""
     say("starting the broker of docker-compose.yml")
@@ -71,7 +78,7 @@ def _compose_up(compose: list[str], say: Callable[[str], None]) -> str | None:
     if up.returncode:
         say(f"{' '.join(compose)} could not start the broker, so a private node is used: {up.stderr.strip()[-500:]}")
         return None
-    port = int(os.environ.get("BROKER_PORT", "5672"))
+    port = broker_port()
     deadline = time.monotonic() + COMPOSE_TIMEOUT
     while not answers_amqp(port):
         if time.monotonic() > deadline:

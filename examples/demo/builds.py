@@ -40,7 +40,8 @@ class Master:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self._http = httpx.Client(base_url=f"{url}api/v2/", timeout=30)
+        # Uncompressed: Buildbot 4.3 now and then marks an answer as gzip that is none.
+        self._http = httpx.Client(base_url=f"{url}api/v2/", timeout=30, headers={"Accept-Encoding": "identity"})
 
     def close(self) -> None:
         self._http.close()
@@ -49,9 +50,7 @@ class Master:
         """Ask for a build of `builder` through the scheduler `force`."""
         (found,) = self._get("builders", name=builder)["builders"]
         body = {"jsonrpc": "2.0", "id": 1, "method": "force", "params": {"builderid": found["builderid"]}}
-        answer = self._http.post("forceschedulers/force", json=body).json()
-        if "error" in answer:
-            raise DemoError(f"the master refused a build of {builder}: {answer['error']}")
+        answer = self._ask("POST", "forceschedulers/force", json=body)
         _, requests = answer["result"]
         return Build(request=next(iter(requests.values())), builder=builder)
 
@@ -82,7 +81,13 @@ class Master:
         return ", ".join(f"{step['name']}: {step['state_string']}" for step in steps if step["started_at"])
 
     def _get(self, path: str, **query: str) -> Any:
-        answer = self._http.get(path, params=query)
+        return self._ask("GET", path, params=query)
+
+    def _ask(self, method: str, path: str, **more: Any) -> Any:
+        try:
+            answer = self._http.request(method, path, **more)
+        except httpx.HTTPError as error:
+            raise DemoError(f"the master does not answer at {self.url}: {error}") from None
         if answer.status_code != 200:
-            raise DemoError(f"the master answered {answer.status_code} to {answer.url}")
+            raise DemoError(f"the master answered {answer.status_code} to {method} {answer.url}: {answer.text[:500]}")
         return answer.json()
