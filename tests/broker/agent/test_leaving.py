@@ -132,14 +132,13 @@ async def test_it_leaves_after_one_build(start_agent: StartAgent, open_master: O
 
 
 async def test_operators_steer_it(start_agent: StartAgent, open_master: OpenMaster) -> None:
-    """drain ends the consumers, resume brings them back, and stop ends the agent; another agent's orders do nothing."""
+    """An order for another agent does nothing; `drain` lets an agent that holds nothing leave, keeping its identity."""
     master = await open_master("any")
     agent = start_agent()
     await master.wait_for_consumers("any", 1)
     status = await master.status(lambda status: status.queues == ("cap.any",))
     await master.steer("stop", "all", instance="somebody-else")
     await master.steer("drain", status.address, status.instance)
-    # A drained agent that holds nothing would leave, were it not for the operator: it is to wait for `resume`.
     await until(lambda: not agent.child.running, "the drained agent to leave")
     assert agent.child.end() == 0
     assert os.path.exists(agent.folder / "state" / "instance.json")
