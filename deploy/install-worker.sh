@@ -394,10 +394,16 @@ install_program() {
         fail "pip could not install $(requirement); what is installed already was not touched. pip's own configuration is used (pip config list)"
     fi
     if [ "$dry" = no ]; then
+        if ! version=$("$venv/bin/worker-agent" --version 2>&1); then
+            rm -rf "$venv"
+            fail "what was installed from $source does not start; what was there before was not touched:
+$version"
+        fi
+        rm -f "$PREFIX/current.new"
         ln -s "$venv" "$PREFIX/current.new"
         # mv -T / -h differ between systems; rename(2) replaces the link at once everywhere
         "$python" -c 'import os, sys; os.replace(sys.argv[1], sys.argv[2])' "$PREFIX/current.new" "$PREFIX/current"
-        found ok "$("$PREFIX/current/bin/worker-agent" --version) in $PREFIX"
+        found ok "$version in $PREFIX"
         # the one before stays: sessions that run were started from it
         for other in "$PREFIX/venvs"/*; do
             case "$other" in

@@ -39,7 +39,10 @@ def debian(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DebianRoot]:
         source = root.path("/src")
         source.mkdir()
         listed = subprocess.run(
-            ["git", "ls-files", "-z"], cwd=REPOSITORY, stdout=subprocess.PIPE, check=True
+            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+            cwd=REPOSITORY,
+            stdout=subprocess.PIPE,
+            check=True,
         ).stdout.decode()
         for name in listed.split("\0"):
             if name and (REPOSITORY / name).is_file():
@@ -158,11 +161,19 @@ def _uuid(instance: str) -> str:
     return str(json.loads(instance).get("uuid") or json.loads(instance).get("instance"))
 
 
-def test_a_source_that_cannot_be_installed_changes_no_worker(debian: DebianRoot) -> None:
-    """The reason is pip's, and nothing that was installed is touched."""
+def test_a_source_that_cannot_be_used_changes_no_worker(debian: DebianRoot) -> None:
+    """Not installable, or installed and yet not starting: the reason is told, the program in use stays in use."""
     ran = debian.run("sh", "/src/deploy/install-worker.sh", "--source", "/no/such/folder", "amqp://b7@127.0.0.1/")
     assert ran.returncode == 1
     assert "pip could not install /no/such/folder[worker]" in ran.stdout
+    broken = debian.path("/broken")
+    shutil.copytree(debian.path("/src"), broken)
+    (broken / "worker_agent" / "cli.py").write_text("import no_such_module\n")
+    ran = debian.run("sh", "/src/deploy/install-worker.sh", "--source", "/broken", "amqp://b7@127.0.0.1/")
+    assert ran.returncode == 1
+    assert "does not start" in ran.stdout
+    assert "no_such_module" in ran.stdout
     assert not debian.path("/opt/worker-agent/current").exists()
+    assert list(debian.path("/opt/worker-agent/venvs").iterdir()) == []
     install(debian, "--uninstall")
     assert not debian.path("/opt/worker-agent").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from contracts.errors import BadRequirement
 from contracts.messages import Capability
 from contracts.requirements import ANY, QUEUE_NAME_MAX, Requirements, plain_signatures
-from contracts.topology import cap_queue
+from contracts.topology import cap_queue, queue_signature
 from contracts.versions import compare
 
 #: requirements, each of alternatives, each of a name and its comparisons
@@ -90,6 +91,15 @@ def test_a_signature_can_be_read_back(texts: Asked) -> None:
     assert first.signature.isprintable()
     assert " " not in first.signature
     assert of([str(item) for item in first.items]) == first
+
+
+@given(sets)
+def test_a_queue_can_be_read_back(texts: Asked) -> None:
+    """Its name holds only what client libraries let pass, fits, and leads back to the set."""
+    signature = of(spell(texts)).signature
+    queue = cap_queue(signature)
+    assert re.fullmatch(r"[A-Za-z0-9_.:@#,/+-]{1,255}", queue)
+    assert queue_signature(queue) == signature
 
 
 @given(sets, sets)
