@@ -174,16 +174,17 @@ class Link:
         if delivered is not None:
             self._bury(delivered, reason)
 
-    def sweep(self, signature: str, stale: Callable[[Offer], bool]) -> None:
-        """Take the offers for which `stale` says so out of a queue where they wait."""
+    def sweep(self, signature: str, stale: Callable[[Offer], bool]) -> defer.Deferred[Any]:
+        """Take the offers for which `stale` says so out of a queue where they wait; fires when done, never fails."""
         connections = self._connections
         if connections is None or not self.up:
-            return
+            return defer.succeed(None)
         result = connections.open_channel()
         result.addCallback(sweep, topology.cap_queue(signature), stale)
         result.addErrback(
             lambda failure: log.info("amqp.sweep_failed", signature=signature, reason=failure.getErrorMessage())
         )
+        return result
 
     # -- up and down --------------------------------------------------------------------------------------------------
 

@@ -25,7 +25,7 @@ def sweep(channel: Any, queue: str, stale: Callable[[Offer], bool]) -> Any:
     """
     getter = _Getter(channel, queue)
     taken = 0
-    others: list[int] = []
+    held = 0
     try:
         for _ in range(LIMIT):
             got = yield getter.get()
@@ -36,9 +36,10 @@ def sweep(channel: Any, queue: str, stale: Callable[[Offer], bool]) -> Any:
                 channel.basic_ack(tag)
                 taken += 1
             else:
-                others.append(tag)
-        for tag in others:
-            channel.basic_nack(tag, requeue=True)
+                held = tag
+        if held:
+            # all at once, in their old order
+            channel.basic_nack(held, multiple=True, requeue=True)
     finally:
         if channel.is_open:
             channel.close()
