@@ -34,6 +34,7 @@ class AgentHost:
         self.wall_skew = world.between(-15.0, 15.0)
         #: no packet passes; new connections fail
         self.unreachable = False
+        self.starts_keepers = True
         # the disk
         self.instance = name
         self.epoch = 0
@@ -89,7 +90,7 @@ class AgentHost:
             self.feed(self.process, inputs.Wellness(reasons=self._unwell))
         self._rearm()
 
-    def kill_main(self, *, keepers_see_it: bool = True) -> None:
+    def kill_main(self, *, keepers_see_it: bool = True, power_off: bool = False) -> None:
         """SIGKILL of the main process only."""
         if self.frozen:
             self.thaw()  # its keepers would go on later; simpler, and no less mean
@@ -103,17 +104,23 @@ class AgentHost:
         if self._tick is not None:
             self._tick.cancel()
         if self.link is not None:
-            self.link.close()
+            self.link.close(power_off=power_off)
         if keepers_see_it:
             for keeper in self.keepers.values():
                 if keeper.alive:
                     keeper.main_gone()
 
-    def kill_all(self, *, wipe: bool = False) -> None:
+    def power_off(self, *, lose: int) -> None:
+        """The machine's power ends: up to `lose` events of each journal had not reached the disk."""
+        self.kill_all(power_off=True)
+        for events in self.journal.events.values():
+            del events[max(0, len(events) - lose) :]
+
+    def kill_all(self, *, wipe: bool = False, power_off: bool = False) -> None:
         """The container is killed, or the machine; `wipe`: its disk does not come back."""
         self._wake_to_die()
         self.world.note(self.name, "killed, all of it" + (", disk lost" if wipe else ""))
-        self.kill_main(keepers_see_it=False)
+        self.kill_main(keepers_see_it=False, power_off=power_off)
         for keeper in self.keepers.values():
             keeper.end()
         self.keepers.clear()
@@ -271,7 +278,9 @@ class AgentHost:
             self.metas[action.meta.session] = action.meta
         elif isinstance(action, actions.OpenSession):
             offer = self.metas[action.session].offer
-            self.keepers[action.session] = Keeper(self, offer, action.session)
+            keeper = self.keepers[action.session] = Keeper(self, offer, action.session)
+            if not self.starts_keepers:
+                keeper.kill("cannot fork: resource temporarily unavailable")
         elif isinstance(action, actions.CloseSession):
             self._close(action)
         elif isinstance(action, actions.MasterSilent):

@@ -115,12 +115,15 @@ class AgentLink:
             self.host.feed(self.process, inputs.LinkDown())
         self._clock.call_later(self.host.world.between(0.2, 1.0), self.connect)
 
-    def close(self) -> None:
-        """The main process ends."""
+    def close(self, *, power_off: bool = False) -> None:
+        """The process ends; without power it says no goodbye."""
         self.closed = True
         self.up = False
         for connection in self.connections:
-            connection.close()
+            if power_off:
+                connection.vanish()
+            else:
+                connection.close()
 
     # ---- offers
 

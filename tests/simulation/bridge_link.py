@@ -21,7 +21,7 @@ from contracts.topology import (
     events_queue,
 )
 from master_bridge.core import actions, inputs
-from tests.simulation.world import CAP, CLAIMS, declare_common, publication
+from tests.simulation.world import CLAIMS, declare_common, publication
 
 if TYPE_CHECKING:
     from tests.simulation.master_host import MasterHost
@@ -74,7 +74,7 @@ class BridgeLink:
             declares.declare(name, options)
             declares.bind(name, REPLIES, binding)
         for signature in host.signatures:
-            declares.declare(cap_queue(signature), CAP)
+            declares.declare(cap_queue(signature), host.world.cap_options)
             declares.bind(cap_queue(signature), OFFERS, cap_queue(signature))
         declares.declare(events_queue(host.name), events, lambda: self._declared(consuming))
         self._out = publishing.channel()
@@ -83,7 +83,6 @@ class BridgeLink:
     def _declared(self, consuming: Connection) -> None:
         self.host.world.queues_changed()
         self._consume_claims(consuming)
-        self._consume_events(consuming)
 
     def _consume_claims(self, consuming: Connection) -> None:
         """Exclusive (rule 4): the ghost of our former connection may still be there; try until it is not."""
@@ -104,6 +103,7 @@ class BridgeLink:
                 self.up = True
                 self.host.world.note(self.host.name, "link up")
                 self.host.feed(self.process, inputs.LinkUp())
+                self._consume_events(consuming)  # not before: what comes before LinkUp is nobody's
 
         def cancelled(_: str) -> None:
             refused("consumer cancelled by the broker")
@@ -166,11 +166,15 @@ class BridgeLink:
             self.host.feed(self.process, inputs.LinkDown())
         self._clock.call_later(self.host.world.between(0.2, 1.0), self.connect)
 
-    def close(self) -> None:
+    def close(self, *, power_off: bool = False) -> None:
+        """The process ends; without power it says no goodbye."""
         self.closed = True
         self.up = False
         for connection in self.connections:
-            connection.close()
+            if power_off:
+                connection.vanish()
+            else:
+                connection.close()
 
     def ack(self, handle: int) -> None:
         channel, delivery = self._held.pop(handle, (None, None))

@@ -75,6 +75,20 @@ class _Strikes:
             for connection in connections if which == 2 else connections[which : which + 1]:
                 connection.reset()
 
+    def stale_agent(self) -> None:
+        self._stale(self.agent)
+
+    def stale_master(self) -> None:
+        self._stale(self.master)
+
+    def _stale(self, host: AgentHost | MasterHost) -> None:
+        """A firewall forgets one of the two connections: that one is cut, the other works, new ones do, too."""
+        connections = host.link.connections if host.link is not None else []
+        if connections:
+            connection = connections[int(self.fault.detail * len(connections))]
+            connection.cut()
+            self.later(connection.heal)
+
     # ---- agents
 
     def kill_agent(self) -> None:
@@ -84,6 +98,21 @@ class _Strikes:
     def wipe_agent(self) -> None:
         self.agent.kill_all(wipe=True)
         self.later(self.agent.start)
+
+    def power_off_agent(self) -> None:
+        """No goodbye to the broker, and what was written last is not on the disk."""
+        self.agent.power_off(lose=int(self.fault.detail * 4))
+        self.later(self.agent.start)
+
+    def no_processes(self) -> None:
+        """A process table that is full: keepers end as soon as they start."""
+        agent = self.agent
+        agent.starts_keepers = False
+
+        def again() -> None:
+            agent.starts_keepers = True
+
+        self.later(again)
 
     def restart_agent(self) -> None:
         self.agent.kill_main()
@@ -132,6 +161,10 @@ class _Strikes:
 
     def kill_master(self) -> None:
         self.master.kill()
+        self.later(self.master.start_again)
+
+    def power_off_master(self) -> None:
+        self.master.kill(power_off=True)
         self.later(self.master.start_again)
 
     def bury_master(self) -> None:

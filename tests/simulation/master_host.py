@@ -58,8 +58,8 @@ class MasterHost:
         self.buildbot.start()
         self._rearm()
 
-    def kill(self) -> None:
-        """SIGKILL."""
+    def kill(self, *, power_off: bool = False) -> None:
+        """SIGKILL, or the end of the machine's power."""
         if self.machine is None:
             return
         self.world.note(self.name, "process ends")
@@ -69,7 +69,7 @@ class MasterHost:
         if self._tick is not None:
             self._tick.cancel()
         if self.link is not None:
-            self.link.close()
+            self.link.close(power_off=power_off)
         if self.buildbot is not None:
             self.buildbot.die()
             self.buildbot = None

@@ -13,8 +13,17 @@ _LINKS = {
     "half_cut_master": 1,
     "reset_master": 2,
 }
-_AGENTS = {"kill_agent": 4, "restart_agent": 4, "wipe_agent": 1, "kill_keeper": 2, "freeze_agent": 2, "oom": 1}
-_MASTERS = {"kill_master": 4, "quick_stop": 2, "stall_master": 1}
+_AGENTS = {
+    "power_off_agent": 3,
+    "no_processes": 1,
+    "kill_agent": 4,
+    "restart_agent": 4,
+    "wipe_agent": 1,
+    "kill_keeper": 2,
+    "freeze_agent": 2,
+    "oom": 1,
+}
+_MASTERS = {"power_off_master": 2, "kill_master": 4, "quick_stop": 2, "stall_master": 1}
 _BROKER = {"kill_broker": 3, "kill_broker_lose_flags": 3, "block_broker": 2, "consumer_timeout": 3}
 _PEOPLE = {"drain_agent": 1, "stop_agent": 1, "unwell_agent": 2, "stop_job": 2, "reroute_job": 1}
 
@@ -94,6 +103,8 @@ PROFILES: Mapping[str, Profile] = {
             "block_broker": 1,
             "kill_master": 4,
             "quick_stop": 1,
+            "power_off_master": 1,
+            "stale_master": 1,
             "reset_master": 4,
         },
         faults=(2, 3, 4, 6),

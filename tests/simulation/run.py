@@ -127,6 +127,7 @@ def _heal(world: World) -> None:
     for agent in world.agents:
         if agent.frozen:
             agent.thaw()
+        agent.starts_keepers = True
         agent.heal()
         agent.start()
         agent.wellness()
