@@ -19,7 +19,7 @@ LIMIT = 1000
 
 @defer.inlineCallbacks
 def sweep(channel: Any, queue: str, stale: Callable[[Offer], bool]) -> Any:
-    """Get what is ready in `queue`, acknowledge what `stale` names, give the rest back in its old order.
+    """Get what is ready in `queue`, acknowledge what `stale` names, give the rest back.
 
     Fires with the number of offers taken out. The channel is closed at the end, which gives back what is still held.
     """
@@ -38,7 +38,7 @@ def sweep(channel: Any, queue: str, stale: Callable[[Offer], bool]) -> Any:
             else:
                 held = tag
         if held:
-            # all at once, in their old order
+            # A priority queue of 3.10.8 puts some of them back in another order: 1 3 5 came back as 1 5 3.
             channel.basic_nack(held, multiple=True, requeue=True)
     finally:
         if channel.is_open:
