@@ -103,21 +103,23 @@ quietly() {
 
 have() { command -v "$1" >/dev/null 2>&1; }
 
-# Runs a command as the worker's user, with an environment of its own: nothing of root's.
+# Runs a command as the worker's user, with an environment of its own: nothing of root's. With via=exec it takes the
+# place of this (sub)shell.
+via=''
 as_user() {
     set -- env -i HOME="$STATE" USER="$USER_NAME" LOGNAME="$USER_NAME" LANG="${LANG:-C.UTF-8}" \
         PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$@"
     if [ "$system" = macos ]; then
-        sudo -u "$USER_NAME" -- "$@"
+        $via sudo -u "$USER_NAME" -- "$@"
     elif setpriv --help 2>&1 | grep -q -- --reuid; then
-        setpriv --reuid "$USER_NAME" --regid "$USER_NAME" --clear-groups -- "$@"
+        $via setpriv --reuid "$USER_NAME" --regid "$USER_NAME" --clear-groups -- "$@"
     else
         # busybox: words are quoted one by one, they hold no secrets
         quoted=''
         for word in "$@"; do
             quoted="$quoted '$(printf '%s' "$word" | sed "s/'/'\\\\''/g")'"
         done
-        su -s /bin/sh "$USER_NAME" -c "exec $quoted"
+        $via su -s /bin/sh "$USER_NAME" -c "exec $quoted"
     fi
 }
 
@@ -456,7 +458,7 @@ Group=worker-agent
 Environment=PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 ExecStart=/opt/worker-agent/current/bin/python -I -m worker_agent --config /etc/worker-agent.toml
 # Restart in place, with the program as installed now; builds go on meanwhile.
-ExecReload=/bin/kill -USR2 $MAINPID
+ExecReload=/bin/sh -c 'kill -USR2 $MAINPID'
 WorkingDirectory=/var/lib/worker-agent
 StateDirectory=worker-agent
 StateDirectoryMode=0700
@@ -632,9 +634,14 @@ start_in_background() {
         chown "$USER_NAME:$USER_NAME" "$RUN_LOG"
         detach=''
         if have setsid; then detach=setsid; fi
-        # shellcheck disable=SC2016 # the inner shell expands these; $detach is a word or none
-        as_user /bin/sh -c 'cd "$1" && echo $$ >"$2" && shift 2 && exec '"$detach"' "$@" </dev/null' sh "$STATE" "$RUN_PID" \
-            "$PREFIX/current/bin/python" -I -m worker_agent --config "$CONFIG" >>"$RUN_LOG" 2>&1 &
+        # A redirection of the function would leave our own output open in the subshell, and whoever reads that waits.
+        # shellcheck disable=SC2016,SC2086 # the inner shell expands these; $detach is a word or none
+        (
+            exec </dev/null >>"$RUN_LOG" 2>&1
+            via='exec'
+            as_user /bin/sh -c 'cd "$1" && echo $$ >"$2" && shift 2 && exec "$@"' sh "$STATE" "$RUN_PID" \
+                $detach "$PREFIX/current/bin/python" -I -m worker_agent --config "$CONFIG"
+        ) &
         found ok "worker started in the background; it logs to $RUN_LOG"
     fi
 }
