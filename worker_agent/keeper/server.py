@@ -77,6 +77,7 @@ class Keeper:
         self._main = connection
         self._alone_since = None
         self._patience = self._settings.orphan_grace
+        self._news = 0  # what came while nobody was attached is told by `hello`
         self._session.attachments += 1
         connection.send(
             {

@@ -72,6 +72,24 @@ async def test_a_command_outlives_a_killed_main_process(driven: Driven, tmp_path
     assert (driven.build / "build/ran").read_text() == "line\n"
 
 
+async def test_output_while_nobody_is_attached_does_not_silence_the_keeper(driven: Driven) -> None:
+    """What is journalled between two main processes is in `hello`; what comes after it is told to the new one."""
+    await driven.open()
+    n = driven.shell("echo begin; while [ ! -e alone ]; do sleep 0.02; done; echo alone; echo x > said; "
+                     "while [ ! -e go ]; do sleep 0.02; done; echo end")  # fmt: skip
+    await driven.output(b"begin")
+    driven.keeper.detach(60)
+    (driven.build / "build/alone").touch()
+    await eventually((driven.build / "build/said").exists, "output while nobody is attached")
+    await eventually(lambda: driven.journal.last_seq(driven.session) >= 4, "its event in the journal")
+
+    await attach(driven)
+    (driven.build / "build/go").touch()
+    events = await driven.completed(n)
+
+    assert stream(events, "stdout") == b"alone\nend\n"
+
+
 async def test_a_known_command_is_not_run_again(driven: Driven) -> None:
     """`run` repeated, as after a lost answer, changes nothing."""
     await driven.open()
