@@ -354,12 +354,20 @@ class Catalogue(Message):
 
 
 class Steer(Message):
-    """`bb.control`: an operator asks an agent to change what it does with new work."""
+    """`bb.control`: an operator asks an agent to change what it does with new work.
+
+    drain    end what is held, take nothing new, stay: state "paused" until resumed, across restarts
+    resume   take work again
+    leave    end what is held, then exit
+    stop     give back what is held at once, killing what runs, and exit
+    restart  begin anew as a process; what runs, runs on
+    probe    find out the capabilities anew
+    """
 
     t: Literal["steer"] = "steer"
     #: None: every agent that hears it
     instance: str | None = None
-    order: Literal["drain", "resume", "stop", "restart", "probe"]
+    order: Literal["drain", "resume", "leave", "stop", "restart", "probe"]
     reason: str = ""
 
 

@@ -9,13 +9,12 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import TYPE_CHECKING, Any, Union
+from typing import Any, Union
 from uuid import uuid4
 
 import structlog
 
-from contracts.messages import Catalogue, SlotStatus, Status, Steer
-from contracts.timing import STATUS_INTERVAL
+from contracts.messages import Catalogue, Steer
 from contracts.topology import queue_signature
 from worker_agent.abilities import Abilities
 from worker_agent.builddirs import BuildDirs
@@ -31,25 +30,19 @@ from worker_agent.keeper.reaper import become_subreaper, reap_strays
 from worker_agent.lifetime import Lifetime
 from worker_agent.link.link import Link
 from worker_agent.link.options import LinkOptions, TLSFiles
+from worker_agent.pause import Pause
 from worker_agent.queues import QueueKnowledge
 from worker_agent.sessions import Sessions
 from worker_agent.settings import Settings
-from worker_agent.version import version
-
-if TYPE_CHECKING:
-    from worker_agent.metrics import Endpoints
+from worker_agent.telling import Telling
 
 log = structlog.get_logger(__name__)
 
 #: Seconds between two self-checks of the machine, and between two looks at the room for build directories.
 HEALTH_EVERY = 5.0
 ROOM_EVERY = 30.0
-#: The event loop turns when it did within this many seconds.
-LIVE_WITHIN = 4 * HEALTH_EVERY
 #: Seconds after which probes that ran out of time (on a busy machine) are run again.
 PROBE_AGAIN = 30.0
-#: A change of status is told after this many seconds, together with what changes meanwhile.
-STATUS_SOON = 0.05
 #: Seconds for what was published last to be confirmed, before the agent leaves all the same.
 FLUSH_TIMEOUT = 10.0
 #: Seconds after a Stop, after which the agent leaves though something still holds it.
@@ -69,14 +62,9 @@ class Agent:
         self._loop = asyncio.get_running_loop()
         self._inbox: asyncio.Queue[Inbox] = asyncio.Queue()
         self._timer: asyncio.TimerHandle | None = None
-        self._status_timer: asyncio.TimerHandle | None = None
-        self._told: tuple[object, ...] = ()
-        self._reasons: tuple[str, ...] = ()
         self._restarting = False
         self._stop_asked = False
         self._leaving = False
-        self._up = False
-        self._turned = time.monotonic()
         #: deliveries that are looked at before the machine hears of them
         self._looking: set[int] = set()
         self._probing = asyncio.Lock()
@@ -110,6 +98,7 @@ class Agent:
             changed=lambda queues: self._put(inputs.QueuesKnown(queues=queues)),
         )
         self.hands = Hands(self.link, self.sessions)
+        self.pause = Pause(settings.state / "paused.json")
         self.lifetime = Lifetime(
             now=self._loop.time(),
             after_idle=settings.exit_after_idle,
@@ -117,6 +106,7 @@ class Agent:
             max_uptime=settings.max_uptime,
         )
         self.machine: AgentMachine
+        self.telling: Telling
 
     # -- what the outside may ask for (from the event loop) --------------------------------------------------------
 
@@ -160,17 +150,22 @@ class Agent:
             now=self._loop.time(),
             recovered=recovered,
         )
+        self.telling = Telling(self, self._settings, self._instance)
         self._put(inputs.Tick())
+        paused = self.pause.reason
+        if paused is not None:
+            log.info("paused", reason=paused, remedy="`master-bridge resume`")
+            self._feed(inputs.Drain(exit=False))
         self._check_health()
         for forever in (
             self.link.run(),
             self.queues.run(),
             self._look_after(),
             self._make_room(),
-            self._tell_regularly(),
+            self.telling.run(),
         ):
             self._spawn(forever)
-        endpoints = self._serve()
+        endpoints = self.telling.serve()
         try:
             while not (self.hands.left or self._restarting):
                 self._take(await self._inbox.get())
@@ -198,11 +193,9 @@ class Agent:
             self._look_before_claim(what)
             return
         if isinstance(what, inputs.LinkUp):
-            self._up = True
             self.link.enter()
             self.queues.link_up()
         elif isinstance(what, inputs.LinkDown):
-            self._up = False
             self._looking.clear()
         elif isinstance(what, inputs.DeliveryLost) and what.delivery in self._looking:
             self._looking.remove(what.delivery)
@@ -221,10 +214,7 @@ class Agent:
             log.info("draining", reason=self.lifetime.reason)
             self._put(inputs.Drain())
         self._set_timer()
-        if isinstance(what, inputs.LinkUp):
-            self._tell()
-        elif self._news() != self._told and self._status_timer is None:
-            self._status_timer = self._loop.call_later(STATUS_SOON, self._tell)
+        self.telling.look(now=isinstance(what, inputs.LinkUp))
 
     def _set_timer(self) -> None:
         due = [time for time in (self.machine.deadline, self.lifetime.deadline) if time is not None]
@@ -238,7 +228,7 @@ class Agent:
             await self.sessions.detach()
         else:
             await self.sessions.idle()
-            self._tell(state="leaving")
+            self.telling.tell(state="leaving")
         try:
             await asyncio.wait_for(self.link.flush(), FLUSH_TIMEOUT)
         except asyncio.TimeoutError:
@@ -275,12 +265,17 @@ class Agent:
             return
         reason = f"asked by an operator{': ' if message.reason else ''}{message.reason}"
         if message.order == "drain":
-            log.info("draining", reason=reason)
-            self._feed(inputs.Drain())
+            log.info("pausing", reason=reason)
+            self.pause.begin(reason)
+            self._feed(inputs.Drain(exit=False))
         elif message.order == "resume":
             log.info("resuming", reason=reason)
+            self.pause.end()
             self._leaving = False
             self._feed(inputs.Drain(resume=True))
+        elif message.order == "leave":
+            if not self._leaving:
+                self.leave(reason)
         elif message.order == "stop":
             self._leaving = True
             self._stop(reason)
@@ -293,10 +288,10 @@ class Agent:
 
     def _check_health(self) -> None:
         reasons = self.health.check()
-        if bool(reasons) != bool(self._reasons):
+        if bool(reasons) != bool(self.telling.unwell):
             log.warning("unwell", reasons=reasons) if reasons else log.info("well_again")
-        if reasons != self._reasons:
-            self._reasons = reasons
+        if reasons != self.telling.unwell:
+            self.telling.unwell = reasons
             self._feed(inputs.Wellness(reasons=reasons))
 
     def _look_before_claim(self, offered: inputs.OfferDelivered) -> None:
@@ -325,12 +320,12 @@ class Agent:
             changed = await self.abilities.probe()
         if changed:
             self._put(self.queues.capabilities_changed)
-            self._put(self._tell)
+            self._put(self.telling.tell)
 
     async def _look_after(self) -> None:
         probed = self._loop.time()
         while True:
-            self._turned = time.monotonic()
+            self.telling.turned = time.monotonic()
             await asyncio.sleep(HEALTH_EVERY)
             self._put(self._check_health)
             if not (self._looking or self._probing.locked()):  # or a probe's exit status would be taken away from it
@@ -344,84 +339,6 @@ class Agent:
         while True:
             await asyncio.to_thread(self.builddirs.make_room)
             await asyncio.sleep(ROOM_EVERY)
-
-    # -- for those who watch ---------------------------------------------------------------------------------------
-
-    def _serve(self) -> Endpoints | None:
-        """Metrics and health, where a port was given."""
-        if self._settings.metrics_port is None:
-            return None
-        from worker_agent.metrics import Collector, Endpoints
-
-        def slots() -> dict[str, int]:
-            states = [slot.state for slot in self.machine.slots()]
-            return {state: states.count(state) for state in ("idle", "claiming", "held", "aside")}
-
-        return Endpoints(
-            self._settings.metrics_host,
-            self._settings.metrics_port,
-            Collector(self.figures, self._gauges, slots),
-            live=lambda: time.monotonic() - self._turned < LIVE_WITHIN,
-            ready=lambda: self._up and self.state() == "ready",
-        )
-
-    def _gauges(self) -> dict[str, tuple[str, float]]:
-        return {
-            "up": ("1 while the link to the broker is up.", float(self._up)),
-            "unconfirmed_publications": ("Publications that wait for a confirm.", self.link.unconfirmed),
-            "queues": ("Queues that are consumed when idle.", len(self.queues.known)),
-            "capabilities": ("Capabilities of this machine.", len(self.abilities.capabilities())),
-            "sessions": ("Sessions on this machine.", len(self.sessions)),
-            "journal_bytes": ("Bytes of their journals on disk.", self.sessions.journal_bytes()),
-            "unwell": ("1 while the self-check finds this machine unfit.", float(bool(self._reasons))),
-        }
-
-    # -- status ----------------------------------------------------------------------------------------------------
-
-    def state(self) -> str:
-        if self.machine.draining:
-            return "draining"
-        return "unwell" if self._reasons else "ready"
-
-    def _news(self) -> tuple[object, ...]:
-        return (self.state(), self._reasons, self.machine.slots(), self.queues.known)
-
-    async def _tell_regularly(self) -> None:
-        while True:
-            await asyncio.sleep(STATUS_INTERVAL)
-            self._put(self._tell)
-
-    def _tell(self, state: str | None = None) -> None:
-        """Tell the fleet how this agent is."""
-        if self._status_timer is not None:
-            self._status_timer.cancel()
-            self._status_timer = None
-        self._told = self._news()
-        if self._up:
-            self.link.publish_status(self.status(state or self.state()))
-
-    def status(self, state: str) -> Status:
-        offset = time.time() - self._loop.time()
-        return Status.model_validate(
-            {
-                "instance": self._instance.uuid,
-                "agent": self._settings.name,
-                "epoch": self._instance.epoch,
-                "address": self.link.address,
-                "version": version(),
-                "now": time.time(),
-                "state": state,
-                "reasons": self._reasons,
-                "slots": [_on_the_wall(slot, offset) for slot in self.machine.slots()],
-                "capabilities": self.abilities.capabilities(),
-                "queues": tuple(sorted(self.queues.known)),
-            }
-        )
-
-
-def _on_the_wall(slot: SlotStatus, offset: float) -> SlotStatus:
-    """The machine counts in monotonic seconds, the fleet in seconds since the epoch."""
-    return slot.model_copy(update={"since": slot.since + offset})
 
 
 def link_options(settings: Settings) -> LinkOptions:

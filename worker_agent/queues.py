@@ -96,6 +96,7 @@ class QueueKnowledge:
 
     def capabilities_changed(self) -> None:
         self._tell()  # at once: what the agent cannot do any more must not be consumed while the broker is asked
+        self._plain_at = min(self._plain_at, asyncio.get_running_loop().time())  # new names, for which none was asked
         self._wake.set()
 
     def gone(self, queue: str) -> None:

@@ -79,9 +79,13 @@ class Wellness:
 
 @dataclass(frozen=True, kw_only=True)
 class Drain:
-    """End what is held, take nothing new. With `resume` True: take work again."""
+    """End what is held, take nothing new, and then exit, or with `exit` False stay: parked, until resumed.
+
+    With `resume` True: take work again, whichever of the two was asked for.
+    """
 
     resume: bool = False
+    exit: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -51,7 +51,8 @@ What the table leaves out, and what is done:
 - `stored` beyond the end of the journal, and a hole in the journal: the numbers of the two sides no longer mean the
   same events, the session is lost.
 - A lost keeper does not matter once all commands of a command offer have completed: the journal has everything.
-  One lost before anything was executed parks its offer, so that an agent that cannot start keepers does not spin.
+  One lost before anything was executed parks its offer, and one lost before it journalled anything pauses the agent
+  (`Fitness`), so that an agent that cannot start keepers neither spins nor burns other people's builds.
 - Confirmed events are not sent again while the bridge says nothing; see `EventWindow.resend_at`.
 - `Steer` messages are for the edge, which turns them into inputs.
 
@@ -70,6 +71,7 @@ from worker_agent.core.actions import Action, CloseSession, Exit
 from worker_agent.core.commands import Commands
 from worker_agent.core.config import AgentConfig
 from worker_agent.core.dialogue import Dialogue
+from worker_agent.core.fitness import Fitness
 from worker_agent.core.inputs import Recovered
 from worker_agent.core.intake import Intake
 from worker_agent.core.journal import JournalReader
@@ -97,8 +99,9 @@ class AgentMachine:
         self._commands = Commands(self._state)
         self._intake = Intake(self._state, self._commands)
         self._dialogue = Dialogue(self._state, self._intake, self._commands)
-        self._fit = True
+        self._fitness = Fitness()
         self._draining = False
+        self._parked = False
         self._stopped = False
         self._exited = False
         self._idle_since = dict.fromkeys(range(config.slots), now)
@@ -111,6 +114,11 @@ class AgentMachine:
     def draining(self) -> bool:
         """No new work is taken, because somebody asked for that."""
         return self._draining or self._stopped
+
+    @property
+    def parked(self) -> bool:
+        """No new work is taken until somebody resumes it; what is held goes on, and the agent stays."""
+        return self._parked
 
     def slots(self) -> tuple[SlotStatus, ...]:
         """One entry a slot, then one for each session that is set aside. `since` is in the machine's seconds."""
@@ -131,6 +139,8 @@ class AgentMachine:
         if self._exited:
             return None
         due = [time for session in self._state.sessions.values() for time in self._times(session)]
+        if self._fitness.paused_until is not None:
+            due.append(self._fitness.paused_until)
         return min(due, default=None)
 
     # ---- one input
@@ -145,7 +155,7 @@ class AgentMachine:
         self._take(input, now)
         for session in list(state.sessions.values()):
             self._on_time(session, now)
-        self._intake.open = self._fit and not self.draining
+        self._intake.open = self._fitness.fit(now) and not self.draining and not self._parked
         self._intake.consume()
         busy = {session.slot for session in state.sessions.values() if session.takes_slot}
         for slot in range(state.config.slots):
@@ -172,13 +182,15 @@ class AgentMachine:
         elif isinstance(input, inputs.Journalled):
             session = state.sessions.get(input.session)
             if session is not None:
+                if not session.journalled:
+                    self._fitness.keeper_works()
                 self._commands.journalled(session, input.seq, now)
         elif isinstance(input, inputs.PullWanted):
             session = state.sessions.get(input.session)
             if session is not None:
                 self._commands.pull(session, input, now)
         elif isinstance(input, inputs.KeeperLost):
-            self._keeper_lost(input)
+            self._keeper_lost(input, now)
         elif isinstance(input, inputs.DeliveryLost):
             for session in state.sessions.values():
                 if session.delivery == input.delivery:
@@ -191,7 +203,7 @@ class AgentMachine:
         elif isinstance(input, inputs.QueuesKnown):
             self._intake.queues = input.queues
         elif isinstance(input, inputs.Wellness):
-            self._fit = not input.reasons
+            self._fitness.well = not input.reasons
         elif isinstance(input, inputs.Drain):
             self._drain(input)
         elif isinstance(input, inputs.Stop):
@@ -247,7 +259,7 @@ class AgentMachine:
 
     # ---- the keeper
 
-    def _keeper_lost(self, lost: inputs.KeeperLost) -> None:
+    def _keeper_lost(self, lost: inputs.KeeperLost, now: float) -> None:
         state = self._state
         session = state.sessions.get(lost.session)
         if session is None or session.phase is Phase.ASIDE:
@@ -256,6 +268,8 @@ class AgentMachine:
         if session.has_finished and session.phase is Phase.HELD:
             return
         detail = f"the session's processes ended with their keeper: {lost.reason}"
+        if not session.journalled:
+            detail += f"; no new work for {self._fitness.keeper_failed(now):g} s"
         state.alarm("keeper_lost", detail, session)
         state.end(session, "give back" if session.executed else "park", "lost", detail, tell=True)
 
@@ -263,7 +277,10 @@ class AgentMachine:
 
     def _drain(self, drain: inputs.Drain) -> None:
         if drain.resume:
-            self._draining = False
+            self._draining = self._parked = False
+        elif not drain.exit:
+            self._parked = True
+            self._turn_away()
         elif self.draining:
             self._stop()
         else:

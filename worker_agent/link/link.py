@@ -138,6 +138,11 @@ class Link:
         """Publications that wait for the broker's confirm."""
         return self._entered.publisher.unconfirmed if self._entered else 0
 
+    @property
+    def entered(self) -> bool:
+        """The machine knows of the present link."""
+        return self._entered is not None
+
     def enter(self) -> None:
         """The machine is about to be told of the present link: orders count for it from now on."""
         self._entered = self._connected

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from pathlib import Path
 
@@ -129,19 +128,6 @@ async def test_it_leaves_after_one_build(start_agent: StartAgent, open_master: O
     assert agent.child.end() == 0
     assert len(master.all(Claim)) == 1
     await master.wait_for_messages("cap.any", 1)
-
-
-async def test_operators_steer_it(start_agent: StartAgent, open_master: OpenMaster) -> None:
-    """An order for another agent does nothing; `drain` lets an agent that holds nothing leave, keeping its identity."""
-    master = await open_master("any")
-    agent = start_agent()
-    await master.wait_for_consumers("any", 1)
-    status = await master.status(lambda status: status.queues == ("cap.any",))
-    await master.steer("stop", "all", instance="somebody-else")
-    await master.steer("drain", status.address, status.instance)
-    await until(lambda: not agent.child.running, "the drained agent to leave")
-    assert agent.child.end() == 0
-    assert os.path.exists(agent.folder / "state" / "instance.json")
 
 
 async def test_a_second_agent_on_one_state_folder_is_refused(start_agent: StartAgent, open_master: OpenMaster) -> None:

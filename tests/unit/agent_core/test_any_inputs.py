@@ -124,6 +124,12 @@ class AnyInputs(RuleBasedStateMachine):
             self.agent.tell(inputs.Drain(resume=resume))
             self._told()
 
+    @rule(seldom=SELDOM)
+    def park(self, seldom: bool) -> None:
+        if seldom:
+            self.agent.tell(inputs.Drain(exit=False))
+            self._told()
+
     @rule(seconds=st.sampled_from([0.1, 1.0, 3.0, 6.0, 12.0, 100.0]))
     def time_passes(self, seconds: float) -> None:
         self.agent.wait(seconds)

@@ -116,6 +116,40 @@ def test_a_drain_may_be_taken_back() -> None:
     assert not agent.machine.draining
 
 
+def test_a_parked_agent_takes_nothing_new_and_stays() -> None:
+    """A drain without exit: what is held ends as usual, however often it is asked for; resume takes work again."""
+    agent = Agent(slots=2)
+    agent.running()
+    agent.tell(inputs.Drain(exit=False))
+    assert agent.did == [actions.CancelConsumers()]
+    agent.tell(inputs.Drain(exit=False))
+    assert agent.did == []
+    late = agent.offer(offer("o2"))
+    assert agent.did == [actions.GiveBack(delivery=late)]
+    agent.release()
+    assert agent.kinds == ["CloseSession", "Ack"]
+    assert (agent.machine.parked, agent.machine.draining) == (True, False)
+    agent.tell(inputs.Drain(resume=True))
+    assert agent.did == [actions.Consume(queues=QUEUES)]
+
+
+def test_a_parked_agent_may_be_told_to_leave() -> None:
+    """A drain with exit of a parked agent that holds nothing: it exits, nothing is killed by a second thought."""
+    agent = Agent()
+    agent.tell(inputs.Drain(exit=False))
+    agent.tell(inputs.Drain())
+    assert agent.did == [actions.Exit()]
+
+
+def test_a_parked_agent_stays_parked_on_a_new_link() -> None:
+    """A new connection is no reason to take work."""
+    agent = Agent()
+    agent.tell(inputs.Drain(exit=False))
+    agent.link_down()
+    agent.link_up()
+    assert "Consume" not in agent.kinds
+
+
 @pytest.mark.parametrize("how", ["stop", "second drain"])
 def test_stop_kills_tells_the_bridge_and_gives_the_offer_back(how: str) -> None:
     """A second drain is a stop."""

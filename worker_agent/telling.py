@@ -1,0 +1,138 @@
+"""What the agent tells those who watch: its status to the fleet, metrics and health to whoever scrapes them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from contracts.messages import SlotStatus, Status
+from contracts.timing import STATUS_INTERVAL
+from worker_agent.instance import Instance
+from worker_agent.settings import Settings
+from worker_agent.version import version
+
+if TYPE_CHECKING:
+    from worker_agent.agent import Agent
+    from worker_agent.metrics import Endpoints
+
+#: A change of status is told after this many seconds, together with what changes meanwhile.
+STATUS_SOON = 0.05
+#: The event loop turns when it did within this many seconds; the agent notes it every 5 s.
+LIVE_WITHIN = 20.0
+
+
+class Telling:
+    """Reads the agent's parts and changes none. Made when the agent has its machine."""
+
+    def __init__(self, agent: Agent, settings: Settings, instance: Instance) -> None:
+        self._agent = agent
+        self._settings = settings
+        self._instance = instance
+        self._loop = asyncio.get_running_loop()
+        self._soon: asyncio.TimerHandle | None = None
+        self._told: tuple[object, ...] = ()
+        #: the self-check's reasons against new work
+        self.unwell: tuple[str, ...] = ()
+        #: monotonic seconds, when the agent's loop turned last
+        self.turned = time.monotonic()
+
+    # -- the fleet -------------------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> str:
+        machine = self._agent.machine
+        busy = any(slot.state in ("claiming", "held") for slot in machine.slots())
+        if machine.draining or (machine.parked and busy):
+            return "draining"
+        if machine.parked:
+            return "paused"
+        return "unwell" if self.unwell else "ready"
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why it takes no new work, for people."""
+        paused = self._agent.pause.reason
+        return (*((paused,) if paused else ()), *self.unwell)
+
+    def look(self, *, now: bool) -> None:
+        """Tell what changed, at once or soon; nothing where nothing did."""
+        if now:
+            self.tell()
+        elif self._news() != self._told and self._soon is None:
+            self._soon = self._loop.call_later(STATUS_SOON, self.tell)
+
+    def tell(self, state: str | None = None) -> None:
+        """Tell the fleet how this agent is."""
+        if self._soon is not None:
+            self._soon.cancel()
+            self._soon = None
+        self._told = self._news()
+        if self._agent.link.entered:
+            self._agent.link.publish_status(self.status(state or self.state))
+
+    async def run(self) -> None:
+        """Tell it regularly, until cancelled."""
+        while True:
+            await asyncio.sleep(STATUS_INTERVAL)
+            self.tell()
+
+    def status(self, state: str) -> Status:
+        agent = self._agent
+        offset = time.time() - self._loop.time()
+        return Status.model_validate(
+            {
+                "instance": self._instance.uuid,
+                "agent": self._settings.name,
+                "epoch": self._instance.epoch,
+                "address": agent.link.address,
+                "version": version(),
+                "now": time.time(),
+                "state": state,
+                "reasons": self.reasons,
+                "slots": [_on_the_wall(slot, offset) for slot in agent.machine.slots()],
+                "capabilities": agent.abilities.capabilities(),
+                "queues": tuple(sorted(agent.queues.known)),
+            }
+        )
+
+    def _news(self) -> tuple[object, ...]:
+        return (self.state, self.reasons, self._agent.machine.slots(), self._agent.queues.known)
+
+    # -- metrics and health ----------------------------------------------------------------------------------------
+
+    def serve(self) -> Endpoints | None:
+        """Metrics and health, where a port was given. Raises OSError when it cannot be had."""
+        if self._settings.metrics_port is None:
+            return None
+        from worker_agent.metrics import Collector, Endpoints
+
+        return Endpoints(
+            self._settings.metrics_host,
+            self._settings.metrics_port,
+            Collector(self._agent.figures, self._gauges, self._slots),
+            live=lambda: time.monotonic() - self.turned < LIVE_WITHIN,
+            ready=lambda: self._agent.link.entered and self.state == "ready",
+        )
+
+    def _slots(self) -> dict[str, int]:
+        states = [slot.state for slot in self._agent.machine.slots()]
+        return {state: states.count(state) for state in ("idle", "claiming", "held", "aside")}
+
+    def _gauges(self) -> dict[str, tuple[str, float]]:
+        agent = self._agent
+        return {
+            "up": ("1 while the link to the broker is up.", float(agent.link.entered)),
+            "unconfirmed_publications": ("Publications that wait for a confirm.", agent.link.unconfirmed),
+            "queues": ("Queues that are consumed when idle.", len(agent.queues.known)),
+            "capabilities": ("Capabilities of this machine.", len(agent.abilities.capabilities())),
+            "sessions": ("Sessions on this machine.", len(agent.sessions)),
+            "journal_bytes": ("Bytes of their journals on disk.", agent.sessions.journal_bytes()),
+            "unwell": ("1 while the self-check finds this machine unfit.", float(bool(self.unwell))),
+            "paused": ("1 while an operator's pause lasts.", float(agent.machine.parked)),
+        }
+
+
+def _on_the_wall(slot: SlotStatus, offset: float) -> SlotStatus:
+    """The machine counts in monotonic seconds, the fleet in seconds since the epoch."""
+    return slot.model_copy(update={"since": slot.since + offset})
