@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 Result = Literal["SUCCESS", "FAILURE", "CANCELLED", "EXCEPTION"]
 #: An interrupted command that does not complete in this time: Buildbot's side drops the connection.
 INTERRUPT_DEADLINE = 5.0
+#: A build that is tried more often than this is fed to a machine that loses them all.
+RUNS_MAX = 20
 _PULLED = b"d" * (256 * 1024)
 
 
@@ -104,6 +106,8 @@ class Buildbot:
         self.host.last_run += 1
         run = self.host.last_run
         job.runs.append(run)
+        if len(job.runs) > RUNS_MAX:
+            raise Violation("no machine burns builds", f"{job.request} begins for the {len(job.runs)}th time")
         job.waits.append([self._clock.now, None])
         self.builds[job.request] = Build(job=job, run=run)
         self._world.note(self.host.name, f"Buildbot: {job.request} run {run} seeks an agent")

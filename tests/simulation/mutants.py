@@ -154,6 +154,14 @@ class _ChangesReplays(AgentMachine):
         return action
 
 
+class _NeverPauses(AgentMachine):
+    """An agent that cannot start keepers goes on taking builds."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._fitness.keeper_failed = lambda _: 0.0  # type: ignore[method-assign]
+
+
 class _InterruptsOnItsOwn(AgentMachine):
     """A lost link interrupts what runs."""
 
@@ -332,6 +340,13 @@ MUTANTS: dict[str, Mutant] = {
             violates=("every event reaches Buildbot as it was",),
         ),
         Mutant(
+            name="never_pauses",
+            agent=_NeverPauses,
+            profile="agents",
+            seeds=300,
+            violates=("no machine burns builds",),
+        ),
+        Mutant(
             name="interrupts_on_its_own",
             agent=_InterruptsOnItsOwn,
             profile="links",
@@ -344,7 +359,7 @@ MUTANTS: dict[str, Mutant] = {
             violates=("at most one agent runs a request's commands",),
         ),
         Mutant(name="delivers_again", bridge=_DeliversAgain, profile="links", violates=(_ORDER,)),
-        Mutant(name="skips_gaps", bridge=_SkipsGaps, profile="flow", seeds=300, violates=(_ORDER,)),
+        Mutant(name="skips_gaps", bridge=_SkipsGaps, profile="flow", seeds=400, violates=(_ORDER,)),
         Mutant(name="swallows_losses", bridge=_SwallowsLosses, profile="agents", violates=(_LEFT_OVER,)),
         Mutant(
             name="abandons_at_once",

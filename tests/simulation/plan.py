@@ -136,7 +136,7 @@ def _job(
         kind=kind,
         signature=dice.choice(signatures),
         script=tuple(script),
-        fencing=dice.choice((6.0, 10.0)) if dice.random() < profile.strict else None,
+        fencing=dice.choice((6.0, 10.0, 30.0)) if dice.random() < profile.strict else None,
         priority=dice.choice((0, 0, 0, 5)),
         renders_run=kind == "build" and dice.random() < profile.renders_run,
     )

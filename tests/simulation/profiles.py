@@ -15,7 +15,7 @@ _LINKS = {
 }
 _AGENTS = {
     "power_off_agent": 3,
-    "no_processes": 1,
+    "no_processes": 3,
     "kill_agent": 4,
     "restart_agent": 4,
     "wipe_agent": 1,
@@ -46,7 +46,7 @@ class Profile:
     latencies: Sequence[tuple[float, float]] = ((0.0005, 0.002), (0.001, 0.02), (0.01, 0.15))
     #: seconds before anything happens; rule 15's first deliveries need connections that are older than a minute
     warm_ups: Sequence[float] = (3.0, 95.0)
-    #: bytes that a master's events queue takes before it rejects; 600 KiB are soon full
+    #: bytes that a master's events queue takes before it rejects; a few hundred KiB are soon full
     events_limits: Sequence[int] = (64 * 1024 * 1024,)
     #: shares of jobs that are command offers, fenced strictly, have megabytes of log, render their build number
     commands: float = 0.3
@@ -76,7 +76,7 @@ PROFILES: Mapping[str, Profile] = {
         kinds={**_LINKS, "restart_agent": 3, "kill_master": 3, "stall_master": 4, "kill_broker": 2, "block_broker": 2},
         bulk=0.7,
         jobs=(1, 2, 3),
-        events_limits=(64 * 1024 * 1024, 600 * 1024, 600 * 1024),
+        events_limits=(64 * 1024 * 1024, 600 * 1024, 300 * 1024),
     ),
     "mixed": Profile(
         kinds={**_LINKS, **_AGENTS, **_MASTERS, **_BROKER, **_PEOPLE},
