@@ -221,4 +221,5 @@ class StepConnection:
     @defer.inlineCallbacks
     def _say_waiting(self, text: str) -> Any:
         if self._session is None and not self.over and self._step.stepid is not None:
+            self._step.waiting_text = text
             yield self._master.data.updates.setStepStateString(self._step.stepid, text)

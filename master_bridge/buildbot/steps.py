@@ -32,6 +32,8 @@ class CapabilityCommand(ShellCommand):
     renderables = ("requires",)
 
     def __init__(self, *, requires: Any = (), fencing: str | None = None, **kwargs: Any) -> None:
+        #: for what the command waits; None while an agent runs it
+        self.waiting_text: str | None = None
         self.requires = requires
         self.fencing = fencing
         if fencing not in (None, "strict"):
@@ -70,11 +72,19 @@ class CapabilityCommand(ShellCommand):
                 self.max_lines_reached = True
         finally:
             self.cmd = None
+            self.waiting_text = None
             connection.leave()
         return result
 
+    def getCurrentSummary(self) -> Any:
+        """Buildbot writes its own summary at intervals of its own: while the command waits, that is what it says."""
+        if self.waiting_text is not None:
+            return {"step": self.waiting_text}
+        return super().getCurrentSummary()
+
     def agent_found(self, holder: Holder) -> None:
-        """Says who runs it, in the step's summary text and in a property of the build."""
+        """Says who runs it, in a property of the build."""
+        self.waiting_text = None
         self.build.setProperty(f"agent:{self.name}", holder.agent, "AMQP")
         self.updateSummary()
 

@@ -82,7 +82,7 @@ builder("wait", waits, steps.ShellCommand(name="sh", command=["true"]))
         20,
         lambda: master.describe(waits),
     )
-    assert "a1 has no wx" in master.started(waits).row["state_string"], master.describe(waits)
+    assert "a1 lacks wx" in master.started(waits).row["state_string"], master.describe(waits)
     more = """
 new = worker.amqp_column("new", workers=1, requires=["gtk>=3|gtk"])
 c['workers'] += new

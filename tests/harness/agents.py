@@ -74,7 +74,8 @@ class Agent:
         """SIGKILL to the main process only."""
         if self._child is not None:
             child, self._child = self._child, None
-            os.kill(child.pid, signal.SIGKILL)
+            if child.running:
+                os.kill(child.pid, signal.SIGKILL)
             child.end(signal.SIGKILL)
 
     def log(self) -> str:
