@@ -1,0 +1,31 @@
+"""The command `master-bridge`. One module a command, imported when it is called: `--help` needs no Buildbot."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import click
+
+#: command -> module of this package; its `command` is the click command
+COMMANDS = {
+    "conformance": "conformance",
+}
+
+
+class Lazy(click.Group):
+    """Finds its commands in `COMMANDS`."""
+
+    def list_commands(self, _context: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, _context: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        found = import_module(f"{__name__}.{COMMANDS[name]}").command
+        assert isinstance(found, click.Command)
+        return found
+
+
+@click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+def main() -> None:
+    """Looks after Buildbot masters and worker agents that work over RabbitMQ."""

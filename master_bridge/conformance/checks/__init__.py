@@ -1,0 +1,26 @@
+"""All requirements, in the order of the report: what a new worker meets first comes first."""
+
+from __future__ import annotations
+
+from master_bridge.conformance.checks import (
+    bad_input,
+    claims,
+    command_offers,
+    commands,
+    connection,
+    events,
+    files,
+    interrupts,
+    journal,
+    leaving,
+    transfers,
+)
+from master_bridge.conformance.requirement import Requirement
+
+_TOPICS = (
+    claims, commands, files, events, interrupts, transfers, journal, connection, bad_input, command_offers, leaving,
+)  # fmt: skip
+
+REQUIREMENTS: tuple[Requirement, ...] = tuple(
+    requirement for topic in _TOPICS for requirement in topic.requirement.requirements
+)
