@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from contracts.testing.rabbitmq_node import RabbitMQNode
+from tests.acceptance.installer.booted import BootedDebian
 from tests.acceptance.installer.debian_root import DebianRoot
 from tests.acceptance.installer.leaks import CommandLines
 from tests.harness.master import BuildMaster
@@ -153,6 +154,59 @@ def test_from_a_bare_machine_to_a_worker_and_back(
         assert not debian.path(name).exists()
     assert debian.run("id", "worker-agent").returncode != 0
     until(lambda: debian.processes() == [], "every process of the worker has ended", timeout=20)
+
+
+@pytest.fixture
+def machine(debian: DebianRoot) -> Iterator[BootedDebian]:
+    """The same Debian with its systemd running."""
+    booted = BootedDebian(debian)
+    try:
+        booted.start()
+        yield booted
+    finally:
+        booted.stop()
+
+
+def test_under_systemd_a_build_outlives_the_agents_crash_and_upgrade(
+    machine: BootedDebian, debian: DebianRoot, master: tuple[BuildMaster, str], node: RabbitMQNode
+) -> None:
+    """The service is started and watched; killed, it comes back and the build goes on; so at an upgrade."""
+    buildmaster, vhost = master
+    url = node.vhost_url(vhost).replace(f":{node.password}@", "@")
+    script = ("sh", "/src/deploy/install-worker.sh", "--source", "/src", "--wait", "90")
+    installed = machine.run(*script, "--name", "systemd", url, environment={"WORKER_AGENT_PASSWORD": node.password})
+    assert installed.returncode == 0, installed.stdout
+    assert "services by systemd" in installed.stdout
+    assert "debian>=11+os==linux" in installed.stdout
+    properties = ("ActiveState", "User", "KillMode", "NoNewPrivileges", "WatchdogUSec")
+    shown = machine.run("systemctl", "show", "worker-agent", *(f"--property={name}" for name in properties)).stdout
+    assert set(shown.split()) == {
+        "ActiveState=active", "User=worker-agent", "KillMode=process", "NoNewPrivileges=yes", "WatchdogUSec=1min",
+    }  # fmt: skip
+
+    go = debian.path("/var/lib/worker-agent/go")
+    request = buildmaster.force("slow")
+    buildmaster.step_running(request, "wait", timeout=60)
+    first = _main_pid(machine)
+    machine.run("systemctl", "kill", "--signal=KILL", "--kill-whom=main", "worker-agent")
+    until(lambda: _main_pid(machine) not in ("0", first), "systemd started it again")
+    upgraded = machine.run(*script)
+    assert upgraded.returncode == 0, upgraded.stdout
+    assert "restarted in place" in upgraded.stdout
+    go.touch()
+    build = buildmaster.finished(request, timeout=90)
+    assert build.result == "SUCCESS", buildmaster.describe(request)
+    assert buildmaster.output(build, "wait") == "begun\nended\n"
+    assert len(buildmaster.builds(request)) == 1
+
+    removed = machine.run("sh", "/src/deploy/install-worker.sh", "--uninstall")
+    assert removed.returncode == 0, removed.stdout
+    assert not debian.path("/etc/systemd/system/worker-agent.service").exists()
+    assert machine.run("systemctl", "is-enabled", "worker-agent").returncode != 0
+
+
+def _main_pid(machine: BootedDebian) -> str:
+    return machine.run("systemctl", "show", "worker-agent", "--property=MainPID", "--value").stdout.strip()
 
 
 def _uuid(instance: str) -> str:
