@@ -40,7 +40,8 @@ class DebianRoot:
         for pid in self.processes():
             _kill(pid)
         subprocess.run(["umount", "--lazy", str(self.folder / "proc")], check=False)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        # never through a mount: what lies behind it is this machine's
+        subprocess.run(["rm", "-rf", "--one-file-system", str(self.folder)], check=False)
 
     def run(
         self, *command: str, environment: Mapping[str, str] | None = None, input: str = "", timeout: float = 900

@@ -119,7 +119,7 @@ def test_from_a_bare_machine_to_a_worker_and_back(
         assert stat.S_IMODE(found.st_mode) == 0o600
         assert found.st_uid == user
     assert debian.run("getent", "passwd", "worker-agent").stdout.strip().endswith(":/usr/sbin/nologin")
-    assert debian.path("/opt/worker-agent/current").resolve().stat().st_uid == 0
+    assert debian.path(os.readlink(debian.path("/opt/worker-agent/current"))).stat().st_uid == 0
 
     build = buildmaster.finished(buildmaster.force("hello"), timeout=90)
     assert build.result == "SUCCESS", buildmaster.describe(build.row["buildrequestid"])
