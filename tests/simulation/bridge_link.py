@@ -21,7 +21,7 @@ from contracts.topology import (
     events_queue,
 )
 from master_bridge.core import actions, inputs
-from tests.simulation.world import CLAIMS, declare_common, publication
+from tests.simulation.world import CAP, CLAIMS, declare_common, publication
 
 if TYPE_CHECKING:
     from tests.simulation.master_host import MasterHost
@@ -74,7 +74,7 @@ class BridgeLink:
             declares.declare(name, options)
             declares.bind(name, REPLIES, binding)
         for signature in host.signatures:
-            declares.declare(cap_queue(signature), host.world.cap_options)
+            declares.declare(cap_queue(signature), CAP)
             declares.bind(cap_queue(signature), OFFERS, cap_queue(signature))
         declares.declare(events_queue(host.name), events, lambda: self._declared(consuming))
         self._out = publishing.channel()

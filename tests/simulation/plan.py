@@ -67,8 +67,6 @@ class Plan:
     warm_up: float
     #: bytes that a master's events queue takes before it rejects
     events_limit: int
-    #: how often an offer may be given back: None in 3.10, 20 from 4.0 on
-    delivery_limit: int | None
     rules: frozenset[str] = field(default_factory=frozenset)
 
     def keep(self, faults: list[int] | None = None, jobs: list[int] | None = None) -> Plan:
@@ -108,7 +106,6 @@ def make_plan(name: str, seed: int) -> Plan:
         slow_close=dice.random() < 0.5,
         warm_up=dice.choice(profile.warm_ups),
         events_limit=dice.choice(profile.events_limits),
-        delivery_limit=dice.choice((None, 20)),
         rules=frozenset(profile.rules),
     )
 

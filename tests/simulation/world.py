@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 #: seconds since the epoch at virtual time 0
 WALL = 1_700_000_000.0
+#: No delivery limit (the bridge declares -1 where there is one): an offer that a busy agent gave back 20 times would be
+#: dead-lettered into a circle without a rejection, which RabbitMQ drops (simulator: strict 101977).
+CAP = QueueOptions(dead_letter_exchange=PARKED, max_priority=10)
 PARKED_OPTIONS = QueueOptions(message_ttl=PARKED_TTL, dead_letter_exchange=OFFERS)
 CLAIMS = QueueOptions(max_length_bytes=16 * 1024 * 1024, overflow="reject-publish")
 #: what a message without bulk data counts towards length limits
@@ -47,9 +50,6 @@ class World:
         )
         for exchange in EXCHANGES:
             self.broker.declare_exchange(exchange.name, exchange.type.value)
-        self.cap_options = QueueOptions(
-            dead_letter_exchange=PARKED, max_priority=10, delivery_limit=plan.delivery_limit
-        )
         self.events_options = QueueOptions(max_length_bytes=plan.events_limit, overflow="reject-publish")
         self.ledger = Ledger()
         self.agents: list[AgentHost] = []

@@ -71,6 +71,7 @@ from worker_agent.core.actions import Action, CloseSession, Exit
 from worker_agent.core.commands import Commands
 from worker_agent.core.config import AgentConfig
 from worker_agent.core.dialogue import Dialogue
+from worker_agent.core.farewells import Reason
 from worker_agent.core.fitness import Fitness
 from worker_agent.core.inputs import Recovered
 from worker_agent.core.intake import Intake
@@ -268,10 +269,12 @@ class AgentMachine:
         if session.has_finished and session.phase is Phase.HELD:
             return
         detail = f"the session's processes ended with their keeper: {lost.reason}"
-        if not session.journalled:
+        reason: Reason = "lost"
+        if not session.journalled:  # nobody's life: the agent is there, and no command has run (rule 20)
             detail += f"; no new work for {self._fitness.keeper_failed(now):g} s"
+            reason = "killed"
         state.alarm("keeper_lost", detail, session)
-        state.end(session, "give back" if session.executed else "park", "lost", detail, tell=True)
+        state.end(session, "give back" if session.executed else "park", reason, detail, tell=True)
 
     # ---- drain and stop
 

@@ -336,7 +336,7 @@ def test_a_keeper_that_does_not_even_start_parks_the_offer() -> None:
     delivery = first_delivery(agent)
     agent.tell(inputs.KeeperLost(session="s1", reason="no space left on device"))
     assert actions.Park(delivery=delivery) in agent.did
-    assert agent.said(Gone)[0].reason == "lost"
+    assert agent.said(Gone)[0].reason == "killed"  # nothing ran: no life lost (rule 20)
 
 
 def test_a_changed_command_of_the_same_number_diverges() -> None:

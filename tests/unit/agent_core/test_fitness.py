@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contracts.messages import Gone
 from worker_agent.core import actions, inputs
 from worker_agent.core.fitness import PAUSE, PAUSE_MAX
 
@@ -26,6 +27,13 @@ def test_a_keeper_that_cannot_start_pauses_the_agent() -> None:
     assert agent.of(actions.Consume) == []
     agent.wait(0.2)
     assert len(agent.of(actions.Consume)) == 1
+
+
+def test_a_keeper_that_cannot_start_costs_the_build_no_life() -> None:
+    """Rule 20 counts agents that were lost with a command running: here the agent is there, and nothing ran."""
+    agent = Agent()
+    _fail(agent, 1)
+    assert [gone.reason for gone in agent.said(Gone)] == ["killed"]
 
 
 def test_each_further_failure_doubles_the_pause_up_to_a_minute() -> None:
