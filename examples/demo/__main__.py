@@ -57,7 +57,7 @@ def main(once: bool, screenshot: Path | None) -> None:
                     console.print(f"  {build.builder}: {build.url}")
             say(f"web page: {master.url}")
             if screenshot:
-                take(f"{master.url}#/builders", screenshot)
+                take(f"{master.url}#/", screenshot)
                 say(f"picture: {screenshot}")
             if not once:
                 say("everything stays up until Ctrl-C")

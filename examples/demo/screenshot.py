@@ -27,7 +27,7 @@ def browser() -> str:
     raise DemoError("a screenshot needs Chromium: apt-get install --no-install-recommends chromium")
 
 
-def take(url: str, picture: Path, *, width: int = 1280, height: int = 800) -> None:
+def take(url: str, picture: Path, *, width: int = 1280, height: int = 480) -> None:
     """Write a PNG of the page at `url` to `picture`."""
     program = browser()
     picture.parent.mkdir(parents=True, exist_ok=True)
