@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 
 from aio_pika import connect
 from aio_pika.abc import AbstractIncomingMessage
@@ -12,17 +13,21 @@ from contracts import topology
 from contracts.codec import decode
 from contracts.errors import BadMessage
 from contracts.messages import Status
+from contracts.timing import STATUS_INTERVAL
 from worker_agent.link.errors import LIBRARY_ERRORS
 from worker_agent.settings import Settings
 
 #: Seconds between two tries to reach the broker.
 AGAIN = 0.5
+#: An agent that is seen this long and still names no queue serves none (no master yet, or no column that fits).
+SETTLED = 1.5 * STATUS_INTERVAL
 
 
 async def columns_of(settings: Settings, wait: float) -> tuple[str, ...] | None:
     """Signatures of the queues that the agent with this state folder consumes; None: not seen within `wait` seconds.
 
-    A status that names no queue yet is waited past: the agent is just starting.
+    A status that names no queue is waited past for `SETTLED` seconds: the agent may be just starting. After that the
+    answer is empty.
     """
     try:
         return await asyncio.wait_for(_listen(settings), wait)
@@ -43,6 +48,7 @@ async def _listen_once(settings: Settings) -> tuple[str, ...]:
 
     instance = json.loads((settings.state / "instance.json").read_text(encoding="utf-8"))["uuid"]
     options = link_options(settings)
+    settled: float | None = None
     seen: asyncio.Future[tuple[str, ...]] = asyncio.get_running_loop().create_future()
 
     async def note(message: AbstractIncomingMessage) -> None:
@@ -50,7 +56,11 @@ async def _listen_once(settings: Settings) -> tuple[str, ...]:
             status = decode(message.body, message.headers)
         except BadMessage:
             return  # of another version; not ours, which was installed with this program
-        if isinstance(status, Status) and status.instance == instance and status.queues and not seen.done():
+        if not isinstance(status, Status) or status.instance != instance or seen.done():
+            return
+        nonlocal settled
+        settled = settled or time.monotonic() + SETTLED
+        if status.queues or time.monotonic() >= settled:
             seen.set_result(tuple(topology.queue_signature(queue) or queue for queue in status.queues))
 
     connection = await connect(options.connection_url(), ssl_context=options.tls_context())

@@ -56,5 +56,7 @@ def subcommands(settings_of: SettingsOf) -> list[click.Command]:
             context.exit(NOT_SEEN)
         for queue in seen:
             click.echo(queue)
+        if not seen:
+            click.echo("seen at the broker; no column asks for what this machine has yet", err=True)
 
     return [run, capabilities, columns]

@@ -65,3 +65,15 @@ async def test_columns_of_an_agent_that_is_not_there(tmp_path: Path, open_master
     _, said = await process.communicate()
     assert process.returncode == 1
     assert b"was not seen" in said
+
+
+async def test_an_agent_that_serves_nothing_yet_is_seen_all_the_same(start_agent: StartAgent, amqp_url: str) -> None:
+    """No master is up and no column fits: the worker is well, so a fresh installation has not failed."""
+    agent = start_agent("agent", "--capability", "gtk")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "worker_agent", "--state", str(agent.folder / "state"), "columns", "--wait", "40",
+        env={"WORKER_AGENT_AMQP_URL": amqp_url}, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    output, said = await process.communicate()
+    assert (process.returncode, output) == (0, b"")
+    assert b"no column asks for what this machine has yet" in said
