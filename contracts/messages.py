@@ -353,6 +353,39 @@ class Catalogue(Message):
     signatures: tuple[str, ...]
 
 
+class WorkView(Part):
+    """One request of a master that looks for an agent or has one."""
+
+    request: str
+    title: str = ""
+    kind: Literal["build", "command"] = "build"
+    signature: str = ""
+    #: window, waiting, granted, held, missing or unasked: the bridge's state of it
+    state: str
+    #: seconds since the epoch
+    since: float
+    session: str | None = None
+    agent: str | None = None
+    instance: str | None = None
+    #: how many agents it has cost their lives (rule 20)
+    lives: Natural = 0
+
+
+class Work(Message):
+    """`bb.fleet`, transient: what a master's requests do, for people who ask."""
+
+    t: Literal["work"] = "work"
+    master: Name
+    incarnation: Id
+    #: seconds since the epoch, the master's clock
+    now: float
+    #: version of the bridge's program
+    version: str = ""
+    requests: tuple[WorkView, ...] = ()
+    #: requests left out, where there are too many for one message
+    more: Natural = 0
+
+
 class Steer(Message):
     """`bb.control`: an operator asks an agent to change what it does with new work.
 
@@ -362,19 +395,20 @@ class Steer(Message):
     stop     give back what is held at once, killing what runs, and exit
     restart  begin anew as a process; what runs, runs on
     probe    find out the capabilities anew
+    tell     tell the fleet the status now
     """
 
     t: Literal["steer"] = "steer"
     #: None: every agent that hears it
     instance: str | None = None
-    order: Literal["drain", "resume", "leave", "stop", "restart", "probe"]
+    order: Literal["drain", "resume", "leave", "stop", "restart", "probe", "tell"]
     reason: str = ""
 
 
 AnyMessage = Annotated[
     Union[
         Offer, Claim, Resume, Accept, Gone, Grant, Refuse, Later, Hold, Start, Interrupt, Ping, Stored, Replay,
-        Release, Event, Pull, Data, RollCall, Alive, Marker, Status, Catalogue, Steer,
+        Release, Event, Pull, Data, RollCall, Alive, Marker, Status, Catalogue, Work, Steer,
     ],
     Field(discriminator="t"),
 ]  # fmt: skip

@@ -26,6 +26,12 @@ BROADCAST = "all"
 #: Routing keys on `bb.fleet`.
 STATUS_KEY = "status"
 CATALOGUE_KEY = "catalogue"
+WORK_KEY = "work"
+
+#: Headers of what lies in `dead`: why, from which queue, and which agent put it there.
+DEAD_REASON_HEADER = "bb-reason"
+DEAD_QUEUE_HEADER = "bb-queue"
+DEAD_AGENT_HEADER = "bb-agent"
 
 
 class ExchangeType(str, Enum):

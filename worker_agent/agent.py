@@ -263,6 +263,9 @@ class Agent:
     def _steer(self, message: Steer) -> None:
         if message.instance not in (None, self._instance.uuid):
             return
+        if message.order == "tell":
+            self.telling.tell()
+            return
         reason = f"asked by an operator{': ' if message.reason else ''}{message.reason}"
         if message.order == "drain":
             log.info("pausing", reason=reason)

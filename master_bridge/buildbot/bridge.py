@@ -63,10 +63,10 @@ class Bridge:
         self._on_stopped = on_stopped
         self.incarnation = uuid4().hex
         offset = time.time() - time.monotonic()
+        #: the machine's seconds as seconds since the epoch
+        self.wall: Callable[[float], float] = lambda now: now + offset
         self.machine = BridgeMachine(
-            config=BridgeConfig(
-                master=master, incarnation=self.incarnation, grace=grace, wall=lambda now: now + offset
-            ),
+            config=BridgeConfig(master=master, incarnation=self.incarnation, grace=grace, wall=self.wall),
             new_id=lambda: uuid4().hex,
             now=time.monotonic(),
         )

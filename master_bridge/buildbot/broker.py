@@ -14,18 +14,19 @@ from typing import Any
 import structlog
 from buildbot import config
 from buildbot.interfaces import IRenderable
-from buildbot.util import service
+from buildbot.util import service, state
 from twisted.internet import defer, task
 
 from contracts import timing
 from contracts.errors import BadName
 from contracts.messages import Catalogue, Status
 from contracts.topology import check_name
-from master_bridge.buildbot import catalogue, logging, requests, waiting
+from master_bridge.buildbot import catalogue, logging, overview, requests, waiting
 from master_bridge.buildbot.bridge import Bridge
 from master_bridge.buildbot.client import Client
 from master_bridge.buildbot.fleet import FleetView
 from master_bridge.buildbot.notices import NoAgentNotices
+from master_bridge.buildbot.retiring import RetiredSignatures
 from master_bridge.buildbot.sweeping import Sweeper
 from master_bridge.core.inputs import Seek
 from master_bridge.link.errors import BadSettings
@@ -54,7 +55,7 @@ CATALOGUE_SOON = 0.2
 FAILURES_KEPT = 1000
 
 
-class AMQPBroker(service.BuildbotService):
+class AMQPBroker(state.StateMixin, service.BuildbotService):
     """The master's broker. Arguments, all by name:
 
     url               amqp://user:password@host:port/vhost or amqps://…; a string, a `Secret` or an `Interpolate`;
@@ -129,6 +130,7 @@ class AMQPBroker(service.BuildbotService):
         self._timers: list[task.LoopingCall] = []
         self._sweeper = Sweeper(self)
         self._notices = NoAgentNotices()
+        self._retired = RetiredSignatures()
         self._catalogue_soon: Any = None
         self._failures: dict[str, int] = {}
 
@@ -187,7 +189,9 @@ class AMQPBroker(service.BuildbotService):
         )
         self._link(self.settings)
         self._every(timing.CATALOGUE_INTERVAL, self.publish_catalogue)
+        self._every(waiting.REFRESH, self.publish_work)
         self._every(waiting.REFRESH, self._refresh_waiting)
+        self._retired.remember((yield self.getState("signatures", ())))
 
     @defer.inlineCallbacks
     def stopService(self) -> Any:
@@ -277,6 +281,30 @@ class AMQPBroker(service.BuildbotService):
                 master=self.settings.master, incarnation=self.bridge.incarnation, signatures=tuple(sorted(signatures))
             )
         )
+
+        self._retire(signatures).addErrback(lambda failure: log.error("amqp.retire_failed", reason=str(failure)))
+
+    @defer.inlineCallbacks
+    def _retire(self, signatures: set[str]) -> Any:
+        """Delete the queues of columns that are gone, once they are empty and no other master wants them."""
+        link, settings = self.link, self.settings
+        assert link is not None
+        assert settings is not None
+        now, before = time.monotonic(), set(self._retired.known)
+        self._retired.update(signatures, now)
+        for signature in self._retired.due(now, lambda it: self.fleet.other_masters_want(it, settings.master, now)):
+            if (yield link.delete_empty(signature)) and signature in self._retired.known:
+                log.info("amqp.queue_deleted", signature=signature, detail="its column is gone")
+                self._retired.deleted(signature)
+        if self._retired.known != before:
+            yield self.setState("signatures", sorted(self._retired.known))
+
+    def publish_work(self) -> None:
+        """Tell those who ask what this master's requests do."""
+        if self.link is not None and self.bridge is not None and self.settings is not None and self.link.up:
+            self.link.publish_work(
+                overview.work(self.bridge.machine, self.settings.master, self.bridge.incarnation, self.bridge.wall)
+            )
 
     def _link_changed(self, up: bool) -> None:
         if up:

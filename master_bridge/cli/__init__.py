@@ -6,9 +6,18 @@ from importlib import import_module
 
 import click
 
-#: command -> module of this package; its `command` is the click command
+#: command -> module of this package; its `command`, or what is named after the colon, is the click command
 COMMANDS = {
     "conformance": "conformance",
+    "dead": "dead",
+    "drain": "steer:drain",
+    "fleet": "fleet",
+    "probe": "steer:probe",
+    "queues": "queues",
+    "restart": "steer:restart",
+    "resume": "steer:resume",
+    "stop": "steer:stop",
+    "why": "why",
 }
 
 
@@ -21,7 +30,8 @@ class Lazy(click.Group):
     def get_command(self, _context: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        found = import_module(f"{__name__}.{COMMANDS[name]}").command
+        module, _, attribute = COMMANDS[name].partition(":")
+        found = getattr(import_module(f"{__name__}.{module}"), attribute or "command")
         assert isinstance(found, click.Command)
         return found
 

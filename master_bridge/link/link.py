@@ -10,17 +10,19 @@ from typing import Any, Protocol
 
 import structlog
 from twisted.internet import defer
+from twisted.python.failure import Failure
 
 from contracts import topology
 from contracts.codec import decode
 from contracts.errors import BadMessage
-from contracts.messages import AnyMessage, Catalogue, Message, Offer, Status
+from contracts.messages import AnyMessage, Catalogue, Message, Offer, Status, Work
 from master_bridge.link.backoff import Backoff
 from master_bridge.link.connections import Connections
 from master_bridge.link.consumer import Delivered
 from master_bridge.link.declarations import MAX_PRIORITY, offer_queue
 from master_bridge.link.errors import BadSettings, DuplicateMaster
 from master_bridge.link.publisher import Publication
+from master_bridge.link.removal import delete_empty
 from master_bridge.link.settings import LinkSettings
 from master_bridge.link.sweep import sweep
 
@@ -28,9 +30,6 @@ log = structlog.get_logger(__name__)
 
 #: A publication that the broker refused (nack) is tried again after this many seconds, while the link is up.
 REFUSED_RETRY = 1.0
-#: Header of a dead letter with the reason, and with the queue it came from.
-REASON_HEADER = "x-bb-reason"
-QUEUE_HEADER = "x-bb-queue"
 #: A header is a short text; a reason that quotes a message may be long.
 REASON_MAX = 1000
 
@@ -154,6 +153,9 @@ class Link:
     def publish_catalogue(self, catalogue: Catalogue) -> None:
         self._publish(Publication(exchange=topology.FLEET, routing_key=topology.CATALOGUE_KEY, message=catalogue))
 
+    def publish_work(self, work: Work) -> None:
+        self._publish(Publication(exchange=topology.FLEET, routing_key=topology.WORK_KEY, message=work))
+
     def dead_offer(self, offer: Offer, reason: str) -> None:
         self._publish(
             Publication(
@@ -185,6 +187,21 @@ class Link:
             lambda failure: log.info("amqp.sweep_failed", signature=signature, reason=failure.getErrorMessage())
         )
         return result
+
+    def delete_empty(self, signature: str) -> defer.Deferred[Any]:
+        """Delete the queue of `signature` if nothing waits in it; fires with whether it is gone, never fails."""
+        connections = self._connections
+        if connections is None or not self.up:
+            return defer.succeed(False)
+        self._declared.discard(signature)
+        result = connections.open_channel()
+        result.addCallback(delete_empty, topology.cap_queue(signature))
+
+        def failed(failure: Failure) -> bool:
+            log.info("amqp.delete_failed", signature=signature, reason=failure.getErrorMessage())
+            return False
+
+        return result.addErrback(failed)
 
     # -- up and down --------------------------------------------------------------------------------------------------
 
@@ -298,7 +315,7 @@ class Link:
 
 
 def _reason(reason: str, queue: str) -> dict[str, str]:
-    return {REASON_HEADER: reason[:REASON_MAX], QUEUE_HEADER: queue}
+    return {topology.DEAD_REASON_HEADER: reason[:REASON_MAX], topology.DEAD_QUEUE_HEADER: queue}
 
 
 def _publisher(routing_key: str) -> str:

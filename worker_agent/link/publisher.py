@@ -22,10 +22,6 @@ from worker_agent.link.errors import LIBRARY_ERRORS
 
 log = structlog.get_logger(__name__)
 
-#: Headers of what goes to `bb.dead`.
-REASON_HEADER = "bb-reason"
-QUEUE_HEADER = "bb-queue"
-AGENT_HEADER = "bb-agent"
 #: Longest reason in a header, characters.
 REASON_MAX = 500
 
@@ -88,9 +84,9 @@ class Publisher:
             body=message.body,
             headers={
                 **{name: value for name, value in message.headers.items() if not name.startswith("x-")},
-                REASON_HEADER: reason[:REASON_MAX],
-                QUEUE_HEADER: queue,
-                AGENT_HEADER: self._agent,
+                topology.DEAD_REASON_HEADER: reason[:REASON_MAX],
+                topology.DEAD_QUEUE_HEADER: queue,
+                topology.DEAD_AGENT_HEADER: self._agent,
             },
         )
         return await self._send(wire, exchange=topology.DEAD, key="")

@@ -1,0 +1,195 @@
+"""What a master sends, signed with Ed25519 (RFC 8032), so that a worker does what its master says and nobody else.
+
+Three headers: `bb-key` names the key, `bb-stamp` is `<issuer>:<counter>:<milliseconds since the epoch>`, and
+`bb-signature` is the signature, base64. It covers, each with its length before it: a fixed context, exchange and routing
+key (the addressee), the stamp, the header `bb` (the JSON of a message with bulk data) and the body.
+
+The issuer is new with each process of a master, and its counter grows with each message, so that what was sent once
+cannot be sent again. Offers wait in queues for hours and may be delivered twice; their repetition is harmless, since a
+session needs a grant, so for them the stamp is signed and not compared.
+
+`cryptography` is imported when a key is first used: a program without keys does not pay for it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from secrets import token_hex
+from typing import TYPE_CHECKING, Any
+
+from contracts.codec import HEADER
+from contracts.errors import ContractError
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+KEY_HEADER = "bb-key"
+STAMP_HEADER = "bb-stamp"
+SIGNATURE_HEADER = "bb-signature"
+
+#: Largest difference of a stamp to the reader's clock, seconds. Control messages are read within seconds; the rest is
+#: for clocks that differ.
+MARGIN = 300.0
+#: Issuers whose counters are remembered; one is a start of a master. Those forgotten first are the longest unheard.
+ISSUERS = 1000
+
+_CONTEXT = b"buildbot-amqp signed message 1"
+
+
+class BadKey(ContractError):
+    """A key file cannot be used."""
+
+
+class NotTrusted(ContractError):
+    """A message is not signed by a trusted key, or is not fresh."""
+
+
+class Signer:
+    """Signs as one issuer. `clock` gives seconds since the epoch."""
+
+    def __init__(self, key: Ed25519PrivateKey, *, clock: Callable[[], float] = time.time) -> None:
+        self._key = key
+        self._clock = clock
+        self._issuer = token_hex(8)
+        self._counter = 0
+        self.key_id = key_id(key.public_key())
+
+    @classmethod
+    def from_file(cls, path: Path) -> Signer:
+        """With the private key in a PEM file. Raises `BadKey`."""
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+        from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+        try:
+            key = load_pem_private_key(path.read_bytes(), password=None)
+        except (OSError, ValueError, TypeError) as error:
+            raise BadKey(f"signing key {path}: {error}; `master-bridge keygen` makes one") from None
+        if not isinstance(key, Ed25519PrivateKey):
+            raise BadKey(f"signing key {path}: not an Ed25519 key; `master-bridge keygen` makes one")
+        return cls(key)
+
+    def headers(self, exchange: str, routing_key: str, body: bytes, headers: Mapping[str, Any]) -> dict[str, str]:
+        """The three headers for one message; each call takes a number."""
+        self._counter += 1
+        stamp = f"{self._issuer}:{self._counter}:{int(self._clock() * 1000)}"
+        signature = self._key.sign(signed_bytes(exchange, routing_key, stamp, headers.get(HEADER), body))
+        return {
+            KEY_HEADER: self.key_id,
+            STAMP_HEADER: stamp,
+            SIGNATURE_HEADER: base64.b64encode(signature).decode(),
+        }
+
+
+class Verifier:
+    """Checks against the trusted keys; remembers the counters of each issuer."""
+
+    def __init__(self, keys: Iterable[Ed25519PublicKey], *, clock: Callable[[], float] = time.time) -> None:
+        self._keys = {key_id(key): key for key in keys}
+        self._clock = clock
+        self._counters: dict[tuple[str, str], int] = {}
+
+    @classmethod
+    def from_files(cls, paths: Iterable[Path]) -> Verifier:
+        """With the public keys in PEM files. Raises `BadKey`."""
+        return cls([load_public_key(path) for path in paths])
+
+    @property
+    def key_ids(self) -> tuple[str, ...]:
+        return tuple(self._keys)
+
+    def check(
+        self, exchange: str, routing_key: str, body: bytes, headers: Mapping[str, Any], *, fresh: bool = True
+    ) -> None:
+        """Raises `NotTrusted`. `fresh`: also refuse what is too old or was sent before; not for offers."""
+        from cryptography.exceptions import InvalidSignature
+
+        name, stamp, text = (_text(headers.get(each)) for each in (KEY_HEADER, STAMP_HEADER, SIGNATURE_HEADER))
+        if not (name and stamp and text):
+            raise NotTrusted("not signed, and this agent has trusted keys")
+        key = self._keys.get(name)
+        if key is None:
+            raise NotTrusted(f"signed with key {name[:40]!r}; trusted: {', '.join(self._keys)}")
+        try:
+            signature = base64.b64decode(text, validate=True)
+            issuer, counter_text, milliseconds = stamp.split(":")
+            counter, sent = int(counter_text), int(milliseconds) / 1000
+            key.verify(signature, signed_bytes(exchange, routing_key, stamp, headers.get(HEADER), body))
+        except (InvalidSignature, ValueError, binascii.Error):
+            raise NotTrusted(f"the signature by key {name} does not fit this message and its addressee") from None
+        if fresh:
+            self._check_fresh((name, issuer), counter, sent)
+
+    def _check_fresh(self, issuer: tuple[str, str], counter: int, sent: float) -> None:
+        age = self._clock() - sent
+        if abs(age) > MARGIN:
+            raise NotTrusted(
+                f"signed {age:.0f} s ago, more than {MARGIN:.0f}: sent again by somebody, or the clocks differ"
+            )
+        last = self._counters.pop(issuer, 0)
+        self._counters[issuer] = max(last, counter)
+        if len(self._counters) > ISSUERS:
+            del self._counters[next(iter(self._counters))]
+        if counter <= last:
+            raise NotTrusted(f"number {counter} of its sender after number {last}: sent again by somebody")
+
+
+def signed_bytes(exchange: str, routing_key: str, stamp: str, header: object, body: bytes) -> bytes:
+    """What the signature covers. `header` is the AMQP header `bb`, None where there is none."""
+    json = b"" if header is None else header if isinstance(header, bytes) else str(header).encode()
+    parts = (_CONTEXT, exchange.encode(), routing_key.encode(), stamp.encode(), json, body)
+    return b"".join(len(part).to_bytes(8, "big") + part for part in parts)
+
+
+def key_id(key: Ed25519PublicKey) -> str:
+    """16 hexadecimal digits of the SHA-256 of the raw public key."""
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    return hashlib.sha256(key.public_bytes(Encoding.Raw, PublicFormat.Raw)).hexdigest()[:16]
+
+
+def load_public_key(path: Path) -> Ed25519PublicKey:
+    """Raises `BadKey`."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+    try:
+        key = load_pem_public_key(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise BadKey(f"trusted key {path}: {error}; it is the .pub file of `master-bridge keygen`") from None
+    if not isinstance(key, Ed25519PublicKey):
+        raise BadKey(f"trusted key {path}: not an Ed25519 key; it is the .pub file of `master-bridge keygen`")
+    return key
+
+
+def generate(path: Path) -> str:
+    """Make a pair: the private key at `path` (0600), the public one beside it with `.pub`. Returns the key's id.
+
+    Raises `BadKey` where either file is there: a key that is in use is not overwritten.
+    """
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+    public = path.with_name(path.name + ".pub")
+    key = Ed25519PrivateKey.generate()
+    secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    shown = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    for file, mode, data in ((path, 0o600, secret), (public, 0o644, shown)):
+        try:
+            handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        except OSError as error:
+            raise BadKey(f"{file}: {error.strerror}; give a new file name for a new key") from None
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+    return key_id(key.public_key())
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return value if isinstance(value, str) else ""

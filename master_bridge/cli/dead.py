@@ -1,0 +1,107 @@
+"""`master-bridge dead`: letters that could not be read or placed."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from master_bridge.cli.options import Where, broker_options
+
+if TYPE_CHECKING:
+    from master_bridge.operating.deadletters import DeadLetter, Verdict
+
+#: Exit status when a letter that was named is not there.
+UNKNOWN = 1
+
+
+@click.group()
+def command() -> None:
+    """List, show, send again or drop what lies in the queue `dead`."""
+
+
+@command.command("list")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@broker_options
+def list_(where: Where, as_json: bool) -> None:
+    """One line a letter, the oldest first."""
+    from rich.console import Console
+    from rich.table import Table
+
+    letters = _walk(where, (), "keep", everything=True)
+    if as_json:
+        click.echo(json.dumps([_fields(letter) for letter in letters], indent=2))
+        return
+    if not letters:
+        click.echo("nothing is dead")
+        return
+    table = Table()
+    for column in ("id", "when", "type", "from", "by", "reason"):
+        table.add_column(column, overflow="fold")
+    for letter in letters:
+        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(letter.timestamp)) if letter.timestamp else ""
+        table.add_row(letter.id, when, letter.type, letter.queue, letter.agent, letter.reason)
+    Console().print(table)
+
+
+@command.command()
+@click.argument("ids", nargs=-1, required=True)
+@broker_options
+def show(where: Where, ids: tuple[str, ...]) -> None:
+    """Print letters with all that is known of them."""
+    for letter in _walk(where, ids, "keep"):
+        for name, value in _fields(letter).items():
+            click.echo(f"{name}: {value}")
+        click.echo(letter.text())
+
+
+@command.command()
+@click.argument("ids", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="All of them.")
+@broker_options
+def requeue(where: Where, ids: tuple[str, ...], everything: bool) -> None:
+    """Send letters to where they came from, once more; an offer asks for a grant then."""
+    click.echo(f"{len(_walk(where, ids, 'requeue', everything=everything))} sent again")
+
+
+@command.command()
+@click.argument("ids", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="All of them.")
+@broker_options
+def drop(where: Where, ids: tuple[str, ...], everything: bool) -> None:
+    """Delete letters for good."""
+    click.echo(f"{len(_walk(where, ids, 'drop', everything=everything))} dropped")
+
+
+def _walk(where: Where, ids: tuple[str, ...], verdict: Verdict, *, everything: bool = False) -> list[DeadLetter]:
+    """Those that are meant, after `verdict` was done to them. Ends the program when one that was named is missing."""
+    from master_bridge.operating.deadletters import walk
+
+    if not ids and not everything:
+        raise click.UsageError("name letters by their id, or give --all")
+
+    def meant(letter: DeadLetter) -> bool:
+        return everything or any(letter.id.startswith(each) for each in ids)
+
+    with where.broker("dead") as broker:
+        letters = [letter for letter in walk(broker, lambda each: verdict if meant(each) else "keep") if meant(letter)]
+    missing = [each for each in ids if not any(letter.id.startswith(each) for letter in letters)]
+    if missing:
+        click.echo(f"not in `dead`: {', '.join(missing)}", err=True)
+        click.get_current_context().exit(UNKNOWN)
+    return letters
+
+
+def _fields(letter: DeadLetter) -> dict[str, object]:
+    return {
+        "id": letter.id,
+        "type": letter.type,
+        "reason": letter.reason,
+        "queue": letter.queue,
+        "agent": letter.agent,
+        "routing_key": letter.routing_key,
+        "timestamp": letter.timestamp,
+        "bytes": len(letter.body),
+    }

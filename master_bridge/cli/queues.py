@@ -1,0 +1,36 @@
+"""`master-bridge queues`: how full they are and who consumes them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import click
+
+from master_bridge.cli.options import Where, broker_options
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@broker_options
+def command(where: Where, as_json: bool) -> None:
+    """Show the queues with what waits in them and how many consume them.
+
+    An agent that is busy consumes nothing, so 0 consumers of a cap.* queue may mean that all are at work.
+    """
+    from rich.console import Console
+
+    from master_bridge.operating.picture import queue_table
+    from master_bridge.operating.queues import queues
+    from master_bridge.operating.survey import Survey
+
+    with where.broker("queues") as broker:
+        if where.management_url is not None:
+            with where.management() as management:
+                found = queues(broker, Survey(broker), management)
+        else:
+            found = queues(broker, Survey(broker).open().gather(masters=True))
+    if as_json:
+        click.echo(json.dumps([asdict(queue) for queue in found], indent=2))
+    else:
+        Console().print(queue_table(found))

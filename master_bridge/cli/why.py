@@ -1,0 +1,38 @@
+"""`master-bridge why BUILD`: for what it waits, and who could take it."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from master_bridge.cli.options import Where, broker_options
+
+#: Exit status when no master knows of such a build.
+UNKNOWN = 1
+
+
+@click.command()
+@click.argument("build")
+@broker_options
+def command(where: Where, build: str) -> None:
+    """Say why BUILD waits, or where it runs.
+
+    BUILD is a builder and number ("linux-gtk #17"), a part of that, or a build request ("br-17", "17").
+    """
+    from contracts import topology
+    from master_bridge.operating.survey import Survey
+    from master_bridge.operating.why import explain, find
+
+    with where.broker("why") as broker:
+        survey = Survey(broker).open().gather(masters=True)
+        found = find(survey.works, build)
+        if not found:
+            masters = ", ".join(sorted(survey.masters)) or "none is alive"
+            click.echo(f"no master looks for an agent for {build!r} or has one (masters: {masters})", err=True)
+            click.get_current_context().exit(UNKNOWN)
+        for number, each in enumerate(found):
+            if number:
+                click.echo()
+            queue = broker.queue(topology.cap_queue(each[1].signature or "any"))
+            click.echo("\n".join(explain(each, survey.agents, queue, time.time())))

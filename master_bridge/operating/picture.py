@@ -1,0 +1,110 @@
+"""The fleet as one picture: for programs as plain fields, for people as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from contracts import topology
+from contracts.messages import Status, Work
+from master_bridge.operating.connection import QueueFigures
+from master_bridge.operating.survey import Survey
+from master_bridge.operating.why import duration
+
+#: Colours of states.
+_STYLES = {"ready": "green", "idle": "green", "held": "bold", "unwell": "red", "paused": "yellow", "draining": "yellow"}
+#: Capabilities are many: a table shows so many characters of them.
+CAPABILITIES_SHOWN = 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """At `now`, seconds since the epoch. `foreign`: who speaks a version of the protocol that we do not."""
+
+    now: float
+    agents: tuple[Status, ...]
+    works: tuple[Work, ...]
+    queues: tuple[QueueFigures, ...]
+    foreign: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def of(cls, survey: Survey, queues: Iterable[QueueFigures], *, now: float) -> Picture:
+        return cls(
+            now=now,
+            agents=tuple(survey.agents),
+            works=tuple(survey.works),
+            queues=tuple(queues),
+            foreign=tuple(sorted(survey.foreign.items())),
+        )
+
+    def fields(self) -> dict[str, Any]:
+        """Plain data; times are seconds since the epoch."""
+        return {
+            "now": self.now,
+            "agents": [
+                {
+                    **agent.model_dump(mode="json", exclude={"t", "v", "now", "address", "capabilities"}),
+                    "clock_ahead": round(agent.now - self.now, 1),
+                    "capabilities": {each.name: each.version for each in agent.capabilities},
+                }
+                for agent in self.agents
+            ],
+            "masters": [work.model_dump(mode="json", exclude={"t", "v", "now", "incarnation"}) for work in self.works],
+            "queues": [{**asdict(queue), "signature": topology.queue_signature(queue.name)} for queue in self.queues],
+            "incompatible": [{"sender": sender, "reason": reason} for sender, reason in self.foreign],
+        }
+
+
+def draw(picture: Picture) -> RenderableType:
+    parts: list[RenderableType] = [_agents(picture)]
+    if picture.queues:
+        parts.append(queue_table(picture.queues))
+    for sender, reason in picture.foreign:
+        parts.append(Text(f"cannot read {sender}: {reason}", style="red"))
+    busy = sum(slot.state == "held" for agent in picture.agents for slot in agent.slots)
+    waiting = sum(view.state in ("waiting", "window") for work in picture.works for view in work.requests)
+    parts.append(Text(f"{len(picture.agents)} agents, {busy} sessions, {waiting} requests wait"))
+    return Group(*parts)
+
+
+def _agents(picture: Picture) -> Table:
+    table = Table(title="Agents", title_justify="left")
+    for column in ("agent", "state", "slot", "does", "since", "capabilities", "version"):
+        table.add_column(column, overflow="fold")
+    for agent in picture.agents:
+        reasons = f"\n{'; '.join(agent.reasons)}" if agent.reasons else ""
+        can = ", ".join(f"{each.name} {each.version}" if each.version else each.name for each in agent.capabilities)
+        if len(can) > CAPABILITIES_SHOWN:
+            can = f"{can[:CAPABILITIES_SHOWN]}… ({len(agent.capabilities)})"
+        for number, slot in enumerate(agent.slots):
+            first = number == 0
+            does = slot.title or slot.session or slot.state if slot.state != "idle" else "idle"
+            table.add_row(
+                agent.agent if first else "",
+                Text(agent.state + reasons, style=_STYLES.get(agent.state, "")) if first else "",
+                str(number),
+                Text(f"{does} ({slot.master})" if slot.master else does, style=_STYLES.get(slot.state, "")),
+                duration(picture.now - slot.since) if slot.since else "",
+                can if first else "",
+                agent.version if first else "",
+            )
+    return table
+
+
+def queue_table(queues: Iterable[QueueFigures]) -> Table:
+    table = Table(title="Queues", title_justify="left")
+    table.add_column("queue", overflow="fold")
+    for column in ("waiting", "held", "consumers"):
+        table.add_column(column, justify="right")
+    for queue in queues:
+        held = "" if queue.held is None else str(queue.held)
+        style = "red" if queue.ready and not queue.consumers and queue.name.startswith("cap.") else ""
+        signature = topology.queue_signature(queue.name)
+        name = f"{queue.name}  ({signature})" if signature and not queue.name.endswith(f".{signature}") else queue.name
+        table.add_row(Text(name, style=style), str(queue.ready), held, str(queue.consumers))
+    return table

@@ -1,0 +1,29 @@
+"""How full the queues are and who consumes them: from the management API where there is one, else asked one by one."""
+
+from __future__ import annotations
+
+from contracts import topology
+from master_bridge.management.client import Management
+from master_bridge.operating.connection import Broker, QueueFigures
+from master_bridge.operating.survey import Survey
+
+
+def queues(broker: Broker, survey: Survey, management: Management | None = None) -> list[QueueFigures]:
+    """All queues of ours but agents' control queues, by name.
+
+    Without the management API those that masters and agents speak of; a queue of nobody's is not among them then.
+    """
+    if management is not None:
+        return [
+            figures
+            for figures in management.queues(broker.address.vhost)
+            if figures.name in (topology.PARKED_QUEUE, topology.DEAD_QUEUE)
+            or figures.name.startswith(("cap.", "claims.", "events."))
+        ]
+    names = {topology.cap_queue(signature) for signature in survey.signatures}
+    names |= {queue for status in survey.agents for queue in status.queues}
+    for master in survey.masters:
+        names |= {topology.claims_queue(master), topology.events_queue(master)}
+    names |= {topology.PARKED_QUEUE, topology.DEAD_QUEUE}
+    found = (broker.queue(name) for name in sorted(names))
+    return [figures for figures in found if figures is not None]

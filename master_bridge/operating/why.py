@@ -1,0 +1,111 @@
+"""Why a build waits, or where it runs: what is known of it, put in sentences. Pure."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+
+from contracts import topology
+from contracts.messages import Status, Work, WorkView
+from contracts.requirements import Requirements
+from master_bridge.operating.connection import QueueFigures
+
+#: Nearest misses that are named.
+MISSES_SHOWN = 5
+
+Found = tuple[Work, WorkView]
+
+
+def find(works: Iterable[Work], wanted: str) -> list[Found]:
+    """Requests that `wanted` names: a request ("br-17", "17"), a title ("linux #3"), or a part of a title."""
+    everything = [(work, view) for work in works for view in work.requests]
+    key = wanted.removeprefix("br-")
+    exact = [
+        (work, view)
+        for work, view in everything
+        if view.title == wanted or view.request == f"br-{key}" or view.request.startswith(f"br-{key}/")
+    ]
+    return exact or [(work, view) for work, view in everything if wanted.lower() in view.title.lower()]
+
+
+def explain(found: Found, agents: Sequence[Status], queue: QueueFigures | None, now: float) -> list[str]:
+    """Lines for people. `queue` is that of its signature, None where there is none; `now`: seconds since the epoch."""
+    work, view = found
+    name = f"{view.title or view.request} ({view.request}) of master {work.master}"
+    since = f"since {time.strftime('%H:%M:%S', time.localtime(view.since))} ({duration(now - view.since)})"
+    if view.state in ("held", "granted", "missing", "unasked"):
+        return [f"{name}: {_with_agent(view)} {since}", *_lives(view)]
+    needs = view.signature or "any"
+    lines = [f"{name}: waits {since} for {'any agent' if needs == 'any' else f'an agent with {needs}'}"]
+    if view.state == "window":
+        lines.append("the master asks first whether an agent has it already")
+    lines += _lives(view)
+    lines.append(_queue_line(topology.cap_queue(needs), queue))
+    return lines + agents_lines(Requirements.from_signature(needs), agents, now)
+
+
+def agents_lines(requirements: Requirements, agents: Sequence[Status], now: float) -> list[str]:
+    """Who qualifies and what each of them does; where nobody does, what the nearest lack."""
+    if not agents:
+        return ["no agent is alive"]
+    able = [status for status in agents if requirements.satisfied_by(status.capabilities)]
+    lines = [f"{len(able)} of {len(agents)} live agents qualify"]
+    lines += [f"  {status.agent}: {doing(status, now)}" for status in able]
+    if not able:
+        missing = sorted(((requirements.misses(status.capabilities), status.agent) for status in agents), key=_distance)
+        lines += [f"  {agent} {', '.join(misses)}" for misses, agent in missing[:MISSES_SHOWN]]
+        if len(missing) > MISSES_SHOWN:
+            lines.append(f"  … and {len(missing) - MISSES_SHOWN} more that lack as much or more")
+    return lines
+
+
+def doing(status: Status, now: float) -> str:
+    """`busy: linux #3 for 5 min`, `idle`, `paused (asked by an operator: disk)`."""
+    busy = [slot for slot in status.slots if slot.state in ("claiming", "held")]
+    if status.state != "ready":
+        text = status.state + (f" ({'; '.join(status.reasons)})" if status.reasons else "")
+    elif len(busy) < len(status.slots):
+        text = "idle" if not busy else f"{len(status.slots) - len(busy)} of {len(status.slots)} slots idle"
+    else:
+        text = "busy"
+    if busy:
+        text += ": " + ", ".join(
+            f"{slot.title or slot.session or 'a claim'} for {duration(now - slot.since)}" for slot in busy
+        )
+    return text
+
+
+def duration(seconds: float) -> str:
+    """`42 s`, `5 min`, `3.2 h`, `2.5 d`."""
+    seconds = max(0.0, seconds)
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    if seconds < 100 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} d"
+
+
+def _with_agent(view: WorkView) -> str:
+    agent = view.agent or "an agent"
+    return {
+        "held": f"runs on {agent}",
+        "granted": f"is being taken by {agent}",
+        "missing": f"runs on {agent}, which does not answer",
+        "unasked": f"is kept by {agent}, until Buildbot asks for it again",
+    }[view.state]
+
+
+def _lives(view: WorkView) -> list[str]:
+    if not view.lives:
+        return []
+    return [f"it has been lost {view.lives} time{'s' if view.lives > 1 else ''} with its agent"]
+
+
+def _queue_line(name: str, queue: QueueFigures | None) -> str:
+    if queue is None:
+        return f"there is no queue {name} at the broker: its master is not connected"
+    return f"queue {name}: {queue.ready} waiting in it, {queue.consumers} agents ready to take from it"
+
+
+def _distance(item: tuple[tuple[str, ...], str]) -> tuple[int, str]:
+    return len(item[0]), item[1]

@@ -1,0 +1,53 @@
+"""`master-bridge dead`: list, show, requeue and drop, with nothing lost on the way."""
+
+from __future__ import annotations
+
+import json
+
+import pika
+
+from contracts import topology
+from tests.broker.agent.conftest import OpenMaster
+from tests.broker.operators.conftest import RunCommand
+
+
+def bury(url: str, body: bytes, *, reason: str, queue: str, key: str = "") -> None:
+    """As an agent does with what it cannot read."""
+    connection = pika.BlockingConnection(pika.URLParameters(url))
+    headers = {topology.DEAD_REASON_HEADER: reason, topology.DEAD_QUEUE_HEADER: queue}
+    properties = pika.BasicProperties(headers=headers, delivery_mode=2)
+    connection.channel().basic_publish(topology.DEAD, key, body, properties)
+    connection.close()
+
+
+async def test_dead_letters_are_listed_shown_sent_again_and_dropped(
+    amqp_url: str, open_master: OpenMaster, master_bridge: RunCommand
+) -> None:
+    """Five letters: two are sent again as offers that ask, one is dropped, one has no way back, the rest stay."""
+    master = await open_master("any")
+    offer = await master.offer()
+    await master.wait_for_messages("cap.any", 1)
+    for number in (1, 2):
+        text = offer.model_copy(update={"offer": f"o-{number}"}).model_dump_json()
+        bury(amqp_url, text.encode(), reason="lost three agents", queue="cap.any")
+    bury(amqp_url, b"\x00\xff", reason="not JSON", queue="cap.any")
+    bury(amqp_url, b"{}", reason="no type", queue="claims.m1", key="guest.m1.claims")
+    bury(amqp_url, b"{}", reason="no type", queue="agent.guest.i.n")
+    await master.wait_for_messages("dead", 5)
+
+    listed = json.loads((await master_bridge("dead", "list", "--json")).output)
+    assert [letter["reason"] for letter in listed] == ["lost three agents"] * 2 + ["not JSON", "no type", "no type"]
+    assert "not JSON" in (await master_bridge("dead", "list")).output
+    shown = (await master_bridge("dead", "show", listed[0]["id"])).output
+    assert '"offer": "o-1"' in shown
+    await master_bridge("dead", "requeue", listed[0]["id"], listed[1]["id"])
+    await master.wait_for_messages("cap.any", 3)
+    assert (await master_bridge("dead", "drop", listed[2]["id"])).output == "1 dropped\n"
+    hopeless = await master_bridge("dead", "requeue", listed[4]["id"], expect=1)
+    assert "it can only be dropped" in hopeless.output
+    assert "not in `dead`" in (await master_bridge("dead", "show", "zzz", expect=1)).output
+    await master.wait_for_messages("dead", 2)
+    left = json.loads((await master_bridge("dead", "list", "--json")).output)
+    assert [letter["queue"] for letter in left] == ["claims.m1", "agent.guest.i.n"]
+    await master_bridge("dead", "drop", "--all")
+    await master.wait_for_messages("dead", 0)

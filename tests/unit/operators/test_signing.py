@@ -1,0 +1,145 @@
+"""Signatures: what they cover, what is refused, and how keys are changed."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contracts.codec import HEADER
+from contracts.signing import MARGIN, BadKey, NotTrusted, Signer, Verifier, generate
+
+BODY = b'{"t":"start"}'
+KEY = "agent.u.i.n"
+
+
+class Clock:
+    now = 1_700_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Path:
+    generate(tmp_path / "key")
+    return tmp_path / "key"
+
+
+def signer(path: Path, clock: Clock) -> Signer:
+    made = Signer.from_file(path)
+    made._clock = clock
+    return made
+
+
+def verifier(clock: Clock, *paths: Path) -> Verifier:
+    made = Verifier.from_files(path.with_name(path.name + ".pub") for path in paths)
+    made._clock = clock
+    return made
+
+
+def test_a_signed_message_is_taken_once(pair: Path, clock: Clock) -> None:
+    """The next one too; the same one again is refused."""
+    signs, checks = signer(pair, clock), verifier(clock, pair)
+    first = signs.headers("bb.control", KEY, BODY, {})
+    checks.check("bb.control", KEY, BODY, first)
+    checks.check("bb.control", KEY, BODY, signs.headers("bb.control", KEY, BODY, {}))
+    with pytest.raises(NotTrusted, match="sent again"):
+        checks.check("bb.control", KEY, BODY, first)
+
+
+@pytest.mark.parametrize("what", ["body", "exchange", "routing key", "bb header", "stamp", "signature", "no signature"])
+def test_whatever_is_changed_is_refused(pair: Path, clock: Clock, what: str) -> None:
+    """Body, JSON header, exchange, addressee and stamp are all covered."""
+    signs, checks = signer(pair, clock), verifier(clock, pair)
+    carried = {HEADER: '{"t":"data"}'}
+    message: dict[str, Any] = {"exchange": "bb.control", "routing_key": KEY, "body": BODY}
+    headers = {**carried, **signs.headers(**message, headers=carried)}
+    if what == "body":
+        message["body"] = BODY + b" "
+    elif what == "exchange":
+        message["exchange"] = "bb.offers"
+    elif what == "routing key":
+        message["routing_key"] = "agent.u.another.n"
+    elif what == "bb header":
+        headers[HEADER] = '{"t":"datum"}'
+    elif what == "stamp":
+        headers["bb-stamp"] = headers["bb-stamp"].replace(":1:", ":2:")
+    elif what == "signature":
+        headers["bb-signature"] = "AAAA"
+    else:
+        del headers["bb-signature"]
+    with pytest.raises(NotTrusted):
+        checks.check(**message, headers=headers)
+
+
+def test_parts_cannot_be_moved_from_one_field_to_the_next(pair: Path, clock: Clock) -> None:
+    """Each part is signed with its length: "ab" + "c" is not "a" + "bc"."""
+    headers = signer(pair, clock).headers("bb.control", "all", b"x", {})
+    with pytest.raises(NotTrusted):
+        verifier(clock, pair).check("bb.controla", "ll", b"x", headers)
+
+
+@pytest.mark.parametrize("seconds", [MARGIN + 1, -MARGIN - 1])
+def test_what_is_not_fresh_is_refused_unless_it_may_wait(pair: Path, clock: Clock, seconds: float) -> None:
+    """A control message of another time is refused; an offer may have waited for hours, and comes back."""
+    signs, checks = signer(pair, clock), verifier(clock, pair)
+    headers = signs.headers("bb.offers", "cap.any", BODY, {})
+    clock.now += seconds
+    with pytest.raises(NotTrusted, match="clocks differ"):
+        checks.check("bb.offers", "cap.any", BODY, headers)
+    for _ in range(2):
+        checks.check("bb.offers", "cap.any", BODY, headers, fresh=False)
+
+
+def test_another_start_of_the_master_counts_anew(pair: Path, clock: Clock) -> None:
+    """A restarted master begins with 1 under a new issuer; two masters with one key do not disturb each other."""
+    checks = verifier(clock, pair)
+    for _ in range(2):
+        signs = signer(pair, clock)
+        for _ in range(3):
+            checks.check("bb.control", "all", BODY, signs.headers("bb.control", "all", BODY, {}))
+
+
+def test_keys_are_changed_without_a_gap(tmp_path: Path, clock: Clock) -> None:
+    """Rotation: agents trust old and new, the master changes, agents drop the old one."""
+    old, new = tmp_path / "old", tmp_path / "new"
+    generate(old)
+    generate(new)
+
+    def accepts(checks: Verifier, path: Path) -> bool:
+        try:
+            checks.check("bb.control", "all", BODY, signer(path, clock).headers("bb.control", "all", BODY, {}))
+        except NotTrusted as error:
+            assert "trusted: " in str(error)
+            return False
+        return True
+
+    before, both, after = verifier(clock, old), verifier(clock, old, new), verifier(clock, new)
+    assert (accepts(before, old), accepts(before, new)) == (True, False)
+    assert (accepts(both, old), accepts(both, new)) == (True, True)
+    assert (accepts(after, old), accepts(after, new)) == (False, True)
+
+
+def test_keygen_guards_the_secret_and_overwrites_nothing(tmp_path: Path) -> None:
+    """The private file is the owner's alone, whatever the umask; an existing key is never replaced."""
+    before = os.umask(0)
+    try:
+        generate(tmp_path / "key")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "key").stat().st_mode) == 0o600
+    with pytest.raises(BadKey, match="new file name"):
+        generate(tmp_path / "key")
+    with pytest.raises(BadKey, match="keygen"):
+        Signer.from_file(tmp_path / "key.pub")
+    with pytest.raises(BadKey, match=r"\.pub file"):
+        Verifier.from_files([tmp_path / "key"])
