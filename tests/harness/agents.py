@@ -26,6 +26,7 @@ class Agent:
         options: Sequence[str] = (),
         prefix: Sequence[str] = (),
         environment: Mapping[str, str] = {},
+        program: Sequence[str] = (sys.executable, "-m", "worker_agent"),
     ) -> None:
         self.folder = folder
         self.name = name
@@ -34,7 +35,7 @@ class Agent:
         self.environment = dict(environment)
         #: `prefix` runs it elsewhere: ("ip", "netns", "exec", …)
         self.command = [
-            *prefix, sys.executable, "-m", "worker_agent", "--name", name, "--slots", str(slots),
+            *prefix, *program, "--name", name, "--slots", str(slots),
             "--state", str(folder / "state"), "--no-auto-capabilities", *options,
         ]  # fmt: skip
         for capability in capabilities:

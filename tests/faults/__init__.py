@@ -1,0 +1,1 @@
+"""The same as in tests/simulation, for real: a real broker, master and agents, real signals, real networks."""

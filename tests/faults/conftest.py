@@ -1,0 +1,99 @@
+"""Laboratories for faults, and the table of what was found."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from contracts.testing.rabbitmq_node import RabbitMQNode
+from tests.conftest import Vhosts
+from tests.faults.lab import Lab
+from tests.faults.record import PROPERTY, REPORT, Finding, keep, table
+from tests.harness.master import BuildMaster
+
+#: What the step `work` of the shared builders prints.
+LOG_SIZE = 200_000
+LOUD_SIZE = 10_000_000
+
+Record = Callable[..., None]
+
+
+@pytest.fixture(scope="session")
+def master_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty database of this Buildbot's version, made once: it takes seconds."""
+    folder = tmp_path_factory.mktemp("database")
+    BuildMaster(folder, "c['workers'] = [worker.Worker('w', 'p')]\nbuilder('b', c['workers'])\n", url=None).create()
+    return folder / "state.sqlite"
+
+
+@pytest.fixture
+def lab(tmp_path: Path, node: RabbitMQNode, make_vhost: Callable[[], str], master_database: Path) -> Iterator[Lab]:
+    """On the shared node: for faults that leave the broker alone."""
+    made = Lab(tmp_path / "lab", node, make_vhost(), master_database)
+    yield made
+    made.end()
+
+
+@pytest.fixture(scope="session")
+def _settled(
+    tmp_path_factory: pytest.TempPathFactory, node: RabbitMQNode, _vhosts: Vhosts, master_database: Path
+) -> Iterator[Lab]:
+    made = Lab(tmp_path_factory.mktemp("settled"), node, _vhosts.take(), master_database)
+    config = made.column(steps=made.three_steps(seconds=8, size=LOG_SIZE))
+    config += made.column(builder="slow", column="slow", steps=made.three_steps(seconds=25, size=LOG_SIZE))
+    config += made.column(builder="loud", column="loud", steps=made.three_steps(seconds=5, size=LOUD_SIZE))
+    made.settle(made.master(config))
+    yield made
+    made.end()
+
+
+@pytest.fixture
+def settled(_settled: Lab) -> Iterator[Lab]:
+    """A lab whose one master is past the longer grace of its first 45 s; these tests share it, one after the other.
+
+    Builders: `b` (needs `gtk`, 8 s), `slow` (25 s), `loud` (5 s, prints `LOUD_SIZE`); steps first, work (prints
+    `LOG_SIZE`), last.
+    """
+    yield _settled
+    _settled.clear()
+
+
+@pytest.fixture
+def own_lab(tmp_path: Path, own_node: RabbitMQNode, master_database: Path) -> Iterator[Lab]:
+    """On a node of its own, vhost `/`, which may be killed."""
+    made = Lab(tmp_path / "lab", own_node, "/", master_database)
+    yield made
+    made.end()
+
+
+@pytest.fixture
+def record(request: pytest.FixtureRequest) -> Record:
+    """`record(fault=…, how=…, seen=…, seconds=…)`: one row of the table; called at the end of a test."""
+    findings: list[Finding] = []
+    name = re.sub(r"\W+", "_", request.node.nodeid.split("/")[-1]).strip("_")
+
+    def note(**fields: object) -> None:
+        findings.append(Finding(**fields))  # type: ignore[arg-type]
+        request.node.user_properties.append((PROPERTY, asdict(findings[-1])))
+        keep(name, findings)
+
+    return note
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The table of this run, on the screen and in build/fault-report.md."""
+    findings = [
+        Finding(**row)
+        for report in terminalreporter.stats.get("passed", [])
+        for name, row in report.user_properties
+        if name == PROPERTY
+    ]
+    if findings:
+        text = table(findings)
+        REPORT.parent.mkdir(parents=True, exist_ok=True)
+        REPORT.write_text(text + "\n")
+        terminalreporter.write_line(text)

@@ -1,0 +1,69 @@
+"""A three-node cluster with quorum queues loses the node that leads them all: the build goes on."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from contracts.testing.rabbitmq_cluster import RabbitMQCluster
+from tests.faults.conftest import Record
+from tests.faults.lab import Lab
+from tests.faults.proxy import Proxy
+from tests.harness.waiting import wait_for
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
+
+SIZE = 50_000_000
+#: The issue's bound.
+PAUSE = 10.0
+ONCE = [f"{name} {what}" for name in ("first", "work", "last") for what in ("begin", "end")]
+
+
+def test_the_leader_is_killed(tmp_path: Path, master_database: Path, record: Record) -> None:
+    """kill -9 of the node that leads the queues and has all connections: nothing lost, a pause under 10 s."""
+    with RabbitMQCluster(tmp_path / "cluster") as cluster:
+        first = cluster.nodes[0]
+        lab = Lab(tmp_path / "lab", cluster.nodes[1], "/", master_database)
+        try:
+            with Proxy(*(node.port for node in cluster.nodes)) as proxy:
+                url = proxy.url(first.url)
+                master = lab.master(
+                    lab.column(steps=lab.three_steps(seconds=40, size=SIZE)), broker="queue_type='quorum'", url=url
+                )
+                lab.agent("a1", url=url)
+                lab.agent("a2", url=url)
+                request = master.force("b")
+                lab.wait_mark("work", "begin")
+                leaders = first.ctl("list_queues", "name", "type", "leader", "--no-table-headers", "--silent")
+                led = [line for line in leaders.splitlines() if "quorum" in line and first.name in line]
+                assert any("events.m1" in line for line in led), leaders
+                assert any("cap.gtk" in line for line in led), leaders
+
+                def lines() -> int:
+                    build = master.step_running(request, "work")
+                    logs = master.get(f"/steps/{build.steps['work']['stepid']}/logs")["logs"]
+                    return int(logs[0]["num_lines"]) if logs else 0
+
+                wait_for(lambda: lines() > 10_000, 30, "some log")
+                first.kill()
+                killed = time.monotonic()
+                proxy.reset()  # what a load balancer does when its node is gone
+                under_way = lines()
+                wait_for(lambda: lines() > under_way + 50_000, 30, "more log than was under way", every=0.05)
+                pause = time.monotonic() - killed
+                build = master.finished(request, 120)
+                assert [b.result for b in master.builds(request)] == ["SUCCESS"], master.describe(request)
+                assert lab.ran() == ONCE
+                lab.check_text(master, build, "work", SIZE)
+                lab.wait_nothing_left()
+                assert pause < PAUSE
+        finally:
+            lab.end()
+    record(
+        fault="the leader of a three-node cluster is killed under 50 MB of log",
+        how="SIGKILL to the node that leads all quorum queues and has all connections; a proxy leads to the others",
+        seen="one build, SUCCESS; each command ran once; log byte-exact (seconds: until 5 MB more had arrived)",
+        seconds=pause,
+    )

@@ -1,0 +1,66 @@
+"""The broker takes a held offer back (consumer_timeout): the bridge decides who holds it, and the build goes on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from contracts.testing.rabbitmq_node import RabbitMQNode
+from tests.faults.broker4 import server_of_version_4
+from tests.faults.conftest import Record
+from tests.faults.lab import Lab
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(400)]
+
+SIZE = 100_000
+ONCE = [f"{name} {what}" for name in ("first", "work", "last") for what in ("begin", "end")]
+#: Both as short as the broker allows: taken back after 5 s, looked for every 2 s.
+SHORT = "[{rabbit,[{consumer_timeout,5000},{channel_tick_interval,2000}]}].\n"
+VERSIONS: dict[str, Callable[[], str | None]] = {"3": lambda: None, "4": server_of_version_4}
+
+
+@pytest.mark.parametrize("version", list(VERSIONS))
+def test_the_build_goes_on(
+    tmp_path: Path, master_database: Path, monkeypatch: pytest.MonkeyPatch, record: Record, version: str
+) -> None:
+    """Taken back several times in one command: one build, SUCCESS, each command ran once, though two agents are there."""
+    server = VERSIONS[version]()
+    if server is not None:
+        monkeypatch.setenv("RABBITMQ_SERVER", server)
+    with RabbitMQNode(tmp_path / "rabbitmq", advanced=SHORT) as node:
+        lab = Lab(tmp_path / "lab", node, "/", master_database)
+        try:
+            master = lab.master(lab.column(steps=lab.three_steps(seconds=40, size=SIZE)))
+            lab.agent("a1")
+            lab.agent("a2")
+            request = master.force("b")
+            lab.wait_mark("work", "begin")
+            began = time.monotonic()
+            if server is not None:
+                shorten(node)
+            build = master.finished(request, 120)
+            assert [b.result for b in master.builds(request)] == ["SUCCESS"], master.describe(request)
+            assert lab.ran() == ONCE
+            lab.check_text(master, build, "work", SIZE)
+            taken_back = node.log_tail(100_000).count("consumer ack timed out") + node.log_tail(100_000).count(
+                "has timed out waiting for a consumer acknowledgement"
+            )
+            assert taken_back, "the broker never took the offer back: the test shows nothing"
+            lab.wait_nothing_left()
+            found = node.ctl("version").strip()
+        finally:
+            lab.end()
+    record(
+        fault=f"consumer_timeout takes the offer back (RabbitMQ {found})",
+        how="consumer_timeout 5 s, command of 40 s, two agents",
+        seen=f"taken back {taken_back} times; one build, SUCCESS; each command ran once; log byte-exact",
+        seconds=time.monotonic() - began,
+    )
+
+
+def shorten(node: RabbitMQNode) -> None:
+    """From 3.12 on our queues ask for a long time of their own; of that and a policy's, the shorter one counts."""
+    node.ctl("set_policy", "short", "^cap\\.", '{"consumer-timeout":5000}', "--apply-to", "queues")
