@@ -22,7 +22,9 @@ def explain(error: BaseException, *, user: str, where: str) -> str:
     `where` is host, port and vhost as the log may show them.
     """
     cause: BaseException | None = error
-    while cause is not None:
+    seen: set[int] = set()  # the library raises one exception in many tasks, and so links its contexts to a ring
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
         if isinstance(cause, ssl.SSLCertVerificationError):
             return (
                 f"the certificate of {where} does not verify ({cause.verify_message}): "
