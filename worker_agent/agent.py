@@ -20,6 +20,7 @@ from worker_agent.abilities import Abilities
 from worker_agent.builddirs import BuildDirs
 from worker_agent.core import inputs
 from worker_agent.core.machine import AgentConfig, AgentMachine
+from worker_agent.ending import Ending
 from worker_agent.figures import Figures
 from worker_agent.hands import Hands
 from worker_agent.health import Health, Least
@@ -34,6 +35,7 @@ from worker_agent.pause import Pause
 from worker_agent.queues import QueueKnowledge
 from worker_agent.sessions import Sessions
 from worker_agent.settings import Settings
+from worker_agent.signatures import Trust
 from worker_agent.telling import Telling
 
 log = structlog.get_logger(__name__)
@@ -63,6 +65,7 @@ class Agent:
         self._inbox: asyncio.Queue[Inbox] = asyncio.Queue()
         self._timer: asyncio.TimerHandle | None = None
         self._restarting = False
+        self._failed = False
         self._stop_asked = False
         self._leaving = False
         #: deliveries that are looked at before the machine hears of them
@@ -132,8 +135,8 @@ class Agent:
 
     # -- the loop --------------------------------------------------------------------------------------------------
 
-    async def run(self) -> bool:
-        """Work until asked to leave. True: another process is to take over the sessions."""
+    async def run(self) -> Ending:
+        """Work until asked to leave, or broken."""
         become_subreaper()
         recovered = await self.sessions.recover()
         await self.abilities.probe()
@@ -176,7 +179,14 @@ class Agent:
             for task in list(self._tasks):
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
-        return self._restarting
+        return self.ending
+
+    @property
+    def ending(self) -> Ending:
+        """How the run ends, as far as is known now."""
+        if self._failed:
+            return Ending.FAILED
+        return Ending.RESTART if self._restarting else Ending.LEFT
 
     def _put(self, what: Inbox) -> None:
         self._inbox.put_nowait(what)
@@ -244,6 +254,7 @@ class Agent:
 
     def _give_up(self) -> None:
         log.error("stopped_by_force", sessions=len(self.sessions))
+        self._failed = True
         self.hands.left = True
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
@@ -352,4 +363,5 @@ def link_options(settings: Settings) -> LinkOptions:
         heartbeat=settings.heartbeat,
         reconnect_max=settings.reconnect_max,
         tls=TLSFiles(ca=settings.tls_ca, certificate=settings.tls_cert, key=settings.tls_key),
+        trust=Trust(settings.trusted_key),
     )

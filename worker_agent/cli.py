@@ -45,7 +45,8 @@ SIGHUP           probe the capabilities again
 SIGUSR2          restart in place, with the program as installed now; commands go on meanwhile"""
 
 STATUS = """\
-0   left as asked for      2   a flag, variable or file is wrong      73  the state folder cannot be used"""
+0   left as asked for      2   a flag, variable or file is wrong
+70  a part of it broke     73  the state folder cannot be used"""
 
 
 def _takes(field: FieldInfo) -> Any:

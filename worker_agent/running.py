@@ -11,13 +11,14 @@ from collections.abc import Sequence
 import structlog
 
 from worker_agent import logs, systemd
+from worker_agent.ending import Ending
 from worker_agent.instance import Instance, StateInUse, StateUnreadable
 from worker_agent.settings import PREFIX, Settings
 
 log = structlog.get_logger(__name__)
 
-#: Exit codes beside 0.
-BAD_SETTING, NO_STATE = 2, 73
+#: Exit codes beside 0; the last two are EX_SOFTWARE and EX_CANTCREAT of sysexits.h.
+BAD_SETTING, BROKEN, NO_STATE = 2, 70, 73
 
 
 def run(settings: Settings, unknown: Sequence[str] = ()) -> int:
@@ -33,6 +34,10 @@ def run(settings: Settings, unknown: Sequence[str] = ()) -> int:
     except BadCapability as error:
         print(f"worker-agent: --capability or --without: {error}", file=sys.stderr)  # noqa: T201  # as above
         return BAD_SETTING
+    wrong = _unusable_keys(settings)
+    if wrong is not None:
+        print(f"worker-agent: --trusted-key: {wrong}", file=sys.stderr)  # noqa: T201  # as above
+        return BAD_SETTING
     try:
         instance = Instance(settings.state)
     except (StateInUse, StateUnreadable) as error:
@@ -43,11 +48,26 @@ def run(settings: Settings, unknown: Sequence[str] = ()) -> int:
         log.warning("unknown_variable", name=name, remedy="`worker-agent --help` lists the settings")
     environ = dict(os.environ)
     _hide_secrets()
-    if asyncio.run(_run(settings, instance)):
+    ending = asyncio.run(_run(settings, instance))
+    if ending is Ending.RESTART:
         instance.close()
         systemd.notify(STATUS="restarting")
         os.execve(sys.executable, sys.orig_argv, environ)  # noqa: S606  # this very program, without a shell
-    return 0
+    return BROKEN if ending is Ending.FAILED else 0
+
+
+def _unusable_keys(settings: Settings) -> str | None:
+    if not settings.trusted_key:
+        return None
+    try:
+        from contracts.signing import BadKey, Verifier
+
+        Verifier.from_files(settings.trusted_key)
+    except BadKey as error:
+        return str(error)
+    except ImportError as error:
+        return f"{error}; pip install 'buildbot-amqp[worker,signing]'"
+    return None
 
 
 def _hide_secrets() -> None:
@@ -57,7 +77,7 @@ def _hide_secrets() -> None:
             del os.environ[name]
 
 
-async def _run(settings: Settings, instance: Instance) -> bool:
+async def _run(settings: Settings, instance: Instance) -> Ending:
     from worker_agent.agent import Agent
 
     loop = asyncio.get_running_loop()

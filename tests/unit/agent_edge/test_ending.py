@@ -1,0 +1,36 @@
+"""The exit status of an agent's process."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+BREAKS = """
+import sys
+from worker_agent.queues import QueueKnowledge
+from worker_agent.cli import main
+
+async def breaks(self):
+    raise RuntimeError("planted")
+
+QueueKnowledge.run = breaks
+sys.argv = ["worker-agent", *sys.argv[1:]]
+main()
+"""
+
+
+def test_an_agent_that_broke_does_not_say_that_it_left_as_asked(tmp_path: Path) -> None:
+    """A part of it failed: the service manager must see a failure, and start it anew (EX_SOFTWARE)."""
+    ended = subprocess.run(
+        [
+            *(sys.executable, "-c", BREAKS, "--amqp-url", "amqp://127.0.0.1:1/"),
+            *("--state", str(tmp_path / "state"), "--basedir", str(tmp_path / "builds")),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 70, ended.stdout + ended.stderr
+    assert "planted" in ended.stdout + ended.stderr
