@@ -43,6 +43,9 @@ PARKED_TTL = 10.0
 DUPLICATE_MASTER_AFTER = 60.0
 #: An agent tells the fleet its status this often; a reader forgets an agent after three times this.
 STATUS_INTERVAL = 5.0
+#: Rule 10: an agent whose status was not heard for this long is silent. The broker takes two to three heartbeats (30 s
+#: at 10 s) to notice a cut cable, so what of that the agent was silent longer than this counts as grace.
+AGENT_SILENT = 3 * STATUS_INTERVAL
 #: A bridge tells the fleet its signatures this often, at each change, and to each agent that appears.
 CATALOGUE_INTERVAL = 5.0
 

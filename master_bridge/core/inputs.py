@@ -40,6 +40,13 @@ class MessageReceived:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AgentHeard:
+    """The fleet heard this agent's status. A long silence before a ping comes back counts as grace."""
+
+    instance: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Returned:
     """A mandatory publication came back: its addressee's queue does not exist. Carries what was published."""
 
@@ -140,6 +147,6 @@ class Tick:
 
 
 Input = Union[
-    LinkUp, LinkDown, LinkBlocked, MessageReceived, Returned, Seek, Withdraw, Reroute, Done, Keep, StartCommand,
-    InterruptCommand, EventStored, RequestChecked, Tick,
+    LinkUp, LinkDown, LinkBlocked, MessageReceived, AgentHeard, Returned, Seek, Withdraw, Reroute, Done, Keep,
+    StartCommand, InterruptCommand, EventStored, RequestChecked, Tick,
 ]  # fmt: skip

@@ -162,6 +162,8 @@ class BridgeMachine:
         elif isinstance(input, inputs.Returned):
             if context.up:
                 self._presence.returned(input.message, input.routing_key)
+        elif isinstance(input, inputs.AgentHeard):
+            self._presence.heard(input.instance)
         elif isinstance(input, inputs.LinkUp):
             self._link_up()
         elif isinstance(input, inputs.LinkDown):

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from contracts.messages import Accept, Claimant, Gone, Message, Ping
-from contracts.timing import ACCEPT_TIMEOUT, GRACE_AFTER_LINK_UP, LINK_UP_SETTLING, PING_INTERVAL
+from contracts.timing import ACCEPT_TIMEOUT, AGENT_SILENT, GRACE_AFTER_LINK_UP, LINK_UP_SETTLING, PING_INTERVAL
 from master_bridge.core.context import MARKER_RESEND, Context
 from master_bridge.core.holding import Holding
 from master_bridge.core.placing import Placing
@@ -90,10 +90,28 @@ class Presence:
             # offer to the next agent already, so waiting would only cost time (rule 5).
             self._holding.lose(work, session, f"agent {session.agent} vanished before it accepted", deadly=False)
             return
-        session.missing = context.clock
+        session.missing = self._silent_since(work, session)
         context.timers.set("accept", session.session, None)
         self._arm_grace(work, session)
         context.changed(work)
+
+    def heard(self, instance: str) -> None:
+        """The fleet heard an agent. It may be late news of a connection that is gone, so it ends no absence."""
+        for _, session in self._holders():
+            if session.instance == instance:
+                session.heard = self._context.clock
+
+    def _silent_since(self, work: Work, session: Session) -> float:
+        """Since when a holder whose ping came back just now counts as missing.
+
+        The broker takes two to three heartbeats to notice an agent that is cut off or stands still; that silence
+        counts, but for the `AGENT_SILENT` seconds in which one that is well may say nothing. Not with strict fencing,
+        whose agent kills what runs so long after its last contact that only the broker's word is sure.
+        """
+        now = self._context.clock
+        if session.heard is None or work.seek.fencing is not None:
+            return now
+        return min(now, session.heard + AGENT_SILENT)
 
     # grace
 

@@ -56,7 +56,10 @@ class Session:
 
     #: given to Buildbot
     attached: bool = False
-    #: rules 9, 10: when the first ping came back, on the link's own clock; None: present
+    #: when its agent's status was last heard, on the link's own clock; None: not since it is known
+    heard: float | None = None
+    #: rules 9, 10: when the first ping came back (`Presence` may count from before), on the link's own clock; None:
+    #: present
     missing: float | None = None
     #: the marker that must be back before it is given up
     marker: int | None = None

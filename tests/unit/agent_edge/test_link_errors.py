@@ -8,7 +8,7 @@ from worker_agent.link.errors import explain
 
 
 def test_a_ring_of_causes_has_an_end() -> None:
-    """A reset connection's exceptions are each other's context; the agent hung in them for ever, and never came back."""
+    """Exceptions of a reset connection are each other's context; the agent followed them for ever, at full speed."""
     first, second = AMQPConnectionError("reset"), ConnectionResetError(104, "reset by peer")
     first.__context__, second.__context__ = second, first
     assert explain(first, user="u", where="amqp://host") == "amqp://host: reset"

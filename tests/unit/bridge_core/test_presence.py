@@ -6,7 +6,7 @@ import pytest
 
 from contracts.messages import Alive, Grant, Ping, RollCall
 from master_bridge.core.actions import Alarm, Attach, Broadcast, Deliver, Lost, Send, SendMarker
-from master_bridge.core.inputs import LinkBlocked, LinkDown, LinkUp
+from master_bridge.core.inputs import AgentHeard, LinkBlocked, LinkDown, LinkUp
 from master_bridge.core.presence import given_up_at
 from tests.unit.bridge_core.scene import MAKE, Agent, Scene, executing, sent
 
@@ -63,6 +63,41 @@ def test_rule_10_a_missing_holder_is_given_up_after_grace_and_marker() -> None:
     agent.epoch = 2
     scene.says(agent, agent.resume(executing()))
     assert scene.to(agent) == ["refuse"]
+
+
+def test_a_silence_before_the_ping_came_back_counts_as_grace() -> None:
+    """The broker takes up to three heartbeats to notice a cut cable; of its silence, all but 15 s is grace."""
+    scene, agent = held_and_settled()
+    heard = scene.now
+    scene.do(AgentHeard(instance=f"i-{agent.name}"))
+    scene.wait(16.0)
+    scene.vanish(agent)
+    assert scene.state() == "missing"
+    scene.wait(heard + 15.0 + 5.0 - 0.1 - scene.now)
+    assert not sent(scene.last, Lost)
+    scene.wait(0.2)
+    (lost,) = sent(scene.last, Lost)
+    assert "did not answer for 5 s" in lost.reason
+
+
+def test_an_agent_heard_of_late_has_the_whole_grace() -> None:
+    """A link that is reset, or a main process killed: nobody was silent before."""
+    scene, agent = held_and_settled()
+    scene.do(AgentHeard(instance=f"i-{agent.name}"))
+    scene.wait(10.0)
+    scene.vanish(agent)
+    scene.wait(4.9)
+    assert not sent(scene.last, Lost)
+
+
+def test_strict_fencing_counts_from_the_brokers_word_only() -> None:
+    """Its agent kills what runs so long after its last contact; the build must not start elsewhere before."""
+    scene, agent = held_and_settled(fencing=20.0)
+    scene.do(AgentHeard(instance=f"i-{agent.name}"))
+    scene.wait(60.0)
+    scene.vanish(agent)
+    scene.wait(24.9)
+    assert not sent(scene.last, Lost)
 
 
 def test_a_resume_that_was_under_way_saves_the_session_while_the_marker_returns() -> None:
