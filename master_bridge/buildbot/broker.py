@@ -28,7 +28,7 @@ from master_bridge.buildbot.fleet import FleetView
 from master_bridge.buildbot.notices import NoAgentNotices
 from master_bridge.buildbot.retiring import RetiredSignatures
 from master_bridge.buildbot.sweeping import Sweeper
-from master_bridge.core.inputs import Seek
+from master_bridge.core.inputs import AgentHeard, Seek
 from master_bridge.link.errors import BadSettings
 from master_bridge.link.link import Link
 from master_bridge.link.settings import (
@@ -312,6 +312,8 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
         self._refresh_waiting()
 
     def _fleet_heard(self, message: Status | Catalogue) -> None:
+        if isinstance(message, Status) and self.bridge is not None:
+            self.bridge.feed(AgentHeard(instance=message.instance))
         if self.fleet.hear(message, time.monotonic()):
             self.publish_catalogue()
 
