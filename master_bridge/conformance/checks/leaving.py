@@ -34,7 +34,11 @@ def drain(stage: Stage) -> None:
     expect(worker.status == 0, f"its status is {worker.status}")
     claims = [claim for claim in stage.master.all(Claim) if claim.offer == offer.offer]
     expect(not claims, "it claimed an offer while it drained", claims[0] if claims else None)
-    expect(stage.master.waiting() == 1, "the offer that it did not take is not in the queue", session.claim)
+    expect(
+        stage.master.waiting() == 1,
+        f"{stage.master.waiting()} offers are in the queue, not the one that it did not take",
+        session.claim,
+    )
 
 
 @requirement(

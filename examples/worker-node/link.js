@@ -1,0 +1,133 @@
+// The broker: one connection that consumes, one that publishes (a broker under an alarm blocks publishers only).
+import amqp from 'amqplib';
+import { randomBytes, randomUUID } from 'node:crypto';
+
+const HEADER = 'bb'; // the JSON of a message whose body is bulk data
+const EXCHANGES = { 'bb.offers': 'direct', 'bb.control': 'topic', 'bb.replies': 'topic', 'bb.parked': 'fanout', 'bb.fleet': 'topic', 'bb.dead': 'fanout' };
+const SPELLED = [[':', '#c'], ['@', '#a'], ['%', '#p'], ['>=', ':ge:'], ['<=', ':le:'], ['==', ':eq:'], ['!=', ':ne:'], ['~=', ':about:'], ['>', ':gt:'], ['<', ':lt:'], ['|', '/'], ['*', '#x'], ['!', '@']];
+
+// Any text as one word of a routing key: all but letters, digits, - and _ as :xx, byte by byte.
+const keyWord = (text) => Buffer.from(text).toString('latin1').replace(/[^\w-]/g, (byte) => `:${Buffer.from(byte, 'latin1').toString('hex')}`);
+// The queue of a signature: cap.gtk:ge:3 for gtk>=3.
+export const queueOf = (signature) => `cap.${SPELLED.reduce((name, [text, spelled]) => name.replaceAll(text, spelled), signature)}`;
+
+// A message from what AMQP carries; throws on what is not of the protocol.
+export function decode({ content, properties }) {
+  const text = properties.headers?.[HEADER];
+  const message = JSON.parse(text ?? content);
+  if (typeof message?.t !== 'string') throw new Error('not a message: an object with a type `t` was expected');
+  if ((message.v ?? 1) !== 1) throw new Error(`protocol version ${message.v}; this worker speaks 1`);
+  return { ...message, data: text === undefined ? Buffer.alloc(0) : content };
+}
+
+export class Link {
+  // `on` is told: linked(), unlinked(), offered(offer, delivery), received(message).
+  constructor(url, queues, log, on) {
+    Object.assign(this, { url, queues, log, on, up: false, wanted: false });
+    this.user = decodeURIComponent(new URL(url).username || 'guest');
+    this.instance = randomUUID(); // sessions do not outlive this process, so neither does its identity
+    this.tags = new Map(); // queue -> consumer tag
+  }
+  async run() {
+    for (let failures = 0; !this.closing; failures++) {
+      const lost = new Promise((resolve) => (this.lose = resolve));
+      try {
+        await this.connect();
+        failures = 0;
+        await lost;
+      } catch (error) {
+        if (failures === 0) this.log('broker not reached', { reason: error.message });
+      }
+      if (this.up) this.log('link down');
+      this.up = false;
+      this.tags.clear();
+      this.on.unlinked();
+      for (const half of [this.incoming, this.outgoing]) half?.close().catch(() => {}); // as far as they are open
+      await new Promise((wait) => setTimeout(wait, Math.random() * Math.min(30_000, 500 * 2 ** failures)));
+    }
+  }
+  async connect() {
+    const { lose } = this;
+    const watched = (what) => what.on('error', lose).on('close', lose);
+    const open = async () => watched(await amqp.connect(this.url, { heartbeat: 10 }));
+    [this.incoming, this.outgoing] = [await open(), await open()];
+    this.publisher = watched(await this.outgoing.createConfirmChannel());
+    for (const [name, type] of Object.entries(EXCHANGES)) await this.publisher.assertExchange(name, type, { durable: true });
+    this.address = `agent.${keyWord(this.user)}.${this.instance}.${randomBytes(6).toString('hex')}`;
+    const control = watched(await this.incoming.createChannel());
+    await control.assertQueue(this.address, { exclusive: true, durable: false });
+    for (const key of [this.address, 'all']) await control.bindQueue(this.address, 'bb.control', key);
+    this.offers = watched(await this.incoming.createChannel());
+    await this.offers.prefetch(1); // for each consumer, so the others are cancelled when an offer comes
+    await control.consume(this.address, (delivery) => (delivery ? this.read(delivery, (message) => this.on.received(message)) : lose()), { noAck: true });
+    this.up = true;
+    this.log('link up', { address: this.address });
+    this.on.linked();
+  }
+  // Hands a message on to `use`. What cannot be read goes to bb.dead with the reason; then false.
+  read(delivery, use) {
+    try {
+      use(decode(delivery));
+      return true;
+    } catch (error) {
+      this.log('message rejected', { reason: error.message });
+      const { type, contentType, headers } = delivery.properties;
+      const why = { ...headers, 'bb-reason': error.message.slice(0, 500) };
+      this.publisher.publish('bb.dead', '', delivery.content, { type, contentType, persistent: true, headers: why });
+      return false;
+    }
+  }
+  // Consumes every queue that exists; looks again each second for those that do not yet.
+  async consume() {
+    this.wanted = true;
+    for (const queue of this.queues) {
+      if (!this.up || !this.wanted || this.tags.has(queue)) continue;
+      const tag = randomUUID();
+      this.tags.set(queue, tag);
+      try {
+        const probe = (await this.incoming.createChannel()).on('error', () => {});
+        await probe.checkQueue(queue); // closes the channel when there is no such queue
+        await probe.close();
+        if (!this.wanted || this.tags.get(queue) !== tag) continue;
+        await this.offers.consume(queue, (delivery) => this.offered(delivery, queue), { consumerTag: tag });
+      } catch {
+        this.forget(queue);
+      }
+    }
+  }
+  forget(queue) {
+    this.tags.delete(queue); // it does not exist, or the broker has cancelled its consumer
+    setTimeout(() => this.wanted && this.consume(), 1000);
+  }
+  offered(delivery, queue) {
+    if (delivery === null) this.forget(queue);
+    else if (!this.read(delivery, (offer) => this.on.offered(offer, delivery))) this.offers.ack(delivery);
+  }
+  cancel() {
+    this.wanted = false;
+    if (this.up) for (const tag of this.tags.values()) this.offers.cancel(tag).catch(() => {}); // the link is going
+    this.tags.clear();
+  }
+  // how: ack, park (reject: the queue dead-letters it to bb.parked) or giveBack (to whoever comes next).
+  settle(delivery, how) {
+    if (!this.up) return; // the broker has it back already
+    if (how === 'ack') this.offers.ack(delivery);
+    else this.offers.nack(delivery, false, how === 'giveBack');
+  }
+  // To `claims` or `events` of a master.
+  reply(master, place, message, data = Buffer.alloc(0), properties = {}) {
+    if (!this.up) return;
+    const text = JSON.stringify({ v: 1, ...message });
+    const bulk = data.length > 0;
+    this.publisher.publish('bb.replies', `${keyWord(this.user)}.${master}.${place}`, bulk ? data : Buffer.from(text), {
+      type: message.t, userId: this.user, persistent: true,
+      contentType: bulk ? 'application/octet-stream' : 'application/json', headers: bulk ? { [HEADER]: text } : {}, ...properties,
+    });
+  }
+  async close() {
+    this.closing = true;
+    if (!this.up) return;
+    await this.publisher.waitForConfirms();
+    await this.offers.close(); // with what was acknowledged last
+  }
+}

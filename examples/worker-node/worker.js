@@ -1,0 +1,90 @@
+#!/usr/bin/env node
+// A Buildbot worker over RabbitMQ: consumes cap.* queues, one offer at a time, and serves the session that follows.
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { COMMANDS } from './commands.js';
+import { Link, queueOf } from './link.js';
+import { Session } from './session.js';
+
+const { values: options } = parseArgs({ options: {
+  'amqp-url': { type: 'string', default: process.env.AMQP_URL ?? 'amqp://guest:guest@127.0.0.1:5672/' },
+  signature: { type: 'string', multiple: true, default: ['node'] },
+  capability: { type: 'string', multiple: true, default: [`node=${process.versions.node}`] },
+  name: { type: 'string', default: os.hostname() },
+  basedir: { type: 'string', default: path.join(os.homedir(), 'worker-node') },
+} });
+const log = (event, fields = {}) => console.log(JSON.stringify({ time: new Date().toISOString(), event, ...fields }));
+
+class Worker {
+  constructor() {
+    this.name = options.name;
+    this.basedir = path.resolve(options.basedir);
+    this.state = path.join(this.basedir, '.state');
+    fs.mkdirSync(this.state, { recursive: true });
+    Object.assign(this, { epoch: 0, session: null, draining: false });
+    this.silent = new Set(); // masters that did not answer a claim (rule 19)
+    this.masters = new Map(); // incarnation -> master, to answer those who ask for a session that is over
+    this.capabilities = options.capability.map((text) => text.split('=')).map(([name, version = null]) => ({ name, version }));
+    this.link = new Link(options['amqp-url'], options.signature.map(queueOf), log, this);
+  }
+  info(basedir) {
+    const worker_commands = Object.fromEntries(Object.keys(COMMANDS).map((name) => [name, '3.3']));
+    const host = `${os.hostname()}, Node.js ${process.versions.node}`;
+    return { version: '4.3.0', system: 'posix', basedir, numcpus: os.availableParallelism(), environ: {}, worker_commands, host };
+  }
+  gone(session, master, reason, detail = '', request = 'unknown') {
+    this.link.reply(master, 'claims', { t: 'gone', session, request, master, epoch: this.epoch, address: this.link.address, reason, detail });
+  }
+  linked() {
+    this.epoch = Math.max(this.epoch + 1, Math.floor(Date.now() / 1000)); // grows, also over a restart
+    this.session?.resume();
+    this.consume();
+  }
+  unlinked() { this.session?.unlinked(); }
+  consume() { if (!this.session && !this.draining && this.link.up) this.link.consume(); }
+  offered(offer, delivery) {
+    for (const field of ['offer', 'request', 'master', 'builddir']) {
+      if (typeof offer[field] !== 'string') throw new Error(`not an offer: ${field} is ${typeof offer[field]}`);
+    }
+    const same = this.session?.offer.request === offer.request; // rule 8
+    if (same || this.silent.has(offer.master)) return this.link.settle(delivery, 'park');
+    if (this.session || this.draining) return this.link.settle(delivery, 'giveBack'); // it slipped in before the cancel
+    this.link.cancel();
+    this.session = new Session(this, offer, delivery); // claims it
+    log('claim', { request: offer.request, session: this.session.id });
+  }
+  received(message) {
+    const { t, session, incarnation } = message;
+    if (message.master && incarnation) this.masters.set(incarnation, message.master);
+    if (this.masters.size > 100) this.masters.delete(this.masters.keys().next().value);
+    const master = message.master ?? this.masters.get(incarnation);
+    this.silent.delete(master);
+    if (t === 'rollcall' && this.session?.offer.master === master && this.session.state === 'HELD') this.session.resume();
+    if (session && this.session?.id === session) this.session.handle(message);
+    else if (session && master) this.gone(session, master, 'unknown');
+  }
+  ended(session, how) {
+    log('session over', { request: session.offer.request, session: session.id, offer: how });
+    if (session.delivery !== null && how !== 'forget') this.link.settle(session.delivery, how);
+    this.session = null;
+    if (this.draining) this.exit();
+    else this.consume();
+  }
+  // SIGTERM: finish what is held, take nothing new. A second one: give up what is held.
+  drain() {
+    const again = this.draining;
+    this.draining = true;
+    this.link.cancel();
+    if (!this.session) this.exit();
+    else if (this.session.state === 'CLAIMING') this.session.end('giveBack');
+    else if (again) this.session.fail('killed', 'the worker was stopped');
+  }
+  exit() { this.link.close().then(() => process.exit(0)); }
+}
+
+const worker = new Worker();
+setInterval(() => worker.session?.tick(), 250);
+for (const name of ['SIGTERM', 'SIGINT']) process.on(name, () => worker.drain());
+worker.link.run();
