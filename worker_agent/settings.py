@@ -28,6 +28,7 @@ CAPABILITY_FOLDERS = (Path("/etc/worker-agent/capabilities.d"), Path("~/.config/
 #: Several values in one variable are separated by commas or spaces.
 Words = Annotated[tuple[str, ...], NoDecode]
 Folders = Annotated[tuple[Path, ...], NoDecode]
+Files = Annotated[tuple[Path, ...], NoDecode]
 
 
 def _setting(default: Any, group: str, text: str, metavar: str | None = None, **bounds: Any) -> Any:
@@ -59,6 +60,10 @@ class Settings(BaseSettings):
                                    "certificate; without it the system's.", "FILE")  # fmt: skip
     tls_cert: Path | None = _setting(None, BROKER, "PEM file with this agent's certificate (and key).", "FILE")
     tls_key: Path | None = _setting(None, BROKER, "PEM file with the key, where the certificate's has none.", "FILE")
+    trusted_key: Files = _setting(
+        (), BROKER, "Believe only what is signed with this key, the .pub file of `master-bridge keygen`; may be "
+        "repeated while keys are changed.", "FILE",
+    )  # fmt: skip
     heartbeat: int = _setting(10, BROKER, "Seconds between heartbeats; the broker gives a silent agent up after two.",
                               "SECONDS", ge=1, le=600)  # fmt: skip
     reconnect_max: float = _setting(
@@ -74,6 +79,7 @@ class Settings(BaseSettings):
     )  # fmt: skip
     admin: str | None = _setting(None, WORK, "Who looks after this machine; shown on Buildbot's pages.", "TEXT")
     host: str | None = _setting(None, WORK, "What this machine is; shown on Buildbot's pages.", "TEXT")
+    access_uri: str | None = _setting(None, WORK, "How to get to this machine; shown on Buildbot's pages.", "URI")
     encoding: str = _setting("utf-8", WORK, "Encoding of the text that commands print.", "NAME")
 
     auto_capabilities: bool = _setting(False, ABLE, "Find out what this machine can do.")
@@ -108,7 +114,7 @@ class Settings(BaseSettings):
     log_format: Literal["console", "json"] = _setting("console", SEE, "How log lines look.")
     log_level: Literal["debug", "info", "warning", "error"] = _setting("info", SEE, "The least serious lines to log.")
 
-    @field_validator("capability", "without", "capabilities_d", mode="before")
+    @field_validator("capability", "without", "capabilities_d", "trusted_key", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(re.split(r"[,\s]+", value.strip())) if isinstance(value, str) and value.strip() else value or ()
@@ -121,7 +127,7 @@ class Settings(BaseSettings):
                 raise ValueError(f"{text!r} has no name before the '='")
         return value
 
-    @field_validator("capabilities_d")
+    @field_validator("capabilities_d", "trusted_key")
     @classmethod
     def _absolute_all(cls, value: tuple[Path, ...]) -> tuple[Path, ...]:
         return tuple(Path(os.path.abspath(path.expanduser())) for path in value)

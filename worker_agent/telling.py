@@ -129,6 +129,7 @@ class Telling:
             "sessions": ("Sessions on this machine.", len(agent.sessions)),
             "journal_bytes": ("Bytes of their journals on disk.", agent.sessions.journal_bytes()),
             "unwell": ("1 while the self-check finds this machine unfit.", float(bool(self.unwell))),
+            "not_trusted": ("Messages that no trusted key had signed.", agent.link.options.trust.refused),
             "paused": ("1 while an operator's pause lasts.", float(agent.machine.parked)),
         }
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import time
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -20,6 +21,7 @@ from twisted.internet import defer, task
 from contracts import timing
 from contracts.errors import BadName
 from contracts.messages import Catalogue, Status
+from contracts.signing import BadKey, Signer
 from contracts.topology import check_name
 from master_bridge.buildbot import catalogue, logging, overview, requests, waiting
 from master_bridge.buildbot.bridge import Bridge
@@ -67,6 +69,7 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
     grace             seconds for which a silent agent may still come back before its build runs elsewhere
     heartbeat         seconds between AMQP heartbeats
     events_max_bytes  bytes that agents may publish ahead while this master is down
+    signing_key       file with the Ed25519 key that signs what agents are sent (`master-bridge keygen`)
     """
 
     name = SERVICE_NAME
@@ -81,6 +84,7 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
         grace: float = timing.GRACE,
         heartbeat: int = HEARTBEAT,
         events_max_bytes: int = EVENTS_MAX_BYTES,
+        signing_key: str | None = None,
         **unknown: Any,
     ) -> None:
         def wrong(text: str) -> None:
@@ -117,6 +121,11 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
             wrong(f"heartbeat: whole seconds from 1 to 600, not {heartbeat!r}")
         if not isinstance(events_max_bytes, int) or events_max_bytes < 1024 * 1024:
             wrong(f"events_max_bytes: at least 1 MiB, not {events_max_bytes!r}")
+        if signing_key is not None:
+            try:
+                Signer.from_file(Path(signing_key))
+            except (BadKey, TypeError) as error:
+                wrong(f"signing_key: {error}")
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -146,6 +155,7 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
         grace: float = timing.GRACE,
         heartbeat: int = HEARTBEAT,
         events_max_bytes: int = EVENTS_MAX_BYTES,
+        signing_key: str | None = None,
     ) -> Any:
         """Takes a new URL or queue setting at once; a new master name or grace at the master's next start."""
         logging.configure()
@@ -161,6 +171,7 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
                 queue_type=queue_type,
                 heartbeat=heartbeat,
                 events_max_bytes=events_max_bytes,
+                signing_key=signing_key,
             )
         except BadSettings as error:  # a rendered secret is checked here only
             self._stopped(f"AMQPBroker: {error}")

@@ -11,12 +11,16 @@ COMMANDS = {
     "conformance": "conformance",
     "dead": "dead",
     "drain": "steer:drain",
+    "enroll": "enroll:enroll",
     "fleet": "fleet",
+    "keygen": "keys:keygen",
     "probe": "steer:probe",
     "queues": "queues",
     "restart": "steer:restart",
     "resume": "steer:resume",
+    "revoke": "enroll:revoke",
     "stop": "steer:stop",
+    "trial-certificates": "keys:trial_certificates",
     "why": "why",
 }
 

@@ -38,7 +38,8 @@ GHOST_RETRY = 1.0
 class Connections:
     """One pair of connections, from `open` to the first thing that breaks. `on_lost(reason)` is called once."""
 
-    def __init__(self, reactor: Any, settings: LinkSettings, on_lost: Callable[[str], None]) -> None:
+    def __init__(self, reactor: Any, settings: LinkSettings, on_lost: Callable[[str], None], sign: Any = None) -> None:
+        self._sign = sign
         self._reactor = reactor
         self._settings = settings
         self._on_lost: Callable[[str], None] | None = on_lost
@@ -71,7 +72,7 @@ class Connections:
             events_max_bytes=self._settings.events_max_bytes,
         ):
             yield self.declare(queue)
-        self.publisher = Publisher((yield self._publishing.open_channel()), on_returned, on_refused)
+        self.publisher = Publisher((yield self._publishing.open_channel()), on_returned, on_refused, self._sign)
         yield self.publisher.start()
         self._consuming = yield self._connect(f"{name}, consumes")
 

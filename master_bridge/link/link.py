@@ -6,6 +6,7 @@ Everything handed to a link that is down is void: the machine's rules publish ag
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, Protocol
 
 import structlog
@@ -63,6 +64,7 @@ class Link:
         self._reactor = reactor
         self._settings = settings
         self._client = client
+        self._sign = _signer(settings)
         self._backoff = Backoff()
         self._connections: Connections | None = None
         self._retry: Any = None
@@ -207,7 +209,9 @@ class Link:
 
     def _try(self) -> None:
         self._retry = None
-        connections = Connections(self._reactor, self._settings, lambda reason: self._lost(connections, reason))
+        connections = Connections(
+            self._reactor, self._settings, lambda reason: self._lost(connections, reason), self._sign
+        )
         self._connections = connections
         self._open(connections).addErrback(lambda failure: self._failed(connections, failure.value))
 
@@ -312,6 +316,18 @@ class Link:
                 persistent=True,
             )
         )
+
+
+def _signer(settings: LinkSettings) -> Any:
+    """Signs as one issuer for the life of the link. Raises `BadSettings` for a key that cannot be used."""
+    if settings.signing_key is None:
+        return None
+    from contracts.signing import BadKey, Signer
+
+    try:
+        return Signer.from_file(Path(settings.signing_key)).headers
+    except BadKey as error:
+        raise BadSettings(str(error)) from None
 
 
 def _reason(reason: str, queue: str) -> dict[str, str]:

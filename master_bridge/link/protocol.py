@@ -44,9 +44,9 @@ class BrokerProtocol(TwistedProtocolConnection):
         self.transport.setTcpNoDelay(True)
 
     def connectionLost(self, reason: Any = None) -> None:
-        text = str(reason.value) if reason is not None else "connection lost"
+        # before pika tells: it says only that the stream was lost
+        self._lost(_explain(str(reason.value) if reason is not None else "connection lost"))
         super().connectionLost(reason)
-        self._lost(text)
 
     def _lost(self, reason: str) -> None:
         callback, self._on_lost = self._on_lost, None
@@ -78,3 +78,13 @@ class BrokerProtocol(TwistedProtocolConnection):
         """Close the socket without ceremony."""
         if self.transport is not None:
             self.transport.abortConnection()
+
+
+def _explain(text: str) -> str:
+    """OpenSSL's `[('SSL routines', '', 'certificate verify failed')]`, with what to do about it."""
+    if "certificate verify failed" in text:
+        return (
+            'the broker\'s certificate does not verify: give the CA that signed it with AMQPBroker(tls={"ca": …}), or '
+            "correct the host name in the URL"
+        )
+    return text

@@ -9,12 +9,15 @@ from typing import Any
 import pika
 from twisted.internet import defer
 
+from contracts import topology
 from contracts.codec import encode
 from contracts.messages import Message
 from master_bridge.link.channel import Calls
 
 TRANSIENT = 1
 PERSISTENT = 2
+#: What goes to these exchanges is meant for agents.
+SIGNED = frozenset({topology.OFFERS, topology.CONTROL, topology.FLEET})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +39,8 @@ class Publisher:
 
     on_returned   mandatory, and no queue was bound
     on_refused    the broker said no (basic.nack: a full queue, an internal error)
+
+    `sign` gives the headers that sign what goes to agents: exchange, routing key, body, headers -> headers.
     """
 
     def __init__(
@@ -43,7 +48,9 @@ class Publisher:
         channel: Any,
         on_returned: Callable[[Publication], None],
         on_refused: Callable[[Publication], None],
+        sign: Callable[[str, str, bytes, Mapping[str, Any]], Mapping[str, str]] | None = None,
     ) -> None:
+        self._sign = sign
         self._calls = Calls(channel)
         self._channel = channel
         self._on_returned = on_returned
@@ -75,6 +82,8 @@ class Publisher:
             wire = encode(publication.message)
             body, content_type, kind = wire.body, wire.content_type, wire.type
             headers.update(wire.headers)
+        if self._sign is not None and publication.exchange in SIGNED:
+            headers.update(self._sign(publication.exchange, publication.routing_key, body, headers))
         self._unconfirmed[self._next] = publication
         self._channel.basic_publish(
             exchange=publication.exchange,

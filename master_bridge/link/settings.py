@@ -42,6 +42,8 @@ class LinkSettings:
     queue_type: Literal["classic", "quorum"] = "classic"
     heartbeat: int = HEARTBEAT
     events_max_bytes: int = EVENTS_MAX_BYTES
+    #: PEM file of the Ed25519 key that signs what is sent to agents; None: not signed
+    signing_key: str | None = None
 
     def __post_init__(self) -> None:
         parse_url(self.url)

@@ -15,6 +15,7 @@ from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 
 from contracts.codec import decode
 from contracts.errors import BadMessage
+from contracts.messages import Steer
 from worker_agent.core.inputs import Input, MessageReceived
 from worker_agent.link.declare import declare_control_queue, declare_exchanges, known_tags
 from worker_agent.link.errors import LIBRARY_ERRORS, LinkError, explain
@@ -74,6 +75,7 @@ class Connected:
                 deliveries=deliveries,
                 dead=self.publisher.bury,
                 queue_gone=queue_gone,
+                trust=self.options.trust,
             )
             control = consuming.channel(publisher_confirms=False)
             await control.initialize()
@@ -153,6 +155,14 @@ class Connected:
             log.error("not_a_message", queue=self.address, reason=str(error))
             await self.publisher.bury(message, str(error), self.address)
             return
+        if not (isinstance(received, Steer) and received.order == "tell"):  # tells nothing that is not told anyway
+            trust, key = self.options.trust, message.routing_key or ""
+            refusal = trust.refusal(message, message.exchange or "", key, fresh=True)
+            if refusal is not None:
+                if trust.is_news(received.t, key):
+                    log.error("not_trusted", type=received.t, key=key, reason=refusal)
+                    await self.publisher.bury(message, refusal, self.address)
+                return
         self._on_input(MessageReceived(message=received))
 
 

@@ -16,10 +16,12 @@ import structlog
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage, AbstractQueue
 from aiormq import exceptions as amqp
 
+from contracts import topology
 from worker_agent.core.inputs import DeliveryLost, Input, OfferDelivered
 from worker_agent.link.declare import known_tags, queue_exists
 from worker_agent.link.errors import LIBRARY_ERRORS
 from worker_agent.link.incoming import NotAnOffer, WrongVersion, deaths, read_offer
+from worker_agent.signatures import Trust
 
 log = structlog.get_logger(__name__)
 
@@ -60,7 +62,9 @@ class OfferConsumers:
         deliveries: Iterator[int],
         dead: Callable[[AbstractIncomingMessage, str, str], Coroutine[Any, Any, bool]],
         queue_gone: Callable[[str], None],
+        trust: Trust,
     ) -> None:
+        self._trust = trust
         self._connection = connection
         self._on_input = on_input
         self._deliveries = deliveries
@@ -248,6 +252,12 @@ class OfferConsumers:
     async def _delivered(self, lease: OfferChannel, tag: str, queue: str, message: AbstractIncomingMessage) -> None:
         delivery = next(self._deliveries)
         lease.held[delivery] = message
+        # An offer waits, is parked and comes again, so it need not be fresh: nothing comes of it without a grant.
+        refusal = self._trust.refusal(message, topology.OFFERS, queue, fresh=False)
+        if refusal is not None:
+            log.error("not_trusted", type="offer", queue=queue, reason=refusal)
+            self._orders.put_nowait(partial(self._bury, delivery, message, refusal, queue))
+            return
         try:
             offer = read_offer(message)
         except WrongVersion as error:

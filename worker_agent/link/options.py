@@ -9,6 +9,8 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from yarl import URL
 
+from worker_agent.signatures import Trust
+
 
 @dataclass(frozen=True, kw_only=True)
 class TLSFiles:
@@ -34,6 +36,8 @@ class LinkOptions:
     #: link came up (contracts.timing.GRACE_AFTER_LINK_UP), so that a restart of the broker costs no session.
     reconnect_max: float = 15.0
     tls: TLSFiles = field(default_factory=TLSFiles)
+    #: whom to believe; one object for all links of the process
+    trust: Trust = field(default_factory=Trust)
 
     @property
     def user(self) -> str:

@@ -1,0 +1,48 @@
+"""A worker's configuration file, as `master-bridge enroll` writes it."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+from master_bridge.link.settings import BrokerAddress
+from master_bridge.operating.errors import OperatingError
+
+
+def new_password() -> str:
+    """192 random bits, of characters that need no escaping anywhere."""
+    return secrets.token_urlsafe(24)
+
+
+def amqp_url(address: BrokerAddress, user: str, password: str) -> str:
+    """The URL of `address` for another account."""
+    scheme = "amqps" if address.secure else "amqp"
+    host = f"[{address.host}]" if ":" in address.host else address.host
+    return f"{scheme}://{user}:{password}@{host}:{address.port}/{quote(address.vhost, safe='')}"
+
+
+def agent_config(name: str, url: str, *, ca: str | None, certificate: str | None, keys: Sequence[str]) -> str:
+    """TOML for `worker-agent --config`. File names are as they are on the worker's machine."""
+    settings: dict[str, object] = {"name": name, "amqp_url": url, "auto_capabilities": True}
+    if ca:
+        settings["tls_ca"] = ca
+    if certificate:
+        settings["tls_cert"] = certificate
+    if keys:
+        settings["trusted_key"] = list(keys)
+    lines = [f"{key} = {json.dumps(value)}" for key, value in settings.items()]  # JSON's texts and lists are TOML's
+    return "\n".join([f"# worker agent {name}: holds a password, keep it to the agent's user", *lines, ""])
+
+
+def write_private(path: Path, text: str) -> None:
+    """A new file for its owner alone. Raises `OperatingError` where there is one."""
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        raise OperatingError(f"{path}: {error.strerror}; name another with --output") from None
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(text)

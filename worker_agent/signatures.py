@@ -1,0 +1,55 @@
+"""Which senders this agent believes: with trusted keys, only what a master signed with one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+from aio_pika.abc import AbstractIncomingMessage
+
+if TYPE_CHECKING:
+    from contracts.signing import Verifier
+
+log = structlog.get_logger(__name__)
+
+
+class Trust:
+    """Lives as long as the process: what was sent once is not believed on a later link either.
+
+    `trusted_keys` are PEM files; none: everybody whom the broker lets in is believed, and nothing is imported.
+    """
+
+    def __init__(self, trusted_keys: Iterable[Path] = ()) -> None:
+        """Raises `contracts.signing.BadKey`."""
+        self._verifier: Verifier | None = None
+        #: messages refused so far
+        self.refused = 0
+        self._said: set[tuple[str, str]] = set()
+        paths = tuple(trusted_keys)
+        if paths:
+            from contracts.signing import Verifier
+
+            self._verifier = Verifier.from_files(paths)
+            log.info("trusted_keys", keys=self._verifier.key_ids)
+
+    def refusal(self, message: AbstractIncomingMessage, exchange: str, key: str, *, fresh: bool) -> str | None:
+        """Why this message, addressed to `key` on `exchange`, is not believed; None: it is."""
+        if self._verifier is None:
+            return None
+        from contracts.signing import NotTrusted
+
+        try:
+            self._verifier.check(exchange, key, message.body, message.headers, fresh=fresh)
+        except NotTrusted as error:
+            self.refused += 1
+            return str(error)
+        return None
+
+    def is_news(self, type: str, key: str) -> bool:
+        """True for the first refusal of this type of message to this address: a repeated one says nothing new."""
+        if (type, key) in self._said:
+            return False
+        self._said.add((type, key))
+        return True
