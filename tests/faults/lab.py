@@ -241,7 +241,9 @@ class Lab:
         wait_for(empty, timeout, lambda: f"queues empty, {count} agents': {seen}", every=0.5)
 
     def sessions(self) -> list[Path]:
-        return [path for agent in self.agents for path in agent.folder.glob("state/sessions/*")]
+        """Of the agents that run; what a dead one left is looked after by its next start."""
+        running = [agent for agent in self.agents if agent.running]
+        return [path for agent in running for path in agent.folder.glob("state/sessions/*")]
 
     def settle(self, master: BuildMaster) -> None:
         """Until the longer grace after the bridge's link came up is over (rule 10)."""

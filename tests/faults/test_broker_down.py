@@ -1,4 +1,4 @@
-"""The broker dies, or is away for a minute, in the middle of a build with much log: nothing is lost, nothing runs twice."""
+"""The broker dies, or is away for a minute, in mid-build with much log: nothing is lost, nothing runs twice."""
 
 from __future__ import annotations
 

@@ -57,6 +57,7 @@ def test_the_leader_is_killed(tmp_path: Path, master_database: Path, record: Rec
                 assert [b.result for b in master.builds(request)] == ["SUCCESS"], master.describe(request)
                 assert lab.ran() == ONCE
                 lab.check_text(master, build, "work", SIZE)
+                first.restart()  # the queues that it alone had (agents' of before) go when it is back
                 lab.wait_nothing_left()
                 assert pause < PAUSE
         finally:

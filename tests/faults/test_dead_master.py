@@ -64,7 +64,8 @@ def test_the_living_master_is_not_delayed(lab: Lab, record: Record) -> None:
         fault="one of two masters dead with 20 offers queued",
         how=f"SIGKILL, then {AGENTS} agents that serve both come",
         seen=f"the living master's builds start after {statistics.median(after):.2f} s (before: "
-        f"{statistics.median(before):.2f} s; the first one {first - ready:.2f} s after the agents came); the dead one's "
+        f"{statistics.median(before):.2f} s; the first one {first - ready:.2f} s after the agents came); "
+        "the dead one's "
         "20 builds ran once each when it was back",
         seconds=statistics.median(after),
     )

@@ -55,11 +55,7 @@ def test_three_resets_under_a_large_log(settled: Lab, record: Record) -> None:
         request = master.force("loud")
         settled.wait_mark("work", "begin")
         for share in (0.1, 0.3, 0.6):
-            wait_for(
-                lambda share=share: _lines(settled, request) > share * LOUD_SIZE / 100,  # type: ignore[misc]
-                60,
-                lambda: f"{share:.0%} of the log: {master.describe(request)}",
-            )
+            _wait_for_lines(settled, request, int(share * LOUD_SIZE / 100))
             proxy.reset()
         build = master.finished(request, 60)
         assert [b.result for b in master.builds(request)] == ["SUCCESS"], master.describe(request)
@@ -74,8 +70,12 @@ def test_three_resets_under_a_large_log(settled: Lab, record: Record) -> None:
     )
 
 
-def _lines(lab: Lab, request: int) -> int:
+def _wait_for_lines(lab: Lab, request: int, number: int) -> None:
     master = lab.masters[0]
-    build = master.builds(request)[-1]
-    logs = master.get(f"/steps/{build.steps['work']['stepid']}/logs")["logs"] if "work" in build.steps else []
-    return int(logs[0]["num_lines"]) if logs else 0
+
+    def look() -> bool:
+        build = master.builds(request)[-1]
+        logs = master.get(f"/steps/{build.steps['work']['stepid']}/logs")["logs"] if "work" in build.steps else []
+        return bool(logs) and int(logs[0]["num_lines"]) > number
+
+    wait_for(look, 60, lambda: f"{number} lines of log: {master.describe(request)}")

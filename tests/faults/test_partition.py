@@ -89,7 +89,8 @@ def test_cut_off_for_longer_than_the_grace(divided: Divided, record: Record) -> 
     record(
         fault="an agent's network drops all packets both ways",
         how="iptables DROP in its network namespace, heartbeat 10 s; healed after the build ran elsewhere",
-        seen=f"RETRY, runs on another agent; {cleaned:.0f} s after healing the old command's processes are gone and the "
+        seen=f"RETRY, runs on another agent; {cleaned:.0f} s after healing the old command's processes "
+        "are gone and the "
         "agent takes work again",
         seconds=elsewhere,
     )
@@ -116,8 +117,8 @@ def test_strict_fencing(divided: Divided, record: Record) -> None:
     record(
         fault='an agent with fencing="strict" is cut off',
         how="iptables DROP in its network namespace; the command writes a tick every 20 ms",
-        seen=f"last tick of the old command {last_tick - cut:.1f} s after the cut, {elsewhere - last_tick:.1f} s before "
-        "the build started elsewhere",
+        seen=f"last tick of the old command {last_tick - cut:.1f} s after the cut, {elsewhere - last_tick:.1f} s "
+        "before the build started elsewhere",
         seconds=elsewhere - cut,
     )
 

@@ -106,6 +106,7 @@ def test_upgrade_in_mid_command(settled: Lab, record: Record, tmp_path: Path) ->
     record(
         fault="an agent is upgraded to another version in mid-command",
         how="its packages replaced under it, then SIGUSR2",
-        seen="one build, SUCCESS; the command went on and ran once; log byte-exact; the next build shows the new version",
+        seen="one build, SUCCESS; the command went on and ran once; log byte-exact; the next build shows "
+        "the new version",
         seconds=away,
     )
