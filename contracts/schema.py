@@ -158,7 +158,7 @@ def _message(name: str, model: type[Message]) -> dict[str, Any]:
     if model.has_data:
         message["description"] = (
             f"With bulk data: the bytes are the body (content type {DATA_TYPE}), and the JSON that the payload "
-            f"describes stands in the header `{HEADER}`. Without bulk data: the JSON is the body and there is no such header."
+            f"describes stands in the header `{HEADER}`. Without: the JSON is the body, and there is no such header."
         )
         message["headers"] = {
             "type": "object",
