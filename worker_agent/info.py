@@ -27,6 +27,7 @@ class Information:
             worker_commands=command_versions(),
             admin=settings.admin,
             host=settings.host or settings.name,
+            access_uri=settings.access_uri,
             encoding=settings.encoding,
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from buildbot.process.remotecommand import RemoteCommand
@@ -28,7 +29,7 @@ class RunningCommand:
         self.interrupted = False
         self._writer = writer
         self._spool = spool
-        self._log = CommandLog(encoding, lambda key, value: self._update(key, value))
+        self._log = CommandLog(encoding, lambda key, value: self._update(key, value), self._secrets)
 
     @property
     def collected(self) -> int:
@@ -55,6 +56,8 @@ class RunningCommand:
             return
         if event.kind == "update":
             key, value = event.value
+            if key == "stat" and isinstance(value, list):
+                value = tuple(value)  # as over PB; JSON knows lists only
             # the last line without a line end belongs above "program finished with exit code"
             yield self._log.finish() if key == "rc" else self._log.flush()
             yield self._update(key, value)
@@ -90,6 +93,12 @@ class RunningCommand:
         if self._spool is not None:
             self._spool.close()
             self._spool = None
+
+    def _secrets(self) -> Mapping[str, str]:
+        """Those that were rendered for this build so far: value -> "<name>", as Buildbot keeps them."""
+        build = getattr(getattr(self.command, "step", None), "build", None)
+        used: Mapping[str, str] = getattr(getattr(build, "properties", None), "_used_secrets", {})
+        return used
 
     def _update(self, key: str, value: Any) -> defer.Deferred[Any]:
         if self.command.worker is not None:

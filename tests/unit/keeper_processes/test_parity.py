@@ -193,11 +193,6 @@ CASES: dict[str, Case] = {
         args={"workdir": "w", "workersrc": "d", "maxsize": None, "blocksize": 512, "compress": None},
         files={"w/d": None},
     ),
-    "uploadDirectory maxsize": Case(
-        command="uploadDirectory",
-        args={"workdir": "w", "workersrc": "d", "maxsize": 1000, "blocksize": 512, "compress": None},
-        files={"w/d": None},
-    ),
     "downloadFile": Case(
         command="downloadFile",
         args={"workdir": "w", "workerdest": "d/f", "maxsize": None, "blocksize": 5, "mode": None},

@@ -1,0 +1,81 @@
+"""All ways in which a build on an agent may differ from the same build on Buildbot's own worker.
+
+docs/differences-to-pb.md describes each under its `title`; a test compares the two lists. Anything else that a
+comparison finds is a bug.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+Lines = tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    title: str
+    #: applied to the lines of both workers' logs: after it they are equal; None where another test shows it
+    equal: Callable[[Lines], Lines] | None = None
+
+
+_END = ("hprocess killed by signal", "hprogram finished")
+
+
+def _last_line(lines: Lines) -> Lines:
+    """Buildbot's worker sends what has no line end after the exit code: put it before."""
+    end = next((n for n, line in enumerate(lines) if line.startswith(_END)), None)
+    if end is None:
+        return lines
+    after = [line for line in lines[end:] if not line.startswith((*_END, "helapsedTime"))]
+    rest = [line for line in lines[end:] if line.startswith((*_END, "helapsedTime"))]
+    return (*lines[:end], *sorted(after), *rest)
+
+
+def _last_words(lines: Lines) -> Lines:
+    """Buildbot's worker closes the pipes once it has sent the signal: leave out what came then."""
+    told = next((n for n, line in enumerate(lines) if line.endswith("attempting to kill")), len(lines))
+    return (*lines[:told], *(line for line in lines[told:] if line[:1] not in "oe"))
+
+
+def _cut_character(lines: Lines) -> Lines:
+    """Buildbot's worker drops the bytes of a character that never ends."""
+    return tuple(line.removesuffix("\ufffd") if line[:1] in "oe" else line for line in lines)
+
+
+def _traceback(lines: Lines) -> Lines:
+    """The frames of a program that could not be started are those of other code."""
+    kept = [re.sub(r"environment id \d+", "environment id N", line) for line in lines]
+    return tuple(line for line in kept if not line.startswith(("e  File ", "e    ")))
+
+
+DIFFERENCES: dict[str, Difference] = {
+    "last-line": Difference(title="A last line without a line end stands above the exit code", equal=_last_line),
+    "last-words": Difference(title="What a command prints after it was told to end is kept", equal=_last_words),
+    "cut-character": Difference(
+        title="Bytes of a character that is cut off at the end are shown", equal=_cut_character
+    ),
+    "traceback": Difference(title="The traceback of a program that cannot be started has other frames", equal=_traceback),
+    "long-lines": Difference(title="Lines of more than 4096 characters are stored whole"),
+    "split-cursor": Difference(title="Where a piece of output happens to end makes no difference"),
+    "broken-archive": Difference(title="A directory that cannot be unpacked ends its step"),
+    "maxsize-directory": Difference(title="A directory above `maxsize` is the step's failure"),
+    "half-file": Difference(title="A download leaves the whole file or none"),
+    "digest": Difference(title="Downloads are checked"),
+    "follow": Difference(title="`follow` loses nothing"),
+    "tree": Difference(title="An interrupt ends the whole process tree"),
+    "interrupt-files": Difference(title="Stop ends RemoveDirectory and CopyDirectory at once"),
+    "variable": Difference(title="Commands have one more environment variable"),
+    "out-of-memory": Difference(title="Commands are the first to go when memory runs out"),
+    "secrets": Difference(title="The agent's own settings do not reach commands"),
+    "upload-stamp": Difference(title="A failed upload leaves the times of the master's file alone"),
+    "names": Difference(title="Lists of names have a limit"),
+    "waiting": Difference(title="Waiting for an agent is normal, and the build says for what it waits"),
+    "agent": Difference(title="Builds have the properties `agent`, `agent_instance` and `capabilities`"),
+    "graceful": Difference(title="Graceful shutdown and Kill on the worker page concern the slot, not the machine"),
+    "aliases": Difference(title="Commands have no second names"),
+    "numcpus": Difference(title="`numcpus` counts the processors that the agent may use"),
+    "restart": Difference(title="A restart of the master does not lose a build"),
+    "machine-failure": Difference(title="A failure of the machine is not the command's"),
+}
