@@ -14,6 +14,7 @@ from twisted.internet import defer
 
 from contracts.messages import Event
 from master_bridge.buildbot.lines import Lines
+from master_bridge.buildbot.redaction import Redactor, Secrets
 
 #: Bytes after which collected output is stored at once.
 PIECE = 1024 * 1024
@@ -26,10 +27,14 @@ OUTPUT = frozenset({"stdout", "stderr", "header", "log"})
 class CommandLog:
     """Output of one command. `add` collects, `flush` stores; the caller awaits each flush before the next.
 
-    `update(key, value)` is Buildbot's `RemoteCommand.remoteUpdate` for whole lines.
+    `update(key, value)` is Buildbot's `RemoteCommand.remoteUpdate` for whole lines; `secrets` are kept out of it.
     """
 
-    def __init__(self, encoding: str, update: Callable[[str, Any], defer.Deferred[Any]]) -> None:
+    def __init__(
+        self, encoding: str, update: Callable[[str, Any], defer.Deferred[Any]], secrets: Secrets = dict
+    ) -> None:
+        self._secrets = secrets
+        self._redactors: dict[str, Redactor] = {}
         self._decoders: dict[str, codecs.IncrementalDecoder] = {}
         self._encoding = encoding
         self._lines: dict[str, Lines] = {}
@@ -50,14 +55,16 @@ class CommandLog:
         """Store all whole lines collected so far, in the order in which the streams were written."""
         collected, self._collected, self.size = self._collected, [], 0
         for stream, data in collected:
-            yield self._store(stream, self._splitter(stream).append(self._decoder(stream).decode(bytes(data))))
+            text = self._redactor(stream).feed(self._decoder(stream).decode(bytes(data)))
+            yield self._store(stream, self._splitter(stream).append(text))
 
     @defer.inlineCallbacks
     def finish(self) -> Any:
         """Store everything, last lines without a line end too."""
         yield self.flush()
         for stream in sorted(self._lines):
-            rest = self._decoder(stream).decode(b"", final=True)
+            redactor = self._redactor(stream)
+            rest = redactor.feed(self._decoder(stream).decode(b"", final=True)) + redactor.flush()
             whole = self._splitter(stream).append(rest) if rest else ""
             yield self._store(stream, whole + self._splitter(stream).flush())
 
@@ -67,6 +74,9 @@ class CommandLog:
         if stream.startswith("log:"):
             return self._update("log", (stream[4:], lines))
         return self._update(stream, lines)
+
+    def _redactor(self, stream: str) -> Redactor:
+        return self._redactors.setdefault(stream, Redactor(self._secrets))
 
     def _splitter(self, stream: str) -> Lines:
         return self._lines.setdefault(stream, Lines())
