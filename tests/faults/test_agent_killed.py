@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from contracts.timing import GRACE
 from tests.faults import processes
 from tests.faults.conftest import LOG_SIZE, Record
 from tests.faults.lab import Lab
 
 
+@pytest.mark.long  # its bound in seconds wants a machine that is not busy with other tests
 def test_the_build_runs_elsewhere(settled: Lab, record: Record) -> None:
     """The build is RETRY and runs on another agent within the grace and 3 s; no process is left of the first."""
     master = settled.masters[0]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from contracts.timing import GRACE
 from tests.faults.conftest import LOG_SIZE, Record
 from tests.faults.lab import Lab
@@ -32,6 +34,7 @@ def test_a_restarted_agent_takes_the_command_up(settled: Lab, record: Record) ->
     )
 
 
+@pytest.mark.long  # its bound in seconds wants a machine that is not busy with other tests
 def test_nobody_takes_it_up(settled: Lab, record: Record) -> None:
     """Not restarted: the command's whole tree is gone, and the build runs elsewhere."""
     master = settled.masters[0]
