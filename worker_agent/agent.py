@@ -40,6 +40,8 @@ from worker_agent.telling import Telling
 
 log = structlog.get_logger(__name__)
 
+#: Tasks that are still there after so many seconds are cancelled once more.
+CANCEL_AGAIN = 0.5
 #: Seconds between two self-checks of the machine, and between two looks at the room for build directories.
 HEALTH_EVERY = 5.0
 ROOM_EVERY = 30.0
@@ -176,10 +178,15 @@ class Agent:
         finally:
             if endpoints is not None:
                 endpoints.close()
+            await self._end_tasks()
+        return self.ending
+
+    async def _end_tasks(self) -> None:
+        """A cancellation can be swallowed: `asyncio.wait_for` of Python 3.11 drops one that comes with a result."""
+        while self._tasks:
             for task in list(self._tasks):
                 task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
-        return self.ending
+            await asyncio.wait(list(self._tasks), timeout=CANCEL_AGAIN)
 
     @property
     def ending(self) -> Ending:
