@@ -175,8 +175,9 @@ class Session:
     @defer.inlineCallbacks
     def _flush(self, running: RunningCommand) -> Any:
         seen = self._seen
-        self._flushed_at = self._reactor.seconds()
         yield self._guarded(running, running.flush())
+        # from its end on: where storing takes long, what came meanwhile may become a large piece, too
+        self._flushed_at = self._reactor.seconds()
         self._say_stored(seen)
 
     @defer.inlineCallbacks

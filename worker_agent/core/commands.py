@@ -118,7 +118,7 @@ class Commands:
         """Publish from `next` on, as far as link, gate, window and journal go."""
         while self._state.link is not None and session.is_resumed and session.window.next <= session.window.last:
             seq = session.window.next
-            if not session.window.has_room(0):
+            if not session.window.has_room(session.window.size_of_next):
                 return
             event = self._state.journal.read(session.id, seq)
             if event is None:
@@ -133,7 +133,10 @@ class Commands:
         size = event_size(event)
         if self._state.link is None or not session.is_resumed:
             return False
-        if not session.may_publish(event.n) or not session.window.has_room(size):
+        if not session.may_publish(event.n):
+            return False
+        if not session.window.has_room(size):
+            session.window.keep_back(size)
             return False
         token = self._state.token("event", session.id)
         session.window.published(size, token, now)

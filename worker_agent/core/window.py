@@ -43,6 +43,18 @@ class EventWindow:
         self._unconfirmed = 0
         self._progress_at = now
         self._paused_until: float | None = None
+        #: sequence number and size of an event that was read and did not fit
+        self._kept_back = (0, 0)
+
+    @property
+    def size_of_next(self) -> int:
+        """Bytes of the event `next`, if it was kept back before; else 0: nobody has read it yet."""
+        seq, size = self._kept_back
+        return size if seq == self.next else 0
+
+    def keep_back(self, size: int) -> None:
+        """Event `next`, of that size, did not fit: it need not be read again before it does."""
+        self._kept_back = (self.next, size)
 
     @property
     def bytes_under_way(self) -> int:
