@@ -104,20 +104,20 @@ builder("lint", c['workers'],
 def test_eight_steps_of_triggered_builds_use_all_agents(
     make_master: Callable[..., BuildMaster], make_agent: Callable[..., Agent], tmp_path: Path
 ) -> None:
-    """Four triggered builds with such a step each run on four free slots at the same time."""
+    """Eight triggered builds with such a step each run on the eight free slots of four agents at the same time."""
     text = f"""
-names = [f"local{{n}}" for n in range(5)]
+names = [f"local{{n}}" for n in range(9)]
 c['workers'] = [worker.LocalWorker(name) for name in names]
-# each waits until four of them run: it ends only when they run at the same time
-command = "echo x >> {tmp_path}/started; for i in $(seq 200); do "
-command += "[ $(wc -l < {tmp_path}/started) -ge 4 ] && exit 0; sleep .1; done; exit 1"
-for n in range(4):
+# each waits until eight of them run: it ends only when they run at the same time
+command = "echo x >> {tmp_path}/started; for i in $(seq 400); do "
+command += "[ $(wc -l < {tmp_path}/started) -ge 8 ] && exit 0; sleep .1; done; exit 1"
+for n in range(8):
     builder(f"part{{n}}", names, steps.CapabilityCommand(name="part", command=command, requires=["gtk"]))
-c['schedulers'] = [schedulers.Triggerable(name="parts", builderNames=[f"part{{n}}" for n in range(4)])]
+c['schedulers'] = [schedulers.Triggerable(name="parts", builderNames=[f"part{{n}}" for n in range(8)])]
 builder("all", names, steps.Trigger(name="trigger", schedulerNames=["parts"], waitForFinish=True))
 """
     master = make_master(text)
-    make_agent("a1", capabilities=["gtk"], slots=2)
-    make_agent("a2", capabilities=["gtk"], slots=2)
+    for number in range(4):
+        make_agent(f"a{number}", capabilities=["gtk"], slots=2)
     request = master.force("all")
-    assert master.finished(request, 60).result == "SUCCESS", master.describe(request)
+    assert master.finished(request, 90).result == "SUCCESS", master.describe(request)
