@@ -16,7 +16,7 @@ def test_an_event_that_did_not_fit_is_known_by_its_size() -> None:
 
 
 def test_it_is_forgotten_when_another_event_is_next() -> None:
-    """After a replay another event is next, of a size that nobody knows yet; afterwards the first one is known again."""
+    """After a replay another event is next, of a size not known yet; afterwards the first is known again."""
     window = EventWindow(0.0)
     window.published(2_000_000, 1, 0.0)
     window.keep_back(200_000)
@@ -24,5 +24,7 @@ def test_it_is_forgotten_when_another_event_is_next() -> None:
     assert window.size_of_next == 0
     window.published(2_000_000, 2, 1.0)
     assert window.size_of_next == 200_000
+    window.confirmed(1)
+    window.confirmed(2)
     window.advance(1, 2.0)
     assert window.has_room(window.size_of_next)
