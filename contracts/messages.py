@@ -351,6 +351,8 @@ class Catalogue(Message):
     master: Name
     incarnation: Id
     signatures: tuple[str, ...]
+    #: seconds since the epoch, the master's clock; 0: not told
+    now: float = 0.0
 
 
 class WorkView(Part):

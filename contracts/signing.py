@@ -1,8 +1,8 @@
 """What a master sends, signed with Ed25519 (RFC 8032), so that a worker does what its master says and nobody else.
 
 Three headers: `bb-key` names the key, `bb-stamp` is `<issuer>:<counter>:<milliseconds since the epoch>`, and
-`bb-signature` is the signature, base64. It covers, each with its length before it: a fixed context, exchange and routing
-key (the addressee), the stamp, the header `bb` (the JSON of a message with bulk data) and the body.
+`bb-signature` is the signature, base64. It covers, each with its length before it: a fixed context, exchange and
+routing key (the addressee), the stamp, the header `bb` (the JSON of a message with bulk data) and the body.
 
 The issuer is new with each process of a master, and its counter grows with each message, so that what was sent once
 cannot be sent again. Offers wait in queues for hours and may be delivered twice; their repetition is harmless, since a

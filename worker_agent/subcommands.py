@@ -59,4 +59,15 @@ def subcommands(settings_of: SettingsOf) -> list[click.Command]:
         if not seen:
             click.echo("seen at the broker; no column asks for what this machine has yet", err=True)
 
-    return [run, capabilities, columns]
+    @click.command(help="Check the way to the broker, this account's permissions, and this machine.")
+    @click.option("--json", "as_json", is_flag=True, help="For programs.")
+    @click.pass_context
+    def doctor(context: click.Context, as_json: bool) -> None:
+        from contracts.findings import report, status
+        from worker_agent.doctor import examine
+
+        findings = asyncio.run(examine(settings_of(context)))
+        click.echo(report(findings, as_json=as_json))
+        context.exit(status(findings))
+
+    return [run, capabilities, columns, doctor]

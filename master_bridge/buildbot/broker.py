@@ -289,7 +289,10 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
         self.link.ensure_queues(signatures)
         self.link.publish_catalogue(
             Catalogue(
-                master=self.settings.master, incarnation=self.bridge.incarnation, signatures=tuple(sorted(signatures))
+                master=self.settings.master,
+                incarnation=self.bridge.incarnation,
+                signatures=tuple(sorted(signatures)),
+                now=time.time(),
             )
         )
 

@@ -10,6 +10,7 @@ import click
 COMMANDS = {
     "conformance": "conformance",
     "dead": "dead",
+    "doctor": "doctor",
     "drain": "steer:drain",
     "enroll": "enroll:enroll",
     "fleet": "fleet",

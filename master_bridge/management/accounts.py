@@ -60,27 +60,26 @@ class CtlAccounts:
         self._command = tuple(command)
 
     def exists(self, user: str) -> bool:
-        return user in {line.split("\t")[0] for line in self._run("-q", "list_users").splitlines()}
+        return user in {line.split("\t")[0] for line in self.run("-q", "list_users").splitlines()}
 
     def put(self, user: str, password: str, vhost: str, permissions: Permissions) -> None:
         # The password goes through stdin: a command line can be read by every user of the machine.
         verb = "change_password" if self.exists(user) else "add_user"
-        self._run("-q", verb, user, stdin=password + "\n")
+        self.run("-q", verb, user, stdin=password + "\n")
         for topic in permissions.topics:
-            self._run("-q", "set_topic_permissions", "-p", vhost, user, topic.exchange, topic.write, topic.read)
-        self._run(
-            "-q", "set_permissions", "-p", vhost, user, permissions.configure, permissions.write, permissions.read
-        )
+            self.run("-q", "set_topic_permissions", "-p", vhost, user, topic.exchange, topic.write, topic.read)
+        self.run("-q", "set_permissions", "-p", vhost, user, permissions.configure, permissions.write, permissions.read)
 
     def remove(self, user: str) -> int:
         if not self.exists(user):
             raise OperatingError(f"the broker has no account {user!r}")
-        listed = self._run("-q", "list_connections", "user").splitlines()
-        self._run("-q", "delete_user", user)
-        self._run("-q", "close_all_user_connections", user, "account removed")
+        listed = self.run("-q", "list_connections", "user").splitlines()
+        self.run("-q", "delete_user", user)
+        self.run("-q", "close_all_user_connections", user, "account removed")
         return listed.count(user)
 
-    def _run(self, *arguments: str, stdin: str = "") -> str:
+    def run(self, *arguments: str, stdin: str = "") -> str:
+        """`rabbitmqctl` with these arguments; what it printed."""
         command = [*self._command, *arguments]
         try:
             done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=CTL_TIMEOUT)

@@ -57,6 +57,14 @@ class Management:
         """False: it was not there."""
         return self._ask("DELETE", path) is not None
 
+    def date(self) -> str | None:
+        """The clock of the broker's machine: the header `Date` of its answers."""
+        try:
+            date: str | None = self._client.get("overview").headers.get("Date")
+        except httpx.HTTPError:
+            return None
+        return date
+
     def queues(self, vhost: str) -> list[QueueFigures]:
         """All of a vhost, by name. Figures are up to 5 s old."""
         return sorted(

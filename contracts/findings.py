@@ -1,0 +1,73 @@
+"""What the doctors of both programs find: pass, warn or fail, what was seen, and what to change. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+Verdict = Literal["pass", "warn", "fail"]
+
+#: Clocks that differ by more seconds than this warn, and by more than the second fail: rule 15's margin is 60 s.
+CLOCK_WARN, CLOCK_FAIL = 5.0, 55.0
+#: Oldest version of RabbitMQ that is tested, and the first that is not.
+OLDEST_BROKER, NEWEST_BROKER = (3, 10), (5,)
+#: `x-consumer-timeout` of a queue is honoured from here on.
+QUEUE_CONSUMER_TIMEOUT = (3, 12)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One check. `remedy` is empty for what passed."""
+
+    check: str
+    verdict: Verdict
+    seen: str
+    remedy: str = ""
+
+
+def report(findings: Iterable[Finding], *, as_json: bool) -> str:
+    """For people a line each and one below it for the remedy; for programs a list."""
+    listed = list(findings)
+    if as_json:
+        return json.dumps([asdict(finding) for finding in listed], indent=2)
+    width = max((len(finding.check) for finding in listed), default=0)
+    lines = []
+    for finding in listed:
+        lines.append(f"{finding.verdict}  {finding.check:<{width}}  {finding.seen}")
+        if finding.remedy:
+            lines.append(f"{'':<{width + 6}}  -> {finding.remedy}")
+    return "\n".join(lines)
+
+
+def status(findings: Iterable[Finding]) -> int:
+    """Exit status: 1 when anything failed."""
+    return int(any(finding.verdict == "fail" for finding in findings))
+
+
+def broker_version(text: str) -> Finding:
+    """`text`: as the broker says it, "3.10.8"."""
+    try:
+        version = tuple(int(part) for part in text.split("-")[0].split("+")[0].split("."))
+    except ValueError:
+        return Finding(check="broker version", verdict="warn", seen=text or "not told",
+                       remedy="tested with RabbitMQ 3.10 to 4.x")  # fmt: skip
+    if version < OLDEST_BROKER:
+        return Finding(check="broker version", verdict="fail", seen=text, remedy="upgrade RabbitMQ to 3.10 or later")
+    if version >= NEWEST_BROKER:
+        return Finding(check="broker version", verdict="warn", seen=text, remedy="newer than what was tested")
+    return Finding(check="broker version", verdict="pass", seen=f"RabbitMQ {text}")
+
+
+def clock(whose: str, ahead: float) -> Finding:
+    """`ahead`: seconds by which the other clock is ahead of ours, or behind when negative."""
+    seen = f"{whose} is {abs(ahead):.1f} s {'ahead of' if ahead > 0 else 'behind'} this machine"
+    if abs(ahead) < CLOCK_WARN:
+        return Finding(check="clock", verdict="pass", seen=seen)
+    return Finding(
+        check="clock",
+        verdict="warn" if abs(ahead) < CLOCK_FAIL else "fail",
+        seen=seen,
+        remedy="let both machines keep their time by NTP; signed messages and first deliveries depend on it",
+    )

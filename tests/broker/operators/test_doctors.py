@@ -1,0 +1,100 @@
+"""`master-bridge doctor` and `worker-agent doctor`: what they see of a real broker, and what they say to change."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from contracts.testing.rabbitmq_node import RabbitMQNode
+from master_bridge.cli import main
+from tests.broker.agent.conftest import OpenMaster, StartAgent
+from tests.broker.operators.conftest import RunCommand
+
+
+def verdicts(text: str) -> dict[str, tuple[str, str]]:
+    """check -> verdict and what was seen; the worst of several."""
+    order = ("pass", "warn", "fail")
+    found: dict[str, tuple[str, str]] = {}
+    for finding in json.loads(text):
+        before = found.get(finding["check"])
+        if before is None or order.index(finding["verdict"]) > order.index(before[0]):
+            found[finding["check"]] = (finding["verdict"], finding["seen"])
+        assert finding["remedy"] or finding["verdict"] == "pass", finding
+    return found
+
+
+@pytest.fixture
+def managed(tmp_path: Path) -> Iterator[RabbitMQNode]:
+    with RabbitMQNode(tmp_path / "managed", plugins=("rabbitmq_management",)) as node:
+        yield node
+
+
+def test_a_broker_with_mistakes(managed: RabbitMQNode) -> None:
+    """The default consumer_timeout, a policy that drops offers, a vhost limit, no master: each is found and named."""
+    managed.ctl("set_policy", "tidy", "^cap", '{"message-ttl":1000}', "--apply-to", "queues")
+    managed.ctl("set_vhost_limits", '{"max-connections":100}')
+    environment = {"BUILDBOT_AMQP_URL": managed.url, "BUILDBOT_AMQP_MANAGEMENT_URL": managed.management_url}
+    environment |= {key: value for key, value in managed._environment().items() if key not in os.environ}
+    server = Path("/usr/lib/rabbitmq/bin/rabbitmqctl")
+    ctl = str(server) if server.exists() else "rabbitmqctl"
+    result = CliRunner().invoke(
+        main, ["doctor", "--json", "--rabbitmqctl", ctl], env={**environment, "HOME": str(managed.folder)}
+    )
+    found = verdicts(result.output)
+    assert result.exit_code == 1
+    version = ".".join(managed.ctl("version").split()[-1].split(".")[:2])
+    assert found["broker version"] == ("pass", f"RabbitMQ {managed.ctl('version').split()[-1]}")
+    assert found["consumer_timeout"][0] == ("warn" if version < "3.12" else "pass")
+    assert found["message size"][0] == "pass"
+    assert found["policies"] == ("fail", "tidy sets message-ttl on cap.*")
+    assert found["limits"] == ("warn", "vhost /: max-connections 100")
+    assert found["queues"] == ("warn", "not there: parked, dead")
+    assert found["alarms"][0] in ("pass", "warn")
+    assert found["clock"][0] == "pass"
+
+
+async def test_a_fleet_in_good_order(
+    start_agent: StartAgent, open_master: OpenMaster, master_bridge: RunCommand, amqp_url: str
+) -> None:
+    """With a master's queues and an agent everything passes but what was not looked at; the agent's doctor agrees."""
+    master = await open_master("any", "gtk")
+    agent = start_agent()
+    await master.wait_for_consumers("any", 1)
+    found = verdicts((await master_bridge("doctor", "--json")).output)
+    assert found["login"][0] == found["queues"][0] == found["name"][0] == found["port"][0] == found["TLS"][0] == "pass"
+    assert found["clock"] == ("pass", found["clock"][1])
+    assert found["fleet"] == ("warn", "0 masters and 1 agents are alive")
+    assert "1 agents" in (await master_bridge("doctor")).output
+
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "worker_agent", "--state", str(agent.folder / "state"), "--capability", "gtk",
+        "doctor", "--json", env={"WORKER_AGENT_AMQP_URL": amqp_url, "PATH": os.environ["PATH"]},
+        stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    reading = asyncio.ensure_future(process.communicate())
+    while not reading.done():
+        await master.catalogue("any", "gtk", "wx")
+        await asyncio.wait([reading], timeout=0.3)
+    own = verdicts(reading.result()[0].decode())
+    assert process.returncode == 0
+    assert own["permissions"][0] == "pass"
+    assert own["columns"] == ("pass", "qualifies for 2 of 3: any, gtk")
+
+
+def test_a_broker_that_is_not_there() -> None:
+    """A port that nobody listens on: one failure that says so, and nothing after it."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"amqp://guest:secret@127.0.0.1:{unused.getsockname()[1]}/"
+        result = CliRunner().invoke(main, ["doctor"], env={"BUILDBOT_AMQP_URL": url})
+    assert result.exit_code == 1
+    assert result.output.splitlines()[-2].startswith("fail  port")
+    assert "secret" not in result.output
