@@ -70,8 +70,11 @@ class Watch:
             say("events.size", f"{len(event.data)} bytes in one event, {EVENT_DATA_MAX} are allowed")
         unstored = [other for seq, other in session.events.items() if seq > session.stored]
         size = sum(len(other.data) for other in unstored) + len(event.data)
-        if size > WINDOW_BYTES or len(unstored) + 1 > WINDOW_EVENTS:
-            say("events.window", f"{size} bytes in {len(unstored) + 1} events are under way and not stored")
+        number = len(unstored) + 1
+        if size > WINDOW_BYTES and number > 1:
+            say("events.window", f"{size} bytes in {number} events are under way and not stored")
+        if number > WINDOW_EVENTS:
+            say("events.small", f"{number} events are under way and not stored")
         self._frame(session, event, say)
 
     def _frame(self, session: Session, event: Event, say: Callable[[str, str], None]) -> None:

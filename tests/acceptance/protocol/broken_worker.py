@@ -1,0 +1,80 @@
+"""`python -m tests.acceptance.protocol.broken_worker FAULT …`: our agent with one fault; … are its own options."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import aio_pika
+
+from contracts import codec
+from contracts.codec import Wire
+from contracts.errors import BadMessage
+from contracts.messages import AnyMessage
+from tests.acceptance.protocol.faults import FAULTS, Fault, Memory
+from worker_agent.core.actions import Action
+from worker_agent.core.inputs import Input
+from worker_agent.core.machine import AgentMachine
+from worker_agent.link import connected, incoming, publisher
+
+
+def break_machine(fault: Fault) -> None:
+    original = AgentMachine.handle
+    memories: dict[int, Memory] = {}
+
+    def handle(self: AgentMachine, input: Input, now: float) -> list[Action]:
+        memory = memories.setdefault(id(self), Memory(self))
+        actions: list[Action] = []
+        for heard in fault.hear(input, memory):
+            actions += original(self, heard, now)
+            fault.after(heard, memory)
+        return [done for action in actions for done in fault.do(action, memory)]
+
+    AgentMachine.handle = handle  # type: ignore[method-assign]
+
+
+def break_wire(how: str) -> None:
+    def encode(message: Any) -> Wire:
+        return replace(codec.encode(message), type="message")
+
+    def decode(body: bytes, headers: Mapping[str, Any] | None = None) -> AnyMessage:
+        if how == "any version":
+            body = body.replace(b'"v": 99', b'"v": 1')
+        if how == "strict" and b'"colour"' in body:
+            raise BadMessage("a field of the future")
+        try:
+            return codec.decode(body, headers)
+        except BadMessage:
+            if how == "exit":
+                os._exit(3)
+            raise
+
+    async def bury(*_: Any) -> bool:
+        return True
+
+    if how == "prefetch":
+        set_qos = aio_pika.Channel.set_qos
+        aio_pika.Channel.set_qos = lambda self, **_: set_qos(self, prefetch_count=10)  # type: ignore[method-assign,assignment]
+    elif how == "type":
+        publisher.encode = encode
+    elif how == "bury nothing":
+        publisher.Publisher.bury = bury  # type: ignore[method-assign]
+    else:
+        connected.decode = incoming.decode = decode
+
+
+def main() -> None:
+    fault = FAULTS[sys.argv.pop(1)]
+    break_machine(fault)
+    if fault.wire:
+        break_wire(fault.wire)
+    from worker_agent.cli import main as run
+
+    run()
+
+
+if __name__ == "__main__":
+    main()
