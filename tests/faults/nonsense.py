@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from contracts.codec import HEADER, decode
-from contracts.errors import BadMessage
+from contracts.errors import BadMessage, UnknownVersion
 from contracts.messages import VERSION
 
 _VALUES: tuple[Any, ...] = (
@@ -64,11 +64,12 @@ VALID: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Nonsense:
-    """A body and headers. `readable`: the codec takes it for a message (forged, then)."""
+    """A body and headers. `readable`: the codec takes it for a message (forged, then); `newer`: of another version."""
 
     body: bytes
     headers: dict[str, Any] = field(default_factory=dict)
     readable: bool = False
+    newer: bool = False
 
 
 def nonsense(seed: int, count: int, types: tuple[str, ...]) -> Iterator[Nonsense]:
@@ -76,7 +77,8 @@ def nonsense(seed: int, count: int, types: tuple[str, ...]) -> Iterator[Nonsense
     chance = random.Random(seed)
     for _ in range(count):
         body, headers = _one(chance, types)
-        yield Nonsense(body=body, headers=headers, readable=_readable(body, headers))
+        error = _error(body, headers)
+        yield Nonsense(body=body, headers=headers, readable=error is None, newer=isinstance(error, UnknownVersion))
 
 
 def _one(chance: random.Random, types: tuple[str, ...]) -> tuple[bytes, dict[str, Any]]:
@@ -105,9 +107,9 @@ def _one(chance: random.Random, types: tuple[str, ...]) -> tuple[bytes, dict[str
     return text, {}
 
 
-def _readable(body: bytes, headers: dict[str, Any]) -> bool:
+def _error(body: bytes, headers: dict[str, Any]) -> BadMessage | None:
     try:
         decode(body, headers)
-    except BadMessage:
-        return False
-    return True
+    except BadMessage as error:
+        return error
+    return None
