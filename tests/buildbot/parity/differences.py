@@ -24,13 +24,12 @@ _END = ("hprocess killed by signal", "hprogram finished")
 
 
 def _last_line(lines: Lines) -> Lines:
-    """Buildbot's worker sends what has no line end after the exit code: put it before."""
-    end = next((n for n, line in enumerate(lines) if line.startswith(_END)), None)
-    if end is None:
-        return lines
-    after = [line for line in lines[end:] if not line.startswith((*_END, "helapsedTime"))]
-    rest = [line for line in lines[end:] if line.startswith((*_END, "helapsedTime"))]
-    return (*lines[:end], *sorted(after), *rest)
+    """Buildbot's worker sends what has no line end after the exit code: where exit codes stand does not count."""
+    ends = (*_END, "helapsedTime")
+    return (
+        *(line for line in lines if not line.startswith(ends)),
+        *(line for line in lines if line.startswith(ends)),
+    )
 
 
 def _last_words(lines: Lines) -> Lines:

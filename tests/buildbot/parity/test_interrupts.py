@@ -32,7 +32,7 @@ each('upload', S(name='make', command='truncate -s 1G f'),
 each('directory', S(name='make', command='mkdir d; truncate -s 1G d/f'),
     steps.DirectoryUpload(name='runs', workersrc='d', masterdest=out('d'), compress='bz2'), *LATER)
 each('download', steps.FileDownload(name='runs', mastersrc=OUT + '/large', workerdest='f', blocksize=1024), *LATER)
-each('sleep', steps.MasterShellCommand(name='runs', command='sleep 300'), *LATER)
+each('sleep', steps.MasterShellCommand(name='runs', command=['sleep', '300']), *LATER)
 each('sub-slow', S(name='slow', command='sleep 300'))
 for run in RUNS:
     c['schedulers'].append(schedulers.Triggerable(name='slow@' + run, builderNames=['sub-slow@' + run]))
@@ -56,10 +56,10 @@ def pictures(side: SideBySide) -> dict[str, dict[str, BuildPicture]]:
     return stopped(side, NAMES)
 
 
-def stopped(side: SideBySide, names: tuple[str, ...]) -> dict[str, dict[str, BuildPicture]]:
+def stopped(side: SideBySide, names: tuple[str, ...], runs: tuple[str, ...] = SETTINGS["runs"]) -> dict[str, dict[str, BuildPicture]]:
     """Builds that were stopped in their step "runs"."""
     master = side.master
-    requests = {(name, run): master.force(f"{name}@{run}") for name in names for run in side.runs}
+    requests = {(name, run): master.force(f"{name}@{run}") for name in names for run in runs}
     running = dict(requests)
 
     def stop_what_runs() -> bool:
@@ -86,3 +86,15 @@ def test_a_stopped_build_looks_the_same(name: str, pictures: dict[str, dict[str,
     assert not found, "\n".join(found)
     assert ours.result == "CANCELLED"
     assert [step.name for step in ours.steps if step.name != "make"] == ["runs", "always"]
+
+
+def test_a_stopped_transfer_leaves_nothing_half(side: SideBySide) -> None:
+    """A directory that was being packed, a file that was being downloaded: CANCELLED, and no part of it is there."""
+    pictures = stopped(side, OURS, ("amqp",))
+    for name in OURS:
+        ours = pictures[name]["amqp"]
+        assert ours.result == "CANCELLED", ours
+        assert [step.result for step in ours.steps if step.name == "runs"] == ["CANCELLED"]
+    assert not (side.out / "directory@amqp" / "d").exists()
+    left = [path for path in (side.folder / "agent").rglob("download/build/*")]
+    assert not left

@@ -1,0 +1,118 @@
+"""Checkouts: Git in all modes and methods, with submodules and over ssh with a secret key; Mercurial; Subversion."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.buildbot.parity.compare import differences
+from tests.buildbot.parity.repositories import SshServer, git_repository, hg_repository, require, svn_repository
+from tests.buildbot.parity.side_by_side import SideBySide
+
+SETTINGS: dict[str, Any] = {"runs": ("pb", "amqp")}
+#: `stat` of a file that a checkout may have left says that there is none, in a line without an end
+LISTED = dict.fromkeys(("git", "hg", "svn"), ("last-line",))
+_CONFIG = """
+LOOK = steps.ShellCommand(name='look', command='cat file; find . -name ".git" -prune -o -name ".hg" -prune -o '
+    '-name ".svn" -prune -o -type f -print | sort', logEnviron=False)
+MESS = steps.ShellCommand(name='mess', command='echo changed > file; echo new > untracked; echo o > ignored.o',
+    logEnviron=False)
+"""
+_GIT = """
+WHOLE = {url!r}
+def git(name, **kwargs):
+    kwargs = dict(dict(repourl=WHOLE, branch='main', logEnviron=False,
+        config={{'protocol.file.allow': 'always'}}), **kwargs)
+    each(name, steps.Git(name='git', **kwargs), LOOK, MESS)
+for method in ('clobber', 'fresh', 'clean', 'copy'):
+    git('git-full-' + method, mode='full', method=method)
+git('git-incremental', mode='incremental')
+git('git-shallow', mode='full', method='clobber', shallow=1)
+git('git-submodules', mode='full', method='fresh', submodules=True)
+git('git-tag', mode='full', method='clobber', branch='v1', alwaysUseLatest=True, getDescription=True)
+git('git-missing', mode='full', method='clobber', branch='no-such-branch', retry=None)
+each('git-commands', steps.Git(name='git', repourl=WHOLE, branch='main', logEnviron=False),
+    steps.GitTag(name='tag', tagName='mine', workdir='build', logEnviron=False),
+    steps.GitCommit(name='commit', workdir='build', paths=['file'], messages=['m'], emptyCommits='create-empty-commit',
+        logEnviron=False))
+c['builders'][-1].env = c['builders'][-2].env = {{}}
+"""
+_SSH = """
+os.makedirs(OUT + '/secrets', mode=0o700, exist_ok=True)
+with open(OUT + '/secrets/key', 'w', opener=lambda path, flags: os.open(path, flags, 0o600)) as f:
+    f.write({key!r})
+c['secretsProviders'] = [secrets.SecretInAFile(dirname=OUT + '/secrets', strip=False)]
+each('git-ssh', steps.Git(name='git', repourl={url!r}, branch='main', mode='full', method='clobber',
+    sshPrivateKey=util.Secret('key'), sshHostKey={host_key!r}, logEnviron=False), LOOK,
+    steps.ShellCommand(name='left', command='find .. -name "ssh-*" -o -name ".*ssh*"', logEnviron=False))
+"""
+_HG = """
+for mode, method in (('full', 'clobber'), ('full', 'fresh'), ('full', 'clean'), ('incremental', None)):
+    each('hg-%s-%s' % (mode, method), steps.Mercurial(name='hg', repourl={url!r}, mode=mode, method=method,
+        defaultBranch='default', branchType='inrepo', logEnviron=False), LOOK, MESS)
+"""
+_SVN = """
+for mode, method in (('full', 'clobber'), ('full', 'fresh'), ('full', 'clean'), ('full', 'copy'),
+                     ('full', 'export'), ('incremental', None)):
+    each('svn-%s-%s' % (mode, method), steps.SVN(name='svn', repourl={url!r}, mode=mode, method=method,
+        logEnviron=False), LOOK, MESS)
+"""
+GIT = [*(f"git-full-{method}" for method in ("clobber", "fresh", "clean", "copy")), "git-incremental", "git-shallow",
+       "git-submodules", "git-tag", "git-missing", "git-commands"]  # fmt: skip
+HG = ["hg-full-clobber", "hg-full-fresh", "hg-full-clean", "hg-incremental-None"]
+SVN = [*(f"svn-full-{method}" for method in ("clobber", "fresh", "clean", "copy", "export")), "svn-incremental-None"]
+
+
+def compare(side: SideBySide, names: list[str], times: int = 2) -> None:
+    """Each checkout twice: into nothing, and into what the first build left, with changes."""
+    for time in range(times):
+        for name, runs in side.run(names, 150).items():
+            found = differences(runs["pb"], runs["amqp"], LISTED)
+            assert not found, f"{name}, build {time + 1}:\n" + "\n".join(found)
+            assert runs["amqp"].result == ("FAILURE" if name == "git-missing" else "SUCCESS"), runs["amqp"]
+
+
+def test_git_over_ssh_with_a_secret_key(
+    make_side_by_side: Callable[..., SideBySide], ssh: SshServer, tmp_path: Path
+) -> None:
+    """The key reaches the machine for the checkout, no log shows it, and no file of it stays."""
+    url = f"ssh://{getpass.getuser()}@127.0.0.1:{ssh.port}{git_repository(tmp_path / 'git')}"
+    side = make_side_by_side(_CONFIG + _SSH.format(url=url, key=ssh.key, host_key=ssh.host_key), **SETTINGS)
+    pictures = side.run(["git-ssh"])["git-ssh"]
+    found = differences(pictures["pb"], pictures["amqp"], LISTED)
+    assert not found, "\n".join(found)
+    assert pictures["amqp"].result == "SUCCESS", pictures["amqp"]
+    assert not [line for line in pictures["amqp"].steps[2].logs["stdio"][1] if line.startswith("o")]
+    secret = ssh.key.splitlines()[2]
+    for step in pictures["amqp"].steps:
+        assert secret not in "\n".join("\n".join(lines) for _type, lines in step.logs.values())
+
+
+@pytest.fixture
+def ssh(tmp_path: Path) -> Iterator[SshServer]:
+    server = SshServer(tmp_path / "ssh")
+    yield server
+    server.stop()
+
+
+@pytest.mark.long
+def test_git_in_all_modes(make_side_by_side: Callable[..., SideBySide], tmp_path: Path) -> None:
+    """Every method, submodules, shallow clones, tags, a branch that is not there, and commands in the checkout."""
+    url = f"file://{git_repository(tmp_path / 'git')}"
+    compare(make_side_by_side(_CONFIG + _GIT.format(url=url), **SETTINGS), GIT)
+
+
+@pytest.mark.long
+def test_mercurial_in_all_modes(make_side_by_side: Callable[..., SideBySide], tmp_path: Path) -> None:
+    require("hg", "mercurial")
+    compare(make_side_by_side(_CONFIG + _HG.format(url=str(hg_repository(tmp_path / "hg"))), **SETTINGS), HG)
+
+
+@pytest.mark.long
+def test_subversion_in_all_modes(make_side_by_side: Callable[..., SideBySide], tmp_path: Path) -> None:
+    require("svn", "subversion")
+    compare(make_side_by_side(_CONFIG + _SVN.format(url=svn_repository(tmp_path / "svn")), **SETTINGS), SVN)
