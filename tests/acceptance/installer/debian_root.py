@@ -22,11 +22,14 @@ class DebianRoot:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def create(self) -> None:
-        """Unpack the base system (minutes on a slow mirror). Needs root, debootstrap and apt's own mirror."""
-        mirror, suite = _mirror()
+    def create(self, suite: str | None = None) -> None:
+        """Unpack the base system (minutes on a slow mirror). Needs root, debootstrap and apt's own mirror.
+
+        `suite`: a release's code name; without it that of this machine.
+        """
+        mirror, own = _mirror()
         subprocess.run(
-            ["debootstrap", "--variant=minbase", suite, str(self.folder), mirror],
+            ["debootstrap", "--variant=minbase", suite or own, str(self.folder), mirror],
             check=True, stdout=subprocess.DEVNULL, timeout=900,
         )  # fmt: skip
         subprocess.run(["mount", "-t", "proc", "proc", str(self.folder / "proc")], check=True)

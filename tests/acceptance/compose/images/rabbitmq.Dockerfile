@@ -1,0 +1,14 @@
+# Stands for rabbitmq:4-management: Debian 13's RabbitMQ 4.0 with the management plugin, its user in
+# RABBITMQ_DEFAULT_USER, its data in /var/lib/rabbitmq, more configuration in /etc/rabbitmq/conf.d.
+FROM compose-test-debian:13
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends rabbitmq-server \
+ && rm -rf /var/lib/apt/lists/* /var/cache/apt/archives/*.deb \
+ && mkdir -p /etc/rabbitmq/conf.d \
+ && echo '[rabbitmq_management].' >/etc/rabbitmq/enabled_plugins
+COPY rabbitmq-entrypoint /usr/local/bin/docker-entrypoint.sh
+ENV HOME=/var/lib/rabbitmq RABBITMQ_LOGS=-
+VOLUME /var/lib/rabbitmq
+EXPOSE 5672 15672
+ENTRYPOINT ["docker-entrypoint.sh"]
+CMD ["rabbitmq-server"]

@@ -1,0 +1,210 @@
+"""`docker compose up` for real: images, order, both columns, and scaling under load without losing a build."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.compose.bases import broker_image, provide, python_image
+from tests.acceptance.compose.daemon import DockerDaemon
+from tests.acceptance.compose.project import ComposeProject, Event, Events, labels
+from tests.harness.waiting import wait_for
+
+pytestmark = [pytest.mark.long, pytest.mark.root, pytest.mark.timeout(1800)]
+
+WORKER, WORKER_C, MASTER = "buildbot-amqp-worker:local", "buildbot-amqp-worker-c:local", "buildbot-amqp-master:local"
+USERS = {WORKER: "10001", WORKER_C: "10001", MASTER: "10002"}
+SERVICES = ("broker", "master", "worker", "worker-c")
+MIB = 1024 * 1024
+#: What the slim image may add to its Python base, MiB: 47 the agent and its libraries, 95 git and what it needs.
+SLIM_ADDS = 180
+#: Builds of the load; the column has five slots.
+BUILDS = 14
+
+
+@pytest.fixture(scope="session")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DockerDaemon]:
+    """A private Docker that has the base images, and no other."""
+    folder = tmp_path_factory.mktemp("docker")
+    running = DockerDaemon(folder / "daemon")
+    try:
+        running.start()
+        provide(running, folder / "debian")
+        yield running
+    finally:
+        running.stop()
+
+
+@pytest.fixture(scope="session")
+def project(daemon: DockerDaemon, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComposeProject]:
+    """The compose project with its images built, and nothing running."""
+    made = ComposeProject(daemon, tmp_path_factory.mktemp("project"))
+    made.build()
+    yield made
+    made.down()
+
+
+@pytest.fixture
+def up(project: ComposeProject, tmp_path: Path) -> Iterator[tuple[ComposeProject, Events]]:
+    """The project after `docker compose up`, all of it healthy, with the events since before it."""
+    events = Events(project.daemon, tmp_path / "events")
+    try:
+        project.up()
+        wait_for(lambda: all(map(project.healthy, SERVICES)), 300.0, lambda: f"all healthy:\n{project.logs()}", 1.0)
+        yield project, events
+    finally:
+        events.close()
+        project.down()
+
+
+def test_images_are_non_root_labelled_checked_and_small(
+    project: ComposeProject, record_testsuite_property: Callable[..., None]
+) -> None:
+    """Each has a user without rights, a health check and OCI labels; the agent's has no Buildbot and no Twisted."""
+    daemon = project.daemon
+    for image, user in USERS.items():
+        config = daemon.inspect(image)["Config"]
+        assert config["User"] not in ("", "root", "0")
+        assert _run(daemon, image, "id", "-u").strip() == user
+        assert config["Healthcheck"]["Test"][0] == "CMD"
+        assert config["StopSignal"] == "SIGTERM"
+        for name in ("title", "description", "licenses", "version"):
+            assert labels(daemon, image).get(f"org.opencontainers.image.{name}"), f"{image} has no label {name}"
+
+    find = "import importlib.util as u; print([n for n in ('buildbot', 'twisted') if u.find_spec(n)])"
+    assert _run(daemon, WORKER, "python3", "-c", find).strip() == "[]"
+    assert _run(daemon, MASTER, "python3", "-c", find).strip() == "['buildbot', 'twisted']"
+    assert "gcc" not in _run(daemon, WORKER, "sh", "-c", "command -v git gcc make || true")
+
+    sizes = {name: daemon.inspect(name)["Size"] / MIB for name in (python_image(), broker_image(), *USERS)}
+    report = ", ".join(f"{name} {size:.0f} MiB" for name, size in sizes.items())
+    print(report)
+    record_testsuite_property("image_sizes", report)
+    assert sizes[WORKER] - sizes[python_image()] < SLIM_ADDS
+    assert sizes[WORKER] < sizes[WORKER_C]
+    assert sizes[WORKER] < sizes[MASTER]
+
+
+def test_up_is_healthy_in_order_and_both_columns_build(up: tuple[ComposeProject, Events]) -> None:
+    """Master and workers start after the broker is healthy; each column's build runs on an image that qualifies."""
+    project, events = up
+    healthy = wait_for(lambda: _first_healthy(events), 30.0, "a healthy event of each service")
+    started = {event.service: event.at for event in reversed(events.of("start"))}
+    for service in ("master", "worker", "worker-c"):
+        assert healthy["broker"] <= started[service] <= healthy[service], f"{service}: {started} {healthy}"
+
+    master = project.master
+    hosts = {service: project.containers(service) for service in SERVICES}
+    wanted = {"hello-python": ("test", hosts["worker"] + hosts["worker-c"]), "hello-c": ("run", hosts["worker-c"])}
+    requests = {name: master.force(name) for name in wanted}
+    for name, (step, qualified) in wanted.items():
+        build = master.finished(requests[name], timeout=120.0)
+        assert build.result == "SUCCESS", master.describe(requests[name]) + project.logs()
+        assert master.properties(build)["agent"] in qualified
+        assert "hello from" in master.output(build, step)
+
+    for service in SERVICES[1:]:
+        for name in hosts[service]:
+            assert project.daemon.docker("exec", name, "id", "-u").strip() != "0"
+    ports = [
+        binding["HostIp"]
+        for service in SERVICES
+        for name in hosts[service]
+        for bindings in project.daemon.inspect(name)["NetworkSettings"]["Ports"].values()
+        for binding in bindings or ()
+    ]
+    assert ports
+    assert set(ports) == {"127.0.0.1"}
+
+
+def test_scaling_up_and_down_under_load_loses_and_repeats_no_build(
+    up: tuple[ComposeProject, Events], record_testsuite_property: Callable[..., None]
+) -> None:
+    """1 → 5 → 1 agents while builds run and wait: those taken away end their builds first, and leave with status 0."""
+    project, events = up
+    master, ledger = project.master, project.ledger
+    transcript = Transcript()
+    [kept] = project.containers("worker")
+
+    requests = [master.force("load") for _ in range(BUILDS)]
+    wait_for(ledger.running, 120.0, lambda: f"a build runs:\n{project.logs()}")
+    transcript.add(f"{BUILDS} builds queued, 1 agent: 1 runs")
+    assert len(ledger.running()) == 1
+
+    project.up("--scale", "worker=5")
+    wait_for(lambda: len(ledger.running()) == 5, 180.0, lambda: f"five run: {ledger.running()}\n{project.logs()}")
+    transcript.add("--scale worker=5: 5 builds run")
+    assert project.containers("worker")[0] == kept
+    assert set(ledger.running().values()) == set(project.containers("worker"))
+    for number in list(ledger.running()):
+        ledger.release(number)
+    wait_for(lambda: len(ledger.runs("begun")) == 10, 120.0, lambda: f"the next five run: {ledger.running()}")
+    transcript.add("those 5 ended, the next 5 run")
+    held = ledger.running()
+    assert set(held.values()) == set(project.containers("worker"))
+
+    leaving = set(project.containers("worker")) - {kept}
+    down = project.begin_up("--scale", "worker=1")
+    wait_for(lambda: _asked_to_leave(events) >= leaving, 120.0, lambda: f"SIGTERM to {leaving}: {events.of('kill')}")
+    transcript.add("--scale worker=1: 4 agents got SIGTERM, drain, and 5 builds still run")
+    # the kept one goes on taking work while the others drain
+    for number, host in held.items():
+        if host == kept:
+            ledger.release(number)
+    wait_for(lambda: len(ledger.runs("begun")) == 11, 120.0, lambda: f"the kept agent goes on: {ledger.running()}")
+    assert [host for _number, host in ledger.runs("begun")[10:]] == [kept]
+    assert not events.of("die"), "an agent left while its build ran"
+    transcript.add("the agent that stays ended its build and began the next; the other 4 still hold theirs")
+    for number in held:
+        ledger.release(number)
+    down.result(180.0)
+    ends = {event.container: event.attributes["exitCode"] for event in events.of("die")}
+    assert ends == dict.fromkeys(leaving, "0")
+    assert project.containers("worker") == [kept]
+    transcript.add("the 4 ended their builds and left with status 0")
+
+    for number in range(BUILDS):
+        ledger.release(number + 1)
+    results = [master.finished(request, timeout=120.0) for request in requests]
+    transcript.add(f"all {BUILDS} builds are done")
+    assert [build.result for build in results] == ["SUCCESS"] * BUILDS
+    assert [len(master.builds(request)) for request in requests] == [1] * BUILDS
+    begun, ended = ledger.runs("begun"), ledger.runs("ended")
+    assert sorted(number for number, _host in begun) == list(range(1, BUILDS + 1))
+    assert sorted(ended) == sorted(begun)
+    assert {host for _number, host in begun[10:]} == {kept}, "an agent that drains took new work"
+    assert {event.container for event in events.of("die")} == leaving, "another container ended, too"
+    print(transcript)
+    record_testsuite_property("scaling_transcript", str(transcript))
+
+
+class Transcript:
+    """Lines with the seconds since the first moment."""
+
+    def __init__(self) -> None:
+        self._begin = time.monotonic()
+        self._lines: list[str] = []
+
+    def add(self, line: str) -> None:
+        self._lines.append(f"{time.monotonic() - self._begin:6.1f} s  {line}")
+
+    def __str__(self) -> str:
+        return "\n".join(self._lines)
+
+
+def _run(daemon: DockerDaemon, image: str, program: str, *arguments: str) -> str:
+    return daemon.docker("run", "--rm", "--network=none", f"--entrypoint={program}", image, *arguments)
+
+
+def _first_healthy(events: Events) -> dict[str, float] | None:
+    """Service -> when it was first healthy; None while one of them has not been."""
+    first = {event.service: event.at for event in reversed(events.of("health_status: healthy"))}
+    return first if set(first) == set(SERVICES) else None
+
+
+def _asked_to_leave(events: Events) -> set[str]:
+    kills: list[Event] = events.of("kill")
+    return {event.container for event in kills if event.attributes.get("signal") == "15"}
