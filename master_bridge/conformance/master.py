@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 import pika
-from pika.exceptions import UnroutableError
+from pika.exceptions import ChannelClosedByBroker, UnroutableError
 
 from contracts import topology
 from contracts.codec import Wire, decode, encode
@@ -44,10 +44,17 @@ from contracts.timing import ALIVE_INTERVAL, CATALOGUE_INTERVAL, PING_INTERVAL
 from master_bridge.conformance.requirement import Violated
 from master_bridge.conformance.session import Session
 from master_bridge.conformance.watch import Watch
+from master_bridge.link.errors import BadSettings
 
 Got = TypeVar("Got", bound=Message)
 #: Seconds of one look for messages.
 _TURN = 0.02
+#: AMQP 0-9-1, constant `not-found`.
+_NOT_FOUND = 404
+
+
+class QueueInUse(BadSettings):
+    """The kit's queue is somebody else's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,9 +112,26 @@ class Master:
         self._consume(f"parked.{self.name}", parking, "", self._parked)
         self._consume(f"dead.{self.name}", topology.DEAD, "", self._dead)
         self._consume(f"fleet.{self.name}", topology.FLEET, topology.STATUS_KEY, self._status)
+        self._check_unused()
         channel.queue_delete(self.queue)
         channel.queue_declare(self.queue, durable=True, arguments={"x-dead-letter-exchange": parking})
         channel.queue_bind(self.queue, topology.OFFERS, self.queue)
+
+    def _check_unused(self) -> None:
+        """Raises `QueueInUse` when somebody works with the queue that is about to be deleted."""
+        channel = self.connection.channel()
+        try:
+            found = channel.queue_declare(self.queue, passive=True).method
+        except ChannelClosedByBroker as error:
+            if error.reply_code != _NOT_FOUND:
+                raise
+            return
+        channel.close()
+        if found.consumer_count or found.message_count:
+            raise QueueInUse(
+                f"queue {self.queue} has {found.consumer_count} consumers and {found.message_count} messages: somebody "
+                "works with it, and the kit would delete it; give the kit a vhost of its own, or another --signature"
+            )
 
     def _consume(self, queue: str, exchange: str, key: str, callback: Callable[..., None]) -> None:
         new = queue not in self._queues
