@@ -52,7 +52,8 @@ def command(
     command: tuple[str, ...],
 ) -> None:
     """Play a master against the worker that COMMAND starts, and report what it does and does not do."""
-    from master_bridge.conformance.command import KitOptions, list_requirements, run
+    from master_bridge.conformance.command import list_requirements, run
+    from master_bridge.conformance.run import KitOptions
 
     if as_list:
         list_requirements()

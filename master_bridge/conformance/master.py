@@ -341,7 +341,7 @@ class Master:
         except BadMessage as error:
             self.watch.unreadable(error, method.routing_key)
             return
-        self.watch.reply(message, method.routing_key, properties, properties.headers or {})
+        self.watch.reply(message, method.routing_key, properties)
         self.received.append(message)
         if isinstance(message, Event):
             session = self.sessions.get(message.session)

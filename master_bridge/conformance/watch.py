@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,7 +34,7 @@ class Watch:
     def unreadable(self, error: BadMessage, routing_key: str) -> None:
         self.add("messages.valid", f"a message under {routing_key!r} is not of the protocol: {error}")
 
-    def reply(self, message: Message, routing_key: str, properties: Any, headers: Mapping[str, Any]) -> None:
+    def reply(self, message: Message, routing_key: str, properties: Any) -> None:
         """Where it was published, and under whose name."""
         words = routing_key.split(".")
         place = "events" if message.has_data or type(message).__name__ == "Pull" else "claims"

@@ -82,6 +82,7 @@ def test_a_node_worker_and_a_python_agent_share_a_column(
     master = make_master(CONFIG.format(content=CONTENT, meeting=meeting(tmp_path), folder=str(tmp_path)))
     agent = make_agent("python", capabilities=["tool"])
     wait_for(lambda: "link up" in node_worker.log(), 30, lambda: f"the Node worker's link:\n{node_worker.log()}")
+    wait_for(lambda: "link_up" in agent.log(), 30, lambda: f"the agent's link:\n{agent.log()}")
     idle = rss(node_worker.child.pid), rss(agent.pid)
     requests = {name: master.force(name) for name in ("left", "right")}
     builds = {name: master.finished(request, 90) for name, request in requests.items()}

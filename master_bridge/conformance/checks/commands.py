@@ -29,7 +29,7 @@ def rc(stage: Stage) -> None:
     stage.finish(session)
 
 
-@requirement("shell.streams", "stdout and stderr are told apart", rule=RULE)
+@requirement("shell.streams", "Output and errors, stdout and stderr, are told apart", rule=RULE)
 def streams(stage: Stage) -> None:
     session = stage.session()
     completed = stage.shell(session, 1, "echo out; echo err >&2")

@@ -6,6 +6,8 @@ machine is given instead, `do` gets each action and returns those that are carri
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -217,14 +219,9 @@ def _wrong_queue(action: do_.Action, _: Memory) -> list[do_.Action]:
     return [action]
 
 
-def _lies_about_interrupt(action: do_.Action, memory: Memory) -> list[do_.Action]:
-    """Says that the command ended, and lets it run."""
-    if isinstance(action, do_.InterruptCommand):
-        session = memory.machine._state.sessions[action.session]
-        lie = Event(session=action.session, seq=session.window.next, n=action.n, kind="completed",
-                    interrupted=action.reason)  # fmt: skip
-        return [do_.Publish(message=lie, master=session.master, to="events")]
-    return [action]
+def _of_another(text: bytes) -> bytes:
+    """The process that the command names is one that lives on: to the kit, a child that was left behind."""
+    return re.sub(rb"\d+", str(os.getpid()).encode(), text)
 
 
 def _sulks(what: in_.Input, memory: Memory) -> list[in_.Input]:
@@ -344,7 +341,7 @@ FAULTS: dict[str, Fault] = {
     "journal.grant-rewinds": _once(lambda message: (message.session, message.seq), Event),
     "journal.stored-beyond": deaf(Ping),
     "interrupt.ends": instead(do_.InterruptCommand, lambda _: []),
-    "interrupt.tree": Fault(do=_lies_about_interrupt),
+    "interrupt.tree": data("stdout", _of_another),
     "interrupt.before-start": deaf(Interrupt),
     "interrupt.after-end": Fault(hear=_sulks),
     "interrupt.other-incarnation": hears(Interrupt, _any_incarnation),
