@@ -55,7 +55,11 @@ class PBWorker:
         return self
 
     def wait_attached(self, master: BuildMaster) -> None:
-        wait_for(lambda: master.worker(self.name)["connected_to"], 30, f"{self.name} is attached")
+        def attached() -> bool:
+            workers = master.get("/workers")["workers"]
+            return any(worker["name"] == self.name and worker["connected_to"] for worker in workers)
+
+        wait_for(attached, 30, f"{self.name} is attached")
 
     def end(self, number: int = signal.SIGKILL) -> None:
         if self._child is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
@@ -163,26 +162,4 @@ def test_brokers_disk_alarm(own_lab: Lab, record: Record) -> None:
         how="`rabbitmqctl set_disk_free_limit` above what is free, for 15 s",
         seen="one build, SUCCESS; each command ran once; log byte-exact",
         seconds=time.monotonic() - began,
-    )
-
-
-@pytest.mark.root
-def test_masters_disk_full(lab: Lab, record: Record, small_disk: Path) -> None:
-    """The master cannot store a log: the step is an EXCEPTION that says so, the master and its link go on."""
-    noise = lab.command("work", seconds=1, size=150_000_000)
-    (lab.folder / "master-m1").symlink_to(small_disk)
-    config = lab.column(steps=step(noise)) + "c['logCompressionMethod'] = 'raw'\n"
-    config += lab.column(builder="quiet", column="quiet", steps=step(["true"]))
-    master = lab.master(config)
-    lab.agent("a1", capabilities=["gtk", "quiet"])
-    request = master.force("b")
-    build = master.finished(request, 120)
-    assert build.result == "EXCEPTION", master.describe(request)
-    assert master.running
-    assert "store_failed" in master.log()
-    record(
-        fault="the master's disk is full",
-        how="its folder on 64 MiB, a log of 150 MB",
-        seen="EXCEPTION (Buildbot cannot write its database); the command was ended, the master and its link went on",
-        seconds=None,
     )

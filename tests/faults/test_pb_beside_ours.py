@@ -160,30 +160,38 @@ def test_link_reset(beside: Callable[[float], Beside], record: Record) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("fault", "kill"),
-    [
-        ("master killed in mid-command and started again", True),
-        ("`buildbot stop` in mid-command, then `buildbot start`", False),
-    ],
-    ids=["killed", "stopped"],
-)
-def test_master_down(beside: Callable[[float], Beside], record: Record, fault: str, kill: bool) -> None:
+def test_master_killed(beside: Callable[[float], Beside], record: Record) -> None:
     """The whole build runs again from its first step."""
     it = beside(10)
     request, _ = it.begin()
     began = time.monotonic()
-    it.master.kill() if kill else it.master.stop()
+    it.master.kill()
     it.master.start()
-    build = it.master.finished(request, 90)
-    assert build.result == "SUCCESS"
+    assert it.master.finished(request, 90).result == "SUCCESS"
     assert it.lab.ran().count("first begin") == 2
     assert it.lab.ran().count("work begin") == 2
     record(
-        fault=fault,
+        fault="master killed in mid-command and started again",
         how="the same",
         seen="RETRY, then SUCCESS: every command ran a second time; the first log ends where the master ended",
         seconds=time.monotonic() - began,
+        protocol="PB",
+    )
+
+
+def test_master_stopped(beside: Callable[[float], Beside], record: Record) -> None:
+    """`buildbot stop` interrupts the command, and the build is not run again."""
+    it = beside(30)
+    request, _ = it.begin()
+    it.master.stop()
+    it.master.start()
+    assert it.master.finished(request, 90).result == "CANCELLED"
+    assert it.lab.ran() == ["first begin", "first end", "work begin"]
+    record(
+        fault="`buildbot stop` in mid-command, then `buildbot start`",
+        how="the same",
+        seen="the command is killed, the build is CANCELLED and does not run again",
+        seconds=None,
         protocol="PB",
     )
 
