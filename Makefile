@@ -31,6 +31,7 @@ format: venv ## put the code into the project's format
 	$(PYTHON_IN) -m ruff format .
 
 bench: venv broker ## measure against Buildbot's own protocols and the raw broker
+	@$(PYTHON_IN) -c 'import matplotlib' 2>/dev/null || $(PYTHON_IN) -m pip install -q -e '.[bench]'
 	$(PYTHON_IN) -m benchmarks $(ARGS)
 
 screenshot: venv ## run the demo and take docs/images/demo.png from its page

@@ -1,0 +1,67 @@
+"""`python -m benchmarks [case …]`: measure, check, write results/*.json, results/table.md and plots."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from benchmarks.cases import CASES
+from benchmarks.peers import NAMES
+from benchmarks.results import latest, machine, save
+from benchmarks.stage import Stage
+from benchmarks.table import scale_table, table
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("cases", nargs="*", metavar="case", help=f"of {', '.join(CASES)}; default: all")
+    parser.add_argument("--quick", action="store_true", help="small inputs and one round: under 3 minutes")
+    parser.add_argument("--rounds", type=int, help="measurements of each figure (default 3; with --quick 1)")
+    parser.add_argument("--peers", default=",".join(NAMES), help="of %(default)s")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of results (default: %(default)s)")
+    parser.add_argument("--report", action="store_true", help="measure nothing, write table and plots of what is there")
+    options = parser.parse_args()
+    unknown = [name for name in options.cases if name not in CASES]
+    if unknown:
+        parser.error(f"no such case: {', '.join(unknown)}; there are {', '.join(CASES)}")
+    if not options.report:
+        _measure(options.cases or list(CASES), options)
+    _report(options.results)
+    return 0
+
+
+def _measure(cases: list[str], options: argparse.Namespace) -> None:
+    began, about = time.monotonic(), machine()
+    rounds = options.rounds or (1 if options.quick else 3)
+    path = options.results / f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}.json"
+    with Stage(rounds=rounds, quick=options.quick, names=options.peers.split(","), say=_say) as stage:
+        for name in cases:
+            _say(f"-- {name}")
+            CASES[name](stage)
+            save(path, {**about, "quick": options.quick, "rounds": rounds}, stage.figures)
+    _say(f"{time.monotonic() - began:.0f} s in all, written to {path}")
+
+
+def _report(folder: Path) -> None:
+    figures = latest(folder)
+    text = table(figures) + "\n" + scale_table(figures)
+    (folder / "table.md").write_text(text)
+    _say("\n" + text)
+    try:
+        from benchmarks.plots import plot
+
+        plot(figures, folder)
+    except ImportError:
+        _say("no plots: matplotlib is missing (pip install -e .[bench])")
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

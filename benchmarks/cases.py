@@ -1,0 +1,19 @@
+"""All cases by name, in the order in which they are played."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from benchmarks import claims, dispatch, failover, footprint, log, many, steps, transfers
+from benchmarks.stage import Stage
+
+CASES: dict[str, Callable[[Stage], None]] = {
+    "steps": steps.run,
+    "log": log.run,
+    "transfers": transfers.run,
+    "dispatch": dispatch.run,
+    "many": many.run,
+    "failover": failover.run,
+    "footprint": footprint.run,
+    "claims": claims.run,
+}

@@ -1,0 +1,134 @@
+"""Claims: from an offer's publish to its claim on an idle fleet, and how the cost of a claim grows with the fleet.
+
+The bridge (`bridge_process`) and the agents (`fleet_process`) run the product's machines and links over real
+connections; Buildbot and the commands are left out. CPU is counted per process, so it holds on a busy machine, too.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import statistics
+import subprocess
+import sys
+from types import TracebackType
+from typing import IO, Any
+
+from benchmarks.figures import percentile
+from benchmarks.processes import proportional_memory, total_cpu_seconds
+from benchmarks.stage import Stage
+from tests.harness.agents import Agent
+from tests.harness.waiting import wait_for
+
+#: (agents, signatures, offers): each row changes one of them.
+SCALE = (
+    (10, 10, 1_000), (100, 10, 1_000), (500, 10, 1_000), (1_000, 10, 1_000),
+    (100, 1, 1_000), (100, 50, 1_000),
+    (100, 10, 100), (100, 10, 10_000),
+)  # fmt: skip
+QUICK = ((10, 10, 200), (50, 10, 200))
+
+
+#: Seconds from a session's end to the next offer: the agent has ended the keeper and consumes again.
+_IDLE = 1.5
+
+
+class Talk:
+    """A process that answers lines of JSON with lines of JSON."""
+
+    def __init__(self, module: str, *arguments: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", module, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=sys.stderr, text=True,
+        )  # fmt: skip
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def hear(self) -> Any:
+        out: IO[str] | None = self.process.stdout
+        assert out is not None
+        for line in out:
+            if line.startswith("{"):
+                answer = json.loads(line)
+                if "failed" in answer:
+                    raise RuntimeError(answer["failed"])
+                return answer
+        raise RuntimeError(f"{self.process.args!r} ended with {self.process.wait()}")
+
+    def ask(self, order: Any) -> Any:
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(order) + "\n")
+        self.process.stdin.flush()
+        return self.hear()
+
+    def __enter__(self) -> Talk:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.process.terminate()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+def run(stage: Stage) -> None:
+    _idle(stage)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # two connections an agent
+    try:
+        for number, (agents, signatures, offers) in enumerate(QUICK if stage.quick else SCALE):
+            _scale(stage, number, agents, signatures, offers)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def _idle(stage: Stage) -> None:
+    """One real agent, one offer at a time."""
+    agent = Agent(stage.folder / "idle-agent", stage.node.url, name="idle", capabilities=["idle"])
+    with Talk("benchmarks.bridge_process", stage.node.url, "bench-idle") as bridge:
+        bridge.hear()
+        bridge.ask({"declare": True, "signatures": ["idle"]})
+        agent.start()
+        try:
+            wait_for(lambda: "queues" in agent.log(), 30, "the agent consumes")
+            offers = 10 if stage.quick else 100
+            answer = bridge.ask({"seek": offers + 2, "signatures": ["idle"], "at_once": 1, "pause": _IDLE})
+        finally:
+            agent.stop()
+    times = answer["offer_to_claim"][2:]  # what happens once in an agent's life is over
+    stage.add("claims", "offer to claim, idle, median", "ours", "ms", "less", [statistics.median(times)])
+    stage.add("claims", "offer to claim, idle, p99", "ours", "ms", "less", [percentile(times, 0.99)])
+
+
+def _scale(stage: Stage, number: int, agents: int, signatures: int, offers: int) -> None:
+    names = [f"s{number}x{index}" for index in range(signatures)]
+    with Talk("benchmarks.bridge_process", stage.node.url, f"bench-scale-{number}") as bridge:
+        bridge.hear()
+        bridge.ask({"declare": True, "signatures": names})
+        memory = proportional_memory([stage.node.pid])
+        with Talk("benchmarks.fleet_process", stage.node.url, str(agents), *names) as fleet:
+            fleet.hear()
+            connected = proportional_memory([stage.node.pid])
+            bridge.ask({"seek": min(50, offers), "signatures": names, "at_once": offers})  # warm
+            broker, simulated = total_cpu_seconds(stage.node.pid), fleet.ask({})["cpu"]
+            answer = bridge.ask({"seek": offers, "signatures": names, "at_once": offers})
+            broker = total_cpu_seconds(stage.node.pid) - broker
+            simulated = fleet.ask({})["cpu"] - simulated
+    row = f"{agents} agents, {signatures} signatures, {offers} offers"
+    waits = answer["claim_to_accept"]
+    for what, value, unit, better in (
+        ("claims", offers / answer["seconds"], "claims/s", "more"),
+        ("claim to accept, median", statistics.median(waits), "ms", "less"),
+        ("claim to accept, p99", percentile(waits, 0.99), "ms", "less"),
+        ("bridge CPU a claim", 1000 * answer["cpu"] / offers, "ms", "less"),
+        ("broker CPU a claim", 1000 * broker / offers, "ms", "less"),
+        ("agents' CPU a claim", 1000 * simulated / offers, "ms", "less"),
+        ("broker memory an agent", (connected - memory) / agents, "MB", "less"),
+    ):
+        stage.add("scale", f"{what}: {row}", "ours", unit, better, [value])

@@ -1,0 +1,114 @@
+"""The master.cfg that all peers share, but for their workers. It notes when steps begin and end, on one clock."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+#: Blocks of a transfer, bytes. Buildbot's default is 16 KiB.
+BLOCKS = (16 * 1024, 256 * 1024, 1024 * 1024)
+
+_HEAD = """
+import json, time
+from twisted.internet import defer
+_stamps = open('stamps', 'a', buffering=1)
+
+class Noted:
+    "Writes down when a step begins, sends its command, has it back, and ends."
+    def note(self, what):
+        row = [self.build.requests[0].id, self.name, what, time.monotonic()]
+        _stamps.write(json.dumps(row) + '\\n')
+    def startStep(self, remote):
+        self.note('begin')
+        return super().startStep(remote)
+    @defer.inlineCallbacks
+    def run(self):
+        result = yield defer.maybeDeferred(super().run)
+        self.note('end')
+        return result
+    @defer.inlineCallbacks
+    def runCommand(self, command):
+        transfer = command.remote_command in ('uploadFile', 'downloadFile')
+        if transfer:
+            self.note('sent')
+        result = yield super().runCommand(command)
+        if transfer:
+            self.note('done')
+        return result
+
+class Shell(Noted, steps.ShellCommand):
+    pass
+class Upload(Noted, steps.FileUpload):
+    pass
+class Download(Noted, steps.FileDownload):
+    pass
+c['configurators'] = []
+"""
+
+PB_WORKERS = """
+c['protocols'] = {{'pb': {{'port': 'tcp:%d:interface=127.0.0.1' % PB_PORT}}}}
+names = ['w%d' % i for i in range({workers})]
+c['workers'] = [worker.Worker(name, 'pw') for name in names]
+"""
+
+MSGPACK_WORKERS = """
+c['protocols'] = {{'msgpack_experimental_v7': {{'port': PB_PORT}}}}
+names = ['w%d' % i for i in range({workers})]
+c['workers'] = [worker.Worker(name, 'pw') for name in names]
+"""
+
+OUR_WORKERS = """
+c['workers'] = worker.amqp_column('bench', workers={workers}, requires=['bench'])
+names = [each.name for each in c['workers']]
+"""
+
+#: Perspective Broker over sockets without Nagle's algorithm; the worker does the same.
+NODELAY = """
+from twisted.spread import banana
+_made = banana.Banana.connectionMade
+def _without_nagle(self):
+    self.transport.setTcpNoDelay(True)
+    _made(self)
+banana.Banana.connectionMade = _without_nagle
+"""
+
+
+def configuration(workers: str, folder: Path, *, count: int, steps: int, transfer: str, log: str, log8: str) -> str:
+    """All builders of all cases. `transfer`, `log`, `log8`: files that are sent and printed."""
+    text = [workers.format(workers=count), _HEAD]
+    text.append(f"builder('steps', names, *[Shell(name='s%d' % i, command=['true']) for i in range({steps})])")
+    text.append(f"builder('log', names, Shell(name='print', command=['cat', {log!r}], logEnviron=False))")
+    text.append(f"builder('log8', names, Shell(name='print', command=['cat', {log8!r}], logEnviron=False))")
+    text.append("builder('first', names, Shell(name='first', command=['sh', '-c', 'echo one; sleep 3; echo two']))")
+    text.append("builder('dispatch', names, Shell(name='now', command=['date', '+%s.%N'], logEnviron=False))")
+    text.append("builder('many', names, *[Shell(name='s%d' % i, command=['true']) for i in range(10)])")
+    text.append("builder('fail', names, Shell(name='where', command=['sh', '-c', 'echo $$; exec sleep 600']))")
+    for block in BLOCKS:
+        for name, step in (("upload", "Upload"), ("download", "Download")):
+            ends = (
+                f"workersrc={transfer!r}, masterdest={str(folder / 'uploaded')!r}"
+                if name == "upload"
+                else f"mastersrc={transfer!r}, workerdest={str(folder / 'downloaded')!r}"
+            )
+            text.append(f"builder('{name}-{block}', names, {step}(name='{name}', {ends}, blocksize={block}))")
+    return "\n".join(text) + "\n"
+
+
+def worker_tac(folder: Path, name: str, port: int, protocol: str, extra: Sequence[str] = ()) -> str:
+    """A buildbot.tac of Buildbot's own worker."""
+    host = "127.0.0.1"
+    ends = (
+        f"None, None, {name!r}, 'pw', {str(folder)!r}, 60, connection_string='tcp:host={host}:port={port}'"
+        if protocol == "pb"
+        else f"{host!r}, {port}, {name!r}, 'pw', {str(folder)!r}, 60"
+    )
+    return "\n".join(
+        [
+            *extra,
+            "from twisted.application import service",
+            "from buildbot_worker.bot import Worker",
+            "application = service.Application('worker')",
+            f"Worker({ends}, protocol={protocol!r}).setServiceParent(application)",
+            "",
+        ]
+    )

@@ -1,0 +1,36 @@
+"""What an idle worker costs: memory, CPU, and the time from its start until it can be given work."""
+
+from __future__ import annotations
+
+import time
+
+from benchmarks.peers import Peer
+from benchmarks.processes import cpu_seconds, proportional_memory, resident_memory, tree
+from benchmarks.stage import Stage
+
+
+def run(stage: Stage) -> None:
+    peers = [peer for peer in stage.peers if peer.name in ("PB", "msgpack", "ours")]
+    stage.measure("footprint", "start until it takes work", "s", "less", _start, peers=peers)
+    for what, memory in (("resident memory", resident_memory), ("proportional memory (PSS)", proportional_memory)):
+        stage.measure("footprint", what, "MB", "less", lambda peer, read=memory: read(_pids(peer)), peers=peers)
+    seconds = 10.0 if stage.quick else 60.0
+    began, used = time.monotonic(), {peer.name: cpu_seconds(_pids(peer)) for peer in peers}
+    time.sleep(seconds)
+    took = time.monotonic() - began
+    for peer in peers:
+        part = 100 * (cpu_seconds(_pids(peer)) - used[peer.name]) / took
+        stage.add("footprint", "idle", peer.name, "% of a core", "less", [part])
+
+
+def _pids(peer: Peer) -> list[int]:
+    return tree(peer.workers[0].pid)
+
+
+def _start(peer: Peer) -> float:
+    peer.have_workers(0)
+    began = time.monotonic()
+    peer.have_workers(1)
+    took = time.monotonic() - began
+    peer.run("dispatch")
+    return took

@@ -1,0 +1,50 @@
+"""Uploads and downloads by block size, from the command's sending to its end; what arrived is compared byte by byte.
+
+The raw broker's figure is what confirmed, persistent messages of the same size reach from one process to another.
+"""
+
+from __future__ import annotations
+
+import filecmp
+from pathlib import Path
+
+from benchmarks.configuration import BLOCKS
+from benchmarks.figures import Wrong
+from benchmarks.peers import Peer
+from benchmarks.raw import raw_throughput
+from benchmarks.stage import MB, Stage
+
+_TIMEOUT = 120.0
+
+
+def run(stage: Stage) -> None:
+    for block in BLOCKS:
+        kib = f"{block // 1024} KiB blocks"
+        for direction in ("upload", "download"):
+            stage.measure(
+                direction, kib, "MB/s", "more",
+                lambda peer, builder=f"{direction}-{block}": _transfer(peer, builder, stage.transfer_file),
+            )  # fmt: skip
+        values = [raw_throughput(stage.node.url, block, stage.transfer_bytes) for _ in range(stage.rounds)]
+        stage.add("raw broker", kib, "raw broker", "MB/s", "more", values)
+
+
+def _transfer(peer: Peer, builder: str, sent: Path) -> float:
+    arrived = peer.folder / ("uploaded" if builder.startswith("upload") else "downloaded")
+    arrived.unlink(missing_ok=True)
+    request = peer.master.force(builder)
+    try:
+        build = peer.master.finished(request, _TIMEOUT)
+    except AssertionError:
+        for found in peer.master.builds(request):
+            if found.result == "RUNNING":
+                peer.master.call(f"/builds/{found.id}", "stop", reason="too slow")
+        raise Wrong(f"not done within {_TIMEOUT:.0f} s") from None
+    if build.result != "SUCCESS":
+        raise Wrong(f"the build ended as {build.result}")
+    if not arrived.exists() or not filecmp.cmp(arrived, sent, shallow=False):
+        size = arrived.stat().st_size if arrived.exists() else 0
+        raise Wrong(f"{size} bytes arrived of {sent.stat().st_size}, or others")
+    arrived.unlink()
+    marks = {what: at for _, what, at in peer.stamps(request)}
+    return sent.stat().st_size / MB / (marks["done"] - marks["sent"])
