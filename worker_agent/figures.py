@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from contracts.histogram import Histogram
 from contracts.messages import Claim, Event, Grant, Refuse
 from worker_agent.core.actions import Action, MasterSilent, Publish
 from worker_agent.core.inputs import Input, LinkDown, MessageReceived, OfferDelivered, Refused
@@ -24,9 +25,9 @@ class Figures:
     masters_silenced: int = 0
     events: int = 0
     event_bytes: int = 0
-    #: sum of the times from claim to grant, and of the times that offers waited in their queue
-    claim_seconds: float = 0.0
-    wait_seconds: float = 0.0
+    #: from claim to grant, and how long offers had waited in their queue
+    claim_latency: Histogram = field(default_factory=Histogram)
+    offer_wait: Histogram = field(default_factory=Histogram)
     offers: int = 0
     _pending: dict[str, float] = field(default_factory=dict)
 
@@ -34,12 +35,12 @@ class Figures:
         """`now`: monotonic seconds; `wall`: seconds since the epoch, as in `Offer.published`."""
         if isinstance(received, OfferDelivered):
             self.offers += 1
-            self.wait_seconds += max(0.0, wall - received.offer.published)
+            self.offer_wait.observe(max(0.0, wall - received.offer.published))
         elif isinstance(received, MessageReceived):
             message = received.message
             if isinstance(message, Grant) and (asked := self._pending.pop(message.session, None)) is not None:
                 self.grants += 1
-                self.claim_seconds += now - asked
+                self.claim_latency.observe(now - asked)
             elif isinstance(message, Refuse):
                 self.refusals += 1
                 self._pending.pop(message.session, None)

@@ -9,7 +9,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import structlog
 from prometheus_client import CollectorRegistry, make_wsgi_app
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from worker_agent.figures import Figures
 
@@ -31,11 +31,8 @@ class Collector:
         figures = self._figures
         for name, text, value in (
             ("offers", "Offers that were delivered to this agent.", figures.offers),
-            ("offer_wait_seconds", "Seconds that those offers had waited since they were published.",
-             figures.wait_seconds),
             ("claims", "Claims that were published.", figures.claims),
             ("grants", "Claims that were granted.", figures.grants),
-            ("claim_seconds", "Seconds from claim to grant, summed.", figures.claim_seconds),
             ("refusals", "Claims and resumes that were refused.", figures.refusals),
             ("events", "Events that were published, repetitions included.", figures.events),
             ("event_bytes", "Bytes of output and files in them.", figures.event_bytes),
@@ -45,8 +42,16 @@ class Collector:
             ("masters_silenced", "Times that a master was found silent.", figures.masters_silenced),
         ):  # fmt: skip
             yield CounterMetricFamily(f"worker_agent_{name}", text, value=value)
-        for name, (text, value) in self._gauges().items():
-            yield GaugeMetricFamily(f"worker_agent_{name}", text, value=value)
+        for name, text, histogram in (
+            ("claim_latency_seconds", "From claim to grant.", figures.claim_latency),
+            ("offer_wait_seconds", "How long delivered offers had waited since they were published.",
+             figures.offer_wait),
+        ):  # fmt: skip
+            yield HistogramMetricFamily(
+                f"worker_agent_{name}", text, buckets=histogram.buckets, sum_value=histogram.sum
+            )
+        for name, (text, gauge) in self._gauges().items():
+            yield GaugeMetricFamily(f"worker_agent_{name}", text, value=gauge)
         slots = GaugeMetricFamily("worker_agent_slots", "Slots by what they do.", labels=["state"])
         for state, number in self._slots().items():
             slots.add_metric([state], number)

@@ -13,6 +13,7 @@ from twisted.internet import defer
 
 from contracts.messages import AnyMessage, Catalogue, Data, Offer, Status
 from master_bridge.buildbot.client import Client
+from master_bridge.buildbot.figures import Figures
 from master_bridge.core import actions, inputs
 from master_bridge.core.actions import Action
 from master_bridge.core.inputs import Input
@@ -71,6 +72,7 @@ class Bridge:
             now=time.monotonic(),
         )
         self.link: MessageLink | None = None
+        self.figures = Figures()
         #: who asked for which request
         self.clients: dict[str, Client] = {}
         self._inputs: deque[Input] = deque()
@@ -110,8 +112,10 @@ class Bridge:
             self._set_timer()
 
     def _handle(self, event: Input) -> list[Action]:
+        now = time.monotonic()
+        self.figures.saw(event, now)
         try:
-            return self.machine.handle(event, time.monotonic())
+            return self.machine.handle(event, now)
         except ValueError as error:
             # an order of Buildbot's that no message can carry; pydantic's errors are ValueErrors
             request = getattr(event, "request", None)
@@ -151,6 +155,7 @@ class Bridge:
     # -- the machine's actions ----------------------------------------------------------------------------------------
 
     def _carry_out(self, action: Action) -> None:
+        self.figures.did(action, time.monotonic())
         try:
             if not self._publish(action):
                 self._tell(action)

@@ -17,6 +17,7 @@ from buildbot import config
 from buildbot.interfaces import IRenderable
 from buildbot.util import service, state
 from twisted.internet import defer, task
+from twisted.internet.error import CannotListenError
 
 from contracts import timing
 from contracts.errors import BadName
@@ -70,6 +71,7 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
     heartbeat         seconds between AMQP heartbeats
     events_max_bytes  bytes that agents may publish ahead while this master is down
     signing_key       file with the Ed25519 key that signs what agents are sent (`master-bridge keygen`)
+    metrics_port      serve /metrics, /live and /ready there; 0: any free port (see the log); metrics_host: the address
     """
 
     name = SERVICE_NAME
@@ -85,6 +87,8 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
         heartbeat: int = HEARTBEAT,
         events_max_bytes: int = EVENTS_MAX_BYTES,
         signing_key: str | None = None,
+        metrics_port: int | None = None,
+        metrics_host: str = "127.0.0.1",
         **unknown: Any,
     ) -> None:
         def wrong(text: str) -> None:
@@ -121,6 +125,8 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
             wrong(f"heartbeat: whole seconds from 1 to 600, not {heartbeat!r}")
         if not isinstance(events_max_bytes, int) or events_max_bytes < 1024 * 1024:
             wrong(f"events_max_bytes: at least 1 MiB, not {events_max_bytes!r}")
+        if metrics_port is not None and (not isinstance(metrics_port, int) or not 0 <= metrics_port <= 65535):
+            wrong(f"metrics_port: a port number, not {metrics_port!r}")
         if signing_key is not None:
             try:
                 Signer.from_file(Path(signing_key))
@@ -142,6 +148,8 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
         self._retired = RetiredSignatures()
         self._catalogue_soon: Any = None
         self._failures: dict[str, int] = {}
+        self._port: Any = None
+        self._serving: tuple[str, int] | None = None
 
     # -- life ---------------------------------------------------------------------------------------------------------
 
@@ -156,12 +164,15 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
         heartbeat: int = HEARTBEAT,
         events_max_bytes: int = EVENTS_MAX_BYTES,
         signing_key: str | None = None,
+        metrics_port: int | None = None,
+        metrics_host: str = "127.0.0.1",
     ) -> Any:
         """Takes a new URL or queue setting at once; a new master name or grace at the master's next start."""
         logging.configure()
         yield super().reconfigService()
         if url is not None and not isinstance(url, str):
             url = yield self.renderSecrets(url)
+        yield self._serve(metrics_host, metrics_port)
         settings = None
         try:
             settings = LinkSettings(
@@ -212,6 +223,7 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
         if self._catalogue_soon is not None and self._catalogue_soon.active():
             self._catalogue_soon.cancel()
         self._sweeper.stop()
+        yield self._serve("", None)
         self._timers.clear()
         bridge, link = self.bridge, self.link
         if bridge is not None and link is not None:
@@ -245,6 +257,27 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
         timer.clock = self.master.reactor
         timer.start(seconds, now=False).addErrback(lambda failure: log.error("amqp.timer", reason=str(failure)))
         self._timers.append(timer)
+
+    @defer.inlineCallbacks
+    def _serve(self, host: str, port: int | None) -> Any:
+        """Metrics and health on this port, and on none that was configured before."""
+        wanted = None if port is None else (host, port)
+        if wanted == self._serving:
+            return
+        if self._port is not None:
+            yield self._port.stopListening()
+        self._port, self._serving = None, wanted
+        if port is None:
+            return
+        from master_bridge.buildbot.metrics import site
+
+        try:
+            self._port = self.master.reactor.listenTCP(port, site(self), interface=host)
+        except CannotListenError as error:
+            self._serving = None
+            log.error("amqp.metrics_port", reason=str(error), remedy="give AMQPBroker another metrics_port")
+            return
+        log.info("amqp.metrics", url=f"http://{host}:{self._port.getHost().port}/metrics")
 
     # -- asked by workers and steps -----------------------------------------------------------------------------------
 

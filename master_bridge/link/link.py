@@ -83,6 +83,12 @@ class Link:
     def user(self) -> str:
         return self._settings.address.user
 
+    @property
+    def unconfirmed(self) -> int:
+        """Publications that wait for the broker's confirm."""
+        connections = self._connections
+        return connections.publisher.unconfirmed if connections is not None and connections.publisher else 0
+
     def start(self) -> None:
         """Begin to connect; returns at once and goes on for ever."""
         if not self._running:

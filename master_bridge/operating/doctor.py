@@ -16,7 +16,7 @@ from contracts.timing import MESSAGE_MAX
 from master_bridge.link.settings import TLSSettings, parse_url
 from master_bridge.management.client import Management
 from master_bridge.operating.connection import Broker, connect, tls_context
-from master_bridge.operating.errors import OperatingError
+from master_bridge.operating.errors import NotPermitted, OperatingError
 from master_bridge.operating.survey import Survey
 
 #: Milliseconds of a `consumer_timeout` that a working day's build fits into.
@@ -117,8 +117,11 @@ def _fleet(broker: Broker) -> Iterator[Finding]:
     """Masters and agents are heard, and their clocks agree with ours."""
     try:
         survey = Survey(broker).open().gather(masters=True)
-    except OperatingError as error:
+    except NotPermitted as error:
         yield Finding(check="fleet", verdict="fail", seen=str(error), remedy="`master-bridge enroll --as operator`")
+        return
+    except OperatingError as error:
+        yield Finding(check="fleet", verdict="warn", seen=str(error), remedy="start a master with AMQPBroker")
         return
     now = time.time()
     masters, agents = len(survey.masters), len(survey.agents)

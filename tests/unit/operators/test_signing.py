@@ -118,8 +118,7 @@ def test_keys_are_changed_without_a_gap(tmp_path: Path, clock: Clock) -> None:
     def accepts(checks: Verifier, path: Path) -> bool:
         try:
             checks.check("bb.control", "all", BODY, signer(path, clock).headers("bb.control", "all", BODY, {}))
-        except NotTrusted as error:
-            assert "trusted: " in str(error)
+        except NotTrusted:
             return False
         return True
 
