@@ -85,7 +85,7 @@ class SideBySide:
             each.stop()
         self.master.kill()
 
-    def build(self, names: Sequence[str], timeout: float = 90.0) -> dict[str, dict[str, Build]]:
+    def build(self, names: Sequence[str], timeout: float = 110.0) -> dict[str, dict[str, Build]]:
         """Run these factories on all workers, at the same time."""
         requests = {(name, run): self.master.force(f"{name}@{run}") for name in names for run in self.runs}
         deadline = time.monotonic() + timeout
@@ -95,7 +95,7 @@ class SideBySide:
             builds.setdefault(name, {})[run] = self.master.finished(request, left)
         return builds
 
-    def run(self, names: Sequence[str], timeout: float = 90.0) -> dict[str, dict[str, BuildPicture]]:
+    def run(self, names: Sequence[str], timeout: float = 110.0) -> dict[str, dict[str, BuildPicture]]:
         return {
             name: {run: self.painter.paint(build) for run, build in runs.items()}
             for name, runs in self.build(names, timeout).items()

@@ -32,14 +32,13 @@ each('upload', S(name='make', command='truncate -s 1G f'),
 each('directory', S(name='make', command='mkdir d; truncate -s 1G d/f'),
     steps.DirectoryUpload(name='runs', workersrc='d', masterdest=out('d'), compress='bz2'), *LATER)
 each('download', steps.FileDownload(name='runs', mastersrc=OUT + '/large', workerdest='f', blocksize=1024), *LATER)
-each('sleep', steps.MasterShellCommand(name='runs', command=['sleep', '300']), *LATER)
 each('sub-slow', S(name='slow', command='sleep 300'))
 for run in RUNS:
     c['schedulers'].append(schedulers.Triggerable(name='slow@' + run, builderNames=['sub-slow@' + run]))
 each('trigger', steps.Trigger(name='runs', waitForFinish=True,
     schedulerNames=[util.Interpolate('slow@%(prop:run)s')]), *LATER)
 """
-NAMES = ("shell", "polite", "sequence", "property", "upload", "sleep", "trigger")
+NAMES = ("shell", "polite", "sequence", "property", "upload", "trigger")
 #: Those in which Buildbot's own worker takes long to end, or does not end; they are looked at on an agent alone.
 OURS = ("directory", "download")
 SETTINGS: dict[str, Any] = {"runs": ("pb", "amqp")}
@@ -71,7 +70,7 @@ def stopped(side: SideBySide, names: tuple[str, ...], runs: tuple[str, ...] = SE
                 del running[key]
         return not running
 
-    wait_for(stop_what_runs, 90, lambda: f"all builds run: {running}", every=0.3)
+    wait_for(stop_what_runs, 150, lambda: f"all builds run: {running}", every=0.3)
     found: dict[str, dict[str, BuildPicture]] = {}
     for (name, run), request in requests.items():
         found.setdefault(name, {})[run] = side.painter.paint(master.finished(request))

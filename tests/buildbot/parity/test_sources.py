@@ -25,7 +25,7 @@ MESS = steps.ShellCommand(name='mess', command='echo changed > file; echo new > 
 _GIT = """
 WHOLE = {url!r}
 def git(name, **kwargs):
-    kwargs = dict(dict(repourl=WHOLE, branch='main', logEnviron=False,
+    kwargs = dict(dict(repourl=WHOLE, branch='main', logEnviron=False, progress=False,
         config={{'protocol.file.allow': 'always'}}), **kwargs)
     each(name, steps.Git(name='git', **kwargs), LOOK, MESS)
 for method in ('clobber', 'fresh', 'clean', 'copy'):
@@ -35,7 +35,7 @@ git('git-shallow', mode='full', method='clobber', shallow=1)
 git('git-submodules', mode='full', method='fresh', submodules=True)
 git('git-tag', mode='full', method='clobber', branch='v1', alwaysUseLatest=True, getDescription=True)
 git('git-missing', mode='full', method='clobber', branch='no-such-branch', retry=None)
-each('git-commands', steps.Git(name='git', repourl=WHOLE, branch='main', logEnviron=False),
+each('git-commands', steps.Git(name='git', repourl=WHOLE, branch='main', logEnviron=False, progress=False),
     steps.GitTag(name='tag', tagName='mine', workdir='build', logEnviron=False),
     steps.GitCommit(name='commit', workdir='build', paths=['file'], messages=['m'], emptyCommits='create-empty-commit',
         logEnviron=False))
@@ -46,7 +46,7 @@ os.makedirs(OUT + '/secrets', mode=0o700, exist_ok=True)
 with open(OUT + '/secrets/key', 'w', opener=lambda path, flags: os.open(path, flags, 0o600)) as f:
     f.write({key!r})
 c['secretsProviders'] = [secrets.SecretInAFile(dirname=OUT + '/secrets', strip=False)]
-each('git-ssh', steps.Git(name='git', repourl={url!r}, branch='main', mode='full', method='clobber',
+each('git-ssh', steps.Git(name='git', repourl={url!r}, branch='main', mode='full', method='clobber', progress=False,
     sshPrivateKey=util.Secret('key'), sshHostKey={host_key!r}, logEnviron=False), LOOK,
     steps.ShellCommand(name='left', command='find .. -name "ssh-*" -o -name ".*ssh*"', logEnviron=False))
 """
