@@ -82,7 +82,8 @@ def test_broker_away_for_a_minute(own_lab: Lab, record: Record) -> None:
 def test_broker_away_while_builds_wait(own_lab: Lab, record: Record) -> None:
     """Builds that wait for an agent when the broker is killed are offered again, and each runs once."""
     lab = own_lab
-    master = lab.master(lab.column(workers=6, steps=lab.three_steps(seconds=0.5)))
+    config = lab.column(workers=6, steps=lab.three_steps(seconds=0.5)) + "c['collapseRequests'] = False\n"
+    master = lab.master(config)
     requests = [master.force("b") for _ in range(6)]
     wait_for(lambda: lab.queues().get("cap.gtk") == 6, 30, "six offers wait")
     began = time.monotonic()

@@ -36,7 +36,8 @@ def latencies(lab: Lab, master: BuildMaster, builds: int) -> list[float]:
 def test_the_living_master_is_not_delayed(lab: Lab, record: Record) -> None:
     """Agents that come while the dead master's offers fill their queue serve the living one at once."""
     living = lab.master(lab.column(builder="living", workers=2, steps=lab.step("living")), name="living")
-    dead = lab.master(lab.column(builder="dead", workers=OFFERS, steps=lab.step("dead")), name="dead")
+    config = lab.column(builder="dead", workers=OFFERS, steps=lab.step("dead")) + "c['collapseRequests'] = False\n"
+    dead = lab.master(config, name="dead")
     agents = [lab.agent(f"a{number}") for number in range(AGENTS)]
     before = latencies(lab, living, BUILDS)
     for agent in agents:

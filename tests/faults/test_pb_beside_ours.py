@@ -27,7 +27,7 @@ class Beside:
 
     def __init__(self, lab: Lab, seconds: float) -> None:
         self.lab = lab
-        self.master: BuildMaster = lab.master(pb.config(lab.three_steps(seconds=seconds)), url=None)
+        self.master: BuildMaster = lab.master(pb.config(lab.three_steps(seconds=seconds, size=0)), url=None)
         self.proxy = Proxy(self.master.pb_port)
         self.workers: list[pb.PBWorker] = []
 
