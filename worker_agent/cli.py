@@ -15,7 +15,7 @@ import click
 from pydantic.fields import FieldInfo
 
 from worker_agent.loading import CONFIG_VARIABLE, BadSettings, flag_of, load, unknown_variables, variable_of
-from worker_agent.settings import CONFIG_FILES, Settings
+from worker_agent.settings import CONFIG_FILES, Settings, has_password
 from worker_agent.subcommands import subcommands
 
 #: Exit codes: 2 for what the caller has to put right, as click has it for usage errors.
@@ -150,6 +150,12 @@ def settings_of(context: click.Context) -> Settings:
     """The settings, for any subcommand; ends the program with status 2 where they are wrong."""
     given, config = context.obj
     flags = {name: value for name, value in given.items() if value is not None and value != ()}
+    if has_password(str(flags.get("amqp_url", ""))):
+        click.echo(
+            "worker-agent: --amqp-url: its password can be read by every user of this machine; prefer --amqp-url-file, "
+            f"the configuration file or {variable_of('amqp_url')}",
+            err=True,
+        )
     try:
         return load(flags, config)
     except BadSettings as error:

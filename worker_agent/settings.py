@@ -181,3 +181,10 @@ def check_url(url: str) -> None:
         raise ValueError("names no host: amqp[s]://user:password@host[:port]/vhost")
     if port == 0:
         raise ValueError("port 0 cannot be connected to")
+
+
+def has_password(url: str) -> bool:
+    try:
+        return bool(urlsplit(url).password)
+    except ValueError:
+        return False

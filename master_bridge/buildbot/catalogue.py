@@ -15,8 +15,9 @@ def signatures(master: Any, clients: Iterable[Client]) -> set[str]:
     found = {client.signature for client in clients}
     for worker in master.workers.workers.values():
         signature = getattr(worker, "signature", None)
-        if isinstance(signature, str):
-            found.add(signature)
+        for name in (signature, getattr(worker, "preferred_signature", None)):
+            if isinstance(name, str):
+                found.add(name)
     for builder in getattr(master.config, "builders", None) or ():
         for factory in getattr(builder.factory, "steps", ()):
             signature = _step_signature(factory)

@@ -6,6 +6,7 @@ A slot lives from `start_instance` to `stop_instance`. It is waiting, attached o
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import structlog
@@ -42,17 +43,36 @@ class Worker(Protocol):
     def is_removed(self) -> bool: ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class Preference:
+    """An agent with `requirements`, which hold what is required anyway, is waited for, for so many seconds."""
+
+    requirements: Requirements
+    seconds: float
+
+
 class Slot:
     """`broker` is the master's `AMQPBroker`, `build` Buildbot's build."""
 
     def __init__(
-        self, *, worker: Worker, broker: Any, build: Any, requirements: Requirements, fencing: float | None
+        self,
+        *,
+        worker: Worker,
+        broker: Any,
+        build: Any,
+        requirements: Requirements,
+        fencing: float | None,
+        preference: Preference | None = None,
     ) -> None:
         self._worker = worker
         self._broker = broker
         self._build = build
         self._master = worker.master
-        self._requirements = requirements
+        self._required = requirements
+        self._preference = preference
+        #: what it asks for now
+        self._requirements = preference.requirements if preference is not None else requirements
+        self._settle: Any = None
         self._fencing = fencing
         self.request = requests.build_key(build)
         self.since = time.time()
@@ -87,15 +107,34 @@ class Slot:
                 fencing=self._fencing,
             ),
         )
+        if self._preference is not None:
+            self._settle = self._master.reactor.callLater(self._preference.seconds, self._settle_for_less)
         self.refresh()
 
+    def _settle_for_less(self) -> None:
+        """Nobody came whom it prefers: any that has what is required will do."""
+        self._settle = None
+        self._ask_for(self._required)
+
     def reroute(self, requirements: Requirements) -> None:
-        """The configuration changed. A build that runs is not touched."""
+        """The configuration changed. A build that runs is not touched; one that has to move prefers nothing any more."""
+        if requirements.signature == self._required.signature:
+            return
+        self._cancel_preference()
+        self._required = requirements
+        self._ask_for(requirements)
+
+    def _ask_for(self, requirements: Requirements) -> None:
         if self.waiting and requirements.signature != self.signature:
             old, self._requirements = self.signature, requirements
             self._feed(Reroute(request=self.request, signature=self.signature))
             self._broker.sweep(self.request, old, soon=False)
             self.refresh()
+
+    def _cancel_preference(self) -> None:
+        timer, self._settle = self._settle, None
+        if timer is not None:
+            timer.cancel()
 
     def leave(self) -> None:
         """`stop_instance`: Buildbot wants no agent (any more)."""
@@ -130,6 +169,7 @@ class Slot:
         )
 
     def _leave(self, event: Withdraw | Done | Keep) -> None:
+        self._cancel_preference()
         if not self.over:
             self.over = True
             if self._session is not None:
@@ -150,6 +190,7 @@ class Slot:
     def attach(self, holder: Holder, adopted: bool) -> None:
         if self.over:
             return
+        self._cancel_preference()
         log.info("amqp.attached", request=self.request, agent=holder.agent, adopted=adopted)
         self._session = Session(
             reactor=self._master.reactor,

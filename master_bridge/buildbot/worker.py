@@ -20,7 +20,7 @@ from zope.interface import implementer
 from contracts.errors import BadRequirement
 from contracts.requirements import Requirements
 from master_bridge.buildbot.broker import broker_of
-from master_bridge.buildbot.slot import Slot
+from master_bridge.buildbot.slot import Preference, Slot
 
 log = structlog.get_logger(__name__)
 
@@ -30,6 +30,8 @@ STRICT_FENCING = 20.0
 CHECK_INTERVAL = 3600
 #: Minutes without any qualified agent after which a waiting build warns.
 NOTICE_MINUTES = 10.0
+#: Seconds for which a build waits for an agent that it prefers.
+PREFER_SECONDS = 20.0
 #: Arguments of Buildbot's workers that make no sense for a slot in a queue, and why.
 SENSELESS = {
     "password": "agents log in at the broker",
@@ -47,6 +49,8 @@ class AMQPLatentWorker(AbstractLatentWorker):
     """Arguments, all but the name by name:
 
     requires              what an agent must offer: ["gtk>=3", "python2.3"]; empty: any agent
+    prefers               what it should offer, too: an agent that does is waited for, for
+    prefer_seconds        so long (20); then any that offers what is required is taken
     fencing               None, or "strict": the old command is provably dead before the build runs elsewhere
     notify_after_minutes  warn, in the log and to `notify_on_missing`, when no agent qualified for so long
     notify_on_missing, properties, defaultProperties, locks: as for any worker of Buildbot's
@@ -58,6 +62,8 @@ class AMQPLatentWorker(AbstractLatentWorker):
         requires: Any = (),
         fencing: Any = None,
         notify_after_minutes: Any = NOTICE_MINUTES,
+        prefers: Any = (),
+        prefer_seconds: Any = PREFER_SECONDS,
         **kwargs: Any,
     ) -> None:
         def wrong(text: str) -> None:
@@ -75,6 +81,9 @@ class AMQPLatentWorker(AbstractLatentWorker):
             wrong("name: a text that is not empty")
             name = str(name) or "unnamed"
         _check_requires(requires, wrong)
+        _check_requires(prefers, wrong, "prefers")
+        if not isinstance(prefer_seconds, (int, float)) or isinstance(prefer_seconds, bool) or prefer_seconds <= 0:
+            wrong(f"prefer_seconds: a number of seconds above 0, not {prefer_seconds!r}")
         if fencing not in (None, "strict"):
             wrong(f"fencing: None or 'strict', not {fencing!r}")
         if (
@@ -94,6 +103,7 @@ class AMQPLatentWorker(AbstractLatentWorker):
         )
         self._slot: Slot | None = None
         self._requirements = Requirements()
+        self._preference: Preference | None = None
         self._fencing: float | None = None
         self._notify_after = NOTICE_MINUTES * 60
         self._removed = False
@@ -106,10 +116,16 @@ class AMQPLatentWorker(AbstractLatentWorker):
         requires: Any = (),
         fencing: Any = None,
         notify_after_minutes: float = NOTICE_MINUTES,
+        prefers: Any = (),
+        prefer_seconds: float = PREFER_SECONDS,
         **kwargs: Any,
     ) -> Any:
         """A build that waits moves to the new requirements' queue; one that runs is left alone."""
         self._requirements = Requirements.of(_texts(requires))
+        self._preference = None
+        if _texts(prefers):
+            both = Requirements.of([*_texts(requires), *_texts(prefers)])
+            self._preference = Preference(requirements=both, seconds=prefer_seconds)
         self._fencing = STRICT_FENCING if fencing == "strict" else None
         self._notify_after = notify_after_minutes * 60
         yield super().reconfigService(
@@ -127,6 +143,11 @@ class AMQPLatentWorker(AbstractLatentWorker):
         self._broker.columns_changed()
 
     @property
+    def preferred_signature(self) -> str | None:
+        """Names the queue that they wait in first; None: they prefer nothing."""
+        return self._preference.requirements.signature if self._preference is not None else None
+
+    @property
     def signature(self) -> str:
         """Names the queue that this slot's builds wait in."""
         return self._requirements.signature
@@ -141,6 +162,7 @@ class AMQPLatentWorker(AbstractLatentWorker):
             build=build,
             requirements=self._requirements,
             fencing=self._fencing,
+            preference=self._preference,
         )
         slot.seek()
         return defer.succeed(True)
@@ -230,10 +252,10 @@ def _texts(requires: Any) -> list[str]:
     return [requires] if isinstance(requires, str) else list(requires)
 
 
-def _check_requires(requires: Any, wrong: Any) -> None:
+def _check_requires(requires: Any, wrong: Any, argument: str = "requires") -> None:
     """Each requirement on its own, so that all mistakes are told, then the set."""
     if not isinstance(requires, (str, list, tuple)) or not all(isinstance(text, str) for text in requires):
-        wrong(f'requires: a list of texts such as ["gtk>=3"], not {requires!r}')
+        wrong(f'{argument}: a list of texts such as ["gtk>=3"], not {requires!r}')
         return
     bad = False
     for text in _texts(requires):
@@ -241,9 +263,9 @@ def _check_requires(requires: Any, wrong: Any) -> None:
             Requirements.of([text])
         except BadRequirement as error:
             bad = True
-            wrong(f"requires: {error}")
+            wrong(f"{argument}: {error}")
     if not bad:
         try:
             Requirements.of(_texts(requires))
         except BadRequirement as error:
-            wrong(f"requires: {error}")
+            wrong(f"{argument}: {error}")

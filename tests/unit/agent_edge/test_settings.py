@@ -18,6 +18,7 @@ VALUES = {
     "tls_ca": ("/a/ca.pem", '"/a/ca.pem"', Path("/a/ca.pem")),
     "tls_cert": ("/a/c.pem", '"/a/c.pem"', Path("/a/c.pem")),
     "tls_key": ("/a/k.pem", '"/a/k.pem"', Path("/a/k.pem")),
+    "trusted_key": ("/a/m.pub", '["/a/m.pub"]', (Path("/a/m.pub"),)),
     "heartbeat": ("20", "20", 20),
     "reconnect_max": ("3.5", "3.5", 3.5),
     "name": ("b7", '"b7"', "b7"),

@@ -1,0 +1,51 @@
+"""What an agent's program does before it works: warns of a password on its command line, loads only what it needs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from contracts.signing import generate
+from worker_agent.cli import make_cli, settings_of
+from worker_agent.running import BAD_SETTING, run
+
+
+def settings_only(**given: Any) -> None:
+    context = click.get_current_context()
+    config = given.pop("config")
+    context.obj = (given, config)
+    settings_of(context)
+
+
+@pytest.mark.parametrize(("url", "warns"), [("amqp://u:secret@h/", True), ("amqp://h/", False)])
+def test_a_password_on_the_command_line_is_warned_of(url: str, warns: bool) -> None:
+    """It says where else to put it, and does not repeat it."""
+    result = CliRunner().invoke(make_cli(settings_only), ["--amqp-url", url, "--name", "a"])
+    assert ("--amqp-url-file" in result.output) == warns
+    assert "secret" not in result.output
+
+
+def test_an_agent_without_keys_does_not_load_cryptography() -> None:
+    """Nor anything of Buildbot's side: an idle agent is to stay below 50 MB."""
+    script = (
+        "import sys, worker_agent.agent, worker_agent.link.link; "
+        "print(*(name for name in ('cryptography', 'buildbot', 'pika', 'httpx') if name in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
+def test_a_trusted_key_that_cannot_be_used_ends_it_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The private file instead of the public one: exit status 2, and what to give instead. Trusting nobody is safe."""
+    from worker_agent.loading import load
+
+    generate(tmp_path / "key")
+    flags = {"amqp_url": "amqp://h/", "state": str(tmp_path / "state"), "trusted_key": (str(tmp_path / "key"),)}
+    assert run(load(flags)) == BAD_SETTING
+    assert ".pub file of `master-bridge keygen`" in capsys.readouterr().err
