@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from typing import Protocol
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from master_bridge.conformance.proxy import Proxy
 from master_bridge.link.settings import parse_url
+
+#: Seconds until the management API has listed a new connection.
+_LISTED_WITHIN = 15.0
 
 
 class Cutter(Protocol):
@@ -47,14 +51,23 @@ class ManagementCutter:
         self._client = httpx.Client(base_url=management_url, timeout=10)
 
     def cut(self) -> None:
+        """Waits until the API knows of a connection: it learns of new ones every 5 s only."""
+        end = time.monotonic() + _LISTED_WITHIN
+        while not self._close_all() and time.monotonic() < end:
+            time.sleep(0.2)
+
+    def _close_all(self) -> int:
         answer = self._client.get(f"/api/vhosts/{self._vhost}/connections")
         answer.raise_for_status()
+        closed = 0
         for connection in answer.json():
             name = str(connection.get("client_properties", {}).get("connection_name", ""))
             if not name.startswith("conformance kit"):
-                closed = self._client.delete(f"/api/connections/{quote(connection['name'], safe='')}")
-                if closed.status_code != 404:  # gone by itself meanwhile
-                    closed.raise_for_status()
+                done = self._client.delete(f"/api/connections/{quote(connection['name'], safe='')}")
+                if done.status_code != 404:  # gone by itself meanwhile
+                    done.raise_for_status()
+                    closed += 1
+        return closed
 
     def close(self) -> None:
         self._client.close()

@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
+import pika
 import pytest
 
+from contracts.testing.rabbitmq_node import RabbitMQNode
 from master_bridge.conformance.checks import REQUIREMENTS
 from master_bridge.conformance.run import KitOptions, run_kit
+from master_bridge.link.errors import BadSettings
 from tests.acceptance.protocol.faults import FAULTS
 from tests.acceptance.protocol.npm import NODE_WORKER, installed
 
@@ -46,6 +50,43 @@ def test_the_node_worker_does_all_that_a_worker_must(amqp_url: str) -> None:
     failed = {result.requirement.id: result.what for result in report.results if not result.passed}
     assert set(failed) == NOT_IN_NODE, failed
     assert report.conforms
+
+
+def test_connections_can_be_cut_through_the_management_api(tmp_path: Path) -> None:
+    """Without a relay: what a broker with TLS needs."""
+    with RabbitMQNode(tmp_path / "rabbitmq", plugins=("rabbitmq_management",)) as node:
+        options = KitOptions(
+            url=node.url,
+            management_url=node.management_url,
+            command=(sys.executable, "-m", "worker_agent", *AGENT),
+            only=("reconnect.idle", "reconnect.resumes"),
+            patience=20.0,  # the API learns of connections every 5 s only
+        )
+        report = run_kit(options)
+    assert report.conforms, report.as_table()
+
+
+def test_the_kit_refuses_a_queue_that_is_in_use(amqp_url: str) -> None:
+    """It would delete it, with the offers that wait in it."""
+    connection = pika.BlockingConnection(pika.URLParameters(amqp_url))
+    channel = connection.channel()
+    channel.queue_declare("cap.conformance", durable=True)
+    channel.confirm_delivery()
+    channel.basic_publish("", "cap.conformance", b"an offer")
+    with pytest.raises(BadSettings, match="1 messages"):
+        run_kit(KitOptions(url=amqp_url, command=("true",), only=("claim.answers",)))
+    assert channel.queue_declare("cap.conformance", passive=True).method.message_count == 1
+    connection.close()
+
+
+def test_a_worker_that_does_not_start_is_told_with_its_own_words(amqp_url: str) -> None:
+    """Its status, and what it said."""
+    command = ("sh", "-c", "echo no such module >&2; exit 9")
+    report = run_kit(KitOptions(url=amqp_url, command=command, only=("claim.answers",)))
+    [result] = report.results
+    assert not result.passed
+    assert "status 9" in result.what
+    assert "no such module" in result.what
 
 
 def test_every_requirement_has_a_fault_that_breaks_it() -> None:
