@@ -55,7 +55,9 @@ DIFFERENCES: dict[str, Difference] = {
     "cut-character": Difference(
         title="Bytes of a character that is cut off at the end are shown", equal=_cut_character
     ),
-    "traceback": Difference(title="The traceback of a program that cannot be started has other frames", equal=_traceback),
+    "traceback": Difference(
+        title="The traceback of a program that cannot be started has other frames", equal=_traceback
+    ),
     "long-lines": Difference(title="Lines of more than 4096 characters are stored whole"),
     "split-cursor": Difference(title="Where a piece of output happens to end makes no difference"),
     "broken-archive": Difference(title="A directory that cannot be unpacked ends its step"),

@@ -12,9 +12,7 @@ from tests.harness.master import RESULTS, Build, BuildMaster
 
 PREPARATION = "worker_preparation"
 #: Properties in which workers differ by their nature; test_workers.py looks at them.
-OF_THE_WORKER = frozenset(
-    {"agent", "agent_instance", "capabilities", "builderid", "run"}
-)
+OF_THE_WORKER = frozenset({"agent", "agent_instance", "capabilities", "builderid", "run"})
 _RUNS = re.compile(r"@(?:pb|msgpack|amqp)\b")
 _WORKERS = re.compile(r"w-(?:pb|msgpack|amqp-\d+)\b")
 _NORMAL = (

@@ -31,7 +31,7 @@ def each(name, *step_list, **kwargs):
     for run in RUNS:
         c['builders'].append(util.BuilderConfig(
             name=f'{{name}}@{{run}}', workernames=ON[run], workerbuilddir=name,
-            factory=BuildFactory(step_list), **{{**kwargs, 'properties': {{'run': run, **kwargs.get('properties', {{}})}}}}))
+            factory=BuildFactory(step_list), properties={{'run': run}}, **kwargs))
 def out(path):
     "A file of the master's own for each of the three."
     return util.Interpolate(OUT + '/%(prop:buildername)s/' + path)

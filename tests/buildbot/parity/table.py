@@ -1,5 +1,6 @@
-"""Writes docs/parity.md: which command, argument and step is compared by which test. `python -m tests.buildbot.parity.table`
+"""Writes docs/parity.md: which command, argument and step is compared by which test.
 
+Run it as `python -m tests.buildbot.parity.table`.
 Made of the cases themselves, so that the table cannot claim what no test does.
 """
 
@@ -86,9 +87,10 @@ def configuration(module: str) -> str:
     """All texts of a module that are pieces of a master.cfg."""
     names = vars(importlib.import_module(f"tests.buildbot.parity.{module}"))
     return "\n".join(
-        text for name, text in names.items() if isinstance(text, str) and name.startswith(("CONFIG", "_")) and "\n" in text
-        and not name.startswith("__")
-    )  # fmt: skip
+        text
+        for name, text in names.items()
+        if isinstance(text, str) and "\n" in text and name.startswith(("CONFIG", "_")) and not name.startswith("__")
+    )
 
 
 if __name__ == "__main__":

@@ -55,7 +55,9 @@ def pictures(side: SideBySide) -> dict[str, dict[str, BuildPicture]]:
     return stopped(side, NAMES)
 
 
-def stopped(side: SideBySide, names: tuple[str, ...], runs: tuple[str, ...] = SETTINGS["runs"]) -> dict[str, dict[str, BuildPicture]]:
+def stopped(
+    side: SideBySide, names: tuple[str, ...], runs: tuple[str, ...] = SETTINGS["runs"]
+) -> dict[str, dict[str, BuildPicture]]:
     """Builds that were stopped in their step "runs"."""
     master = side.master
     requests = {(name, run): master.force(f"{name}@{run}") for name in names for run in runs}
@@ -95,5 +97,5 @@ def test_a_stopped_transfer_leaves_nothing_half(side: SideBySide) -> None:
         assert ours.result == "CANCELLED", ours
         assert [step.result for step in ours.steps if step.name == "runs"] == ["CANCELLED"]
     assert not (side.out / "directory@amqp" / "d").exists()
-    left = [path for path in (side.folder / "agent").rglob("download/build/*")]
+    left = list((side.folder / "agent").rglob("download/build/*"))
     assert not left

@@ -1,4 +1,5 @@
 """What commands print, through the whole chain into Buildbot's log storage: any bytes, any length, in order."""
+# ruff: noqa: E501  # the pieces of master.cfg have lines of their own
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
 """Steps that run commands: every argument of ShellCommand, and the steps built-upon."""
+# the pieces of master.cfg have lines of their own
 
 from __future__ import annotations
 
