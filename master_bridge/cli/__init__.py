@@ -15,6 +15,7 @@ COMMANDS = {
     "enroll": "enroll:enroll",
     "fleet": "fleet",
     "keygen": "keys:keygen",
+    "migrate": "migrate",
     "probe": "steer:probe",
     "queues": "queues",
     "restart": "steer:restart",

@@ -69,9 +69,19 @@ class Broker:
         return self._connection.channel()
 
     def publish(
-        self, exchange: str, key: str, message: Union[Message, bytes], *, properties: Any = None, mandatory: bool = True
+        self,
+        exchange: str,
+        key: str,
+        message: Union[Message, bytes],
+        *,
+        properties: Any = None,
+        mandatory: bool = True,
+        signed: bool = True,
     ) -> bool:
-        """True when a queue has it; False: nobody listens there. Raises `NotPermitted`."""
+        """True when a queue has it; False: nobody listens there. Raises `NotPermitted`.
+
+        `signed` False: it is moved as it is, with the signature that it may have.
+        """
         if isinstance(message, Message):
             wire = encode(message)
             body, headers = wire.body, dict(wire.headers)
@@ -79,7 +89,7 @@ class Broker:
         else:
             body = message
             properties = properties or pika.BasicProperties()
-        if self._sign is not None:
+        if self._sign is not None and signed:
             headers = dict(properties.headers or {})
             properties.headers = {**headers, **self._sign(exchange, key, body, headers)}
         try:

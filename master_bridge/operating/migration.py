@@ -1,0 +1,116 @@
+"""Queues whose arguments are not what this version declares: made anew, with every message they hold.
+
+Arguments of a queue cannot be changed, so its messages move to a temporary queue and back:
+
+    temporary queue bound beside the old one -> old one unbound -> its messages moved -> old one deleted, made anew and
+    bound -> temporary one unbound -> its messages moved -> temporary one deleted
+
+Each message is confirmed in its new place before it is acknowledged in the old one, so one may be there twice, which
+the protocol allows, and none is lost. What an agent holds unacknowledged would be lost with its queue: so a queue is
+left alone until the management API says that nobody holds anything of it. A migration that was interrupted goes on
+where it stopped when the command is called again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pika import exceptions as amqp
+
+from contracts import topology
+from master_bridge.link.declarations import Queue, QueueType, bridge_queues, explain_mismatch, offer_queue
+from master_bridge.management.client import Management
+from master_bridge.operating.connection import Broker, refusal
+from master_bridge.operating.errors import OperatingError
+
+#: The exchange over which messages are moved: nobody may need the default exchange for it.
+MOVES = "bb.moves"
+TEMPORARY = "migrate."
+
+
+def wanted(management: Management, broker: Broker, queue_type: QueueType, events_max_bytes: int) -> Iterator[Queue]:
+    """What this version declares, for each of our queues that is there, or was when a migration stopped."""
+    for figures in management.queues(broker.address.vhost):
+        name = figures.name.removeprefix(TEMPORARY)
+        signature = topology.queue_signature(name)
+        if signature is not None:
+            yield offer_queue(signature, version=broker.version, queue_type=queue_type)
+        elif name.startswith(("claims.", "events.")) or name in (topology.PARKED_QUEUE, topology.DEAD_QUEUE):
+            master = name.partition(".")[2] or "any"
+            known = bridge_queues(
+                master, version=broker.version, queue_type=queue_type, events_max_bytes=events_max_bytes
+            )
+            yield next(queue for queue in known if queue.name == name)
+
+
+def differs(broker: Broker, queue: Queue) -> str | None:
+    """How the queue differs from what we declare, for people; None: it is right, or not there."""
+    if broker.queue(queue.name) is None:
+        return None
+    try:
+        broker.channel.queue_declare(queue.name, durable=True, arguments=dict(queue.arguments))
+    except amqp.ChannelClosedByBroker as error:
+        if error.reply_code == 406:
+            return explain_mismatch(error.reply_text)
+        raise refusal(error, f"declare {queue.name}") from None
+    return None
+
+
+def migrate(broker: Broker, management: Management, queue: Queue) -> int:
+    """Make `queue` anew; how many messages it holds then. Raises `OperatingError` while somebody uses it."""
+    temporary = TEMPORARY + queue.name
+    broker.channel.exchange_declare(MOVES, "direct", durable=True)
+    if broker.queue(queue.name) is not None and differs(broker, queue) is not None:
+        _is_free(management, broker, queue.name)
+        broker.channel.queue_declare(temporary, durable=True, arguments={"x-queue-type": "classic"})
+        broker.channel.queue_bind(temporary, MOVES, temporary)
+        for exchange, key in queue.bindings:
+            broker.channel.queue_bind(temporary, exchange, key)
+            broker.channel.queue_unbind(queue.name, exchange, key)
+        _move(broker, queue.name, temporary)
+        _is_free(management, broker, queue.name)
+        broker.channel.queue_delete(queue.name, if_unused=True, if_empty=True)
+    broker.channel.queue_declare(queue.name, durable=True, arguments=dict(queue.arguments))
+    broker.channel.queue_bind(queue.name, MOVES, queue.name)
+    for exchange, key in queue.bindings:
+        broker.channel.queue_bind(queue.name, exchange, key)
+    if broker.queue(temporary) is not None:
+        for exchange, key in queue.bindings:
+            broker.channel.queue_unbind(temporary, exchange, key)
+        _move(broker, temporary, queue.name)
+        broker.channel.queue_delete(temporary, if_empty=True)
+    broker.channel.queue_unbind(queue.name, MOVES, queue.name)
+    figures = broker.queue(queue.name)
+    return figures.ready if figures is not None else 0
+
+
+def _is_free(management: Management, broker: Broker, name: str) -> None:
+    """Nobody consumes it, and nobody holds a message of it."""
+    found: Any = management.get("queues", broker.address.vhost, name)
+    consumers = broker.queue(name)
+    held = found.get("messages_unacknowledged", 0) if found else 0
+    if held or (consumers is not None and consumers.consumers):
+        who = "stop that master" if name.startswith(("claims.", "events.")) else "`master-bridge drain --match any`"
+        raise OperatingError(
+            f"{name} is in use ({held} messages are held, {consumers.consumers if consumers else 0} consumers): "
+            f"{who}, wait until what runs has ended, and call this again"
+        )
+
+
+def _move(broker: Broker, source: str, target: str) -> int:
+    """All that is ready in `source`; each confirmed in `target` before it is acknowledged. How many."""
+    channel = broker.new_channel()
+    moved = 0
+    try:
+        while True:
+            method, properties, body = channel.basic_get(source)
+            if method is None:
+                return moved
+            if not broker.publish(MOVES, target, body, properties=properties, signed=False):
+                raise OperatingError(f"{target} does not take a message of {source}; it stays there")
+            channel.basic_ack(method.delivery_tag)
+            moved += 1
+    finally:
+        if channel.is_open:
+            channel.close()
