@@ -40,11 +40,15 @@ class Kit:
 
     def __init__(self, options: KitOptions) -> None:
         self.options = options
-        self._folder = Path(tempfile.mkdtemp(prefix="conformance-"))
         self._generation = 0
         self.watch = Watch()
         self.cutter = _cutter(options)
-        self.master = Master(options.url, signature=options.signature, patience=options.patience, watch=self.watch)
+        try:
+            self.master = Master(options.url, signature=options.signature, patience=options.patience, watch=self.watch)
+        except BaseException:
+            self.cutter.close()
+            raise
+        self._folder = Path(tempfile.mkdtemp(prefix="conformance-"))
         self.stage = Stage(self.master, self.cutter, self._start_worker)
 
     def _start_worker(self, same_state: bool) -> WorkerProcess:
