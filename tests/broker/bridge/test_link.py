@@ -115,7 +115,7 @@ def test_what_cannot_be_read_goes_to_the_dead(make_link: MakeLink, channel: Any,
     ((kept, headers),) = messages(channel, "dead")
     assert kept == body
     assert reason in headers["bb-reason"]
-    assert headers["x-bb-queue"] == "claims.m1"
+    assert headers["bb-queue"] == "claims.m1"
     running.call("send_marker", Marker(incarnation="i", k=1))
     running.wait("message")
 
