@@ -27,6 +27,8 @@ class RunningCommand:
         self.command = command
         self.over = False
         self.interrupted = False
+        #: some of its output is stored, or on its way
+        self.shown = False
         self._writer = writer
         self._spool = spool
         self._log = CommandLog(encoding, lambda key, value: self._update(key, value), self._secrets)
@@ -46,6 +48,7 @@ class RunningCommand:
             self._log.add(event)
 
     def flush(self) -> defer.Deferred[Any]:
+        self.shown = True
         return self._log.flush() if self.wanted else defer.succeed(None)
 
     @defer.inlineCallbacks

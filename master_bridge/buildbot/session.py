@@ -151,7 +151,7 @@ class Session:
                     yield self._flush(running)
             else:
                 yield self._handle(running, event)
-        if self._reactor.seconds() - self._flushed_at >= INTERVAL:
+        if self._reactor.seconds() - self._flushed_at >= INTERVAL or self._unseen():
             yield self._flush_all()
         self._busy = False
         if self._events:
@@ -209,6 +209,10 @@ class Session:
         if seq > self._stored and not self.ended:
             self._stored = seq
             self._bridge.feed(EventStored(session=self.holder.session, seq=seq))
+
+    def _unseen(self) -> bool:
+        """Is there a command's first output? It is stored while the process starts: off the way of a short step."""
+        return any(running.collected and not running.shown for running in self._running.values())
 
     def _set_timer(self) -> None:
         if self._flush_timer is None:

@@ -96,6 +96,7 @@ class RunProcess:
         loop = asyncio.get_running_loop()
         try:
             self._tell()
+            self._report.flush()  # the master stores it while the process starts
             self._started = time.time()
             launched = self._launch()
         except Exception as error:

@@ -125,6 +125,19 @@ def test_the_first_line_does_not_wait() -> None:
     assert world.bridge.stored == [1, 3]
 
 
+def test_the_first_line_of_the_next_command_does_not_wait_either() -> None:
+    """Right after another command's output: a step that runs `true` has its header stored while it runs."""
+    world = World()
+    world.clock.advance(10)
+    world.deliver("stdout", data=b"one\n")
+    world.deliver("completed")
+    world.command.active = True
+    world.session.follow(world.command)  # type: ignore[arg-type]
+    world.session.deliver(Event(session="s1", seq=3, n=2, kind="header", data=b"true\n"))
+    assert world.command.updates == [("stdout", "one\n"), ("header", "true\n")]
+    assert world.bridge.stored == [1, 2, 3]
+
+
 def test_output_goes_in_large_pieces() -> None:
     """While one piece is stored the next is collected; 1 MiB goes at once; nothing is said stored before it is."""
     world = World()

@@ -72,6 +72,15 @@ async def test_output_is_seen_while_the_command_runs(driven: Driven) -> None:
     assert update(await driven.completed(n), "rc") == 0
 
 
+async def test_the_header_is_journalled_before_the_process_starts(driven: Driven) -> None:
+    """It does not wait for more output: the master stores it while a short command runs."""
+    await driven.open()
+
+    events = await driven.completed(driven.shell(f'grep -ac \'"kind":"header"\' {driven.folder}/events.*'))
+
+    assert stream(events, "stdout") == b"1\n"
+
+
 async def test_a_hundred_megabytes_do_not_make_the_keeper_grow(driven: Driven) -> None:
     """All of it arrives, while the keeper's memory stays where it was."""
     await driven.open()
