@@ -18,7 +18,6 @@ from contracts.testing.ports import free_ports
 from tests.acceptance.compose.bases import REPOSITORY
 from tests.acceptance.compose.daemon import DockerDaemon
 from tests.harness.master import BuildMaster
-from tests.harness.waiting import wait_for
 
 _OVERRIDE = "tests/acceptance/compose/override.yml"
 _LABEL = "com.docker.compose"
@@ -31,17 +30,6 @@ class ContainerMaster(BuildMaster):
     def __init__(self, folder: Path, port: int) -> None:
         super().__init__(folder, "", url=None)
         self.www_port = port
-
-    def get(self, path: str) -> Any:
-        """As always, but again where Docker's proxy dropped the connection: it does while a network changes."""
-
-        def answer() -> list[Any] | None:
-            try:
-                return [super(ContainerMaster, self).get(path)]
-            except (ConnectionError, TimeoutError):
-                return None
-
-        return wait_for(answer, 30.0, f"the master answers GET {path}", 0.5)[0]
 
 
 @dataclass(frozen=True, kw_only=True)
