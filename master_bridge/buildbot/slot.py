@@ -117,7 +117,7 @@ class Slot:
         self._ask_for(self._required)
 
     def reroute(self, requirements: Requirements) -> None:
-        """The configuration changed. A build that runs is not touched; one that has to move prefers nothing any more."""
+        """The configuration changed. A build that runs is not touched; one that must move prefers nothing any more."""
         if requirements.signature == self._required.signature:
             return
         self._cancel_preference()

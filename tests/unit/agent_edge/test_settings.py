@@ -27,6 +27,7 @@ VALUES = {
     "state": ("/a/s", '"/a/s"', Path("/a/s")),
     "admin": ("me", '"me"', "me"),
     "host": ("a box", '"a box"', "a box"),
+    "access_uri": ("ssh://b7", '"ssh://b7"', "ssh://b7"),
     "encoding": ("latin-1", '"latin-1"', "latin-1"),
     "auto_capabilities": ("true", "true", True),
     "capability": ("gtk=3.24", '["gtk=3.24"]', ("gtk=3.24",)),
