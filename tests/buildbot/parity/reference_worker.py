@@ -27,9 +27,9 @@ class ReferenceWorker:
             capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert made.returncode == 0, made.stdout + made.stderr
-        (folder / "info" / "admin").write_text("Ada <ada@example.org>\n")
-        (folder / "info" / "host").write_text("a test machine\n")
-        (folder / "info" / "access_uri").write_text("ssh://test.example.org\n")
+        (folder / "info" / "admin").write_text("Ada <ada@example.org>")
+        (folder / "info" / "host").write_text("a test machine")
+        (folder / "info" / "access_uri").write_text("ssh://test.example.org")
         self._child: Child | None = None
 
     def start(self) -> ReferenceWorker:

@@ -47,9 +47,13 @@ each('limits',
     S(name='too long', command='while :; do echo x; sleep .4; done', maxTime=1, **GO),
     S(name='too much', command="printf '1\n2\n3\n4\n'; sleep 30", max_lines=2, **GO),
     S(name='polite', command='echo begin; exec sleep 30', timeout=1, sigtermTime=5, **GO),
-    S(name='signal', command="trap 'echo bye; exit 4' INT; echo begin; while :; do sleep .05; done",
+    S(name='signal', command="trap 'exit 4' INT; echo begin; while :; do sleep .05; done",
         timeout=1, interruptSignal='INT', sigtermTime=None, **GO),
     S(name='in time', command='for i in 1 2 3; do echo $i; sleep .3; done', timeout=5, maxTime=20),
+)
+each('last-words',
+    S(name='speaks', command="trap 'echo bye; exit 4' INT; echo begin; while :; do sleep .05; done",
+        timeout=1, interruptSignal='INT', **GO),
 )
 each('logfiles',
     S(name='grows', command='echo one > g.log; sleep 1; echo two >> g.log', logfiles={'extra': 'g.log'}),
@@ -112,14 +116,13 @@ NAMES = ("basic", "limits", "logfiles", "built-upon", "secret", "halts", "goes-o
 #: builder -> step -> listed differences
 LISTED = {
     "basic": {"missing": ["traceback"]},
-    "limits": {"signal": ["last-words"]},
     "built-upon": {"set": ["last-line"], "set raw": ["last-line"]},
 }
 
 
 @pytest.fixture(scope="module")
 def pictures(make_side_by_side: Callable[..., SideBySide]) -> dict[str, dict[str, BuildPicture]]:
-    return make_side_by_side(CONFIG).run(NAMES)
+    return make_side_by_side(CONFIG).run([*NAMES, "last-words"])
 
 
 @pytest.mark.parametrize("run", ["pb", "msgpack"])
@@ -144,6 +147,17 @@ def test_the_steps_did_what_they_are_for(pictures: dict[str, dict[str, BuildPict
     assert results["goes-on"]["skipped"] == results["goes-on"]["asks"] == "SKIPPED"
     assert pictures["goes-on"]["amqp"].result == "FAILURE"
     assert pictures["built-upon"]["amqp"].properties["got"] == ('"value"', "SetPropertyFromCommand Step")
+
+
+def test_last_words_are_heard(pictures: dict[str, dict[str, BuildPicture]]) -> None:
+    """What a program prints on its way out is in the log, and its exit code is its own.
+
+    Buildbot's worker closes the pipe at once: the program's words are lost, or SIGPIPE ends it.
+    """
+    runs = pictures["last-words"]
+    found = {run: "\n".join(runs[run].steps[0].logs["stdio"][1]).split("attempting to kill")[1] for run in runs}
+    assert found["amqp"].split("\n")[1:3] == ["obye", "hprogram finished with exit code 4"]
+    assert "obye" not in found["pb"]
 
 
 def test_a_secret_is_in_no_log(pictures: dict[str, dict[str, BuildPicture]]) -> None:
