@@ -52,9 +52,10 @@ async def _consume_all(url: str, name: str, size: int, ready: object, result: ob
             if got >= size and not over.done():
                 over.set_result(time.monotonic())
 
-        await queue.consume(take)
+        tag = await queue.consume(take)
         ready.set()  # type: ignore[attr-defined]  # a multiprocessing event
         result.put(await over)  # type: ignore[attr-defined]  # a multiprocessing queue
+        await queue.cancel(tag)
         await queue.delete(if_unused=False, if_empty=False)
 
 
