@@ -45,6 +45,8 @@ class AMQPConnection(Connection):
         self._owner = owner
         self._reactor = reactor
         self._commands: dict[str, RunningCommand] = {}
+        #: commands that were interrupted while the master still read the file that they download
+        self._interrupted_early: dict[str, str] = {}
         self._deadlines: list[Any] = []
         self.alive = True
         #: set when no command may run any more; the next one fails with it
@@ -79,6 +81,9 @@ class AMQPConnection(Connection):
         if self.refusal is not None:
             raise RuntimeError(self.refusal)
         self._commands[commandId] = yield self.session.start(remoteCommand, commandName, args)
+        why = self._interrupted_early.pop(commandId, None)
+        if why is not None:
+            yield self.remoteInterruptCommand(builderName, commandId, why)
 
     def remoteInterruptCommand(self, builderName: str, commandId: str, why: str) -> defer.Deferred[None]:
         """In a quick stop the connection is lost instead: a completed command would make the build CANCELLED."""
@@ -88,7 +93,9 @@ class AMQPConnection(Connection):
             self.disconnect()
             return defer.succeed(None)
         running = self._commands.get(commandId)
-        if running is not None and running.wanted:
+        if running is None:
+            self._interrupted_early[commandId] = why
+        elif running.wanted:
             self.session.interrupt(running, why)
             stopping = self._owner.is_stopping()
             wait = DEADLINE_STOPPING if stopping else DEADLINE + float(running.command.args.get("sigtermTime") or 0)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any
 
 from tests.harness.master import RESULTS, Build, BuildMaster
@@ -15,6 +16,7 @@ PREPARATION = "worker_preparation"
 OF_THE_WORKER = frozenset({"agent", "agent_instance", "capabilities", "builderid", "run"})
 _RUNS = re.compile(r"@(?:pb|msgpack|amqp)\b")
 _WORKERS = re.compile(r"w-(?:pb|msgpack|amqp-\d+)\b")
+_COPIED = re.compile(r"o'.*' -> '.*'$")
 _NORMAL = (
     (re.compile(r"elapsedTime=\d+\.\d+"), "elapsedTime=T"),
     (re.compile(r"attempting to kill, pid \d+|process \d+|pid \d+"), "process PID"),
@@ -68,7 +70,7 @@ class Painter:
     def _step(self, step: Mapping[str, Any], normal: Normal) -> StepPicture:
         logs = {}
         for log in self._master.get(f"/steps/{step['stepid']}/logs")["logs"]:
-            logs[log["name"]] = (log["type"], tuple(normal(text) for text in self.lines(log)))
+            logs[log["name"]] = (log["type"], _sorted_copies(normal(text) for text in self.lines(log)))
         return StepPicture(
             name=step["name"],
             result="RUNNING" if step["results"] is None else RESULTS[step["results"]],
@@ -85,6 +87,15 @@ class Painter:
         content = self._master.get(f"/logs/{log['logid']}/contents?offset=0&limit={log['num_lines']}")
         text = str(content["logchunks"][0]["content"])
         return text.removesuffix("\n").split("\n")
+
+
+def _sorted_copies(lines: Iterable[str]) -> tuple[str, ...]:
+    """What `cp -v` says, sorted: it takes files in the order in which the file system has them."""
+    found: list[str] = []
+    for copies, group in groupby(lines, key=lambda line: bool(_COPIED.match(line))):
+        some = list(group)
+        found += sorted(some) if copies else some
+    return tuple(found)
 
 
 def _numberless(text: str) -> str:
