@@ -43,8 +43,10 @@ def _measure(cases: list[str], options: argparse.Namespace) -> None:
     with Stage(rounds=rounds, quick=options.quick, names=options.peers.split(","), say=_say) as stage:
         for name in cases:
             _say(f"-- {name}")
-            CASES[name](stage)
-            save(path, {**about, "quick": options.quick, "rounds": rounds}, stage.figures)
+            try:
+                CASES[name](stage)
+            finally:  # an interrupted case keeps the figures that it has
+                save(path, {**about, "quick": options.quick, "rounds": rounds}, stage.figures)
     _say(f"{time.monotonic() - began:.0f} s in all, written to {path}")
 
 
