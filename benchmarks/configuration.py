@@ -42,7 +42,7 @@ class Upload(Noted, steps.FileUpload):
     pass
 class Download(Noted, steps.FileDownload):
     pass
-c['configurators'] = []
+c['collapseRequests'] = False  # every request is a build of its own
 """
 
 PB_WORKERS = """
