@@ -16,7 +16,8 @@ PREPARATION = "worker_preparation"
 OF_THE_WORKER = frozenset({"agent", "agent_instance", "capabilities", "builderid", "run"})
 _RUNS = re.compile(r"@(?:pb|msgpack|amqp)\b")
 _WORKERS = re.compile(r"w-(?:pb|msgpack|amqp-\d+)\b")
-_COPIED = re.compile(r"o'.*' -> '.*'$")
+#: What `cp -v` and Subversion's XML say in any order.
+_ANY_ORDER = re.compile(r"o'.*' -> '.*'$|o +(?:kind|path|revision)=")
 _NORMAL = (
     (re.compile(r"elapsedTime=\d+\.\d+"), "elapsedTime=T"),
     (re.compile(r"attempting to kill, pid \d+|process \d+|pid \d+"), "process PID"),
@@ -70,7 +71,7 @@ class Painter:
     def _step(self, step: Mapping[str, Any], normal: Normal) -> StepPicture:
         logs = {}
         for log in self._master.get(f"/steps/{step['stepid']}/logs")["logs"]:
-            logs[log["name"]] = (log["type"], _sorted_copies(normal(text) for text in self.lines(log)))
+            logs[log["name"]] = (log["type"], _sorted_groups(normal(text) for text in self.lines(log)))
         return StepPicture(
             name=step["name"],
             result="RUNNING" if step["results"] is None else RESULTS[step["results"]],
@@ -89,12 +90,12 @@ class Painter:
         return text.removesuffix("\n").split("\n")
 
 
-def _sorted_copies(lines: Iterable[str]) -> tuple[str, ...]:
-    """What `cp -v` says, sorted: it takes files in the order in which the file system has them."""
+def _sorted_groups(lines: Iterable[str]) -> tuple[str, ...]:
+    """Groups of lines that programs print in any order (of the file system, of a hash table), sorted."""
     found: list[str] = []
-    for copies, group in groupby(lines, key=lambda line: bool(_COPIED.match(line))):
+    for any_order, group in groupby(lines, key=lambda line: bool(_ANY_ORDER.match(line))):
         some = list(group)
-        found += sorted(some) if copies else some
+        found += sorted(line.removesuffix(">") for line in some) if any_order else some
     return tuple(found)
 
 
