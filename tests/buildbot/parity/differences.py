@@ -67,6 +67,7 @@ DIFFERENCES: dict[str, Difference] = {
     "upload-stamp": Difference(title="A failed upload leaves the times of the master's file alone"),
     "names": Difference(title="Lists of names have a limit"),
     "waiting": Difference(title="Waiting for an agent is normal, and the build says for what it waits"),
+    "build-folder": Difference(title="A build may start in an empty directory"),
     "agent": Difference(title="Builds have the properties `agent`, `agent_instance` and `capabilities`"),
     "graceful": Difference(title="Graceful shutdown and Kill on the worker page concern the slot, not the machine"),
     "aliases": Difference(title="Commands have no second names"),

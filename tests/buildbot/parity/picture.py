@@ -17,8 +17,9 @@ OF_THE_WORKER = frozenset({"agent", "agent_instance", "capabilities", "builderid
 _RUNS = re.compile(r"@(?:pb|msgpack|amqp)\b")
 _WORKERS = re.compile(r"w-(?:pb|msgpack|amqp-\d+)\b")
 #: What `cp -v` and Subversion's XML say in any order.
-_ANY_ORDER = re.compile(r"o'.*' -> '.*'$|o +(?:kind|path|revision)=")
+_ANY_ORDER = re.compile(r"o'.*' -> '.*'$|o +(?:kind|path|revision|props|item|uuid)=")
 _NORMAL = (
+    (re.compile(r"\[main [0-9a-f]{7,}\]"), "[main COMMIT]"),  # the time is part of it
     (re.compile(r"elapsedTime=\d+\.\d+"), "elapsedTime=T"),
     (re.compile(r"attempting to kill, pid \d+|process \d+|pid \d+"), "process PID"),
     (re.compile(r"\(\d+ secs\)"), "(T secs)"),

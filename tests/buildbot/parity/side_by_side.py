@@ -49,16 +49,17 @@ class SideBySide:
         config: str,
         runs: Sequence[str] = RUNS,
         agent_options: Sequence[str] = (),
+        width: int = WIDTH,
     ) -> None:
         self.folder = folder
         self.out = folder / "out"
         self.runs = tuple(runs)
         pb, msgpack = free_ports(2)
-        head = _HEAD.format(pb=pb, msgpack=msgpack, width=WIDTH, runs=self.runs, out=str(self.out))
+        head = _HEAD.format(pb=pb, msgpack=msgpack, width=width, runs=self.runs, out=str(self.out))
         self.master = BuildMaster(folder / "master", head + config, url=url)
         self.master.create(database)
         self.agent = Agent(
-            folder / "agent", url, name="agent", slots=WIDTH, capabilities=["os=linux"],
+            folder / "agent", url, name="agent", slots=width, capabilities=["os=linux"],
             options=[
                 "--admin", "Ada <ada@example.org>", "--host", "a test machine",
                 "--access-uri", "ssh://test.example.org", *agent_options,

@@ -14,7 +14,8 @@ from tests.buildbot.parity.picture import BuildPicture
 from tests.buildbot.parity.repositories import SshServer, git_repository, hg_repository, require, svn_repository
 from tests.buildbot.parity.side_by_side import SideBySide
 
-SETTINGS: dict[str, Any] = {"runs": ("pb", "amqp")}
+#: one slot: each has build folders of its own, and the second build is to find what the first left
+SETTINGS: dict[str, Any] = {"runs": ("pb", "amqp"), "width": 1}
 #: `stat` of a file that a checkout may have left says that there is none, in a line without an end
 LISTED = dict.fromkeys(("git", "hg", "svn"), ("last-line",))
 _CONFIG = """
@@ -37,11 +38,9 @@ git('git-submodules', mode='full', method='fresh', submodules=True)
 git('git-tag', mode='full', method='clobber', branch='v1', alwaysUseLatest=True, getDescription=True)
 git('git-missing', mode='full', method='clobber', branch='no-such-branch', retry=None)
 each('git-commands', steps.Git(name='git', repourl=WHOLE, branch='main', logEnviron=False, progress=False),
-    steps.GitTag(name='tag', tagName='mine', workdir='build', logEnviron=False),
+    steps.GitTag(name='tag', tagName='mine', force=True, workdir='build', logEnviron=False),
     steps.GitCommit(name='commit', workdir='build', paths=['file'], messages=['m'], emptyCommits='create-empty-commit',
-        logEnviron=False),
-    env={{'GIT_' + who + '_' + what: value for who in ('AUTHOR', 'COMMITTER') for what, value in (
-        ('NAME', 't'), ('EMAIL', 't@example.org'), ('DATE', '2020-01-01T00:00:00Z'))}})
+        logEnviron=False))
 """
 _SSH = """
 os.makedirs(OUT + '/secrets', mode=0o700, exist_ok=True)
