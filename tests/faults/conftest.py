@@ -22,6 +22,17 @@ LOUD_SIZE = 10_000_000
 Record = Callable[..., None]
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All of them are `long`: they take minutes, and their bounds in seconds want a machine without other tests.
+
+    What `make test` holds of the same is in tests/buildbot (killed agents and masters) and tests/simulation.
+    """
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.long)
+
+
 @pytest.fixture(scope="session")
 def master_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty database of this Buildbot's version, made once: it takes seconds."""

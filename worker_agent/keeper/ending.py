@@ -11,7 +11,7 @@ import time
 import psutil
 
 from worker_agent.keeper.host import Host
-from worker_agent.keeper.reaper import ROUND_PAUSE, descendants, kill, marked, rounds
+from worker_agent.keeper.reaper import ROUND_PAUSE, descendants, kill, marked, of_another_command, rounds
 
 #: A process that its interrupt signal did not end within this many seconds is told of as Buildbot's worker does.
 BACKUP_TIMEOUT = 5.0
@@ -72,11 +72,15 @@ class Ending:
         return list(found.values())
 
     def _adopted(self) -> list[psutil.Process]:
-        """Orphans that came to the keeper and are younger than the process: no other command runs, so they are its."""
+        """Orphans that came to the keeper and are younger than the process: no other command runs, so they are its.
+
+        What an earlier command left can be of the same age: the system counts it in hundredths of a second.
+        """
         orphans = []
         for process in psutil.Process().children():
             try:
-                if process.create_time() >= self._began and process.status() != psutil.STATUS_ZOMBIE:
+                young = process.create_time() >= self._began and process.status() != psutil.STATUS_ZOMBIE
+                if young and not of_another_command(process, self._mark):
                     orphans.append(process)
             except psutil.NoSuchProcess:
                 continue

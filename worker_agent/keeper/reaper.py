@@ -83,6 +83,12 @@ def marked(mark: str) -> list[psutil.Process]:
     return found
 
 
+def of_another_command(process: psutil.Process, mark: str) -> bool:
+    """Whether `process` carries the mark of a command of the same session as `mark`, but not `mark` itself."""
+    session = mark.rpartition("/")[0] + "/"
+    return _carries(process, f"{MARK}={session}".encode()) and not _carries(process, f"{MARK}={mark}".encode())
+
+
 def kill(processes: Iterable[psutil.Process], sig: int = signal.SIGKILL) -> None:
     for process in processes:
         try:
