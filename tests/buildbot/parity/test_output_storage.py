@@ -83,10 +83,11 @@ def test_a_line_of_a_megabyte_is_stored_whole(side: SideBySide) -> None:
 
 @pytest.mark.long
 def test_twenty_megabytes_are_stored_as_with_buildbots_own_worker(side: SideBySide) -> None:
-    """Line by line."""
+    """Each line once and in order. (Buildbot's own worker was seen to store some twice on a busy machine.)"""
     pictures = side.run(["huge"], 300)["huge"]
-    assert not differences(pictures["pb"], pictures["amqp"])
-    assert len(output(pictures["amqp"], "huge")) == 200_000
+    wanted = [f"o{number:08d} {'y' * 95}" for number in range(200_000)]
+    assert output(pictures["amqp"], "huge") == wanted
+    assert set(output(pictures["pb"], "huge")) == set(wanted)
 
 
 def output(picture: BuildPicture, step: str) -> list[str]:
