@@ -72,6 +72,10 @@ from buildbot.process import buildstep
 from buildbot.process.results import SUCCESS, FAILURE
 from buildbot.steps.worker import CompositeStepMixin
 from twisted.internet import defer
+for name, make, more in (('link-away', 'mkdir d; ln -s /etc d/away', {}), ('link-up', 'mkdir d; ln -s ../../.. d/up', {}),
+                         ('maxsize', 'mkdir d; head -c 50000 /dev/urandom > d/f', {'maxsize': 20000})):
+    each(name, S(name='make', command=make),
+        steps.DirectoryUpload(name='tree', workersrc='d', masterdest=out('tree'), **more))
 class Looks(CompositeStepMixin, buildstep.BuildStep):
     logEnviron = False
     @defer.inlineCallbacks
@@ -146,6 +150,23 @@ def test_the_masters_files_are_the_same(side: SideBySide, pictures: dict[str, di
     ours = files(side.out / "upload@amqp")
     assert "tree-bz2/e/two" in ours
     assert ours == files(side.out / "upload@pb")
+
+
+@pytest.mark.parametrize("name", ["link-away", "link-up"])
+def test_an_archive_cannot_lead_out_of_its_target(name: str, side: SideBySide) -> None:
+    """The master refuses the link; the step ends and says why, and nothing is written elsewhere or through it."""
+    build = side.master.finished(side.master.force(f"{name}@amqp"))
+    assert build.step_result("tree") == "EXCEPTION", side.master.describe(build.row["buildrequestid"])
+    assert "Link" in side.master.step_log(build, "tree", "err.text")
+    assert not [path for path in (side.out / f"{name}@amqp").rglob("*") if path.is_symlink()]
+
+
+def test_a_directory_above_maxsize_fails_and_is_not_unpacked(side: SideBySide) -> None:
+    """Half an archive must not become a folder: FAILURE, and the text that Buildbot's worker has for it."""
+    build = side.master.finished(side.master.force("maxsize@amqp"))
+    assert build.step_result("tree") == "FAILURE", side.master.describe(build.row["buildrequestid"])
+    assert "Maximum filesize reached" in side.master.step_log(build, "tree")
+    assert not [path for path in (side.out / "maxsize@amqp").rglob("*") if path.is_file()]
 
 
 def files(folder: Path) -> dict[str, tuple[object, ...]]:
