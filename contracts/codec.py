@@ -67,7 +67,9 @@ def decode(body: bytes, headers: Mapping[str, Any] | None = None) -> AnyMessage:
     if not isinstance(fields, dict):
         raise BadMessage(f"JSON {type(fields).__name__} where an object was expected")
     version = fields.get("v", VERSION)
-    if not isinstance(version, int) or not OLDEST_VERSION <= version <= VERSION:
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise BadMessage(f"v: {str(version)[:40]!r} is no version of the protocol")
+    if not OLDEST_VERSION <= version <= VERSION:
         raise UnknownVersion(f"protocol version {version!r}; this program speaks {OLDEST_VERSION} to {VERSION}")
     if data:
         fields["data"] = data

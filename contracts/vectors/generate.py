@@ -80,7 +80,7 @@ REFUSED: dict[str, tuple[str, bytes, dict[str, str]]] = {
     "nothing": ("json", b"", {}),
     "no type": ("json", b'{"v": 1}', {}),
     "version of the future": ("version", b'{"t": "alive", "v": 99, "master": "m1", "incarnation": "i"}', {}),
-    "version in words": ("version", b'{"t": "alive", "v": "one", "master": "m1", "incarnation": "i"}', {}),
+    "version in words": ("schema", b'{"t": "alive", "v": "one", "master": "m1", "incarnation": "i"}', {}),
     "unknown type": ("schema", b'{"t": "sing", "v": 1}', {}),
     "a field is missing": ("schema", b'{"t": "ping", "v": 1, "session": "s-1", "incarnation": "inc-1"}', {}),
     "a number is negative": ("schema", b'{"t": "ping", "v": 1, "session": "s", "incarnation": "i", "stored": -1}', {}),

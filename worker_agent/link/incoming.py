@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from contracts.codec import decode
 from contracts.errors import BadMessage, UnknownVersion
 from contracts.messages import Offer
+from contracts.timing import VERSION_PARKINGS
 
 
 class NotAnOffer(Exception):
@@ -15,7 +16,7 @@ class NotAnOffer(Exception):
 
 
 class WrongVersion(Exception):
-    """An offer of a protocol version that this agent does not speak."""
+    """An offer of a protocol version that this agent does not speak; the message names both versions."""
 
 
 class Delivered(Protocol):
@@ -38,6 +39,21 @@ def read_offer(message: Delivered) -> Offer:
     if not isinstance(offer, Offer):
         raise NotAnOffer(f"a {offer.t} where an offer was expected")
     return offer
+
+
+def too_long_parked(headers: Mapping[str, Any]) -> str | None:
+    """Why an offer of an unknown version is no longer parked for somebody else; None: it may wait on.
+
+    Counts the `x-death` entries of rejections: an agent parks by rejecting.
+    """
+    entries = headers.get("x-death")
+    rejections = [
+        entry
+        for entry in (entries if isinstance(entries, (list, tuple)) else ())
+        if isinstance(entry, Mapping) and entry.get("reason") == "rejected"
+    ]
+    times = deaths({"x-death": rejections})
+    return f"parked {times} times, and no agent of its version took it" if times >= VERSION_PARKINGS else None
 
 
 def deaths(headers: Mapping[str, Any]) -> int:

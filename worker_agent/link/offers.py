@@ -20,7 +20,7 @@ from contracts import topology
 from worker_agent.core.inputs import DeliveryLost, Input, OfferDelivered
 from worker_agent.link.declare import known_tags, queue_exists
 from worker_agent.link.errors import LIBRARY_ERRORS
-from worker_agent.link.incoming import NotAnOffer, WrongVersion, deaths, read_offer
+from worker_agent.link.incoming import NotAnOffer, WrongVersion, deaths, read_offer, too_long_parked
 from worker_agent.signatures import Trust
 
 log = structlog.get_logger(__name__)
@@ -262,7 +262,11 @@ class OfferConsumers:
             offer = read_offer(message)
         except WrongVersion as error:
             log.warning("offer_of_other_version", queue=queue, reason=str(error), remedy="upgrade this agent")
-            self.settle(delivery, "park")  # another agent may understand it
+            waited = too_long_parked(message.headers)
+            if waited is None:
+                self.settle(delivery, "park")  # another agent may understand it
+            else:
+                self._orders.put_nowait(partial(self._bury, delivery, message, f"{error}; {waited}", queue))
             return
         except NotAnOffer as error:
             log.error("not_an_offer", queue=queue, reason=str(error))

@@ -7,7 +7,8 @@ import asyncio
 import aio_pika
 
 from contracts import topology
-from contracts.messages import Claim
+from contracts.messages import OLDEST_VERSION, VERSION, Claim
+from contracts.timing import VERSION_PARKINGS
 from tests.broker.agent.conftest import OpenMaster, StartAgent
 from tests.broker.agent.scripted_master import ScriptedMaster, shell, until
 
@@ -104,6 +105,28 @@ async def test_an_offer_of_a_newer_protocol_is_left_to_a_newer_agent(
     await exchange.publish(aio_pika.Message(b'{"t": "offer", "v": 99}', content_type="application/json"), "cap.any")
     await until(lambda: "offer_of_other_version" in agent.log, "the agent to say so")
     assert await master.messages_in(topology.DEAD_QUEUE) == 0
+
+
+async def test_an_offer_of_a_version_that_nobody_speaks_ends_in_the_dead(
+    start_agent: StartAgent, open_master: OpenMaster
+) -> None:
+    """Parked often enough it is buried; the reason names both versions."""
+    master = await open_master("any")
+    parked = {"queue": "cap.any", "reason": "rejected", "count": VERSION_PARKINGS}
+    exchange = await master.channel.get_exchange(topology.OFFERS)
+    message = aio_pika.Message(
+        b'{"t": "offer", "v": 99}', content_type="application/json", headers={"x-death": [parked]}
+    )
+    await exchange.publish(message, "cap.any")
+    offer = await master.offer()
+    start_agent()
+    assert (await master.wait_for(Claim)).offer == offer.offer
+    dead = await (await master.channel.get_queue(topology.DEAD_QUEUE)).get(timeout=10)
+    assert dead is not None
+    reason = str(dead.headers["bb-reason"])
+    assert "version 99" in reason
+    assert f"speaks {OLDEST_VERSION} to {VERSION}" in reason
+    assert "no agent of its version took it" in reason
 
 
 async def test_an_unfit_machine_takes_no_work(start_agent: StartAgent, open_master: OpenMaster) -> None:

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from contracts.messages import Capability, Catalogue, Offer, SlotStatus
+from contracts.timing import VERSION_PARKINGS
 from worker_agent import metas
 from worker_agent.builddirs import BuildDirs
 from worker_agent.core.inputs import SessionMeta
 from worker_agent.health import MEBIBYTE, Health, Least
 from worker_agent.instance import Instance, StateInUse, StateUnreadable
 from worker_agent.lifetime import Lifetime
-from worker_agent.link.incoming import deaths
+from worker_agent.link.incoming import deaths, too_long_parked
 from worker_agent.link.options import LinkOptions, redacted
 from worker_agent.queues import QueueKnowledge
 
@@ -129,6 +130,23 @@ def test_a_meta_file_can_be_read_back(tmp_path: Path) -> None:
 def test_deaths_are_summed(headers: dict[str, object], number: int) -> None:
     """Over all queues and reasons; what cannot be counted counts as one."""
     assert deaths(headers) == number
+
+
+@pytest.mark.parametrize(
+    ("headers", "too_long"),
+    [
+        ({}, False),
+        ({"x-death": "nonsense"}, False),
+        ({"x-death": [{"reason": "expired", "count": 1000}]}, False),
+        ({"x-death": [{"reason": "rejected", "count": VERSION_PARKINGS - 1}]}, False),
+        ({"x-death": [{"reason": "expired", "count": 60}, {"reason": "rejected", "count": VERSION_PARKINGS}]}, True),
+    ],
+)
+def test_an_offer_of_another_version_is_parked_a_bounded_number_of_times(
+    headers: dict[str, object], too_long: bool
+) -> None:
+    """Rejections count: each parking is one, and one expiry."""
+    assert (too_long_parked(headers) is not None) is too_long
 
 
 def test_a_url_in_a_log_has_no_password() -> None:

@@ -57,11 +57,20 @@ def test_what_is_not_of_the_protocol_is_refused_with_its_reason(body, headers, s
         decode(body, headers)
 
 
-@pytest.mark.parametrize("version", [0, 2, "1", None])
+@pytest.mark.parametrize("version", [2, 2**31])
 def test_another_version_is_refused_with_both_versions_named(version):
     """Version 2 of a peer is not a malformed message: it says so."""
     with pytest.raises(UnknownVersion, match="this program speaks 1 to 1"):
         decode(json.dumps({**PING.model_dump(), "v": version}).encode())
+
+
+@pytest.mark.parametrize("version", [0, -1, "1", None, True, 1.5, [], "x" * 10_000])
+def test_what_is_no_version_is_a_broken_message(version):
+    """Nobody will ever speak it, so no offer waits for somebody who does."""
+    with pytest.raises(BadMessage, match="is no version of the protocol") as refused:
+        decode(json.dumps({**PING.model_dump(), "v": version}).encode())
+    assert not isinstance(refused.value, UnknownVersion)
+    assert len(str(refused.value)) < 100
 
 
 def test_unknown_fields_are_ignored():
