@@ -31,8 +31,9 @@ PLAIN_PROBE_EVERY = 60.0
 PLAIN_PROBE_AFTER = 0.2
 #: Queues asked for between two looks at whether a catalogue came.
 PLAIN_AT_ONCE = 16
-#: Seconds between two questions for queues that should exist and do not.
-MISSING_PROBE_EVERY = 10.0
+#: Seconds between two questions for queues that should exist and do not: at first, and doubled up to. A master
+#: declares before it tells, but another one may be about to delete that very queue as no column's.
+MISSING_PROBE_FIRST, MISSING_PROBE_MAX = 0.25, 10.0
 
 Existing = Callable[[Iterable[str]], Awaitable["frozenset[str] | None"]]
 
@@ -67,6 +68,7 @@ class QueueKnowledge:
         self._wake = asyncio.Event()
         self._ask_all = True
         self._plain_at = math.inf
+        self._missing_pause = MISSING_PROBE_FIRST
         self._read_cache()
 
     @property
@@ -91,6 +93,7 @@ class QueueKnowledge:
             self._former |= (before or frozenset()) - signatures
             self._signatures[message.master] = signatures
             self._write_cache()
+            self._missing_pause = MISSING_PROBE_FIRST
             log.info("catalogue", master=message.master, signatures=len(signatures))
             self._wake.set()
 
@@ -102,6 +105,7 @@ class QueueKnowledge:
     def gone(self, queue: str) -> None:
         """The broker says that this queue does not exist."""
         self._exist -= {queue}
+        self._missing_pause = MISSING_PROBE_FIRST
         self._tell()
         self._wake.set()
 
@@ -125,7 +129,10 @@ class QueueKnowledge:
         """Seconds until there is something to ask though nothing happened."""
         if not self._heard:
             return max(0.0, self._plain_at - asyncio.get_running_loop().time())
-        return MISSING_PROBE_EVERY if self._candidates() - self._exist else None
+        if not self._candidates() - self._exist:
+            return None
+        pause, self._missing_pause = self._missing_pause, min(2 * self._missing_pause, MISSING_PROBE_MAX)
+        return pause
 
     async def _ask_plain(self) -> None:
         left = sorted(self._plain() - self._candidates())

@@ -315,11 +315,10 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
     # -- the fleet ----------------------------------------------------------------------------------------------------
 
     def publish_catalogue(self) -> None:
-        """Tell agents for which signatures this master has columns; declare those queues first."""
+        """Tell agents for which signatures this master has columns; the link declares those queues first."""
         if self.link is None or self.bridge is None or self.settings is None or not self.link.up:
             return
         signatures = catalogue.signatures(self.master, self.bridge.clients.values())
-        self.link.ensure_queues(signatures)
         self.link.publish_catalogue(
             Catalogue(
                 master=self.settings.master,

@@ -159,7 +159,9 @@ class Link:
         self._publish(Publication(exchange=topology.REPLIES, routing_key=key, message=message))
 
     def publish_catalogue(self, catalogue: Catalogue) -> None:
-        self._publish(Publication(exchange=topology.FLEET, routing_key=topology.CATALOGUE_KEY, message=catalogue))
+        """Once the queues that it names are there: an agent that looks for one too early looks again seconds later."""
+        publication = Publication(exchange=topology.FLEET, routing_key=topology.CATALOGUE_KEY, message=catalogue)
+        self.ensure_queues(catalogue.signatures, then=lambda: self._publish(publication))
 
     def publish_work(self, work: Work) -> None:
         self._publish(Publication(exchange=topology.FLEET, routing_key=topology.WORK_KEY, message=work))

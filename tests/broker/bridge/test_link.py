@@ -10,7 +10,7 @@ import pika
 import pytest
 
 from contracts.codec import decode, encode
-from contracts.messages import Alive, Event, Marker, Offer, Ping
+from contracts.messages import Alive, Catalogue, Event, Marker, Offer, Ping
 from contracts.testing.rabbitmq_node import RabbitMQNode
 from contracts.topology import cap_queue, events_key
 from master_bridge.link import connections
@@ -54,6 +54,18 @@ def test_up_means_consumed_and_declared(make_link: MakeLink, channel: Any) -> No
     assert channel.queue_declare("claims.m1", passive=True).method.consumer_count == 1
     for queue in ("events.m1", "parked", "dead"):
         channel.queue_declare(queue, passive=True)
+
+
+def test_whoever_hears_a_catalogue_finds_its_queues(make_link: MakeLink, channel: Any) -> None:
+    """The declarations go out on another connection than the catalogue: it waits for them, however many they are."""
+    running = make_link()
+    heard = channel.queue_declare("", exclusive=True).method.queue
+    channel.queue_bind(heard, "bb.fleet", "catalogue")
+    signatures = tuple(f"tool{letter}{number}>=1" for letter in "abcdef" for number in range(10))
+    running.call("publish_catalogue", Catalogue(master="m1", incarnation="i1", signatures=signatures))
+    wait_for(lambda: messages(channel, heard), 10, "the catalogue")
+    for signature in reversed(signatures):
+        channel.queue_declare(cap_queue(signature), passive=True)
 
 
 def test_offers_reach_their_queue(make_link: MakeLink, channel: Any) -> None:

@@ -181,3 +181,26 @@ async def test_what_the_agent_cannot_do_any_more_is_dropped_before_the_broker_is
     assert told[-1] == frozenset()
     running.cancel()
     assert "wx" in (tmp_path / "catalogue.json").read_text()
+
+
+async def test_a_queue_that_is_not_there_yet_is_asked_for_again_soon(tmp_path: Path) -> None:
+    """A catalogue may be heard before its queue is seen: the next question comes after a fraction of a second."""
+    told: list[frozenset[str]] = []
+    answers = iter([frozenset[str](), frozenset({"cap.gtk"})])
+
+    async def existing(_queues: object) -> frozenset[str] | None:
+        return next(answers)
+
+    known = QueueKnowledge(
+        tmp_path / "catalogue.json",
+        capabilities=lambda: (Capability(name="gtk"),),
+        existing=existing,
+        changed=told.append,
+    )
+    running = asyncio.create_task(known.run())
+    known.catalogue(Catalogue(master="m", incarnation="i", signatures=("gtk",)))
+    began = asyncio.get_running_loop().time()
+    while not told and asyncio.get_running_loop().time() - began < 5:
+        await asyncio.sleep(0.01)
+    running.cancel()
+    assert told == [frozenset({"cap.gtk"})]
