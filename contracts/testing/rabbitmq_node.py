@@ -198,13 +198,16 @@ class RabbitMQNode:
 
     # Control
 
-    def ctl(self, *args: str, timeout: float = 60.0) -> str:
-        """Run `rabbitmqctl ARGS` against this node and return its output (about 1 s). Raises `NodeError`."""
+    def ctl(self, *args: str, timeout: float = 60.0, tool: str = "rabbitmqctl") -> str:
+        """Run `rabbitmqctl ARGS` against this node and return its output (about 1 s). Raises `NodeError`.
+
+        `tool`: another of its command line tools, such as `rabbitmq-queues`.
+        """
         *prefix, server = server_command()
-        command = [*prefix, str(Path(server).with_name("rabbitmqctl")), "-q", *args]
+        command = [*prefix, str(Path(server).with_name(tool)), "-q", *args]
         done = subprocess.run(command, env=self._environment(), capture_output=True, text=True, timeout=timeout)
         if done.returncode:
-            raise NodeError(f"rabbitmqctl {shlex.join(args)} on {self.name}: {(done.stderr or done.stdout).strip()}")
+            raise NodeError(f"{tool} {shlex.join(args)} on {self.name}: {(done.stderr or done.stdout).strip()}")
         return done.stdout
 
     def log_tail(self, lines: int = _LOG_TAIL) -> str:

@@ -30,6 +30,7 @@ from master_bridge.buildbot.client import Client
 from master_bridge.buildbot.fleet import FleetView
 from master_bridge.buildbot.notices import NoAgentNotices
 from master_bridge.buildbot.retiring import RetiredSignatures
+from master_bridge.buildbot.room import LOOK_EVERY, Room
 from master_bridge.buildbot.sweeping import Sweeper
 from master_bridge.core.inputs import AgentHeard, Seek
 from master_bridge.link.errors import BadSettings
@@ -136,6 +137,7 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.fleet = FleetView()
+        self.room = Room(lambda: self.master)
         self.bridge: Bridge | None = None
         self.link: Link | None = None
         self.settings: LinkSettings | None = None
@@ -211,6 +213,7 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
         )
         self._link(self.settings)
         self._every(timing.CATALOGUE_INTERVAL, self.publish_catalogue)
+        self._every(LOOK_EVERY, self.room.look)
         self._every(waiting.REFRESH, self.publish_work)
         self._every(waiting.REFRESH, self._refresh_waiting)
         self._retired.remember((yield self.getState("signatures", ())))

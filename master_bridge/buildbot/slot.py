@@ -21,6 +21,7 @@ from contracts.timing import LIVES
 from master_bridge.buildbot import requests, stopping
 from master_bridge.buildbot.connection import AMQPConnection, capability_property
 from master_bridge.buildbot.notices import WaitingNotice
+from master_bridge.buildbot.room import Shortage
 from master_bridge.buildbot.running import RunningCommand
 from master_bridge.buildbot.session import Session
 from master_bridge.core.actions import Holder, ServeData
@@ -30,6 +31,8 @@ log = structlog.get_logger(__name__)
 
 #: Source of the properties that name the agent.
 SOURCE = "AMQP"
+#: Seconds for which a build's output waits for room on the master's disk, before the build gives its agent back.
+PATIENCE = 30.0
 
 
 class Worker(Protocol):
@@ -243,6 +246,12 @@ class Slot:
         self._build.stopBuild(reason, CANCELLED)
 
     # -- the session's owner ------------------------------------------------------------------------------------------
+
+    patience: float | None = PATIENCE
+
+    def shortage(self) -> Shortage | None:
+        shortage: Shortage | None = self._broker.room.shortage()
+        return shortage
 
     def infrastructure_failed(self, running: RunningCommand, reason: str) -> None:
         """What the machine did is not the command's result: run the build elsewhere, but not for ever."""

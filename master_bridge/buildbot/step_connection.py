@@ -17,6 +17,7 @@ from master_bridge.buildbot import requests, stopping
 from master_bridge.buildbot.commands import prepare, split_arguments
 from master_bridge.buildbot.connection import DEADLINE, DEADLINE_STOPPING, RC_KILLED
 from master_bridge.buildbot.notices import WaitingNotice
+from master_bridge.buildbot.room import Shortage
 from master_bridge.buildbot.running import RunningCommand
 from master_bridge.buildbot.session import Session
 from master_bridge.core.actions import Holder, ServeData
@@ -148,6 +149,13 @@ class StepConnection:
         self._step.build.stopBuild(reason)
 
     # -- the session's owner ------------------------------------------------------------------------------------------
+
+    #: its build goes on meanwhile, and the command would run into the same full disk again
+    patience: float | None = None
+
+    def shortage(self) -> Shortage | None:
+        shortage: Shortage | None = self._broker.room.shortage()
+        return shortage
 
     def infrastructure_failed(self, running: RunningCommand, reason: str) -> None:
         count = self._broker.count_infrastructure_failure(self.request)

@@ -193,6 +193,12 @@ class AMQPLatentWorker(AbstractLatentWorker):
     def putInQuarantine(self) -> None:
         """Never: the next build may have another agent, so this slot is not to blame."""
 
+    def canStartBuild(self) -> bool:
+        """No new build while the master's own disk is full; `Room.look` asks again when it is not any more."""
+        if self._broker is not None and self._broker.room.shortage() is not None:
+            return False
+        return bool(super().canStartBuild())
+
     # -- Buildbot's worker page ---------------------------------------------------------------------------------------
 
     def shutdownRequested(self) -> None:

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -218,16 +218,13 @@ class Lab:
 
         wait_for(look, timeout, lambda: f"no process left:\n{processes.describe(self.processes(running))}")
 
-    def queues(self, what: str = "messages") -> dict[str, int]:
-        """Messages of each queue, ready and unacknowledged (or one of them: `messages_ready`)."""
-        text = self.node.ctl("list_queues", "-p", self.vhost, "name", what, "--no-table-headers", "--silent")
+    def queues(self) -> dict[str, int]:
+        """Messages of each queue, ready and unacknowledged."""
+        text = self.node.ctl("list_queues", "-p", self.vhost, "name", "messages", "--no-table-headers", "--silent")
         return {name: int(number) for name, number in (line.rsplit(None, 1) for line in text.splitlines() if line)}
 
-    def wait_nothing_left(self, timeout: float = 30, *, unacknowledged: Mapping[str, int] = {}) -> None:
-        """No process, no session folder, no message, no queue of an agent that is gone.
-
-        `unacknowledged`: queue -> deliveries that may be left there, held by a consumer that is gone.
-        """
+    def wait_nothing_left(self, timeout: float = 30) -> None:
+        """No process, no session folder, no message, no queue of an agent that is gone."""
         self.wait_no_process(timeout)
         wait_for(lambda: not self.sessions(), timeout, lambda: f"session folders removed: {self.sessions()}")
         count = len([agent for agent in self.agents if agent.running])
@@ -236,12 +233,7 @@ class Lab:
         def empty() -> bool:
             seen.clear()
             seen.update(self.queues())
-            if unacknowledged and any(self.queues("messages_ready").values()):
-                return False
-            return (
-                all(number <= unacknowledged.get(name, 0) for name, number in seen.items())
-                and len([name for name in seen if name.startswith("agent.")]) == count
-            )
+            return not any(seen.values()) and len([name for name in seen if name.startswith("agent.")]) == count
 
         wait_for(empty, timeout, lambda: f"queues empty, {count} agents': {seen}", every=0.5)
 

@@ -67,9 +67,9 @@ Made by `make test-long` (tests/faults) from real processes: RabbitMQ, a Buildbo
 and network namespaces. PB is Buildbot's own protocol and worker (4.3) put through the same by the same harness. Times
 were taken on a shared machine with two cores while other tests ran beside them.
 
-Two leftovers are known. An offer of another protocol version is parked again and again until an agent of that version
-takes it. In a cluster RabbitMQ 3.10.8 keeps what a cancelled consumer on a killed node had been given as unacknowledged
-in a quorum queue; nobody is handed it, and no build waits for it.
+One leftover is RabbitMQ's: in a cluster a quorum queue keeps what a cancelled consumer on a killed node had been given
+(an agent's lease on its offer) until the queue's leader moves; nobody is handed it and no build waits for it.
+[Operations](operations.md#a-cluster-that-lost-a-node) says what to do.
 
 """
 

@@ -18,10 +18,6 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 SIZE = 50_000_000
 #: The issue's bound.
 PAUSE = 10.0
-#: RabbitMQ 3.10.8 keeps what a cancelled consumer on the killed node held as unacknowledged in a quorum queue, for a
-#: consumer that is gone (listed as a third one beside those of the two agents). Nobody is handed it: no build waits
-#: for it, and our bridge had decided who holds it. So here one such delivery may be left, and none that is ready.
-GHOST = {"cap.gtk": 1}
 ONCE = [f"{name} {what}" for name in ("first", "work", "last") for what in ("begin", "end")]
 
 
@@ -62,7 +58,11 @@ def test_the_leader_is_killed(tmp_path: Path, master_database: Path, record: Rec
                 assert lab.ran() == ONCE
                 lab.check_text(master, build, "work", SIZE)
                 first.restart()  # the queues that it alone had (agents' of before) go when it is back
-                lab.wait_nothing_left(unacknowledged=GHOST)
+                # RabbitMQ gives back what consumers on a lost node held, but not what a *cancelled* one held: an
+                # agent's lease (rabbit_fifo's `noconnection`; 3.10 to 4.x). Nobody is handed it and no build waits
+                # for it; it goes when the queue's leader moves, which docs/operations.md asks operators to do.
+                first.ctl("rebalance", "quorum", tool="rabbitmq-queues")
+                lab.wait_nothing_left()
                 assert pause < PAUSE
         finally:
             lab.end()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 import subprocess
 import sys
 import time
@@ -20,14 +22,37 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(240)]
 ONCE = [f"{name} {what}" for name in ("first", "work", "last") for what in ("begin", "end")]
 
 
+@contextlib.contextmanager
+def file_system(folder: Path, mebibytes: int) -> Iterator[Path]:
+    """A small one, at `folder`."""
+    folder.mkdir(parents=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={mebibytes}m", "tmpfs", folder], check=True)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 64 MiB."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", folder], check=True)
-    yield folder
-    subprocess.run(["umount", "--lazy", folder], check=True)
+    with file_system(tmp_path / "small", 64) as folder:
+        yield folder
+
+
+@pytest.fixture
+def masters_disk(lab: Lab) -> Iterator[Path]:
+    """The folder of the lab's master `m1`: a file system of 256 MiB."""
+    with file_system(lab.folder / "master-m1", 256) as folder:
+        yield folder
+        lab.end()
+
+
+def fill(folder: Path, leave: int) -> Path:
+    """A file that leaves `leave` bytes of the file system of `folder`."""
+    size = shutil.disk_usage(folder).free - leave
+    subprocess.run(["fallocate", "-l", str(size), folder / "fill"], check=True)
+    return folder / "fill"
 
 
 def step(command: object) -> str:
@@ -135,6 +160,75 @@ def test_process_limit(lab: Lab, record: Record) -> None:
         how="a command starts 200 processes in a control group of 60",
         seen=f"RETRY, SUCCESS on another agent; the step says: {said.strip()}",
         seconds=None,
+    )
+
+
+@pytest.mark.root
+def test_masters_disk_full_for_a_while(lab: Lab, record: Record, masters_disk: Path) -> None:
+    """Not a byte is left for 15 s in mid-build: the log waits at the agent, then all goes on; nothing is lost."""
+    size = 5_000_000
+    master = lab.master(lab.column(steps=lab.three_steps(seconds=10, size=size)))
+    lab.agent("a1")
+    request = master.force("b")
+    lab.wait_mark("work", "begin")
+    master.step_running(request, "work")
+    filled = fill(masters_disk, leave=0)
+    began = time.monotonic()
+    lab.wait_mark("work", "end", timeout=30)  # the command is not held up
+    wait_for(lambda: time.monotonic() > began + 15, 20, "a full disk", every=0.5)
+    assert len(lab.ran()) == 4, "what follows needs the master"
+    filled.unlink()
+    build = master.finished(request, 60)
+    assert [b.result for b in master.builds(request)] == ["SUCCESS"], master.describe(request)
+    assert lab.ran() == ONCE
+    lab.check_text(master, build, "work", size)
+    lab.wait_nothing_left()
+    record(
+        fault="the master's disk is full for 15 s in mid-build",
+        how="a file takes all of the file system of its folder (database, logs)",
+        seen="one build, SUCCESS; the command was not held up and ran once; log byte-exact",
+        seconds=time.monotonic() - began,
+    )
+
+
+@pytest.mark.root
+def test_masters_disk_full(lab: Lab, record: Record, masters_disk: Path) -> None:
+    """It stays full: RETRY that names it, the agent is free again, and no build starts before there is room."""
+    size = 5_000_000
+    config = lab.column(steps=lab.three_steps(seconds=10, size=size)) + "c['collapseRequests'] = False\n"
+    master = lab.master(config)
+    lab.agent("a1")
+    request = master.force("b")
+    lab.wait_mark("work", "begin")
+    master.step_running(request, "work")
+    filled = fill(masters_disk, leave=30 * 2**20)
+    began = time.monotonic()
+    wait_for(lambda: master.builds(request)[0].result == "RETRY", 60, lambda: master.describe(request))
+    took = time.monotonic() - began
+    first = master.builds(request)[0]
+    said = master.output(first, "work", streams="h")
+    assert "master: disk full" in said, said
+    assert "master: disk full" in first.row["state_string"], first.row["state_string"]
+    lab.wait_nothing_left()
+    wait_for(lambda: "amqp.master_disk_full" in master.log(), 5, "the master says so")
+    other = master.force("b")
+    noticed = time.monotonic()
+    wait_for(lambda: time.monotonic() > noticed + 5, 10, "time in which builds might start", every=0.5)
+    assert len(master.builds(request)) == 1
+    assert not master.builds(other)
+    filled.unlink()
+    build = master.finished(request, 60)
+    assert [b.result for b in master.builds(request)] == ["RETRY", "SUCCESS"], master.describe(request)
+    lab.check_text(master, build, "work", size)
+    assert master.finished(other, 60).result == "SUCCESS"
+    lab.wait_nothing_left()
+    line = next(line for line in said.splitlines() if "disk full" in line).replace(str(lab.folder.parent), "…")
+    record(
+        fault="the master's disk is full and stays so",
+        how="a file leaves 30 MiB of the file system of its folder",
+        seen=f"RETRY; the step says: {line.strip()}; no build starts until there is room again, then SUCCESS "
+        "(seconds: until the RETRY)",
+        seconds=took,
     )
 
 
