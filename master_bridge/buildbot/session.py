@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 
 from contracts.messages import Data, Event
 from master_bridge.buildbot.commands import prepare, split_arguments
-from master_bridge.buildbot.logs import INTERVAL, OUTPUT, PIECE
+from master_bridge.buildbot.logs import HOLD, INTERVAL, OUTPUT, PIECE
 from master_bridge.buildbot.running import RunningCommand
 from master_bridge.buildbot.transfers import Spool, spool_reader
 from master_bridge.core.actions import Holder, ServeData
@@ -151,8 +151,6 @@ class Session:
                     yield self._flush(running)
             else:
                 yield self._handle(running, event)
-        if self._reactor.seconds() - self._flushed_at >= INTERVAL or self._unseen():
-            yield self._flush_all()
         self._busy = False
         if self._events:
             self._work()
@@ -171,6 +169,8 @@ class Session:
         if event.kind == "completed":
             running.close()
             self._running.pop(running.n, None)
+            if not any(other.collected for other in self._running.values()):
+                self._cancel_timer()  # the next command's output has a time of its own
 
     @defer.inlineCallbacks
     def _flush(self, running: RunningCommand) -> Any:
@@ -211,13 +211,20 @@ class Session:
             self._bridge.feed(EventStored(session=self.holder.session, seq=seq))
 
     def _unseen(self) -> bool:
-        """Is there a command's first output? It is stored while the process starts: off the way of a short step."""
+        """Is there a command's first output? People wait for it, so it waits for its end only."""
         return any(running.collected and not running.shown for running in self._running.values())
 
     def _set_timer(self) -> None:
-        if self._flush_timer is None:
-            wait = max(0.0, self._flushed_at + INTERVAL - self._reactor.seconds())
-            self._flush_timer = self._reactor.callLater(wait, self._timer_fired)
+        """Store what was collected soon; earlier, if a command's completion comes before."""
+        now = self._reactor.seconds()
+        due = now + HOLD
+        if not self._unseen():
+            due = max(due, self._flushed_at + INTERVAL)
+        if self._flush_timer is not None:
+            if self._flush_timer.getTime() <= due:
+                return
+            self._cancel_timer()
+        self._flush_timer = self._reactor.callLater(due - now, self._timer_fired)
 
     def _timer_fired(self) -> None:
         self._flush_timer = None

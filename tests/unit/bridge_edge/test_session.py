@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from buildbot.process.remotecommand import RemoteCommand
 from twisted.internet import defer
 from twisted.internet.task import Clock
 
 from contracts.messages import Data, Event, WorkerInfo
-from master_bridge.buildbot.logs import INTERVAL, PIECE
+from master_bridge.buildbot.logs import HOLD, INTERVAL, PIECE
 from master_bridge.buildbot.running import RunningCommand
 from master_bridge.buildbot.session import Session
 from master_bridge.core.actions import Holder
@@ -110,14 +111,17 @@ class World:
         self.clock.advance(INTERVAL)
 
 
-def test_the_first_line_does_not_wait() -> None:
-    """Output after a pause is stored at once, what follows closely is collected."""
+def test_the_first_line_waits_for_a_quick_end_only() -> None:
+    """Output after a pause is stored as soon as its command might have ended with it; what follows is collected."""
     world = World()
     world.clock.advance(10)
     world.deliver("stdout", data=b"one\n")
+    assert world.bridge.stored == []
+    world.clock.advance(HOLD)
     assert world.command.updates == [("stdout", "one\n")]
     world.deliver("stdout", data=b"two\n")
     world.deliver("stdout", data=b"three\n")
+    world.clock.advance(HOLD)
     assert len(world.command.updates) == 1
     assert world.bridge.stored == [1]
     world.pass_time()
@@ -125,8 +129,8 @@ def test_the_first_line_does_not_wait() -> None:
     assert world.bridge.stored == [1, 3]
 
 
-def test_the_first_line_of_the_next_command_does_not_wait_either() -> None:
-    """Right after another command's output: a step that runs `true` has its header stored while it runs."""
+def test_the_first_line_of_the_next_command_does_not_wait_longer() -> None:
+    """Right after another command's output: each command's first line is worth an update of its own."""
     world = World()
     world.clock.advance(10)
     world.deliver("stdout", data=b"one\n")
@@ -134,8 +138,80 @@ def test_the_first_line_of_the_next_command_does_not_wait_either() -> None:
     world.command.active = True
     world.session.follow(world.command)  # type: ignore[arg-type]
     world.session.deliver(Event(session="s1", seq=3, n=2, kind="header", data=b"true\n"))
+    world.clock.advance(HOLD)
     assert world.command.updates == [("stdout", "one\n"), ("header", "true\n")]
-    assert world.bridge.stored == [1, 2, 3]
+    assert world.bridge.stored == [2, 3]
+
+
+class BuildbotsCommand(RemoteCommand):
+    """Buildbot's own, with a log that notes its appends."""
+
+    def __init__(self) -> None:
+        super().__init__("shell", {})
+        self.appends: list[tuple[str, str]] = []
+        self.active = True
+        self.completed: list[Any] = []
+        self.logs["stdio"] = self
+
+    def add_header_lines(self, text: str) -> defer.Deferred[None]:
+        self.appends.append(("h", text))
+        return defer.succeed(None)
+
+    def add_stdout_lines(self, text: str, is_flushed: bool = False) -> defer.Deferred[None]:
+        self.appends.append(("o", text))
+        return defer.succeed(None)
+
+    def remote_complete(self, failure: Any = None) -> None:
+        self.completed.append(failure)
+
+
+SHORT_STEP = [
+    ("header", None, b"true\n in dir /b\n"),
+    ("stdout", None, b"no line end"),
+    ("update", ["rc", 3], b""),
+    ("header", None, b"elapsedTime=0.001\n"),
+    ("update", ["elapsed", 0.001], b""),
+    ("completed", None, b""),
+]
+
+
+def test_a_short_step_is_stored_at_once_as_buildbot_would() -> None:
+    """Start, output and end of a short command: the lines of Buildbot's own handling, in as few updates as there
+    are changes of stream."""
+    world = World()
+    world.clock.advance(10)
+    ours, theirs = BuildbotsCommand(), BuildbotsCommand()
+    world.session.follow(ours)
+    for seq, (kind, value, data) in enumerate(SHORT_STEP, start=1):
+        world.session.deliver(Event(session="s1", seq=seq, n=2, kind=kind, value=value, data=data))
+        assert world.bridge.stored == ([] if seq < len(SHORT_STEP) else [len(SHORT_STEP)])
+    theirs.remoteUpdate("header", "true\n in dir /b\n", False)
+    theirs.remoteUpdate("stdout", "no line end\n", False)
+    theirs.remoteUpdate("rc", 3, False)
+    theirs.remoteUpdate("header", "elapsedTime=0.001\n", False)
+    theirs.remoteUpdate("elapsed", 0.001, False)
+    lines = [(stream, line) for stream, text in theirs.appends for line in text.splitlines()]
+    assert [(stream, line) for stream, text in ours.appends for line in text.splitlines()] == lines
+    assert [stream for stream, _ in ours.appends] == ["h", "o", "h"]
+    assert ours.rc == theirs.rc == 3
+    assert ours.updates == theirs.updates
+    assert ours.completed == [None]
+
+
+def test_a_command_that_handles_rc_itself_gets_it() -> None:
+    """A subclass that overrides Buildbot's `remoteUpdate` is told every update, as ever."""
+    told: list[tuple[str, Any]] = []
+
+    class Own(BuildbotsCommand):
+        def remoteUpdate(self, key: str, value: Any, is_flushed: bool) -> defer.Deferred[None]:
+            told.append((key, value))
+            return defer.succeed(None)
+
+    world = World()
+    world.session.follow(Own())
+    for seq, (kind, value, data) in enumerate(SHORT_STEP, start=1):
+        world.session.deliver(Event(session="s1", seq=seq, n=2, kind=kind, value=value, data=data))
+    assert [key for key, _ in told] == ["header", "stdout", "rc", "header", "elapsed"]
 
 
 def test_output_goes_in_large_pieces() -> None:
@@ -144,6 +220,7 @@ def test_output_goes_in_large_pieces() -> None:
     world.clock.advance(10)
     world.command.held = True
     world.deliver("stdout", data=b"first\n")
+    world.clock.advance(HOLD)
     line = b"x" * 1023 + b"\n"
     for _ in range(8):
         world.deliver("stdout", data=line * 256)
@@ -188,6 +265,7 @@ def test_an_error_in_storing_fails_the_command() -> None:
     world.clock.advance(10)
     world.command.error = OSError(28, "No space left on device")
     world.deliver("stdout", data=b"x\n")
+    world.clock.advance(HOLD)
     assert "No space left" in str(world.command.completed[0].value)
     assert any(isinstance(event, InterruptCommand) for event in world.bridge.fed)
     world.deliver("stdout", data=b"y\n")
