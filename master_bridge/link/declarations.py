@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from contracts import topology
 from contracts.timing import PARKED_TTL
-from master_bridge.link.settings import DEAD_MAX_LENGTH
+from master_bridge.link.settings import CLAIMS_MAX_BYTES, DEAD_MAX_LENGTH
 
 #: `x-consumer-timeout` is honoured from here on (3.10.8 accepts and ignores it).
 CONSUMER_TIMEOUT_SINCE = (3, 12)
@@ -69,7 +69,8 @@ def bridge_queues(master: str, *, version: Version, queue_type: QueueType, event
     return (
         Queue(
             name=topology.claims_queue(master),
-            arguments=_held(version, queue_type),
+            arguments=_held(version, queue_type)
+            | {"x-max-length-bytes": CLAIMS_MAX_BYTES, "x-overflow": "reject-publish"},
             bindings=((topology.REPLIES, topology.claims_binding(master)),),
         ),
         Queue(

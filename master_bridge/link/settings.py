@@ -16,6 +16,9 @@ URL_VARIABLE = "BUILDBOT_AMQP_URL"
 #: Byte limit of `events.<master>`: what agents may publish ahead while the master is down or lags. At the limit the
 #: broker rejects publishes, and agents keep events in their journals.
 EVENTS_MAX_BYTES = 256 * 1024 * 1024
+#: Byte limit of `claims.<master>`: while the master is down agents resume what they hold, once a minute each, with all
+#: their capabilities (some 10 to 30 KB). At the limit they try again later; a claim parks its offer.
+CLAIMS_MAX_BYTES = 128 * 1024 * 1024
 #: Length limit of `dead`: the oldest go first, it is for people to look at.
 DEAD_MAX_LENGTH = 10_000
 #: Seconds between heartbeats: a dead connection is noticed after about twice this.

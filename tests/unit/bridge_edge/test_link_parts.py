@@ -49,13 +49,14 @@ def test_arguments_fit_the_brokers_version() -> None:
 
 
 def test_the_bridges_queues_are_bounded() -> None:
-    """Events reject what is too much, the dead are bounded by number, the parked come back by themselves."""
+    """Claims and events reject what is too much, the dead are bounded by number, the parked come back by themselves."""
     queues = {
         queue.name: queue.arguments
         for queue in bridge_queues("m1", version=(3, 10), queue_type="classic", events_max_bytes=5)
     }
     assert queues["events.m1"]["x-max-length-bytes"] == 5
-    assert queues["events.m1"]["x-overflow"] == "reject-publish"
+    assert queues["claims.m1"]["x-max-length-bytes"] > 10 * 2**20
+    assert queues["events.m1"]["x-overflow"] == queues["claims.m1"]["x-overflow"] == "reject-publish"
     assert queues["dead"]["x-max-length"] > 0
     assert queues["parked"]["x-message-ttl"] == 10_000
     assert queues["parked"]["x-dead-letter-exchange"] == "bb.offers"
