@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import structlog
 from buildbot.process.remotecommand import RemoteCommand
-from twisted.internet import defer, error
+from twisted.internet import defer, error, task
 from twisted.python.failure import Failure
 
 from contracts.messages import Data, Event
 from master_bridge.buildbot.commands import prepare, split_arguments
 from master_bridge.buildbot.logs import HOLD, INTERVAL, OUTPUT, PIECE
+from master_bridge.buildbot.room import LOOK_EVERY, Shortage, is_disk_full
 from master_bridge.buildbot.running import RunningCommand
 from master_bridge.buildbot.transfers import Spool, spool_reader
 from master_bridge.core.actions import Holder, ServeData
 from master_bridge.core.inputs import EventStored, Input, InterruptCommand, StartCommand
 
 log = structlog.get_logger(__name__)
+
+#: Bytes of a command's last words that are stored though the master's disk is nearly full.
+SMALL = 64 * 1024
 
 
 class Bridge(Protocol):
@@ -33,6 +38,12 @@ class Bridge(Protocol):
 
 class SessionOwner(Protocol):
     """Who decides what becomes of the build or the step."""
+
+    #: seconds for which output may wait for room on the master's disk; None: for as long as it takes
+    patience: float | None
+
+    def shortage(self) -> Shortage | None:
+        """Of room on the master's disk."""
 
     def infrastructure_failed(self, running: RunningCommand, reason: str) -> None:
         """The machine, not the command, failed (issue: disk full, out of memory)."""
@@ -164,6 +175,10 @@ class Session:
             self._say_stored()
             self._owner.infrastructure_failed(running, event.infrastructure)
             return
+        # what is small goes into the reserve, so that what has ended can end
+        bulk = running.collected > SMALL or event.kind in ("write", "writer")
+        if not (yield self._room(running, lambda shortage: bulk or not shortage.writable)):
+            return
         yield self._guarded(running, running.handle(event))
         self._say_stored()
         if event.kind == "completed":
@@ -174,6 +189,8 @@ class Session:
 
     @defer.inlineCallbacks
     def _flush(self, running: RunningCommand) -> Any:
+        if not (yield self._room(running, lambda shortage: True)):
+            return
         seen = self._seen
         yield self._guarded(running, running.flush())
         # from its end on: where storing takes long, what came meanwhile may become a large piece, too
@@ -194,9 +211,42 @@ class Session:
         try:
             yield work
         except Exception as problem:
+            if is_disk_full(problem):
+                yield self._out_of_room(running, f"master: disk full: {problem}")
+                return
             log.error("amqp.store_failed", request=self._request, n=running.n, reason=str(problem))
             running.complete(Failure())
             self.interrupt_quietly(running)
+
+    @defer.inlineCallbacks
+    def _room(self, running: RunningCommand, matters: Callable[[Shortage], bool]) -> Any:
+        """Wait while the master's disk is too full; meanwhile the agent's window bounds what piles up here.
+
+        Fires with False when there is nothing to be stored any more: all is over, or the work was given up.
+        """
+        waited = 0.0
+        while running.wanted and (shortage := self._owner.shortage()) is not None and matters(shortage):
+            patience = self._owner.patience
+            if patience is not None and waited >= patience and shortage.writable:
+                yield self._out_of_room(running, shortage.text)
+                return False
+            yield task.deferLater(self._reactor, LOOK_EVERY, lambda: None)
+            waited += LOOK_EVERY
+        return not self.ended
+
+    @defer.inlineCallbacks
+    def _out_of_room(self, running: RunningCommand, reason: str) -> Any:
+        """The work is to be repeated, as soon as Buildbot is able to write that down."""
+        log.error("amqp.out_of_room", request=self._request, n=running.n, reason=reason)
+        while running.wanted and (shortage := self._owner.shortage()) is not None and not shortage.writable:
+            yield task.deferLater(self._reactor, LOOK_EVERY, lambda: None)
+        if running.wanted:
+            try:
+                yield running.say(reason)
+            except Exception as problem:  # its database is elsewhere, and full too
+                log.warning("amqp.header_lost", request=self._request, reason=str(problem))
+        if running.wanted:
+            self._owner.infrastructure_failed(running, reason)
 
     def interrupt_quietly(self, running: RunningCommand) -> None:
         """End at the agent what Buildbot has given up already."""

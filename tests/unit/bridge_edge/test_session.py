@@ -10,6 +10,7 @@ from twisted.internet.task import Clock
 
 from contracts.messages import Data, Event, WorkerInfo
 from master_bridge.buildbot.logs import HOLD, INTERVAL, PIECE
+from master_bridge.buildbot.room import LOOK_EVERY, Shortage
 from master_bridge.buildbot.running import RunningCommand
 from master_bridge.buildbot.session import Session
 from master_bridge.core.actions import Holder
@@ -72,6 +73,11 @@ class FakeCommand:
 class FakeOwner:
     def __init__(self) -> None:
         self.reasons: list[str] = []
+        self.patience: float | None = 30.0
+        self.short: Shortage | None = None
+
+    def shortage(self) -> Shortage | None:
+        return self.short
 
     def infrastructure_failed(self, running: RunningCommand, reason: str) -> None:
         self.reasons.append(reason)
@@ -260,13 +266,13 @@ def test_the_last_line_comes_before_the_exit_code() -> None:
 
 
 def test_an_error_in_storing_fails_the_command() -> None:
-    """The database is full: the command fails with that error, is interrupted on its agent, and blocks nothing."""
+    """The database is ill: the command fails with that error, is interrupted on its agent, and blocks nothing."""
     world = World()
     world.clock.advance(10)
-    world.command.error = OSError(28, "No space left on device")
+    world.command.error = RuntimeError("database disk image is malformed")
     world.deliver("stdout", data=b"x\n")
     world.clock.advance(HOLD)
-    assert "No space left" in str(world.command.completed[0].value)
+    assert "malformed" in str(world.command.completed[0].value)
     assert any(isinstance(event, InterruptCommand) for event in world.bridge.fed)
     world.deliver("stdout", data=b"y\n")
     world.deliver("completed")
@@ -294,3 +300,76 @@ def test_nothing_after_the_end() -> None:
     world.pass_time()
     assert world.bridge.stored == stored
     assert world.clock.getDelayedCalls() == []
+
+
+FULL = Shortage(text="master: disk full: 0 MiB left on the file system of /m", writable=False)
+LOW = Shortage(text="master: disk full: 20 MiB left on the file system of /m", writable=True)
+
+
+def look_again(world: World, seconds: float) -> None:
+    for _ in range(int(seconds / LOOK_EVERY)):
+        world.clock.advance(LOOK_EVERY)
+
+
+def test_output_waits_for_room_on_the_masters_disk() -> None:
+    """Nothing is stored, or said to be, until there is room again; then all of it, in order."""
+    world = World()
+    world.owner.short = FULL
+    world.deliver("stdout", data=b"one\n")
+    world.deliver("stdout", data=b"two\n")
+    world.deliver("completed")
+    look_again(world, 600)
+    assert world.command.updates == []
+    assert world.bridge.stored == []
+    assert world.owner.reasons == [], "nobody could write down how the build ends"
+    world.owner.short = None
+    look_again(world, 2)
+    assert "".join(text for _, text in world.command.updates) == "one\ntwo\n"
+    assert world.command.completed == [None]
+    assert world.bridge.stored[-1] == 3
+
+
+def test_a_build_does_not_wait_for_room_for_ever() -> None:
+    """With room left for writing down its end, it is given up after its patience, and says why."""
+    world = World()
+    world.owner.short = LOW
+    world.deliver("stdout", data=b"one\n")
+    look_again(world, 29)
+    assert world.owner.reasons == []
+    look_again(world, 3)
+    assert world.owner.reasons == [LOW.text]
+    assert world.command.updates[-1] == ("header", f"\n{LOW.text}\n")
+    assert world.command.completed == []
+
+
+def test_a_step_of_its_own_waits_for_room_for_as_long_as_it_takes() -> None:
+    """Its build cannot be repeated for it, and its command would meet the same disk again."""
+    world = World()
+    world.owner.patience, world.owner.short = None, LOW
+    world.deliver("stdout", data=b"one\n")
+    look_again(world, 3600)
+    assert world.owner.reasons == []
+    world.owner.short = None
+    look_again(world, 2)
+    assert world.command.updates == [("stdout", "one\n")]
+
+
+def test_what_has_ended_may_end_on_a_nearly_full_disk() -> None:
+    """The reserve is for that."""
+    world = World()
+    world.owner.short = LOW
+    world.deliver("update", ["rc", 0])
+    world.deliver("completed")
+    assert world.command.completed == [None]
+
+
+def test_a_full_database_is_not_the_commands_failure() -> None:
+    """A write failed for want of room: its log misses a piece, so the build runs again; it says why when it can."""
+    world = World()
+    world.clock.advance(10)
+    world.command.error = OSError(28, "No space left on device")
+    world.deliver("stdout", data=b"x\n")
+    look_again(world, 1)
+    assert len(world.owner.reasons) == 1
+    assert "No space left on device" in world.owner.reasons[0]
+    assert world.command.completed == []
