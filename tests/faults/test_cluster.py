@@ -21,6 +21,20 @@ PAUSE = 10.0
 ONCE = [f"{name} {what}" for name in ("first", "work", "last") for what in ("begin", "end")]
 
 
+def stuck(lab: Lab) -> str:
+    """For a failed test: who holds what at the broker."""
+    seen = [
+        lab.node.ctl(
+            "list_queues", "name", "messages_ready", "messages_unacknowledged", "consumers", "leader", "online"
+        ),
+        lab.node.ctl(
+            "list_channels", "connection", "number", "messages_unconfirmed", "messages_unacknowledged", "state"
+        ),
+        lab.node.ctl("list_consumers"),
+    ]
+    return "\n".join([*seen, lab.story()])
+
+
 def test_the_leader_is_killed(tmp_path: Path, master_database: Path, record: Record) -> None:
     """kill -9 of the node that leads the queues and has all connections: nothing lost, a pause under 10 s."""
     with RabbitMQCluster(tmp_path / "cluster") as cluster:
@@ -51,7 +65,9 @@ def test_the_leader_is_killed(tmp_path: Path, master_database: Path, record: Rec
                 killed = time.monotonic()
                 proxy.reset()  # what a load balancer does when its node is gone
                 under_way = lines()
-                wait_for(lambda: lines() > under_way + 50_000, 30, "more log than was under way", every=0.05)
+                wait_for(
+                    lambda: lines() > under_way + 50_000, 30, lambda: f"log after {under_way}: {stuck(lab)}", every=0.05
+                )
                 pause = time.monotonic() - killed
                 build = master.finished(request, 120)
                 assert [b.result for b in master.builds(request)] == ["SUCCESS"], master.describe(request)

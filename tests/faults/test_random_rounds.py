@@ -113,8 +113,8 @@ def test_rounds(own_lab: Lab, record: Record, seed: int) -> None:
             world.new_agent()
         requests: dict[str, int] = {}
         for number in range(rounds):
-            for build in range(number * BUILDS_A_ROUND, (number + 1) * BUILDS_A_ROUND):
-                requests[f"b{build}"] = master.force(f"b{build}")
+            for serial in range(number * BUILDS_A_ROUND, (number + 1) * BUILDS_A_ROUND):
+                requests[f"b{serial}"] = master.force(f"b{serial}")
             lab.wait_mark(f"work-{number * BUILDS_A_ROUND}", "begin", timeout=180)
             fault = chance.choice(world.faults())
             story.append(fault)
