@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import shutil
@@ -12,7 +11,6 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +37,8 @@ master.setServiceParent(application)
 _HEAD = """
 from buildbot.plugins import *
 from buildbot.process.factory import BuildFactory
+from master_bridge.buildbot.rest_answers import answer_in_the_reactor
+answer_in_the_reactor()  # or Buildbot drops answers of its REST API, with this plugin and without
 c = BuildmasterConfig = {{}}
 AMQP_URL = {url!r}
 MASTER = {name!r}
@@ -186,12 +186,6 @@ class BuildMaster:
     # -- REST ---------------------------------------------------------------------------------------------------------
 
     def get(self, path: str) -> Any:
-        for _ in range(3):  # on a busy machine the web server ends a connection before its answer, now and then
-            with suppress(http.client.IncompleteRead):
-                return self._get(path)
-        return self._get(path)
-
-    def _get(self, path: str) -> Any:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.www_port}/api/v2{path}", timeout=20) as answer:
             return json.load(answer)
 
