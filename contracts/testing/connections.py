@@ -120,6 +120,10 @@ class Channel:
         """`basic.qos` and `basic.consume`, manual acknowledgement. Refused (403, 404, 405) closes the channel."""
         self._send(self._consume, queue, tag, on_delivery, prefetch, exclusive, on_ok, on_cancel)
 
+    def get(self, queue: str, done: Callable[[Delivery | None], object]) -> None:
+        """`basic.get`, to be acknowledged; None: nothing is ready. Refused (404, 405) closes the channel."""
+        self._send(self._get, queue, done)
+
     def cancel(self, tag: str) -> None:
         """`basic.cancel`: nothing new comes; what was delivered stays unacknowledged."""
         self._send(self._cancel, tag)
@@ -213,6 +217,17 @@ class Channel:
             queue.consumers.append(consumer)
             self._reply(on_ok)
             queue.pump()
+
+    def _get(self, name: str, done: Callable[[Delivery | None], object]) -> None:
+        queue = self._broker.queues.get(name)
+        if queue is None:
+            self.fail(f"404 NOT_FOUND - no queue '{name}'")
+            return
+        entry = queue.take()
+        if entry is None:
+            self._reply(done, None)
+        else:
+            Consumer(self, queue, "", 0, False, done, ignore).deliver(entry)
 
     def _cancel(self, tag: str) -> None:
         consumer = self.consumers.pop(tag, None)

@@ -123,11 +123,22 @@ class Queue:
             consumer = self._next_consumer()
             if consumer is None:
                 break
-            entry = self._pop()
-            entry.deliveries += 1
-            self.unacked[entry.position] = entry
-            consumer.deliver(entry)
+            consumer.deliver(self._hand_out())
         self._watch_expiry()
+
+    def take(self) -> Entry | None:
+        """The first that is ready, unacknowledged from now on (`basic.get`)."""
+        while self._ready and self._expire_head():
+            pass
+        if not self._ready:
+            return None
+        return self._hand_out()
+
+    def _hand_out(self) -> Entry:
+        entry = self._pop()
+        entry.deliveries += 1
+        self.unacked[entry.position] = entry
+        return entry
 
     def ack(self, entry: Entry) -> None:
         if self.unacked.pop(entry.position, None) is not None:

@@ -35,6 +35,7 @@ class MessageLink(Protocol):
     def ack(self, delivery: int) -> None: ...
     def dead_letter(self, delivery: int, reason: str) -> None: ...
     def dead_offer(self, offer: Offer, reason: str) -> None: ...
+    def sweep(self, signature: str, stale: Callable[[Offer], bool]) -> Any: ...
 
 
 class Bridge:
@@ -176,6 +177,8 @@ class Bridge:
             link.broadcast(action.message)
         elif isinstance(action, actions.SendMarker) and link is not None:
             link.send_marker(action.message)
+        elif isinstance(action, actions.SweepOffers) and link is not None:
+            link.sweep(action.signature, self.machine.is_stale)
         elif isinstance(action, actions.Ack) and link is not None:
             link.ack(action.delivery)
         elif isinstance(action, actions.DeadLetter) and link is not None:

@@ -60,6 +60,13 @@ class DeadOffer:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SweepOffers:
+    """Look through the queue of `signature`, acknowledge what `BridgeMachine.is_stale` names, give the rest back."""
+
+    signature: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class CheckRequest:
     """Ask Buildbot's database; answered by `RequestChecked`."""
 
@@ -167,6 +174,6 @@ class Alarm:
 
 
 Action = Union[
-    PublishOffer, Send, Broadcast, SendMarker, Ack, DeadLetter, DeadOffer, CheckRequest, Attach, Deliver, Lost,
-    Abandoned, CancelledEarlier, ServeData, StateChanged, SessionReported, Alarm,
+    PublishOffer, Send, Broadcast, SendMarker, Ack, DeadLetter, DeadOffer, SweepOffers, CheckRequest, Attach, Deliver,
+    Lost, Abandoned, CancelledEarlier, ServeData, StateChanged, SessionReported, Alarm,
 ]  # fmt: skip

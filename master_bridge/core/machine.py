@@ -24,16 +24,16 @@ One build request, or one step's command, from Buildbot's question to its answer
                                         ├── Keep ──► unasked session
                                         └── Done ──► release, done
 
-Parts: `letters` (what agents say), `placing` (window, offers, grants), `holding` (commands, events, ends), `presence`
-(pings, grace, clones), `rollcall` (unasked sessions), `events` (order of one session's events), `records` (data),
-`context` (link, clock, way out), `memory` and `timers`.
+Parts: `letters` (what agents say), `placing` (window, offers, grants), `leftovers` (stale offers), `holding` (commands,
+events, ends), `presence` (pings, grace, clones), `rollcall` (unasked sessions), `events` (order of one session's
+events), `records` (data), `context` (link, clock, way out), `memory` and `timers`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from contracts.messages import Alive
+from contracts.messages import Alive, Offer
 from contracts.messages import RollCall as RollCallMessage
 from contracts.timing import ALIVE_INTERVAL, ROLL_CALL_WINDOW
 from master_bridge.core import inputs
@@ -72,6 +72,8 @@ class BridgeMachine:
             "ping": lambda _: self._presence.ping_all(),
             "window": self._window_over,
             "accept": self._placing.not_accepted,
+            "reoffer": self._placing.offer_again,
+            "sweep": self._placing.leftovers.look,
             "grace": self._presence.grace_over,
             "suspect": self._presence.suspect_silent,
             "rival": self._presence.rival_silent,
@@ -104,6 +106,10 @@ class BridgeMachine:
     def next_n(self, request: str) -> int:
         """The number that the next `StartCommand` of `request` will get."""
         return self._holding.next_n(self._placing.works.get(request))
+
+    def is_stale(self, offer: Offer) -> bool:
+        """Whether `offer`, found in a queue, is of no use to anybody (`SweepOffers`)."""
+        return self._placing.leftovers.is_stale(offer)
 
     def requests(self) -> tuple[RequestView, ...]:
         """All requests that look for an agent or have one, then the sessions that nobody has asked for."""
@@ -255,6 +261,7 @@ class BridgeMachine:
         if self._placing.window_open:
             context.timers.set("window", "", context.now + ROLL_CALL_WINDOW)
         self._presence.resume()
+        self._placing.resume_clock()
         self._roll.resume_clock()
 
     def _say_alive(self, _: str) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from contracts.messages import Claimant, Command, Grant, Later, Offer, Refuse, Release, RollCall
-from contracts.timing import ACCEPT_TIMEOUT
+from contracts.timing import ACCEPT_TIMEOUT, REOFFER_AFTER
 from master_bridge.core.actions import PublishOffer, StateChanged
 from master_bridge.core.context import Context
 from master_bridge.core.inputs import Seek
+from master_bridge.core.leftovers import Leftovers
 from master_bridge.core.records import Session, Work, session_of
 from master_bridge.core.rollcall import RollCall as Roll
 
@@ -24,6 +25,7 @@ class Placing:
         self._roll = roll
         self.works: dict[str, Work] = {}
         self.holders: dict[str, Work] = {}
+        self.leftovers = Leftovers(context, self.works)
         #: the roll is being called: who looks for an agent waits for its end (rule 12)
         self.window_open = True
 
@@ -77,6 +79,20 @@ class Placing:
         offer = self.make_offer(work, ask=ask)
         work.offers = [*work.offers[1 - OFFERS_KEPT :], offer.offer]
         context.emit(PublishOffer(offer=offer, priority=work.seek.priority))
+        self._offer_again_later(work)
+
+    def _offer_again_later(self, work: Work) -> None:
+        """It may get lost in ways that no rule sees (purged, buried by agents of another version): patience doubles."""
+        context = self._context
+        if context.active:
+            waited = context.now - work.since
+            context.timers.set("reoffer", work.request, context.now + max(REOFFER_AFTER, waited))
+
+    def offer_again(self, request: str) -> None:
+        """It waits for long."""
+        work = self.works.get(request)
+        if work is not None and work.state == "waiting":
+            self.offer(work)
 
     def make_offer(self, work: Work, *, ask: bool) -> Offer:
         return self._offer_of(work.seek, self._context.new_id(), ask=ask)
@@ -104,6 +120,7 @@ class Placing:
             return
         seek = replace(work.seek, signature=signature)
         self.check(seek)
+        self.leftovers.note(work.seek.signature)
         work.seek, work.offers = seek, []
         if work.state == "waiting":
             self.offer(work)
@@ -200,6 +217,9 @@ class Placing:
 
     def forget(self, work: Work, state: str) -> None:
         del self.works[work.request]
+        self._context.note_life(work.request)
+        self._context.timers.set("reoffer", work.request, None)
+        self.leftovers.note(work.seek.signature)
         self._context.emit(StateChanged(request=work.request, state="done" if state == "done" else "none"))
 
     def keep(self, work: Work) -> None:
@@ -228,6 +248,13 @@ class Placing:
                 self.offer(work)
             elif work.state == "granted" and work.session is not None:
                 self.grant(work, work.session)
+
+    def resume_clock(self) -> None:
+        """Alarms start again after the link was away or blocked."""
+        self.leftovers.resume()
+        for work in self.works.values():
+            if work.state == "waiting":
+                self._offer_again_later(work)
 
 
 def commands_of(seek: Seek) -> tuple[Command, ...]:

@@ -24,6 +24,10 @@ class Timers:
             self._when[key] = when
             heapq.heappush(self._heap, (when, key))
 
+    def when(self, purpose: str, of: str) -> float | None:
+        """When this alarm rings; None: it is not set."""
+        return self._when.get((purpose, of))
+
     def is_set(self, purpose: str, of: str) -> bool:
         return (purpose, of) in self._when
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from contracts.messages import AnyMessage, Capability, Refuse, Release, WorkerInfo
-from contracts.testing.clock import Timer
 from tests.simulation.agent_link import AgentLink
+from tests.simulation.host import Host
 from tests.simulation.keeper import Keeper
 from tests.simulation.ledger import Violation
 from worker_agent.core import actions, inputs
@@ -24,16 +24,15 @@ TOLD = 3.0
 _CAPABILITIES = (Capability(name="model", version="1"),)
 
 
-class AgentHost:
+class AgentHost(Host):
+    link: AgentLink | None
+    machine: AgentMachine | None
+
     def __init__(self, world: World, name: str, *, slots: int, queues: frozenset[str]) -> None:
-        self.world = world
-        self.name = name
+        super().__init__(world, name)
         self.user = "agents"
         self.slots = slots
         self.queues = queues
-        self.wall_skew = world.between(-15.0, 15.0)
-        #: no packet passes; new connections fail
-        self.unreachable = False
         self.starts_keepers = True
         # the disk
         self.instance = name
@@ -42,13 +41,10 @@ class AgentHost:
         self.journal = MemoryJournal()
         # processes
         self.keepers: dict[str, Keeper] = {}
-        self.machine: AgentMachine | None = None
-        self.link: AgentLink | None = None
-        #: number of the running main process
-        self.process = 0
+        #: it never starts again
+        self.retired = False
         self.frozen = False
         self._thawing: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
-        self._tick: Timer | None = None
         self._sessions = 0
         self._lives = 0
         self._todo: deque[actions.Action] = deque()
@@ -59,7 +55,7 @@ class AgentHost:
 
     def start(self) -> None:
         """Start the main process with what the disk and the living keepers remember."""
-        if self.machine is not None:
+        if self.machine is not None or self.retired:
             return
         self.process += 1
         self.world.note(self.name, f"main process {self.process} starts, sessions on disk: {sorted(self.metas)}")
@@ -88,7 +84,7 @@ class AgentHost:
         self.link.connect()
         if self._unwell:
             self.feed(self.process, inputs.Wellness(reasons=self._unwell))
-        self._rearm()
+        self.rearm()
 
     def kill_main(self, *, keepers_see_it: bool = True, power_off: bool = False) -> None:
         """SIGKILL of the main process only."""
@@ -101,14 +97,18 @@ class AgentHost:
         self.process += 1
         self._todo.clear()
         self._busy = False
-        if self._tick is not None:
-            self._tick.cancel()
+        self.disarm()
         if self.link is not None:
             self.link.close(power_off=power_off)
         if keepers_see_it:
             for keeper in self.keepers.values():
                 if keeper.alive:
                     keeper.main_gone()
+
+    def retire(self, *, power_off: bool) -> None:
+        """It goes and never comes back."""
+        self.retired = True
+        self.kill_all(wipe=True, power_off=power_off)
 
     def power_off(self, *, lose: int) -> None:
         """The machine's power ends: up to `lose` events of each journal had not reached the disk."""
@@ -163,18 +163,6 @@ class AgentHost:
         else:
             call(*args)
 
-    def cut(self, *, to_server: bool = True, to_client: bool = True) -> None:
-        self.unreachable = True
-        if self.link is not None:
-            for connection in self.link.connections:
-                connection.cut(to_server=to_server, to_client=to_client)
-
-    def heal(self) -> None:
-        self.unreachable = False
-        for connection in list(self.world.broker.connections) + (self.link.connections if self.link else []):
-            if connection.name.startswith(f"{self.name} "):
-                connection.heal()
-
     # ---- the main process
 
     def feed(self, process: int, news: inputs.Input) -> None:
@@ -186,7 +174,7 @@ class AgentHost:
             return
         self._todo.extend(self.machine.handle(news, self.world.clock.now))
         self._carry_out()
-        self._rearm()
+        self.rearm()
 
     def hear(self, process: int, message: AnyMessage) -> None:
         """A message from the control queue. Who is told that a session is over must end it soon."""
@@ -227,19 +215,7 @@ class AgentHost:
         self._sessions += 1
         return f"{self.name}-s{self._sessions}"
 
-    def _rearm(self) -> None:
-        if self.machine is None:
-            return
-        deadline = self.machine.deadline
-        if self._tick is not None:
-            if deadline is not None and self._tick.when == deadline and not self._tick.cancelled:
-                return
-            self._tick.cancel()
-            self._tick = None
-        if deadline is not None:
-            self._tick = self.world.clock.call_at(deadline, self._ticks, self.process)
-
-    def _ticks(self, process: int) -> None:
+    def tick(self, process: int) -> None:
         self.feed(process, inputs.Tick())
 
     def _carry_out(self) -> None:

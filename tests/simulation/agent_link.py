@@ -9,6 +9,7 @@ from contracts.testing.connections import Channel, Connection, Delivery
 from contracts.testing.queues import Publication, QueueOptions
 from contracts.topology import BROADCAST, CONTROL, REPLIES, claims_key, control_address, events_key
 from tests.simulation.ledger import DELIVERIES_MAX, Violation
+from tests.simulation.link import Link
 from tests.simulation.world import WALL, publication
 from worker_agent.core import actions, inputs
 
@@ -18,17 +19,11 @@ if TYPE_CHECKING:
 _CONTROL_OPTIONS = QueueOptions(durable=False, exclusive=True)
 
 
-class AgentLink:
-    """Lives as long as the main process; connects again and again."""
+class AgentLink(Link):
+    host: AgentHost
 
     def __init__(self, host: AgentHost, process: int) -> None:
-        self.host = host
-        self.process = process
-        self.up = False
-        self.closed = False
-        self._clock = host.world.clock
-        self._consuming: Connection | None = None
-        self._publishing: Connection | None = None
+        super().__init__(host, process)
         self._offers: Channel | None = None
         self._confirms: Channel | None = None
         self._wanted: frozenset[str] = frozenset()
@@ -42,10 +37,6 @@ class AgentLink:
         self._tokens: dict[int, int] = {}
         self._returned: set[int] = set()
 
-    @property
-    def connections(self) -> list[Connection]:
-        return [c for c in (self._consuming, self._publishing) if c is not None and c.client_open]
-
     # ---- connecting
 
     def connect(self) -> None:
@@ -53,21 +44,12 @@ class AgentLink:
         self.host.when_thawed(self._connect)
 
     def _connect(self) -> None:
-        if self.closed:
+        connections = self._open()
+        if connections is None:
             return
         host = self.host
-        try:
-            if host.unreachable:
-                raise ConnectionRefusedError(f"{host.name} has no network")
-            heartbeat = host.world.plan.heartbeat
-            consuming = host.world.broker.connect(f"{host.name} consumes", heartbeat=heartbeat)
-            publishing = host.world.broker.connect(f"{host.name} publishes", heartbeat=heartbeat)
-        except ConnectionRefusedError:
-            self._clock.call_later(host.world.between(0.5, 1.5), self.connect)
-            return
-        self._consuming, self._publishing = consuming, publishing
+        consuming, publishing = connections
         consuming.on_close = publishing.on_close = lambda reason: host.when_thawed(self._lost, consuming, reason)
-        host.world.broker.mark_publisher(publishing)
         opened_at = self._clock.now
         epoch = host.next_epoch()
         address = control_address(host.user, host.instance, f"{epoch:x}")
@@ -113,17 +95,7 @@ class AgentLink:
         self.host.world.note(self.host.name, f"link down: {reason}")
         if was_up:
             self.host.feed(self.process, inputs.LinkDown())
-        self._clock.call_later(self.host.world.between(0.2, 1.0), self.connect)
-
-    def close(self, *, power_off: bool = False) -> None:
-        """The process ends; without power it says no goodbye."""
-        self.closed = True
-        self.up = False
-        for connection in self.connections:
-            if power_off:
-                connection.vanish()
-            else:
-                connection.close()
+        self._connect_later()
 
     # ---- offers
 
@@ -223,7 +195,10 @@ class AgentLink:
         host = self.host
         key = (claims_key if action.to == "claims" else events_key)(host.user, action.master)
         message: Message = action.message
-        tag = self._confirms.publish(publication(REPLIES, key, message, expires=action.expires), mandatory=True)
+        persistent = action.to == "claims"  # a killed broker loses what goes to `events`
+        tag = self._confirms.publish(
+            publication(REPLIES, key, message, expires=action.expires, persistent=persistent), mandatory=True
+        )
         if action.token is not None:
             self._tokens[tag] = action.token
 

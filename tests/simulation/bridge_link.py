@@ -21,6 +21,7 @@ from contracts.topology import (
     events_queue,
 )
 from master_bridge.core import actions, inputs
+from tests.simulation.link import Link
 from tests.simulation.world import CAP, CLAIMS, declare_common, publication
 
 if TYPE_CHECKING:
@@ -30,40 +31,23 @@ if TYPE_CHECKING:
 EVENTS_PREFETCH = 300
 
 
-class BridgeLink:
+class BridgeLink(Link):
+    host: MasterHost
+
     def __init__(self, host: MasterHost, process: int) -> None:
-        self.host = host
-        self.process = process
-        self.up = False
-        self.closed = False
-        self._clock = host.world.clock
-        self._consuming: Connection | None = None
-        self._publishing: Connection | None = None
+        super().__init__(host, process)
         self._out: Channel | None = None
         self._handles = 0
         self._held: dict[int, tuple[Channel, Delivery]] = {}
 
-    @property
-    def connections(self) -> list[Connection]:
-        return [c for c in (self._consuming, self._publishing) if c is not None and c.client_open]
-
     def connect(self) -> None:
-        if self.closed:
+        connections = self._open()
+        if connections is None:
             return
         host = self.host
-        heartbeat = host.world.plan.heartbeat
-        try:
-            if host.unreachable:
-                raise ConnectionRefusedError(f"{host.name} has no network")
-            consuming = host.world.broker.connect(f"{host.name} consumes", heartbeat=heartbeat)
-            publishing = host.world.broker.connect(f"{host.name} publishes", heartbeat=heartbeat)
-        except ConnectionRefusedError:
-            self._clock.call_later(host.world.between(0.5, 1.5), self.connect)
-            return
-        self._consuming, self._publishing = consuming, publishing
+        consuming, publishing = connections
         consuming.on_close = publishing.on_close = self._lost
         publishing.on_blocked = self._blocked
-        host.world.broker.mark_publisher(publishing)
         events = host.world.events_options
         declares = publishing.channel()
         declare_common(declares)
@@ -164,17 +148,7 @@ class BridgeLink:
         self.host.world.note(self.host.name, f"link down: {reason}")
         if was_up:
             self.host.feed(self.process, inputs.LinkDown())
-        self._clock.call_later(self.host.world.between(0.2, 1.0), self.connect)
-
-    def close(self, *, power_off: bool = False) -> None:
-        """The process ends; without power it says no goodbye."""
-        self.closed = True
-        self.up = False
-        for connection in self.connections:
-            if power_off:
-                connection.vanish()
-            else:
-                connection.close()
+        self._connect_later()
 
     def ack(self, handle: int) -> None:
         channel, delivery = self._held.pop(handle, (None, None))
@@ -200,12 +174,33 @@ class BridgeLink:
             self._publish(CONTROL, BROADCAST, action.message, persistent=False)
         elif isinstance(action, actions.SendMarker):
             self._publish(REPLIES, claims_key("bridge", self.host.name), action.message)
+        elif isinstance(action, actions.SweepOffers):
+            self._sweep(cap_queue(action.signature))
         elif isinstance(action, actions.DeadOffer):
             self._publish(DEAD, "", action.offer)
         elif isinstance(action, actions.DeadLetter):
             held = self._held.get(action.delivery)
             if held is not None:
                 self._publish(DEAD, "", held[1].publication.body)
+
+    def _sweep(self, queue: str) -> None:
+        """As master_bridge.link.sweep: get all that is ready, keep what is not stale until then, give it back."""
+        if self._consuming is None:
+            return
+        channel = self._consuming.channel()
+
+        def got(delivery: Delivery | None) -> None:
+            machine = self.host.machine
+            if delivery is None or machine is None:
+                channel.close()
+                return
+            offer = delivery.publication.body
+            if machine.is_stale(offer):
+                self.host.world.note(self.host.name, f"sweeps offer {offer.offer} of {offer.request} out of {queue}")
+                channel.ack(delivery.tag)
+            channel.get(queue, got)
+
+        channel.get(queue, got)
 
     def _publish(
         self,

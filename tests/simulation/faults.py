@@ -198,6 +198,12 @@ class _Strikes:
 
     # ---- broker
 
+    def purge_queue(self) -> None:
+        """An operator purges a queue of offers: whoever waits in it is offered again some time."""
+        names = self.world.cap_queues
+        if self.world.broker.up and names:
+            self.world.broker.queues[names[self.fault.target % len(names)]].purge()
+
     def kill_broker(self) -> None:
         self._kill_broker(lose_flags=False)
 

@@ -6,34 +6,40 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from contracts.messages import Accept, Claim, Gone, Refuse, Release, Resume
-from contracts.testing.clock import Timer
 from master_bridge.core import actions, inputs
 from master_bridge.core.machine import BridgeConfig, BridgeMachine
 from tests.simulation.agent_host import _short
 from tests.simulation.bridge_link import BridgeLink
 from tests.simulation.buildbot import Buildbot, Job
+from tests.simulation.host import Host
 from tests.simulation.world import WALL
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
 
-class MasterHost:
+_CARRIED = (
+    actions.Ack,
+    actions.Broadcast,
+    actions.SendMarker,
+    actions.SweepOffers,
+    actions.DeadOffer,
+    actions.DeadLetter,
+)
+
+
+class MasterHost(Host):
+    link: BridgeLink | None
+    machine: BridgeMachine | None
+
     def __init__(self, world: World, name: str, *, signatures: tuple[str, ...]) -> None:
-        self.world = world
-        self.name = name
+        super().__init__(world, name)
         self.signatures = signatures
-        self.unreachable = False
-        self.wall_skew = world.between(-15.0, 15.0)
         # the database
         self.jobs: dict[str, Job] = {}
         self.last_run = 0
         # the process
-        self.process = 0
-        self.machine: BridgeMachine | None = None
-        self.link: BridgeLink | None = None
         self.buildbot: Buildbot | None = None
-        self._tick: Timer | None = None
         self._ids = 0
         self._news: deque[inputs.Input] = deque()
         self._feeding = False
@@ -56,7 +62,7 @@ class MasterHost:
         self.buildbot = Buildbot(self, self.process)
         self.world.clock.call_later(self.world.between(0.0, 1.0), self.link.connect)
         self.buildbot.start()
-        self._rearm()
+        self.rearm()
 
     def kill(self, *, power_off: bool = False) -> None:
         """SIGKILL, or the end of the machine's power."""
@@ -66,8 +72,7 @@ class MasterHost:
         self.process += 1
         self.machine = None
         self.world.ledger.incarnations[self.name] = None
-        if self._tick is not None:
-            self._tick.cancel()
+        self.disarm()
         if self.link is not None:
             self.link.close(power_off=power_off)
         if self.buildbot is not None:
@@ -92,18 +97,6 @@ class MasterHost:
         if process == self.process:
             self.kill()
 
-    def cut(self, *, to_server: bool = True, to_client: bool = True) -> None:
-        self.unreachable = True
-        if self.link is not None:
-            for connection in self.link.connections:
-                connection.cut(to_server=to_server, to_client=to_client)
-
-    def heal(self) -> None:
-        self.unreachable = False
-        for connection in list(self.world.broker.connections) + (self.link.connections if self.link else []):
-            if connection.name.startswith(f"{self.name} "):
-                connection.heal()
-
     # ---- the process
 
     def feed(self, process: int, news: inputs.Input) -> None:
@@ -120,19 +113,10 @@ class MasterHost:
                     self._do(action)
         finally:
             self._feeding = False
-        self._rearm()
+        self.rearm()
 
-    def _rearm(self) -> None:
-        if self.machine is None:
-            return
-        deadline = self.machine.deadline
-        if self._tick is not None:
-            if deadline is not None and self._tick.when == deadline and not self._tick.cancelled:
-                return
-            self._tick.cancel()
-            self._tick = None
-        if deadline is not None:
-            self._tick = self.world.clock.call_at(deadline, self.feed, self.process, inputs.Tick())
+    def tick(self, process: int) -> None:
+        self.feed(process, inputs.Tick())
 
     def _new_id(self) -> str:
         self._ids += 1
@@ -171,9 +155,7 @@ class MasterHost:
             self.world.clock.call_later(delay, self._checked, self.process, action.request)
         elif isinstance(action, actions.Alarm):
             self.world.note(self.name, f"ALARM {action.event}: {action.detail}")
-        elif isinstance(
-            action, (actions.Ack, actions.Broadcast, actions.SendMarker, actions.DeadOffer, actions.DeadLetter)
-        ):
+        elif isinstance(action, _CARRIED):
             self.link.carry_out(action)
         elif not isinstance(action, (actions.StateChanged, actions.SessionReported)):
             self.buildbot.hear(action)

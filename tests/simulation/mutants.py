@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from contracts.messages import Event, Grant, Refuse, Resume, Start
+from contracts.messages import Event, Grant, Offer, Refuse, Resume, Start
 from master_bridge.core import actions as bridge_actions
 from master_bridge.core import inputs as bridge_inputs
 from master_bridge.core.machine import BridgeMachine
@@ -285,6 +285,37 @@ class _KeepsClaims(BridgeMachine):
         return _drop(bridge_actions.Ack, actions) if isinstance(input, bridge_inputs.Done) else actions
 
 
+class _NeverSweeps(BridgeMachine):
+    """Offers of requests that are over stay in their queue until an agent comes."""
+
+    def handle(self, input: bridge_inputs.Input, now: float) -> list[bridge_actions.Action]:
+        return _drop(bridge_actions.SweepOffers, super().handle(input, now))
+
+
+class _SweepsWhatWaits(BridgeMachine):
+    """Sweeps each time a request begins to wait, and takes all for stale; offers none a second time."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._due["reoffer"] = lambda _: None
+
+    def handle(self, input: bridge_inputs.Input, now: float) -> list[bridge_actions.Action]:
+        actions = super().handle(input, now)
+        offers = [action.offer for action in actions if isinstance(action, bridge_actions.PublishOffer)]
+        return [*actions, *(bridge_actions.SweepOffers(signature=offer.signature) for offer in offers)]
+
+    def is_stale(self, offer: Offer) -> bool:
+        return True
+
+
+class _OffersOnce(BridgeMachine):
+    """What waits is not offered again, however long it waits."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._due["reoffer"] = lambda _: None
+
+
 class _HasNoGrace(BridgeMachine):
     """Rule 10 left out: a ping that comes back ends the session."""
 
@@ -377,6 +408,9 @@ MUTANTS: dict[str, Mutant] = {
         Mutant(name="calls_no_roll", bridge=_CallsNoRoll, profile="restart", violates=(_ONCE,)),
         Mutant(name="never_asks", bridge=_NeverAsks, profile="crowd", seeds=300, violates=(_ONCE,)),
         Mutant(name="keeps_claims", bridge=_KeepsClaims, profile="calm", violates=(_LEFT_OVER,)),
+        Mutant(name="never_sweeps", bridge=_NeverSweeps, profile="last_agents", violates=(_LEFT_OVER,)),
+        Mutant(name="sweeps_what_waits", bridge=_SweepsWhatWaits, profile="agents", violates=(_LEFT_OVER,)),
+        Mutant(name="offers_once", bridge=_OffersOnce, profile="people", violates=(_LEFT_OVER,)),
         Mutant(name="has_no_grace", bridge=_HasNoGrace, profile="restart", violates=(_ONCE,)),
     )
 }

@@ -25,7 +25,7 @@ _AGENTS = {
 }
 _MASTERS = {"power_off_master": 2, "kill_master": 4, "quick_stop": 2, "stall_master": 1}
 _BROKER = {"kill_broker": 3, "kill_broker_lose_flags": 3, "block_broker": 2, "consumer_timeout": 3}
-_PEOPLE = {"drain_agent": 1, "stop_agent": 1, "unwell_agent": 2, "stop_job": 2, "reroute_job": 1}
+_PEOPLE = {"drain_agent": 1, "stop_agent": 1, "unwell_agent": 2, "stop_job": 2, "reroute_job": 1, "purge_queue": 1}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,6 +125,21 @@ PROFILES: Mapping[str, Profile] = {
         lasts=(5.0, 60.0),
         warm_ups=(95.0,),
         rules=frozenset({"once"}),
+    ),
+    # when the last job has ended all agents go for good: nobody comes any more for what is left in the queues
+    "last_agents": Profile(
+        kinds={
+            **_AGENTS,
+            "reset_agent": 3,
+            "cut_agent": 2,
+            "reset_master": 5,
+            "kill_master": 4,
+            "consumer_timeout": 3,
+            "stop_job": 2,
+            "reroute_job": 2,
+        },
+        masters=(1, 2),
+        rules=frozenset({"agents_leave"}),
     ),
     # 20 offers of a dead master, and a living one
     "dead_master": Profile(

@@ -12,12 +12,13 @@ from tests.simulation.ledger import Violation
 from tests.simulation.master_host import MasterHost
 from tests.simulation.mutants import NONE, Mutant
 from tests.simulation.plan import JobPlan, Plan, make_plan
-from tests.simulation.verdict import judge, unsettled
+from tests.simulation.verdict import all_ended, judge, unsettled
 from tests.simulation.world import World
 
 #: Time to settle after the last fault, in virtual seconds. Above the longest that the protocol waits for anything
-#: (resumes back off to 60 s, the settling grace is 35 s, parked offers come back after 10 s), several times over.
-SETTLE = 600.0
+#: (resumes back off to 60 s, the settling grace is 35 s, parked offers come back after 10 s, what waits in vain is
+#: offered again after 600 s), more than twice over.
+SETTLE = 1500.0
 #: How long a settled world must stay so.
 STAYS = 5.0
 
@@ -83,12 +84,21 @@ def _run(world: World) -> None:
     deadline = clock.now + SETTLE
     while clock.now < deadline:
         clock.run_until(clock.now + 1.0)
+        if "agents_leave" in plan.rules and all_ended(world):
+            _agents_leave(world)
         if unsettled(world) is None:
             settled_at = clock.now
             clock.run_until(settled_at + STAYS)
             if unsettled(world) is None:
                 break
     judge(world)
+
+
+def _agents_leave(world: World) -> None:
+    """For good; some say goodbye to the broker, of some it finds out."""
+    for agent in world.agents:
+        agent.retire(power_off=world.dice.random() < 0.5)
+    world.agents.clear()
 
 
 def _job_comes(world: World, plan: JobPlan) -> None:

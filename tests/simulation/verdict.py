@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 PROMPT = 1.0
 
 
+def all_ended(world: World) -> bool:
+    return all(job.result is not None for master in world.masters for job in master.jobs.values())
+
+
 def unsettled(world: World) -> str | None:
     """None when nothing is left over and everybody is idle; else the first thing that is."""
     for master in world.masters:

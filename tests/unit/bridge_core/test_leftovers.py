@@ -1,0 +1,125 @@
+"""What is left of requests that are over: offered again while they wait, swept out when nobody waits any more."""
+
+from __future__ import annotations
+
+from contracts.messages import Offer
+from contracts.timing import REOFFER_AFTER
+from master_bridge.core.actions import PublishOffer, SweepOffers
+from master_bridge.core.inputs import Done, LinkBlocked, LinkDown, LinkUp, Reroute, Withdraw
+from tests.unit.bridge_core.scene import Agent, Scene, sent
+
+
+def offers(scene: Scene) -> list[Offer]:
+    return [action.offer for action in sent(scene.all, PublishOffer)]
+
+
+def sweeps(scene: Scene, seconds: float) -> list[str]:
+    return [action.signature for action in sent(scene.wait(seconds), SweepOffers)]
+
+
+def test_a_request_that_waits_long_is_offered_again_at_doubling_intervals() -> None:
+    """Its offer may have been purged or buried: 10, 20, 40, 80 minutes after it began to wait."""
+    scene = Scene()
+    scene.offered()
+    scene.wait(8 * REOFFER_AFTER + 1)
+    first = offers(scene)[0].published
+    assert [round(offer.published - first) for offer in offers(scene)] == [0, 600, 1200, 2400, 4800]
+    assert all(offer.ask for offer in offers(scene)[1:])
+
+
+def test_what_is_granted_is_not_offered_again() -> None:
+    """Nobody waits for it."""
+    scene = Scene()
+    scene.held(Agent("a"))
+    scene.wait(3 * REOFFER_AFTER)
+    assert len(offers(scene)) == 1
+
+
+def test_waiting_is_counted_on_after_the_link_was_blocked() -> None:
+    """A resource alarm at the broker stops the alarm clock, not for ever."""
+    scene = Scene()
+    scene.offered()
+    scene.do(LinkBlocked(blocked=True))
+    scene.wait(2 * REOFFER_AFTER)
+    assert len(offers(scene)) == 1
+    scene.do(LinkBlocked(blocked=False))
+    scene.wait(2 * REOFFER_AFTER)
+    assert len(offers(scene)) == 2
+
+
+def test_the_last_request_out_has_its_queue_looked_through() -> None:
+    """After 2 s, when what was parked is back, and when the broker has noticed that its agent is gone."""
+    scene = Scene()
+    scene.held(Agent("a"))
+    scene.do(Done(request="br-1"))
+    assert sweeps(scene, 2.0) == ["gtk"]
+    assert sweeps(scene, 9.5) == []
+    assert sweeps(scene, 0.6) == ["gtk"]
+    assert sweeps(scene, 60.0) == ["gtk"]
+    assert sweeps(scene, 1000.0) == []
+
+
+def test_no_queue_is_looked_through_while_a_request_waits_in_it() -> None:
+    """Its offer is left in peace; its own end brings the broom."""
+    scene = Scene()
+    scene.held(Agent("a"))
+    scene.seek("br-2")
+    scene.do(Done(request="br-1"))
+    assert sweeps(scene, 100.0) == []
+    scene.do(Withdraw(request="br-2"))
+    assert sweeps(scene, 2.0) == ["gtk"]
+
+
+def test_many_ends_make_few_looks() -> None:
+    """At most one in 10 s."""
+    scene = Scene()
+    scene.settle()
+    scene.all.clear()
+    for number in range(100):
+        scene.seek(f"br-{number}")
+        scene.do(Withdraw(request=f"br-{number}"))
+        scene.wait(1.0)
+    assert len(sent(scene.all, SweepOffers)) == 10
+    assert len(sweeps(scene, 100.0)) in (2, 3)
+
+
+def test_a_rerouted_request_leaves_nothing_in_its_old_queue() -> None:
+    """It waits elsewhere now."""
+    scene = Scene()
+    scene.offered()
+    scene.do(Reroute(request="br-1", signature="qt"))
+    assert sweeps(scene, 2.0) == ["gtk"]
+
+
+def test_a_sweep_waits_for_the_link() -> None:
+    """What ended while the link was down is swept when it is up."""
+    scene = Scene()
+    scene.held(Agent("a"))
+    scene.do(LinkDown())
+    scene.do(Done(request="br-1"))
+    assert sweeps(scene, 30.0) == []
+    scene.do(LinkUp())
+    assert sweeps(scene, 2.0) == ["gtk"]
+
+
+def test_what_is_stale_is_what_a_claim_would_be_refused_for() -> None:
+    """Neither another master's, nor what this incarnation never met, nor what still may be granted."""
+    scene = Scene()
+    scene.offered()
+    (first,) = offers(scene)
+    stale = scene.machine.is_stale
+    assert not stale(first)
+    assert not stale(first.model_copy(update={"master": "other"}))
+    assert not stale(first.model_copy(update={"request": "br-99", "offer": "o-99"}))
+    assert stale(first.model_copy(update={"offer": "o-of-an-earlier-incarnation"}))
+    scene.relink()
+    assert not stale(first), "in the roll call nothing is known for sure"
+    scene.settle()
+    assert not stale(first), "both of its offers may still be granted"
+    agent = Agent("a")
+    scene.says(agent, agent.claim(offers(scene)[1].offer))
+    scene.says(agent, agent.accept())
+    assert stale(first), "another session holds its request"
+    scene.do(Done(request="br-1"))
+    assert stale(first)
+    assert not stale(first.model_copy(update={"master": "other"}))
