@@ -23,6 +23,8 @@ from contracts.versions import VERSION, compatible_series, parse_version, spelle
 NAME = re.compile(r"[A-Za-z](?:[A-Za-z0-9._-]|\+(?![A-Za-z]))*")
 _VERSION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._:!-]|\+(?![A-Za-z])|%2b)*", re.IGNORECASE)
 _NUMBERS = re.compile(r"[0-9]+(?:\.[0-9]+)*")
+#: As in `contracts.versions`: a lone letter must be a capital.
+_UNIT = re.compile(r"(?:[KMGTkmgt](?:[Ii]?[Bb]|[Ii])|[KMGT])(?![A-Za-z0-9._+-])")
 _SPACE = re.compile(r"[ \t\r\n]*")
 
 
@@ -72,6 +74,9 @@ class Reader:
             self._unexpected()
         sign = self._take(";", ",", "+")
         self._space()
+        unit = _UNIT.match(self.text, self.at) if sign is None and self.after_version else None
+        if unit is not None and self.text[before - 1].isdigit():
+            raise self.error(before, "a size has no space in it", f"write the number and {unit[0]} in one, as in 8GiB")
         if sign is None and self.at == before:
             self._unexpected()
         return sign in (None, "+") or self.at < len(self.text)

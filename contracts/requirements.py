@@ -60,7 +60,7 @@ class Requirements:
     @classmethod
     def from_signature(cls, signature: str) -> Requirements:
         """The set that a signature (a queue's name without `cap.`) stands for; else raises `BadRequirement`."""
-        result = cls.of([_JOIN.sub(" ", signature)])
+        result = cls.of([_JOIN.sub(";", signature)])
         if result.signature != signature:
             raise BadRequirement(
                 f"{signature!r} is not a signature: the normal form of this set is {result.signature!r}; "
@@ -72,13 +72,14 @@ class Requirements:
         capabilities = tuple(capabilities)
         return all(self._met(item, capabilities) for item in self.items)
 
-    def misses(self, capabilities: Iterable[Capability]) -> tuple[str, ...]:
+    def misses(self, capabilities: Iterable[Capability], *, many: bool = False) -> tuple[str, ...]:
         """What stands between these capabilities and the set, in words: `has gtk 2.24, needs gtk>=3`, `lacks wx`.
 
-        Empty exactly when the set is satisfied.
+        Empty exactly when the set is satisfied. `many`: in the plural, `lack wx`.
         """
         capabilities = tuple(capabilities)
-        return tuple(self._miss(item, capabilities) for item in self.items if not self._met(item, capabilities))
+        verbs = ("have", "need", "lack") if many else ("has", "needs", "lacks")
+        return tuple(self._miss(item, capabilities, *verbs) for item in self.items if not self._met(item, capabilities))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -104,19 +105,19 @@ class Requirements:
             term.met_by(capability, self._general(item, term)) for term in item.terms for capability in capabilities
         )
 
-    def _miss(self, item: Requirement, capabilities: tuple[Capability, ...]) -> str:
+    def _miss(self, item: Requirement, capabilities: tuple[Capability, ...], has: str, needs: str, lacks: str) -> str:
         names = [name for term in item.terms for name in term.names]
         near = sorted(
             {(normal_name(c.name), c.version) for c in capabilities if normal_name(c.name) in names},
             key=lambda found: (names.index(found[0]), found[1] is not None, sort_key(found[1] or "")),
         )
         if not near:
-            return f"lacks {'|'.join(term.name for term in item.terms)}"
+            return f"{lacks} {'|'.join(term.name for term in item.terms)}"
         held: dict[str, list[str]] = {}
         for name, version in near:
             held.setdefault(name, []).append(version or "of unknown version")
         asked = "|".join(str(Term.of(term.name, (*term.clauses, *self._general(item, term)))) for term in item.terms)
-        return f"has {', '.join(f'{name} ' + ' and '.join(held[name]) for name in held)}, needs {asked}"
+        return f"{has} {', '.join(f'{name} ' + ' and '.join(held[name]) for name in held)}, {needs} {asked}"
 
 
 def parse(text: str) -> Requirement:

@@ -330,7 +330,6 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
                 now=time.time(),
             )
         )
-
         self._retire(signatures).addErrback(lambda failure: log.error("amqp.retire_failed", reason=str(failure)))
 
     @defer.inlineCallbacks
@@ -368,9 +367,10 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
 
     def _refresh_waiting(self) -> None:
         if self.bridge is not None:
-            for client in list(self.bridge.clients.values()):
+            for client in (clients := list(self.bridge.clients.values())):
                 client.refresh()
-            self._notices.look(self.master.workers.workers.values(), self.fleet, self.down_reason)
+            waiters = [*self.master.workers.workers.values(), *clients]
+            self._notices.look(waiters, self.fleet, self.down_reason)
 
 
 class _Shared(service.SharedService):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from contracts.errors import BadRequirement
@@ -20,21 +21,26 @@ def signatures(master: Any, clients: Iterable[Client]) -> set[str]:
                 found.add(name)
     for builder in getattr(master.config, "builders", None) or ():
         for factory in getattr(builder.factory, "steps", ()):
-            signature = _step_signature(factory)
-            if signature is not None:
-                found.add(signature)
+            found.update(_step_signatures(factory))
     return found
 
 
-def _step_signature(factory: Any) -> str | None:
-    """None for any other step, and for requirements that are rendered when the step runs."""
+def _step_signatures(factory: Any) -> Iterator[str]:
+    """What such a step requires and what it prefers; nothing for any other, nor for what is rendered when it runs."""
     if not getattr(getattr(factory, "step_class", None), "amqp_capability_step", False):
+        return
+    requires, prefers = (_plain_texts(factory.kwargs.get(argument, ())) for argument in ("requires", "prefers"))
+    if requires is None:
+        return
+    with contextlib.suppress(BadRequirement):  # which checkConfig has told
+        yield Requirements.of(requires).signature
+        if prefers:
+            yield Requirements.of([*requires, *prefers]).signature
+
+
+def _plain_texts(value: Any) -> list[str] | None:
+    if isinstance(value, str):
+        return [value]
+    if not isinstance(value, (list, tuple)) or not all(isinstance(text, str) for text in value):
         return None
-    requires = factory.kwargs.get("requires", ())
-    texts = [requires] if isinstance(requires, str) else requires
-    if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
-        return None
-    try:
-        return Requirements.of(texts).signature
-    except BadRequirement:
-        return None
+    return list(value)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from contracts.messages import Catalogue, Status
+from contracts.nearest_misses import nearest_misses
 from contracts.requirements import Requirements
 from contracts.timing import STATUS_INTERVAL
 
@@ -17,7 +18,7 @@ MISSES_SHOWN = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Outlook:
-    """What a requirement can hope for. `misses`: "builder7 has gtk 2.24, needs gtk>=3"."""
+    """What a requirement can hope for. `misses`: "builder7 has gtk 2.24, needs gtk>=3", "3 agents lack wx"."""
 
     agents: int
     qualified: int
@@ -63,9 +64,6 @@ class FleetView:
         busy = sum(1 for status in able if all(slot.state != "idle" for slot in status.slots))
         misses: tuple[str, ...] = ()
         if not qualified:
-            missing = sorted(
-                ((requirements.misses(status.capabilities), status.agent) for status in agents),
-                key=lambda item: len(item[0]),
-            )
-            misses = tuple(f"{agent} {', '.join(reasons)}" for reasons, agent in missing[:MISSES_SHOWN])
+            nearest = nearest_misses(requirements, ((status.agent, status.capabilities) for status in agents))
+            misses = tuple(str(miss) for miss in nearest[:MISSES_SHOWN])
         return Outlook(agents=len(agents), qualified=len(able), busy=busy, misses=misses)

@@ -11,7 +11,7 @@ from twisted.internet import defer
 
 from contracts.requirements import Requirements
 from master_bridge.buildbot.fleet import FleetView
-from master_bridge.buildbot.waiting import waiting_text
+from master_bridge.buildbot.waiting import Later, waiting_text
 
 log = structlog.get_logger(__name__)
 
@@ -25,10 +25,15 @@ class WaitingNotice:
         self._said: str | None = None
         self._busy = False
 
-    def refresh(self, requirements: Requirements, *, since: float, state: str) -> None:
-        outlook = self._broker.fleet.outlook(requirements, time.monotonic())
+    def refresh(self, requirements: Requirements, *, since: float, state: str, later: Later | None = None) -> None:
+        """`later`: what will do when nobody has come whom it prefers."""
         text = waiting_text(
-            needs=requirements.signature, since=since, outlook=outlook, state=state, down=self._broker.down_reason
+            needs=requirements.signature,
+            since=since,
+            outlook=self._broker.fleet.outlook(requirements, time.monotonic()),
+            state=state,
+            down=self._broker.down_reason,
+            later=later,
         )
         if text != self._said and not self._busy:
             self._busy, self._said = True, text
@@ -47,22 +52,23 @@ class NoAgentNotices:
     def __init__(self) -> None:
         self._warned: set[str] = set()
 
-    def look(self, workers: Iterable[Any], fleet: FleetView, down: str | None) -> None:
-        """`workers`: all of the master's; those of other kinds are passed over. `down`: nothing is known then."""
+    def look(self, waiters: Iterable[Any], fleet: FleetView, down: str | None) -> None:
+        """`waiters`: the master's workers and steps' commands; those of other kinds are passed over. `down`: why the
+        broker is out of reach, and so nothing known."""
         if down is not None:
             return
         waiting: set[str] = set()
-        for worker in workers:
-            due = worker.notice_due() if hasattr(worker, "notice_due") else None
+        for waiter in waiters:
+            due = waiter.notice_due() if hasattr(waiter, "notice_due") else None
             if due is None:
                 continue
-            waiting.add(worker.signature)
-            if worker.signature in self._warned or time.time() < due:
+            waiting.add(waiter.signature)
+            if waiter.signature in self._warned or time.time() < due:
                 continue
-            outlook = fleet.outlook(Requirements.from_signature(worker.signature), time.monotonic())
+            outlook = fleet.outlook(Requirements.from_signature(waiter.signature), time.monotonic())
             if outlook.qualified:
                 continue
-            self._warned.add(worker.signature)
+            self._warned.add(waiter.signature)
             nearest = f"; nearest: {'; '.join(outlook.misses)}" if outlook.misses else ""
-            worker.send_notice(f"no agent offers {worker.signature} ({outlook.agents} alive){nearest}")
+            waiter.send_notice(f"no agent offers {waiter.signature} ({outlook.agents} alive){nearest}")
         self._warned &= waiting

@@ -6,7 +6,6 @@ A slot lives from `start_instance` to `stop_instance`. It is waiting, attached o
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import structlog
@@ -21,9 +20,11 @@ from contracts.timing import LIVES
 from master_bridge.buildbot import requests, stopping
 from master_bridge.buildbot.connection import AMQPConnection, capability_property
 from master_bridge.buildbot.notices import WaitingNotice
+from master_bridge.buildbot.preference import Preference
 from master_bridge.buildbot.room import Shortage
 from master_bridge.buildbot.running import RunningCommand
 from master_bridge.buildbot.session import Session
+from master_bridge.buildbot.waiting import Later
 from master_bridge.core.actions import Holder, ServeData
 from master_bridge.core.inputs import Done, Keep, Reroute, Seek, Withdraw
 
@@ -44,14 +45,6 @@ class Worker(Protocol):
     def attached(self, conn: Any) -> defer.Deferred[Any]: ...
     def cannot_substantiate(self, failure: Failure) -> None: ...
     def is_removed(self) -> bool: ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class Preference:
-    """An agent with `requirements`, which hold what is required anyway, is waited for, for so many seconds."""
-
-    requirements: Requirements
-    seconds: float
 
 
 class Slot:
@@ -134,6 +127,11 @@ class Slot:
             self._broker.sweep(self.request, old, soon=False)
             self.refresh()
 
+    def _later(self) -> Later | None:
+        if self._settle is None or self._preference is None:
+            return None
+        return Later(needs=self._required.signature, at=self.since + self._preference.seconds)
+
     def _cancel_preference(self) -> None:
         timer, self._settle = self._settle, None
         if timer is not None:
@@ -188,7 +186,7 @@ class Slot:
 
     def refresh(self) -> None:
         if self.waiting:
-            self._notice.refresh(self._requirements, since=self.since, state=self.state)
+            self._notice.refresh(self._requirements, since=self.since, state=self.state, later=self._later())
 
     def attach(self, holder: Holder, adopted: bool) -> None:
         if self.over:

@@ -17,11 +17,14 @@ from master_bridge.buildbot import requests, stopping
 from master_bridge.buildbot.commands import prepare, split_arguments
 from master_bridge.buildbot.connection import DEADLINE, DEADLINE_STOPPING, RC_KILLED
 from master_bridge.buildbot.notices import WaitingNotice
+from master_bridge.buildbot.preference import Preference
 from master_bridge.buildbot.room import Shortage
 from master_bridge.buildbot.running import RunningCommand
 from master_bridge.buildbot.session import Session
+from master_bridge.buildbot.waiting import Later
+from master_bridge.buildbot.worker_settings import NOTICE_MINUTES
 from master_bridge.core.actions import Holder, ServeData
-from master_bridge.core.inputs import Done, Keep, PreparedCommand, Seek, Withdraw
+from master_bridge.core.inputs import Done, Keep, PreparedCommand, Reroute, Seek, Withdraw
 
 log = structlog.get_logger(__name__)
 
@@ -30,12 +33,23 @@ class StepConnection:
     """Takes the place of the worker's connection for one command of one step; the bridge's `Client` for it."""
 
     def __init__(
-        self, *, broker: Any, step: Any, requirements: Requirements, fencing: float | None, builddir: str
+        self,
+        *,
+        broker: Any,
+        step: Any,
+        requirements: Requirements,
+        preference: Preference | None,
+        fencing: float | None,
+        builddir: str,
     ) -> None:
         self._broker = broker
         self._step = step
         self._master = step.master
-        self._requirements = requirements
+        self._required = requirements
+        self._preference = preference
+        #: what it asks for now
+        self._requirements = preference.requirements if preference is not None else requirements
+        self._settle: Any = None
         self._fencing = fencing
         self._builddir = builddir
         self.request = requests.step_key(step.build, step.number)
@@ -43,8 +57,8 @@ class StepConnection:
         self._prepared: PreparedCommand | None = None
         self._session: Session | None = None
         self._running: RunningCommand | None = None
-        #: the command may have run before: an agent asks before it starts it
-        self._repeated = False
+        #: an agent asks before it starts the command: it may have run before, or may move to another queue
+        self._repeated = preference is not None
         self._since = time.time()
         self._state = "none"
         self._deadline: Any = None
@@ -85,6 +99,7 @@ class StepConnection:
         if self.over:
             return
         self.over = True
+        self._cancel_preference()
         if self._deadline is not None and self._deadline.active():
             self._deadline.cancel()
         if self._session is not None:
@@ -113,11 +128,12 @@ class StepConnection:
 
     def refresh(self) -> None:
         if self._session is None and not self.over:
-            self._notice.refresh(self._requirements, since=self._since, state=self._state)
+            self._notice.refresh(self._requirements, since=self._since, state=self._state, later=self._later())
 
     def attach(self, holder: Holder, adopted: bool) -> None:
         if self.over or self._command is None:
             return
+        self._cancel_preference()
         log.info("amqp.step_attached", request=self.request, agent=holder.agent, adopted=adopted)
         self._session = Session(
             reactor=self._master.reactor, bridge=self._broker.bridge, request=self.request, holder=holder, owner=self
@@ -140,6 +156,7 @@ class StepConnection:
         self._again(reason).addErrback(self._failed)
 
     def abandoned(self, reason: str) -> None:
+        self._cancel_preference()
         log.error("amqp.abandoned", request=self.request, reason=reason)
         if self._command is not None and not self.over:
             self.over = True
@@ -185,7 +202,28 @@ class StepConnection:
                 repeated=self._repeated,
             ),
         )
+        if self._preference is not None:
+            self._settle = self._master.reactor.callLater(self._preference.seconds, self._settle_for_less)
         self.refresh()
+
+    def _settle_for_less(self) -> None:
+        """Nobody came whom it prefers: any that has what is required will do."""
+        self._settle = self._preference = None
+        if self._session is None and not self.over and self._broker.bridge is not None:
+            old, self._requirements = self.signature, self._required
+            self._broker.bridge.feed(Reroute(request=self.request, signature=self.signature))
+            self._broker.sweep(self.request, old, soon=True)
+            self.refresh()
+
+    def _later(self) -> Later | None:
+        if self._settle is None or self._preference is None:
+            return None
+        return Later(needs=self._required.signature, at=self._since + self._preference.seconds)
+
+    def _cancel_preference(self) -> None:
+        timer, self._settle = self._settle, None
+        if timer is not None:
+            timer.cancel()
 
     @defer.inlineCallbacks
     def _again(self, reason: str) -> Any:
@@ -200,6 +238,7 @@ class StepConnection:
                 yield self._finish_here("its agent was lost while it was stopped")
             else:
                 self._since, self._repeated = time.time(), True
+                self._requirements, self._preference = self._required, None  # it has waited long enough
                 self._seek()
 
     @defer.inlineCallbacks
@@ -218,6 +257,18 @@ class StepConnection:
         running = self._running
         yield running.flush()
         yield self._finish_here("the agent has not confirmed the end of the command; it kills it when it hears of it")
+
+    # -- nobody qualifies ---------------------------------------------------------------------------------------------
+
+    def notice_due(self) -> float | None:
+        """As a worker's: seconds since the epoch from which on waiting in vain is worth a warning."""
+        return self._since + NOTICE_MINUTES * 60 if self._session is None and not self.over else None
+
+    def send_notice(self, text: str) -> None:
+        """To the log only: Buildbot's reporters know of workers that are missing, and a step names none."""
+        log.warning("amqp.no_agent_qualifies", step=self._step.name, needs=self.signature, detail=text)
+
+    # -- the end ------------------------------------------------------------------------------------------------------
 
     def _failed(self, failure: Failure) -> None:
         if self._command is not None:

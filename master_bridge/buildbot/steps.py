@@ -16,35 +16,42 @@ from buildbot.process.results import CANCELLED
 from buildbot.steps.shell import ShellCommand
 from twisted.internet import defer
 
-from contracts.errors import BadRequirement
 from contracts.requirements import Requirements
 from master_bridge.buildbot.broker import broker_of
+from master_bridge.buildbot.preference import PREFER_SECONDS, preference, wrong_seconds
 from master_bridge.buildbot.step_connection import StepConnection
-from master_bridge.buildbot.worker import STRICT_FENCING
+from master_bridge.buildbot.worker_settings import STRICT_FENCING, texts, wrong_fencing, wrong_requirements
 from master_bridge.core.actions import Holder
 
 
 class CapabilityCommand(ShellCommand):
-    """A `ShellCommand` in every other way. `requires`: as a worker's, may be rendered; `fencing`: None or "strict"."""
+    """A `ShellCommand` in every other way. `requires`, `prefers`, `prefer_seconds`: as a worker's, the first two may be
+    rendered; `fencing`: None or "strict". A command that prefers starts after a grant only, so never without a master.
+    """
 
     #: by which the catalogue knows such steps without importing this module
     amqp_capability_step = True
-    renderables = ("requires",)
+    renderables = ("requires", "prefers")
 
-    def __init__(self, *, requires: Any = (), fencing: str | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        requires: Any = (),
+        prefers: Any = (),
+        prefer_seconds: float = PREFER_SECONDS,
+        fencing: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         #: for what the command waits; None while an agent runs it
         self.waiting_text: str | None = None
         self.requires = requires
+        self.prefers = prefers
+        self.prefer_seconds = prefer_seconds
         self.fencing = fencing
-        if fencing not in (None, "strict"):
-            config.error(f"CapabilityCommand: fencing: None or 'strict', not {fencing!r}")
-        if not _holds_renderable(requires):
-            try:
-                Requirements.of([requires] if isinstance(requires, str) else requires)
-            except BadRequirement as error:
-                config.error(f"CapabilityCommand: requires: {error}")
-            except TypeError:
-                config.error(f"CapabilityCommand: requires: a list of texts, not {requires!r}")
+        known = [() if _holds_renderable(value) else value for value in (requires, prefers)]
+        for problem in (*wrong_requirements(*known), wrong_seconds(prefer_seconds), *wrong_fencing(fencing)):
+            if problem is not None:
+                config.error(f"CapabilityCommand: {problem}")
         super().__init__(**kwargs)
 
     @defer.inlineCallbacks
@@ -56,7 +63,8 @@ class CapabilityCommand(ShellCommand):
         connection = StepConnection(
             broker=broker,
             step=self,
-            requirements=Requirements.of([self.requires] if isinstance(self.requires, str) else self.requires),
+            requirements=Requirements.of(texts(self.requires)),
+            preference=preference(texts(self.requires), texts(self.prefers), self.prefer_seconds),
             fencing=STRICT_FENCING if self.fencing == "strict" else None,
             builddir=self.build.builder.config.workerbuilddir.replace("/", "_"),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 
 from master_bridge.buildbot.fleet import Outlook
 
@@ -10,12 +11,30 @@ from master_bridge.buildbot.fleet import Outlook
 REFRESH = 2.0
 
 
-def waiting_text(*, needs: str, since: float, outlook: Outlook, state: str, down: str | None) -> str:
+@dataclass(frozen=True, kw_only=True)
+class Later:
+    """What will be enough from `at` (seconds since the epoch) on, when what is preferred has not come."""
+
+    needs: str
+    at: float
+
+
+def waiting_text(
+    *, needs: str, since: float, outlook: Outlook, state: str, down: str | None, later: Later | None = None
+) -> str:
     """For a preparation step: for what it waits, since when (seconds since the epoch), and with what prospects.
 
     `down`: why the broker is out of reach; `state`: the machine's, "missing" or "granted" among others.
     """
-    text = f"waits for an agent with {needs} since {time.strftime('%H:%M:%S', time.localtime(since))}"
+    text = _waiting_text(needs=needs, since=since, outlook=outlook, state=state, down=down)
+    if later is None:
+        return text
+    enough = "any agent" if later.needs == "any" else f"one with {later.needs}"
+    return f"{text}; from {_clock(later.at)} on {enough} will do"
+
+
+def _waiting_text(*, needs: str, since: float, outlook: Outlook, state: str, down: str | None) -> str:
+    text = f"waits for an agent with {needs} since {_clock(since)}"
     if needs == "any":
         text = text.replace("an agent with any", "any agent")
     if down is not None:
@@ -33,3 +52,7 @@ def waiting_text(*, needs: str, since: float, outlook: Outlook, state: str, down
     alive = "1 agent is alive" if outlook.agents == 1 else f"{outlook.agents} agents are alive"
     nearest = f"; nearest: {'; '.join(outlook.misses)}" if outlook.misses else ""
     return f"{text}: none of the live agents qualifies ({alive}){nearest}"
+
+
+def _clock(seconds: float) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(seconds))

@@ -17,32 +17,16 @@ from twisted.internet import defer
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from contracts.errors import BadRequirement
 from contracts.requirements import Requirements
 from master_bridge.buildbot.broker import broker_of
-from master_bridge.buildbot.slot import Preference, Slot
+from master_bridge.buildbot.preference import PREFER_SECONDS, Preference, preference
+from master_bridge.buildbot.slot import Slot
+from master_bridge.buildbot.worker_settings import KNOWN, NOTICE_MINUTES, STRICT_FENCING, texts, wrong_settings
 
 log = structlog.get_logger(__name__)
 
-#: `fencing="strict"`: an agent without contact kills what runs after these seconds; the bridge waits longer.
-STRICT_FENCING = 20.0
 #: Buildbot asks a starting latent worker at this interval (s) whether it still lives; ours just waits in a queue.
 CHECK_INTERVAL = 3600
-#: Minutes without any qualified agent after which a waiting build warns.
-NOTICE_MINUTES = 10.0
-#: Seconds for which a build waits for an agent that it prefers.
-PREFER_SECONDS = 20.0
-#: Arguments of Buildbot's workers that make no sense for a slot in a queue, and why.
-SENSELESS = {
-    "password": "agents log in at the broker",
-    "build_wait_timeout": "a slot gives its agent back after each build",
-    "max_builds": "a slot runs one build at a time; make more slots",
-    "missing_timeout": "a build may wait in the queue for as long as it takes; see notify_after_minutes",
-    "keepalive_interval": "the bridge watches its agents by itself",
-    "check_instance_interval": "there is no instance to check",
-    "machine_name": "the broker chooses the machine",
-}
-KNOWN = ("notify_on_missing", "properties", "defaultProperties", "locks")
 
 
 class AMQPLatentWorker(AbstractLatentWorker):
@@ -69,29 +53,20 @@ class AMQPLatentWorker(AbstractLatentWorker):
         def wrong(text: str) -> None:
             config.error(f"AMQPLatentWorker {name!r}: {text}")
 
-        for argument in list(kwargs):
-            if argument in SENSELESS:
-                wrong(f"{argument}: not for this worker: {SENSELESS[argument]}")
-            elif argument not in KNOWN:
-                wrong(f"{argument}: no such argument")
-            else:
-                continue
-            del kwargs[argument]
         if not isinstance(name, str) or not name:
             wrong("name: a text that is not empty")
             name = str(name) or "unnamed"
-        _check_requires(requires, wrong)
-        _check_requires(prefers, wrong, "prefers")
-        if not isinstance(prefer_seconds, (int, float)) or isinstance(prefer_seconds, bool) or prefer_seconds <= 0:
-            wrong(f"prefer_seconds: a number of seconds above 0, not {prefer_seconds!r}")
-        if fencing not in (None, "strict"):
-            wrong(f"fencing: None or 'strict', not {fencing!r}")
-        if (
-            not isinstance(notify_after_minutes, (int, float))
-            or isinstance(notify_after_minutes, bool)
-            or notify_after_minutes <= 0
-        ):
-            wrong(f"notify_after_minutes: a number of minutes above 0, not {notify_after_minutes!r}")
+        problems = wrong_settings(
+            requires=requires,
+            fencing=fencing,
+            notify_after_minutes=notify_after_minutes,
+            prefers=prefers,
+            prefer_seconds=prefer_seconds,
+            **kwargs,
+        )
+        for problem in problems:
+            wrong(problem)
+        kwargs = {argument: value for argument, value in kwargs.items() if argument in KNOWN}
         super().checkConfig(
             name,
             None,
@@ -121,11 +96,8 @@ class AMQPLatentWorker(AbstractLatentWorker):
         **kwargs: Any,
     ) -> Any:
         """A build that waits moves to the new requirements' queue; one that runs is left alone."""
-        self._requirements = Requirements.of(_texts(requires))
-        self._preference = None
-        if _texts(prefers):
-            both = Requirements.of([*_texts(requires), *_texts(prefers)])
-            self._preference = Preference(requirements=both, seconds=prefer_seconds)
+        self._requirements = Requirements.of(texts(requires))
+        self._preference = preference(texts(requires), texts(prefers), prefer_seconds)
         self._fencing = STRICT_FENCING if fencing == "strict" else None
         self._notify_after = notify_after_minutes * 60
         yield super().reconfigService(
@@ -251,27 +223,9 @@ def amqp_column(name: str, workers: int = 8, requires: Iterable[str] = (), **kwa
     if not isinstance(workers, int) or isinstance(workers, bool) or workers < 1:
         config.error(f"amqp_column {name!r}: workers: a whole number from 1 on, not {workers!r}")
         workers = 1
+    problems = list(wrong_settings(requires=requires, **kwargs))
+    for problem in problems:
+        config.error(f"amqp_column {name!r}: {problem}")
+    if problems:  # told once for the column, not once a slot; the slots' names are needed all the same
+        requires, kwargs = (), {}
     return [AMQPLatentWorker(f"{name}-{number}", requires=requires, **kwargs) for number in range(1, workers + 1)]
-
-
-def _texts(requires: Any) -> list[str]:
-    return [requires] if isinstance(requires, str) else list(requires)
-
-
-def _check_requires(requires: Any, wrong: Any, argument: str = "requires") -> None:
-    """Each requirement on its own, so that all mistakes are told, then the set."""
-    if not isinstance(requires, (str, list, tuple)) or not all(isinstance(text, str) for text in requires):
-        wrong(f'{argument}: a list of texts such as ["gtk>=3"], not {requires!r}')
-        return
-    bad = False
-    for text in _texts(requires):
-        try:
-            Requirements.of([text])
-        except BadRequirement as error:
-            bad = True
-            wrong(f"{argument}: {error}")
-    if not bad:
-        try:
-            Requirements.of(_texts(requires))
-        except BadRequirement as error:
-            wrong(f"{argument}: {error}")

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Sequence
 
 from contracts import topology
 from contracts.messages import Status, Work, WorkView
+from contracts.nearest_misses import Miss, nearest_misses
 from contracts.requirements import Requirements
 from master_bridge.operating.connection import QueueFigures
 
-#: Nearest misses that are named.
-MISSES_SHOWN = 5
+#: Nearest misses that are told, and agents that are named for each.
+MISSES_SHOWN, NAMES_SHOWN = 5, 5
 
 Found = tuple[Work, WorkView]
 
@@ -52,10 +53,10 @@ def agents_lines(requirements: Requirements, agents: Sequence[Status], now: floa
     lines = [f"{len(able)} of {len(agents)} live agents qualify"]
     lines += [f"  {status.agent}: {doing(status, now)}" for status in able]
     if not able:
-        missing = sorted(((requirements.misses(status.capabilities), status.agent) for status in agents), key=_distance)
-        lines += [f"  {agent} {', '.join(misses)}" for misses, agent in missing[:MISSES_SHOWN]]
-        if len(missing) > MISSES_SHOWN:
-            lines.append(f"  … and {len(missing) - MISSES_SHOWN} more that lack as much or more")
+        nearest = nearest_misses(requirements, ((status.agent, status.capabilities) for status in agents))
+        lines += [f"  {_with_names(miss)}" for miss in nearest[:MISSES_SHOWN]]
+        if rest := sum(len(miss.agents) for miss in nearest[MISSES_SHOWN:]):
+            lines.append(f"  … and {rest} more that lack as much or more")
     return lines
 
 
@@ -107,5 +108,8 @@ def _queue_line(name: str, queue: QueueFigures | None) -> str:
     return f"queue {name}: {queue.ready} waiting in it, {queue.consumers} agents ready to take from it"
 
 
-def _distance(item: tuple[tuple[str, ...], str]) -> tuple[int, str]:
-    return len(item[0]), item[1]
+def _with_names(miss: Miss) -> str:
+    if len(miss.agents) == 1:
+        return str(miss)
+    more = f" and {len(miss.agents) - NAMES_SHOWN} more" if len(miss.agents) > NAMES_SHOWN else ""
+    return f"{miss} ({', '.join(miss.agents[:NAMES_SHOWN])}{more})"

@@ -16,9 +16,9 @@ c['workers'] = [
     worker.AMQPLatentWorker("w1", requires=["gtk>=", "a b ]"], fencing="maybe", max_builds=3,
         missing_timeout=4, size=9),
     worker.AMQPLatentWorker("w2", requires=7, notify_after_minutes=-1),
-] + worker.amqp_column("w3", workers=0)
+] + worker.amqp_column("w3", workers=0) + worker.amqp_column("w4", requires=["gtk=3"], prefers=["wx>>1"], size=9)
 builder("b", c['workers'], steps.ShellCommand(command=["true"]),)
-steps.CapabilityCommand(command=["true"], requires=["gtk>="], fencing=3)
+steps.CapabilityCommand(command=["true"], requires=["gtk>="], fencing=3, prefers=["a b ]"], prefer_seconds=-1)
 """
 
 
@@ -43,15 +43,20 @@ def test_every_mistake_is_named(tmp_path: Path) -> None:
     assert "AMQPLatentWorker 'w2': requires" in report
     assert "AMQPLatentWorker 'w2': notify_after_minutes" in report
     assert "amqp_column 'w3': workers" in report
-    assert "CapabilityCommand: requires" in report
-    assert "CapabilityCommand: fencing" in report
+    for what in ("requires", "prefers", "prefer_seconds", "fencing"):
+        assert f"CapabilityCommand: {what}" in report, report
+    for what in ("requires", "prefers", "size"):
+        assert report.count(f"'w4': {what}") == 1, report  # for the column, not for each of its slots
+    assert "  gtk=3\n     ^\n" in report
+    assert "w4-1" not in report
     assert "Traceback" not in report
 
 
 RIGHT = """
 c['workers'] = worker.amqp_column("gtk", workers=2, requires=["gtk>=3", "python2.3"], locks=[],
     properties={"a": 1}, fencing="strict")
-builder("b", c['workers'], steps.CapabilityCommand(command=["true"], requires=[util.Property("what")]))
+builder("b", c['workers'], steps.CapabilityCommand(command=["true"], requires=[util.Property("what")],
+    prefers=["git"], prefer_seconds=5))
 """
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 import urllib.request
 from collections.abc import Callable
+from contextlib import closing
+
+import pika
 
 from tests.harness.agents import Agent
 from tests.harness.master import BuildMaster
@@ -39,6 +42,44 @@ def test_a_preferred_agent_first_any_after_the_limit(
     waited = re.search(r"buildbot_amqp_queue_wait_seconds_sum (\S+)", text)
     assert waited is not None
     assert float(waited[1]) >= 8
+
+
+STEP = """
+c['workers'] = [worker.LocalWorker("local")]
+builder("lint", c['workers'], steps.CapabilityCommand(name="lint", command=["echo", "once"], requires=["gtk"],
+    prefers=["warm"], prefer_seconds={seconds}))
+"""
+
+
+def test_a_step_goes_to_a_preferred_agent_first_and_to_any_after_the_limit(
+    make_master: Callable[..., BuildMaster], make_agent: Callable[..., Agent]
+) -> None:
+    """As for a build; it says from when on any will do, runs once, and leaves no offer behind."""
+    master = make_master(STEP.format(seconds=6))
+    warm = make_agent("warm", capabilities=["gtk", "warm"])
+    plain = make_agent("plain", capabilities=["gtk"])
+    wait_for(lambda: "cap.gtk+warm" in warm.log() and "cap.gtk" in plain.log(), 30, "both agents have their queues")
+    build = master.finished(master.force("lint"))
+    assert master.properties(build)["agent:lint"] == "warm", master.describe(1)
+    warm.stop()
+    request = master.force("lint")
+    started = master.step_running(request, "lint")
+    wait_for(
+        lambda: "on one with gtk will do" in master.build(started.id).steps["lint"]["state_string"],
+        5,
+        lambda: master.describe(request),
+    )
+    build = master.finished(request)
+    assert build.result == "SUCCESS", master.describe(request)
+    assert master.properties(build)["agent:lint"] == "plain"
+    assert master.output(build, "lint") == "once\n"
+    with closing(pika.BlockingConnection(pika.URLParameters(master.url))) as broker:
+        channel = broker.channel()
+        wait_for(
+            lambda: channel.queue_declare("cap.gtk+warm", passive=True).method.message_count == 0,
+            30,
+            "nothing is left in the queue of those it prefers",
+        )
 
 
 def metrics(master: BuildMaster) -> str:

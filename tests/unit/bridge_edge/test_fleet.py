@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from contracts.messages import Capability, Catalogue, SlotStatus, Status
 from contracts.requirements import Requirements
 from master_bridge.buildbot.fleet import FORGET_AFTER, FleetView, Outlook
-from master_bridge.buildbot.waiting import waiting_text
+from master_bridge.buildbot.waiting import Later, waiting_text
 
 
 def status(agent: str, *capabilities: str, busy: bool = False, state: Any = "ready") -> Status:
@@ -38,7 +39,7 @@ def test_outlook_counts_and_names_the_nearest() -> None:
     assert fleet.outlook(Requirements.of(["gtk>=3"]), 1.0) == Outlook(agents=4, qualified=2, busy=1)
     none = fleet.outlook(Requirements.of(["gtk>=4"]), 1.0)
     assert none.qualified == 0
-    assert "four has gtk 3.24, needs gtk>=4" in none.misses
+    assert none.misses == ("3 agents have gtk 3.24, need gtk>=4", "one has gtk 2.24, needs gtk>=4")
 
 
 def test_silent_agents_and_masters_are_forgotten() -> None:
@@ -69,4 +70,9 @@ def test_texts() -> None:
     missed = text(Outlook(agents=1, qualified=0, busy=0, misses=("b7 has gtk 2.24, needs gtk>=3",)))
     assert "1 agent is alive" in missed
     assert "nearest: b7 has gtk 2.24, needs gtk>=3" in missed
+    later = Later(needs="gtk", at=0.0)
+    preferring = waiting_text(
+        needs="gtk+warm", since=0.0, outlook=Outlook(agents=0, qualified=0, busy=0), state="", down=None, later=later
+    )
+    assert re.search(r"no agent is alive; from \d\d:\d\d:\d\d on one with gtk will do$", preferring)
     assert "out of reach (refused)" in text(Outlook(agents=0, qualified=0, busy=0), down="refused")

@@ -125,6 +125,7 @@ def test_a_name_may_end_in_digits() -> None:
         (["gtk+-3.0", "g++"], "cap.g+++gtk+-3.0"),
         (["torch==2.5.1%2Bcu121"], "cap.torch:eq:2.5.1#p2bcu121"),
         (["mem>=8192mib"], "cap.mem:ge:8192MiB"),
+        (["tool>=3; kb"], "cap.kb+tool:ge:3"),
         (["docker_compose"], "cap.docker-compose"),
         (["any", "gtk"], "cap.gtk"),
         ([], "cap.any"),
@@ -161,6 +162,8 @@ def test_the_queue_of_a_set(texts: list[str], queue: str) -> None:
         ("gtk>=3.", 6, "a version cannot end here"),
         ("gtk\t>=", 6, "a version was expected"),
         ("gtk*", 3, "'*' does not belong here"),
+        ("mem>=8 GiB", 6, "a size has no space in it"),
+        ("mem>=8 G wx", 6, "a size has no space in it"),
     ],
 )
 def test_a_bad_requirement_points_at_the_character(text: str, character: int, problem: str) -> None:

@@ -1,0 +1,83 @@
+"""What may be said of a slot or a column in master.cfg, and what is wrong with what was said. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from contracts.errors import BadRequirement
+from contracts.requirements import Requirements
+from master_bridge.buildbot.preference import PREFER_SECONDS, preference, wrong_seconds
+
+#: `fencing="strict"`: an agent without contact kills what runs after these seconds; the bridge waits longer.
+STRICT_FENCING = 20.0
+#: Minutes without any qualified agent after which a waiting build warns.
+NOTICE_MINUTES = 10.0
+#: Arguments of Buildbot's workers that make no sense for a slot in a queue, and why.
+SENSELESS = {
+    "password": "agents log in at the broker",
+    "build_wait_timeout": "a slot gives its agent back after each build",
+    "max_builds": "a slot runs one build at a time; make more slots",
+    "missing_timeout": "a build may wait in the queue for as long as it takes; see notify_after_minutes",
+    "keepalive_interval": "the bridge watches its agents by itself",
+    "check_instance_interval": "there is no instance to check",
+    "machine_name": "the broker chooses the machine",
+}
+#: Buildbot's own arguments that are passed on.
+KNOWN = ("notify_on_missing", "properties", "defaultProperties", "locks")
+
+
+def wrong_settings(
+    requires: Any = (),
+    fencing: Any = None,
+    notify_after_minutes: Any = NOTICE_MINUTES,
+    prefers: Any = (),
+    prefer_seconds: Any = PREFER_SECONDS,
+    **others: Any,
+) -> Iterator[str]:
+    """A sentence for each mistake, with the argument's name first."""
+    for argument in others:
+        if argument in SENSELESS:
+            yield f"{argument}: not for this worker: {SENSELESS[argument]}"
+        elif argument not in KNOWN:
+            yield f"{argument}: no such argument"
+    yield from wrong_requirements(requires, prefers)
+    if (problem := wrong_seconds(prefer_seconds)) is not None:
+        yield problem
+    yield from wrong_fencing(fencing)
+    minutes = notify_after_minutes
+    if not isinstance(minutes, (int, float)) or isinstance(minutes, bool) or minutes <= 0:
+        yield f"notify_after_minutes: a number of minutes above 0, not {minutes!r}"
+
+
+def wrong_fencing(fencing: Any) -> Iterator[str]:
+    if fencing not in (None, "strict"):
+        yield f"fencing: None or 'strict', not {fencing!r}"
+
+
+def wrong_requirements(requires: Any, prefers: Any) -> Iterator[str]:
+    """Each requirement on its own, so that all mistakes are told, then both sets together."""
+    problems = [*_wrong_texts("requires", requires), *_wrong_texts("prefers", prefers)]
+    if not problems:
+        try:
+            Requirements.of(texts(requires))
+            preference(texts(requires), texts(prefers), PREFER_SECONDS)
+        except BadRequirement as error:
+            problems.append(f"requires: {error}")
+    yield from problems
+
+
+def _wrong_texts(argument: str, value: Any) -> Iterator[str]:
+    if not isinstance(value, (str, list, tuple)) or not all(isinstance(text, str) for text in value):
+        yield f'{argument}: a list of texts such as ["gtk>=3"], not {value!r}'
+        return
+    for text in texts(value):
+        try:
+            Requirements.of([text])
+        except BadRequirement as error:
+            yield f"{argument}: {error}"
+
+
+def texts(value: Any) -> list[str]:
+    """One text stands for a list of one."""
+    return [value] if isinstance(value, str) else list(value)
