@@ -17,6 +17,7 @@ from contracts.codec import decode
 from contracts.errors import BadMessage
 from contracts.messages import Steer
 from worker_agent.core.inputs import Input, MessageReceived
+from worker_agent.link.confirms import ConfirmWatch
 from worker_agent.link.declare import declare_control_queue, declare_exchanges, known_tags
 from worker_agent.link.errors import LIBRARY_ERRORS, LinkError, explain
 from worker_agent.link.offers import SUPERVISE_EVERY, OfferConsumers
@@ -35,8 +36,11 @@ class Connected:
     consumers: OfferConsumers
     publisher: Publisher
 
-    def __init__(self, options: LinkOptions, address: str, on_input: Callable[[Input], None]) -> None:
+    def __init__(
+        self, options: LinkOptions, address: str, on_input: Callable[[Input], None], buried: Callable[[], None]
+    ) -> None:
         self.options = options
+        self._buried = buried
         self.address = address
         #: seconds since the epoch, when the consuming connection was opened
         self.opened_at = 0.0
@@ -67,6 +71,7 @@ class Connected:
                 agent=agent,
                 on_input=self._on_input,
                 broken=lambda error: self._end(str(error) or type(error).__name__),
+                buried=self._buried,
             )
             await self.publisher.prepare()
             self.consumers = OfferConsumers(
@@ -95,6 +100,7 @@ class Connected:
             raise
         self._spawn(self._watch_control(live, tag))
         self._spawn(self._run_consumers())
+        self._spawn(self._watch_confirms(publishing))
 
     async def _connect(self, purpose: str) -> AbstractConnection:
         connection = await connect(
@@ -137,6 +143,17 @@ class Connected:
     async def _run_consumers(self) -> None:
         try:
             await self.consumers.run()
+        except LIBRARY_ERRORS as error:
+            self._end(_reason(error, "connection closed"))
+
+    async def _watch_confirms(self, publishing: AbstractConnection) -> None:
+        async def ask() -> None:
+            channel = publishing.channel(publisher_confirms=False)
+            await channel.initialize()
+            await channel.close()
+
+        try:
+            await ConfirmWatch(oldest=lambda: self.publisher.oldest, ask=ask, end=self._end).run()
         except LIBRARY_ERRORS as error:
             self._end(_reason(error, "connection closed"))
 

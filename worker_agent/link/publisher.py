@@ -49,6 +49,8 @@ class Publisher:
         self._broken = broken
         self._exchanges: dict[str, AbstractExchange] = {}
         self._under_way: set[asyncio.Task[bool]] = set()
+        #: message id -> when it was sent (event loop's seconds), the oldest first; unanswered ones
+        self._sent: dict[str, float] = {}
         self._prefix = uuid4().hex[:12]
         self._count = 0
 
@@ -59,6 +61,11 @@ class Publisher:
     @property
     def unconfirmed(self) -> int:
         return len(self._under_way)
+
+    @property
+    def oldest(self) -> float | None:
+        """When the oldest publication that is not answered was sent, in the event loop's seconds."""
+        return next(iter(self._sent.values()), None)
 
     def publish(self, order: Publish, after: asyncio.Future[None] | None = None) -> None:
         """Carry out the machine's `Publish`. With `after`, not before that is done."""
@@ -143,6 +150,7 @@ class Publisher:
     ) -> bool:
         if after is not None:
             await asyncio.wait([after])
+        self._sent[str(message.message_id)] = asyncio.get_running_loop().time()
         try:
             await exchange.publish(message, key, mandatory=mandatory)
         except amqp.DeliveryError as error:  # returned as unroutable, or rejected because the queue is full
@@ -153,6 +161,8 @@ class Publisher:
         except LIBRARY_ERRORS as error:
             self._broken(error)
             return False
+        finally:
+            self._sent.pop(str(message.message_id), None)
         if token is not None:
             self._on_input(Confirmed(token=token))
         return True

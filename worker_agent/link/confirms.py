@@ -1,0 +1,49 @@
+"""Confirms that never come, though the connection lives: noticed, so that the link begins anew and publishes again.
+
+A quorum queue that loses its leader can swallow what a channel had sent to the old one, and all that the channel sends
+after it: no confirm, no refusal, no closed channel (RabbitMQ 3.10.8, agents that reconnect while the cluster elects;
+builds stood still for as long as anybody looked). A new channel is well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+#: Seconds between two looks.
+LOOK_EVERY = 0.5
+#: A publication that is not answered for this long, in seconds, is asked after: a classic queue's confirm waits for the
+#: disk some 0.2 s, a busy broker's for a second or two.
+PATIENCE = 3.0
+#: Once the broker has answered something that was asked after it, the confirm has this long. Both together, and a new
+#: link, stay below the 10 s for which a cluster without its leader may hold a build up.
+LAST_PATIENCE = 2.0
+
+
+class ConfirmWatch:
+    """`oldest` says when (event loop's seconds) the oldest unanswered publication was sent; None: all are answered.
+
+    `ask` is answered by the broker in turn, after all that was published before it. So a slow line, and a broker that
+    blocks its publishers, are waited for: it has not read what was sent. `end` is given the reason, for people.
+    """
+
+    def __init__(
+        self, *, oldest: Callable[[], float | None], ask: Callable[[], Awaitable[None]], end: Callable[[str], None]
+    ) -> None:
+        self._oldest = oldest
+        self._ask = ask
+        self._end = end
+
+    async def run(self) -> None:
+        """Until cancelled, or `end` was called. Raises what `ask` raises."""
+        clock = asyncio.get_running_loop().time
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            since = self._oldest()
+            if since is None or clock() - since < PATIENCE:
+                continue
+            await self._ask()
+            await asyncio.sleep(LAST_PATIENCE)
+            if self._oldest() == since:
+                self._end(f"the broker has taken a publication and not confirmed it for {clock() - since:.0f} s")
+                return
