@@ -11,6 +11,7 @@ from twisted.internet import defer, protocol
 from contracts import topology
 from contracts.timing import DUPLICATE_MASTER_AFTER
 from master_bridge.link.channel import Calls, declare_exchanges, declare_queue
+from master_bridge.link.confirms import ConfirmWatch
 from master_bridge.link.consumer import Consumer, Delivered
 from master_bridge.link.declarations import (
     FLEET_MAX_LENGTH,
@@ -46,6 +47,7 @@ class Connections:
         self._publishing: BrokerProtocol | None = None
         self._consuming: BrokerProtocol | None = None
         self.publisher: Publisher | None = None
+        self._watch: ConfirmWatch | None = None
         self.version: Version = ()
         self.product = ""
 
@@ -72,9 +74,13 @@ class Connections:
             events_max_bytes=self._settings.events_max_bytes,
         ):
             yield self.declare(queue)
-        self.publisher = Publisher((yield self._publishing.open_channel()), on_returned, on_refused, self._sign)
+        self.publisher = Publisher(
+            (yield self._publishing.open_channel()), on_returned, on_refused, self._sign, self._reactor.seconds
+        )
         yield self.publisher.start()
         self._consuming = yield self._connect(f"{name}, consumes")
+        self._watch = ConfirmWatch(self._reactor, oldest=self._oldest, ask=self._ask, end=self._lost)
+        self._watch.start()
 
     @defer.inlineCallbacks
     def declare(self, queue: Queue) -> Any:
@@ -140,9 +146,21 @@ class Connections:
     def close(self) -> None:
         """End both without telling anybody."""
         self._on_lost = None
+        if self._watch is not None:
+            self._watch.stop()
         for connection in (self._publishing, self._consuming):
             if connection is not None:
                 connection.abort()
+
+    def _oldest(self) -> float | None:
+        return self.publisher.oldest if self.publisher is not None else None
+
+    @defer.inlineCallbacks
+    def _ask(self) -> Any:
+        """Something small that the broker answers after all that was published."""
+        if self._publishing is not None:
+            channel = yield self._publishing.open_channel()
+            channel.close()
 
     def _require_consuming(self) -> BrokerProtocol:
         if self._consuming is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,11 +23,15 @@ SIGNED = frozenset({topology.OFFERS, topology.CONTROL, topology.FLEET})
 
 @dataclass(frozen=True, kw_only=True)
 class Publication:
-    """One message on its way to the broker. `message` None: raw bytes (dead letters)."""
+    """One message on its way to the broker. `message` None: raw bytes (dead letters).
+
+    `version`: what was agreed with the agent it goes to.
+    """
 
     exchange: str
     routing_key: str
     message: Message | None = None
+    version: int | None = None
     body: bytes = b""
     headers: Mapping[str, Any] = field(default_factory=dict)
     mandatory: bool = False
@@ -49,7 +54,9 @@ class Publisher:
         on_returned: Callable[[Publication], None],
         on_refused: Callable[[Publication], None],
         sign: Callable[[str, str, bytes, Mapping[str, Any]], Mapping[str, str]] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._clock = clock
         self._sign = sign
         self._calls = Calls(channel)
         self._channel = channel
@@ -57,6 +64,8 @@ class Publisher:
         self._on_refused = on_refused
         self._next = 0
         self._unconfirmed: dict[int, Publication] = {}
+        #: when each of them was sent, seconds of `clock`
+        self._sent: dict[int, float] = {}
         self._drained: list[defer.Deferred[None]] = []
         channel.add_on_return_callback(self._returned)
 
@@ -71,6 +80,11 @@ class Publisher:
     def unconfirmed(self) -> int:
         return len(self._unconfirmed)
 
+    @property
+    def oldest(self) -> float | None:
+        """When the oldest publication that is not answered was sent, in seconds of `clock`."""
+        return next(iter(self._sent.values()), None)
+
     def publish(self, publication: Publication) -> None:
         """Send; silently void on a closed channel, like everything else that a lost link takes along."""
         if not self._channel.is_open:
@@ -79,12 +93,13 @@ class Publisher:
         body, headers = publication.body, dict(publication.headers)
         content_type, kind = None, None
         if publication.message is not None:
-            wire = encode(publication.message)
+            wire = encode(publication.message, publication.version)
             body, content_type, kind = wire.body, wire.content_type, wire.type
             headers.update(wire.headers)
         if self._sign is not None and publication.exchange in SIGNED:
             headers.update(self._sign(publication.exchange, publication.routing_key, body, headers))
         self._unconfirmed[self._next] = publication
+        self._sent[self._next] = self._clock()
         self._channel.basic_publish(
             exchange=publication.exchange,
             routing_key=publication.routing_key,
@@ -124,6 +139,7 @@ class Publisher:
         refused = frame.method.NAME == "Basic.Nack"
         for known in tags:
             publication = self._unconfirmed.pop(known)
+            del self._sent[known]
             if refused:
                 self._on_refused(publication)
         if not self._unconfirmed:
