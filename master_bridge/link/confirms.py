@@ -1,8 +1,8 @@
 """Confirms that never come, though the connection lives: noticed, so that the link begins anew and publishes again.
 
 A quorum queue that loses its leader can swallow what a channel publishes to it, from then on and without a word
-(RabbitMQ 3.10.8, seen at agents that reconnected while the cluster elected). An offer swallowed so would be a build that
-waits for ever. A new channel is well, and at each link-up the machine offers again what waits.
+(RabbitMQ 3.10.8, seen at agents that reconnected while the cluster elected). An offer swallowed so would be a build
+that waits for ever. A new channel is well, and at each link-up the machine offers again what waits.
 """
 
 from __future__ import annotations
