@@ -22,6 +22,12 @@ SIZE = 500_000
 AGENTS = 3
 BUILDS_A_ROUND = 3
 STEPS = ("first", "work", "last")
+#: Lets a test give each build a number, by which its commands are told apart, in whichever build of its request.
+NUMBERED = """
+c['collapseRequests'] = False
+c['schedulers'].append(schedulers.ForceScheduler(
+    name='numbered', builderNames=['b'], properties=[util.StringParameter(name='number')]))
+"""
 
 
 class Round:
@@ -98,35 +104,35 @@ def test_rounds(own_lab: Lab, record: Record, seed: int) -> None:
     """Every build ends with SUCCESS, every log is whole; a command runs again only in a build that was RETRY."""
     lab, rounds = own_lab, int(os.environ.get("FAULT_ROUNDS", "20"))
     chance = random.Random(seed)
-    builders = "".join(
-        lab.column(builder=f"b{number}", column="gtk", workers=AGENTS, steps=_steps(lab, number))
-        if number == 0
-        else f"builder('b{number}', gtk_slots, {_steps(lab, number)})\n"
-        for number in range(rounds * BUILDS_A_ROUND)
-    )
-    master = lab.master(builders)
+    master = lab.master(lab.column(workers=AGENTS, steps=_steps(lab)) + NUMBERED)
+    builder = str(master.builder_id("b"))
+
+    def force(number: int) -> int:
+        answer = master.call("/forceschedulers/numbered", "force", builderid=builder, number=str(number))
+        return int(answer[1][builder])
+
     began = time.monotonic()
     story = []
     with Proxy(lab.node.port) as proxy:
         world = Round(lab, master, proxy, chance)
         for _ in range(AGENTS):
             world.new_agent()
-        requests: dict[str, int] = {}
+        requests: dict[int, int] = {}
         for number in range(rounds):
             for serial in range(number * BUILDS_A_ROUND, (number + 1) * BUILDS_A_ROUND):
-                requests[f"b{serial}"] = master.force(f"b{serial}")
+                requests[serial] = force(serial)
             lab.wait_mark(f"work-{number * BUILDS_A_ROUND}", "begin", timeout=180)
             fault = chance.choice(world.faults())
             story.append(fault)
             getattr(world, f"f_{fault}")()
-        for name, request in requests.items():
+        for serial, request in requests.items():
             build = master.finished(request, 300)
             builds = master.builds(request)
-            told = f"{name}: {[b.result for b in builds]} after {story}\n{master.describe(request)}"
+            told = f"{serial}: {[b.result for b in builds]} after {story}\n{master.describe(request)}"
             assert build.result == "SUCCESS", told
-            lab.check_text(master, build, f"work-{name[1:]}", SIZE)
+            lab.check_text(master, build, "work", SIZE)
             for step in STEPS:
-                count = lab.ran().count(f"{step}-{name[1:]} begin")
+                count = lab.ran().count(f"{step}-{serial} begin")
                 assert 1 <= count <= len(builds), f"{step} of {told}: ran {count} times"
         lab.wait_nothing_left(120)
     record(
@@ -138,8 +144,11 @@ def test_rounds(own_lab: Lab, record: Record, seed: int) -> None:
     )
 
 
-def _steps(lab: Lab, number: int) -> str:
-    return ", ".join(
-        lab.step(f"{step}-{number}", seconds=3 if step == "work" else 0, size=SIZE if step == "work" else 0)
-        for step in STEPS
-    )
+def _steps(lab: Lab) -> str:
+    """Of one builder, for its builds have numbers: a slot of sixty builders costs Buildbot seconds a build."""
+    steps = []
+    for step in STEPS:
+        argv = lab.command(step, seconds=3 if step == "work" else 0, size=SIZE if step == "work" else 0)
+        words = [f"util.Interpolate('{step}-%(prop:number)s')" if word == step else repr(word) for word in argv]
+        steps.append(f"steps.ShellCommand(name={step!r}, command=[{', '.join(words)}], logEnviron=False)")
+    return ", ".join(steps)
