@@ -95,6 +95,7 @@ class Agent:
             next_epoch=instance.next_epoch,
             on_input=self._put,
             queue_gone=lambda queue: self._put(lambda: self.queues.gone(queue)),
+            buried=self.figures.buried,
         )
         self.queues = QueueKnowledge(
             settings.state / "catalogue.json",

@@ -23,6 +23,7 @@ class Figures:
     publications_refused: int = 0
     links_lost: int = 0
     masters_silenced: int = 0
+    dead_letters: int = 0
     events: int = 0
     event_bytes: int = 0
     #: from claim to grant, and how long offers had waited in their queue
@@ -49,6 +50,10 @@ class Figures:
         elif isinstance(received, LinkDown):
             self.links_lost += 1
             self._pending.clear()
+
+    def buried(self) -> None:
+        """A message was put into `dead`."""
+        self.dead_letters += 1
 
     def did(self, action: Action, now: float) -> None:
         if isinstance(action, MasterSilent):

@@ -39,6 +39,9 @@ class Hands:
                     self._link.hold_until(closing)
             elif isinstance(action, do.Publish):
                 self._link.publish(action, after=gate)
+            elif isinstance(action, do.Reject):
+                log.error("not_believed", type=action.message.t, reason=action.reason)
+                self._link.reject(action.message, action.reason)
             elif isinstance(action, do.Exit):
                 self.left = True
             elif not self._about_offers(action) and not self._about_session(action):
@@ -51,6 +54,8 @@ class Hands:
             self._link.settle(action.delivery, "park")
         elif isinstance(action, do.GiveBack):
             self._link.settle(action.delivery, "give_back")
+        elif isinstance(action, do.Bury):
+            self._link.bury(action.delivery, action.reason)
         elif isinstance(action, do.Consume):
             self._link.consume(action.queues)
         elif isinstance(action, do.CancelConsumers):

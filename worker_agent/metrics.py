@@ -38,6 +38,8 @@ class Collector:
             ("event_bytes", "Bytes of output and files in them.", figures.event_bytes),
             ("publications_refused", "Publications that the broker returned or rejected.",
              figures.publications_refused),
+            ("dead_letters", "What this agent put into `dead`: malformed, of other versions, forged.",
+             figures.dead_letters),
             ("links_lost", "Times that the link to the broker was lost.", figures.links_lost),
             ("masters_silenced", "Times that a master was found silent.", figures.masters_silenced),
         ):  # fmt: skip

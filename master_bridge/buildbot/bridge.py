@@ -150,6 +150,9 @@ class Bridge:
     def message_returned(self, message: AnyMessage, routing_key: str) -> None:
         self.feed(inputs.Returned(message=message, routing_key=routing_key))
 
+    def message_buried(self, reason: str) -> None:
+        self.figures.dead_letters += 1
+
     def fleet_heard(self, message: Status | Catalogue) -> None:
         self._on_fleet(message)
 

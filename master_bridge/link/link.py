@@ -56,6 +56,9 @@ class LinkClient(Protocol):
 
     def fleet_heard(self, message: Status | Catalogue) -> None: ...
 
+    def message_buried(self, reason: str) -> None:
+        """What could not be read went to `bb.dead`."""
+
 
 class Link:
     """Keeps the connections of one bridge open from `start` to `stop`, and carries messages both ways."""
@@ -280,6 +283,7 @@ class Link:
         except BadMessage as error:
             log.warning("amqp.bad_message", queue=delivered.queue, key=delivered.routing_key, reason=str(error))
             self._bury(delivered, str(error))
+            self._client.message_buried(str(error))
             delivered.ack()
             return
         self._next_delivery += 1
@@ -290,7 +294,9 @@ class Link:
         try:
             message = decode(delivered.body, delivered.headers)
         except BadMessage as error:
-            log.info("amqp.bad_fleet_message", reason=str(error))
+            log.warning("amqp.bad_message", queue=delivered.queue, key=delivered.routing_key, reason=str(error))
+            self._bury(delivered, str(error))
+            self._client.message_buried(str(error))
             return
         if isinstance(message, (Status, Catalogue)):
             self._client.fleet_heard(message)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Union
 
-from contracts.messages import Command, Message
+from contracts.messages import AnyMessage, Command, Message
 from worker_agent.core.inputs import SessionMeta
 
 
@@ -44,6 +44,14 @@ class Park:
     """Reject without requeue: the queue dead-letters it to `bb.parked`."""
 
     delivery: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bury:
+    """Publish the delivery as it came to `bb.dead` with the reason, then acknowledge it."""
+
+    delivery: int
+    reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,6 +144,14 @@ class CloseSession:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Reject:
+    """A message from the control queue that changes nothing, since no bridge of ours sends it: to `bb.dead`."""
+
+    message: AnyMessage
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class MasterSilent:
     """For logs and metrics: a master changed between silent and heard."""
 
@@ -158,6 +174,6 @@ class Exit:
 
 
 Action = Union[
-    Publish, Consume, CancelConsumers, Ack, Park, GiveBack, Persist, OpenSession, RunCommand, InterruptCommand,
-    CompleteUnstarted, FeedData, TrimJournal, Contact, CloseSession, MasterSilent, Alarm, Exit,
+    Publish, Consume, CancelConsumers, Ack, Park, Bury, GiveBack, Persist, OpenSession, RunCommand, InterruptCommand,
+    CompleteUnstarted, FeedData, TrimJournal, Contact, CloseSession, Reject, MasterSilent, Alarm, Exit,
 ]  # fmt: skip

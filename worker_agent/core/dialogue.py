@@ -19,10 +19,11 @@ from contracts.messages import (
     Replay,
     RollCall,
     Start,
+    Steer,
     Stored,
 )
 from contracts.timing import SILENCE_BEFORE_RESUME
-from worker_agent.core.actions import Contact
+from worker_agent.core.actions import Contact, Reject
 from worker_agent.core.commands import Commands
 from worker_agent.core.farewells import Farewell
 from worker_agent.core.intake import Intake
@@ -45,7 +46,7 @@ class Dialogue:
         self._commands = commands
 
     def received(self, message: AnyMessage, now: float) -> None:
-        """Any message from the control queue; what no agent is the addressee of is ignored."""
+        """Any message from the control queue. What no bridge of ours says to an agent is rejected."""
         if self._state.link is None:
             return  # of a link that is gone: there is no address to answer from
         if isinstance(message, (RollCall, Alive)):
@@ -59,7 +60,7 @@ class Dialogue:
             if session is None:
                 self._unknown(message.session, message.master)
             elif session.master != message.master:
-                return  # a session of another master's: not theirs to speak of
+                self._not_theirs(message, message.master, session)
             elif isinstance(message, Grant):
                 self._grant(session, message, now)
             elif isinstance(message, Refuse):
@@ -73,9 +74,17 @@ class Dialogue:
             session = self._state.sessions.get(message.session)
             if session is None:
                 self._unknown(message.session, master)
+            elif master not in (None, session.master):
+                self._not_theirs(message, master, session)
             elif self._heeds(session, message):
                 self._heard(session, now)
                 self._from_holder(session, message, now)
+        elif not isinstance(message, Steer):  # which the edge turns into inputs of their own
+            self._state.do(Reject(message=message, reason=f"a message of type {message.t!r} is not for an agent"))
+
+    def _not_theirs(self, message: AnyMessage, master: str | None, session: Session) -> None:
+        reason = f"master {master} spoke of session {session.id}, which is master {session.master}'s"
+        self._state.do(Reject(message=message, reason=reason))
 
     def _heeds(self, session: Session, message: FromHolder) -> bool:
         """Rule 3: the incarnation of the last grant is obeyed, no other.

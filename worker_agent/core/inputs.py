@@ -58,9 +58,11 @@ class Confirmed:
 
 @dataclass(frozen=True, kw_only=True)
 class Refused:
-    """The broker returned or rejected the publication with this token (no such master, queue full)."""
+    """The broker returned or rejected the publication with this token."""
 
     token: int
+    #: True: there is no such queue, so no such master; False: its queue is full
+    returned: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

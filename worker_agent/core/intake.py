@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from contracts.timing import CLOCK_MARGIN, COMMAND_GRANT_WAIT, SILENCE_BEFORE_RESUME
-from worker_agent.core.actions import Consume, OpenSession
+from contracts.timing import CLOCK_MARGIN, COMMAND_GRANT_WAIT, SILENCE_BEFORE_RESUME, VERSION_PARKINGS
+from worker_agent.core.actions import Bury, Consume, OpenSession
 from worker_agent.core.commands import Commands
 from worker_agent.core.inputs import OfferDelivered
 from worker_agent.core.session import Phase, Session, commands_of
 from worker_agent.core.state import AgentState
 from worker_agent.core.window import EventWindow
+
+
+#: Deaths of an offer that was parked often enough: one by rejection, one by expiry each time.
+DEATHS_MAX = 2 * VERSION_PARKINGS
 
 
 class Intake:
@@ -65,7 +69,7 @@ class Intake:
             return
         at_once = self._is_first(delivered)
         if state.masters.is_silent(offer.master) and not at_once:
-            state.settle(delivered.delivery, "park")
+            self._park_or_bury(delivered)
             return
         state.cancel_consumers()
         session = Session(
@@ -89,6 +93,15 @@ class Intake:
             session.claim_token = state.say_claim(session, now)
         else:
             state.say_claim(session, now)
+
+    def _park_or_bury(self, delivered: OfferDelivered) -> None:
+        """Of a silent master: it waits. Of one that does not exist, it does not wait for ever."""
+        master = delivered.offer.master
+        if self._state.masters.is_absent(master) and delivered.deaths >= DEATHS_MAX:
+            reason = f"master {master} has no queue at this broker, and the offer was parked {VERSION_PARKINGS} times"
+            self._state.do(Bury(delivery=delivered.delivery, reason=reason))
+        else:
+            self._state.settle(delivered.delivery, "park")
 
     def _own(self, delivered: OfferDelivered, same: list[Session]) -> None:
         """The agent holds the session that this offer is for: hold its own offer, park a second copy (rule 8)."""
@@ -138,8 +151,10 @@ class Intake:
             session.phase, session.since = Phase.AWAITING, now
             session.run_due = now + COMMAND_GRANT_WAIT
 
-    def refused_by_broker(self, session: Session) -> None:
-        """The claim came back: no such master, or its queue is full. Try later."""
+    def refused_by_broker(self, session: Session, *, returned: bool) -> None:
+        """The claim came back: no such master (`returned`), or its queue is full. Try later."""
+        if returned:
+            self._state.masters.mark_absent(session.master)
         if session.is_pending and session.phase is not Phase.AWAITING:
             self._state.master_silent(session.master)
             self._state.end(session, "park", "unknown")

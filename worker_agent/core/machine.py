@@ -38,7 +38,8 @@ command is found before a wrong line is stored. The gate stays open where nothin
 
 What the table leaves out, and what is done:
 
-- A claim that the broker refuses (no such queue, or full) marks the master silent and parks the offer.
+- A claim that the broker refuses (no such queue, or full) marks the master silent and parks the offer. One of a master
+  that has no queue here is buried when it was parked 60 times: nobody will ever answer for it.
 - The claim of a first delivery unconfirmed for 5 s: park; the broker is at fault, so the master is not called silent.
 - Strict fencing: such an offer never runs without a grant, or nobody would wait for the end of what runs. The clock
   starts at the last word of the bridge about the session; it kills only where a command runs or is still to run.
@@ -177,9 +178,9 @@ class AgentMachine:
         elif isinstance(input, inputs.OfferDelivered):
             self._intake.offered(input, now)
         elif isinstance(input, inputs.Confirmed):
-            self._answered(input.token, True, now)
+            self._confirmed(input.token, now)
         elif isinstance(input, inputs.Refused):
-            self._answered(input.token, False, now)
+            self._refused(input, now)
         elif isinstance(input, inputs.Journalled):
             session = state.sessions.get(input.session)
             if session is not None:
@@ -210,26 +211,27 @@ class AgentMachine:
         elif isinstance(input, inputs.Stop):
             self._stop()
 
-    def _answered(self, token: int, confirmed: bool, now: float) -> None:
-        """The broker has taken, or not taken, what was published with this token."""
+    def _confirmed(self, token: int, now: float) -> None:
+        """The broker has taken what was published with this token."""
         kind, session_id = self._state.tokens.pop(token, (None, ""))
         session = self._state.sessions.get(session_id)
         if kind == "gone":
-            if confirmed:
-                self._state.farewells.told(session_id)
-        elif session is None:
-            return
-        elif kind == "event":
-            if confirmed:
-                session.window.confirmed(token)
-            else:
-                session.window.refused(token, now)
+            self._state.farewells.told(session_id)
+        elif session is not None and kind == "event":
+            session.window.confirmed(token)
             self._commands.publish_events(session, now)
-        elif kind == "claim":
-            if confirmed:
-                self._intake.confirmed(session, token, now)
-            else:
-                self._intake.refused_by_broker(session)
+        elif session is not None and kind == "claim":
+            self._intake.confirmed(session, token, now)
+
+    def _refused(self, refused: inputs.Refused, now: float) -> None:
+        """The broker has not taken it. A farewell is said again at the next link-up."""
+        kind, session_id = self._state.tokens.pop(refused.token, (None, ""))
+        session = self._state.sessions.get(session_id)
+        if session is not None and kind == "event":
+            session.window.refused(refused.token, now)
+            self._commands.publish_events(session, now)
+        elif session is not None and kind == "claim":
+            self._intake.refused_by_broker(session, returned=refused.returned)
 
     # ---- the link
 

@@ -18,6 +18,7 @@ class Masters:
 
     def __init__(self) -> None:
         self._silent: set[str] = set()
+        self._absent: set[str] = set()
         self._heard: dict[str, float] = {}
         self._current: dict[str, str] = {}
         self._by_incarnation: OrderedDict[str, str] = OrderedDict()
@@ -31,6 +32,13 @@ class Masters:
         self._silent.add(master)
         return changed
 
+    def mark_absent(self, master: str) -> None:
+        """It has no queue at this broker: not (any more) a master here."""
+        self._absent.add(master)
+
+    def is_absent(self, master: str) -> bool:
+        return master in self._absent
+
     def heard(self, master: str, now: float, incarnation: str | None = None) -> bool:
         """A message of the master came in. True if that ended its silence."""
         self._heard[master] = now
@@ -42,6 +50,7 @@ class Masters:
                 self._by_incarnation.popitem(last=False)
         changed = master in self._silent
         self._silent.discard(master)
+        self._absent.discard(master)
         return changed
 
     def heard_at(self, master: str) -> float | None:

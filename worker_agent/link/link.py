@@ -13,7 +13,7 @@ import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
 from contracts import topology
-from contracts.messages import Status
+from contracts.messages import AnyMessage, Status
 from worker_agent.core.actions import Publish
 from worker_agent.core.inputs import Input, LinkDown, LinkUp
 from worker_agent.link.connected import Connected
@@ -43,7 +43,8 @@ class Link:
     """The agent's link.
 
     `next_epoch` gives a number greater than any before, of any process of this instance. `on_input` is called in the
-    event loop, and must only note. `queue_gone` hears of a `cap.*` queue that does not exist (any more).
+    event loop, and must only note. `queue_gone` hears of a `cap.*` queue that does not exist (any more), `buried` of
+    each message that went to `bb.dead`.
 
     Orders are dropped while the link is down, and until `enter` says that the machine knows of a new one: they were
     meant for the connection before.
@@ -58,8 +59,10 @@ class Link:
         next_epoch: Callable[[], int],
         on_input: Callable[[Input], None],
         queue_gone: Callable[[str], None],
+        buried: Callable[[], None],
     ) -> None:
         self.options = options
+        self._buried = buried
         self._instance = instance
         self._agent = agent
         self._next_epoch = next_epoch
@@ -94,7 +97,7 @@ class Link:
         loop = asyncio.get_running_loop()
         epoch = self._next_epoch()
         address = topology.control_address(self.options.user, self._instance, token_hex(6))
-        connected = Connected(self.options, address, self._on_input)
+        connected = Connected(self.options, address, self._on_input, self._buried)
         await connected.open(agent=self._agent, deliveries=self._deliveries, queue_gone=self._queue_gone)
         began = loop.time()
         self._connected = connected
@@ -180,6 +183,16 @@ class Link:
     def settle(self, delivery: int, how: Settle) -> None:
         if self._entered:
             self._entered.consumers.settle(delivery, how)
+
+    def bury(self, delivery: int, reason: str) -> None:
+        """To `bb.dead` with the reason, and off its queue."""
+        if self._entered:
+            self._entered.consumers.bury(delivery, reason)
+
+    def reject(self, message: AnyMessage, reason: str) -> None:
+        """What came to the control queue and is not to be believed: to `bb.dead` with the reason."""
+        if self._entered:
+            self._entered.publisher.reject(message, reason, self._entered.address)
 
     def hold_until(self, gate: asyncio.Future[None]) -> None:
         """Orders on offers that are given from now on wait for `gate`; publications do not."""

@@ -88,6 +88,12 @@ class OfferConsumers:
     def settle(self, delivery: int, how: Settle) -> None:
         self._orders.put_nowait(partial(self._settle, delivery, how))
 
+    def bury(self, delivery: int, reason: str) -> None:
+        """Publish the delivery as it came to `bb.dead`, then acknowledge it."""
+        message = next((lease.held[delivery] for lease in self._channels if delivery in lease.held), None)
+        if message is not None:
+            self._orders.put_nowait(partial(self._bury, delivery, message, reason, message.routing_key or ""))
+
     def hold_until(self, gate: asyncio.Future[None]) -> None:
         """Orders given after this wait until `gate` is done (a session whose processes are being ended)."""
         self._orders.put_nowait(partial(_wait, gate))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timezone
 from uuid import uuid4
 
@@ -30,7 +31,8 @@ class Publisher:
     """The publishing half of one connection.
 
     Every message carries the user that logged in: the broker refuses another's name, so it vouches for the sender
-    (https://www.rabbitmq.com/docs/validated-user-id). `broken` is called when the channel failed.
+    (https://www.rabbitmq.com/docs/validated-user-id). `broken` is called when the channel failed, `buried` for each
+    message that goes to `bb.dead`.
     """
 
     def __init__(
@@ -41,12 +43,14 @@ class Publisher:
         agent: str,
         on_input: Callable[[Input], None],
         broken: Callable[[BaseException], None],
+        buried: Callable[[], None],
     ) -> None:
         self._channel = channel
         self._user = user
         self._agent = agent
         self._on_input = on_input
         self._broken = broken
+        self._buried = buried
         self._exchanges: dict[str, AbstractExchange] = {}
         self._under_way: set[asyncio.Task[bool]] = set()
         #: message id -> when it was sent (event loop's seconds), the oldest first; unanswered ones
@@ -84,19 +88,24 @@ class Publisher:
         self._send(encode(message), exchange=topology.FLEET, key=key, transient=True)
 
     async def bury(self, message: AbstractIncomingMessage, reason: str, queue: str) -> bool:
-        """Publish what could not be read to `bb.dead`, as it came. True when a queue there has it."""
-        wire = Wire(
-            type=message.type or "",
-            content_type=message.content_type or "application/octet-stream",
-            body=message.body,
-            headers={
-                **{name: value for name, value in message.headers.items() if not name.startswith("x-")},
-                topology.DEAD_REASON_HEADER: reason[:REASON_MAX],
-                topology.DEAD_QUEUE_HEADER: queue,
-                topology.DEAD_AGENT_HEADER: self._agent,
-            },
-        )
-        return await self._send(wire, exchange=topology.DEAD, key="")
+        """Publish what is not to be believed to `bb.dead`, as it came. True when a queue there has it."""
+        headers = {name: value for name, value in message.headers.items() if not name.startswith("x-")}
+        content_type = message.content_type or "application/octet-stream"
+        wire = Wire(type=message.type or "", content_type=content_type, body=message.body, headers=headers)
+        return await self._to_dead(wire, reason, queue)
+
+    def reject(self, message: Message, reason: str, queue: str) -> None:
+        """The same for a message that could be read."""
+        self._to_dead(encode(message), reason, queue)
+
+    def _to_dead(self, wire: Wire, reason: str, queue: str) -> asyncio.Task[bool]:
+        self._buried()
+        why = {
+            topology.DEAD_REASON_HEADER: reason[:REASON_MAX],
+            topology.DEAD_QUEUE_HEADER: queue,
+            topology.DEAD_AGENT_HEADER: self._agent,
+        }
+        return self._send(replace(wire, headers={**wire.headers, **why}), exchange=topology.DEAD, key="")
 
     async def confirmed(self) -> None:
         """Until every publication so far is answered."""
@@ -156,7 +165,7 @@ class Publisher:
         except amqp.DeliveryError as error:  # returned as unroutable, or rejected because the queue is full
             log.debug("publication_refused", type=message.type, key=key, reason=_refusal(error))
             if token is not None:
-                self._on_input(Refused(token=token))
+                self._on_input(Refused(token=token, returned=isinstance(error, amqp.PublishError)))
             return False
         except LIBRARY_ERRORS as error:
             self._broken(error)

@@ -52,6 +52,9 @@ class Client:
     def message_returned(self, message: AnyMessage, routing_key: str) -> None:
         self.events.append(("returned", message, routing_key))
 
+    def message_buried(self, reason: str) -> None:
+        self.events.append(("buried", reason))
+
     def fleet_heard(self, message: Status | Catalogue) -> None:
         self.events.append(("fleet", message))
 

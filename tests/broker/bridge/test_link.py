@@ -124,6 +124,7 @@ def test_what_cannot_be_read_goes_to_the_dead(make_link: MakeLink, channel: Any,
     running = make_link()
     channel.basic_publish("bb.replies", "guest.m1.claims", body)
     wait_for(lambda: _ready(channel, "dead") == 1, 10, "a dead letter")
+    assert len(running.client.named("buried")) == 1, "counted"
     ((kept, headers),) = messages(channel, "dead")
     assert kept == body
     assert reason in headers["bb-reason"]

@@ -98,7 +98,7 @@ class AnyInputs(RuleBasedStateMachine):
     def all_answered(self, taken: bool) -> None:
         tokens, self.open_tokens = self.open_tokens, []
         for token in tokens:
-            self.agent.tell(inputs.Confirmed(token=token) if taken else inputs.Refused(token=token))
+            self.agent.tell(inputs.Confirmed(token=token) if taken else inputs.Refused(token=token, returned=True))
             self._told()
 
     @rule(token=st.integers(0, 50))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from contracts.messages import Accept, Claim, Gone, Refuse
+from contracts.messages import Accept, Alive, Claim, Gone, Refuse
+from contracts.timing import VERSION_PARKINGS
 from worker_agent.core import actions, inputs
 
 from .harness import QUEUES, Agent, command_offer, offer
@@ -161,6 +162,33 @@ def test_a_claim_that_the_broker_does_not_take_counts_as_unanswered() -> None:
     assert claim.token is not None
     agent.tell(inputs.Refused(token=claim.token))
     assert agent.kinds == ["MasterSilent", "Park", "Consume"]
+    assert actions.Park(delivery=delivery) in agent.did
+
+
+def test_an_offer_of_a_master_that_does_not_exist_is_parked_60_times_and_then_buried() -> None:
+    """Its claim comes back: no queue of that name. A master that is only silent keeps its offers parked."""
+    agent = Agent()
+    agent.offer(offer())
+    [claim] = agent.of(actions.Publish)
+    agent.tell(inputs.Refused(token=claim.token or 0, returned=True))
+    delivery = agent.offer(offer(), deaths=2 * VERSION_PARKINGS - 2)
+    assert actions.Park(delivery=delivery) in agent.did
+    delivery = agent.offer(offer(), deaths=2 * VERSION_PARKINGS)
+    [bury] = agent.of(actions.Bury)
+    assert bury.delivery == delivery
+    assert "master m has no queue at this broker" in bury.reason
+    agent.hear(Alive(master="m", incarnation="inc"))
+    agent.offer(offer(), deaths=2 * VERSION_PARKINGS)
+    assert "claim" in agent.kinds, "it is there after all"
+
+
+def test_offers_of_a_silent_master_are_never_buried() -> None:
+    """Its queue is there, or was full: it may come back after a week."""
+    agent = Agent()
+    agent.offer(offer())
+    [claim] = agent.of(actions.Publish)
+    agent.tell(inputs.Refused(token=claim.token or 0, returned=False))
+    delivery = agent.offer(offer(), deaths=100_000)
     assert actions.Park(delivery=delivery) in agent.did
 
 

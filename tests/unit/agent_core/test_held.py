@@ -4,7 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from contracts.messages import Accept, Data, Event, Executing, Gone, Message, Ping, Pull, Refuse, Resume
+from contracts.messages import (
+    Accept,
+    Alive,
+    Data,
+    Event,
+    Executing,
+    Gone,
+    Message,
+    Ping,
+    Pull,
+    Refuse,
+    Release,
+    Resume,
+    Steer,
+)
 from worker_agent.core import actions, inputs
 
 from .harness import QUEUES, Agent, command, offer
@@ -173,11 +187,11 @@ def test_rule_7_a_session_that_never_was_is_answered_gone_too() -> None:
 
 
 def test_a_master_has_no_say_in_the_session_of_another() -> None:
-    """Two masters share the broker."""
+    """Two masters share the broker; what one says of the other's sessions is rejected with the reason."""
     agent = Agent()
     agent.running()
     agent.hear(Refuse(session="s1", master="n", re="resume", reason="mistaken"))
-    assert agent.did == []
+    assert agent.kinds == ["Reject"]
     assert agent.states == ["held"]
 
 
@@ -333,6 +347,26 @@ def test_inputs_for_sessions_that_are_not_there_do_nothing() -> None:
         inputs.Confirmed(token=99),
         inputs.Refused(token=99),
         inputs.Tick(),
-        inputs.MessageReceived(message=Event(session="s9", seq=1, n=1, kind="stdout")),
     ):
         assert agent.tell(given) == []
+
+
+def test_a_message_that_no_bridge_sends_to_an_agent_is_rejected() -> None:
+    """With the reason; it changes nothing."""
+    agent = Agent()
+    event = Event(session="s9", seq=1, n=1, kind="stdout")
+    assert agent.hear(event) == [actions.Reject(message=event, reason="a message of type 'event' is not for an agent")]
+    assert agent.hear(Steer(order="probe")) == [], "the edge's affair"
+
+
+def test_an_incarnation_of_another_master_has_no_say() -> None:
+    """It is known by its broadcasts; one that nobody has heard of is ignored (an earlier incarnation's last words)."""
+    agent = Agent()
+    agent.running()
+    agent.hear(Alive(master="n", incarnation="of-n"))
+    release = Release(session="s1", incarnation="of-n")
+    [reject] = agent.hear(release)
+    assert isinstance(reject, actions.Reject)
+    assert reject.message == release
+    assert "master n spoke of session s1, which is master m's" in reject.reason
+    assert agent.hear(Release(session="s1", incarnation="unheard-of")) == []

@@ -53,7 +53,7 @@ class Play(AnyInputs):
             fencing=r.choice([None, None, None, 20.0]),
             commands=tuple(command(n) for n in range(1, count + 1)) if kind == "command" else (),
         )
-        self.offered(what, not first, 0)
+        self.offered(what, not first, 0 if first else r.choice([0, 200]))
 
     def step(self) -> None:
         r = self.random
