@@ -14,7 +14,8 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from contracts.errors import BadMessage, UnknownVersion
-from contracts.messages import OLDEST_VERSION, VERSION, AnyMessage, Data, Event, Message
+from contracts.messages import AnyMessage, Data, Event, Greeting, Message
+from contracts.protocol_version import OURS, Versions
 from contracts.timing import MESSAGE_MAX
 
 JSON_TYPE = "application/json"
@@ -35,7 +36,10 @@ class Wire:
     headers: Mapping[str, Any] = field(default_factory=dict)
 
 
-def encode(message: Message) -> Wire:
+def encode(message: Message, version: int | None = None) -> Wire:
+    """`version`: what was agreed with the peer; a greeting says by itself which versions it is right in."""
+    if version is not None and version != message.v and not isinstance(message, Greeting):
+        message = message.model_copy(update={"v": version})
     text = message.model_dump_json()
     kind: str = message.t  # type: ignore[attr-defined]  # every concrete message has it; the base has none
     if isinstance(message, (Event, Data)) and message.data:
@@ -46,7 +50,8 @@ def encode(message: Message) -> Wire:
 def decode(body: bytes, headers: Mapping[str, Any] | None = None) -> AnyMessage:
     """The message in `body` and `headers`.
 
-    Raises `UnknownVersion` when its `v` is not ours, `BadMessage` for anything else that is not of the protocol.
+    Raises `UnknownVersion` when we speak none of its versions, `BadMessage` for anything else that is none of the
+    protocol.
     Both say what is wrong in words that can stand in a header of `bb.dead`.
     """
     header = (headers or {}).get(HEADER)
@@ -66,11 +71,13 @@ def decode(body: bytes, headers: Mapping[str, Any] | None = None) -> AnyMessage:
         raise BadMessage(f"not JSON: {error}") from None
     if not isinstance(fields, dict):
         raise BadMessage(f"JSON {type(fields).__name__} where an object was expected")
-    version = fields.get("v", VERSION)
-    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise BadMessage(f"v: {str(version)[:40]!r} is no version of the protocol")
-    if not OLDEST_VERSION <= version <= VERSION:
-        raise UnknownVersion(f"protocol version {version!r}; this program speaks {OLDEST_VERSION} to {VERSION}")
+    try:
+        theirs = Versions.of_message(fields)
+    except ValueError as error:
+        raise BadMessage(f"v: {error}") from None
+    if OURS.common(theirs) is None:
+        text = f"protocol version {theirs}; this program speaks {OURS}"
+        raise UnknownVersion(text, fields=fields, versions=str(theirs))
     if data:
         fields["data"] = data
     else:

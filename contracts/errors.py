@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 
 class ContractError(Exception):
     """Base of every error of this package."""
@@ -12,7 +15,15 @@ class BadMessage(ContractError):
 
 
 class UnknownVersion(BadMessage):
-    """A message speaks a version of the protocol that this program does not know."""
+    """A message speaks a version of the protocol that this program does not know.
+
+    `fields`: its JSON, unchecked; `versions`: those it is right in, for people ("2 to 3").
+    """
+
+    def __init__(self, text: str, fields: Mapping[str, Any] | None = None, versions: str = "") -> None:
+        super().__init__(text)
+        self.fields = fields or {}
+        self.versions = versions
 
 
 class BadName(ContractError):

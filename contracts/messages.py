@@ -10,9 +10,8 @@ from typing import Annotated, Any, ClassVar, Literal, Union
 
 from pydantic import BaseModel, ConfigDict, Field
 
-#: The version of the protocol that this code speaks, and the oldest that it understands.
-VERSION = 1
-OLDEST_VERSION = 1
+from contracts.protocol_version import OLDEST_VERSION as OLDEST_VERSION
+from contracts.protocol_version import VERSION as VERSION
 
 Id = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.:-]+$")]
 Name = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_-]+$")]
@@ -22,7 +21,7 @@ Positive = Annotated[int, Field(ge=1, le=2**53 - 1)]
 
 
 class Message(BaseModel):
-    """Base of all messages. `t` is the message's type, `v` the protocol version of its sender."""
+    """Base of all messages. `t` is the message's type, `v` the protocol version in which it is written."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", ser_json_bytes="base64", val_json_bytes="base64")
 
@@ -30,6 +29,17 @@ class Message(BaseModel):
     has_data: ClassVar[bool] = False
 
     v: Positive = VERSION
+
+
+class Greeting(Message):
+    """Base of what is said before, or without, an agreement: it means the same in all versions from `v` to `upto`.
+
+    They are the versions that the sender speaks. A grant is written in the newest one common to both, and so is all
+    that follows in its session.
+    """
+
+    v: Positive = OLDEST_VERSION
+    upto: Positive = VERSION
 
 
 class Part(BaseModel):
@@ -72,7 +82,7 @@ class Command(Part):
     digest: Id
 
 
-class Offer(Message):
+class Offer(Greeting):
     """`bb.offers`: a build, or a build-step's commands, looks for an agent."""
 
     t: Literal["offer"] = "offer"
@@ -114,7 +124,7 @@ class Claimant(Message):
     address: Address
 
 
-class Claim(Claimant):
+class Claim(Claimant, Greeting):
     t: Literal["claim"] = "claim"
     kind: Literal["build", "command"] = "build"
     capabilities: tuple[Capability, ...] = ()
@@ -129,7 +139,7 @@ class Executing(Part):
     completed: bool
 
 
-class Resume(Claimant):
+class Resume(Claimant, Greeting):
     """The agent holds this session: commands were executed in it, or it was granted."""
 
     t: Literal["resume"] = "resume"
@@ -144,7 +154,7 @@ class Accept(Claimant):
     incarnation: Id
 
 
-class Gone(Message):
+class Gone(Greeting):
     """The agent does not have this session (any more)."""
 
     t: Literal["gone"] = "gone"
@@ -178,12 +188,14 @@ class Refuse(Message):
 
 
 class Later(Message):
-    """A claim: not now, park the offer (the holder is missing, but not given up)."""
+    """A claim: not now, park the offer (the holder is missing but not given up, or no version is common to both)."""
 
     t: Literal["later"] = "later"
     session: Id
     master: Name
     request: str
+    #: for people; said where something is wrong
+    reason: str = ""
 
 
 class Hold(Message):
@@ -293,7 +305,7 @@ class Data(Message):
     data: bytes = Field(default=b"", exclude=True)
 
 
-class RollCall(Message):
+class RollCall(Greeting):
     """Broadcast: whoever holds sessions of this master resumes them now."""
 
     t: Literal["rollcall"] = "rollcall"
@@ -301,7 +313,7 @@ class RollCall(Message):
     incarnation: Id
 
 
-class Alive(Message):
+class Alive(Greeting):
     t: Literal["alive"] = "alive"
     master: Name
     incarnation: Id
@@ -325,7 +337,7 @@ class SlotStatus(Part):
     since: float = 0.0
 
 
-class Status(Message):
+class Status(Greeting):
     """`bb.fleet`, transient: what an agent is, can and does."""
 
     t: Literal["status"] = "status"
@@ -344,7 +356,7 @@ class Status(Message):
     queues: tuple[str, ...] = ()
 
 
-class Catalogue(Message):
+class Catalogue(Greeting):
     """`bb.fleet`: the signatures for which a master has columns."""
 
     t: Literal["catalogue"] = "catalogue"
@@ -373,7 +385,7 @@ class WorkView(Part):
     lives: Natural = 0
 
 
-class Work(Message):
+class Work(Greeting):
     """`bb.fleet`, transient: what a master's requests do, for people who ask."""
 
     t: Literal["work"] = "work"
@@ -388,7 +400,7 @@ class Work(Message):
     more: Natural = 0
 
 
-class Steer(Message):
+class Steer(Greeting):
     """`bb.control`: an operator asks an agent to change what it does with new work.
 
     drain    end what is held, take nothing new, stay: state "paused" until resumed, across restarts

@@ -15,13 +15,15 @@ from twisted.python.failure import Failure
 
 from contracts import topology
 from contracts.codec import decode
-from contracts.errors import BadMessage
-from contracts.messages import AnyMessage, Catalogue, Message, Offer, Status, Work
+from contracts.errors import BadMessage, UnknownVersion
+from contracts.messages import AnyMessage, Catalogue, Claim, Message, Offer, Resume, Status, Work
+from contracts.protocol_version import Agreements, Versions
 from master_bridge.link.backoff import Backoff
 from master_bridge.link.connections import Connections
 from master_bridge.link.consumer import Delivered
 from master_bridge.link.declarations import MAX_PRIORITY, offer_queue
 from master_bridge.link.errors import BadSettings, DuplicateMaster
+from master_bridge.link.incompatible import incompatible
 from master_bridge.link.publisher import Publication
 from master_bridge.link.removal import delete_empty
 from master_bridge.link.settings import LinkSettings
@@ -33,6 +35,8 @@ log = structlog.get_logger(__name__)
 REFUSED_RETRY = 1.0
 #: A header is a short text; a reason that quotes a message may be long.
 REASON_MAX = 1000
+#: Peers of other versions that are remembered; each gets one line in the log.
+INCOMPATIBLE_MAX = 1000
 
 
 class LinkClient(Protocol):
@@ -76,6 +80,8 @@ class Link:
         self._deliveries: dict[int, Delivered] = {}
         self._next_delivery = 0
         self._declared: set[str] = set()
+        self._agreements = Agreements()
+        self._incompatible: set[str] = set()
         self.up = False
         #: what the broker says it is: "RabbitMQ 3.10.8"; "" before the first connection
         self.product = ""
@@ -151,8 +157,15 @@ class Link:
                 self._declared.add(signature)
 
     def send(self, message: Message, address: str) -> None:
-        """To one agent's control queue, mandatory."""
-        self._publish(Publication(exchange=topology.CONTROL, routing_key=address, message=message, mandatory=True))
+        """To one agent's control queue, mandatory, in the version agreed with that agent."""
+        self._send(message, address, self._agreements.with_peer(address))
+
+    def _send(self, message: Message, address: str, version: int) -> None:
+        self._publish(
+            Publication(
+                exchange=topology.CONTROL, routing_key=address, message=message, version=version, mandatory=True
+            )
+        )
 
     def broadcast(self, message: Message) -> None:
         self._publish(Publication(exchange=topology.CONTROL, routing_key=topology.BROADCAST, message=message))
@@ -281,18 +294,41 @@ class Link:
             message = decode(delivered.body, delivered.headers)
             user = _publisher(delivered.routing_key)
         except BadMessage as error:
+            if isinstance(error, UnknownVersion) and self._turned_away(error):
+                delivered.ack()
+                return
             log.warning("amqp.bad_message", queue=delivered.queue, key=delivered.routing_key, reason=str(error))
             self._bury(delivered, str(error))
             self._client.message_buried(str(error))
             delivered.ack()
             return
+        if isinstance(message, (Claim, Resume)):
+            self._agreements.learn(message.address, Versions(oldest=message.v, newest=message.upto))
         self._next_delivery += 1
         self._deliveries[self._next_delivery] = delivered
         self._client.message_received(self._next_delivery, message, user)
 
+    def _turned_away(self, error: UnknownVersion) -> bool:
+        """Answers a claim or resume of an agent that speaks none of our versions; False for anything else."""
+        found = incompatible(error)
+        if found is None:
+            return False
+        self._note_incompatible(found.agent, found.reason)
+        self._send(found.answer, found.address, found.version)
+        return True
+
+    def _note_incompatible(self, who: str, reason: str) -> None:
+        """One line for each, not one for each message."""
+        if who not in self._incompatible and len(self._incompatible) < INCOMPATIBLE_MAX:
+            self._incompatible.add(who)
+            log.warning("amqp.incompatible", who=who[:REASON_MAX], reason=reason)
+
     def _fleet(self, delivered: Delivered) -> None:
         try:
             message = decode(delivered.body, delivered.headers)
+        except UnknownVersion as error:
+            self._note_incompatible(str(error.fields.get("agent") or error.fields.get("master")), str(error))
+            return
         except BadMessage as error:
             log.warning("amqp.bad_message", queue=delivered.queue, key=delivered.routing_key, reason=str(error))
             self._bury(delivered, str(error))

@@ -14,8 +14,9 @@ from aio_pika import connect
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 
 from contracts.codec import decode
-from contracts.errors import BadMessage
-from contracts.messages import Steer
+from contracts.errors import BadMessage, UnknownVersion
+from contracts.messages import Grant, Later, Steer
+from contracts.protocol_version import Agreements, Versions
 from worker_agent.core.inputs import Input, MessageReceived
 from worker_agent.link.confirms import ConfirmWatch
 from worker_agent.link.declare import declare_control_queue, declare_exchanges, known_tags
@@ -28,6 +29,9 @@ log = structlog.get_logger(__name__)
 
 #: Seconds for the goodbye to the broker when a connection is closed on purpose.
 CLOSE_TIMEOUT = 5.0
+#: Masters of other versions that are remembered, and the characters of a name: what they send is not checked.
+FOREIGN_MAX = 100
+MASTER_SHOWN = 128
 
 
 class Connected:
@@ -35,6 +39,7 @@ class Connected:
 
     consumers: OfferConsumers
     publisher: Publisher
+    _agreements: Agreements
 
     def __init__(
         self, options: LinkOptions, address: str, on_input: Callable[[Input], None], buried: Callable[[], None]
@@ -48,6 +53,8 @@ class Connected:
         self.server_version = ""
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._on_input = on_input
+        #: master -> why it is not understood, said once
+        self._foreign: dict[str, str] = {}
         self._connections: list[AbstractConnection] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -55,13 +62,21 @@ class Connected:
     def consuming_connection(self) -> AbstractConnection:
         return self._connections[0]
 
-    async def open(self, *, agent: str, deliveries: Iterator[int], queue_gone: Callable[[str], None]) -> None:
+    async def open(
+        self,
+        *,
+        agent: str,
+        deliveries: Iterator[int],
+        queue_gone: Callable[[str], None],
+        agreements: Agreements,
+    ) -> None:
         """Connect, declare, consume the control queue. Raises `LinkError`; then nothing is left open."""
         try:
             consuming, publishing = await self._connect("consumes"), await self._connect("publishes")
             self.opened_at = time.time()
             self.server_version = _version(consuming)
             await declare_exchanges(consuming)
+            self._agreements = agreements
             channel = publishing.channel(publisher_confirms=True, on_return_raises=True)
             await channel.initialize()
             channel.close_callbacks.add(partial(self._channel_closed, "publishing channel"))
@@ -72,6 +87,7 @@ class Connected:
                 on_input=self._on_input,
                 broken=lambda error: self._end(str(error) or type(error).__name__),
                 buried=self._buried,
+                agreements=agreements,
             )
             await self.publisher.prepare()
             self.consumers = OfferConsumers(
@@ -168,6 +184,10 @@ class Connected:
     async def _control(self, message: AbstractIncomingMessage) -> None:
         try:
             received = decode(message.body, message.headers)
+        except UnknownVersion as error:
+            # of a master that never was granted anything here, broadcasts above all: not for us, and not dead either
+            self._foreign_master(str(error.fields.get("master", ""))[:MASTER_SHOWN], str(error))
+            return
         except BadMessage as error:
             log.error("not_a_message", queue=self.address, reason=str(error))
             await self.publisher.bury(message, str(error), self.address)
@@ -180,7 +200,17 @@ class Connected:
                     log.error("not_trusted", type=received.t, key=key, reason=refusal)
                     await self.publisher.bury(message, refusal, self.address)
                 return
+        if isinstance(received, Grant):
+            self._agreements.learn(received.master, Versions(oldest=received.v, newest=received.v))
+        elif isinstance(received, Later) and received.reason:
+            self._foreign_master(received.master, received.reason)
         self._on_input(MessageReceived(message=received))
+
+    def _foreign_master(self, master: str, reason: str) -> None:
+        """One line a master and reason, not one a message."""
+        if self._foreign.get(master) != reason and len(self._foreign) < FOREIGN_MAX:
+            self._foreign[master] = reason
+            log.warning("incompatible_master", master=master, reason=reason, remedy="upgrade the older of the two")
 
 
 def _reason(error: BaseException | None, otherwise: str) -> str:

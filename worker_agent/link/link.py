@@ -14,6 +14,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
 from contracts import topology
 from contracts.messages import AnyMessage, Status
+from contracts.protocol_version import Agreements
 from worker_agent.core.actions import Publish
 from worker_agent.core.inputs import Input, LinkDown, LinkUp
 from worker_agent.link.connected import Connected
@@ -69,6 +70,7 @@ class Link:
         self._on_input = on_input
         self._queue_gone = queue_gone
         self._deliveries = itertools.count(1)
+        self._agreements = Agreements()
         self._connected: Connected | None = None
         self._entered: Connected | None = None
         self._told = ""
@@ -98,7 +100,12 @@ class Link:
         epoch = self._next_epoch()
         address = topology.control_address(self.options.user, self._instance, token_hex(6))
         connected = Connected(self.options, address, self._on_input, self._buried)
-        await connected.open(agent=self._agent, deliveries=self._deliveries, queue_gone=self._queue_gone)
+        await connected.open(
+            agent=self._agent,
+            deliveries=self._deliveries,
+            queue_gone=self._queue_gone,
+            agreements=self._agreements,
+        )
         began = loop.time()
         self._connected = connected
         self._address = address
