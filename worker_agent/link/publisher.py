@@ -17,6 +17,7 @@ from aiormq import exceptions as amqp
 from contracts import topology
 from contracts.codec import Wire, encode
 from contracts.messages import Message
+from contracts.protocol_version import Agreements
 from worker_agent.core.actions import Publish
 from worker_agent.core.inputs import Confirmed, Input, Refused
 from worker_agent.link.errors import LIBRARY_ERRORS
@@ -44,6 +45,7 @@ class Publisher:
         on_input: Callable[[Input], None],
         broken: Callable[[BaseException], None],
         buried: Callable[[], None],
+        agreements: Agreements,
     ) -> None:
         self._channel = channel
         self._user = user
@@ -55,6 +57,7 @@ class Publisher:
         self._under_way: set[asyncio.Task[bool]] = set()
         #: message id -> when it was sent (event loop's seconds), the oldest first; unanswered ones
         self._sent: dict[str, float] = {}
+        self._agreements = agreements
         self._prefix = uuid4().hex[:12]
         self._count = 0
 
@@ -75,7 +78,7 @@ class Publisher:
         """Carry out the machine's `Publish`. With `after`, not before that is done."""
         make_key = topology.claims_key if order.to == "claims" else topology.events_key
         self._send(
-            encode(order.message),
+            encode(order.message, self._agreements.with_peer(order.master)),
             exchange=topology.REPLIES,
             key=make_key(self._user, order.master),
             expires=order.expires,
