@@ -23,11 +23,15 @@ SIGNED = frozenset({topology.OFFERS, topology.CONTROL, topology.FLEET})
 
 @dataclass(frozen=True, kw_only=True)
 class Publication:
-    """One message on its way to the broker. `message` None: raw bytes (dead letters)."""
+    """One message on its way to the broker. `message` None: raw bytes (dead letters).
+
+    `version`: what was agreed with the agent it goes to.
+    """
 
     exchange: str
     routing_key: str
     message: Message | None = None
+    version: int | None = None
     body: bytes = b""
     headers: Mapping[str, Any] = field(default_factory=dict)
     mandatory: bool = False
@@ -89,7 +93,7 @@ class Publisher:
         body, headers = publication.body, dict(publication.headers)
         content_type, kind = None, None
         if publication.message is not None:
-            wire = encode(publication.message)
+            wire = encode(publication.message, publication.version)
             body, content_type, kind = wire.body, wire.content_type, wire.type
             headers.update(wire.headers)
         if self._sign is not None and publication.exchange in SIGNED:
