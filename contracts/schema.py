@@ -43,10 +43,10 @@ _CHANNEL_NOTES = {
     "session lasts. To park an offer, reject it without requeue: its queue dead-letters it.",
     topology.CONTROL: "Each connection of a worker declares an exclusive queue named like its address, bound with its "
     "address and with `all` (roll calls, `alive`). Deliveries may be acknowledged at once, or consumed with no-ack.",
-    topology.REPLIES: "Published persistent, with publisher confirms. `claims` takes claim, resume, accept and gone, "
-    "`events` takes event and pull, so that no log delays a claim. The first word is the broker user, as in the "
-    "worker's address: topic permissions pin an account to its own. A claim has the AMQP property `expiration` "
-    f"(at most {CLAIM_TIMEOUT * 1000:.0f} ms); nothing else expires.",
+    topology.REPLIES: "Published with publisher confirms. `claims` takes claim, resume, accept and gone, persistent; "
+    "`events` takes event and pull, which need not be, so that no log delays a claim. The first word is the broker "
+    "user, as in the worker's address: topic permissions pin an account to its own. A claim has the AMQP property "
+    f"`expiration` (at most {CLAIM_TIMEOUT * 1000:.0f} ms); nothing else expires.",
     topology.FLEET: "Transient, for whoever listens. A worker may publish its `status` every "
     f"{STATUS_INTERVAL:g} s under `status`; masters publish what they have queues for under `catalogue`.",
 }

@@ -9,7 +9,7 @@ from typing import Any
 from contracts import topology
 from contracts.errors import BadMessage, BadName
 from contracts.messages import Accept, Claim, Event, Gone, Message, Resume
-from contracts.timing import EVENT_DATA_MAX, WINDOW_BYTES, WINDOW_EVENTS
+from contracts.timing import EVENT_DATA_MAX, FILE_DATA_MAX, WINDOW_BYTES, WINDOW_EVENTS
 from master_bridge.conformance.session import Session
 
 
@@ -52,7 +52,7 @@ class Watch:
                 self.add("messages.routing", what, message)
         if properties.type != getattr(message, "t", None):
             self.add("messages.properties", f"AMQP property type is {properties.type!r}", message)
-        if properties.delivery_mode != 2:
+        if place == "claims" and properties.delivery_mode != 2:
             self.add("messages.properties", "not persistent: a broker's restart would lose it", message)
 
     def event(self, session: Session, event: Event) -> None:
@@ -66,8 +66,9 @@ class Watch:
         highest = max(session.events, default=0)
         if event.seq > highest + 1:
             say("events.numbered", f"event {event.seq} follows event {highest}")
-        if len(event.data) > EVENT_DATA_MAX:
-            say("events.size", f"{len(event.data)} bytes in one event, {EVENT_DATA_MAX} are allowed")
+        most = FILE_DATA_MAX if event.kind == "write" else EVENT_DATA_MAX
+        if len(event.data) > most:
+            say("events.size", f"{len(event.data)} bytes in one event, {most} are allowed")
         unstored = [other for seq, other in session.events.items() if seq > session.stored]
         size = sum(len(other.data) for other in unstored) + len(event.data)
         number = len(unstored) + 1

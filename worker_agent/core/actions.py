@@ -11,7 +11,11 @@ from worker_agent.core.inputs import SessionMeta
 
 @dataclass(frozen=True, kw_only=True)
 class Publish:
-    """Publish persistently with a confirm. Answered by `Confirmed` or `Refused` when `token` is not None."""
+    """Publish with a confirm. Answered by `Confirmed` or `Refused` when `token` is not None.
+
+    What goes to `claims` is persistent. Events and pulls are not: the journal repeats the former (rule 13), the keeper
+    the latter, and a bridge that comes back has them told again anyway.
+    """
 
     message: Message
     master: str

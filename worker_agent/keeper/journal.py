@@ -70,14 +70,15 @@ class Journal:
             header["interrupted"] = interrupted
         if infrastructure is not None:
             header["infrastructure"] = infrastructure
-        record = pack(header, data)
+        head = pack(header, data)
+        size = len(head) + len(data)
         if self._fd < 0 or self._size >= self._segment_size:
             self._next_segment()
-        self._write(record)
+        self._write(head, data)
         self.seq += 1
-        self._size += len(record)
-        self._total += len(record)
-        self._written += len(record)
+        self._size += size
+        self._total += size
+        self._written += size
         if self._groups and self._written - self._group_start() <= _GROUP:
             self._groups[-1] = (self.seq, self._written)
         else:
@@ -129,11 +130,15 @@ class Journal:
     def _group_start(self) -> int:
         return self._groups[-2][1] if len(self._groups) > 1 else self._stored_bytes
 
-    def _write(self, record: bytes) -> None:
-        written = 0
+    def _write(self, head: bytes, data: bytes) -> None:
+        left = [memoryview(part) for part in (head, data) if part]
         try:
-            while written < len(record):
-                written += os.write(self._fd, record[written:] if written else record)
+            while left:
+                written = os.writev(self._fd, left)
+                while left and written >= len(left[0]):
+                    written -= len(left.pop(0))
+                if left:
+                    left[0] = left[0][written:]
         except OSError as error:
             if error.errno not in _FULL:
                 raise

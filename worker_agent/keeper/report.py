@@ -68,7 +68,7 @@ class Report:
         self._append(self.n, "update", [key, value])
 
     def write(self, data: bytes) -> None:
-        """Bytes of an upload, at most `EVENT_DATA_MAX`."""
+        """Bytes of an upload, at most `FILE_DATA_MAX`."""
         self.flush()
         self._append(self.n, "write", None, data)
 

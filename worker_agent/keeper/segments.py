@@ -40,9 +40,9 @@ def _is_segment(name: str) -> bool:
 
 
 def pack(header: Mapping[str, Any], data: bytes = b"") -> bytes:
-    """One record."""
+    """What stands before `data` in one record: prefix and header."""
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=True).encode("ascii")
-    return PREFIX.pack(len(text), len(data), zlib.crc32(data, zlib.crc32(text))) + text + data
+    return PREFIX.pack(len(text), len(data), zlib.crc32(data, zlib.crc32(text))) + text
 
 
 def read_record(file: BinaryIO) -> tuple[dict[str, Any], bytes, int] | None:

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 from worker_agent.keeper.command import Command
 from worker_agent.keeper.host import disk_full
-from worker_agent.keeper.limits import EVENT_DATA_MAX
+from worker_agent.keeper.limits import FILE_DATA_MAX
 
 
 class _Interrupted(Exception):
@@ -37,7 +37,7 @@ class _Upload(Command):
             await self.room()
             if self.interrupted:
                 return
-            length = EVENT_DATA_MAX
+            length = FILE_DATA_MAX
             if self.remaining is not None:
                 length = min(length, self.remaining)
             if length <= 0:

@@ -22,34 +22,43 @@ def encode(message: dict[str, Any], data: bytes = b"") -> bytes:
 
 
 class Frames:
-    """Takes bytes as they come, gives messages and their data."""
+    """Takes bytes as they come, gives messages and their data.
+
+    Data is kept in the pieces in which it came and joined once: a download's pieces are 1 MiB.
+    """
 
     def __init__(self) -> None:
-        self._buffer = bytearray()
+        self._line = bytearray()
         self._message: dict[str, Any] | None = None
-        self._searched = 0
+        self._pieces: list[bytes] = []
+        self._missing = 0
 
     def feed(self, data: bytes) -> list[tuple[dict[str, Any], bytes]]:
         """The messages that are complete now. Raises `BadFrame`."""
-        self._buffer += data
         complete: list[tuple[dict[str, Any], bytes]] = []
+        start = 0
         while True:
             if self._message is None:
-                end = self._buffer.find(b"\n", self._searched)
+                end = data.find(b"\n", start)
                 if end < 0:
-                    self._searched = len(self._buffer)
-                    if self._searched > _LINE_MAX:
+                    self._line += data[start:]
+                    if len(self._line) > _LINE_MAX:
                         raise BadFrame(f"a line of more than {_LINE_MAX} bytes")
                     return complete
-                self._message = self._parse(bytes(self._buffer[:end]))
-                del self._buffer[: end + 1]
-                self._searched = 0
-            size = self._message.get("bytes", 0)
-            if len(self._buffer) < size:
-                return complete
-            complete.append((self._message, bytes(self._buffer[:size])))
-            del self._buffer[:size]
+                self._message = self._parse(bytes(self._line) + data[start:end])
+                self._line.clear()
+                self._missing = self._message.get("bytes", 0)
+                start = end + 1
+            if self._missing:
+                piece = data[start : start + self._missing]
+                self._pieces.append(piece)
+                self._missing -= len(piece)
+                start += len(piece)
+                if self._missing:
+                    return complete
+            complete.append((self._message, b"".join(self._pieces)))
             self._message = None
+            self._pieces = []
 
     @staticmethod
     def _parse(line: bytes) -> dict[str, Any]:

@@ -81,6 +81,7 @@ class Publisher:
             encode(order.message, self._agreements.with_peer(order.master)),
             exchange=topology.REPLIES,
             key=make_key(self._user, order.master),
+            persistent=order.to == "claims",
             expires=order.expires,
             token=order.token,
             after=after,
@@ -88,7 +89,7 @@ class Publisher:
 
     def publish_to_fleet(self, message: Message, key: str) -> None:
         """Transient and not mandatory: for whoever listens now."""
-        self._send(encode(message), exchange=topology.FLEET, key=key, transient=True)
+        self._send(encode(message), exchange=topology.FLEET, key=key, persistent=False, mandatory=False)
 
     async def bury(self, message: AbstractIncomingMessage, reason: str, queue: str) -> bool:
         """Publish what is not to be believed to `bb.dead`, as it came. True when a queue there has it."""
@@ -121,7 +122,8 @@ class Publisher:
         *,
         exchange: str,
         key: str,
-        transient: bool = False,
+        persistent: bool = True,
+        mandatory: bool = True,
         expires: float | None = None,
         token: int | None = None,
         after: asyncio.Future[None] | None = None,
@@ -133,14 +135,14 @@ class Publisher:
             headers=dict(wire.headers),
             content_type=wire.content_type,
             type=wire.type,
-            delivery_mode=DeliveryMode.NOT_PERSISTENT if transient else DeliveryMode.PERSISTENT,
+            delivery_mode=DeliveryMode.PERSISTENT if persistent else DeliveryMode.NOT_PERSISTENT,
             expiration=expires,
             message_id=self._next_id(),
             timestamp=datetime.now(timezone.utc),
             user_id=self._user,
         )
         task = asyncio.get_running_loop().create_task(
-            self._publish(self._exchanges[exchange], message, key, mandatory=not transient, token=token, after=after)
+            self._publish(self._exchanges[exchange], message, key, mandatory=mandatory, token=token, after=after)
         )
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)

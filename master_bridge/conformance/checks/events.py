@@ -29,7 +29,9 @@ def routing(stage: Stage) -> None:
     valid(stage)
 
 
-@requirement("messages.properties", "AMQP `type` is the message's `t`, and messages are persistent", rule="Topology")
+@requirement(
+    "messages.properties", "AMQP `type` is the message's `t`, and what goes to `claims` is persistent", rule="Topology"
+)
 def properties(stage: Stage) -> None:
     valid(stage)
 

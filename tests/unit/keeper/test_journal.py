@@ -120,19 +120,18 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path, monkeypatch: py
     made = writer(tmp_path)
     made.append(1, "stdout", None, b"first")
     files = JournalFiles(tmp_path)
-    real = os.write
     room = 50
 
-    def write(fd: int, data: bytes) -> int:
+    def write(fd: int, parts: list[memoryview]) -> int:
         nonlocal room
         if room <= 0:
             raise OSError(errno.ENOSPC, "No space left on device")
-        written = real(fd, data[:room])
+        written = os.write(fd, b"".join(parts)[:room])
         room -= written
         return written
 
     with monkeypatch.context() as patched:
-        patched.setattr(journal_module.os, "write", write)
+        patched.setattr(journal_module.os, "writev", write)
         with pytest.raises(JournalFull, match="No space left"):
             made.append(1, "stdout", None, b"second" * 100)
         assert files.read(SESSION, 2) is None

@@ -13,13 +13,13 @@ import pytest
 
 from contracts.digest import command_digest
 from contracts.messages import Command
-from contracts.timing import EVENT_DATA_MAX
+from contracts.timing import FILE_DATA_MAX
 from tests.unit.keeper_processes.harness import Driven, eventually, stream, update
 from worker_agent.core.inputs import PullWanted
 
 DOWNLOAD = {"workdir": "w", "workerdest": "f", "maxsize": None, "blocksize": 16384, "mode": None}
 UPLOAD = {"workdir": "w", "workersrc": "f", "maxsize": None, "blocksize": 16384}
-SIZES = [0, 1, EVENT_DATA_MAX - 1, EVENT_DATA_MAX, EVENT_DATA_MAX + 1, 5 * EVENT_DATA_MAX + 17]
+SIZES = [0, 1, FILE_DATA_MAX - 1, FILE_DATA_MAX, FILE_DATA_MAX + 1, 5 * FILE_DATA_MAX + 17]
 
 
 def content(size: int) -> bytes:
@@ -38,17 +38,17 @@ async def test_a_file_of_any_size_is_downloaded(driven: Driven, size: int) -> No
 
 
 async def test_a_few_pulls_are_under_way_at_a_time(driven: Driven) -> None:
-    """Never more than four, of 256 KiB at most: the memory of both sides is bounded."""
+    """Never more than four, of 1 MiB at most: the memory of both sides is bounded."""
     await driven.open()
     driven.mute = True
-    size = 20 * EVENT_DATA_MAX
+    size = 10 * FILE_DATA_MAX
     n = driven.start("downloadFile", DOWNLOAD, content(size))
     answered = 0
-    while answered < 20:
+    while answered < 10:
         await eventually(lambda count=answered: len(pulls(driven)) > count, "a pull")  # type: ignore[misc]
         assert len(pulls(driven)) - answered <= 4
         pull = pulls(driven)[answered]
-        assert pull.length <= EVENT_DATA_MAX
+        assert pull.length <= FILE_DATA_MAX
         data = content(size)[pull.offset : pull.offset + pull.length]
         driven.keeper.feed(n, pull.offset, size, data)
         answered += 1
@@ -61,7 +61,7 @@ async def test_answers_in_any_order_and_twice_are_put_right(driven: Driven) -> N
     """Pulls are answered out of order, in short pieces, and repeated."""
     await driven.open()
     driven.mute = True
-    size = 4 * EVENT_DATA_MAX
+    size = 4 * FILE_DATA_MAX
     n = driven.start("downloadFile", DOWNLOAD, content(size))
     done = 0
     while not completed(driven):
@@ -99,9 +99,9 @@ async def test_an_interrupted_download_leaves_no_half_file(driven: Driven, befor
     if before is not None:
         target.write_text(before)
     driven.mute = True
-    n = driven.start("downloadFile", DOWNLOAD, content(3 * EVENT_DATA_MAX))
+    n = driven.start("downloadFile", DOWNLOAD, content(3 * FILE_DATA_MAX))
     await eventually(lambda: len(pulls(driven)) == 1, "a pull")
-    driven.keeper.feed(n, 0, 3 * EVENT_DATA_MAX, content(3 * EVENT_DATA_MAX)[:EVENT_DATA_MAX])
+    driven.keeper.feed(n, 0, 3 * FILE_DATA_MAX, content(3 * FILE_DATA_MAX)[:FILE_DATA_MAX])
     await eventually(lambda: len(pulls(driven)) > 1, "the next pull")
 
     driven.keeper.interrupt(n, "enough")
@@ -164,10 +164,10 @@ async def test_an_upload_waits_for_room(driven: Driven) -> None:
     (driven.build / "w").mkdir(parents=True)
     (driven.build / "w/f").write_bytes(content(8 * 1024 * 1024))
     n = driven.start("uploadFile", UPLOAD)
-    await eventually(lambda: driven.journal.last_seq(driven.session) >= 5, "the first events")
+    await eventually(lambda: driven.journal.last_seq(driven.session) >= 3, "the first events")
     for _ in range(20):
         await asyncio.sleep(0.01)
-        assert driven.journal.last_seq(driven.session) < 9
+        assert driven.journal.last_seq(driven.session) < 6
 
     events = []
     while not events or events[-1].kind != "completed":
