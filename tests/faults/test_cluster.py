@@ -64,8 +64,8 @@ def test_the_leader_is_killed(tmp_path: Path, master_database: Path, record: Rec
                 master = lab.master(
                     lab.column(steps=lab.three_steps(seconds=40, size=SIZE)), broker="queue_type='quorum'", url=url
                 )
-                lab.agent("a1", url=url)
-                lab.agent("a2", url=url)
+                lab.agent("a1", url=url, options=["--log-level=debug"])
+                lab.agent("a2", url=url, options=["--log-level=debug"])
                 request = master.force("b")
                 lab.wait_mark("work", "begin")
                 leaders = first.ctl("list_queues", "name", "type", "leader", "--no-table-headers", "--silent")
