@@ -54,6 +54,7 @@ def _end(peer: Peer, request: int) -> None:
 def _worker_killed(peer: Peer) -> float:
     request, build, pid = _running(peer)
     victim = next(worker for worker in peer.workers if int(pid) in peer.tree_of(worker))
+    peer.workers.remove(victim)
     killed = time.monotonic()
     end_tree(victim.pid)
     victim.stop()
@@ -62,7 +63,6 @@ def _worker_killed(peer: Peer) -> float:
     if peer.master.builds(request)[-1].id == build.id:
         raise Wrong("the same build goes on, though its worker is gone")
     _end(peer, request)
-    peer.workers.remove(victim)
     peer.have_workers(2)
     return took
 

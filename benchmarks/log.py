@@ -44,7 +44,7 @@ def _print(peer: Peer, sent: StoredLog, peaks: dict[str, list[float]]) -> float:
 def _print8(peer: Peer, sent: StoredLog) -> float:
     requests = [peer.master.force("log8") for _ in range(WORKERS)]
     for request in requests:
-        peer.master.finished(request, _TIMEOUT)
+        peer.finished(request, _TIMEOUT)
     peer.settle()
     for request in requests:
         _checked(peer, request, sent)

@@ -26,7 +26,7 @@ def _many(peer: Peer, count: int) -> float:
     requests = [peer.master.force("many") for _ in range(count)]
     begins, ends = [], []
     for request in requests:
-        build = peer.master.finished(request, 600)
+        build = peer.finished(request, 600)
         if build.result != "SUCCESS":
             raise Wrong(f"a build ended as {build.result}")
         stamps = peer.stamps(request)

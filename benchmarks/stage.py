@@ -119,7 +119,7 @@ class Stage:
                 try:
                     values.setdefault(peer.name, []).append(play(peer))
                 except (Wrong, AssertionError) as error:
-                    failures[peer.name] = str(error).splitlines()[0][:300]
+                    failures[peer.name] = (str(error) or repr(error)).splitlines()[0][:300]
         for peer in playing:
             failure = failures.get(peer.name)
             self.add(case, what, peer.name, unit, better, [] if failure else values.get(peer.name, []), failure=failure)

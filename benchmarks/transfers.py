@@ -34,7 +34,7 @@ def _transfer(peer: Peer, builder: str, sent: Path) -> float:
     arrived.unlink(missing_ok=True)
     request = peer.master.force(builder)
     try:
-        build = peer.master.finished(request, _TIMEOUT)
+        build = peer.finished(request, _TIMEOUT)
     except AssertionError:
         for found in peer.master.builds(request):
             if found.result == "RUNNING":

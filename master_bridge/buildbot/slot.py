@@ -32,6 +32,9 @@ log = structlog.get_logger(__name__)
 
 #: Source of the properties that name the agent.
 SOURCE = "AMQP"
+#: Seconds for which nothing is said of a wait. Most waits are over sooner, and each text takes six calls of Buildbot's
+#: database, beside those by which the build starts.
+QUIET = 0.5
 #: Seconds for which a build's output waits for room on the master's disk, before the build gives its agent back.
 PATIENCE = 30.0
 
@@ -77,6 +80,7 @@ class Slot:
         self._connection: AMQPConnection | None = None
         self._session: Session | None = None
         self._notice = WaitingNotice(broker, self._say_waiting)
+        self._quiet = True
 
     # -- asked by the worker ------------------------------------------------------------------------------------------
 
@@ -105,7 +109,7 @@ class Slot:
         )
         if self._preference is not None:
             self._settle = self._master.reactor.callLater(self._preference.seconds, self._settle_for_less)
-        self.refresh()
+        self._master.reactor.callLater(QUIET, self._speak)
 
     def _settle_for_less(self) -> None:
         """Nobody came whom it prefers: any that has what is required will do."""
@@ -184,8 +188,12 @@ class Slot:
         self.state = state
         self.refresh()
 
+    def _speak(self) -> None:
+        self._quiet = False
+        self.refresh()
+
     def refresh(self) -> None:
-        if self.waiting:
+        if self.waiting and not self._quiet:
             self._notice.refresh(self._requirements, since=self.since, state=self.state, later=self._later())
 
     def attach(self, holder: Holder, adopted: bool) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 from buildbot import config
 from buildbot.interfaces import IWorker
-from buildbot.worker.latent import AbstractLatentWorker
+from buildbot.worker.latent import AbstractLatentWorker, States
 from twisted.internet import defer
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -124,6 +124,17 @@ class AMQPLatentWorker(AbstractLatentWorker):
         """Names the queue that this slot's builds wait in."""
         return self._requirements.signature
 
+    @property
+    def botmaster(self) -> Any:
+        """Buildbot's; while an agent is being attached for a build, one that looks for no further build.
+
+        `AbstractWorker.attached` asks for that: some three database calls for each builder of the column, at the very
+        moment at which a build starts. It would be in vain, since a slot runs one build at a time; when the build has
+        ended Buildbot asks again.
+        """
+        botmaster = super().botmaster
+        return OccupiedBotMaster(botmaster) if self.state == States.SUBSTANTIATING_STARTING else botmaster
+
     # -- latent worker ------------------------------------------------------------------------------------------------
 
     def start_instance(self, build: Any) -> defer.Deferred[bool]:
@@ -215,6 +226,19 @@ class AMQPLatentWorker(AbstractLatentWorker):
                     notify=self.notify_on_missing,
                 )
             )
+
+
+class OccupiedBotMaster:
+    """A `BotMaster` as a slot sees it that has its build already."""
+
+    def __init__(self, botmaster: Any) -> None:
+        self._botmaster = botmaster
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._botmaster, name)
+
+    def maybeStartBuildsForWorker(self, worker_name: str) -> None:
+        """Not now."""
 
 
 @implementer(IWorker)  # of what it makes: Buildbot's plugin loader lets nothing else into `plugins.worker`
