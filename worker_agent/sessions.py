@@ -21,6 +21,7 @@ from worker_agent.core.inputs import Input, KeeperLost, Recovered, SessionMeta
 from worker_agent.keeper.client import Keeper, KeeperFailed, kill_leftovers
 from worker_agent.keeper.reader import JournalFiles
 from worker_agent.keeper.settings import KeeperSettings
+from worker_agent.spares import Spares
 
 log = structlog.get_logger(__name__)
 
@@ -57,6 +58,7 @@ class Sessions:
         self._on_input = on_input
         self._encoding = encoding
         self._held: dict[str, Held] = {}
+        self._spares = Spares()
 
     def __len__(self) -> int:
         return len(self._held)
@@ -64,7 +66,8 @@ class Sessions:
     @property
     def keeper_pids(self) -> set[int]:
         """Children of this process that are not strays."""
-        return {held.keeper.pid for held in self._held.values() if held.keeper is not None}
+        keepers = {held.keeper.pid for held in self._held.values() if held.keeper is not None}
+        return keepers | self._spares.pids
 
     def journal_bytes(self) -> int:
         """What the journals of all sessions take on disk."""
@@ -108,6 +111,7 @@ class Sessions:
                     builddir=action.builddir,
                     on_input=self._on_input,
                     settings=KeeperSettings(fencing=held.meta.offer.fencing, encoding=self._encoding),
+                    spare=self._spares.take(),
                 )
             except (OSError, KeeperFailed) as error:
                 log.error("keeper_not_started", session=action.session, reason=str(error))
@@ -145,6 +149,7 @@ class Sessions:
                 self._held.pop(session, None)
                 self._journal.forget(session)
                 await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+            self._spares.session_over()
 
         return self._enqueue(held, end)
 
@@ -155,12 +160,14 @@ class Sessions:
                 await asyncio.wait([held.last])
             if held.keeper is not None:
                 held.keeper.detach()
+        await self._spares.end()
 
     async def idle(self) -> None:
-        """Until all orders given so far are carried out."""
+        """Until all orders given so far are carried out; no session is opened afterwards."""
         tasks = [held.last for held in self._held.values() if held.last is not None]
         if tasks:
             await asyncio.wait(tasks)
+        await self._spares.end()
 
     # -- inside ----------------------------------------------------------------------------------------------------
 

@@ -6,9 +6,7 @@ import asyncio
 import contextlib
 import os
 import shutil
-import socket
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -20,15 +18,15 @@ from contracts.messages import Command
 from worker_agent.core.inputs import Journalled, KeeperLost, PullWanted
 from worker_agent.keeper.environment import command_environment
 from worker_agent.keeper.reaper import identity, kill_session, kill_tree
-from worker_agent.keeper.server import PID_FILE, SOCKET
+from worker_agent.keeper.server import LOG, PID_FILE, SOCKET
 from worker_agent.keeper.settings import KeeperConfig, KeeperSettings
+from worker_agent.keeper.spare import Spare
 from worker_agent.keeper.wire import WIRE_VERSION, Frames, encode
 
 #: A keeper that has not said hello after this long (seconds; it takes 0.1) will not.
 _HELLO = 30.0
 #: A keeper kills what does not go for 10 s; one that has not ended after this is killed itself.
 _CLOSE = 20.0
-_LOG = "keeper.log"
 
 KeeperInput = Union[Journalled, KeeperLost, PullWanted]
 
@@ -71,8 +69,9 @@ class Keeper:
         on_input: Callable[[KeeperInput], None],
         settings: KeeperSettings | None = None,
         env: Mapping[str, str] | None = None,
+        spare: Spare | None = None,
     ) -> Keeper:
-        """Start the keeper of a new session.
+        """Start the keeper of a new session; `spare` is used for it if it lives, and used up in any case.
 
         `folder` is the session's (made if missing), `basedir` the slot's, in which the build's directory is
         `builddir` (made if missing). `env` is the agent's environment; commands get it scrubbed
@@ -87,21 +86,17 @@ class Keeper:
             settings=settings or KeeperSettings(),
         )
         keeper = cls(session, folder, on_input)
-        ours, theirs = socket.socketpair()
         try:
             Path(config.builder).mkdir(parents=True, exist_ok=True)
-            keeper._process = _spawn(config, theirs, command_environment(os.environ if env is None else env))
-            keeper.pid = keeper._process.pid
+            started = _start(config, spare, command_environment(os.environ if env is None else env))
         except OSError as error:
-            ours.close()
             raise KeeperFailed(f"session {session}: cannot start its keeper: {error}") from None
-        finally:
-            theirs.close()
-        await asyncio.get_running_loop().create_unix_connection(lambda: _Link(keeper), sock=ours)
+        keeper._process, keeper.pid = started.process, started.process.pid
+        await asyncio.get_running_loop().create_unix_connection(lambda: _Link(keeper), sock=started.socket)
         try:
             await asyncio.wait_for(asyncio.shield(keeper._hello), _HELLO)
         except (asyncio.TimeoutError, ConnectionError):
-            log = folder / _LOG
+            log = folder / LOG
             said = log.read_text(errors="replace")[-2000:] if log.exists() else ""
             keeper._quiet = True
             await keeper._end_process()
@@ -272,38 +267,17 @@ def kill_leftovers(session: str, folder: Path) -> list[psutil.Process]:
     return left + kill_session(session)
 
 
-def _spawn(config: KeeperConfig, connection: socket.socket, env: dict[str, str]) -> subprocess.Popen[bytes]:
-    # Isolated, without site: nothing in the environment, the working directory or a .pth file changes what is run.
-    places = [str(Path(__file__).parents[2]), str(Path(psutil.__file__).parents[1])]
-    # A keeper speaks no TLS; asyncio does without ssl when told that there is none, and starts the sooner for it.
-    code = (
-        f"import sys; sys.path += {places!r}; sys.modules['ssl'] = None; "
-        "from worker_agent.keeper.server import main; main(sys.argv[2:])"
-    )
-    log = os.open(Path(config.folder) / _LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    try:
-        fd = connection.fileno()
-        argv = [
-            sys.executable,
-            "-I",
-            "-S",
-            "-c",
-            code,
-            f"worker-agent keeper {config.session}",
-            config.dumps(),
-            str(fd),
-        ]
-        return subprocess.Popen(
-            argv,
-            env=env,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            pass_fds=[fd],
-            start_new_session=True,
-        )
-    finally:
-        os.close(log)
+def _start(config: KeeperConfig, spare: Spare | None, env: Mapping[str, str]) -> Spare:
+    """A process on its way to be the session's keeper. Raises OSError."""
+    if spare is not None and spare.alive:
+        with contextlib.suppress(OSError):  # it has ended just now: one is made as if there had been none
+            spare.start(config)
+            return spare
+    if spare is not None:
+        spare.socket.close()
+    made = Spare(env, Path(config.folder) / LOG)
+    made.start(config)
+    return made
 
 
 @contextlib.contextmanager

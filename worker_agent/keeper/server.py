@@ -15,11 +15,14 @@ from typing import Any
 from worker_agent.keeper.reaper import become_subreaper, identity
 from worker_agent.keeper.session import Session
 from worker_agent.keeper.settings import KeeperConfig
+from worker_agent.keeper.spare import log_to, read_config
 from worker_agent.keeper.wire import WIRE_VERSION, BadFrame, Frames, encode
 
 SOCKET = "keeper.sock"
 #: Who the keeper is, for an agent that starts after both it and the main process were killed.
 PID_FILE = "keeper.pid"
+#: What it complains of.
+LOG = "keeper.log"
 #: Clocks are looked at this often at most; a fence of T seconds is at most T/8 late.
 _LOOK = 1.0
 #: Above this many bytes that the main process has not read, only the latest sequence number is kept for it.
@@ -51,14 +54,13 @@ class Keeper:
         )
         self._news = 0
 
-    async def run(self, initial: socket.socket | None) -> None:
+    async def run(self, initial: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         Path(SOCKET).unlink(missing_ok=True)
         # The folder of the session is the working directory: a socket's whole path may be longer than its 108 bytes.
         server = await loop.create_unix_server(lambda: _Connection(self), path=SOCKET)
         os.chmod(SOCKET, 0o600)
-        if initial is not None:
-            await loop.connect_accepted_socket(lambda: _Connection(self), initial)
+        await loop.connect_accepted_socket(lambda: _Connection(self), initial)
         # A service manager may signal all processes of the service: end in order, not with processes left over.
         loop.add_signal_handler(signal.SIGTERM, self._broken, "its keeper was told to end (SIGTERM)")
         clocks = asyncio.ensure_future(self._clocks())
@@ -239,15 +241,18 @@ def _may_command(sock: Any) -> bool:
     return uid in (0, os.getuid())
 
 
-def main(arguments: list[str]) -> None:
-    """`arguments`: the `KeeperConfig` as JSON, and the descriptor of a connected socket to the main process."""
-    config = KeeperConfig.loads(arguments[0])
-    initial = socket.socket(fileno=int(arguments[1])) if len(arguments) > 1 else None
+def main(fd: int) -> None:
+    """`fd` is a connected socket to the main process, which gives the `KeeperConfig` when there is a session."""
+    initial = socket.socket(fileno=fd)
+    config = read_config(initial)
+    if config is None:
+        return  # a spare that was not needed
     os.chdir(config.folder)
+    log_to(Path(LOG))
     become_subreaper()
     Path(PID_FILE).write_text(f"{os.getpid()} {identity(os.getpid())}\n")
     asyncio.run(_main(config, initial))
 
 
-async def _main(config: KeeperConfig, initial: socket.socket | None) -> None:
+async def _main(config: KeeperConfig, initial: socket.socket) -> None:
     await Keeper(config).run(initial)

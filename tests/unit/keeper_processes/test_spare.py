@@ -1,0 +1,104 @@
+"""Keepers in waiting: a session starts at once in one, and none is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from contracts.messages import Command
+from worker_agent import spares
+from worker_agent.core.inputs import Journalled
+from worker_agent.keeper.client import Keeper, KeeperInput
+from worker_agent.keeper.reader import JournalFiles
+from worker_agent.keeper.spare import Spare
+from worker_agent.spares import Spares
+
+DEADLINE = 20.0
+
+
+async def until(condition: Callable[[], bool], what: str) -> None:
+    async def look() -> None:
+        while not condition():
+            await asyncio.sleep(0.01)
+
+    try:
+        await asyncio.wait_for(look(), DEADLINE)
+    except asyncio.TimeoutError:
+        raise AssertionError(f"not within {DEADLINE} s: {what}") from None
+
+
+async def run_true(state: Path, spare: Spare | None) -> tuple[Keeper, list[str]]:
+    """Open a session in `spare` and run `true`; the keeper, and the kinds of its events."""
+    told: list[int] = []
+
+    def on_input(news: KeeperInput) -> None:
+        if isinstance(news, Journalled):
+            told.append(news.seq)
+
+    folder = state / "sessions" / "s1"
+    keeper = await Keeper.open(
+        session="s1", folder=folder, basedir=state / "base", builddir="b", on_input=on_input, spare=spare
+    )
+    keeper.run(Command(n=1, name="shell", args={"command": ["true"], "workdir": "build"}, digest="d"))
+    journal, kinds = JournalFiles(state), []
+
+    def complete() -> bool:
+        while (event := journal.read("s1", len(kinds) + 1)) is not None:
+            kinds.append(event.kind)
+        return "completed" in kinds
+
+    await until(complete, "the command completes")
+    return keeper, kinds
+
+
+async def test_a_session_runs_in_a_spare(tmp_path: Path) -> None:
+    """Given a waiting keeper, when a session opens, then that process is its keeper and writes that session's log."""
+    spare = Spare({**os.environ, "GIVEN": "to the spare"})
+    keeper, kinds = await run_true(tmp_path, spare)
+    assert keeper.pid == spare.process.pid
+    assert kinds[0] == "started"
+    assert kinds[-1] == "completed"
+    assert (tmp_path / "sessions/s1/keeper.log").exists()
+    assert os.readlink(f"/proc/{keeper.pid}/cwd") == str(tmp_path / "sessions/s1")
+    await keeper.close()
+    assert not psutil.pid_exists(spare.process.pid)
+
+
+async def test_a_spare_that_died_is_no_loss(tmp_path: Path) -> None:
+    """Given a waiting keeper that was killed, when a session opens, then another process is its keeper."""
+    spare = Spare(os.environ)
+    os.kill(spare.process.pid, signal.SIGKILL)
+    await until(lambda: not spare.alive, "the spare is dead")
+    keeper, kinds = await run_true(tmp_path, spare)
+    assert keeper.pid != spare.process.pid
+    assert kinds[-1] == "completed"
+    await keeper.close()
+
+
+async def test_a_spare_ends_with_its_main_process() -> None:
+    """A spare whose socket is closed, as the system does it when the main process dies, ends by itself."""
+    spare = Spare(os.environ)
+    spare.socket.close()
+    await until(lambda: not spare.alive, "the spare has ended")
+    assert spare.process.returncode == 0
+
+
+async def test_an_idle_agent_lets_its_spare_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a session there is a spare; it ends when no other session comes for a while; after `end` none is made."""
+    monkeypatch.setattr(spares, "LINGER", 0.3)
+    waiting = Spares()
+    assert waiting.take() is None
+    waiting.session_over()
+    await until(lambda: bool(waiting.pids), "a spare is made")
+    (pid,) = waiting.pids
+    await until(lambda: not waiting.pids and not psutil.pid_exists(pid), "the spare is gone")
+    await waiting.end()
+    waiting.session_over()
+    await asyncio.sleep(0)
+    assert not waiting.pids

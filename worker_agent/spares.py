@@ -1,0 +1,80 @@
+"""Keeps one keeper process in waiting while builds follow one another; an agent that is idle for long has none."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+import structlog
+
+from worker_agent.keeper.environment import command_environment
+from worker_agent.keeper.spare import Spare
+
+log = structlog.get_logger(__name__)
+
+#: Seconds after a keeper's start at which the next one is made: the first command has the processor to itself until
+#: then.
+REFILL = 1.0
+#: Seconds after the last session for which a spare waits for the next; it takes some 14 MB.
+LINGER = 60.0
+
+
+class Spares:
+    """All methods return at once, but for `end`. Needs a running loop."""
+
+    def __init__(self) -> None:
+        self._spare: Spare | None = None
+        self._ended = False
+        self._refill: asyncio.TimerHandle | None = None
+        self._retire: asyncio.TimerHandle | None = None
+        self._endings: set[asyncio.Future[None]] = set()
+
+    @property
+    def pids(self) -> set[int]:
+        """A child of this process that is not a stray."""
+        return {self._spare.process.pid} if self._spare is not None else set()
+
+    def take(self) -> Spare | None:
+        """For a session that begins now; the next one is made soon."""
+        spare, self._spare = self._spare, None
+        self._plan(REFILL)
+        return spare
+
+    def session_over(self) -> None:
+        """Another one may come at once."""
+        self._plan(0)
+
+    async def end(self) -> None:
+        """No more."""
+        self._ended = True
+        for timer in (self._refill, self._retire):
+            if timer is not None:
+                timer.cancel()
+        self._let_go()
+        if self._endings:
+            await asyncio.wait(self._endings)
+
+    def _plan(self, delay: float) -> None:
+        if self._ended:
+            return
+        loop = asyncio.get_running_loop()
+        for timer in (self._refill, self._retire):
+            if timer is not None:
+                timer.cancel()
+        self._refill = loop.call_later(delay, self._make)
+        self._retire = loop.call_later(LINGER, self._let_go)
+
+    def _make(self) -> None:
+        if self._spare is not None and self._spare.alive:
+            return
+        try:
+            self._spare = Spare(command_environment(os.environ))
+        except OSError as error:  # no room for one more process: the next session will say so, if it still holds
+            log.warning("no_spare_keeper", reason=str(error))
+
+    def _let_go(self) -> None:
+        spare, self._spare = self._spare, None
+        if spare is not None:
+            ending = asyncio.ensure_future(asyncio.to_thread(spare.end))
+            self._endings.add(ending)
+            ending.add_done_callback(self._endings.discard)
