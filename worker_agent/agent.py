@@ -142,6 +142,7 @@ class Agent:
         """Work until asked to leave, or broken."""
         become_subreaper()
         recovered = await self.sessions.recover()
+        self._spawn(self.link.run())  # meanwhile: what it says waits in the inbox
         await self.abilities.probe()
         self.machine = AgentMachine(
             config=AgentConfig(
@@ -164,7 +165,6 @@ class Agent:
             self._feed(inputs.Drain(exit=False))
         self._check_health()
         for forever in (
-            self.link.run(),
             self.queues.run(),
             self._look_after(),
             self._make_room(),

@@ -193,8 +193,10 @@ class Lab:
     # -- questions ----------------------------------------------------------------------------------------------------
 
     def processes(self, besides: Sequence[Agent] = ()) -> list[psutil.Process]:
-        """All processes that agents of this lab started, themselves included."""
-        return processes.marked(self.mark, {agent.pid for agent in besides})
+        """All processes that agents of this lab started, themselves included; `besides`: agents that may be there, and
+        with each a keeper that waits for a session."""
+        allowed = {agent.pid for agent in besides}
+        return processes.marked(self.mark, allowed.union(*map(processes.waiting_keepers, allowed)))
 
     def processes_of(self, agent: Agent) -> list[psutil.Process]:
         """All processes of one agent: its own, its keepers', its commands'."""

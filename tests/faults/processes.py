@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 from collections.abc import Callable
+from pathlib import Path
 
 import psutil
 
@@ -71,6 +72,16 @@ def marked(mark: str, besides: set[int] = frozenset()) -> list[psutil.Process]: 
         with contextlib.suppress(*_GONE, OSError):
             if process.environ().get(MARK) == mark and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
+    return found
+
+
+def waiting_keepers(agent: int) -> set[int]:
+    """Children of an agent that wait to be the keeper of a session: one that has a session works in its folder."""
+    found = set()
+    for child in tree(agent)[1:]:
+        with contextlib.suppress(*_GONE):
+            if "worker-agent keeper" in child.cmdline() and not (Path(child.cwd()) / "keeper.pid").exists():
+                found.add(child.pid)
     return found
 
 
