@@ -124,7 +124,7 @@ class Claimant(Message):
     address: Address
 
 
-class Claim(Claimant, Greeting):
+class Claim(Greeting, Claimant):
     t: Literal["claim"] = "claim"
     kind: Literal["build", "command"] = "build"
     capabilities: tuple[Capability, ...] = ()
@@ -139,7 +139,7 @@ class Executing(Part):
     completed: bool
 
 
-class Resume(Claimant, Greeting):
+class Resume(Greeting, Claimant):
     """The agent holds this session: commands were executed in it, or it was granted."""
 
     t: Literal["resume"] = "resume"

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from contracts import topology
 from contracts.messages import Status, Work
+from contracts.protocol_version import Versions
 from master_bridge.operating.connection import QueueFigures
 from master_bridge.operating.survey import Survey
 from master_bridge.operating.why import duration
@@ -24,7 +25,7 @@ CAPABILITIES_SHOWN = 60
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """At `now`, seconds since the epoch. `foreign`: who speaks a version of the protocol that we do not."""
+    """At `now`, seconds since the epoch. `foreign`: who speaks a version that we, or a master, do not, and which."""
 
     now: float
     agents: tuple[Status, ...]
@@ -39,7 +40,7 @@ class Picture:
             agents=tuple(survey.agents),
             works=tuple(survey.works),
             queues=tuple(queues),
-            foreign=tuple(sorted(survey.foreign.items())),
+            foreign=(*sorted(survey.foreign.items()), *_strangers(survey)),
         )
 
     def fields(self) -> dict[str, Any]:
@@ -48,16 +49,37 @@ class Picture:
             "now": self.now,
             "agents": [
                 {
-                    **agent.model_dump(mode="json", exclude={"t", "v", "now", "address", "capabilities"}),
+                    **agent.model_dump(mode="json", exclude={"t", "v", "upto", "now", "address", "capabilities"}),
+                    "protocol": [agent.v, agent.upto],
                     "clock_ahead": round(agent.now - self.now, 1),
                     "capabilities": {each.name: each.version for each in agent.capabilities},
                 }
                 for agent in self.agents
             ],
-            "masters": [work.model_dump(mode="json", exclude={"t", "v", "now", "incarnation"}) for work in self.works],
+            "masters": [
+                {
+                    **work.model_dump(mode="json", exclude={"t", "v", "upto", "now", "incarnation"}),
+                    "protocol": [work.v, work.upto],
+                }
+                for work in self.works
+            ],
             "queues": [{**asdict(queue), "signature": topology.queue_signature(queue.name)} for queue in self.queues],
             "incompatible": [{"sender": sender, "reason": reason} for sender, reason in self.foreign],
         }
+
+
+def _strangers(survey: Survey) -> Iterable[tuple[str, str]]:
+    """Agents and masters that we can read, but not each other."""
+    for agent in survey.agents:
+        theirs = Versions(oldest=agent.v, newest=agent.upto)
+        for work in survey.works:
+            masters = Versions(oldest=work.v, newest=work.upto)
+            if theirs.common(masters) is None:
+                yield (
+                    agent.agent,
+                    f"protocol version {theirs}; master {work.master} speaks {masters}, so it gets no work of it: "
+                    "upgrade the older of the two",
+                )
 
 
 def draw(picture: Picture) -> RenderableType:
@@ -65,7 +87,7 @@ def draw(picture: Picture) -> RenderableType:
     if picture.queues:
         parts.append(queue_table(picture.queues))
     for sender, reason in picture.foreign:
-        parts.append(Text(f"cannot read {sender}: {reason}", style="red"))
+        parts.append(Text(f"incompatible: {sender}: {reason}", style="red"))
     busy = sum(slot.state == "held" for agent in picture.agents for slot in agent.slots)
     waiting = sum(view.state in ("waiting", "window") for work in picture.works for view in work.requests)
     parts.append(Text(f"{len(picture.agents)} agents, {busy} sessions, {waiting} requests wait"))

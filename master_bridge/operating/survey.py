@@ -22,6 +22,8 @@ ANSWERS_WITHIN = 1.0
 MASTERS_WITHIN = 2.5
 #: Seconds after which an agent or a master that says nothing any more is not shown.
 FORGET_AFTER = 3 * STATUS_INTERVAL
+#: Characters of the name of somebody whose messages cannot be checked.
+NAME_SHOWN = 128
 
 
 class Survey:
@@ -32,7 +34,7 @@ class Survey:
         self._statuses: dict[str, tuple[float, Status]] = {}
         self._catalogues: dict[str, tuple[float, Catalogue]] = {}
         self._works: dict[str, tuple[float, Work]] = {}
-        #: instance -> its status cannot be read: it speaks another version of the protocol
+        #: agent or master -> its status cannot be read: it speaks another version of the protocol
         self.foreign: dict[str, str] = {}
         self.may_ask = True
 
@@ -108,7 +110,8 @@ class Survey:
         try:
             self.hear(decode(body, properties.headers))
         except UnknownVersion as error:
-            self.foreign[properties.user_id or method.routing_key] = str(error)
+            told = error.fields.get("agent") or error.fields.get("master") or properties.user_id or method.routing_key
+            self.foreign[str(told)[:NAME_SHOWN]] = f"{error}: upgrade the older of the two"
         except BadMessage:
             return  # whoever wrote it, it is not of the fleet
 
