@@ -1,7 +1,8 @@
 // Buildbot's remote commands. Each takes (args, context) and resolves to the text of a failure, or undefined.
 // context: dir (the builder's folder), emit(event), pull(offset, length) -> { size, data }, onInterrupt(function), room().
 import { spawn } from 'node:child_process';
-import fs from 'node:fs/promises';
+import { once } from 'node:events';
+import { createReadStream, promises as fs } from 'node:fs';
 import path from 'node:path';
 
 const BLOCK = 256 * 1024;
@@ -82,23 +83,30 @@ const onFiles = (work) => async (args, context) => {
   update(context, 'rc', failed ? Math.abs(failed.errno ?? 1) : 0);
 };
 
+// The bytes of a stream as events, at most `maxsize` of them.
+async function send(stream, maxsize, context) {
+  let left = maxsize ?? Infinity;
+  for await (const data of stream) {
+    if (context.interrupted()) throw new Error('interrupted');
+    context.emit({ kind: 'write', data: data.subarray(0, left) });
+    if ((left -= data.length) < 0) throw new Error(`Maximum filesize reached, truncating after ${maxsize} bytes`);
+    await context.room();
+  }
+}
+
 async function uploadFile({ workdir, workersrc, maxsize, keepstamp }, context) {
   const file = at(context, workdir ?? '.', workersrc);
-  const from = await fs.open(file, 'r');
-  try {
-    for (let left = maxsize ?? Infinity; ; await context.room()) {
-      if (context.interrupted()) throw new Error('interrupted');
-      const { bytesRead, buffer } = await from.read(Buffer.alloc(BLOCK), 0, Math.min(BLOCK, left + 1));
-      if (bytesRead === 0) break;
-      context.emit({ kind: 'write', data: buffer.subarray(0, Math.min(bytesRead, left)) });
-      if (bytesRead > left) throw new Error(`Maximum filesize reached, truncating file '${file}'`);
-      left -= bytesRead;
-    }
-    const { atimeMs, mtimeMs } = await from.stat();
-    if (keepstamp) context.emit({ kind: 'writer', value: ['utime', [atimeMs / 1000, mtimeMs / 1000]] });
-  } finally {
-    await from.close();
-  }
+  const { atimeMs, mtimeMs } = await fs.stat(file);
+  await send(createReadStream(file, { highWaterMark: BLOCK }), maxsize, context);
+  if (keepstamp) context.emit({ kind: 'writer', value: ['utime', [atimeMs / 1000, mtimeMs / 1000]] });
+}
+
+async function uploadDirectory({ workdir, workersrc, maxsize, compress }, context) {
+  const argv = [`-c${{ gz: 'z', bz2: 'j' }[compress] ?? ''}`, '-C', at(context, workdir ?? '.', workersrc), '.'];
+  const tar = spawn('tar', argv, { stdio: ['ignore', 'pipe', 'ignore'] });
+  const [[code]] = await Promise.all([once(tar, 'close'), send(tar.stdout, maxsize, context)]);
+  if (code !== 0) throw new Error(`tar ended with status ${code}`);
+  context.emit({ kind: 'writer', value: ['unpack'] });
 }
 
 async function downloadFile({ workdir, workerdest, maxsize, mode }, context) {
@@ -129,10 +137,11 @@ export const COMMANDS = {
   cpdir: onFiles((args, context) => fs.cp(at(context, args.fromdir), at(context, args.todir), { recursive: true, verbatimSymlinks: true, preserveTimestamps: true })),
   listdir: onFiles(async (args, context) => update(context, 'files', await fs.readdir(at(context, args.dir)))),
   stat: onFiles(async (args, context) => {
-    const { mode, ino, dev, nlink, uid, gid, size, ...times } = await fs.stat(at(context, args.workdir ?? '', args.file));
-    const seconds = [times.atimeMs, times.mtimeMs, times.ctimeMs].map((time) => Math.floor(time / 1000));
+    const { mode, ino, dev, nlink, uid, gid, size, ...ms } = await fs.stat(at(context, args.workdir ?? '', args.file));
+    const seconds = [ms.atimeMs, ms.mtimeMs, ms.ctimeMs].map((time) => Math.floor(time / 1000));
     update(context, 'stat', [mode, ino, dev, nlink, uid, gid, size, ...seconds]);
   }),
   uploadFile: onFiles((args, context) => uploadFile(args, context).finally(() => context.emit({ kind: 'writer', value: ['close'] }))),
+  uploadDirectory: onFiles(uploadDirectory),
   downloadFile: onFiles(downloadFile),
 };

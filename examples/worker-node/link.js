@@ -72,8 +72,8 @@ export class Link {
     } catch (error) {
       this.log('message rejected', { reason: error.message });
       const { type, contentType, headers } = delivery.properties;
-      const why = { ...headers, 'bb-reason': error.message.slice(0, 500) };
-      this.publisher.publish('bb.dead', '', delivery.content, { type, contentType, persistent: true, headers: why });
+      const said = { type, contentType, persistent: true, headers: { ...headers, 'bb-reason': error.message.slice(0, 500) } };
+      this.publisher.publish('bb.dead', '', delivery.content, said);
       return false;
     }
   }
@@ -111,8 +111,7 @@ export class Link {
   // how: ack, park (reject: the queue dead-letters it to bb.parked) or giveBack (to whoever comes next).
   settle(delivery, how) {
     if (!this.up) return; // the broker has it back already
-    if (how === 'ack') this.offers.ack(delivery);
-    else this.offers.nack(delivery, false, how === 'giveBack');
+    how === 'ack' ? this.offers.ack(delivery) : this.offers.nack(delivery, false, how === 'giveBack');
   }
   // To `claims` or `events` of a master.
   reply(master, place, message, data = Buffer.alloc(0), properties = {}) {

@@ -5,8 +5,7 @@ import { randomUUID } from 'node:crypto';
 import { COMMANDS } from './commands.js';
 import { Journal } from './journal.js';
 
-const WINDOW_BYTES = 2 * 1024 * 1024; // published and not stored: at most so many bytes …
-const WINDOW_EVENTS = 64; // … and so many events
+const [WINDOW_BYTES, WINDOW_EVENTS] = [2 * 1024 * 1024, 64]; // published and not stored: at most so much
 const SPOOL_BYTES = 64 * 1024 * 1024; // journalled and not stored: more than this, and commands wait at their pipes
 const CLAIM_TIMEOUT = 5; // seconds, as below
 const RESEND = 5; // unstored events without progress, and pulls, are sent again
@@ -17,8 +16,8 @@ const now = () => performance.now() / 1000;
 export class Session {
   constructor(worker, offer, delivery) {
     Object.assign(this, { worker, offer, delivery, id: randomUUID(), state: 'CLAIMING' });
-    this.begun = this.heard = now();
-    this.patience = SILENCE;
+    Object.assign(this, { begun: now(), heard: now(), patience: SILENCE });
+    this.note = path.join(worker.state, ['held', this.id, offer.master, offer.request].map(encodeURIComponent).join(','));
     this.dir = path.join(worker.basedir, offer.master, 'slot-0', offer.builddir);
     this.commands = new Map(); // n -> { digest, completed, interrupted, interrupt }
     this.early = new Map(); // n -> reason: interrupts of commands that were not started yet (rule 14)
@@ -32,9 +31,7 @@ export class Session {
   }
 
   // ---- what is said
-  tell(place, message, data, properties) {
-    this.worker.link.reply(this.offer.master, place, { session: this.id, ...message }, data, properties);
-  }
+  tell(place, message, ...more) { this.worker.link.reply(this.offer.master, place, { session: this.id, ...message }, ...more); }
   introduce(t, more, properties) {
     const { offer, request, master, run, kind } = this.offer;
     const { name, epoch, capabilities, link } = this.worker;
@@ -45,17 +42,13 @@ export class Session {
     this.resumed = now();
     this.introduce('resume', { commands: [...this.commands].map(([n, { digest, completed }]) => ({ n, digest, completed })) });
   }
-  fail(reason, detail) {
-    this.worker.gone(this.id, this.offer.master, reason, detail, this.offer.request);
-    this.end('giveBack');
-  }
+  fail(reason, detail) { this.worker.gone(this.id, this.offer.master, reason, detail, this.offer.request); this.end('giveBack'); }
 
   // ---- what is heard: every message of the control queue that names this session
   handle(message) {
     const { t, incarnation } = message;
     if (t !== 'grant' && t !== 'release' && incarnation !== undefined && incarnation !== this.incarnation) return; // rule 3
-    this.heard = now();
-    this.patience = SILENCE;
+    Object.assign(this, { heard: now(), patience: SILENCE });
     if (t === 'grant') this.granted(message);
     else if (this.state === 'CLAIMING') {
       if (t === 'refuse' && message.re === 'claim') this.end('ack'); // rule 8
@@ -72,6 +65,7 @@ export class Session {
     if (this.state === 'CLAIMING') {
       fs.mkdirSync(this.dir, { recursive: true });
       this.journal = new Journal(path.join(this.worker.state, `${this.id}.journal`));
+      fs.writeFileSync(this.note, ''); // by its name the next start can say that the session is gone
       this.state = 'HELD';
     }
     if (incarnation !== this.incarnation) this.followed.clear();
@@ -88,8 +82,7 @@ export class Session {
     const command = { digest, completed: false, interrupted: null, interrupt: () => {} };
     this.commands.set(n, command);
     const execute = () => this.execute(n, command, name, args);
-    if (this.offer.kind === 'command') this.turn = this.turn.then(execute);
-    else execute();
+    this.offer.kind === 'command' ? (this.turn = this.turn.then(execute)) : execute();
   }
   async execute(n, command, name, args) {
     if (this.state !== 'HELD') return;
@@ -156,9 +149,7 @@ export class Session {
   // The bridge wants all events after `stored` again. False: the session is over, the journal has not so many.
   rewind(stored) {
     if (stored > this.journal.events.length) return void this.advance(stored);
-    this.stored = this.sent = stored;
-    this.flying = 0;
-    this.unstored = this.bytes(stored);
+    Object.assign(this, { stored, sent: stored, flying: 0, unstored: this.bytes(stored) });
     this.publish();
     return true;
   }
@@ -172,9 +163,7 @@ export class Session {
       this.tick();
     }).finally(() => this.pulls.delete(n));
   }
-  fed({ n, offset, size, data }) {
-    if (this.pulls.get(n)?.offset === offset) this.pulls.get(n).done({ size, data });
-  }
+  fed({ n, offset, size, data }) { if (this.pulls.get(n)?.offset === offset) this.pulls.get(n).done({ size, data }); }
 
   // ---- time: called four times a second
   tick() {
@@ -185,10 +174,9 @@ export class Session {
     if (running && time - this.heard > (this.offer.fencing ?? Infinity)) return this.fail('killed', 'no contact: strict fencing');
     if (!this.worker.link.up) return;
     for (const [n, pull] of this.pulls) {
-      const { offset, length, asked } = pull;
-      if (time - asked < RESEND) continue;
+      if (time - pull.asked < RESEND) continue;
       pull.asked = time;
-      this.tell('events', { t: 'pull', n, offset, length });
+      this.tell('events', { t: 'pull', n, offset: pull.offset, length: pull.length });
     }
     if (this.sent > this.stored && time - this.progress > RESEND && this.heard > this.progress) this.rewind(this.stored);
     if (time - Math.max(this.heard, this.resumed ?? 0) > this.patience) {
@@ -196,16 +184,16 @@ export class Session {
       this.resume();
     }
   }
-  // The link is down: the broker has the offer back. A claim is forgotten, what is held goes on.
   unlinked() {
-    this.delivery = null;
-    if (this.state === 'CLAIMING') this.end('forget');
+    this.delivery = null; // the broker has the offer back
+    if (this.state === 'CLAIMING') this.end('forget'); // what is held goes on
   }
   // `how` says what becomes of the offer: ack, park, giveBack, forget.
   end(how) {
     if (this.state === 'OVER') return;
     for (const command of this.commands.values()) if (!command.completed) command.interrupt();
     this.state = 'OVER';
+    fs.rmSync(this.note, { force: true });
     for (const pull of this.pulls.values()) pull.failed(new Error('the session is over'));
     this.waiting.splice(0).forEach((go) => go());
     this.journal?.close();

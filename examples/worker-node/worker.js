@@ -19,26 +19,31 @@ const log = (event, fields = {}) => console.log(JSON.stringify({ time: new Date(
 
 class Worker {
   constructor() {
-    this.name = options.name;
     this.basedir = path.resolve(options.basedir);
     this.state = path.join(this.basedir, '.state');
     fs.mkdirSync(this.state, { recursive: true });
-    Object.assign(this, { epoch: 0, session: null, draining: false });
+    Object.assign(this, { name: options.name, epoch: 0, session: null, draining: false });
     this.silent = new Set(); // masters that did not answer a claim (rule 19)
+    this.left = fs.readdirSync(this.state).filter((name) => name.startsWith('held,')); // sessions of a process that was killed
     this.masters = new Map(); // incarnation -> master, to answer those who ask for a session that is over
     this.capabilities = options.capability.map((text) => text.split('=')).map(([name, version = null]) => ({ name, version }));
     this.link = new Link(options['amqp-url'], options.signature.map(queueOf), log, this);
   }
   info(basedir) {
     const worker_commands = Object.fromEntries(Object.keys(COMMANDS).map((name) => [name, '3.3']));
-    const host = `${os.hostname()}, Node.js ${process.versions.node}`;
-    return { version: '4.3.0', system: 'posix', basedir, numcpus: os.availableParallelism(), environ: {}, worker_commands, host };
+    const [numcpus, host] = [os.availableParallelism(), `${os.hostname()}, Node.js ${process.versions.node}`];
+    return { version: '4.3.0', system: 'posix', basedir, numcpus, environ: {}, worker_commands, host };
   }
   gone(session, master, reason, detail = '', request = 'unknown') {
     this.link.reply(master, 'claims', { t: 'gone', session, request, master, epoch: this.epoch, address: this.link.address, reason, detail });
   }
   linked() {
     this.epoch = Math.max(this.epoch + 1, Math.floor(Date.now() / 1000)); // grows, also over a restart
+    for (const name of this.left.splice(0)) {
+      const [, id, master, request] = name.split(',').map(decodeURIComponent);
+      this.gone(id, master, 'lost', 'the worker was killed', request);
+      fs.rmSync(path.join(this.state, name));
+    }
     this.session?.resume();
     this.consume();
   }
@@ -69,8 +74,7 @@ class Worker {
     log('session over', { request: session.offer.request, session: session.id, offer: how });
     if (session.delivery !== null && how !== 'forget') this.link.settle(session.delivery, how);
     this.session = null;
-    if (this.draining) this.exit();
-    else this.consume();
+    this.draining ? this.exit() : this.consume();
   }
   // SIGTERM: finish what is held, take nothing new. A second one: give up what is held.
   drain() {

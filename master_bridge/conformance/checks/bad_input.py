@@ -21,18 +21,30 @@ QUIET = 1.0
 
 @requirement("input.unknown-fields", "Fields that it does not know are ignored: a newer peer may say more", rule=RULE)
 def unknown_fields(stage: Stage) -> None:
+    _session_with(stage, EXTRA)
+
+
+@requirement(
+    "input.newer-peer", "A peer that speaks newer versions, too (`upto`), is understood in the common one", rule=RULE
+)
+def newer_peer(stage: Stage) -> None:
+    _session_with(stage, {"upto": 99})
+
+
+def _session_with(stage: Stage, extra: dict[str, object]) -> None:
+    """A whole session, in which the master says more than it needs to."""
     master = stage.master
-    offer = master.offer(extra=EXTRA)
+    offer = master.offer(extra=extra)
     claim = master.claimed(offer)
     session = Session(offer=offer, claim=claim, incarnation=master.incarnation)
     master.sessions[session.id] = session
     grant = Grant(session=claim.session, master=master.name, incarnation=master.incarnation, run=claim.run, stored=0)
-    master.say(grant, topology.CONTROL, claim.address, extra=EXTRA)
+    master.say(grant, topology.CONTROL, claim.address, extra=extra)
     master.wait(lambda: any(getattr(m, "t", "") == "accept" for m in master.received), "'accept'")
     command = master.command(1, "shell", shell_args("echo x"))
     session.started[1] = command
     start = Start(session=session.id, incarnation=master.incarnation, command=command)
-    master.say(start, topology.CONTROL, claim.address, extra=EXTRA)
+    master.say(start, topology.CONTROL, claim.address, extra=extra)
     master.completed(session, 1)
     stage.finish(session)
 

@@ -377,6 +377,7 @@ FAULTS: dict[str, Fault] = {
     "silence.patient": _reach(Ping, _resumes_always),
     "gone.unknown": silent(Gone),
     "input.unknown-fields": Fault(wire="strict"),
+    "input.newer-peer": Fault(wire="one version"),
     "input.unknown-type": Fault(wire="exit"),
     "input.unknown-version": Fault(wire="any version"),
     "input.nonsense": Fault(wire="exit"),

@@ -20,8 +20,7 @@ from tests.acceptance.protocol.npm import NODE_WORKER, installed
 AGENT = ("--amqp-url", "{url}", "--state", "{state}", "--capability", "{signature}", "--no-auto-capabilities")
 #: What the Node worker leaves out; its README says so.
 NOT_IN_NODE = {
-    "shell.log-files", "files.glob", "upload.directory", "command-offer.at-once", "command-offer.aside",
-    "leave.killed-told",
+    "shell.log-files", "files.glob", "command-offer.at-once", "command-offer.aside",
 }  # fmt: skip
 #: Broken in every run of the tests; the others take minutes.
 QUICK = ("claim.answers", "shell.rc", "events.numbered", "interrupt.before-start", "journal.diverged", "upload.file")
