@@ -89,6 +89,8 @@ class Sessions:
             if not meta.aside:
                 self._take_builddir(held)
             alive = held.keeper is not None
+            if alive:
+                self._journal.trust(meta.session)
             log.info("session_found", session=meta.session, title=meta.offer.title, alive=alive)
             recovered.append(Recovered(meta=meta, alive=alive, last_seq=self._journal.last_seq(meta.session)))
         return recovered
@@ -113,6 +115,7 @@ class Sessions:
                     settings=KeeperSettings(fencing=held.meta.offer.fencing, encoding=self._encoding),
                     spare=self._spares.take(),
                 )
+                self._journal.trust(action.session)
             except (OSError, KeeperFailed) as error:
                 log.error("keeper_not_started", session=action.session, reason=str(error))
                 self._on_input(KeeperLost(session=action.session, reason=str(error)))

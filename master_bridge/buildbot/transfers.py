@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from twisted.internet import defer
@@ -11,11 +12,13 @@ from twisted.internet import defer
 from contracts.messages import Event
 
 #: Bytes read from a download's reader at a time.
-BLOCK = 256 * 1024
+BLOCK = 1024 * 1024
 #: Bytes after which the reactor gets a turn while a large file is read.
 TURN = 4 * 1024 * 1024
 #: A smaller file is served from memory, a larger one from a temporary file.
 MEMORY = 1024 * 1024
+#: Hash large files beside the reactor, which reads and writes the next block meanwhile; threads start when first used.
+_HASHERS = ThreadPoolExecutor(max_workers=2, thread_name_prefix="download-hash")
 
 
 class Spool:
@@ -29,14 +32,26 @@ class Spool:
         # closed by `close`, when the command ends
         self._file = tempfile.SpooledTemporaryFile(max_size=MEMORY)  # noqa: SIM115
         self._hash = hashlib.sha256()
+        self._hashing: Future[None] | None = None
         self.size = 0
 
     def add(self, data: bytes) -> None:
         self._file.write(data)
-        self._hash.update(data)
         self.size += len(data)
+        self._hashed()
+        if self.size > MEMORY:
+            self._hashing = _HASHERS.submit(self._hash.update, data)
+        else:
+            self._hash.update(data)
+
+    def _hashed(self) -> None:
+        """Wait for the block before: a millisecond at most, and only one block is kept for it."""
+        if self._hashing is not None:
+            self._hashing.result()
+            self._hashing = None
 
     def digest(self) -> str:
+        self._hashed()
         return self._hash.hexdigest()
 
     def read(self, offset: int, length: int) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import PurePosixPath
 
@@ -50,11 +51,12 @@ def test_what_cannot_be_sent_is_named(value: object) -> None:
 
 def test_a_download_is_spooled_once() -> None:
     """Any part can be read again; one byte more than maxsize is kept, so that agents see that it is too long."""
-    content = "0123456789" * (MEMORY // 5)
+    content = "0123456789" * (MEMORY // 3) + "9"
     results: list[object] = []
     spool_reader(StringFileReader(content), None, Clock()).addCallback(results.append)
     (spool,) = results
     assert spool.size == len(content)  # type: ignore[attr-defined]
+    assert spool.digest() == hashlib.sha256(content.encode()).hexdigest()  # type: ignore[attr-defined]
     assert spool.read(10, 5) == b"01234"  # type: ignore[attr-defined]
     assert spool.read(3, 4) == b"3456"  # type: ignore[attr-defined]
     assert spool.read(len(content) - 1, 9) == b"9"  # type: ignore[attr-defined]

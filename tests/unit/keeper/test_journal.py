@@ -115,6 +115,40 @@ def test_damage_in_the_tail_is_found_by_its_checksum(tmp_path: Path) -> None:
     assert JournalFiles(tmp_path).read(SESSION, 1) is None
 
 
+@pytest.mark.parametrize("cut", [1, 3, 20])
+def test_a_torn_tail_of_a_trusted_journal_is_not_read(tmp_path: Path, cut: int) -> None:
+    """A keeper that was killed while it wrote leaves a record that is too short, which no checksum has to tell."""
+    made = writer(tmp_path)
+    made.append(1, "stdout", None, b"first")
+    made.append(1, "stdout", None, b"second")
+    _, path = segments(folder_of(tmp_path))[0]
+    path.write_bytes(path.read_bytes()[:-cut])
+    files = JournalFiles(tmp_path)
+    files.trust(SESSION)
+
+    event = files.read(SESSION, 1)
+    assert event is not None
+    assert event.data == b"first"
+    assert files.read(SESSION, 2) is None
+
+
+def test_trust_ends_with_the_session(tmp_path: Path) -> None:
+    """A journal found after a power cut is checked, also one whose session was trusted under the same name."""
+    made = writer(tmp_path)
+    made.append(1, "stdout", None, b"as it was written")
+    _, path = segments(folder_of(tmp_path))[0]
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    files = JournalFiles(tmp_path)
+    files.trust(SESSION)
+    assert files.read(SESSION, 1) is not None
+
+    files.forget(SESSION)
+
+    assert files.read(SESSION, 1) is None
+
+
 def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The event is refused as a whole, also when some of its bytes went in; later ones are fine."""
     made = writer(tmp_path)
