@@ -1,4 +1,4 @@
-"""`python -m benchmarks [case …]`: measure, check, write results/*.json, results/table.md and plots."""
+"""`python -m benchmarks [case …]`: measure, check, write results/*.json, results/table.md, README's table and plots."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from pathlib import Path
 
 from benchmarks.cases import CASES
 from benchmarks.peers import NAMES
+from benchmarks.readme import headline, put_into
 from benchmarks.results import latest, machine, save
 from benchmarks.stage import Stage
 from benchmarks.table import scale_table, table
 
-RESULTS = Path(__file__).parent / "results"
+PROJECT = Path(__file__).parents[1]
+RESULTS = PROJECT / "benchmarks" / "results"
 
 
 def main() -> int:
@@ -51,14 +53,18 @@ def _measure(cases: list[str], options: argparse.Namespace) -> None:
 
 
 def _report(folder: Path) -> None:
+    """The project's own results go into README and docs, too; other folders' stay there."""
     figures = latest(folder)
     text = table(figures) + "\n" + scale_table(figures)
     (folder / "table.md").write_text(text)
     _say("\n" + text)
+    ours = folder.resolve() == RESULTS
+    if ours:
+        put_into(PROJECT / "README.md", headline(figures))
     try:
         from benchmarks.plots import plot
 
-        plot(figures, folder)
+        plot(figures, PROJECT / "docs" / "images" if ours else folder)
     except ImportError:
         _say("no plots: matplotlib is missing (pip install -e .[bench])")
 

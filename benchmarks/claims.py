@@ -30,7 +30,7 @@ QUICK = ((10, 10, 200), (50, 10, 200))
 
 
 #: Seconds from a session's end to the next offer: the agent has ended the keeper and consumes again.
-_IDLE = 1.5
+_IDLE = 0.5
 
 
 class Talk:

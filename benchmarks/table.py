@@ -21,7 +21,7 @@ def table(figures: Sequence[Figure]) -> str:
         if case in ("scale", "raw broker"):
             continue
         unit = next(iter(peers.values())).unit
-        cells = [_cell(peers.get(name)) for name in NAMES]
+        cells = [cell(peers.get(name)) for name in NAMES]
         for name in NAMES:
             figure = peers.get(name)
             if figure is not None and figure.failure:
@@ -36,7 +36,7 @@ def table(figures: Sequence[Figure]) -> str:
             for direction in ("upload", "download")
         ]
         notes.append(
-            f"- raw broker, {figure.what}: {_cell(figure)} MB/s; our upload reaches {cells[0]} of it, "
+            f"- raw broker, {figure.what}: {cell(figure)} MB/s; our upload reaches {cells[0]} of it, "
             f"our download {cells[1]}"
         )
     return "\n".join([*lines, "", *notes]) + "\n"
@@ -61,12 +61,13 @@ def scale_table(figures: Sequence[Figure]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _cell(figure: Figure | None) -> str:
+def cell(figure: Figure | None, *, spread: bool = True) -> str:
+    """The median, with its spread in brackets unless there was one round only."""
     if figure is None:
         return ""
     if figure.median is None or figure.spread is None:
         return "wrong" if figure.failure else ""
-    if len(figure.values) == 1:
+    if len(figure.values) == 1 or not spread:
         return _number(figure.median)
     return f"{_number(figure.median)} ({_number(figure.spread[0])} … {_number(figure.spread[1])})"
 
