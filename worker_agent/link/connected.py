@@ -23,6 +23,7 @@ from worker_agent.link.declare import declare_control_queue, declare_exchanges, 
 from worker_agent.link.errors import LIBRARY_ERRORS, LinkError, explain
 from worker_agent.link.offers import SUPERVISE_EVERY, OfferConsumers
 from worker_agent.link.options import LinkOptions
+from worker_agent.link.outlet import Outlet
 from worker_agent.link.publisher import Publisher
 
 log = structlog.get_logger(__name__)
@@ -77,11 +78,10 @@ class Connected:
             self.server_version = _version(consuming)
             await declare_exchanges(consuming)
             self._agreements = agreements
-            channel = publishing.channel(publisher_confirms=True, on_return_raises=True)
-            await channel.initialize()
-            channel.close_callbacks.add(partial(self._channel_closed, "publishing channel"))
+            outlet = Outlet(publishing, lost=partial(self._channel_closed, "publishing channel", None))
+            await outlet.open()
             self.publisher = Publisher(
-                channel,
+                outlet,
                 user=self.options.user,
                 agent=agent,
                 on_input=self._on_input,
@@ -89,7 +89,6 @@ class Connected:
                 buried=self._buried,
                 agreements=agreements,
             )
-            await self.publisher.prepare()
             self.consumers = OfferConsumers(
                 consuming,
                 on_input=self._on_input,

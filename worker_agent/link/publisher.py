@@ -11,7 +11,7 @@ from uuid import uuid4
 import structlog
 from aio_pika import DeliveryMode
 from aio_pika import Message as AMQPMessage
-from aio_pika.abc import AbstractChannel, AbstractExchange, AbstractIncomingMessage
+from aio_pika.abc import AbstractIncomingMessage
 from aiormq import exceptions as amqp
 
 from contracts import topology
@@ -21,6 +21,7 @@ from contracts.protocol_version import Agreements
 from worker_agent.core.actions import Publish
 from worker_agent.core.inputs import Confirmed, Input, Refused
 from worker_agent.link.errors import LIBRARY_ERRORS
+from worker_agent.link.outlet import Outlet
 
 log = structlog.get_logger(__name__)
 
@@ -38,7 +39,7 @@ class Publisher:
 
     def __init__(
         self,
-        channel: AbstractChannel,
+        outlet: Outlet,
         *,
         user: str,
         agent: str,
@@ -47,23 +48,18 @@ class Publisher:
         buried: Callable[[], None],
         agreements: Agreements,
     ) -> None:
-        self._channel = channel
+        self._outlet = outlet
         self._user = user
         self._agent = agent
         self._on_input = on_input
         self._broken = broken
         self._buried = buried
-        self._exchanges: dict[str, AbstractExchange] = {}
         self._under_way: set[asyncio.Task[bool]] = set()
         #: message id -> when it was sent (event loop's seconds), the oldest first; unanswered ones
         self._sent: dict[str, float] = {}
         self._agreements = agreements
         self._prefix = uuid4().hex[:12]
         self._count = 0
-
-    async def prepare(self) -> None:
-        for exchange in (topology.REPLIES, topology.FLEET, topology.DEAD):
-            self._exchanges[exchange] = await self._channel.get_exchange(exchange, ensure=False)
 
     @property
     def unconfirmed(self) -> int:
@@ -142,7 +138,7 @@ class Publisher:
             user_id=self._user,
         )
         task = asyncio.get_running_loop().create_task(
-            self._publish(self._exchanges[exchange], message, key, mandatory=mandatory, token=token, after=after)
+            self._publish(exchange, message, key, mandatory=mandatory, token=token, after=after)
         )
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
@@ -154,7 +150,7 @@ class Publisher:
 
     async def _publish(
         self,
-        exchange: AbstractExchange,
+        exchange: str,
         message: AMQPMessage,
         key: str,
         *,
@@ -166,7 +162,7 @@ class Publisher:
             await asyncio.wait([after])
         self._sent[str(message.message_id)] = asyncio.get_running_loop().time()
         try:
-            await exchange.publish(message, key, mandatory=mandatory)
+            await self._outlet.publish(exchange, message, key, mandatory=mandatory)
         except amqp.DeliveryError as error:  # returned as unroutable, or rejected because the queue is full
             log.debug("publication_refused", type=message.type, key=key, reason=_refusal(error))
             if token is not None:

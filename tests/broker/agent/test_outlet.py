@@ -1,0 +1,85 @@
+"""What the broker refuses is published once more, on a channel of its own: a no may be the old channel's trouble."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import aio_pika
+import pytest
+from aio_pika import Message
+from aio_pika.abc import AbstractConnection, AbstractQueue
+from aiormq.exceptions import DeliveryError
+
+from contracts import topology
+from worker_agent.link import outlet as outlet_module
+from worker_agent.link.outlet import Outlet
+
+KEY = "guest.m1.events"
+
+
+class Bench:
+    """An outlet on a queue that has room for one message."""
+
+    def __init__(self, connection: AbstractConnection, queue: AbstractQueue) -> None:
+        self.queue = queue
+        self.lost: list[BaseException | None] = []
+        self.outlet = Outlet(connection, self.lost.append)
+
+    async def publish(self) -> None:
+        await self.outlet.publish(topology.REPLIES, Message(b"x"), KEY, mandatory=True)
+
+    @property
+    def channel(self) -> object:
+        return self.outlet._lane.channel
+
+
+@pytest.fixture
+async def bench(amqp_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bench]:
+    """With a short wait before the new channel."""
+    monkeypatch.setattr(outlet_module, "BEFORE", 0.3)
+    connection = await aio_pika.connect(amqp_url)
+    async with connection:
+        channel = await connection.channel()
+        for exchange in topology.EXCHANGES:
+            await channel.declare_exchange(exchange.name, exchange.type.value, durable=True)
+        queue = await channel.declare_queue(
+            "events.m1", durable=True, arguments={"x-max-length": 1, "x-overflow": "reject-publish"}
+        )
+        await queue.bind(topology.REPLIES, KEY)
+        made = Bench(connection, queue)
+        await made.outlet.open()
+        yield made
+
+
+async def test_what_was_refused_is_published_again_on_another_channel(bench: Bench) -> None:
+    """The caller hears of a yes only; the old channel is closed when its last answer is there, and that is no loss."""
+    await bench.publish()
+    before = bench.channel
+    second = asyncio.create_task(bench.publish())
+    await asyncio.sleep(0.1)  # refused meanwhile
+    assert await bench.queue.get(no_ack=True) is not None
+    await second
+    assert bench.channel is not before
+    assert before.is_closed  # type: ignore[attr-defined]
+    assert bench.lost == []
+
+
+async def test_a_queue_that_is_full_says_no_in_the_end(bench: Bench) -> None:
+    """One new channel for all that was refused, and no other within some seconds."""
+    await bench.publish()
+    answers = await asyncio.gather(*(bench.publish() for _ in range(5)), return_exceptions=True)
+    assert all(isinstance(answer, DeliveryError) for answer in answers)
+    channel = bench.channel
+    with pytest.raises(DeliveryError):
+        await bench.publish()
+    assert bench.channel is channel
+    assert bench.lost == []
+
+
+async def test_an_unroutable_message_is_refused_at_once(bench: Bench) -> None:
+    """It came back: another channel would find no queue either."""
+    channel = bench.channel
+    with pytest.raises(DeliveryError):
+        await bench.outlet.publish(topology.REPLIES, Message(b"x"), "guest.nobody.events", mandatory=True)
+    assert bench.channel is channel

@@ -1,0 +1,98 @@
+"""The channel that an agent publishes on, and a new one where the broker says no on the old one.
+
+A no (basic.nack) means that a queue is full. Or it means nothing: a channel that was opened while a quorum queue had no
+leader may ask the lost one for ever (RabbitMQ 3.10.8; all that an agent said was refused until its connection ended).
+Another channel looks the leader up anew, so what was refused is published once more on one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+
+from aio_pika import Message as AMQPMessage
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
+from aiormq import exceptions as amqp
+
+from contracts import topology
+from worker_agent.link.errors import LIBRARY_ERRORS
+
+#: Seconds between a no and the new channel: a cluster elects leaders within half a second.
+BEFORE = 1.0
+#: Seconds between two new channels. A queue that really is full says no to each message; events are tried again every
+#: 5 s then.
+EVERY = 5.0
+
+
+class Lane:
+    """One channel. `retired`: nothing new goes there, and it closes with its last answer."""
+
+    def __init__(self, channel: AbstractChannel) -> None:
+        self.channel = channel
+        self.exchanges: dict[str, AbstractExchange] = {}
+        self.under_way = 0
+        self.retired = False
+
+    async def open(self) -> None:
+        await self.channel.initialize()
+        for exchange in (topology.REPLIES, topology.FLEET, topology.DEAD):
+            self.exchanges[exchange] = await self.channel.get_exchange(exchange, ensure=False)
+
+    async def publish(self, exchange: str, message: AMQPMessage, key: str, mandatory: bool) -> None:
+        self.under_way += 1
+        try:
+            await self.exchanges[exchange].publish(message, key, mandatory=mandatory)
+        finally:
+            self.under_way -= 1
+            await self.close_if_spent()
+
+    async def close_if_spent(self) -> None:
+        if self.retired and not self.under_way and not self.channel.is_closed:
+            with contextlib.suppress(*LIBRARY_ERRORS):  # the connection goes, and the channel with it
+                await self.channel.close()
+
+
+class Outlet:
+    """Publishes on `connection`; `lost` is called when the channel closes under it."""
+
+    def __init__(self, connection: AbstractConnection, lost: Callable[[BaseException | None], None]) -> None:
+        self._connection = connection
+        self._lost = lost
+        self._lane: Lane
+        self._renewing = asyncio.Lock()
+        self._renewed_at = float("-inf")
+
+    async def open(self) -> None:
+        """Raises what the library raises."""
+        lane = Lane(self._connection.channel(publisher_confirms=True, on_return_raises=True))
+        await lane.open()
+        lane.channel.close_callbacks.add(lambda _channel, error: None if lane.retired else self._lost(error))
+        self._lane = lane
+
+    async def publish(self, exchange: str, message: AMQPMessage, key: str, *, mandatory: bool) -> None:
+        """Until the broker has it. Raises `DeliveryError` when no queue takes it, or a full one does not."""
+        lane = self._lane
+        try:
+            await lane.publish(exchange, message, key, mandatory)
+        except amqp.PublishError:
+            raise  # returned: there is no queue
+        except amqp.DeliveryError:
+            if not await self._another_than(lane):
+                raise
+            await self._lane.publish(exchange, message, key, mandatory)
+
+    async def _another_than(self, refusing: Lane) -> bool:
+        """Is there another channel by now? It is made, unless that was tried a moment ago."""
+        async with self._renewing:
+            if self._lane is not refusing:
+                return True
+            clock = asyncio.get_running_loop().time
+            if clock() - self._renewed_at < EVERY:
+                return False
+            await asyncio.sleep(BEFORE)
+            await self.open()
+            self._renewed_at = clock()
+            refusing.retired = True
+            await refusing.close_if_spent()
+            return True
