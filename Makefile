@@ -5,9 +5,11 @@ SHELL := /bin/bash
 PYTHON_IN := .venv/bin/python
 JOBS ?= 2
 ARGS ?=
+# Programs that tests run; those that only long tests need are added there.
+TOOLS := git ssh sshd setpriv
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long lint format bench screenshot venv broker clean
+.PHONY: help demo test test-long lint format bench screenshot venv broker tools clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -15,10 +17,11 @@ help: ## this list
 demo: venv ## build this repository over RabbitMQ: broker, master and agents on this machine (ARGS=--once ends by itself)
 	@$(PYTHON_IN) -m examples.demo $(ARGS)
 
-test: venv broker ## unit, simulation, broker and Buildbot tests on real parts
+test: venv broker tools ## unit, simulation, broker and Buildbot tests on real parts
 	$(PYTHON_IN) -m pytest -m "not long" -n $(JOBS) --dist loadfile $(ARGS)
 
-test-long: venv broker ## what takes minutes: faults, containers, soak
+test-long: TOOLS += hg svn
+test-long: venv broker tools ## what takes minutes: faults, containers, soak
 	$(PYTHON_IN) -m pytest -m long --timeout 1800 $(ARGS)
 
 lint: venv ## ruff, format check, mypy --strict
@@ -42,6 +45,9 @@ venv:
 
 broker: venv
 	@deploy/dev/ensure-broker.sh
+
+tools:
+	@deploy/dev/ensure-tools.sh $(TOOLS)
 
 clean: ## remove .venv, caches and the demo's state
 	rm -rf .venv .state .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
