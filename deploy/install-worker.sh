@@ -155,6 +155,7 @@ find_system() {
 
 apt_ready=no
 install_packages() {
+    [ "$dry" = yes ] || say "          installing it: $*"
     case "$manager" in
     apt-get)
         if [ "$apt_ready" = no ]; then
@@ -229,6 +230,7 @@ check_python() {
         esac
         [ "$dry" = yes ] || "$python" -c 'import venv, ensurepip' 2>/dev/null ||
             fail "$python still has no venv and ensurepip; install them for Python $series and run this again"
+        [ "$dry" = yes ] || found ok 'venv and pip for it'
     fi
     if "$python" -c 'import ssl' 2>/dev/null; then
         found ok 'TLS for it (amqps)'
@@ -246,6 +248,7 @@ check_certificates() {
     done
     found missing 'certificate authorities'
     install_packages ca-certificates
+    [ "$dry" = yes ] || found ok 'certificate authorities'
 }
 
 check_machine() {
@@ -259,8 +262,10 @@ check_machine() {
         found note 'no git: builds that check out from Git will not come here until it is installed'
     fi
     free=$(df -Pk "$(dirname "$STATE")" 2>/dev/null | awk 'NR == 2 { print int($4 / 1024) }')
-    if [ "${free:-0}" -lt 1024 ]; then
-        found note "only ${free:-0} MiB free at $(dirname "$STATE"): builds may not fit"
+    if [ -z "$free" ]; then
+        found note "how much is free at $(dirname "$STATE") could not be found out"
+    elif [ "$free" -lt 1024 ]; then
+        found note "only $free MiB free at $(dirname "$STATE"): builds may not fit"
     else
         found ok "$free MiB free at $(dirname "$STATE")"
     fi

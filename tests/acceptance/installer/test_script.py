@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import plistlib
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -114,3 +116,25 @@ def test_a_script_that_was_cut_off_does_nothing(tmp_path: Path) -> None:
             ["sh", str(half), "--dry-run"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False
         )
         assert "==" not in ran.stdout
+
+
+def test_launchd_and_openrc_are_given_what_they_understand() -> None:
+    """The property list parses; both start the program of the systemd unit, as its user, and let keepers live."""
+    text = SCRIPT.read_text()
+    unit = (DEPLOY / "systemd" / "worker-agent.service").read_text()
+    program = re.search(r"^ExecStart=(.*)$", unit, re.MULTILINE)
+    assert program is not None
+    plist = plistlib.loads(text.split("<<'PLIST'\n")[1].split("\nPLIST\n")[0].encode())
+    assert plist["ProgramArguments"] == program[1].split()
+    assert plist["UserName"] == "worker-agent"
+    assert plist["AbandonProcessGroup"] is plist["KeepAlive"] is plist["RunAtLoad"] is True
+    assert plist["Label"] == "org.buildbot-amqp.worker-agent"
+    script = text.split("<<'SCRIPT'\n")[1].split("\nSCRIPT\n")[0]
+    values = dict(re.findall(r'^(\w+)="?([^"\n]*)"?$', script, re.MULTILINE))
+    assert f"{values['command']} {values['command_args']}" == program[1]
+    assert values["command_user"] == "worker-agent:worker-agent"
+    checked = subprocess.run(
+        ["shellcheck", "--shell=sh", "--exclude=SC2034", "-"],  # SC2034: variables that OpenRC reads
+        input=script, stdout=subprocess.PIPE, text=True, check=False,
+    )  # fmt: skip
+    assert checked.stdout == ""
