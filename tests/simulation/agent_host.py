@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from contracts.messages import AnyMessage, Capability, Refuse, Release, WorkerInfo
+from contracts.messages import AnyMessage, Capability, Refuse, Release, Status, WorkerInfo
 from tests.simulation.agent_link import AgentLink
 from tests.simulation.host import Host
 from tests.simulation.keeper import Keeper
@@ -183,8 +183,9 @@ class AgentHost(Host):
             return
         if process != self.process:
             return
+        forged = any(message is one for one in self.world.strange)
         over = isinstance(message, Release) or (isinstance(message, Refuse) and message.re == "resume")
-        if over and message.session in self.metas:  # type: ignore[union-attr]  # both have one
+        if over and not forged and message.session in self.metas:  # type: ignore[union-attr]  # both have one
             self.world.clock.call_later(TOLD, self.when_thawed, self._must_be_over, self.instance, message)
         self.feed(process, inputs.MessageReceived(message=message))
 
@@ -196,6 +197,10 @@ class AgentHost(Host):
 
     def hear_keeper(self, process: int, news: inputs.Input) -> None:
         self.feed(process, news)
+
+    def status(self) -> Status:
+        """What of its status counts here: that there is one."""
+        return Status.model_construct(instance=self.instance, agent=self.name)
 
     def learn_queues(self) -> None:
         """The catalogue, or a look at the broker: which queues are there for this agent."""
@@ -247,7 +252,7 @@ class AgentHost(Host):
             link.consume(action.queues)
         elif isinstance(action, actions.CancelConsumers):
             link.consume(frozenset())
-        elif isinstance(action, (actions.Ack, actions.Park, actions.GiveBack)):
+        elif isinstance(action, (actions.Ack, actions.Park, actions.GiveBack, actions.Bury)):
             world.note(self.name, lambda: f"{type(action).__name__} {action.delivery}")
             link.settle(action)
         elif isinstance(action, actions.Persist):
@@ -259,6 +264,9 @@ class AgentHost(Host):
                 keeper.kill("cannot fork: resource temporarily unavailable")
         elif isinstance(action, actions.CloseSession):
             self._close(action)
+        elif isinstance(action, actions.Reject):
+            world.note(self.name, f"ALARM rejects {_short(action.message)}: {action.reason}")
+            link.bury(action.message)
         elif isinstance(action, actions.MasterSilent):
             world.note(self.name, f"master {action.master} silent: {action.silent}")
         elif isinstance(action, actions.Alarm):
@@ -296,6 +304,16 @@ class AgentHost(Host):
             keeper.feed(action.n, action.offset, action.size, action.data)
         elif isinstance(action, actions.Contact):
             keeper.contact()
+
+
+def copy_of(original: AgentHost) -> AgentHost:
+    """A machine onto which the state folder of `original` was copied as it is now; no process came with it."""
+    world = original.world
+    copy = AgentHost(world, f"{original.name}-copy{len(world.copies)}", slots=original.slots, queues=original.queues)
+    copy.instance, copy.epoch = original.instance, original.epoch
+    copy.metas = dict(original.metas)
+    copy.journal.events = {session: list(events) for session, events in original.journal.events.items()}
+    return copy
 
 
 def _worker_info(agent: str, master: str, slot: int) -> WorkerInfo:

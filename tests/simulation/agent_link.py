@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
-from contracts.messages import Message
+from contracts.errors import BadMessage
+from contracts.messages import Message, Offer
 from contracts.testing.connections import Channel, Connection, Delivery
 from contracts.testing.queues import Publication, QueueOptions
-from contracts.topology import BROADCAST, CONTROL, REPLIES, claims_key, control_address, events_key
+from contracts.timing import STATUS_INTERVAL
+from contracts.topology import (
+    BROADCAST,
+    CONTROL,
+    DEAD,
+    FLEET,
+    REPLIES,
+    STATUS_KEY,
+    claims_key,
+    control_address,
+    events_key,
+)
 from tests.simulation.ledger import DELIVERIES_MAX, Violation
 from tests.simulation.link import Link
-from tests.simulation.world import WALL, publication
+from tests.simulation.world import WALL, publication, read
 from worker_agent.core import actions, inputs
 
 if TYPE_CHECKING:
@@ -31,8 +44,10 @@ class AgentLink(Link):
         self._consumers: dict[str, str] = {}
         self._tags = 0
         self._handles = 0
-        #: delivery handle -> (channel, delivery tag, consumer tag)
-        self._held: dict[int, tuple[Channel, int, str]] = {}
+        #: delivery handle -> (channel, delivery tag, consumer tag, body)
+        self._held: dict[int, tuple[Channel, int, str, Any]] = {}
+        #: publish tag of what goes to `dead` -> what to do once it is there
+        self._burials: dict[int, Callable[[], None]] = {}
         #: publish tag -> token
         self._tokens: dict[int, int] = {}
         self._returned: set[int] = set()
@@ -52,7 +67,7 @@ class AgentLink(Link):
         consuming.on_close = publishing.on_close = lambda reason: host.when_thawed(self._lost, consuming, reason)
         opened_at = self._clock.now
         epoch = host.next_epoch()
-        address = control_address(host.user, host.instance, f"{epoch:x}")
+        address = control_address(host.user, host.instance, f"{host.name}-{epoch:x}")
         control = consuming.channel()
         control.declare(address, _CONTROL_OPTIONS)
         control.bind(address, CONTROL, address)
@@ -60,7 +75,11 @@ class AgentLink(Link):
 
         def message(delivery: Delivery) -> None:
             control.ack(delivery.tag)
-            host.hear(self.process, delivery.publication.body)
+            heard = read(delivery.publication.body)
+            if isinstance(heard, BadMessage):
+                host.when_thawed(self.bury, delivery.publication.body)
+            else:
+                host.hear(self.process, heard)
 
         def ready() -> None:
             self.up = True
@@ -68,6 +87,7 @@ class AgentLink(Link):
             up = inputs.LinkUp(epoch=epoch, address=address, opened_at=WALL + opened_at + host.wall_skew)
             host.feed(self.process, up)
             host.learn_queues()
+            self._tell_status(consuming)
 
         def deaf(_: str) -> None:
             host.when_thawed(self._lost, consuming, "control queue is not consumed any more")
@@ -80,6 +100,12 @@ class AgentLink(Link):
         self._confirms.on_return = self._came_back
         self._tokens.clear()
         self._returned.clear()
+        self._burials.clear()
+
+    def _tell_status(self, consuming: Connection) -> None:
+        if self._consuming is consuming and self._confirms is not None and not self.closed:
+            self._confirms.publish(publication(FLEET, STATUS_KEY, self.host.status(), persistent=False))
+            self._clock.call_later(STATUS_INTERVAL, self.host.when_thawed, self._tell_status, consuming)
 
     def _lost(self, consuming: Connection, reason: str) -> None:
         if self.closed or self._consuming is not consuming:
@@ -152,8 +178,12 @@ class AgentLink(Link):
             raise Violation("no message is delivered more than 25 times", detail)
         self._handles += 1
         handle = self._handles
-        self._held[handle] = (self._offers, delivery.tag, delivery.consumer)
-        offer = delivery.publication.body
+        offer = read(delivery.publication.body)
+        self._held[handle] = (self._offers, delivery.tag, delivery.consumer, delivery.publication.body)
+        if not isinstance(offer, Offer):
+            self.host.world.note(self.host.name, f"gets what is no offer: {offer!r:.60}")
+            self.host.when_thawed(self.settle, actions.Bury(delivery=handle, reason="no offer"))
+            return
         self.host.world.note(
             self.host.name,
             lambda: (
@@ -173,11 +203,13 @@ class AgentLink(Link):
             ),
         )
 
-    def settle(self, action: actions.Ack | actions.Park | actions.GiveBack) -> None:
-        channel, tag, _ = self._held.pop(action.delivery, (None, 0, ""))
+    def settle(self, action: actions.Ack | actions.Park | actions.GiveBack | actions.Bury) -> None:
+        channel, tag, _, body = self._held.pop(action.delivery, (None, 0, "", None))
         if channel is None or not channel.open:
             return
-        if isinstance(action, actions.Ack):
+        if isinstance(action, actions.Bury):
+            self.bury(body, lambda: channel.ack(tag))
+        elif isinstance(action, actions.Ack):
             channel.ack(tag)
         else:
             channel.nack(tag, requeue=isinstance(action, actions.GiveBack))
@@ -189,6 +221,11 @@ class AgentLink(Link):
 
     # ---- publishing
 
+    def bury(self, body: Any, then: Callable[[], None] = lambda: None) -> None:
+        """To `dead`; `then` once the broker has it there."""
+        if self.up and self._confirms is not None:
+            self._burials[self._confirms.publish(publication(DEAD, "", body), mandatory=True)] = then
+
     def publish(self, action: actions.Publish) -> None:
         if not self.up or self._confirms is None:
             return
@@ -196,9 +233,9 @@ class AgentLink(Link):
         key = (claims_key if action.to == "claims" else events_key)(host.user, action.master)
         message: Message = action.message
         persistent = action.to == "claims"  # a killed broker loses what goes to `events`
-        tag = self._confirms.publish(
-            publication(REPLIES, key, message, expires=action.expires, persistent=persistent), mandatory=True
-        )
+        sent = publication(REPLIES, key, message, expires=action.expires, persistent=persistent)
+        host.world.recorded.append(sent)
+        tag = self._confirms.publish(sent, mandatory=True)
         if action.token is not None:
             self._tokens[tag] = action.token
 
@@ -209,6 +246,9 @@ class AgentLink(Link):
         token = self._tokens.pop(tag, None)
         taken = ok and tag not in self._returned
         self._returned.discard(tag)
+        then = self._burials.pop(tag, None)
+        if then is not None and taken:
+            then()
         if token is not None:
-            news = inputs.Confirmed(token=token) if taken else inputs.Refused(token=token)
+            news = inputs.Confirmed(token=token) if taken else inputs.Refused(token=token, returned=ok)
             self.host.feed(self.process, news)

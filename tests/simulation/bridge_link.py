@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from contracts.messages import Message
+from contracts.errors import BadMessage
+from contracts.messages import Message, Offer, Status
 from contracts.testing.connections import Channel, Connection, Delivery
-from contracts.testing.queues import Publication
+from contracts.testing.queues import Publication, QueueOptions
+from contracts.timing import DUPLICATE_MASTER_AFTER
 from contracts.topology import (
     BROADCAST,
     CONTROL,
     DEAD,
+    FLEET,
     OFFERS,
     REPLIES,
+    STATUS_KEY,
     cap_queue,
     claims_binding,
     claims_key,
@@ -22,7 +26,7 @@ from contracts.topology import (
 )
 from master_bridge.core import actions, inputs
 from tests.simulation.link import Link
-from tests.simulation.world import CAP, CLAIMS, declare_common, publication
+from tests.simulation.world import CAP, CLAIMS, declare_common, publication, read
 
 if TYPE_CHECKING:
     from tests.simulation.master_host import MasterHost
@@ -38,6 +42,8 @@ class BridgeLink(Link):
         super().__init__(host, process)
         self._out: Channel | None = None
         self._handles = 0
+        #: rule 4: since when another consumes our claims queue
+        self._refused_since: float | None = None
         self._held: dict[int, tuple[Channel, Delivery]] = {}
 
     def connect(self) -> None:
@@ -71,11 +77,22 @@ class BridgeLink(Link):
     def _consume_claims(self, consuming: Connection) -> None:
         """Exclusive (rule 4): the ghost of our former connection may still be there; try until it is not."""
         channel = consuming.channel()
+        broken = []
 
         def refused(error: str) -> None:
+            if broken:  # cancelled, then closed for an acknowledgement that came too late: once is enough
+                return
+            broken.append(error)
             # a consumer timeout ends here, too: then just consume again (rule 11)
-            self.host.world.note(self.host.name, f"claims channel closed: {error}")
+            self.host.world.note(self.host.label, f"claims channel closed: {error}")
             self._forget(channel)
+            if "exclusive use" not in error:
+                self._refused_since = None
+            elif self._refused_since is None:
+                self._refused_since = self._clock.now
+            elif self._clock.now > self._refused_since + DUPLICATE_MASTER_AFTER:
+                self.host.stop_as_duplicate()
+                return
             self._clock.call_later(self.host.world.between(0.3, 0.7), again)
 
         def again() -> None:
@@ -83,10 +100,12 @@ class BridgeLink(Link):
                 self._consume_claims(consuming)
 
         def consumed() -> None:
+            self._refused_since = None
             if not self.up:
                 self.up = True
                 self.host.world.note(self.host.name, "link up")
                 self.host.feed(self.process, inputs.LinkUp())
+                self._consume_fleet(consuming)
                 self._consume_events(consuming)  # not before: what comes before LinkUp is nobody's
 
         def cancelled(_: str) -> None:
@@ -97,15 +116,19 @@ class BridgeLink(Link):
             claims_queue(self.host.name),
             "claims",
             lambda delivery: self._received(channel, delivery),
-            exclusive=True,
+            exclusive=not self.host.world.mutant.shares_claims,
             on_ok=consumed,
             on_cancel=cancelled,
         )
 
     def _consume_events(self, consuming: Connection) -> None:
         channel = consuming.channel()
+        broken = []
 
-        def again(_: str) -> None:
+        def again(error: str) -> None:
+            if broken:
+                return
+            broken.append(error)
             self._forget(channel)
             if consuming.client_open:
                 self._consume_events(consuming)
@@ -119,6 +142,23 @@ class BridgeLink(Link):
             on_cancel=again,
         )
 
+    def _consume_fleet(self, consuming: Connection) -> None:
+        """As long as the connection lives; a channel that the broker closes tells no more, which costs time only."""
+        channel = consuming.channel()
+        queue = f"fleet.{self.host.label}.{self.process}.{len(consuming.channels)}"
+        channel.declare(queue, QueueOptions(durable=False, exclusive=True))
+        channel.bind(queue, FLEET, STATUS_KEY)
+
+        def heard(delivery: Delivery) -> None:
+            channel.ack(delivery.tag)
+            status = read(delivery.publication.body)
+            if isinstance(status, Status):
+                self.host.feed(self.process, inputs.AgentHeard(instance=status.instance))
+            else:
+                self._publish(DEAD, "", delivery.publication.body)
+
+        channel.consume(queue, "fleet", heard)
+
     def _forget(self, channel: Channel) -> None:
         for handle in [handle for handle, held in self._held.items() if held[0] is channel]:
             del self._held[handle]
@@ -127,7 +167,11 @@ class BridgeLink(Link):
         self._handles += 1
         handle = self._handles
         self._held[handle] = (channel, delivery)
-        message = delivery.publication.body
+        message = read(delivery.publication.body)
+        if isinstance(message, BadMessage):
+            self._publish(DEAD, "", delivery.publication.body)
+            self.ack(handle)
+            return
         user = delivery.publication.routing_key.split(".")[0]
         self.host.heard(message)
         self.host.feed(self.process, inputs.MessageReceived(delivery=handle, message=message, user=user))
@@ -195,7 +239,7 @@ class BridgeLink(Link):
                 channel.close()
                 return
             offer = delivery.publication.body
-            if machine.is_stale(offer):
+            if isinstance(offer, Offer) and machine.is_stale(offer):
                 self.host.world.note(self.host.name, f"sweeps offer {offer.offer} of {offer.request} out of {queue}")
                 channel.ack(delivery.tag)
             channel.get(queue, got)
@@ -206,13 +250,13 @@ class BridgeLink(Link):
         self,
         exchange: str,
         key: str,
-        message: Message,
+        message: Any,
         *,
         mandatory: bool = False,
         priority: int = 0,
         persistent: bool = True,
     ) -> None:
         if self.up and self._out is not None:
-            self._out.publish(
-                publication(exchange, key, message, priority=priority, persistent=persistent), mandatory=mandatory
-            )
+            sent = publication(exchange, key, message, priority=priority, persistent=persistent)
+            self.host.world.recorded.append(sent)
+            self._out.publish(sent, mandatory=mandatory)

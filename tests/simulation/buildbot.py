@@ -42,6 +42,8 @@ class Job:
     priority: int = 0
     #: its commands' arguments contain the build number: a restarted build diverges
     renders_run: bool = False
+    #: a step of another build waits for it: Buildbot cancels it when the master stops
+    waited_for: bool = False
     result: Result | None = None
     stop_wanted: bool = False
     #: Buildbot's build ids so far
@@ -154,8 +156,14 @@ class Buildbot:
     def quick_stop(self) -> None:
         self.stopping = True
         for request, build in list(self.builds.items()):
-            self._over(build)
-            self._tell(inputs.Keep(request=request))
+            if not build.job.waited_for:
+                self._over(build)
+                self._tell(inputs.Keep(request=request))
+                continue
+            build.job.stop_wanted = True
+            attached = build.state == "attached"
+            order = inputs.Done(request=request) if attached else inputs.Withdraw(request=request)
+            self._finish(build, "CANCELLED", order)
 
     def die(self) -> None:
         for build in self.builds.values():

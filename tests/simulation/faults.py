@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from tests.simulation.agent_host import AgentHost, copy_of
+from tests.simulation.ledger import Violation
+from tests.simulation.master_host import MasterHost
+from tests.simulation.strangers import send_again, send_strange
 from worker_agent.core import inputs
 
 if TYPE_CHECKING:
-    from tests.simulation.agent_host import AgentHost
     from tests.simulation.buildbot import Job
-    from tests.simulation.master_host import MasterHost
     from tests.simulation.plan import Fault
     from tests.simulation.world import World
 
@@ -131,6 +133,14 @@ class _Strikes:
         self.agent.freeze()
         self.later(self.agent.thaw)
 
+    def copy_agent(self) -> None:
+        """Its state folder is copied to another machine, where an agent starts; it takes no work of its own."""
+        copy = copy_of(self.agent)
+        self.world.copies.append(copy)
+        copy.start()
+        copy.feed(copy.process, inputs.Drain(exit=False))
+        self.later(lambda: copy.retire(power_off=self.fault.detail < 0.5))
+
     def drain_agent(self) -> None:
         """Drained; taken back unless it has ended by then, in which case it is started."""
         agent = self.agent
@@ -195,6 +205,27 @@ class _Strikes:
         if found is not None and found[0].buildbot is not None:
             signatures = self.world.plan.signatures
             found[0].buildbot.reroute(found[1], signatures[int(self.fault.detail * len(signatures))])
+
+    def twin_master(self) -> None:
+        """Somebody configures a second master under the name of the first."""
+        world, first = self.world, self.master
+        twin = MasterHost(world, first.name, signatures=first.signatures, label=f"{first.name}-twin{len(world.twins)}")
+        world.twins.append(twin)
+        twin.start()
+
+        def must_have_stopped() -> None:
+            if not twin.was_duplicate:
+                raise Violation("a second master of one name stops itself", f"{twin.label} runs")
+
+        self.later(must_have_stopped)
+
+    # ---- strangers
+
+    def strange_messages(self) -> None:
+        send_strange(self.world, self.fault)
+
+    def replayed_messages(self) -> None:
+        send_again(self.world, self.fault)
 
     # ---- broker
 

@@ -22,9 +22,11 @@ class Host:
     machine: Any = None
     link: Link | None = None
 
-    def __init__(self, world: World, name: str) -> None:
+    def __init__(self, world: World, name: str, *, label: str | None = None) -> None:
         self.world = world
         self.name = name
+        #: what its connections are called; another's than `name` where that is taken
+        self.label = label or name
         #: this machine's wall clock runs ahead by these seconds
         self.wall_skew = world.between(-15.0, 15.0)
         #: no packet passes; new connections fail
@@ -44,7 +46,7 @@ class Host:
     def heal(self) -> None:
         self.unreachable = False
         for connection in list(self.world.broker.connections) + (self.link.connections if self.link else []):
-            if connection.name.startswith(f"{self.name} "):
+            if connection.name.startswith(f"{self.label} "):
                 connection.heal()
 
     # ---- the clock

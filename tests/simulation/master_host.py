@@ -32,14 +32,16 @@ class MasterHost(Host):
     link: BridgeLink | None
     machine: BridgeMachine | None
 
-    def __init__(self, world: World, name: str, *, signatures: tuple[str, ...]) -> None:
-        super().__init__(world, name)
+    def __init__(self, world: World, name: str, *, signatures: tuple[str, ...], label: str | None = None) -> None:
+        super().__init__(world, name, label=label)
         self.signatures = signatures
         # the database
         self.jobs: dict[str, Job] = {}
         self.last_run = 0
         # the process
         self.buildbot: Buildbot | None = None
+        #: rule 4: it found its name taken, said so and stopped
+        self.was_duplicate = False
         self._ids = 0
         self._news: deque[inputs.Input] = deque()
         self._feeding = False
@@ -51,9 +53,9 @@ class MasterHost(Host):
             return
         self.process += 1
         self._news.clear()
-        incarnation = f"{self.name}-i{self.process}"
-        self.world.note(self.name, f"starts as {incarnation}")
-        self.world.ledger.incarnations[self.name] = incarnation
+        incarnation = f"{self.label}-i{self.process}"
+        self.world.note(self.label, f"starts as {incarnation}")
+        self._note_incarnation(incarnation)
         config = BridgeConfig(master=self.name, incarnation=incarnation, wall=lambda now: WALL + now + self.wall_skew)
         self.machine = self.world.mutant.bridge_machine(BridgeMachine)(
             config=config, new_id=self._new_id, now=self.world.clock.now
@@ -68,16 +70,26 @@ class MasterHost(Host):
         """SIGKILL, or the end of the machine's power."""
         if self.machine is None:
             return
-        self.world.note(self.name, "process ends")
+        self.world.note(self.label, "process ends")
         self.process += 1
         self.machine = None
-        self.world.ledger.incarnations[self.name] = None
+        self._note_incarnation(None)
         self.disarm()
         if self.link is not None:
             self.link.close(power_off=power_off)
         if self.buildbot is not None:
             self.buildbot.die()
             self.buildbot = None
+
+    def _note_incarnation(self, incarnation: str | None) -> None:
+        if self.label == self.name:
+            self.world.ledger.incarnations[self.name] = incarnation
+
+    def stop_as_duplicate(self) -> None:
+        """Rule 4: another master of this name is running: it says so and stops."""
+        self.world.note(self.label, f"ALARM another master named {self.name} is running")
+        self.was_duplicate = True
+        self.kill()
 
     def quick_stop(self) -> None:
         """`buildbot stop`: keeps what runs for the next start."""

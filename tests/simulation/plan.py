@@ -32,6 +32,7 @@ class JobPlan:
     fencing: float | None
     priority: int
     renders_run: bool
+    waited_for: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,6 +137,7 @@ def _job(
         fencing=dice.choice((6.0, 10.0, 30.0)) if dice.random() < profile.strict else None,
         priority=dice.choice((0, 0, 0, 5)),
         renders_run=kind == "build" and dice.random() < profile.renders_run,
+        waited_for=kind == "build" and dice.random() < profile.waited_for,
     )
 
 

@@ -25,6 +25,7 @@ _AGENTS = {
 }
 _MASTERS = {"power_off_master": 2, "kill_master": 4, "quick_stop": 2, "stall_master": 1}
 _BROKER = {"kill_broker": 3, "kill_broker_lose_flags": 3, "block_broker": 2, "consumer_timeout": 3}
+_STRANGERS = {"strange_messages": 3, "replayed_messages": 3}
 _PEOPLE = {"drain_agent": 1, "stop_agent": 1, "unwell_agent": 2, "stop_job": 2, "reroute_job": 1, "purge_queue": 1}
 
 
@@ -53,6 +54,8 @@ class Profile:
     strict: float = 0.0
     bulk: float = 0.0
     renders_run: float = 0.0
+    #: share of builds that a step of another build waits for
+    waited_for: float = 0.0
     #: invariants that hold in this profile only (verdict.py)
     rules: frozenset[str] = field(default_factory=frozenset)
 
@@ -61,7 +64,7 @@ PROFILES: Mapping[str, Profile] = {
     "calm": Profile(kinds={"stop_job": 1}, faults=(0,), rules=frozenset({"once", "no_retry"})),
     "links": Profile(kinds=_LINKS),
     "agents": Profile(kinds=_AGENTS, renders_run=0.1),
-    "masters": Profile(kinds=_MASTERS, renders_run=0.1, masters=(1, 1, 2)),
+    "masters": Profile(kinds=_MASTERS, renders_run=0.1, waited_for=0.2, masters=(1, 1, 2)),
     "broker": Profile(kinds=_BROKER),
     "people": Profile(kinds={**_PEOPLE, "reset_agent": 1, "kill_master": 1, "restart_agent": 1}),
     "commands": Profile(kinds={**_LINKS, **_AGENTS, **_MASTERS, **_BROKER}, commands=1.0, faults=(1, 2, 3)),
@@ -79,13 +82,14 @@ PROFILES: Mapping[str, Profile] = {
         events_limits=(64 * 1024 * 1024, 600 * 1024, 300 * 1024),
     ),
     "mixed": Profile(
-        kinds={**_LINKS, **_AGENTS, **_MASTERS, **_BROKER, **_PEOPLE},
+        kinds={**_LINKS, **_AGENTS, **_MASTERS, **_BROKER, **_PEOPLE, **_STRANGERS},
         masters=(1, 2),
         agents=(1, 2, 3, 4),
         faults=(3, 5, 8, 12),
         strict=0.15,
         bulk=0.05,
         renders_run=0.05,
+        waited_for=0.1,
     ),
     # only masters and short cuts: whatever a first attachment began runs once
     "restart": Profile(
@@ -125,6 +129,26 @@ PROFILES: Mapping[str, Profile] = {
         lasts=(5.0, 60.0),
         warm_ups=(95.0,),
         rules=frozenset({"once"}),
+    ),
+    # malformed, forged and replayed messages at every queue of both sides
+    "strangers": Profile(
+        kinds={"strange_messages": 6, "replayed_messages": 6, "reset_agent": 1, "kill_master": 1, "restart_agent": 1},
+        masters=(1, 2),
+        commands=0.2,
+    ),
+    # copies of a state folder on another machine, switched on beside the first: they cost nobody a build
+    "copies": Profile(
+        kinds={"copy_agent": 1},
+        agents=(1, 2),
+        lasts=(1.0, 20.0),
+        rules=frozenset({"once", "no_retry"}),
+    ),
+    # a second master is given the name of a first that runs
+    "twins": Profile(
+        kinds={"twin_master": 4, "reset_agent": 1},
+        faults=(1, 2),
+        lasts=(75.0, 90.0),
+        rules=frozenset({"once", "no_retry"}),
     ),
     # when the last job has ended all agents go for good: nobody comes any more for what is left in the queues
     "last_agents": Profile(

@@ -112,6 +112,7 @@ def _job_comes(world: World, plan: JobPlan) -> None:
         fencing=plan.fencing,
         priority=plan.priority,
         renders_run=plan.renders_run,
+        waited_for=plan.waited_for,
     )
     master.jobs[job.request] = job
     if master.buildbot is not None:
@@ -141,6 +142,10 @@ def _heal(world: World) -> None:
         agent.heal()
         agent.start()
         agent.wellness()
+    for copy in world.copies:
+        copy.retire(power_off=False)
+    for twin in world.twins:
+        twin.kill()
     for master in world.masters:
         master.heal()
         master.start()
@@ -175,4 +180,5 @@ def _plain_job(index: int, at: float, master: str, kind: str, command: dict[str,
         fencing=None,
         priority=0,
         renders_run=False,
+        waited_for=False,
     )

@@ -12,20 +12,9 @@ from tests.simulation.plan import make_plan
 from tests.simulation.run import run
 from tests.simulation.shrink import shrink
 
-#: Says that a model's code, not a rule of the protocol, is at fault; a planted fault may not show as one.
-_NEEDS_NO_MUTANT = {
-    "a build is attached once",
-    "a session's commands run one at a time",
-    "events come to builds that are attached",
-    "events belong to commands that Buildbot started",
-    "no machine crashes",
-    "no command runs on",
-    "nothing goes to the dead that lives",
-    "only what a user stopped is interrupted",
-    "the bridge speaks of builds that are",
-    "without faults nothing is tried twice",
-    "a build ends with the result its commands had",
-}
+#: No machine can break these: they check the model's own bookkeeping (its Buildbot adds up what the events say, which
+#: are compared one by one; what runs on in the end has a keeper, which is found first).
+_NEEDS_NO_MUTANT = {"no command runs on", "a build ends with the result its commands had"}
 
 
 @pytest.mark.parametrize("mutant", MUTANTS.values(), ids=list(MUTANTS))
@@ -42,7 +31,7 @@ def test_a_planted_fault_is_found(mutant: Mutant) -> None:
 
 
 def test_every_invariant_has_a_planted_fault() -> None:
-    """Except those that only say that something is wrong with a machine's inner order, which any bug may do."""
+    """Except those that no machine can break."""
     folder = Path(__file__).parent
     source = "".join(path.read_text() for path in sorted(folder.glob("*.py")) if not path.name.startswith("test_"))
     named = {

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from contracts.topology import DEAD_QUEUE
 from tests.simulation.ledger import DELIVERIES_MAX, Violation
+from tests.simulation.strangers import FORGED
 
 if TYPE_CHECKING:
     from tests.simulation.buildbot import Job
@@ -52,7 +53,7 @@ def unsettled(world: World) -> str | None:
     if len(addresses) > len(world.agents):
         return f"ghosts of control queues are left: {addresses}"
     for name, queue in sorted(world.broker.queues.items()):
-        if name == DEAD_QUEUE or name.startswith("agent."):
+        if name == DEAD_QUEUE or name.startswith(("agent.", "fleet.")):
             continue
         if len(queue) or queue.unacked:
             return f"queue {name} has {len(queue)} messages and {len(queue.unacked)} unacknowledged"
@@ -91,10 +92,15 @@ def _judge_result(job: Job) -> None:
 
 
 def _judge_dead(world: World) -> None:
-    """Only offers that cost three lives lie in `dead`."""
+    """Only offers that cost three lives lie in `dead`, and what strangers sent."""
     abandoned = {job.request for master in world.masters for job in master.jobs.values() if job.result == "EXCEPTION"}
     queue = world.broker.queues.get(DEAD_QUEUE)
+    strange = {id(body) for body in world.strange}
     for message in queue.messages() if queue is not None else ():
+        if id(message.body) in strange or getattr(message.body, "session", None) == FORGED:
+            continue
+        if world.strange and getattr(message.body, "detail", None) == "never had":
+            continue  # an agent's answer to what was forged
         request = getattr(message.body, "request", None)
         if request not in abandoned:
             raise Violation("nothing goes to the dead that lives", f"{message.body!r}")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from contracts.messages import Message
+from contracts.codec import decode
+from contracts.errors import BadMessage
 from contracts.testing.broker import MemoryBroker
 from contracts.testing.clock import VirtualClock
 from contracts.testing.queues import Publication, QueueOptions
@@ -54,6 +56,14 @@ class World:
         self.ledger = Ledger()
         self.agents: list[AgentHost] = []
         self.masters: list[MasterHost] = []
+        #: agents on copies of another's state folder; each goes again
+        self.copies: list[AgentHost] = []
+        #: second masters of a name that is taken
+        self.twins: list[MasterHost] = []
+        #: what strangers sent, by identity; it may end in `dead`
+        self.strange: list[Any] = []
+        #: the last that went through the broker, for those who send it again
+        self.recorded: deque[Publication] = deque(maxlen=400)
         #: the faults are over
         self.settling = False
         self.tracing = tracing
@@ -79,10 +89,20 @@ class World:
         return [name for name in self.broker.queues if name.startswith("cap.")]
 
 
+def read(body: Any) -> Any:
+    """What an edge makes of a body: messages travel as they are, only what a stranger sends is bytes or worse."""
+    if not isinstance(body, bytes):
+        return body
+    try:
+        return decode(body)
+    except BadMessage as error:
+        return error
+
+
 def publication(
     exchange: str,
     key: str,
-    message: Message,
+    message: Any,
     *,
     expires: float | None = None,
     priority: int = 0,

@@ -54,13 +54,14 @@ class Dialogue:
             if isinstance(message, RollCall):
                 self._roll_call(message.master, now)
         elif isinstance(message, _NAMED):
+            session = self._state.sessions.get(message.session)
+            if session is not None and session.master != message.master:
+                self._not_theirs(message, message.master, session)
+                return
             incarnation = message.incarnation if isinstance(message, Grant) else None
             self._state.heard_master(message.master, now, incarnation)
-            session = self._state.sessions.get(message.session)
             if session is None:
                 self._unknown(message.session, message.master)
-            elif session.master != message.master:
-                self._not_theirs(message, message.master, session)
             elif isinstance(message, Grant):
                 self._grant(session, message, now)
             elif isinstance(message, Refuse):

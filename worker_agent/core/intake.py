@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contracts.timing import CLOCK_MARGIN, COMMAND_GRANT_WAIT, SILENCE_BEFORE_RESUME, VERSION_PARKINGS
+from contracts.timing import CLOCK_MARGIN, COMMAND_GRANT_WAIT, PARKINGS_MAX, SILENCE_BEFORE_RESUME
 from worker_agent.core.actions import Bury, Consume, OpenSession
 from worker_agent.core.commands import Commands
 from worker_agent.core.inputs import OfferDelivered
@@ -10,9 +10,8 @@ from worker_agent.core.session import Phase, Session, commands_of
 from worker_agent.core.state import AgentState
 from worker_agent.core.window import EventWindow
 
-
 #: Deaths of an offer that was parked often enough: one by rejection, one by expiry each time.
-DEATHS_MAX = 2 * VERSION_PARKINGS
+DEATHS_MAX = 2 * PARKINGS_MAX
 
 
 class Intake:
@@ -98,7 +97,7 @@ class Intake:
         """Of a silent master: it waits. Of one that does not exist, it does not wait for ever."""
         master = delivered.offer.master
         if self._state.masters.is_absent(master) and delivered.deaths >= DEATHS_MAX:
-            reason = f"master {master} has no queue at this broker, and the offer was parked {VERSION_PARKINGS} times"
+            reason = f"master {master} has no queue at this broker, and the offer was parked {PARKINGS_MAX} times"
             self._state.do(Bury(delivery=delivered.delivery, reason=reason))
         else:
             self._state.settle(delivered.delivery, "park")

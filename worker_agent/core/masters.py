@@ -44,7 +44,7 @@ class Masters:
         self._heard[master] = now
         if incarnation is not None:
             self._current[master] = incarnation
-            self._by_incarnation[incarnation] = master
+            self._by_incarnation.setdefault(incarnation, master)  # nobody takes over another's
             self._by_incarnation.move_to_end(incarnation)
             if len(self._by_incarnation) > INCARNATIONS:
                 self._by_incarnation.popitem(last=False)

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from contracts.codec import decode
 from contracts.errors import BadMessage, UnknownVersion
 from contracts.messages import Offer
-from contracts.timing import VERSION_PARKINGS
+from contracts.timing import PARKINGS_MAX
 
 
 class NotAnOffer(Exception):
@@ -53,7 +53,7 @@ def too_long_parked(headers: Mapping[str, Any]) -> str | None:
         if isinstance(entry, Mapping) and entry.get("reason") == "rejected"
     ]
     times = deaths({"x-death": rejections})
-    return f"parked {times} times, and no agent of its version took it" if times >= VERSION_PARKINGS else None
+    return f"parked {times} times, and no agent of its version took it" if times >= PARKINGS_MAX else None
 
 
 def deaths(headers: Mapping[str, Any]) -> int:

@@ -9,7 +9,7 @@ import aio_pika
 from contracts import topology
 from contracts.messages import Claim
 from contracts.protocol_version import OURS
-from contracts.timing import VERSION_PARKINGS
+from contracts.timing import PARKINGS_MAX
 from tests.broker.agent.conftest import OpenMaster, StartAgent
 from tests.broker.agent.scripted_master import ScriptedMaster, shell, until
 
@@ -113,7 +113,7 @@ async def test_an_offer_of_a_version_that_nobody_speaks_ends_in_the_dead(
 ) -> None:
     """Parked often enough it is buried; the reason names both versions."""
     master = await open_master("any")
-    parked = {"queue": "cap.any", "reason": "rejected", "count": VERSION_PARKINGS}
+    parked = {"queue": "cap.any", "reason": "rejected", "count": PARKINGS_MAX}
     exchange = await master.channel.get_exchange(topology.OFFERS)
     message = aio_pika.Message(
         b'{"t": "offer", "v": 99}', content_type="application/json", headers={"x-death": [parked]}

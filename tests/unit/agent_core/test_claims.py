@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from contracts.messages import Accept, Alive, Claim, Gone, Refuse
-from contracts.timing import VERSION_PARKINGS
+from contracts.timing import PARKINGS_MAX
 from worker_agent.core import actions, inputs
 
 from .harness import QUEUES, Agent, command_offer, offer
@@ -165,20 +165,20 @@ def test_a_claim_that_the_broker_does_not_take_counts_as_unanswered() -> None:
     assert actions.Park(delivery=delivery) in agent.did
 
 
-def test_an_offer_of_a_master_that_does_not_exist_is_parked_60_times_and_then_buried() -> None:
+def test_an_offer_of_a_master_that_does_not_exist_is_parked_a_few_times_and_then_buried() -> None:
     """Its claim comes back: no queue of that name. A master that is only silent keeps its offers parked."""
     agent = Agent()
     agent.offer(offer())
     [claim] = agent.of(actions.Publish)
     agent.tell(inputs.Refused(token=claim.token or 0, returned=True))
-    delivery = agent.offer(offer(), deaths=2 * VERSION_PARKINGS - 2)
+    delivery = agent.offer(offer(), deaths=2 * PARKINGS_MAX - 2)
     assert actions.Park(delivery=delivery) in agent.did
-    delivery = agent.offer(offer(), deaths=2 * VERSION_PARKINGS)
+    delivery = agent.offer(offer(), deaths=2 * PARKINGS_MAX)
     [bury] = agent.of(actions.Bury)
     assert bury.delivery == delivery
     assert "master m has no queue at this broker" in bury.reason
     agent.hear(Alive(master="m", incarnation="inc"))
-    agent.offer(offer(), deaths=2 * VERSION_PARKINGS)
+    agent.offer(offer(), deaths=2 * PARKINGS_MAX)
     assert "claim" in agent.kinds, "it is there after all"
 
 

@@ -11,6 +11,7 @@ from contracts.messages import (
     Event,
     Executing,
     Gone,
+    Grant,
     Message,
     Ping,
     Pull,
@@ -357,6 +358,17 @@ def test_a_message_that_no_bridge_sends_to_an_agent_is_rejected() -> None:
     event = Event(session="s9", seq=1, n=1, kind="stdout")
     assert agent.hear(event) == [actions.Reject(message=event, reason="a message of type 'event' is not for an agent")]
     assert agent.hear(Steer(order="probe")) == [], "the edge's affair"
+
+
+def test_no_master_can_take_another_s_incarnation_as_its_own() -> None:
+    """A forged grant that names it changes nothing: what the real master says is still obeyed."""
+    agent = Agent()
+    agent.running()
+    agent.hear(Grant(session="s1", master="n", incarnation="I1", run=1, stored=0))
+    assert agent.kinds == ["Reject"]
+    agent.hear(Grant(session="s-other", master="n", incarnation="I1", run=1, stored=0))
+    agent.release()
+    assert agent.states == ["idle"]
 
 
 def test_an_incarnation_of_another_master_has_no_say() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from contracts.messages import Capability, Catalogue, Offer, SlotStatus
-from contracts.timing import VERSION_PARKINGS
+from contracts.timing import PARKINGS_MAX
 from worker_agent import metas
 from worker_agent.builddirs import BuildDirs
 from worker_agent.core.inputs import SessionMeta
@@ -138,8 +138,8 @@ def test_deaths_are_summed(headers: dict[str, object], number: int) -> None:
         ({}, False),
         ({"x-death": "nonsense"}, False),
         ({"x-death": [{"reason": "expired", "count": 1000}]}, False),
-        ({"x-death": [{"reason": "rejected", "count": VERSION_PARKINGS - 1}]}, False),
-        ({"x-death": [{"reason": "expired", "count": 60}, {"reason": "rejected", "count": VERSION_PARKINGS}]}, True),
+        ({"x-death": [{"reason": "rejected", "count": PARKINGS_MAX - 1}]}, False),
+        ({"x-death": [{"reason": "expired", "count": 9}, {"reason": "rejected", "count": PARKINGS_MAX}]}, True),
     ],
 )
 def test_an_offer_of_another_version_is_parked_a_bounded_number_of_times(
