@@ -34,6 +34,8 @@ HANDSHAKE_TIMEOUT = 15
 EVENTS_PREFETCH = 2000
 #: Seconds between tries to consume the claims queue while a ghost of our former connection has it.
 GHOST_RETRY = 1.0
+#: Seconds between two new publishing channels.
+RENEW_EVERY = 5.0
 
 
 class Connections:
@@ -48,6 +50,9 @@ class Connections:
         self._consuming: BrokerProtocol | None = None
         self.publisher: Publisher | None = None
         self._watch: ConfirmWatch | None = None
+        #: publishers that only wait for their last confirms
+        self._retired: list[Publisher] = []
+        self._renewed_at = float("-inf")
         self.version: Version = ()
         self.product = ""
 
@@ -74,10 +79,8 @@ class Connections:
             events_max_bytes=self._settings.events_max_bytes,
         ):
             yield self.declare(queue)
-        self.publisher = Publisher(
-            (yield self._publishing.open_channel()), on_returned, on_refused, self._sign, self._reactor.seconds
-        )
-        yield self.publisher.start()
+        self._answers = on_returned, on_refused
+        self.publisher = yield self._make_publisher()
         self._consuming = yield self._connect(f"{name}, consumes")
         self._watch = ConfirmWatch(self._reactor, oldest=self._oldest, ask=self._ask, end=self._lost)
         self._watch.start()
@@ -153,7 +156,36 @@ class Connections:
                 connection.abort()
 
     def _oldest(self) -> float | None:
-        return self.publisher.oldest if self.publisher is not None else None
+        publishers = [*self._retired, *([self.publisher] if self.publisher is not None else [])]
+        return min((since for one in publishers if (since := one.oldest) is not None), default=None)
+
+    @defer.inlineCallbacks
+    def _make_publisher(self) -> Any:
+        assert self._publishing is not None
+        channel = yield self._publishing.open_channel()
+        publisher = Publisher(channel, *self._answers, self._sign, self._reactor.seconds)
+        yield publisher.start()
+        return publisher
+
+    @defer.inlineCallbacks
+    def renew_publisher(self) -> Any:
+        """Publish on another channel from now on, unless that was done a moment ago.
+
+        A channel that was opened while a quorum queue had no leader may be refused everything for as long as it lives
+        (RabbitMQ 3.10.8); another one looks the leader up anew.
+        """
+        now = self._reactor.seconds()
+        if now - self._renewed_at < RENEW_EVERY:
+            return
+        self._renewed_at = now
+        old, self.publisher = self.publisher, (yield self._make_publisher())
+        if old is not None:
+            self._retired.append(old)
+            old.drained().addCallback(lambda _: self._close_retired(old))
+
+    def _close_retired(self, publisher: Publisher) -> None:
+        self._retired.remove(publisher)
+        publisher.close()
 
     @defer.inlineCallbacks
     def _ask(self) -> Any:

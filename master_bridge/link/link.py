@@ -348,9 +348,19 @@ class Link:
             self._client.message_returned(message, publication.routing_key)  # type: ignore[arg-type]  # we sent it
 
     def _refused(self, publication: Publication) -> None:
-        if publication.persistent:
-            log.warning("amqp.publish_refused", exchange=publication.exchange, key=publication.routing_key)
-            self._reactor.callLater(REFUSED_RETRY, self._publish, publication)
+        """A full queue, or a channel that asks a leader which is gone: once more, on another channel."""
+        log.warning("amqp.publish_refused", exchange=publication.exchange, key=publication.routing_key)
+        self._reactor.callLater(REFUSED_RETRY, self._publish_elsewhere, self._connections, publication)
+
+    def _publish_elsewhere(self, connections: Connections | None, publication: Publication) -> None:
+        if connections is None or connections is not self._connections:
+            return  # the machine says again what counts, at each link-up
+
+        def publish(_result: object) -> None:
+            if publication.persistent:  # what is not will be said again anyway
+                self._publish(publication)
+
+        connections.renew_publisher().addBoth(publish)  # without another channel: on the old one
 
     def _publish(self, publication: Publication) -> None:
         if self.up and self._connections is not None and self._connections.publisher is not None:

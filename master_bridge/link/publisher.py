@@ -124,6 +124,10 @@ class Publisher:
             result.callback(None)
         return result
 
+    def close(self) -> None:
+        """Nothing is published on it any more."""
+        self._calls.close()
+
     def _returned(self, _channel: Any, _method: Any, properties: Any, _body: bytes) -> None:
         # a return comes before its confirm, so the publication is still known by the number that went with it
         publication = self._unconfirmed.get(int(properties.message_id or 0))
