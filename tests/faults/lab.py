@@ -198,10 +198,10 @@ class Lab:
         allowed = {agent.pid for agent in besides}
         return processes.marked(self.mark, allowed.union(*map(processes.waiting_keepers, allowed)))
 
-    def processes_of(self, agent: Agent) -> list[psutil.Process]:
-        """All processes of one agent: its own, its keepers', its commands'."""
+    def processes_of(self, agent: Agent, besides: Sequence[Agent] = ()) -> list[psutil.Process]:
+        """All processes of one agent: its own, its keepers', its commands'; `besides` as for `processes`."""
         own = []
-        for process in self.processes():
+        for process in self.processes(besides):
             try:
                 if process.environ().get("FAULTS_AGENT") == agent.name:
                     own.append(process)
@@ -213,12 +213,10 @@ class Lab:
         """Nothing but the running agents themselves is left (of one agent: nothing but itself)."""
         running = [agent for agent in self.agents if agent.running]
 
-        def look() -> bool:
-            own = {a.pid for a in running}
-            found = self.processes() if agent is None else self.processes_of(agent)
-            return not [process for process in found if process.pid not in own]
+        def left() -> list[psutil.Process]:
+            return self.processes(running) if agent is None else self.processes_of(agent, running)
 
-        wait_for(look, timeout, lambda: f"no process left:\n{processes.describe(self.processes(running))}")
+        wait_for(lambda: not left(), timeout, lambda: f"no process left:\n{processes.describe(left())}")
 
     def queues(self) -> dict[str, int]:
         """Messages of each queue, ready and unacknowledged."""
