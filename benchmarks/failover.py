@@ -13,6 +13,7 @@ import time
 from benchmarks.figures import Wrong
 from benchmarks.peers import Peer, end_tree
 from benchmarks.stage import Stage
+from contracts.timing import LINK_UP_SETTLING
 from tests.harness.master import Build
 from tests.harness.waiting import wait_for
 
@@ -23,6 +24,8 @@ def run(stage: Stage) -> None:
     peers = [peer for peer in stage.peers if peer.name in ("PB", "ours")]
     for peer in peers:
         peer.have_workers(2)
+        # just after its start a bridge gives everybody more time to come back (docs/protocol.md, rule 10)
+        time.sleep(max(0.0, peer.up_since + LINK_UP_SETTLING - time.monotonic()))
     stage.measure("failover", "worker killed", "s", "less", _worker_killed, peers=peers)
     for peer in peers:
         peer.have_workers(1)

@@ -78,6 +78,8 @@ class Peer:
         self.master = BuildMaster(folder / "master", text, url=url if ours else None, name=f"bench-{name}")
         self.master.create(database)
         self.workers: list[OwnWorker | OurAgent] = []
+        #: monotonic seconds at which its master was up
+        self.up_since = 0.0
 
     @property
     def ours(self) -> bool:
@@ -90,6 +92,7 @@ class Peer:
         self.master.wait_started()
         if self.ours:
             self.master.wait_linked()
+        self.up_since = time.monotonic()
 
     def have_workers(self, count: int) -> None:
         """Exactly `count` workers run and are connected."""
