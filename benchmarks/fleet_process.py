@@ -39,6 +39,7 @@ class SimulatedAgent:
         self.link = Link(
             LinkOptions(url=url, name=instance, heartbeat=60), instance=instance, agent=instance,
             next_epoch=lambda: next(epochs), on_input=self._put, queue_gone=lambda queue: None,
+            buried=lambda: None,
         )  # fmt: skip
         worker = WorkerInfo(version="0", basedir="/nowhere")
         self._machine = AgentMachine(
