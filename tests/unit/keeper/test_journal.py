@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.messages import Event
-from worker_agent.keeper import journal as journal_module
 from worker_agent.keeper.journal import Journal, JournalFull
 from worker_agent.keeper.reader import HANDLES_MAX, JournalFiles
 from worker_agent.keeper.segments import segments
@@ -165,7 +164,7 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path, monkeypatch: py
         return written
 
     with monkeypatch.context() as patched:
-        patched.setattr(journal_module.os, "writev", write)
+        patched.setattr(os, "writev", write)
         with pytest.raises(JournalFull, match="No space left"):
             made.append(1, "stdout", None, b"second" * 100)
         assert files.read(SESSION, 2) is None
