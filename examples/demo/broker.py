@@ -1,4 +1,4 @@
-"""Which broker the demo uses: the one it is given, the compose file's where a Docker engine answers, else its own."""
+"""Which broker the demo uses: the one it is given, one in a container where Docker answers, else a private node."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from contracts.testing.rabbitmq_program import BrokerMissing, NodeError, server_
 from examples.demo.errors import DemoError
 
 ROOT = Path(__file__).resolve().parents[2]
-#: As in docker-compose.yml.
+COMPOSE_FILE = "examples/demo/broker.yml"
+#: As in that file.
 COMPOSE_URL = "amqp://{user}:{password}@127.0.0.1:{port}/"
 COMPOSE_TIMEOUT = 120.0
 
@@ -43,10 +44,10 @@ def open_broker(folder: Path, say: Callable[[str], None]) -> Iterator[Broker]:
         was_up = answers_amqp(broker_port())
         if compose and (url := _compose_up(compose, say)):
             try:
-                yield Broker(url=url, description="RabbitMQ of docker-compose.yml")
+                yield Broker(url=url, description="RabbitMQ in a container")
             finally:
                 if not was_up:
-                    _run([*compose, "stop", "broker"])
+                    _run([*compose, "down", "--volumes"])
             return
     node = _private_node(folder, say)
     try:
@@ -62,18 +63,18 @@ def docker_engine_answers() -> bool:
 
 def compose_command() -> list[str] | None:
     if _run(["docker", "compose", "version"]).returncode == 0:
-        return ["docker", "compose"]
-    return ["docker-compose"] if shutil.which("docker-compose") else None
+        return ["docker", "compose", f"--file={COMPOSE_FILE}"]
+    return ["docker-compose", f"--file={COMPOSE_FILE}"] if shutil.which("docker-compose") else None
 
 
 def broker_port() -> int:
-    """Port of the compose file's broker on loopback, as docker-compose.yml has it."""
+    """Port of the compose file's broker on loopback, as its file has it."""
     return int(os.environ.get("BROKER_PORT", "5672"))
 
 
 def _compose_up(compose: list[str], say: Callable[[str], None]) -> str | None:
     """URL of the compose file's broker; None, with the reason said, when it does not come up."""
-    say("starting the broker of docker-compose.yml")
+    say(f"starting the broker of {COMPOSE_FILE}")
     up = _run([*compose, "up", "-d", "broker"])
     if up.returncode:
         say(f"{' '.join(compose)} could not start the broker, so a private node is used: {up.stderr.strip()[-500:]}")
@@ -82,7 +83,7 @@ def _compose_up(compose: list[str], say: Callable[[str], None]) -> str | None:
     deadline = time.monotonic() + COMPOSE_TIMEOUT
     while not answers_amqp(port):
         if time.monotonic() > deadline:
-            _run([*compose, "stop", "broker"])
+            _run([*compose, "down", "--volumes"])
             raise DemoError(
                 f"the compose file's broker does not answer on port {port}: {' '.join(compose)} logs broker"
             )

@@ -23,6 +23,7 @@ COMMANDS = {
     "revoke": "enroll:revoke",
     "stop": "steer:stop",
     "trial-certificates": "keys:trial_certificates",
+    "trial-fleet": "keys:trial_fleet",
     "why": "why",
 }
 

@@ -1,4 +1,4 @@
-"""`master-bridge keygen` and `trial-certificates`: what signatures and TLS need."""
+"""`master-bridge keygen`, `trial-certificates` and `trial-fleet`: what signatures, TLS and a first fleet need."""
 
 from __future__ import annotations
 
@@ -38,3 +38,40 @@ def trial_certificates(folder: Path, hosts: tuple[str, ...], clients: tuple[str,
     click.echo(f"# {folder}: ca.pem is for everybody, the others for whom they are named after. rabbitmq.conf:")
     for key, value in broker_settings(made, require_client=require_client).items():
         click.echo(f"{key} = {value}")
+
+
+@click.command()
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--host", "hosts", multiple=True, default=("localhost", "127.0.0.1"), show_default=True,
+              help="Name or address by which the broker is reached, the first one in URLs; repeatable.")  # fmt: skip
+@click.option("--master", default="m1", show_default=True, metavar="NAME", help="AMQPBroker's `master`.")
+@click.option("--worker", "workers", multiple=True, default=("worker",), show_default=True, metavar="NAME",
+              help="A worker's account; repeatable.")  # fmt: skip
+@click.option("--mounted", type=click.Path(path_type=Path), metavar="FOLDER",
+              help="Where each of them finds its own folder, when that is mounted elsewhere.")  # fmt: skip
+def trial_fleet(
+    folder: Path, hosts: tuple[str, ...], master: str, workers: tuple[str, ...], mounted: Path | None
+) -> None:
+    """Make all that a secure trial needs: a CA, the broker's certificate and settings, accounts, a signing key.
+
+    FOLDER gets one folder for each who reads it: broker, master, operator, and one a worker. Run again, it changes
+    nothing.
+    """
+    from contracts.errors import ContractError
+    from contracts.signing import BadKey
+    from contracts.topology import check_name
+    from master_bridge.operating.errors import OperatingError
+    from master_bridge.operating.trial import check_names, make_trial
+
+    try:
+        check_name(master, "--master")
+        for worker in workers:
+            check_name(worker, "--worker")
+        check_names(workers)
+        made = make_trial(folder, hosts=hosts, master=master, workers=workers, mounted=mounted)
+    except ContractError as error:
+        raise click.UsageError(str(error)) from None
+    except (OperatingError, BadKey) as error:
+        raise click.ClickException(str(error)) from None
+    readers = ", ".join(("broker", "master", "operator", *workers))
+    click.echo(f"{folder}: {'made for' if made else 'is there already, for'} {readers}")

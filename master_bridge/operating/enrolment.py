@@ -25,9 +25,13 @@ def amqp_url(address: BrokerAddress, user: str, password: str) -> str:
     return f"{scheme}://{user}:{password}@{host}:{address.port}/{quote(address.vhost, safe='')}"
 
 
-def agent_config(name: str, url: str, *, ca: str | None, certificate: str | None, keys: Sequence[str]) -> str:
-    """TOML for `worker-agent --config`. File names are as they are on the worker's machine."""
-    settings: dict[str, object] = {"name": name, "amqp_url": url, "auto_capabilities": True}
+def agent_config(name: str | None, url: str, *, ca: str | None, certificate: str | None, keys: Sequence[str]) -> str:
+    """TOML for `worker-agent --config`. File names are as they are on the worker's machine.
+
+    `name` None: several machines share the account, each is called after itself.
+    """
+    settings: dict[str, object] = {"name": name} if name is not None else {}
+    settings |= {"amqp_url": url, "auto_capabilities": True}
     if ca:
         settings["tls_ca"] = ca
     if certificate:
@@ -35,7 +39,8 @@ def agent_config(name: str, url: str, *, ca: str | None, certificate: str | None
     if keys:
         settings["trusted_key"] = list(keys)
     lines = [f"{key} = {json.dumps(value)}" for key, value in settings.items()]  # JSON's texts and lists are TOML's
-    return "\n".join([f"# worker agent {name}: holds a password, keep it to the agent's user", *lines, ""])
+    who = f"worker agent {name}" if name is not None else "worker agents"
+    return "\n".join([f"# {who}: holds a password, keep it to the agent's user", *lines, ""])
 
 
 def write_private(path: Path, text: str) -> None:

@@ -125,6 +125,10 @@ class ComposeProject:
     def build(self) -> None:
         self._compose("build", timeout=1500.0)
 
+    def run(self, service: str, *arguments: str) -> str:
+        """What a container of `service` made for this printed."""
+        return self._compose("run", "--rm", "-T", service, *arguments, timeout=120.0)
+
     def down(self) -> None:
         self._compose("down", "--volumes", "--timeout", "5", timeout=300.0)
 
@@ -156,13 +160,15 @@ class ComposeProject:
         )  # fmt: skip
         return ran.stdout
 
-    def _compose(self, *arguments: str, timeout: float) -> None:
+    def _compose(self, *arguments: str, timeout: float) -> str:
+        """Standard output; both outputs are in the AssertionError where it failed."""
         command = [*compose_command(), "--file=docker-compose.yml", f"--file={_OVERRIDE}", *arguments]
         ran = subprocess.run(
             command, cwd=REPOSITORY, env={**os.environ, **self.daemon.environment, **self._environment},
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=timeout, check=False,
+            capture_output=True, text=True, timeout=timeout, check=False,
         )  # fmt: skip
-        assert ran.returncode == 0, f"{' '.join(command)}:\n{ran.stdout[-6000:]}"
+        assert ran.returncode == 0, f"{' '.join(command)}:\n{ran.stdout[-6000:]}{ran.stderr[-6000:]}"
+        return ran.stdout
 
 
 def compose_command() -> Sequence[str]:

@@ -1,7 +1,8 @@
-"""`docker compose up` for real: images, order, both columns, and scaling under load without losing a build."""
+"""`docker compose up` for real: images, order, TLS, both columns, and scaling under load without losing a build."""
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -156,13 +157,12 @@ def test_scaling_up_and_down_under_load_loses_and_repeats_no_build(
             ledger.release(number)
     wait_for(lambda: len(ledger.runs("begun")) == 11, 120.0, lambda: f"the kept agent goes on: {ledger.running()}")
     assert [host for _number, host in ledger.runs("begun")[10:]] == [kept]
-    assert not events.of("die"), "an agent left while its build ran"
+    assert not _ended(events), "an agent left while its build ran"
     transcript.add("the agent that stays ended its build and began the next; the other 4 still hold theirs")
     for number in held:
         ledger.release(number)
     down.result(180.0)
-    ends = {event.container: event.attributes["exitCode"] for event in events.of("die")}
-    assert ends == dict.fromkeys(leaving, "0")
+    assert _ended(events) == dict.fromkeys(leaving, "0")
     assert project.containers("worker") == [kept]
     transcript.add("the 4 ended their builds and left with status 0")
 
@@ -176,9 +176,34 @@ def test_scaling_up_and_down_under_load_loses_and_repeats_no_build(
     assert sorted(number for number, _host in begun) == list(range(1, BUILDS + 1))
     assert sorted(ended) == sorted(begun)
     assert {host for _number, host in begun[10:]} == {kept}, "an agent that drains took new work"
-    assert {event.container for event in events.of("die")} == leaving, "another container ended, too"
+    assert set(_ended(events)) == leaving, "another container ended, too"
     print(transcript)
     record_testsuite_property("scaling_transcript", str(transcript))
+
+
+def test_everything_is_encrypted_signed_and_has_an_account_of_its_own(up: tuple[ComposeProject, Events]) -> None:
+    """The broker has no other listener than TLS's, no default user; who reads a secret is who it is for."""
+    project, _events = up
+    docker = project.daemon.docker
+    [broker], [master], [worker] = (project.containers(name) for name in ("broker", "master", "worker"))
+    listeners = docker("exec", broker, "rabbitmq-diagnostics", "-q", "listeners")
+    assert "port: 5671, protocol: amqp/ssl" in listeners
+    assert "protocol: amqp," not in listeners
+    connections = docker("exec", broker, "rabbitmqctl", "-q", "list_connections", "user", "ssl").split("\n")
+    seen = {tuple(line.split("\t")) for line in connections if "\t" in line and not line.startswith("user")}
+    assert seen == {("sample", "true"), ("worker", "true"), ("worker-c", "true")}
+    users = docker("exec", broker, "rabbitmqctl", "-q", "list_users").splitlines()
+    names = {line.split("\t")[0] for line in users if not line.startswith("user")}
+    assert names == {"sample", "operator", "worker", "worker-c"}
+
+    assert docker("exec", master, "ls", "/run/buildbot-amqp").split() == ["amqp-url", "ca.pem", "signing-key"]
+    assert docker("exec", worker, "ls", "/run/buildbot-amqp").split() == [
+        "ca.pem", "signing-key.pub", "worker-agent.toml",
+    ]  # fmt: skip
+    assert docker("exec", worker, "sh", "-c", "touch /run/buildbot-amqp/x || echo no").strip() == "no"
+    fleet = json.loads(project.run("operator", "fleet", "--once", "--json"))
+    assert len(fleet["agents"]) == 2
+    assert {agent["state"] for agent in fleet["agents"]} == {"ready"}
 
 
 class Transcript:
@@ -203,6 +228,11 @@ def _first_healthy(events: Events) -> dict[str, float] | None:
     """Service -> when it was first healthy; None while one of them has not been."""
     first = {event.service: event.at for event in reversed(events.of("health_status: healthy"))}
     return first if set(first) == set(SERVICES) else None
+
+
+def _ended(events: Events) -> dict[str, str]:
+    """Container -> exit code of those that are meant to stay; "security" runs to its end at each `up`."""
+    return {event.container: event.attributes["exitCode"] for event in events.of("die") if event.service in SERVICES}
 
 
 def _asked_to_leave(events: Events) -> set[str]:

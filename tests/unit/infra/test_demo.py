@@ -35,7 +35,7 @@ def test_a_docker_client_without_an_engine_does_not_count(tmp_path: Path, monkey
 def test_a_docker_engine_that_answers_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     docker(tmp_path, monkeypatch, "exit 0")
     assert broker.docker_engine_answers()
-    assert broker.compose_command() == ["docker", "compose"]
+    assert broker.compose_command() == ["docker", "compose", "--file=examples/demo/broker.yml"]
 
 
 def test_a_machine_without_docker_has_no_compose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,9 @@
-# Stands for rabbitmq:4-management: Debian 13's RabbitMQ 4.0 with the management plugin, its user in
-# RABBITMQ_DEFAULT_USER, its data in /var/lib/rabbitmq, more configuration in /etc/rabbitmq/conf.d.
+# Stands for rabbitmq:4-management: Debian 13's RabbitMQ 4.0 with the management plugin, its user's number 999, its data
+# in /var/lib/rabbitmq, more configuration in /etc/rabbitmq/conf.d.
 FROM compose-test-debian:13
-RUN apt-get update \
+RUN groupadd --system --gid 999 rabbitmq \
+ && useradd --system --uid 999 --gid rabbitmq --home-dir /var/lib/rabbitmq rabbitmq \
+ && apt-get update \
  && apt-get install --yes --no-install-recommends rabbitmq-server \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt/archives/*.deb \
  && mkdir -p /etc/rabbitmq/conf.d \
@@ -9,6 +11,6 @@ RUN apt-get update \
 COPY rabbitmq-entrypoint /usr/local/bin/docker-entrypoint.sh
 ENV HOME=/var/lib/rabbitmq RABBITMQ_LOGS=-
 VOLUME /var/lib/rabbitmq
-EXPOSE 5672 15672
+EXPOSE 5671 5672 15672
 ENTRYPOINT ["docker-entrypoint.sh"]
 CMD ["rabbitmq-server"]
