@@ -13,6 +13,7 @@ where it stopped when the command is called again.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -27,6 +28,8 @@ from master_bridge.operating.errors import OperatingError
 #: The exchange over which messages are moved: nobody may need the default exchange for it.
 MOVES = "bb.moves"
 TEMPORARY = "migrate."
+#: Seconds: the management API counts what is held once in 5 s, and may still count what was just moved.
+FIGURES_AGE = 8.0
 
 
 def wanted(management: Management, broker: Broker, queue_type: QueueType, events_max_bytes: int) -> Iterator[Queue]:
@@ -86,16 +89,21 @@ def migrate(broker: Broker, management: Management, queue: Queue) -> int:
 
 
 def _is_free(management: Management, broker: Broker, name: str) -> None:
-    """Nobody consumes it, and nobody holds a message of it."""
-    found: Any = management.get("queues", broker.address.vhost, name)
-    consumers = broker.queue(name)
-    held = found.get("messages_unacknowledged", 0) if found else 0
-    if held or (consumers is not None and consumers.consumers):
-        who = "stop that master" if name.startswith(("claims.", "events.")) else "`master-bridge drain --match any`"
-        raise OperatingError(
-            f"{name} is in use ({held} messages are held, {consumers.consumers if consumers else 0} consumers): "
-            f"{who}, wait until what runs has ended, and call this again"
-        )
+    """Nobody consumes it, and nobody holds a message of it. Looks again while that may only have been so."""
+    deadline = time.monotonic() + FIGURES_AGE
+    while True:
+        found: Any = management.get("queues", broker.address.vhost, name)
+        figures = broker.queue(name)
+        held, consumers = found.get("messages_unacknowledged", 0) if found else 0, figures.consumers if figures else 0
+        if not held and not consumers:
+            return
+        if consumers or time.monotonic() > deadline:
+            who = "stop that master" if name.startswith(("claims.", "events.")) else "`master-bridge drain --match any`"
+            raise OperatingError(
+                f"{name} is in use ({held} messages are held, {consumers} consumers): "
+                f"{who}, wait until what runs has ended, and call this again"
+            )
+        broker.wait(0.5)
 
 
 def _move(broker: Broker, source: str, target: str) -> int:
