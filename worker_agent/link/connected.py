@@ -13,6 +13,7 @@ import structlog
 from aio_pika import connect
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 
+from contracts import topology
 from contracts.codec import decode
 from contracts.errors import BadMessage, UnknownVersion
 from contracts.messages import Grant, Later, Steer
@@ -184,8 +185,9 @@ class Connected:
         try:
             received = decode(message.body, message.headers)
         except UnknownVersion as error:
-            # of a master that never was granted anything here, broadcasts above all: not for us, and not dead either
             self._foreign_master(str(error.fields.get("master", ""))[:MASTER_SHOWN], str(error))
+            if message.routing_key != topology.BROADCAST:  # those come every 3 s, and are for whoever can read them
+                await self.publisher.bury(message, str(error), self.address)
             return
         except BadMessage as error:
             log.error("not_a_message", queue=self.address, reason=str(error))
