@@ -8,10 +8,12 @@ import socket
 import struct
 import threading
 from collections.abc import Callable
+from typing import TypeVar
 
 #: Closes with a reset instead of an orderly end (socket(7), SO_LINGER with a time of zero).
 _RESET = struct.pack("ii", 1, 0)
 _TIMEOUT = 10.0
+Kind = TypeVar("Kind", bound="Proxy")
 
 
 class Proxy:
@@ -20,7 +22,7 @@ class Proxy:
     def __init__(self, *targets: int) -> None:
         self._targets = targets
         self._loop = asyncio.new_event_loop()
-        self._pairs: set[_Pair] = set()
+        self._pairs: set[Pair] = set()
         self._refuses = False
         self.frozen = False
         #: how many connections it has taken so far
@@ -59,7 +61,7 @@ class Proxy:
         self._listener.close()
         self._loop.close()
 
-    def __enter__(self) -> Proxy:
+    def __enter__(self: Kind) -> Kind:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -94,11 +96,11 @@ class Proxy:
             _abort(transport)
             return
         self.accepted += 1
-        near.pair = _Pair(self, transport)
+        near.pair = Pair(self, transport)
         self._pairs.add(near.pair)
         near.pair.connecting = self._loop.create_task(self._connect(near.pair))
 
-    async def _connect(self, pair: _Pair) -> None:
+    async def _connect(self, pair: Pair) -> None:
         for target in self._targets:
             try:
                 transport, _ = await self._loop.create_connection(lambda: _Far(pair), "127.0.0.1", target)
@@ -108,11 +110,14 @@ class Proxy:
             return
         pair.abort()
 
-    def ended(self, pair: _Pair) -> None:
+    def passing(self, pair: Pair, end: str, data: bytes) -> None:
+        """What a client ("near") or the broker ("far") sends, before it is passed on."""
+
+    def ended(self, pair: Pair) -> None:
         self._pairs.discard(pair)
 
 
-class _Pair:
+class Pair:
     """Two ends of one forwarded connection."""
 
     def __init__(self, proxy: Proxy, near: asyncio.Transport) -> None:
@@ -129,7 +134,14 @@ class _Pair:
         else:
             self.flow(not self._proxy.frozen)
 
+    def inject(self, data: bytes) -> None:
+        """To both ends, as if the other one had said it."""
+        for transport in self._ends.values():
+            if transport is not None:
+                transport.write(data)
+
     def data(self, end: str, data: bytes) -> None:
+        self._proxy.passing(self, end, data)
         other = self._ends["far" if end == "near" else "near"]
         if other is not None:
             other.write(data)
@@ -163,7 +175,7 @@ class _Pair:
 class _Near(asyncio.Protocol):
     def __init__(self, proxy: Proxy) -> None:
         self._proxy = proxy
-        self.pair: _Pair | None = None
+        self.pair: Pair | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -187,7 +199,7 @@ class _Near(asyncio.Protocol):
 
 
 class _Far(asyncio.Protocol):
-    def __init__(self, pair: _Pair) -> None:
+    def __init__(self, pair: Pair) -> None:
         self._pair = pair
 
     def data_received(self, data: bytes) -> None:

@@ -10,8 +10,10 @@ import pytest
 
 from contracts.testing.rabbitmq_node import RabbitMQNode
 from tests.faults.broker4 import server_of_version_4
+from tests.faults.cancelling import CancellingProxy
 from tests.faults.conftest import Record
 from tests.faults.lab import Lab
+from tests.harness.waiting import wait_for
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(400)]
 
@@ -57,6 +59,38 @@ def test_the_build_goes_on(
         how="consumer_timeout 5 s, command of 40 s, two agents",
         seen=f"taken back {taken_back} times; one build, SUCCESS; each command ran once; log byte-exact",
         seconds=time.monotonic() - began,
+    )
+
+
+def test_the_broker_cancels_consumers(lab: Lab, record: Record) -> None:
+    """As 4.3 does it: consumers of the bridge's queues and of an idle agent's end while their connections live on."""
+    with CancellingProxy(lab.node.port) as proxy:
+        url = proxy.url(lab.url)
+        master = lab.master(lab.column(steps=lab.three_steps(seconds=20, size=SIZE)), url=url)
+        lab.agent("a1", url=url)
+        request = master.force("b")
+        lab.wait_mark("work", "begin")
+        lab.agent("a2", url=url)  # idle
+        wait_for(lambda: len(proxy.consumers("cap.gtk")) == 2, 20, "the idle agent consumes")
+        began = time.monotonic()
+        for queue in ("events.m1", "claims.m1", "cap.gtk"):
+            assert proxy.consumers(queue), queue
+            proxy.cancel(queue)
+        wait_for(lambda: "consumer_cancelled_by_broker" in lab.agents[1].log(), 20, "the idle agent has noticed")
+        build = master.finished(request, 90)
+        assert [b.result for b in master.builds(request)] == ["SUCCESS"], master.describe(request)
+        assert lab.ran() == ONCE
+        lab.check_text(master, build, "work", SIZE)
+        took = time.monotonic() - began
+        lab.agents[0].stop()
+        again = master.finished(master.force("b"), 90)
+        assert (again.result, master.properties(again)["agent"]) == ("SUCCESS", "a2")
+        lab.wait_nothing_left()
+    record(
+        fault="the broker cancels consumers (as RabbitMQ 4.3 does at a timeout)",
+        how="a proxy sends `basic.cancel` for the bridge's claims and events and an idle agent's offers, mid-command",
+        seen="one build, SUCCESS; each command ran once; log byte-exact; the idle agent consumes again, runs the next",
+        seconds=took,
     )
 
 
