@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from contracts.messages import Accept, Claim, Command, Event, Offer, WorkerInfo
-from contracts.timing import EVENT_DATA_MAX, WINDOW_BYTES, WINDOW_EVENTS
+from contracts.timing import EVENT_DATA_MAX, FILE_DATA_MAX, WINDOW_BYTES, WINDOW_EVENTS
 from master_bridge.conformance.session import Session
 from master_bridge.conformance.watch import Watch
 
@@ -45,6 +45,10 @@ def out(seq: int, size: int = 1, n: int = 1) -> Event:
     return Event(session="s", seq=seq, n=n, kind="stdout", data=b"x" * size)
 
 
+def piece(seq: int, size: int) -> Event:
+    return Event(session="s", seq=seq, n=1, kind="write", data=b"x" * size)
+
+
 def done(seq: int, n: int = 1) -> Event:
     return Event(session="s", seq=seq, n=n, kind="completed")
 
@@ -63,12 +67,25 @@ def test_a_good_command_violates_nothing(session: Session):
         ([started(), started(2)], ["events.order"]),
         ([started(), out(2), out(2, 2)], ["journal.replay"]),
         ([started(), out(2, EVENT_DATA_MAX + 1)], ["events.size"]),
+        ([started(), piece(2, FILE_DATA_MAX + 1)], ["events.size"]),
         ([Event(session="s", seq=1, n=1, kind="started", value={"name": "sh"})], ["events.order"]),
         ([started(1, 9)], ["journal.gate"]),
     ],
 )
 def test_each_fault_is_seen(session: Session, events: list[Event], violated: list[str]):
     assert play(session, *events) == violated
+
+
+def test_a_piece_of_a_file_may_be_larger_than_one_of_output(session: Session):
+    """A mebibyte: it becomes no row of Buildbot's."""
+    assert play(session, started(), piece(2, FILE_DATA_MAX)) == []
+
+
+def test_an_event_may_be_transient():
+    """The journal repeats what a broker loses; a claim nobody repeats."""
+    watch = Watch()
+    watch.reply(started(), "guest.m.events", SimpleNamespace(type="event", delivery_mode=1))
+    assert watch.violations == []
 
 
 def test_the_window_is_two_mebibytes_and_64_events(session: Session):
