@@ -41,11 +41,11 @@ def test_every_invariant_has_a_planted_fault() -> None:
     }
     planted = {invariant for mutant in MUTANTS.values() for invariant in mutant.violates}
     assert named - planted - _NEEDS_NO_MUTANT == set()
-    assert planted <= named
+    assert planted <= named | {"no machine crashes"}  # which `run` says of whatever they raise
 
 
 def test_a_failing_schedule_is_shrunk_to_what_it_needs() -> None:
-    """A bridge without grace needs one fault and one job to run a command again."""
+    """Of what is left no single fault and no single job can be left out."""
     mutant = MUTANTS["has_no_grace"]
     failed = next(
         outcome
@@ -54,6 +54,11 @@ def test_a_failing_schedule_is_shrunk_to_what_it_needs() -> None:
     )
     small = shrink(failed, mutant=mutant)
     assert small.invariant == failed.invariant
-    assert len(small.plan.faults) <= len(failed.plan.faults)
-    assert len(small.plan.jobs) == 1
     assert small.log
+    faults, jobs = [f.index for f in small.plan.faults], [j.index for j in small.plan.jobs]
+    assert len(faults) + len(jobs) < len(failed.plan.faults) + len(failed.plan.jobs)
+    smaller = [
+        *(small.plan.keep(faults=[f for f in faults if f != left_out]) for left_out in faults),
+        *(small.plan.keep(jobs=[j for j in jobs if j != left_out]) for left_out in jobs),
+    ]
+    assert all(run(plan, mutant=mutant).invariant != failed.invariant for plan in smaller)

@@ -11,6 +11,9 @@ from collections import OrderedDict
 
 #: Incarnations remembered, over all masters. Each restart of a master makes one; older ones are of no use.
 INCARNATIONS = 256
+#: Masters remembered; the one that was not heard for longest is forgotten. So many share no broker, but anybody who may
+#: broadcast can invent names.
+MASTERS = 1024
 
 
 class Masters:
@@ -41,7 +44,12 @@ class Masters:
 
     def heard(self, master: str, now: float, incarnation: str | None = None) -> bool:
         """A message of the master came in. True if that ended its silence."""
+        self._heard.pop(master, None)
         self._heard[master] = now
+        if len(self._heard) > MASTERS:
+            oldest = next(iter(self._heard))
+            del self._heard[oldest]
+            self._current.pop(oldest, None)
         if incarnation is not None:
             self._current[master] = incarnation
             self._by_incarnation.setdefault(incarnation, master)  # nobody takes over another's
