@@ -5,10 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-import subprocess
-import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -17,66 +14,15 @@ from tests.acceptance.installer.booted import BootedDebian
 from tests.acceptance.installer.debian_root import DebianRoot
 from tests.acceptance.installer.leaks import CommandLines
 from tests.harness.master import BuildMaster
+from tests.harness.waiting import wait_for
 
 pytestmark = [pytest.mark.long, pytest.mark.root, pytest.mark.timeout(1800)]
-
-REPOSITORY = Path(__file__).parents[3]
-CONFIG = """
-c['workers'] = worker.amqp_column("linux", workers=1, requires=["os==linux", "debian>=11"])
-builder("hello", c['workers'], steps.ShellCommand(name="who", command="id -un; pwd"))
-builder("slow", c['workers'], steps.ShellCommand(name="wait",
-    command="echo begun; until test -e /var/lib/worker-agent/go; do sleep 0.2; done; echo ended"))
-"""
-
-
-@pytest.fixture(scope="session")
-def debian(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DebianRoot]:
-    """A base system with this repository's files in /src."""
-    if os.geteuid() != 0:
-        pytest.fail("this test needs root (chroot)")
-    root = DebianRoot(tmp_path_factory.mktemp("debian") / "root")
-    try:
-        root.create()
-        source = root.path("/src")
-        source.mkdir()
-        listed = subprocess.run(
-            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-            cwd=REPOSITORY,
-            stdout=subprocess.PIPE,
-            check=True,
-        ).stdout.decode()
-        for name in listed.split("\0"):
-            if name and (REPOSITORY / name).is_file():
-                (source / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(REPOSITORY / name, source / name)
-        yield root
-    finally:
-        root.close()
-
-
-@pytest.fixture
-def master(tmp_path: Path, node: RabbitMQNode, make_vhost: Callable[[], str]) -> Iterator[tuple[BuildMaster, str]]:
-    """A master with a column for Debian, and the vhost it uses."""
-    vhost = make_vhost()
-    running = BuildMaster(tmp_path / "master", CONFIG, url=node.vhost_url(vhost))
-    running.create()
-    running.start()
-    running.wait_linked()
-    yield running, vhost
-    running.kill()
 
 
 def install(debian: DebianRoot, *arguments: str, **environment: str) -> str:
     ran = debian.run("sh", "/src/deploy/install-worker.sh", "--source", "/src", *arguments, environment=environment)
     assert ran.returncode == 0, ran.stdout
     return ran.stdout
-
-
-def until(condition: Callable[[], bool], what: str, timeout: float = 60.0) -> None:
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {timeout:g} s: {what}"
-        time.sleep(0.1)
 
 
 def test_a_dry_run_changes_nothing(debian: DebianRoot) -> None:
@@ -136,6 +82,7 @@ def test_from_a_bare_machine_to_a_worker_and_back(
     request = buildmaster.force("slow")
     buildmaster.step_running(request, "wait", timeout=60)
     upgraded = install(debian, "--start", "--wait", "90")
+    print(upgraded)
     assert "kept" in upgraded
     assert "restarted in place" in upgraded
     assert os.readlink(debian.path("/opt/worker-agent/current")) != program
@@ -149,11 +96,12 @@ def test_from_a_bare_machine_to_a_worker_and_back(
     assert _uuid(debian.path("/var/lib/worker-agent/instance.json").read_text()) == _uuid(identity)
 
     removed = install(debian, "--uninstall")
+    print(removed)
     assert "user worker-agent removed" in removed
     for name in ("/opt/worker-agent", "/etc/worker-agent.toml", "/etc/worker-agent", "/var/lib/worker-agent"):
         assert not debian.path(name).exists()
     assert debian.run("id", "worker-agent").returncode != 0
-    until(lambda: debian.processes() == [], "every process of the worker has ended", timeout=20)
+    wait_for(lambda: debian.processes() == [], 20, "every process of the worker has ended")
 
 
 @pytest.fixture
@@ -189,7 +137,7 @@ def test_under_systemd_a_build_outlives_the_agents_crash_and_upgrade(
     buildmaster.step_running(request, "wait", timeout=60)
     first = _main_pid(machine)
     machine.run("systemctl", "kill", "--signal=KILL", "--kill-whom=main", "worker-agent")
-    until(lambda: _main_pid(machine) not in ("0", first), "systemd started it again")
+    wait_for(lambda: _main_pid(machine) not in ("0", first), 60, "systemd started it again")
     upgraded = machine.run(*script)
     assert upgraded.returncode == 0, upgraded.stdout
     assert "restarted in place" in upgraded.stdout
