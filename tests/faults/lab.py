@@ -22,7 +22,7 @@ from tests.harness.master import Build, BuildMaster
 from tests.harness.waiting import wait_for
 
 #: Log lines that are read from a master at a time.
-_LINES = 50_000
+_LINES = 20_000
 
 
 @dataclass(frozen=True, kw_only=True)
