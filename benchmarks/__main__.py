@@ -6,6 +6,7 @@ import argparse
 import signal
 import sys
 import time
+import traceback
 from pathlib import Path
 
 from benchmarks.cases import CASES
@@ -32,13 +33,14 @@ def main() -> int:
     if unknown:
         parser.error(f"no such case: {', '.join(unknown)}; there are {', '.join(CASES)}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))  # the stage is cleared away
-    if not options.report:
-        _measure(options.cases or list(CASES), options)
+    complete = options.report or _measure(options.cases or list(CASES), options)
     _report(options.results)
-    return 0
+    return 0 if complete else 1
 
 
-def _measure(cases: list[str], options: argparse.Namespace) -> None:
+def _measure(cases: list[str], options: argparse.Namespace) -> bool:
+    """False: a case broke."""
+    failed: list[str] = []
     began, about = time.monotonic(), machine()
     rounds = options.rounds or (1 if options.quick else 3)
     path = options.results / f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}.json"
@@ -47,9 +49,15 @@ def _measure(cases: list[str], options: argparse.Namespace) -> None:
             _say(f"-- {name}")
             try:
                 CASES[name](stage)
+            except Exception:
+                failed.append(name)
+                traceback.print_exc()  # the other cases are worth their time all the same
             finally:  # an interrupted case keeps the figures that it has
                 save(path, {**about, "quick": options.quick, "rounds": rounds}, stage.figures)
     _say(f"{time.monotonic() - began:.0f} s in all, written to {path}")
+    if failed:
+        _say(f"broken: {', '.join(failed)}")
+    return not failed
 
 
 def _report(folder: Path) -> None:
