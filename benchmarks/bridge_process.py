@@ -160,9 +160,9 @@ class Run(LineOnlyReceiver):
     def failed(self, reason: str) -> None:
         self._answer({"failed": reason})
 
-    @staticmethod
-    def _answer(answer: dict[str, Any]) -> None:
-        print(json.dumps(answer), flush=True)
+    def _answer(self, answer: dict[str, Any]) -> None:
+        # by the transport: it has made the pipe non-blocking, where a long line would be cut
+        self.sendLine(json.dumps(answer).encode())
 
 
 def main() -> None:
