@@ -52,6 +52,9 @@ def unsettled(world: World) -> str | None:
     addresses = [name for name in world.broker.queues if name.startswith("agent.")]
     if len(addresses) > len(world.agents):
         return f"ghosts of control queues are left: {addresses}"
+    readers = [name for name in world.broker.queues if name.startswith("fleet.")]
+    if len(readers) > len(world.masters):
+        return f"ghosts of fleet queues are left: {readers}"
     for name, queue in sorted(world.broker.queues.items()):
         if name == DEAD_QUEUE or name.startswith(("agent.", "fleet.")):
             continue

@@ -89,9 +89,7 @@ class Intake:
         state.sessions[session.id] = session
         if at_once:
             self.open_session(session)
-            session.claim_token = state.say_claim(session, now)
-        else:
-            state.say_claim(session, now)
+        session.claim_token = state.say_claim(session, now)
 
     def _park_or_bury(self, delivered: OfferDelivered) -> None:
         """Of a silent master: it waits. Of one that does not exist, it does not wait for ever."""
@@ -140,10 +138,12 @@ class Intake:
     # ---- what becomes of a claim
 
     def confirmed(self, session: Session, token: int, now: float) -> None:
-        """Rule 15: the claim of a first delivery is safe: wait 1 s for a grant, or not at all."""
-        if session.phase is not Phase.CONFIRMING or session.claim_token != token:
+        """The claim is in its master's hands. Rule 15, a first delivery: wait 1 s for a grant, or not at all."""
+        if session.claim_token != token:
             return
         session.claim_token = None
+        if session.phase is not Phase.CONFIRMING:
+            return
         if self._state.masters.is_silent(session.master):
             self.run_at_once(session, now)
         else:
@@ -168,7 +168,7 @@ class Intake:
         """Rule 19: 5 s without an answer. A claim is given up; what runs, runs on."""
         session.answer_due = None
         # while the claim is unconfirmed it is the broker that does not answer, not the master
-        if session.phase is not Phase.CONFIRMING:
+        if session.claim_token is None:
             self._state.master_silent(session.master)
         if session.is_pending:
             self._state.end(session, "park", "unknown")

@@ -53,7 +53,7 @@ class Session:
     window: EventWindow
     #: the offer as an unacknowledged delivery; None: the broker took it back, or the link is down
     delivery: int | None = None
-    #: token of the unconfirmed claim of a first delivery
+    #: token of the unconfirmed claim
     claim_token: int | None = None
     #: rule 19: when the claim counts as unanswered
     answer_due: float | None = None

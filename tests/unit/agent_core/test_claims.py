@@ -117,6 +117,7 @@ def test_rule_19_an_unanswered_claim_parks_its_offer_and_silences_its_master() -
     """After 5 s, not before."""
     agent = Agent()
     delivery = agent.offer(offer())
+    agent.confirm()
     assert agent.wait(4.9) == []
     agent.wait(0.2)
     assert agent.did == [
@@ -126,10 +127,21 @@ def test_rule_19_an_unanswered_claim_parks_its_offer_and_silences_its_master() -
     ]
 
 
+def test_an_unconfirmed_claim_is_parked_and_says_nothing_of_its_master() -> None:
+    """It is the broker that does not answer; the next claim finds out what the matter is."""
+    agent = Agent()
+    delivery = agent.offer(offer())
+    agent.wait(5)
+    assert agent.did == [actions.Park(delivery=delivery), actions.Consume(queues=QUEUES)]
+    agent.offer(offer())
+    assert "claim" in agent.kinds
+
+
 def test_rule_19_offers_of_a_silent_master_are_parked_at_once_others_are_claimed() -> None:
     """No slot is used to probe it, and no consumer cancelled for it."""
     agent = Agent()
     agent.offer(offer())
+    agent.confirm()
     agent.wait(5)
     delivery = agent.offer(offer("o2"))
     assert agent.did == [actions.Park(delivery=delivery)]
@@ -142,6 +154,7 @@ def test_rule_19_any_message_ends_the_silence(say: str) -> None:
     """Its next offer is claimed again."""
     agent = Agent()
     agent.offer(offer())
+    agent.confirm()
     agent.wait(5)
     if say == "alive":
         agent.alive()
@@ -196,6 +209,7 @@ def test_rule_7_a_grant_that_comes_too_late_is_answered_gone() -> None:
     """The claim was given up after 5 s."""
     agent = Agent()
     agent.offer(offer())
+    agent.confirm()
     agent.wait(5)
     agent.grant()
     [gone] = agent.said(Gone)

@@ -69,6 +69,7 @@ def test_rule_15_of_a_silent_master_it_runs_as_soon_as_the_claim_is_confirmed() 
     """With or without a master; rule 19 does not park it."""
     agent = Agent()
     agent.offer(command_offer("o9", ask=True))
+    agent.confirm()
     agent.wait(5)
     first_delivery(agent)
     agent.confirm()

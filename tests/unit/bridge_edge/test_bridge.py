@@ -1,0 +1,58 @@
+"""The bridge's edge: what its machine asks for is what its link is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet import defer, task
+
+from contracts.messages import Offer
+from master_bridge.buildbot.bridge import Bridge
+from master_bridge.core import actions
+
+
+class Link:
+    """Notes what it is asked to sweep."""
+
+    def __init__(self) -> None:
+        self.swept: list[tuple[str, Callable[[Offer], bool]]] = []
+
+    def sweep(self, signature: str, stale: Callable[[Offer], bool]) -> None:
+        self.swept.append((signature, stale))
+
+
+def bridge() -> Bridge:
+    def nothing(_: Any) -> None: ...
+
+    return Bridge(
+        reactor=task.Clock(),
+        master="m1",
+        grace=5.0,
+        check=lambda _: defer.succeed(False),
+        on_link=nothing,
+        on_fleet=nothing,
+        on_stopped=nothing,
+    )
+
+
+def test_a_sweep_asks_the_machine_what_is_stale() -> None:
+    """The link looks through the queue; whether an offer is of use to anybody, the machine knows."""
+    this, link = bridge(), Link()
+    this.link = link  # type: ignore[assignment]  # of a link's methods only this one is called
+    this._carry_out(actions.SweepOffers(signature="gtk"))
+    ((signature, stale),) = link.swept
+    assert signature == "gtk"
+    offer = Offer(
+        offer="o", request="br-1", master="another", run=1, signature="gtk", kind="build", published=0.0, builddir="b"
+    )
+    assert not stale(offer)
+    this.stop()
+
+
+def test_what_the_link_could_not_read_is_counted() -> None:
+    """Beside what the machine rejects, as `dead_letters`."""
+    this = bridge()
+    this.message_buried("not JSON")
+    assert this.figures.dead_letters == 1
+    this.stop()
