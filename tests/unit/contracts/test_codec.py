@@ -60,7 +60,7 @@ def test_what_is_not_of_the_protocol_is_refused_with_its_reason(body, headers, s
 @pytest.mark.parametrize("version", [2, 2**31])
 def test_another_version_is_refused_with_both_versions_named(version):
     """Version 2 of a peer is not a malformed message: it says so."""
-    with pytest.raises(UnknownVersion, match="this program speaks 1$"):
+    with pytest.raises(UnknownVersion, match=r"this program speaks 1$"):
         decode(json.dumps({**PING.model_dump(), "v": version}).encode())
 
 
