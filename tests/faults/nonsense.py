@@ -1,65 +1,38 @@
-"""Messages that nobody should send: raw bytes, broken JSON, mutated and forged messages of the protocol, by seed."""
+"""Messages that nobody should send, by Hypothesis: raw bytes, any JSON, what the schemas allow, forged or broken."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+
+import contracts
 from contracts.codec import HEADER, decode
 from contracts.errors import BadMessage, UnknownVersion
 from contracts.messages import VERSION
+from tests.faults.from_schema import ANY_JSON, values
 
-_VALUES: tuple[Any, ...] = (
-    None,
-    True,
-    -1,
-    0,
-    1,
-    2**53,
-    2**70,
-    1.5,
-    "",
-    "x",
-    "a b",
-    "\u0000",
-    "é" * 300,
-    [],
-    {},
-    [[[]]],
-)
-_IDS = ("s-1", "forged", "x" * 64)
-_CLAIMANT = {
-    "session": "s-1", "offer": "o-1", "request": "br-999999", "master": "m1", "run": 1, "instance": "i-1", "agent": "a",
-    "epoch": 1, "address": "agent.guest.i-1.n",
-}  # fmt: skip
-_WORKER = {"version": "1", "basedir": "/b"}
-_COMMAND = {"n": 1, "name": "shell", "args": {"command": "touch /forged", "workdir": "build"}, "digest": "d"}
-_HOLDER = {"session": "s-1", "incarnation": "i", "stored": 5}
-#: One valid message of each type; what is sent is made of them.
-VALID: dict[str, dict[str, Any]] = {
-    "offer": {
-        "offer": "o-1", "request": "br-999999", "master": "nobody", "run": 1, "signature": "other", "kind": "build",
-        "published": 0.0, "builddir": "b",
-    },
-    "claim": {**_CLAIMANT, "worker": _WORKER},
-    "resume": {**_CLAIMANT, "worker": _WORKER},
-    "accept": {**_CLAIMANT, "incarnation": "i"},
-    "gone": {k: _CLAIMANT[k] for k in ("session", "request", "master", "epoch", "address")} | {"reason": "lost"},
-    "grant": {"session": "s-1", "master": "m1", "incarnation": "i", "run": 1, "stored": 0},
-    "refuse": {"session": "s-1", "master": "m1", "re": "claim", "reason": "r"},
-    "later": {"session": "s-1", "master": "m1", "request": "br-1"},
-    "hold": {"session": "s-1", "master": "m1", "request": "br-1"},
-    "start": {"session": "s-1", "incarnation": "i", "command": _COMMAND},
-    "interrupt": {"session": "s-1", "incarnation": "i", "n": 1, "reason": "r"},
-    "ping": _HOLDER, "stored": _HOLDER, "replay": _HOLDER, "release": {"session": "s-1", "incarnation": "i"},
-    "event": {"session": "s-1", "seq": 1, "n": 1, "kind": "stdout"},
-    "pull": {"session": "s-1", "n": 1, "offset": 0, "length": 10},
-    "data": {"session": "s-1", "incarnation": "i", "n": 1, "offset": 0, "size": 10},
-    "marker": {"incarnation": "i", "k": 1},
-}  # fmt: skip
+#: Types of messages by who reads them.
+TO_BRIDGE = ("claim", "resume", "accept", "gone", "event", "pull", "marker")
+TO_AGENT = (
+    "grant", "refuse", "later", "hold", "start", "interrupt", "ping", "stored", "replay", "release", "data",
+    "rollcall", "alive",
+)  # fmt: skip
+#: Examples of one Hypothesis run: it remembers all of a run, so long ones get slow.
+_BATCH = 200
+_SCHEMAS = Path(contracts.__file__).parent / "schemas"
+#: What parsers stumble over.
+_DEEP = (b"[" * 5000, b"[" * 100_000, b'{"a":' * 2000, b"\xff\xfe", b"1" * 5000)
+
+#: Names that there are, by field: whoever forges a message uses them.
+Known = Mapping[str, Sequence[str]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,39 +45,81 @@ class Nonsense:
     newer: bool = False
 
 
-def nonsense(seed: int, count: int, types: tuple[str, ...]) -> Iterator[Nonsense]:
-    """`count` of them, made of valid messages of these types, or of nothing valid at all."""
-    chance = random.Random(seed)
+def nonsense(first: int, count: int, types: Sequence[str], known: Known | None = None) -> Iterator[Nonsense]:
+    """`count` of them; the same ones for the same `first`. Forged ones name what is in `known`.
+
+    Hypothesis draws; each message that it draws is sent in several broken forms beside its own.
+    """
+    chance = random.Random(first)
+    drawn = _draw(_strategy(types), first)
+    made: list[tuple[bytes, dict[str, Any]]] = []
     for _ in range(count):
-        body, headers = _one(chance, types)
+        if not made:
+            made = _forms(next(drawn), chance, known or {})
+        body, headers = made.pop()
         error = _error(body, headers)
         yield Nonsense(body=body, headers=headers, readable=error is None, newer=isinstance(error, UnknownVersion))
 
 
-def _one(chance: random.Random, types: tuple[str, ...]) -> tuple[bytes, dict[str, Any]]:
-    kind = chance.randrange(8)
-    if kind == 0:
-        return chance.randbytes(chance.randrange(200)), {}
-    if kind == 1:
-        return json.dumps(chance.choice(_VALUES)).encode(), {}
-    if kind == 2:
-        return b"[" * chance.choice((10, 5000)) + b"]" * chance.randrange(10), {}
-    name = chance.choice(types)
-    message = {"t": name, "v": VERSION, **VALID[name]}
-    if kind == 3:  # as it is, forged: another's session, another's name
-        message["session"] = chance.choice(_IDS)
-    elif kind == 4:
-        message["v"] = chance.choice((0, -1, 2**31, "1", None))
-    elif kind == 5:
-        del message[chance.choice(list(message))]
-    else:
-        message[chance.choice(list(message))] = chance.choice(_VALUES)
-    text = json.dumps(message).encode()
-    if kind == 6:
-        return chance.randbytes(50), {HEADER: text.decode()}
-    if kind == 7:
-        return text, {HEADER: chance.choice((1, True, "", "{", ["x"]))}
-    return text, {}
+def _strategy(types: Sequence[str]) -> st.SearchStrategy[Any]:
+    """Bytes, or (a message that its schema allows, any JSON value, any header's value)."""
+    read = [json.loads((_SCHEMAS / f"{name}.json").read_text(encoding="utf-8")) for name in types]
+    valid = st.one_of([values(schema) for schema in read])
+    header = st.one_of(st.booleans(), st.integers(-(2**31), 2**31 - 1), st.lists(st.text(max_size=5), max_size=3))
+    parts = st.tuples(valid, ANY_JSON, header)
+    return st.one_of(st.binary(max_size=200), parts, parts, parts, parts)
+
+
+def _draw(strategy: st.SearchStrategy[Any], first: int) -> Iterator[Any]:
+    """Hypothesis as a generator, without end."""
+    for batch in itertools.count():
+        yield from _batch(strategy, f"{first}/{batch}")
+
+
+def _batch(strategy: st.SearchStrategy[Any], which: str) -> list[Any]:
+    found: list[Any] = []
+
+    @seed(which)
+    @settings(
+        max_examples=_BATCH,
+        database=None,
+        phases=[Phase.generate],
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(strategy)
+    def collect(example: Any) -> None:
+        found.append(example)
+
+    collect()
+    return found
+
+
+def _forms(drawn: Any, chance: random.Random, known: Known) -> list[tuple[bytes, dict[str, Any]]]:
+    """(body, headers) each."""
+    if isinstance(drawn, bytes):
+        return [(drawn, {}), (chance.choice(_DEEP), {})] if chance.random() < 0.1 else [(drawn, {})]
+    message, value, header = drawn
+    message = {**message, "v": VERSION}
+    message.pop("upto", None)
+    names = sorted(message)
+    forged = message | {name: chance.choice(known[name]) for name in names if known.get(name)}
+    gone, changed = chance.choice(names), chance.choice(names)
+    bodies = [
+        message,
+        forged,
+        {**forged, "v": chance.choice((0, -1, 2, 99, 2**31, 2**70, "1", None, value))},
+        {name: it for name, it in forged.items() if name != gone},
+        {**forged, changed: value},
+        value,
+    ]
+    texts = [json.dumps(body) for body in bodies]
+    forms: list[tuple[bytes, dict[str, Any]]] = [(text.encode(), {}) for text in texts]
+    forms.append((chance.randbytes(50), {HEADER: chance.choice(texts)}))
+    forms.append((chance.choice(texts).encode(), {HEADER: header}))
+    forms.append((texts[1].encode()[: chance.randrange(len(texts[1]))], {}))
+    chance.shuffle(forms)
+    return forms
 
 
 def _error(body: bytes, headers: dict[str, Any]) -> BadMessage | None:

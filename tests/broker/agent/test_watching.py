@@ -9,7 +9,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from contracts.messages import Claim
+from contracts import topology
+from contracts.messages import Claim, Event, Refuse
 from tests.broker.agent.conftest import OpenMaster, StartAgent
 from tests.broker.agent.scripted_master import shell, until
 
@@ -77,3 +78,31 @@ async def test_an_agent_that_serves_nothing_yet_is_seen_all_the_same(start_agent
     output, said = await process.communicate()
     assert (process.returncode, output) == (0, b"")
     assert b"no column asks for what this machine has yet" in said
+
+
+async def test_what_is_forged_is_buried_with_the_reason_and_counted(
+    start_agent: StartAgent, open_master: OpenMaster
+) -> None:
+    """A message that no bridge sends, another master's word on this one's session: to `dead`; the work goes on."""
+    master = await open_master("any")
+    agent = start_agent("agent", "--metrics-port", "0")
+    await master.offer()
+    claim = await master.wait_for(Claim)
+    await master.grant(claim)
+    forged = (
+        Event(session=claim.session, seq=1, n=1, kind="stdout"),
+        Refuse(session=claim.session, master="mallory", re="resume", reason="mine now"),
+    )
+    for message in forged:
+        await master.say(message, topology.CONTROL, claim.address)
+    await master.wait_for_messages(topology.DEAD_QUEUE, 2)
+    queue = await master.channel.get_queue(topology.DEAD_QUEUE)
+    reasons = [str((await queue.get()).headers[topology.DEAD_REASON_HEADER]) for _ in forged]
+    assert "a message of type 'event' is not for an agent" in reasons[0]
+    assert f"master mallory spoke of session {claim.session}, which is master m1's" in reasons[1]
+    found = await until(lambda: re.search(r"http://127.0.0.1:\d+", agent.log), "the port")
+    base = found.group()
+    _, text = await asyncio.to_thread(get, f"{base}/metrics")
+    assert "worker_agent_dead_letters_total 2.0" in text
+    await master.start(claim, shell(1, "true"))
+    await master.completed(claim, 1)
