@@ -21,7 +21,8 @@ from benchmarks.stage import Stage
 PROFILES = Path(__file__).parent / "profiles"
 #: Functions in which a thread only waits.
 _WAITING = ("wait (threading", "select (selectors", "doPoll (", "_worker (concurrent", "get (queue")
-_SHOWN = 25
+_SHOWN = 20
+_OURS = ("master_bridge", "worker_agent", "contracts")
 
 
 class Sampled:
@@ -67,6 +68,8 @@ def shares(stacks: list[str]) -> str:
     lines = [f"{busy} samples of work"]
     for title, counts in (("the function itself", own), ("with what it calls", within)):
         lines += [f"-- {title}", *(f"{100 * n / busy:5.1f} %  {name})" for name, n in counts.most_common(_SHOWN))]
+    ours = [(name, n) for name, n in within.most_common() if any(f"({package}/" in name for package in _OURS)]
+    lines += ["-- of this project, with what it calls", *(f"{100 * n / busy:5.1f} %  {name})" for name, n in ours[:15])]
     return "\n".join(lines)
 
 
