@@ -14,7 +14,7 @@ from master_bridge.conformance.stage import Stage, shell_args
 
 requirement = Catalogue()
 RULE = "Versions"
-EXTRA = {"colour": "blue", "nested": {"deep": [1, {"x": None}]}}
+EXTRA: dict[str, object] = {"colour": "blue", "nested": {"deep": [1, {"x": None}]}}
 #: Seconds in which something that must not happen would have happened.
 QUIET = 1.0
 
