@@ -86,6 +86,10 @@ class Build:
 class BuildMaster:
     """`start`, `force`, look, `stop`. `broker`: more arguments of AMQPBroker, as they stand in master.cfg."""
 
+    #: Seconds that a build may take to its end, and those that it may take to start; more where many run at once.
+    patience = 60.0
+    start_patience = 30.0
+
     def __init__(self, folder: Path, config: str, *, url: str | None, name: str = "m1", broker: str = "") -> None:
         self.folder = folder
         self.config = config
@@ -170,7 +174,7 @@ class BuildMaster:
         os.kill(self.pid, signal.SIGHUP)
         wait_for(
             lambda: self.log().count("configuration update complete") > before,
-            30.0,
+            self.start_patience,
             lambda: f"reconfig:\n{self.log()[-4000:]}",
         )
 
@@ -222,20 +226,21 @@ class BuildMaster:
         steps = self.get(f"/builds/{build_id}/steps?order=number")["steps"]
         return Build(row=row, steps={step["name"]: step for step in steps})
 
-    def finished(self, request: int, timeout: float = 60.0) -> Build:
+    def finished(self, request: int, timeout: float | None = None) -> Build:
         """The last build of `request` when the request is complete."""
 
         def complete() -> bool:
             return bool(self.get(f"/buildrequests/{request}")["buildrequests"][0]["complete"])
 
-        wait_for(complete, timeout, lambda: f"request {request} complete: {self.describe(request)}")
+        wait_for(complete, timeout or self.patience, lambda: f"request {request} complete: {self.describe(request)}")
         return self.builds(request)[-1]
 
-    def started(self, request: int, timeout: float = 30.0) -> Build:
+    def started(self, request: int, timeout: float | None = None) -> Build:
         """The request's newest build once there is one."""
+        timeout = timeout or self.start_patience
         return wait_for(lambda: self.builds(request), timeout, f"a build of request {request}")[-1]
 
-    def step_running(self, request: int, step: str, timeout: float = 30.0) -> Build:
+    def step_running(self, request: int, step: str, timeout: float | None = None) -> Build:
         """The request's newest build once its step `step` has started and has a log line."""
 
         def look() -> Build | None:
@@ -244,6 +249,7 @@ class BuildMaster:
                 return builds[-1]
             return None
 
+        timeout = timeout or self.start_patience
         return wait_for(look, timeout, lambda: f"step {step} of request {request} runs: {self.describe(request)}")
 
     def describe(self, request: int) -> str:

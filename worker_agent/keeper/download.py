@@ -185,7 +185,15 @@ class _Target:
             raise PermissionError(self._path)
         folder, name = os.path.split(self._path)
         beside = os.path.join(folder, f".{name[:200]}.{secrets.token_hex(4)}.part")
-        fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        try:
+            fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        except PermissionError:
+            if found is None:
+                raise
+            # The folder takes no new names, but the file may be written: in place, as Buildbot's worker does.
+            self.file = open(self._path, "wb")  # noqa: SIM115  # closed by keep or discard
+            self._set_mode(mode)
+            return
         self._beside = beside
         self.file = os.fdopen(fd, "wb")
         if mode is None and found is not None:

@@ -179,7 +179,8 @@ class RunProcess:
             if isinstance(error, OSError):
                 if error.errno in _MACHINE:
                     raise MachineFailure(f"cannot start a process: {error.strerror}") from None
-                error.filename = self._tried(error)
+                if error.filename != self._workdir:  # that is named when it may not be entered
+                    error.filename = self._tried(error)
             argv = self._line.argv
             text = f"Upon execvpe {argv[0]!r} {argv} in environment id {id(environ)}\n:{traceback.format_exc()}"
             self._output("stderr", text.encode("utf-8", "replace"))

@@ -1,4 +1,4 @@
-"""One master with its workers for each module of this folder."""
+"""One master with its workers for all modules of this folder: each adds its builders by a reconfig."""
 
 from __future__ import annotations
 
@@ -10,24 +10,32 @@ import pytest
 from contracts.testing.rabbitmq_node import USER, RabbitMQNode
 from tests.buildbot.parity.side_by_side import SideBySide
 
+#: Seconds for a test with its fixtures, in which many builds run: on a busy machine Buildbot takes seconds a step.
+TIMEOUT = 400
 
-@pytest.fixture(scope="module")
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(TIMEOUT))
+
+
+@pytest.fixture(scope="session")
 def make_side_by_side(
     node: RabbitMQNode, master_database: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[..., SideBySide]]:
-    """`make_side_by_side(config)`: a running master with all its workers, on a vhost of its own."""
+    """`make_side_by_side()`: a master with all its workers, on a vhost of its own; `add` starts it."""
     made: list[SideBySide] = []
     vhosts: list[str] = []
 
-    def make(config: str, **settings: object) -> SideBySide:
+    def make(**settings: object) -> SideBySide:
         folder = tmp_path_factory.mktemp("side")
         vhost = f"side-{folder.name}"
         node.ctl("add_vhost", vhost)
         vhosts.append(vhost)
         node.ctl("set_permissions", "-p", vhost, USER, ".*", ".*", ".*")
-        side = SideBySide(folder, node.vhost_url(vhost), master_database, config, **settings)  # type: ignore[arg-type]
+        side = SideBySide(folder, node.vhost_url(vhost), master_database, **settings)  # type: ignore[arg-type]
         made.append(side)
-        side.start()
         return side
 
     yield make
@@ -35,3 +43,9 @@ def make_side_by_side(
         side.stop()
     for vhost in vhosts:
         node.ctl("delete_vhost", vhost)
+
+
+@pytest.fixture(scope="session")
+def shared(make_side_by_side: Callable[..., SideBySide]) -> SideBySide:
+    """The master that all modules share. Starting one with its workers takes longer than most builds on it."""
+    return make_side_by_side()

@@ -15,11 +15,13 @@ PREPARATION = "worker_preparation"
 #: Properties in which workers differ by their nature; test_workers.py looks at them.
 OF_THE_WORKER = frozenset({"agent", "agent_instance", "capabilities", "builderid", "run"})
 _RUNS = re.compile(r"@(?:pb|msgpack|amqp)\b")
-_WORKERS = re.compile(r"w-(?:pb|msgpack|amqp-\d+)\b")
+#: Of the tests and of examples/side-by-side.
+_WORKERS = re.compile(r"\b(?:w-(?:pb|msgpack|amqp-\d+)|old-machine|newer-machine|linux-\d+)\b")
 #: What `cp -v` and Subversion's XML say in any order.
 _ANY_ORDER = re.compile(r"o'.*' -> '.*'$|o +(?:kind|path|revision|props|item|uuid)=")
 _NORMAL = (
     (re.compile(r"\[main [0-9a-f]{7,}\]"), "[main COMMIT]"),  # the time is part of it
+    (re.compile(r"PYTEST_CURRENT_TEST=.*"), "PYTEST_CURRENT_TEST=T"),  # of when the worker was started
     (re.compile(r"elapsedTime=\d+\.\d+"), "elapsedTime=T"),
     (re.compile(r"attempting to kill, pid \d+|process \d+|pid \d+"), "process PID"),
     (re.compile(r"\(\d+ secs\)"), "(T secs)"),

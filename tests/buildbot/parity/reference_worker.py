@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from contracts.testing.child import Child
@@ -17,10 +18,22 @@ _TWISTD = "from twisted.scripts.twistd import run; run()"
 
 
 class ReferenceWorker:
-    """`start`, `stop`. Its environment is this process's, as an agent's is."""
+    """`start`, `stop`. Its environment is this process's, as an agent's is, with the variables of `environment`."""
 
-    def __init__(self, folder: Path, *, name: str, protocol: str, port: int, numcpus: int = 3) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        name: str,
+        protocol: str,
+        port: int,
+        numcpus: int = 3,
+        prefix: Sequence[str] = (),
+        environment: Mapping[str, str] = {},
+    ) -> None:
         self.folder = folder
+        self._prefix = prefix
+        self._environment = {**os.environ, **environment}
         made = subprocess.run(
             [sys.executable, "-c", _RUN, "create-worker", "--quiet", f"--numcpus={numcpus}", "--maxdelay=1",
              "--delete-leftover-dirs", f"--protocol={protocol}", str(folder), f"127.0.0.1:{port}", name, "password"],
@@ -33,11 +46,20 @@ class ReferenceWorker:
         self._child: Child | None = None
 
     def start(self) -> ReferenceWorker:
-        command = [sys.executable, "-c", _TWISTD, "--nodaemon", "--no_save", "--pidfile=", "--logfile=twistd.log"]
+        command = [
+            *self._prefix,
+            sys.executable,
+            "-c",
+            _TWISTD,
+            "--nodaemon",
+            "--no_save",
+            "--pidfile=",
+            "--logfile=twistd.log",
+        ]
         self._child = Child(
             [*command, "--python=buildbot.tac"],
             output=self.folder / "stdout.log",
-            environment=dict(os.environ),
+            environment=self._environment,
             folder=self.folder,
         )
         return self

@@ -1,4 +1,4 @@
-"""Repositories to check out, and an ssh server that asks for a key. Tools that are missing skip their test by name."""
+"""Repositories to check out, and an ssh server that asks for a key. A tool that is missing is an error."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
-
-import pytest
 
 from contracts.testing.child import Child
 from contracts.testing.ports import free_ports
@@ -20,10 +18,10 @@ _AUTHOR = {
 }  # fmt: skip
 
 
-def require(tool: str, package: str) -> str:
+def program(tool: str, package: str) -> str:
+    """Where `tool` is. `make test` and `make test-long` install what they need (deploy/dev/ensure-tools.sh)."""
     found = shutil.which(tool, path=os.environ.get("PATH", "") + ":/usr/sbin")
-    if found is None:
-        pytest.skip(f"{tool} is not on this machine (Debian: apt-get install {package}); its steps are not compared")
+    assert found, f"{tool} is not on this machine (Debian: apt-get install --no-install-recommends {package})"
     return found
 
 
@@ -54,6 +52,7 @@ def git_repository(folder: Path) -> Path:
 
 
 def hg_repository(folder: Path) -> Path:
+    program("hg", "mercurial")
     folder.mkdir(parents=True)
     run("hg", "init", folder=folder)
     (folder / "file").write_text("hg\n")
@@ -62,6 +61,7 @@ def hg_repository(folder: Path) -> Path:
 
 
 def svn_repository(folder: Path) -> str:
+    program("svn", "subversion")
     folder.mkdir(parents=True)
     run("svnadmin", "create", "repository", folder=folder)
     url = f"file://{folder}/repository"
@@ -77,7 +77,7 @@ class SshServer:
     """OpenSSH on a free port of the loopback interface; lets in who has `key`."""
 
     def __init__(self, folder: Path) -> None:
-        program = require("sshd", "openssh-server")
+        sshd = program("sshd", "openssh-server")
         folder.mkdir(parents=True, mode=0o700)
         for name in ("host", "key"):
             run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name), folder=folder)
@@ -93,7 +93,7 @@ class SshServer:
         if os.geteuid() == 0:
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # where OpenSSH separates privileges
         self._log = folder / "log"
-        self._child = Child([program, "-D", "-e", "-f", str(folder / "config")], output=self._log)
+        self._child = Child([sshd, "-D", "-e", "-f", str(folder / "config")], output=self._log)
         wait_for(lambda: "listening" in self._log.read_text(), 20, lambda: self._log.read_text())
 
     def stop(self) -> None:

@@ -12,11 +12,14 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.unit.keeper_processes.test_parity import CASES
+from tests.unit.keeper_processes.cases import CASES
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "parity.md"
 #: Modules with a master.cfg in them.
-MODULES = ("test_shell_steps", "test_file_steps", "test_flow", "test_output_storage", "test_interrupts", "test_sources")
+MODULES = (
+    "test_shell_steps", "test_file_steps", "test_unreadable", "test_flow", "test_output_storage", "test_interrupts",
+    "test_mixed", "test_sources",
+)  # fmt: skip
 _HEAD = """# What is compared with Buildbot's own worker
 
 Written by `python -m tests.buildbot.parity.table`. The differences that remain are in

@@ -5,19 +5,17 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.buildbot.parity.compare import differences
 from tests.buildbot.parity.picture import BuildPicture
-from tests.buildbot.parity.side_by_side import SideBySide
+from tests.buildbot.parity.side_by_side import Builders, SideBySide
 
 CONFIG = r"""
 S = steps.ShellCommand
 GO = dict(haltOnFailure=False, flunkOnFailure=False)
-os.makedirs(OUT, exist_ok=True)
 with open(OUT + '/source', 'wb') as f:
     f.write(bytes(range(256)) * 300)
 each('upload',
@@ -124,17 +122,17 @@ each('folders',
 """
 NAMES = ("upload", "download", "folders")
 #: msgpack (experimental) is left out: with buildbot-worker 4.3 its downloads come out empty and keepstamp fails.
-SETTINGS = {"runs": ("pb", "amqp")}
+RUNS = ("pb", "amqp")
 LISTED = {"upload": {"many missing": ["last-line"]}}
 
 
 @pytest.fixture(scope="module")
-def side(make_side_by_side: Callable[..., SideBySide]) -> SideBySide:
-    return make_side_by_side(CONFIG, **SETTINGS)
+def side(shared: SideBySide) -> Builders:
+    return shared.add(CONFIG, RUNS)
 
 
 @pytest.fixture(scope="module")
-def pictures(side: SideBySide) -> dict[str, dict[str, BuildPicture]]:
+def pictures(side: Builders) -> dict[str, dict[str, BuildPicture]]:
     return side.run(NAMES)
 
 
@@ -145,7 +143,7 @@ def test_steps_that_move_files_are_the_same(name: str, pictures: dict[str, dict[
     assert not found, "\n".join(found)
 
 
-def test_the_masters_files_are_the_same(side: SideBySide, pictures: dict[str, dict[str, BuildPicture]]) -> None:
+def test_the_masters_files_are_the_same(side: Builders, pictures: dict[str, dict[str, BuildPicture]]) -> None:
     """Names, modes, sizes, links, content, and times where they are kept; nothing half is left."""
     ours = files(side.out / "upload@amqp")
     assert "tree-bz2/e/two" in ours
@@ -153,7 +151,7 @@ def test_the_masters_files_are_the_same(side: SideBySide, pictures: dict[str, di
 
 
 @pytest.mark.parametrize("name", ["link-away", "link-up"])
-def test_an_archive_cannot_lead_out_of_its_target(name: str, side: SideBySide) -> None:
+def test_an_archive_cannot_lead_out_of_its_target(name: str, side: Builders) -> None:
     """The master refuses the link; the step ends and says why, and nothing is written elsewhere or through it."""
     build = side.master.finished(side.master.force(f"{name}@amqp"))
     assert build.step_result("tree") == "EXCEPTION", side.master.describe(build.row["buildrequestid"])
@@ -161,7 +159,7 @@ def test_an_archive_cannot_lead_out_of_its_target(name: str, side: SideBySide) -
     assert not [path for path in (side.out / f"{name}@amqp").rglob("*") if path.is_symlink()]
 
 
-def test_a_directory_above_maxsize_fails_and_is_not_unpacked(side: SideBySide) -> None:
+def test_a_directory_above_maxsize_fails_and_is_not_unpacked(side: Builders) -> None:
     """Half an archive must not become a folder: FAILURE, and the text that Buildbot's worker has for it."""
     build = side.master.finished(side.master.force("maxsize@amqp"))
     assert build.step_result("tree") == "FAILURE", side.master.describe(build.row["buildrequestid"])

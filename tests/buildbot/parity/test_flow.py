@@ -3,15 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
 from tests.buildbot.parity.compare import differences
 from tests.buildbot.parity.picture import BuildPicture
-from tests.buildbot.parity.side_by_side import SideBySide
+from tests.buildbot.parity.side_by_side import Builders, SideBySide
 from tests.harness.master import Build
 
 CONFIG = r"""
@@ -87,21 +85,21 @@ c['builders'][-1].factory.addStep(S(name='of the worker', command=['echo', util.
 """
 NAMES = ("trigger", "locks", "generated", "virtual", "texts", "worker")
 ONLY_OURS = {"of the worker"}
-SETTINGS: dict[str, Any] = {"runs": ("pb", "amqp")}
+RUNS = ("pb", "amqp")
 
 
 @pytest.fixture(scope="module")
-def side(make_side_by_side: Callable[..., SideBySide]) -> SideBySide:
-    return make_side_by_side(CONFIG, **SETTINGS)
+def side(shared: SideBySide) -> Builders:
+    return shared.add(CONFIG, RUNS)
 
 
 @pytest.fixture(scope="module")
-def builds(side: SideBySide) -> dict[str, dict[str, Build]]:
+def builds(side: Builders) -> dict[str, dict[str, Build]]:
     return side.build(NAMES)
 
 
 @pytest.fixture(scope="module")
-def pictures(side: SideBySide, builds: dict[str, dict[str, Build]]) -> dict[str, dict[str, BuildPicture]]:
+def pictures(side: Builders, builds: dict[str, dict[str, Build]]) -> dict[str, dict[str, BuildPicture]]:
     return {name: {run: side.painter.paint(build) for run, build in runs.items()} for name, runs in builds.items()}
 
 
@@ -115,7 +113,7 @@ def test_builds_are_put_together_the_same(name: str, pictures: dict[str, dict[st
     assert pictures[name]["amqp"].result == "SUCCESS"
 
 
-def test_the_worker_tells_about_itself(side: SideBySide, builds: dict[str, dict[str, Build]]) -> None:
+def test_the_worker_tells_about_itself(side: Builders, builds: dict[str, dict[str, Build]]) -> None:
     """What people wrote about the machine is on the worker's page; what it can do is among the build's properties."""
     properties = side.master.properties(builds["worker"]["amqp"])
     theirs = side.master.worker("w-pb")["workerinfo"]

@@ -4,32 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.buildbot.parity.side_by_side import SideBySide
+from tests.buildbot.parity.side_by_side import Builders, SideBySide
 from tests.harness.agents import Agent
 from tests.harness.master import BuildMaster
 from tests.harness.waiting import wait_for
 
-SETTINGS: dict[str, Any] = {"runs": ("pb", "amqp")}
+RUNS = ("pb", "amqp")
 CONFIG = r"""
 each('quick', steps.ShellCommand(name='quick', command='true'))
 each('slow', steps.ShellCommand(name='slow', command='while [ ! -e ' + OUT + '/go ]; do sleep .1; done'))
-os.makedirs(OUT, exist_ok=True)
-c['workers'] = [w for w in c['workers'] if w.name in ('w-pb', 'w-amqp-1')]
-for b in c['builders']:
+for b in c['builders'][-2 * len(RUNS):]:
     b.workernames = b.workernames[:1]
 """
 
 
 @pytest.fixture(scope="module")
-def side(make_side_by_side: Callable[..., SideBySide]) -> SideBySide:
-    return make_side_by_side(CONFIG, **SETTINGS)
+def side(shared: SideBySide) -> Builders:
+    return shared.add(CONFIG, RUNS)
 
 
-def test_pause_and_graceful_stop_keep_new_builds_away(side: SideBySide) -> None:
+def test_pause_and_graceful_stop_keep_new_builds_away(side: Builders) -> None:
     """On either worker: what runs goes on, what is new waits, and the page says so."""
     master = side.master
     workers = {"pb": "w-pb", "amqp": "w-amqp-1"}

@@ -3,14 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 
 from tests.buildbot.parity.compare import differences
 from tests.buildbot.parity.picture import BuildPicture
-from tests.buildbot.parity.side_by_side import SideBySide
+from tests.buildbot.parity.side_by_side import Builders, SideBySide
 
 CONFIG = r"""
 import sys
@@ -47,7 +44,7 @@ each('huge', prints('huge', 'for n in range(20):\n    w(b"".join(b"%08d %s\\n" %
     'for k in range(10000)))'))
 """
 NAMES = ("bytes",)
-SETTINGS: dict[str, Any] = {"runs": ("pb", "amqp")}
+RUNS = ("pb", "amqp")
 LISTED = {
     "bytes": {
         "ends in a character": ["last-line", "cut-character"],
@@ -58,11 +55,11 @@ LISTED = {
 
 
 @pytest.fixture(scope="module")
-def side(make_side_by_side: Callable[..., SideBySide]) -> SideBySide:
-    return make_side_by_side(CONFIG, **SETTINGS)
+def side(shared: SideBySide) -> Builders:
+    return shared.add(CONFIG, RUNS)
 
 
-def test_any_bytes_are_stored_as_with_buildbots_own_worker(side: SideBySide) -> None:
+def test_any_bytes_are_stored_as_with_buildbots_own_worker(side: Builders) -> None:
     """The same lines with the same letters in the same order."""
     pictures = side.run(NAMES)["bytes"]
     found = differences(pictures["pb"], pictures["amqp"], LISTED["bytes"])
@@ -70,7 +67,7 @@ def test_any_bytes_are_stored_as_with_buildbots_own_worker(side: SideBySide) -> 
     assert output(pictures["amqp"], "many lines") == [f"oline {n}" for n in range(60000)]
 
 
-def test_a_line_of_a_megabyte_is_stored_whole(side: SideBySide) -> None:
+def test_a_line_of_a_megabyte_is_stored_whole(side: Builders) -> None:
     """Buildbot's database holds 64 KiB a line, so it comes in such pieces; Buildbot's own worker loses most of it."""
     pictures = side.run(["long"])["long"]
     lines = output(pictures["amqp"], "one line")
@@ -82,7 +79,7 @@ def test_a_line_of_a_megabyte_is_stored_whole(side: SideBySide) -> None:
 
 
 @pytest.mark.long
-def test_twenty_megabytes_are_stored_as_with_buildbots_own_worker(side: SideBySide) -> None:
+def test_twenty_megabytes_are_stored_as_with_buildbots_own_worker(side: Builders) -> None:
     """Each line once and in order. (Buildbot's own worker was seen to store some twice on a busy machine.)"""
     pictures = side.run(["huge"], 300)["huge"]
     wanted = [f"o{number:08d} {'y' * 95}" for number in range(200_000)]

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 from tests.buildbot.parity.compare import differences
@@ -56,11 +54,14 @@ each('last-words',
         timeout=1, interruptSignal='INT', **GO),
 )
 each('logfiles',
+    S(name='before', command='echo old > old.log'),
     S(name='grows', command='echo one > g.log; sleep 1; echo two >> g.log', logfiles={'extra': 'g.log'}),
     S(name='as dict', command='echo one > d.log', logfiles={'extra': {'filename': 'd.log'}}),
     S(name='missing', command='true', logfiles={'extra': 'nothing.log'}),
     S(name='lazy', command='true', logfiles={'extra': 'nothing.log'}, lazylogfiles=True),
     S(name='lazy and there', command='echo one > l.log', logfiles={'extra': 'l.log'}, lazylogfiles=True),
+    S(name='follows', command='sleep .5; echo first addition >> old.log; sleep 2.5; echo next >> old.log',
+        logfiles={'extra': {'filename': 'old.log', 'follow': True}}),
     S(name='two', command='echo one > 1.log; echo two > 2.log', logfiles={'first': '1.log', 'second': '2.log'}),
 )
 class Parsing(logobserver.LogLineObserver):
@@ -117,12 +118,13 @@ NAMES = ("basic", "limits", "logfiles", "built-upon", "secret", "halts", "goes-o
 LISTED = {
     "basic": {"missing": ["traceback"]},
     "built-upon": {"set": ["last-line"], "set raw": ["last-line"]},
+    "logfiles": {"follows": ["follow"]},
 }
 
 
 @pytest.fixture(scope="module")
-def pictures(make_side_by_side: Callable[..., SideBySide]) -> dict[str, dict[str, BuildPicture]]:
-    return make_side_by_side(CONFIG).run([*NAMES, "last-words"])
+def pictures(shared: SideBySide) -> dict[str, dict[str, BuildPicture]]:
+    return shared.add(CONFIG).run([*NAMES, "last-words"])
 
 
 @pytest.mark.parametrize("run", ["pb", "msgpack"])
@@ -147,6 +149,12 @@ def test_the_steps_did_what_they_are_for(pictures: dict[str, dict[str, BuildPict
     assert results["goes-on"]["skipped"] == results["goes-on"]["asks"] == "SKIPPED"
     assert pictures["goes-on"]["amqp"].result == "FAILURE"
     assert pictures["built-upon"]["amqp"].properties["got"] == ('"value"', "SetPropertyFromCommand Step")
+
+
+def test_a_followed_file_is_sent_from_where_it_was(pictures: dict[str, dict[str, BuildPicture]]) -> None:
+    """With `follow`, what the file had before the command is not in the log; each addition is, once."""
+    step = next(each for each in pictures["logfiles"]["amqp"].steps if each.name == "follows")
+    assert [line.lstrip("o") for line in step.logs["extra"][1]] == ["first addition", "next"]
 
 
 def test_last_words_are_heard(pictures: dict[str, dict[str, BuildPicture]]) -> None:

@@ -5,19 +5,17 @@ from __future__ import annotations
 import getpass
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.buildbot.parity.compare import differences
 from tests.buildbot.parity.picture import BuildPicture
-from tests.buildbot.parity.repositories import SshServer, git_repository, hg_repository, require, svn_repository
-from tests.buildbot.parity.side_by_side import SideBySide
+from tests.buildbot.parity.repositories import SshServer, git_repository, hg_repository, svn_repository
+from tests.buildbot.parity.side_by_side import Builders, SideBySide
 
-#: one slot: each has build folders of its own, and the second build is to find what the first left
-SETTINGS: dict[str, Any] = {"runs": ("pb", "amqp"), "width": 1}
+RUNS = ("pb", "amqp")
 #: `stat` of a file that a checkout may have left says that there is none, in a line without an end
-LISTED = dict.fromkeys(("git", "hg", "svn"), ("last-line",))
+LISTED = dict.fromkeys(("git", "known", "password", "hg", "svn"), ("last-line",))
 _CONFIG = """
 LOOK = steps.ShellCommand(name='look', command='cat file; find . -name ".git" -prune -o -name ".hg" -prune -o '
     '-name ".svn" -prune -o -type f -print | sort', logEnviron=False)
@@ -43,12 +41,18 @@ each('git-commands', steps.Git(name='git', repourl=WHOLE, branch='main', logEnvi
         logEnviron=False))
 """
 _SSH = """
-os.makedirs(OUT + '/secrets', mode=0o700, exist_ok=True)
-with open(OUT + '/secrets/key', 'w', opener=lambda path, flags: os.open(path, flags, 0o600)) as f:
-    f.write({key!r})
-c['secretsProviders'] = [secrets.SecretInAFile(dirname=OUT + '/secrets', strip=False)]
+os.makedirs(OUT + '/keys', mode=0o700, exist_ok=True)
+for name, text in (('key', {key!r}), ('password', 'open-sesame-2')):
+    with open(OUT + '/keys/' + name, 'w', opener=lambda path, flags: os.open(path, flags, 0o600)) as f:
+        f.write(text)
+c.setdefault('secretsProviders', []).append(secrets.SecretInAFile(dirname=OUT + '/keys', strip=False))
 each('git-ssh', steps.Git(name='git', repourl={url!r}, branch='main', mode='full', method='clobber', progress=False,
     sshPrivateKey=util.Secret('key'), sshHostKey={host_key!r}, logEnviron=False), LOOK,
+    steps.Git(name='known', repourl={url!r}, branch='main', mode='incremental', progress=False,
+        sshPrivateKey=util.Secret('key'), sshKnownHosts={known!r}, logEnviron=False),
+    steps.Git(name='password', repourl={plain!r}, branch='main', mode='full', method='fresh', progress=False,
+        git_credentials=util.GitCredentialOptions(credentials=[util.GitCredentialInputRenderer(
+            url='https://git.example.org/x', username='me', password=util.Secret('password'))]), logEnviron=False),
     steps.ShellCommand(name='left', command='find .. -name "ssh-*" -o -name ".*ssh*"', logEnviron=False))
 """
 _HG = """
@@ -68,35 +72,45 @@ HG = ["hg-full-clobber", "hg-full-fresh", "hg-full-clean", "hg-incremental-None"
 SVN = [*(f"svn-full-{method}" for method in ("clobber", "fresh", "clean", "copy", "export")), "svn-incremental-None"]
 
 
-def compare(side: SideBySide, names: list[str], at_once: bool = True) -> None:
+@pytest.fixture(scope="module")
+def alone(make_side_by_side: Callable[..., SideBySide]) -> SideBySide:
+    """One slot: each has build folders of its own, and the second build is to find what the first left."""
+    return make_side_by_side(width=1)
+
+
+def compare(side: Builders, names: list[str], at_once: bool = True) -> None:
     """Each checkout twice: into nothing, and into what the first build left, with changes."""
     for time in range(2):
-        pictures = side.run(names, 150) if at_once else {name: one_by_one(side, name) for name in names}
+        pictures = side.run(names) if at_once else {name: one_by_one(side, name) for name in names}
         for name, runs in pictures.items():
             found = differences(runs["pb"], runs["amqp"], LISTED)
             assert not found, f"{name}, build {time + 1}:\n" + "\n".join(found)
             assert runs["amqp"].result == ("FAILURE" if name == "git-missing" else "SUCCESS"), runs["amqp"]
 
 
-def one_by_one(side: SideBySide, name: str) -> dict[str, BuildPicture]:
+def one_by_one(side: Builders, name: str) -> dict[str, BuildPicture]:
     """Mercurial clones a local repository in another way while somebody else has its lock."""
     return {run: side.painter.paint(side.master.finished(side.master.force(f"{name}@{run}"))) for run in side.runs}
 
 
-def test_git_over_ssh_with_a_secret_key(
-    make_side_by_side: Callable[..., SideBySide], ssh: SshServer, tmp_path: Path
-) -> None:
-    """The key reaches the machine for the checkout, no log shows it, and no file of it stays."""
-    url = f"ssh://{getpass.getuser()}@127.0.0.1:{ssh.port}{git_repository(tmp_path / 'git')}"
-    side = make_side_by_side(_CONFIG + _SSH.format(url=url, key=ssh.key, host_key=ssh.host_key), **SETTINGS)
+def test_git_over_ssh_with_a_secret_key(shared: SideBySide, ssh: SshServer, tmp_path: Path) -> None:
+    """Keys and passwords reach the machine for the checkout, no log shows them, and no file of them stays."""
+    repository = git_repository(tmp_path / "git")
+    given = {
+        "url": f"ssh://{getpass.getuser()}@127.0.0.1:{ssh.port}{repository}", "plain": f"file://{repository}",
+        "key": ssh.key, "host_key": ssh.host_key, "known": f"[127.0.0.1]:{ssh.port} {ssh.host_key}",
+    }  # fmt: skip
+    side = shared.add(_CONFIG + _SSH.format(**given), RUNS)
     pictures = side.run(["git-ssh"])["git-ssh"]
     found = differences(pictures["pb"], pictures["amqp"], LISTED)
     assert not found, "\n".join(found)
     assert pictures["amqp"].result == "SUCCESS", pictures["amqp"]
-    assert not [line for line in pictures["amqp"].steps[2].logs["stdio"][1] if line.startswith("o")]
+    assert not [line for line in pictures["amqp"].steps[-1].logs["stdio"][1] if line.startswith("o")]
     secret = ssh.key.splitlines()[2]
     for step in pictures["amqp"].steps:
-        assert secret not in "\n".join("\n".join(lines) for _type, lines in step.logs.values())
+        text = "\n".join("\n".join(lines) for _type, lines in step.logs.values())
+        assert secret not in text
+        assert "open-sesame-2" not in text
 
 
 @pytest.fixture
@@ -107,19 +121,17 @@ def ssh(tmp_path: Path) -> Iterator[SshServer]:
 
 
 @pytest.mark.long
-def test_git_in_all_modes(make_side_by_side: Callable[..., SideBySide], tmp_path: Path) -> None:
+def test_git_in_all_modes(alone: SideBySide, tmp_path: Path) -> None:
     """Every method, submodules, shallow clones, tags, a branch that is not there, and commands in the checkout."""
     url = f"file://{git_repository(tmp_path / 'git')}"
-    compare(make_side_by_side(_CONFIG + _GIT.format(url=url), **SETTINGS), GIT)
+    compare(alone.add(_CONFIG + _GIT.format(url=url), RUNS), GIT)
 
 
 @pytest.mark.long
-def test_mercurial_in_all_modes(make_side_by_side: Callable[..., SideBySide], tmp_path: Path) -> None:
-    require("hg", "mercurial")
-    compare(make_side_by_side(_CONFIG + _HG.format(url=str(hg_repository(tmp_path / "hg"))), **SETTINGS), HG, False)
+def test_mercurial_in_all_modes(alone: SideBySide, tmp_path: Path) -> None:
+    compare(alone.add(_CONFIG + _HG.format(url=str(hg_repository(tmp_path / "hg"))), RUNS), HG, False)
 
 
 @pytest.mark.long
-def test_subversion_in_all_modes(make_side_by_side: Callable[..., SideBySide], tmp_path: Path) -> None:
-    require("svn", "subversion")
-    compare(make_side_by_side(_CONFIG + _SVN.format(url=svn_repository(tmp_path / "svn")), **SETTINGS), SVN)
+def test_subversion_in_all_modes(alone: SideBySide, tmp_path: Path) -> None:
+    compare(alone.add(_CONFIG + _SVN.format(url=svn_repository(tmp_path / "svn")), RUNS), SVN)
