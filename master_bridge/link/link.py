@@ -294,9 +294,8 @@ class Link:
             message = decode(delivered.body, delivered.headers)
             user = _publisher(delivered.routing_key)
         except BadMessage as error:
-            if isinstance(error, UnknownVersion) and self._turned_away(error):
-                delivered.ack()
-                return
+            if isinstance(error, UnknownVersion):
+                self._turn_away(error)
             log.warning("amqp.bad_message", queue=delivered.queue, key=delivered.routing_key, reason=str(error))
             self._bury(delivered, str(error))
             self._client.message_buried(str(error))
@@ -308,14 +307,12 @@ class Link:
         self._deliveries[self._next_delivery] = delivered
         self._client.message_received(self._next_delivery, message, user)
 
-    def _turned_away(self, error: UnknownVersion) -> bool:
-        """Answers a claim or resume of an agent that speaks none of our versions; False for anything else."""
+    def _turn_away(self, error: UnknownVersion) -> None:
+        """Answers a claim or resume of an agent that speaks none of our versions; nothing for anything else."""
         found = incompatible(error)
-        if found is None:
-            return False
-        self._note_incompatible(found.agent, found.reason)
-        self._send(found.answer, found.address, found.version)
-        return True
+        if found is not None:
+            self._note_incompatible(found.agent, found.reason)
+            self._send(found.answer, found.address, found.version)
 
     def _note_incompatible(self, who: str, reason: str) -> None:
         """One line for each, not one for each message."""
