@@ -6,6 +6,7 @@ would be stored. So they are replaced here first, in the text as the command wro
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Callable, Mapping
 
 #: secret -> what stands for it, as in Buildbot's `Properties._used_secrets`
@@ -48,15 +49,27 @@ def _border(text: str, secrets: Mapping[str, str]) -> int:
     """Up to where nothing that comes can make a secret of it."""
     border = _unfinished(text, 0, secrets)
     while True:
-        across = [
-            at + len(secret)
-            for secret in secrets
-            if 0 <= (at := text.find(secret, max(0, border - len(secret) + 1), border + len(secret) - 1)) < border
-            and at + len(secret) > border
-        ]
+        across = [end for start, end in _matches(text, secrets) if start < border < end]
         if not across:
             return border
         border = _unfinished(text, max(across), secrets)  # that one is complete: what may begin is behind it
+
+
+def _matches(text: str, secrets: Mapping[str, str]) -> list[tuple[int, int]]:
+    """What `_replace` replaces, (start, end): of matches that overlap, as in "bbb" for "bb", the first one only."""
+    found: list[tuple[int, int]] = []  # sorted
+    for secret in secrets:
+        of_this: list[tuple[int, int]] = []
+        at = text.find(secret)
+        while at >= 0:
+            end = at + len(secret)
+            place = bisect(found, (at, end))
+            free = (not place or found[place - 1][1] <= at) and (place == len(found) or found[place][0] >= end)
+            if free:
+                of_this.append((at, end))
+            at = text.find(secret, end if free else at + 1)
+        found = sorted(found + of_this)
+    return found
 
 
 def _unfinished(text: str, start: int, secrets: Mapping[str, str]) -> int:
