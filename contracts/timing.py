@@ -58,10 +58,10 @@ CATALOGUE_INTERVAL = 5.0
 
 #: Most bytes of one event's data. Below the 16 MiB message limit of RabbitMQ 4 and Buildbot's 1 MiB row.
 EVENT_DATA_MAX = 256 * 1024
-#: Flow control: unstored bytes that a session may have under way …
 #: … but of a file, in a `write` event or a `data` message, so many: a file's bytes are no row of Buildbot's, and each
 #: message costs every process on its way a millisecond (measured: 1 MiB instead of 256 KiB halves the CPU time a byte).
 FILE_DATA_MAX = 1024 * 1024
+#: Flow control: unstored bytes that a session may have under way …
 WINDOW_BYTES = 2 * 1024 * 1024
 #: … and unstored events, so that many small ones are bounded too.
 WINDOW_EVENTS = 64
