@@ -90,7 +90,7 @@ def test_a_build_goes_on_under_nonsense(lab: Lab, record: Record, side: str, cou
     assert 0 < unreadable < len(things), "some of both"
     if count < ALL_SEEN:
         wait_for(lambda: lab.queues()["dead"] >= unreadable, 20, lambda: f"{unreadable} in dead: {lab.queues()}")
-    again = master.finished(master.force("b"), 60)
+    again = master.finished(master.force("b"), 60 + 2 * seconds)
     assert again.result == "SUCCESS"
     wait_for(lambda: not lab.queues()["claims.m1"] and not lab.queues()["events.m1"], 20, lambda: f"{lab.queues()}")
     record(
