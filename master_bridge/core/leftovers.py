@@ -3,8 +3,9 @@
 A request may have several offers: each link-up makes one, each lost session makes one, and the broker hands out again
 what a killed agent held. Whoever claims what is left of them is refused and acknowledges it; but where no agent comes
 it would lie there for ever. So the last one out sweeps: when a request is over, and none of ours waits in its queue,
-the queue is looked through a few times, and what a claim would be refused for is taken out. Live offers of ours are
-never in the broom's way, and what is taken out by a bridge that dies is offered again by its next incarnation.
+the queue is looked through a few times, and what a claim would be refused for is taken out: all of ours that is of no
+request that waits now, whichever incarnation published it. Live offers are never in the broom's way (each is known
+here before it is published), and what is taken out by a bridge that dies is offered again by its next incarnation.
 """
 
 from __future__ import annotations
@@ -70,8 +71,8 @@ class Leftovers:
         if offer.master != self._context.config.master:
             return False
         work = self._works.get(offer.request)
-        if work is None:  # of a request that this incarnation never met, nothing is known
-            return self._context.history(offer.request).known
+        if work is None:  # an earlier incarnation's, perhaps: should its request be sought again, it is offered anew
+            return True
         if work.state == "waiting":
             return offer.offer not in work.offers
         return work.state != "window"

@@ -103,14 +103,13 @@ def test_a_sweep_waits_for_the_link() -> None:
 
 
 def test_what_is_stale_is_what_a_claim_would_be_refused_for() -> None:
-    """Neither another master's, nor what this incarnation never met, nor what still may be granted."""
+    """Neither another master's nor what still may be granted."""
     scene = Scene()
     scene.offered()
     (first,) = offers(scene)
     stale = scene.machine.is_stale
     assert not stale(first)
     assert not stale(first.model_copy(update={"master": "other"}))
-    assert not stale(first.model_copy(update={"request": "br-99", "offer": "o-99"}))
     assert stale(first.model_copy(update={"offer": "o-of-an-earlier-incarnation"}))
     scene.relink()
     assert not stale(first), "in the roll call nothing is known for sure"
@@ -123,3 +122,18 @@ def test_what_is_stale_is_what_a_claim_would_be_refused_for() -> None:
     scene.do(Done(request="br-1"))
     assert stale(first)
     assert not stale(first.model_copy(update={"master": "other"}))
+
+
+def test_an_offer_of_an_earlier_incarnation_is_stale_though_its_request_was_never_met() -> None:
+    """A claim of it is refused, but where no agent claims any more it would lie there for ever."""
+    scene = Scene()
+    scene.offered()
+    earlier = offers(scene)[0].model_copy(update={"request": "br-99", "offer": "o-99"})
+    agent = Agent("a", request="br-99")
+    scene.says(agent, agent.claim("o-99"))
+    assert scene.to(agent) == ["refuse"]
+    assert scene.machine.is_stale(earlier)
+    assert scene.machine.is_stale(earlier.model_copy(update={"request": "br-98"})), "nobody ever spoke of it"
+    scene.seek("br-98")
+    (anew,) = sent(scene.last, PublishOffer)
+    assert not scene.machine.is_stale(anew.offer), "sought again it is offered anew"
