@@ -15,8 +15,8 @@ PREPARATION = "worker_preparation"
 #: Properties in which workers differ by their nature; test_workers.py looks at them.
 OF_THE_WORKER = frozenset({"agent", "agent_instance", "capabilities", "builderid", "run"})
 _RUNS = re.compile(r"@(?:pb|msgpack|amqp)\b")
-#: Of the tests and of examples/side-by-side.
-_WORKERS = re.compile(r"\b(?:w-(?:pb|msgpack|amqp-\d+)|old-machine|newer-machine|linux-\d+)\b")
+#: Of the tests and of examples/side-by-side. A stream's letter may stand before one.
+_WORKERS = re.compile(r"(?:w-(?:pb|msgpack|amqp-\d+)|old-machine|newer-machine|linux-\d+)\b")
 #: What `cp -v` and Subversion's XML say in any order.
 _ANY_ORDER = re.compile(r"o'.*' -> '.*'$|o +(?:kind|path|revision|props|item|uuid)=")
 _NORMAL = (

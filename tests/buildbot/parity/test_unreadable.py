@@ -67,7 +67,8 @@ each('unreadable',
 for name, what in (('unreadable-part', 'part'), ('unreadable-folder', 'locked')):
     each(name, S(name='make', command='mkdir -p part locked; echo 1 > part/a; echo 2 > part/b; chmod 0 part/b locked'),
         steps.DirectoryUpload(name='tree', workersrc=what, masterdest=out('tree'), **GO))
-each('unreadable-log', S(name='log file', command='echo 1 > log; chmod 0 log', logfiles={'extra': 'log'}))
+# Never readable, not even for a moment.
+each('unreadable-log', S(name='log file', command='umask 777; echo 1 > log', logfiles={'extra': 'log'}))
 """
 NAMES = ("unreadable", "unreadable-part", "unreadable-folder")
 RUNS = ("pb", "amqp")
