@@ -126,10 +126,12 @@ class Letters:
         elif work.state == "window":
             placing.refuse_claim(claim, "the roll is being called; a new offer may follow", delivery)
         elif work.state == "waiting":
-            if claim.offer in work.offers:
-                placing.take(work, claim, user=user, delivery=delivery)
-            else:
+            if claim.offer not in work.offers:
                 placing.refuse_claim(claim, "a newer offer has replaced this one", delivery)
+            elif placing.window_open and work.seek.kind == "command":
+                placing.collect(work, claim, user=user, delivery=delivery)
+            else:
+                placing.take(work, claim, user=user, delivery=delivery)
         elif work.session is not None and work.session.missing is not None:
             placing.later(claim, delivery)
         else:

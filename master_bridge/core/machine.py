@@ -235,6 +235,7 @@ class BridgeMachine:
         context.up = context.blocked = False
         self._pause()
         self._roll.link_down()
+        self._placing.link_down()
         for work in self._placing.holders.values():
             if work.session is not None:
                 work.session.delivery = None

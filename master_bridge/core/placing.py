@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from contracts.messages import Claimant, Command, Grant, Later, Offer, Refuse, Release, RollCall
+from contracts.messages import Claim, Claimant, Command, Grant, Later, Offer, Refuse, Release, RollCall
 from contracts.timing import ACCEPT_TIMEOUT, REOFFER_AFTER
 from master_bridge.core.actions import PublishOffer, StateChanged
 from master_bridge.core.context import Context
 from master_bridge.core.inputs import Seek
 from master_bridge.core.leftovers import Leftovers
-from master_bridge.core.records import Session, Work, session_of
+from master_bridge.core.records import Collected, Session, Work, session_of
 from master_bridge.core.rollcall import RollCall as Roll
 
 #: Offers of one request that may still be granted. Each link-up adds one; older ones are refused and so vanish.
@@ -59,6 +59,9 @@ class Placing:
         for work in tuple(self.works.values()):
             if work.state == "window":
                 self.decide(work)
+            elif work.collected:
+                first = work.collected.pop(next(iter(work.collected)))
+                self.take(work, first.claim, user=first.user, delivery=first.delivery)
 
     # offers
 
@@ -122,6 +125,7 @@ class Placing:
         self.check(seek)
         self.leftovers.note(work.seek.signature)
         work.seek, work.offers = seek, []
+        self._refuse_collected(work, "a newer offer has replaced this one")
         if work.state == "waiting":
             self.offer(work)
 
@@ -137,6 +141,10 @@ class Placing:
         work.session = session
         work.state = "granted"
         self.holders[session.session] = work
+        collected = work.collected.pop(session.session, None)
+        if collected is not None:  # the claim of this very session, which resumed meanwhile
+            self._context.ack(collected.delivery)
+        self._refuse_collected(work, "another session holds its build request")
         self.grant(work, session)
         self._context.changed(work)
 
@@ -172,6 +180,21 @@ class Placing:
         work = self.holders.get(session_id)
         if work is not None and work.session is not None and work.session.missing is None:
             self.grant(work, work.session)
+
+    # claims during a roll call
+
+    def collect(self, work: Work, claim: Claim, *, user: str, delivery: int) -> None:
+        """A command that waits may run already: at once, before this link came up, by an agent that comes back after
+        the claimant. So while the roll is called it is given to a resume only, then to the first claim."""
+        if claim.session in work.collected:
+            self._context.ack(delivery)
+        else:
+            work.collected[claim.session] = Collected(claim=claim, user=user, delivery=delivery)
+
+    def _refuse_collected(self, work: Work, reason: str) -> None:
+        for collected in work.collected.values():
+            self.refuse_claim(collected.claim, reason, collected.delivery)
+        work.collected.clear()
 
     # answers
 
@@ -219,6 +242,7 @@ class Placing:
         del self.works[work.request]
         self._context.note_life(work.request)
         self._context.timers.set("reoffer", work.request, None)
+        self._refuse_collected(work, "no agent is wanted for its build request")
         self.leftovers.note(work.seek.signature)
         self._context.emit(StateChanged(request=work.request, state="done" if state == "done" else "none"))
 
@@ -239,6 +263,11 @@ class Placing:
             self._roll.recheck(work.request)
 
     # link
+
+    def link_down(self) -> None:
+        """Claims that were not answered are void; the broker delivers them again."""
+        for work in self.works.values():
+            work.collected.clear()
 
     def link_up(self) -> None:
         """Offer again what waits; grant again what was not accepted."""

@@ -136,6 +136,15 @@ def session_of(message: Claimant, *, user: str, now: float) -> Session:
     return session
 
 
+@dataclass(frozen=True, kw_only=True)
+class Collected:
+    """A claim that is not answered yet, and its unacknowledged delivery."""
+
+    claim: Claim
+    user: str
+    delivery: int
+
+
 @dataclass
 class Work:
     """A build request, or a step's command, for which Buildbot wants an agent."""
@@ -147,6 +156,8 @@ class Work:
     #: ids of the offers published with the signature that counts now, newest last
     offers: list[str] = field(default_factory=list)
     session: Session | None = None
+    #: claims that wait for the end of the roll call, by session, the oldest first (`Placing.collect`)
+    collected: dict[str, Collected] = field(default_factory=dict)
     #: what was last told by `StateChanged`
     told: str = ""
 
