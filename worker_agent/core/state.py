@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from contracts.messages import Claim, Gone, Message, Pull, Resume
-from contracts.timing import CLAIM_TIMEOUT, EVENT_RESEND, RESUME_BACKOFF_MAX
+from contracts.timing import CLAIM_TIMEOUT, EVENT_RESEND, RESUME_BACKOFF_MAX, SILENCE_BEFORE_RESUME
 from worker_agent.core.actions import (
     Ack,
     Action,
@@ -179,6 +179,16 @@ class AgentState:
             self.publish(pull, session.master, "events")
 
     def heard_master(self, master: str, now: float, incarnation: str | None = None) -> None:
+        """A word of the master, about whatever: it is there, so its sessions need no longer back off (rule 9).
+
+        The first word of a new incarnation is as good as its roll call, which may have been lost on the way.
+        """
+        before = self.masters.incarnation(master)
+        restarted = incarnation is not None and before is not None and incarnation != before
+        for session in self.sessions.values():
+            if session.master == master and session.is_resumed:
+                session.resume_delay = SILENCE_BEFORE_RESUME
+                session.resume_due = now if restarted else min(session.resume_due, now + SILENCE_BEFORE_RESUME)
         if self.masters.heard(master, now, incarnation):
             self.do(MasterSilent(master=master, silent=False))
 

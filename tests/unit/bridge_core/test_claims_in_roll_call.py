@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from contracts.messages import Grant, Refuse
-from master_bridge.core.actions import Send
+from master_bridge.core.actions import Attach, PublishOffer, Send
 from master_bridge.core.inputs import Withdraw
 from tests.unit.bridge_core.scene import MAKE, Agent, Scene, executing, sent
 
@@ -89,3 +91,18 @@ def test_builds_and_commands_outside_a_roll_call_are_granted_at_once() -> None:
     assert answers(scene, Grant) == ["s-a"]
     scene.says(lints, lints.claim(scene.offered(LINT, kind="command", commands=(MAKE,))))
     assert answers(scene, Grant) == ["s-b"]
+
+
+@pytest.mark.parametrize("kind", ["build", "command"])
+def test_a_resume_that_comes_when_the_request_is_offered_again_is_adopted(kind: str) -> None:
+    """Its agent was away for longer than the roll call; whoever claims the new offer after it is refused."""
+    scene, late, other = Scene(), Agent("a"), Agent("b")
+    scene.seek(kind=kind, commands=(MAKE,) if kind == "command" else (), run=2)
+    scene.wait(2.0)
+    (anew,) = sent(scene.last, PublishOffer)
+    scene.says(late, late.resume(executing()))
+    assert answers(scene, Grant) == ["s-a"]
+    scene.says(other, other.claim(anew.offer.offer))
+    assert answers(scene, Refuse) == ["s-b"]
+    scene.says(late, late.accept())
+    assert sent(scene.last, Attach)[0].adopted
