@@ -106,6 +106,7 @@ def test_an_expiration_takes_an_unread_claim_away(connect: Connect) -> None:
     """Rule 19: claims carry an expiration, so a bridge that comes back reads no claim that nobody waits for."""
     channel = connect()
     channel.queue_declare("claims.m", durable=True)
+    channel.confirm_delivery()  # so that both are in the queue when they are counted
     channel.basic_publish("", "claims.m", b"claim", pika.BasicProperties(expiration="50"))
     channel.basic_publish("", "claims.m", b"resume")
     wait_for(lambda: channel.queue_declare("claims.m", passive=True).method.message_count == 1, "the claim to expire")
