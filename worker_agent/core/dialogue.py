@@ -75,7 +75,8 @@ class Dialogue:
             session = self._state.sessions.get(message.session)
             if session is None:
                 self._unknown(message.session, master)
-            elif master not in (None, session.master):
+            elif master not in (None, session.master) and message.incarnation != session.incarnation:
+                # an incarnation that granted the session is its master's, whoever broadcast that name before it
                 self._not_theirs(message, master, session)
             elif self._heeds(session, message):
                 self._heard(session, now)

@@ -55,3 +55,14 @@ def test_nobody_backs_off_from_a_master_that_speaks() -> None:
         if resumes(agent.wait(1.0)):
             times.append(agent.at - begin)
     assert times == [4.0, 12.0, 20.0, 28.0], "one was due 4 s later anyway"
+
+
+def test_a_stranger_who_broadcasts_a_masters_incarnation_first_does_not_silence_it() -> None:
+    """The grant says whose incarnation it is: what it sends about the session is obeyed, not rejected."""
+    agent = Agent()
+    agent.alive("nobody", "I1")
+    agent.held()
+    agent.start()
+    assert agent.kinds == ["Persist", "RunCommand"]
+    agent.ping()
+    assert agent.of(actions.Reject) == []
