@@ -13,8 +13,9 @@ from contracts.errors import BadMessage
 from contracts.messages import Offer
 from master_bridge.link.errors import ChannelLost
 
-#: Offers looked at in one sweep. Past it a stale offer stays until an agent claims it and is refused.
-LIMIT = 1000
+#: Offers looked at in one sweep: stale ones are old, hence in front. Other masters' offers that wait in the queue are
+#: out of agents' reach meanwhile, and come back marked as redelivered. Past it a stale offer stays until it is claimed.
+LIMIT = 100
 
 
 @defer.inlineCallbacks

@@ -261,9 +261,14 @@ class BuildMaster:
         return "\n".join(lines) + "\n" + self.log()[-5000:]
 
     def step_log(self, build: Build, step: str, name: str = "stdio") -> str:
-        """One log as plain lines with Buildbot's stream letters (o, e, h, or none)."""
+        """One log as plain lines with Buildbot's stream letters (o, e, h, or none).
+
+        A step that runs has its log a moment after it began: until then it is empty.
+        """
         logs = self.get(f"/steps/{build.steps[step]['stepid']}/logs")["logs"]
         found = [log for log in logs if log["name"] == name]
+        if not found and not build.row["complete"]:
+            return ""
         assert found, f"step {step} has no log {name}: {[log['name'] for log in logs]}"
         log = found[0]
         if not log["num_lines"]:

@@ -56,6 +56,7 @@ def test_the_node_worker_does_all_that_a_worker_must(amqp_url: str) -> None:
     assert report.conforms
 
 
+@pytest.mark.long
 def test_connections_can_be_cut_through_the_management_api(tmp_path: Path) -> None:
     """Without a relay: what a broker with TLS needs."""
     with RabbitMQNode(tmp_path / "rabbitmq", plugins=("rabbitmq_management",)) as node:

@@ -84,6 +84,7 @@ def test_management_answers_where_the_plugin_was_asked_for(tmp_path: Path) -> No
         assert node.management_url.endswith(str(node.management_port))
 
 
+@pytest.mark.long
 def test_a_cluster_shares_its_queues(connect: Connect, tmp_path: Path) -> None:
     """A queue declared at one node is read through another; a node can be killed and come back."""
     with RabbitMQCluster(tmp_path) as cluster:
