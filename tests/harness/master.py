@@ -168,15 +168,16 @@ class BuildMaster:
             child.end(signal.SIGKILL)
 
     def reconfigure(self, config: str) -> None:
-        """As `buildbot reconfig`; returns when it is done."""
+        """As `buildbot reconfig`; returns when it is done, fails where the master did not take all of it."""
         self.write_config(config)
-        before = self.log().count("configuration update complete")
+        before = len(self.log())
         os.kill(self.pid, signal.SIGHUP)
         wait_for(
-            lambda: self.log().count("configuration update complete") > before,
+            lambda: "configuration update " in self.log()[before:],
             self.start_patience,
             lambda: f"reconfig:\n{self.log()[-4000:]}",
         )
+        assert "configuration update complete" in self.log()[before:], f"reconfig:\n{self.log()[-4000:]}"
 
     def log(self) -> str:
         path = self.folder / "twistd.log"

@@ -16,7 +16,7 @@ os.makedirs(os.path.join(OUT, 'secrets'), mode=0o700, exist_ok=True)
 with open(os.path.join(OUT, 'secrets', 'word'), 'w') as f:
     f.write('open-sesame')
 os.chmod(os.path.join(OUT, 'secrets', 'word'), 0o600)
-c['secretsProviders'] = [secrets.SecretInAFile(dirname=os.path.join(OUT, 'secrets'))]
+c.setdefault('secretsProviders', []).append(secrets.SecretInAFile(dirname=os.path.join(OUT, 'secrets')))
 
 S = steps.ShellCommand
 GO = dict(haltOnFailure=False, flunkOnFailure=False)
