@@ -73,3 +73,12 @@ STORED_EVERY = 0.2
 MESSAGE_MAX = 4 * 1024 * 1024
 #: Rule 20: an offer that has cost this many agents their lives goes to `dead`.
 LIVES = 3
+
+#: Seconds between two looks for a publication that the broker took and does not confirm.
+CONFIRM_LOOK = 0.5
+#: A publication that is not answered for this long, in seconds, is asked after: a classic queue's confirm waits for the
+#: disk some 0.2 s, a busy broker's for a second or two.
+CONFIRM_PATIENCE = 3.0
+#: Once the broker has answered something that was asked after it, the confirm has this long. Both together, and a new
+#: link, stay below the 10 s for which a cluster without its leader may hold a build up.
+CONFIRM_LAST_PATIENCE = 2.0

@@ -12,12 +12,7 @@ from typing import Any
 
 from twisted.internet import defer
 
-#: Seconds between two looks.
-LOOK_EVERY = 0.5
-#: A publication that is not answered for this long, in seconds, is asked after.
-PATIENCE = 3.0
-#: Once the broker has answered something that was asked after it, the confirm has this long.
-LAST_PATIENCE = 2.0
+from contracts.timing import CONFIRM_LAST_PATIENCE, CONFIRM_LOOK, CONFIRM_PATIENCE
 
 
 class ConfirmWatch:
@@ -43,7 +38,7 @@ class ConfirmWatch:
         self._over = False
 
     def start(self) -> None:
-        self._later(LOOK_EVERY, self._look)
+        self._later(CONFIRM_LOOK, self._look)
 
     def stop(self) -> None:
         self._over = True
@@ -57,13 +52,13 @@ class ConfirmWatch:
 
     def _look(self) -> None:
         since = self._oldest()
-        if since is None or self._reactor.seconds() - since < PATIENCE:
-            self._later(LOOK_EVERY, self._look)
+        if since is None or self._reactor.seconds() - since < CONFIRM_PATIENCE:
+            self._later(CONFIRM_LOOK, self._look)
             return
         # A failure means that the connection ends, of which others tell, and stop this.
         self._ask().addCallbacks(
-            lambda _: self._later(LAST_PATIENCE, self._look_again, since),
-            lambda _failure: self._later(LOOK_EVERY, self._look),
+            lambda _: self._later(CONFIRM_LAST_PATIENCE, self._look_again, since),
+            lambda _failure: self._later(CONFIRM_LOOK, self._look),
         )
 
     def _look_again(self, since: float) -> None:
@@ -72,4 +67,4 @@ class ConfirmWatch:
             waited = self._reactor.seconds() - since
             self._end(f"the broker has taken a publication and not confirmed it for {waited:.0f} s")
         else:
-            self._later(LOOK_EVERY, self._look)
+            self._later(CONFIRM_LOOK, self._look)

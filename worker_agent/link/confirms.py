@@ -10,14 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-#: Seconds between two looks.
-LOOK_EVERY = 0.5
-#: A publication that is not answered for this long, in seconds, is asked after: a classic queue's confirm waits for the
-#: disk some 0.2 s, a busy broker's for a second or two.
-PATIENCE = 3.0
-#: Once the broker has answered something that was asked after it, the confirm has this long. Both together, and a new
-#: link, stay below the 10 s for which a cluster without its leader may hold a build up.
-LAST_PATIENCE = 2.0
+from contracts.timing import CONFIRM_LAST_PATIENCE, CONFIRM_LOOK, CONFIRM_PATIENCE
 
 
 class ConfirmWatch:
@@ -38,12 +31,12 @@ class ConfirmWatch:
         """Until cancelled, or `end` was called. Raises what `ask` raises."""
         clock = asyncio.get_running_loop().time
         while True:
-            await asyncio.sleep(LOOK_EVERY)
+            await asyncio.sleep(CONFIRM_LOOK)
             since = self._oldest()
-            if since is None or clock() - since < PATIENCE:
+            if since is None or clock() - since < CONFIRM_PATIENCE:
                 continue
             await self._ask()
-            await asyncio.sleep(LAST_PATIENCE)
+            await asyncio.sleep(CONFIRM_LAST_PATIENCE)
             if self._oldest() == since:
                 self._end(f"the broker has taken a publication and not confirmed it for {clock() - since:.0f} s")
                 return

@@ -7,7 +7,8 @@ from typing import Any
 from twisted.internet import defer
 from twisted.internet.task import Clock
 
-from master_bridge.link.confirms import LAST_PATIENCE, PATIENCE, ConfirmWatch
+from contracts.timing import CONFIRM_LAST_PATIENCE, CONFIRM_PATIENCE
+from master_bridge.link.confirms import ConfirmWatch
 
 
 class Line:
@@ -35,10 +36,10 @@ def test_a_swallowed_publication_ends_the_link() -> None:
     line = Line()
     line.pass_time(10)
     line.oldest = line.clock.seconds()
-    line.pass_time(PATIENCE + 1)
+    line.pass_time(CONFIRM_PATIENCE + 1)
     assert len(line.asked) == 1
     line.asked[0].callback(None)
-    line.pass_time(LAST_PATIENCE + 1)
+    line.pass_time(CONFIRM_LAST_PATIENCE + 1)
     assert len(line.ended) == 1
     assert "not confirmed" in line.ended[0]
     assert line.clock.getDelayedCalls() == []
@@ -61,10 +62,10 @@ def test_late_confirms_are_confirms() -> None:
     """Another publication is the oldest meanwhile: it has patience of its own."""
     line = Line()
     line.oldest = 0.0
-    line.pass_time(PATIENCE + 1)
+    line.pass_time(CONFIRM_PATIENCE + 1)
     line.asked[0].callback(None)
     line.oldest = line.clock.seconds()
-    line.pass_time(LAST_PATIENCE + 0.5)
+    line.pass_time(CONFIRM_LAST_PATIENCE + 0.5)
     assert not line.ended
 
 
@@ -72,7 +73,7 @@ def test_nothing_is_watched_after_the_end() -> None:
     """A closed connection leaves no timer, whatever was asked."""
     line = Line()
     line.oldest = 0.0
-    line.pass_time(PATIENCE + 1)
+    line.pass_time(CONFIRM_PATIENCE + 1)
     line.watch.stop()
     line.asked[0].errback(RuntimeError("closed"))
     assert line.clock.getDelayedCalls() == []
