@@ -53,6 +53,8 @@ class Connections:
         #: publishers that only wait for their last confirms
         self._retired: list[Publisher] = []
         self._renewed_at = float("-inf")
+        #: held while the queues of one request are declared
+        self.declaring = defer.DeferredLock()
         self.version: Version = ()
         self.product = ""
 

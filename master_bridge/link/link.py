@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 from contracts import topology
 from contracts.codec import decode
 from contracts.errors import BadMessage, UnknownVersion
+from contracts.foreign import ForeignPeers
 from contracts.messages import AnyMessage, Catalogue, Claim, Message, Offer, Resume, Status, Work
 from contracts.protocol_version import Agreements, Versions
 from master_bridge.link.backoff import Backoff
@@ -35,8 +36,6 @@ log = structlog.get_logger(__name__)
 REFUSED_RETRY = 1.0
 #: A header is a short text; a reason that quotes a message may be long.
 REASON_MAX = 1000
-#: Peers of other versions that are remembered; each gets one line in the log.
-INCOMPATIBLE_MAX = 1000
 
 
 class LinkClient(Protocol):
@@ -81,7 +80,8 @@ class Link:
         self._next_delivery = 0
         self._declared: set[str] = set()
         self._agreements = Agreements()
-        self._incompatible: set[str] = set()
+        #: agents and masters of other versions; its `heard` is for metrics
+        self.foreign = ForeignPeers()
         self.up = False
         #: what the broker says it is: "RabbitMQ 3.10.8"; "" before the first connection
         self.product = ""
@@ -142,19 +142,22 @@ class Link:
         connections = self._connections
         if connections is None or not self.up:
             return
-        result = self._ensure(connections, missing)
-        if then is not None:
-            result.addCallback(lambda _: then())
+        # In turn: of two offers for a new queue the first stays the first.
+        result = connections.declaring.run(self._ensure, connections, missing, then)
         result.addErrback(lambda failure: self._lost(connections, f"cannot declare: {failure.getErrorMessage()}"))
 
     @defer.inlineCallbacks
-    def _ensure(self, connections: Connections, signatures: list[str]) -> Any:
+    def _ensure(self, connections: Connections, signatures: list[str], then: Callable[[], None] | None) -> Any:
         for signature in signatures:
+            if signature in self._declared:
+                continue  # by the one before, in the meantime
             yield connections.declare(
                 offer_queue(signature, version=connections.version, queue_type=self._settings.queue_type)
             )
             if connections is self._connections:
                 self._declared.add(signature)
+        if then is not None:
+            then()
 
     def send(self, message: Message, address: str) -> None:
         """To one agent's control queue, mandatory, in the version agreed with that agent."""
@@ -295,6 +298,7 @@ class Link:
             user = _publisher(delivered.routing_key)
         except BadMessage as error:
             if isinstance(error, UnknownVersion):
+                self.foreign.hear()
                 self._turn_away(error)
             log.warning("amqp.bad_message", queue=delivered.queue, key=delivered.routing_key, reason=str(error))
             self._bury(delivered, str(error))
@@ -315,19 +319,21 @@ class Link:
             self._send(found.answer, found.address, found.version)
 
     def _note_incompatible(self, who: str, reason: str) -> None:
-        """One line for each, not one for each message."""
-        if who not in self._incompatible and len(self._incompatible) < INCOMPATIBLE_MAX:
-            self._incompatible.add(who)
+        if self.foreign.is_news(who):
             log.warning("amqp.incompatible", who=who[:REASON_MAX], reason=reason)
 
     def _fleet(self, delivered: Delivered) -> None:
         try:
             message = decode(delivered.body, delivered.headers)
-        except UnknownVersion as error:
-            self._note_incompatible(str(error.fields.get("agent") or error.fields.get("master")), str(error))
-            return
         except BadMessage as error:
-            log.warning("amqp.bad_message", queue=delivered.queue, key=delivered.routing_key, reason=str(error))
+            if isinstance(error, UnknownVersion):
+                peer = str(error.fields.get("agent") or error.fields.get("master"))
+                self.foreign.hear()
+                self._note_incompatible(peer, str(error))
+                if not self.foreign.keeps(peer):
+                    return
+            else:
+                log.warning("amqp.bad_message", queue=delivered.queue, key=delivered.routing_key, reason=str(error))
             self._bury(delivered, str(error))
             self._client.message_buried(str(error))
             return
