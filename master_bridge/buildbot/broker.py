@@ -32,7 +32,7 @@ from master_bridge.buildbot.notices import NoAgentNotices
 from master_bridge.buildbot.retiring import RetiredSignatures
 from master_bridge.buildbot.room import LOOK_EVERY, Room
 from master_bridge.buildbot.sweeping import Sweeper
-from master_bridge.core.inputs import AgentHeard, Seek
+from master_bridge.core.inputs import AgentHeard, Declared, Seek
 from master_bridge.link.errors import BadSettings
 from master_bridge.link.link import Link
 from master_bridge.link.settings import (
@@ -340,6 +340,8 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
         assert settings is not None
         now, before = time.monotonic(), set(self._retired.known)
         self._retired.update(signatures, now)
+        if self.bridge is not None:
+            self.bridge.feed(Declared(signatures=frozenset(self._retired.known)))
         for signature in self._retired.due(now, lambda it: self.fleet.other_masters_want(it, settings.master, now)):
             if (yield link.delete_empty(signature)) and signature in self._retired.known:
                 log.info("amqp.queue_deleted", signature=signature, detail="its column is gone")

@@ -30,6 +30,13 @@ class LinkBlocked:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Declared:
+    """The signatures of all queues that this master has, or had before its restart; whole set, as often as you like."""
+
+    signatures: frozenset[str]
+
+
+@dataclass(frozen=True, kw_only=True)
 class MessageReceived:
     """From the claims or events queue. The machine answers each delivery with exactly one `Ack`, at its time."""
 
@@ -147,6 +154,6 @@ class Tick:
 
 
 Input = Union[
-    LinkUp, LinkDown, LinkBlocked, MessageReceived, AgentHeard, Returned, Seek, Withdraw, Reroute, Done, Keep,
-    StartCommand, InterruptCommand, EventStored, RequestChecked, Tick,
+    LinkUp, LinkDown, LinkBlocked, Declared, MessageReceived, AgentHeard, Returned, Seek, Withdraw, Reroute, Done,
+    Keep, StartCommand, InterruptCommand, EventStored, RequestChecked, Tick,
 ]  # fmt: skip

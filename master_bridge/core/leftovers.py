@@ -4,8 +4,10 @@ A request may have several offers: each link-up makes one, each lost session mak
 what a killed agent held. Whoever claims what is left of them is refused and acknowledges it; but where no agent comes
 it would lie there for ever. So the last one out sweeps: when a request is over, and none of ours waits in its queue,
 the queue is looked through a few times, and what a claim would be refused for is taken out: all of ours that is of no
-request that waits now, whichever incarnation published it. Live offers are never in the broom's way (each is known
-here before it is published), and what is taken out by a bridge that dies is offered again by its next incarnation.
+request that waits now, whichever incarnation published it. What an earlier one left where this one never looks for an
+agent is found by a look through all queues after the start (`Declared`). Live offers are never in the broom's way (each
+is known here before it is published), and what is taken out by a bridge that dies is offered again by its next
+incarnation.
 """
 
 from __future__ import annotations
@@ -33,9 +35,16 @@ class Leftovers:
         self._ended: dict[str, float] = {}
         #: signature -> when it was looked through last
         self._looked: dict[str, float] = {}
+        self._declared: frozenset[str] = frozenset()
+
+    def declared(self, signatures: frozenset[str]) -> None:
+        """All queues that are ours now; in a new one an earlier incarnation may have left something."""
+        new, self._declared = signatures - self._declared, signatures
+        for signature in sorted(new):
+            self.note(signature)
 
     def note(self, signature: str) -> None:
-        """A request ended, or waits elsewhere now."""
+        """A request ended or waits elsewhere now, or the queue is new to us."""
         self._ended[signature] = self._context.now
         self._arm(signature)
 

@@ -176,6 +176,8 @@ class BridgeMachine:
             self._link_down()
         elif isinstance(input, inputs.LinkBlocked):
             self._link_blocked(input.blocked)
+        elif isinstance(input, inputs.Declared):
+            self._placing.leftovers.declared(input.signatures)
         elif isinstance(input, inputs.Seek):
             self._seek(input)
         elif isinstance(input, inputs.RequestChecked):

@@ -8,7 +8,7 @@ import click
 
 from tests.simulation.mutants import MUTANTS, NONE
 from tests.simulation.plan import make_plan
-from tests.simulation.profiles import PROFILES
+from tests.simulation.profiles import PROFILES, ROTATION
 from tests.simulation.run import run
 from tests.simulation.shrink import report
 
@@ -47,7 +47,7 @@ def main(
             raise SystemExit(1)
         return
     started, failures = time.perf_counter(), 0
-    profiles = list(PROFILES) if profile == "all" else [profile]
+    profiles = ROTATION if profile == "all" else (profile,)
     for number in range(seed, seed + seeds):
         name = profiles[number % len(profiles)]
         outcome = run(make_plan(name, number), mutant=planted)

@@ -248,10 +248,10 @@ class AgentHost(Host):
             world.note(self.name, lambda: f"publishes {_short(action.message)}")
             link.publish(action)
         elif isinstance(action, actions.Consume):
-            world.note(self.name, lambda: f"consumes {sorted(action.queues)}")
+            world.note(self.name, lambda: f"consumes {list(action.queues)}")
             link.consume(action.queues)
         elif isinstance(action, actions.CancelConsumers):
-            link.consume(frozenset())
+            link.consume(())
         elif isinstance(action, (actions.Ack, actions.Park, actions.GiveBack, actions.Bury)):
             world.note(self.name, lambda: f"{type(action).__name__} {action.delivery}")
             link.settle(action)

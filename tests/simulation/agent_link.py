@@ -39,7 +39,9 @@ class AgentLink(Link):
         super().__init__(host, process)
         self._offers: Channel | None = None
         self._confirms: Channel | None = None
-        self._wanted: frozenset[str] = frozenset()
+        self._wanted: tuple[str, ...] = ()
+        #: the consumer that the broker was asked for last, until it answers
+        self._starting: str | None = None
         #: consumer tag -> queue
         self._consumers: dict[str, str] = {}
         self._tags = 0
@@ -117,7 +119,7 @@ class AgentLink(Link):
         was_up, self.up = self.up, False
         self._held.clear()
         self._consumers.clear()
-        self._wanted = frozenset()
+        self._wanted = ()
         self.host.world.note(self.host.name, f"link down: {reason}")
         if was_up:
             self.host.feed(self.process, inputs.LinkDown())
@@ -128,6 +130,7 @@ class AgentLink(Link):
     def _open_offers(self) -> None:
         assert self._consuming is not None
         self._offers = self._consuming.channel()
+        self._starting = None
         self._offers.on_close = self._offers_closed
 
     def _offers_closed(self, error: str) -> None:
@@ -136,7 +139,7 @@ class AgentLink(Link):
         lost, self._held = list(self._held), {}
         self._consumers.clear()
         self._open_offers()
-        wanted, self._wanted = self._wanted, frozenset()
+        wanted, self._wanted = self._wanted, ()
         for handle in lost:
             self.host.feed(self.process, inputs.DeliveryLost(delivery=handle))
         if wanted and not self._wanted:
@@ -144,31 +147,41 @@ class AgentLink(Link):
 
     def _cancelled(self, tag: str) -> None:
         """The broker cancelled a consumer (consumer timeout from 4.3 on)."""
-        queue = self._consumers.pop(tag, None)
+        self._consumers.pop(tag, None)
         lost = [handle for handle, held in self._held.items() if held[2] == tag]
         for handle in lost:
             del self._held[handle]
         for handle in lost:
             self.host.feed(self.process, inputs.DeliveryLost(delivery=handle))
-        if queue is not None and queue in self._wanted and queue not in self._consumers.values():
-            self._consume(queue)
+        self._consume_next()
 
-    def consume(self, queues: frozenset[str]) -> None:
+    def consume(self, queues: tuple[str, ...]) -> None:
         if not self.up or self._offers is None:
             return  # said before the link went down: the next link-up brings its own
         for tag in [tag for tag, queue in self._consumers.items() if queue not in queues]:
             self._offers.cancel(tag)
             del self._consumers[tag]
         self._wanted = queues
-        for queue in sorted(queues - set(self._consumers.values())):
-            self._consume(queue)
+        self._consume_next()
 
-    def _consume(self, queue: str) -> None:
+    def _consume_next(self) -> None:
+        """One after the other: the next when the broker has answered."""
+        queue = next((queue for queue in self._wanted if queue not in self._consumers.values()), None)
+        if queue is None or self._starting is not None:
+            return
         assert self._offers is not None
         self._tags += 1
         tag = f"{queue}#{self._tags}"
         self._consumers[tag] = queue
-        self._offers.consume(queue, tag, self._offered, prefetch=1, on_cancel=self._cancelled)
+        self._starting = tag
+        self._offers.consume(
+            queue, tag, self._offered, prefetch=1, on_ok=lambda: self._consumed(tag), on_cancel=self._cancelled
+        )
+
+    def _consumed(self, tag: str) -> None:
+        if self._starting == tag:
+            self._starting = None
+            self._consume_next()
 
     def _offered(self, delivery: Delivery) -> None:
         assert self._offers is not None

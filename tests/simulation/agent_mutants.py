@@ -174,6 +174,14 @@ class StartsAllAtOnce(AgentMachine):
         return actions
 
 
+class ServesOneQueueFirst(AgentMachine):
+    """The queues are always consumed in the same order."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._intake._in_turn = lambda queues: tuple(sorted(queues))  # type: ignore[method-assign]
+
+
 class OpensTheGate(AgentMachine):
     """Events go out whether or not the bridge's incarnation has started their command."""
 

@@ -105,6 +105,7 @@ class BridgeLink(Link):
                 self.up = True
                 self.host.world.note(self.host.name, "link up")
                 self.host.feed(self.process, inputs.LinkUp())
+                self.host.feed(self.process, inputs.Declared(signatures=frozenset(self.host.signatures)))
                 self._consume_fleet(consuming)
                 self._consume_events(consuming)  # not before: what comes before LinkUp is nobody's
 

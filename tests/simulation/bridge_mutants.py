@@ -128,6 +128,13 @@ class NeverSweeps(BridgeMachine):
         return _drop(bridge_actions.SweepOffers, super().handle(input, now))
 
 
+class SweepsItsOwnOnly(BridgeMachine):
+    """What an earlier incarnation left is not looked for."""
+
+    def handle(self, input: bridge_inputs.Input, now: float) -> list[bridge_actions.Action]:
+        return super().handle(bridge_inputs.Tick() if isinstance(input, bridge_inputs.Declared) else input, now)
+
+
 class SweepsWhatWaits(BridgeMachine):
     """Sweeps each time a request begins to wait, and takes all for stale; offers none a second time."""
 

@@ -63,6 +63,12 @@ MUTANTS: dict[str, Mutant] = {
             violates=("no message is delivered more than 25 times",),
         ),
         Mutant(
+            name="serves_one_queue_first",
+            agent=agents.ServesOneQueueFirst,
+            profile="backlog",
+            violates=("no message is delivered more than 25 times",),
+        ),
+        Mutant(
             name="forgets_silence",
             agent=agents.ForgetsSilence,
             profile="dead_master",
@@ -121,6 +127,12 @@ MUTANTS: dict[str, Mutant] = {
         Mutant(name="calls_no_roll", bridge=bridges.CallsNoRoll, profile="restart", violates=(_ONCE,)),
         Mutant(name="never_asks", bridge=bridges.NeverAsks, profile="crowd", seeds=300, violates=(_ONCE,)),
         Mutant(name="keeps_claims", bridge=bridges.KeepsClaims, profile="calm", violates=(_LEFT_OVER,)),
+        Mutant(
+            name="sweeps_its_own_only",
+            bridge=bridges.SweepsItsOwnOnly,
+            profile="last_agents",
+            violates=(_LEFT_OVER,),
+        ),
         Mutant(name="never_sweeps", bridge=bridges.NeverSweeps, profile="last_agents", violates=(_LEFT_OVER,)),
         Mutant(name="sweeps_what_waits", bridge=bridges.SweepsWhatWaits, profile="agents", violates=(_LEFT_OVER,)),
         Mutant(name="offers_once", bridge=bridges.OffersOnce, profile="people", violates=(_LEFT_OVER,)),

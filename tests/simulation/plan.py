@@ -118,7 +118,7 @@ def _job(
     script = []
     for _ in range(dice.choice((1, 2, 3))):
         command: dict[str, Any] = {
-            "duration": dice.choice((0.01, 0.3, 2.0, 8.0, 20.0)) * (0.5 + dice.random()),
+            "duration": dice.choice(profile.durations) * (0.5 + dice.random()),
             "chunks": dice.choice((0, 1, 3, 6)),
             "rc": 1 if dice.random() < 0.15 else 0,
         }

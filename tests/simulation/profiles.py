@@ -49,6 +49,8 @@ class Profile:
     warm_ups: Sequence[float] = (3.0, 95.0)
     #: bytes that a master's events queue takes before it rejects; a few hundred KiB are soon full
     events_limits: Sequence[int] = (64 * 1024 * 1024,)
+    #: seconds that a command runs, more or less
+    durations: Sequence[float] = (0.01, 0.3, 2.0, 8.0, 20.0)
     #: shares of jobs that are command offers, fenced strictly, have megabytes of log, render their build number
     commands: float = 0.3
     strict: float = 0.0
@@ -130,6 +132,17 @@ PROFILES: Mapping[str, Profile] = {
         warm_ups=(95.0,),
         rules=frozenset({"once"}),
     ),
+    # far more work than agents, in several queues at once: each queue is served in its turn
+    "backlog": Profile(
+        kinds={"reset_agent": 2, "kill_agent": 1, "restart_agent": 1, "reset_master": 1},
+        faults=(0, 1, 2),
+        agents=(1, 2),
+        signatures=(2,),
+        jobs=(60,),
+        durations=(0.01, 0.3),
+        commands=0.2,
+        span=5.0,
+    ),
     # malformed, forged and replayed messages at every queue of both sides
     "strangers": Profile(
         kinds={"strange_messages": 6, "replayed_messages": 6, "reset_agent": 1, "kill_master": 1, "restart_agent": 1},
@@ -181,3 +194,5 @@ PROFILES: Mapping[str, Profile] = {
         rules=frozenset({"prompt"}),
     ),
 }
+#: which seed is of which profile, in a search through all. A backlog costs ten times as much as any other.
+ROTATION = tuple(name for name in PROFILES if name != "backlog")

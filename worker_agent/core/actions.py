@@ -28,9 +28,12 @@ class Publish:
 
 @dataclass(frozen=True, kw_only=True)
 class Consume:
-    """Consume these queues, prefetch 1 each, manual ack; replaces what was consumed before."""
+    """Consume these queues, prefetch 1 each, manual ack; replaces what was consumed before.
 
-    queues: frozenset[str]
+    One after the other in this order, and no more of them once an offer has come: what that causes comes first.
+    """
+
+    queues: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)

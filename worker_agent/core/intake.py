@@ -21,6 +21,8 @@ class Intake:
         self._state = state
         self._commands = commands
         self.queues: frozenset[str] = frozenset()
+        #: the queue whose offer was claimed last: it comes last in the next round
+        self._served = ""
         #: False: drained, stopped or unwell
         self.open = True
 
@@ -50,7 +52,13 @@ class Intake:
             self._state.cancel_consumers()
         else:
             self._state.consumed = wanted
-            self._state.do(Consume(queues=wanted))
+            self._state.do(Consume(queues=self._in_turn(wanted)))
+
+    def _in_turn(self, queues: frozenset[str]) -> tuple[str, ...]:
+        """Whichever queue comes first is served first: were it always the same, the others would wait for its end, and
+        their first offers be handed out and given back at each session."""
+        behind = sorted(queue for queue in queues if queue > self._served)
+        return (*behind, *sorted(queues.difference(behind)))
 
     # ---- offers
 
@@ -62,15 +70,16 @@ class Intake:
         if same:
             self._own(delivered, same)
             return
+        at_once = self._is_first(delivered)
+        if state.masters.is_silent(offer.master) and not at_once:
+            self._park_or_bury(delivered)  # which takes no slot
+            return
         slot = self.free_slot()
         if not self.open or not state.consumed or self.claiming or slot is None:
             state.settle(delivered.delivery, "give back")  # it slipped in before the cancel
             return
-        at_once = self._is_first(delivered)
-        if state.masters.is_silent(offer.master) and not at_once:
-            self._park_or_bury(delivered)
-            return
         state.cancel_consumers()
+        self._served = delivered.queue
         session = Session(
             id=state.new_id(),
             offer=offer,

@@ -179,7 +179,7 @@ class Link:
         if self._entered:
             self._entered.publisher.publish_to_fleet(status, topology.STATUS_KEY)
 
-    def consume(self, queues: frozenset[str]) -> None:
+    def consume(self, queues: tuple[str, ...]) -> None:
         if self._entered:
             self._entered.consumers.consume(queues)
 

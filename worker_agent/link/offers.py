@@ -70,7 +70,9 @@ class OfferConsumers:
         self._deliveries = deliveries
         self._dead = dead
         self._queue_gone = queue_gone
-        self._wanted: frozenset[str] = frozenset()
+        self._wanted: tuple[str, ...] = ()
+        #: offers that came so far
+        self._came = 0
         self._unusable: set[str] = set()
         self._channels: list[OfferChannel] = []
         self._orders: asyncio.Queue[Order] = asyncio.Queue()
@@ -79,11 +81,11 @@ class OfferConsumers:
 
     # -- orders, carried out in the order in which they were given -----------------------------------------------
 
-    def consume(self, queues: frozenset[str]) -> None:
+    def consume(self, queues: tuple[str, ...]) -> None:
         self._orders.put_nowait(partial(self._consume, queues))
 
     def cancel(self) -> None:
-        self._orders.put_nowait(partial(self._consume, frozenset()))
+        self._orders.put_nowait(partial(self._consume, ()))
 
     def settle(self, delivery: int, how: Settle) -> None:
         self._orders.put_nowait(partial(self._settle, delivery, how))
@@ -133,7 +135,7 @@ class OfferConsumers:
             if self._orders.empty():
                 self._orders.put_nowait(self._reconcile)
 
-    async def _consume(self, queues: frozenset[str]) -> None:
+    async def _consume(self, queues: tuple[str, ...]) -> None:
         self._wanted = queues
         self._unusable.clear()
         await self._reconcile()
@@ -175,7 +177,13 @@ class OfferConsumers:
                     await self._cancel(lease, queue, tag)
             if lease in self._channels:
                 await self._drop_if_spent(lease)
-        for name in sorted(self._wanted - self.consuming - self._unusable):
+        came, there = self._came, self.consuming | self._unusable
+        for name in [name for name in self._wanted if name not in there]:
+            if self._came != came:
+                # What the machine makes of an offer comes first, most often a cancel: else the heads of the other
+                # queues would be handed out and given back for each session.
+                self._orders.put_nowait(self._reconcile)
+                return
             await self._start(name)
 
     async def _cancel(self, lease: OfferChannel, queue: AbstractQueue, tag: str) -> None:
@@ -257,6 +265,7 @@ class OfferConsumers:
 
     async def _delivered(self, lease: OfferChannel, tag: str, queue: str, message: AbstractIncomingMessage) -> None:
         delivery = next(self._deliveries)
+        self._came += 1
         lease.held[delivery] = message
         # An offer waits, is parked and comes again, so it need not be fresh: nothing comes of it without a grant.
         refusal = self._trust.refusal(message, topology.OFFERS, queue, fresh=False)

@@ -61,6 +61,23 @@ async def test_an_agent_at_work_keeps_nothing_back(start_agent: StartAgent, open
     assert second.session != claim.session
 
 
+async def test_queues_are_served_in_turn(start_agent: StartAgent, open_master: OpenMaster) -> None:
+    """Two offers wait in each of three queues: no queue waits for the end of another's work."""
+    master = await open_master(*SIGNATURES[:3])
+    for signature in 2 * SIGNATURES[:3]:
+        await master.offer(signature)
+    start_agent("agent", *ABLE)
+    served: list[str] = []
+    claims: set[str] = set()
+    for _ in range(6):
+        claim = await master.wait_for(Claim, lambda claim: claim.session not in claims)
+        claims.add(claim.session)
+        served.append((2 * SIGNATURES[:3])[int(claim.request.removeprefix("br-")) - 1])
+        await master.grant(claim)
+        await master.release(claim)
+    assert {*served[:3]} == {*served[3:]} == {*SIGNATURES[:3]}
+
+
 def claim_signature(claim: Claim, master: ScriptedMaster) -> str:
     return SIGNATURES[int(claim.request.removeprefix("br-")) - 1]
 

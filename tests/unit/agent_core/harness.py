@@ -34,6 +34,9 @@ from worker_agent.core.machine import AgentMachine
 from .watch import Watch
 
 QUEUES = frozenset({"cap.gtk", "cap.python3"})
+#: … in the order in which a fresh agent consumes them, and one that claimed an offer of the first
+IN_TURN = ("cap.gtk", "cap.python3")
+AFTER_GTK = ("cap.python3", "cap.gtk")
 #: wall clock at which connections are opened
 OPENED_AT = 1_000_000.0
 
@@ -113,12 +116,14 @@ class Agent:
     def link_down(self) -> list[actions.Action]:
         return self.tell(inputs.LinkDown())
 
-    def offer(self, what: Offer, *, redelivered: bool = False, deaths: int = 0) -> int:
+    def offer(
+        self, what: Offer, *, queue: str = "cap.gtk", redelivered: bool = False, deaths: int = 0
+    ) -> int:
         """Deliver it; returns the delivery."""
         delivery = next(self.deliveries)
         self.tell(
             inputs.OfferDelivered(
-                delivery=delivery, queue="cap.gtk", offer=what, redelivered=redelivered, deaths=deaths
+                delivery=delivery, queue=queue, offer=what, redelivered=redelivered, deaths=deaths
             )
         )
         return delivery

@@ -10,7 +10,7 @@ from contracts.messages import Event, Gone, Resume
 from worker_agent.core import actions, inputs
 from worker_agent.core.journal import MemoryJournal
 
-from .harness import QUEUES, Agent, command_offer, offer
+from .harness import AFTER_GTK, QUEUES, Agent, command_offer, offer
 
 # ---- strict fencing
 
@@ -112,7 +112,7 @@ def test_a_drain_may_be_taken_back() -> None:
     agent.running()
     agent.tell(inputs.Drain())
     agent.tell(inputs.Drain(resume=True))
-    assert agent.did == [actions.Consume(queues=QUEUES)]
+    assert agent.did == [actions.Consume(queues=AFTER_GTK)]
     assert not agent.machine.draining
 
 
@@ -130,7 +130,7 @@ def test_a_parked_agent_takes_nothing_new_and_stays() -> None:
     assert agent.kinds == ["CloseSession", "Ack"]
     assert (agent.machine.parked, agent.machine.draining) == (True, False)
     agent.tell(inputs.Drain(resume=True))
-    assert agent.did == [actions.Consume(queues=QUEUES)]
+    assert agent.did == [actions.Consume(queues=AFTER_GTK)]
 
 
 def test_a_parked_agent_may_be_told_to_leave() -> None:
@@ -174,7 +174,7 @@ def test_an_unfit_agent_takes_nothing_new_and_ends_what_it_holds() -> None:
     agent.start(2)
     assert agent.of(actions.RunCommand)
     agent.tell(inputs.Wellness(reasons=()))
-    assert agent.did == [actions.Consume(queues=QUEUES)]
+    assert agent.did == [actions.Consume(queues=AFTER_GTK)]
 
 
 # ---- start with a journal

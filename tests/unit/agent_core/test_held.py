@@ -22,7 +22,7 @@ from contracts.messages import (
 )
 from worker_agent.core import actions, inputs
 
-from .harness import QUEUES, Agent, command, offer
+from .harness import AFTER_GTK, Agent, command, offer
 
 
 def resumes(done: list[actions.Action]) -> list[Resume]:
@@ -106,7 +106,7 @@ def test_its_own_offer_redelivered_is_held_and_acknowledged_at_the_release() -> 
     agent.link_down()
     agent.link_up()
     again = agent.offer(offer(), redelivered=True)
-    assert agent.did == [actions.CancelConsumers(), actions.Consume(queues=QUEUES)]
+    assert agent.did == [actions.CancelConsumers(), actions.Consume(queues=AFTER_GTK)]
     agent.grant()
     agent.release()
     assert actions.Ack(delivery=again) in agent.did
@@ -140,7 +140,7 @@ def test_rule_8_a_refused_resume_kills_cleans_up_and_gives_the_offer_back() -> N
         actions.CloseSession(session="s1"),
         actions.CancelConsumers(),
         actions.GiveBack(delivery=delivery),
-        actions.Consume(queues=QUEUES),
+        actions.Consume(queues=AFTER_GTK),
     ]
 
 
@@ -152,7 +152,7 @@ def test_a_release_cleans_up_acknowledges_and_takes_new_work() -> None:
     assert agent.did == [
         actions.CloseSession(session="s1"),
         actions.Ack(delivery=delivery),
-        actions.Consume(queues=QUEUES),
+        actions.Consume(queues=AFTER_GTK),
     ]
 
 

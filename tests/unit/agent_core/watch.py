@@ -81,7 +81,7 @@ class Watch:
             assert self.linked
             assert action.queues
             assert len(self.open - self.aside) < self.slots, "no consumer without a free slot"
-            self.consumed = action.queues
+            self.consumed = frozenset(action.queues)
         elif isinstance(action, actions.CancelConsumers):
             assert self.consumed, "there was nothing to cancel"
             self.consumed = frozenset()

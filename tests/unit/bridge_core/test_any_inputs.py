@@ -31,6 +31,7 @@ from master_bridge.core.actions import (
     SendMarker,
 )
 from master_bridge.core.inputs import (
+    Declared,
     Done,
     EventStored,
     Input,
@@ -154,6 +155,10 @@ class AnyInputs(RuleBasedStateMachine):
     @rule(blocked=st.booleans())
     def blocked(self, blocked: bool) -> None:
         self.do(LinkBlocked(blocked=blocked))
+
+    @rule(signatures=st.frozensets(st.sampled_from(["gtk", "qt"])))
+    def declared(self, signatures: frozenset[str]) -> None:
+        self.do(Declared(signatures=signatures))
 
     @rule(request=requests, run=small, repeated=st.booleans(), fencing=st.sampled_from([None, 30.0]))
     def seek(self, request: str, run: int, repeated: bool, fencing: float | None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contracts.messages import Offer
 from contracts.timing import REOFFER_AFTER
 from master_bridge.core.actions import PublishOffer, SweepOffers
-from master_bridge.core.inputs import Done, LinkBlocked, LinkDown, LinkUp, Reroute, Withdraw
+from master_bridge.core.inputs import Declared, Done, LinkBlocked, LinkDown, LinkUp, Reroute, Withdraw
 from tests.unit.bridge_core.scene import Agent, Scene, sent
 
 
@@ -99,6 +99,28 @@ def test_a_sweep_waits_for_the_link() -> None:
     scene.do(Done(request="br-1"))
     assert sweeps(scene, 30.0) == []
     scene.do(LinkUp())
+    assert sweeps(scene, 2.0) == ["gtk"]
+
+
+def test_all_queues_are_looked_through_after_the_start() -> None:
+    """An earlier incarnation may have left offers where this one never looks for an agent (last_agents 88025)."""
+    scene = Scene()
+    scene.do(Declared(signatures=frozenset({"gtk", "qt"})))
+    assert sweeps(scene, 2.0) == ["gtk", "qt"]
+    assert sweeps(scene, 100.0) == ["gtk", "qt", "gtk", "qt"]
+    scene.do(Declared(signatures=frozenset({"gtk", "qt"})))
+    assert sweeps(scene, 100.0) == [], "nothing is new"
+    scene.do(Declared(signatures=frozenset({"qt", "python"})))
+    assert sweeps(scene, 2.0) == ["python"]
+
+
+def test_a_queue_in_which_a_request_waits_is_left_alone_after_the_start() -> None:
+    """Its end brings the broom."""
+    scene = Scene()
+    scene.offered()
+    scene.do(Declared(signatures=frozenset({"gtk"})))
+    assert sweeps(scene, 100.0) == []
+    scene.do(Withdraw(request="br-1"))
     assert sweeps(scene, 2.0) == ["gtk"]
 
 
