@@ -110,9 +110,9 @@ builder("b", c['workers'], steps.ShellCommand(name="sh", command={command!r}))
     make_agent("a1", capabilities=["gtk"])
     request = master.force("b")
     master.step_running(request, "sh")
-    wait_for((tmp_path / "ran").exists, 20, "the command runs")
+    wait_for((tmp_path / "ran").exists, 60, "the command runs")
     master.reconfigure(template.format(names=["two"], command=command))
-    wait_for(lambda: len(master.builds(request)) == 2, 20, lambda: master.describe(request))
+    wait_for(lambda: len(master.builds(request)) == 2, 60, lambda: master.describe(request))
     (tmp_path / "free").touch()
     build = master.finished(request, 30)
     assert build.result == "SUCCESS", master.describe(request)
@@ -130,17 +130,17 @@ def test_worker_page_pause_graceful_kill(
     worker = master.worker("gtk-1")["workerid"]
     request = master.force("gtk")
     master.step_running(request, "sh")
-    wait_for((tmp_path / "ran").exists, 20, "the command runs")
+    wait_for((tmp_path / "ran").exists, 60, "the command runs")
     master.call(f"/workers/{worker}", "kill")
-    wait_for(lambda: len(master.builds(request)) == 2, 20, lambda: master.describe(request))
+    wait_for(lambda: len(master.builds(request)) == 2, 60, lambda: master.describe(request))
     assert master.builds(request)[0].result == "RETRY"
     master.call(f"/workers/{worker}", "stop")
-    wait_for(lambda: master.worker("gtk-1")["graceful"], 10, "graceful")
+    wait_for(lambda: master.worker("gtk-1")["graceful"], 60, "graceful")
     (tmp_path / "free").touch()
     assert master.finished(request, 20).result == "SUCCESS", master.describe(request)
     second = master.force("gtk")
     master.call(f"/workers/{worker}", "pause", reason="test")
-    wait_for(lambda: master.worker("gtk-1")["paused"], 10, "paused")
+    wait_for(lambda: master.worker("gtk-1")["paused"], 60, "paused")
     assert master.builds(second) == []
     master.call(f"/workers/{worker}", "unpause")
     assert master.finished(second, 20).result == "SUCCESS", master.describe(second)
@@ -156,7 +156,7 @@ def test_warns_when_nobody_qualifies(make_master: Callable[..., BuildMaster], ma
     )
     make_agent("old", capabilities=["gtk=2.24"])
     request = master.force("b")
-    wait_for(lambda: "event=amqp.no_agent_qualifies" in master.log(), 20, lambda: master.describe(request))
+    wait_for(lambda: "event=amqp.no_agent_qualifies" in master.log(), 60, lambda: master.describe(request))
     wait_for(
         lambda: "old has gtk 2.24, needs gtk>=3" in master.started(request).row["state_string"],
         20,

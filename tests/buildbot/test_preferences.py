@@ -83,6 +83,6 @@ def test_a_step_goes_to_a_preferred_agent_first_and_to_any_after_the_limit(
 
 
 def metrics(master: BuildMaster) -> str:
-    found = wait_for(lambda: re.search(r"http://127.0.0.1:\d+/metrics", master.log()), 10, "the port in the log")
-    with urllib.request.urlopen(found.group(), timeout=10) as answer:
+    found = wait_for(lambda: re.search(r"http://127.0.0.1:\d+/metrics", master.log()), 60, "the port in the log")
+    with urllib.request.urlopen(found.group(), timeout=60) as answer:
         return str(answer.read().decode())

@@ -37,7 +37,7 @@ def test_stop_ends_the_running_command(
     make_agent("a1", capabilities=["gtk"])
     request = master.force("slow")
     build = master.step_running(request, "sleep")
-    wait_for(lambda: "begin" in lines(mark), 20, "the command runs")
+    wait_for(lambda: "begin" in lines(mark), 60, "the command runs")
     master.call(f"/builds/{build.id}", "stop", reason="enough")
     build = master.finished(request, 20)
     assert build.result == "CANCELLED"
@@ -63,7 +63,7 @@ def test_stop_takes_a_waiting_builds_offer_back(
         step = builds[-1].steps.get("worker_preparation") if builds else None
         return str(step["state_string"]) if step else ""
 
-    wait_for(lambda: "no agent is alive" in text(), 20, lambda: f"waiting text, is: {text()}")
+    wait_for(lambda: "no agent is alive" in text(), 60, lambda: f"waiting text, is: {text()}")
     assert text().startswith("waits for an agent with gtk since ")
     vhost = amqp_url.rsplit("/", 1)[1]
 
@@ -71,10 +71,10 @@ def test_stop_takes_a_waiting_builds_offer_back(
         listed = node.ctl("list_queues", "-p", vhost, "name", "messages", "--silent")
         return sum(int(line.split()[1]) for line in listed.splitlines() if line.startswith("cap.gtk"))
 
-    wait_for(lambda: waiting() == 1, 20, "the offer is in its queue")
+    wait_for(lambda: waiting() == 1, 60, "the offer is in its queue")
     master.call(f"/builds/{master.builds(request)[-1].id}", "stop", reason="not needed")
     assert master.finished(request, 10).result == "CANCELLED"
-    wait_for(lambda: waiting() == 0, 20, "the offer is swept")
+    wait_for(lambda: waiting() == 0, 60, "the offer is swept")
 
 
 def test_buildbot_stop_and_start_go_on_with_the_command(
@@ -86,7 +86,7 @@ def test_buildbot_stop_and_start_go_on_with_the_command(
     make_agent("a1", capabilities=["gtk"])
     request = master.force("slow")
     master.step_running(request, "sleep")
-    wait_for(lambda: "begin" in lines(mark), 20, "the command runs")
+    wait_for(lambda: "begin" in lines(mark), 60, "the command runs")
     master.stop()
     assert "end" not in lines(mark)
     master.start()
@@ -106,7 +106,7 @@ def test_master_killed_in_mid_command(
     make_agent("a1", capabilities=["gtk"])
     request = master.force("slow")
     master.step_running(request, "sleep")
-    wait_for(lambda: "begin" in lines(mark), 20, "the command runs")
+    wait_for(lambda: "begin" in lines(mark), 60, "the command runs")
     master.kill()
     master.start()
     build = master.finished(request, 60)
@@ -124,7 +124,7 @@ def test_the_last_agent_is_killed(
     first = make_agent("a1", capabilities=["gtk"])
     request = master.force("slow")
     master.step_running(request, "sleep")
-    wait_for(lambda: "begin" in lines(mark), 20, "the command runs")
+    wait_for(lambda: "begin" in lines(mark), 60, "the command runs")
     first.stop_at_once()
     make_agent("a2", capabilities=["gtk"])
     build = master.finished(request, 60)

@@ -154,10 +154,10 @@ def test_peers_with_none_leave_the_work_to_others_and_are_named(
     agent = start_agent(make_agent, "stranger", *agent_speaks)
     request = master.force("hello")
     wait_for(lambda: "offer_of_other_version" in agent.log(), 30.0, lambda: f"the agent says so:\n{agent.log()}")
-    wait_for(lambda: "incompatible_master" in agent.log(), 15.0, lambda: f"the agent names it:\n{agent.log()}")
+    wait_for(lambda: "incompatible_master" in agent.log(), 60, lambda: f"the agent names it:\n{agent.log()}")
     for text in (f"protocol version {_text(master_speaks)}", f"speaks {_text(agent_speaks)}"):
         assert text in agent.log()
-    wait_for(lambda: "amqp.incompatible" in master.log(), 15.0, lambda: f"the master names it:\n{master.log()}")
+    wait_for(lambda: "amqp.incompatible" in master.log(), 60, lambda: f"the master names it:\n{master.log()}")
 
     for reader in (master_speaks, agent_speaks, (NOW, NEXT)):
         told = fleet(amqp_url, *reader)["incompatible"]
@@ -196,7 +196,7 @@ def test_a_claim_that_cannot_be_read_is_answered_with_both_versions(
             channel.basic_publish(
                 topology.REPLIES, topology.claims_key("guest", "m1"), message.model_dump_json().encode()
             )
-            told = wait_for(lambda: channel.basic_get(address, auto_ack=True)[2], 10.0, f"an answer to {message.t}")
+            told = wait_for(lambda: channel.basic_get(address, auto_ack=True)[2], 60, f"an answer to {message.t}")
             answers.append(json.loads(told))
     finally:
         connection.close()

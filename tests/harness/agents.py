@@ -57,13 +57,13 @@ class Agent:
         self._child = Child(self.command, output=self.folder / "agent.log", environment=environment, folder=self.folder)
         return self
 
-    def stop(self, timeout: float = 20.0) -> None:
+    def stop(self, timeout: float = 60.0) -> None:
         """Drain (SIGTERM), and kill what is there after `timeout` seconds."""
         if self._child is not None:
             child, self._child = self._child, None
             child.end(signal.SIGTERM, timeout)
 
-    def stop_at_once(self, timeout: float = 20.0) -> None:
+    def stop_at_once(self, timeout: float = 60.0) -> None:
         """Two SIGTERMs: its work is killed and given back."""
         if self._child is not None:
             child, self._child = self._child, None

@@ -143,7 +143,7 @@ class BuildMaster:
             return False
         return True
 
-    def wait_linked(self, timeout: float = 30.0) -> None:
+    def wait_linked(self, timeout: float = 60.0) -> None:
         """The bridge's link to the broker is up."""
         wait_for(lambda: "event=amqp.link_up" in self.log(), timeout, lambda: f"link up:\n{self.log()[-4000:]}")
 
@@ -191,7 +191,7 @@ class BuildMaster:
     # -- REST ---------------------------------------------------------------------------------------------------------
 
     def get(self, path: str) -> Any:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.www_port}/api/v2{path}", timeout=20) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.www_port}/api/v2{path}", timeout=60) as answer:
             return json.load(answer)
 
     def call(self, path: str, method: str, **params: Any) -> Any:
@@ -201,7 +201,7 @@ class BuildMaster:
             f"http://127.0.0.1:{self.www_port}/api/v2{path}", body, {"Content-Type": "application/json"}
         )
         try:
-            with urllib.request.urlopen(request, timeout=20) as answer:
+            with urllib.request.urlopen(request, timeout=60) as answer:
                 return json.load(answer)["result"]
         except urllib.error.HTTPError as error:
             raise AssertionError(f"{method} {path}: {error.read().decode(errors='replace')}") from None

@@ -101,7 +101,7 @@ def test_from_a_bare_machine_to_a_worker_and_back(
     for name in ("/opt/worker-agent", "/etc/worker-agent.toml", "/etc/worker-agent", "/var/lib/worker-agent"):
         assert not debian.path(name).exists()
     assert debian.run("id", "worker-agent").returncode != 0
-    wait_for(lambda: debian.processes() == [], 20, "every process of the worker has ended")
+    wait_for(lambda: debian.processes() == [], 60, "every process of the worker has ended")
 
 
 @pytest.fixture

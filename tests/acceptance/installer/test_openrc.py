@@ -79,7 +79,7 @@ def test_openrc_starts_the_agent_again_and_a_build_outlives_its_upgrade(
     assert removed.returncode == 0, removed.stdout
     assert not alpine_like.path("/etc/init.d/worker-agent").exists()
     assert alpine_like.run("id", "worker-agent").returncode != 0
-    wait_for(lambda: alpine_like.processes() == [], 20, "every process of the worker has ended")
+    wait_for(lambda: alpine_like.processes() == [], 60, "every process of the worker has ended")
 
 
 def runs(buildmaster: BuildMaster, request: int) -> bool:

@@ -40,7 +40,7 @@ from contracts.messages import (
 Got = TypeVar("Got", bound=Message)
 
 
-async def until(condition: Callable[[], Any], what: str, timeout: float = 20.0) -> Any:
+async def until(condition: Callable[[], Any], what: str, timeout: float = 60.0) -> Any:
     """Wait for `condition` to be true and return what it gave; fail with `what` after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while not (result := condition()):
@@ -191,7 +191,7 @@ class ScriptedMaster:
         return [message for message in self.received if isinstance(message, kind) and where(message)]
 
     async def wait_for(
-        self, kind: type[Got], where: Callable[[Got], bool] = lambda _: True, timeout: float = 20.0
+        self, kind: type[Got], where: Callable[[Got], bool] = lambda _: True, timeout: float = 60.0
     ) -> Got:
         """The first message of this kind that meets the condition, received already or yet to come."""
         found: list[Got] = await until(lambda: self.all(kind, where), f"{kind.__name__} at {self.name}", timeout)
@@ -202,12 +202,12 @@ class ScriptedMaster:
         found = {event.seq: event for event in self.all(Event) if event.session == session}
         return [found[seq] for seq in sorted(found)]
 
-    async def completed(self, claim: Claim | Resume, n: int, timeout: float = 20.0) -> Event:
+    async def completed(self, claim: Claim | Resume, n: int, timeout: float = 60.0) -> Event:
         return await self.wait_for(
             Event, lambda event: event.session == claim.session and event.n == n and event.kind == "completed", timeout
         )
 
-    async def status(self, where: Callable[[Status], bool], timeout: float = 20.0) -> Status:
+    async def status(self, where: Callable[[Status], bool], timeout: float = 60.0) -> Status:
         """The latest status that meets the condition."""
         return await self.wait_for(Status, where, timeout)
 
@@ -219,14 +219,14 @@ class ScriptedMaster:
             await self.stored(claim)
         await self.release(claim)
 
-    async def wait_for_consumers(self, signature: str, number: int, timeout: float = 20.0) -> None:
+    async def wait_for_consumers(self, signature: str, number: int, timeout: float = 60.0) -> None:
         """Until the queue of `signature` has this many consumers."""
         deadline = time.monotonic() + timeout
         while (now := await self.consumers_of(signature)) != number:
             assert time.monotonic() < deadline, f"cap.{signature} has {now} consumers, waited for {number}"
             await asyncio.sleep(0.02)
 
-    async def wait_for_messages(self, queue: str, number: int, timeout: float = 20.0) -> None:
+    async def wait_for_messages(self, queue: str, number: int, timeout: float = 60.0) -> None:
         """Until `queue` has this many messages that nobody holds."""
         deadline = time.monotonic() + timeout
         while (now := await self.messages_in(queue)) != number:

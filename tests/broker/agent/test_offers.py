@@ -105,7 +105,7 @@ async def test_what_is_no_offer_goes_to_the_dead(start_agent: StartAgent, open_m
     start_agent()
     claim = await master.wait_for(Claim)
     assert claim.offer == offer.offer
-    dead = await (await master.channel.get_queue(topology.DEAD_QUEUE)).get(timeout=10)
+    dead = await (await master.channel.get_queue(topology.DEAD_QUEUE)).get(timeout=60)
     assert dead is not None
     assert dead.body == b"{not json"
     assert "not JSON" in str(dead.headers["bb-reason"])
@@ -139,7 +139,7 @@ async def test_an_offer_of_a_version_that_nobody_speaks_ends_in_the_dead(
     offer = await master.offer()
     start_agent()
     assert (await master.wait_for(Claim)).offer == offer.offer
-    dead = await (await master.channel.get_queue(topology.DEAD_QUEUE)).get(timeout=10)
+    dead = await (await master.channel.get_queue(topology.DEAD_QUEUE)).get(timeout=60)
     assert dead is not None
     reason = str(dead.headers["bb-reason"])
     assert "version 99" in reason

@@ -21,7 +21,7 @@ def twisted() -> Any:
     """The process's reactor; it runs in a daemon thread until the process ends (it can be started only once)."""
     thread = threading.Thread(target=reactor.run, kwargs={"installSignalHandlers": False}, daemon=True)
     thread.start()
-    wait_for(lambda: reactor.running, 10, "the reactor runs")
+    wait_for(lambda: reactor.running, 60, "the reactor runs")
     return reactor
 
 
@@ -70,7 +70,7 @@ class RunningLink:
     def call(self, method: str, *arguments: Any, **keywords: Any) -> Any:
         return threads.blockingCallFromThread(self._reactor, lambda: getattr(self.link, method)(*arguments, **keywords))
 
-    def wait(self, name: str, count: int = 1, timeout: float = 30.0) -> tuple[Any, ...]:
+    def wait(self, name: str, count: int = 1, timeout: float = 60.0) -> tuple[Any, ...]:
         """The `count`th event of that name."""
         events = wait_for(
             lambda: found if len(found := self.client.named(name)) >= count else None,

@@ -63,7 +63,7 @@ def test_whoever_hears_a_catalogue_finds_its_queues(make_link: MakeLink, channel
     channel.queue_bind(heard, "bb.fleet", "catalogue")
     signatures = tuple(f"tool{letter}{number}>=1" for letter in "abcdef" for number in range(10))
     running.call("publish_catalogue", Catalogue(master="m1", incarnation="i1", signatures=signatures))
-    wait_for(lambda: messages(channel, heard), 10, "the catalogue")
+    wait_for(lambda: messages(channel, heard), 60, "the catalogue")
     for signature in reversed(signatures):
         channel.queue_declare(cap_queue(signature), passive=True)
 
@@ -74,7 +74,7 @@ def test_offers_reach_their_queue(make_link: MakeLink, channel: Any) -> None:
     running.call("publish_offer", offer(1), 0)
     running.call("publish_offer", offer(2), 7)
     queue = cap_queue("gtk>=3")
-    wait_for(lambda: _ready(channel, queue) == 2, 10, "two offers wait")
+    wait_for(lambda: _ready(channel, queue) == 2, 60, "two offers wait")
     assert [message.offer for message, _ in messages(channel, queue)] == ["o2", "o1"]
 
 
@@ -123,7 +123,7 @@ def test_what_cannot_be_read_goes_to_the_dead(make_link: MakeLink, channel: Any,
     """A malformed message is kept in `dead` with the reason, and stops nothing."""
     running = make_link()
     channel.basic_publish("bb.replies", "guest.m1.claims", body)
-    wait_for(lambda: _ready(channel, "dead") == 1, 10, "a dead letter")
+    wait_for(lambda: _ready(channel, "dead") == 1, 60, "a dead letter")
     assert len(running.client.named("buried")) == 1, "counted"
     ((kept, headers),) = messages(channel, "dead")
     assert kept == body
@@ -160,7 +160,7 @@ def test_a_queue_that_differs_is_used_as_it_is(make_link: MakeLink, channel: Any
     channel.queue_declare(queue, durable=True)
     running = make_link()
     running.call("publish_offer", offer())
-    wait_for(lambda: _ready(channel, queue) == 1, 10, "the offer waits")
+    wait_for(lambda: _ready(channel, queue) == 1, 60, "the offer waits")
     assert running.client.named("down") == []
 
 
@@ -169,11 +169,11 @@ def test_a_deleted_queue_is_made_again(make_link: MakeLink, channel: Any) -> Non
     running = make_link()
     queue = cap_queue("gtk>=3")
     running.call("publish_offer", offer(1))
-    wait_for(lambda: _ready(channel, queue) == 1, 10, "the first offer waits")
+    wait_for(lambda: _ready(channel, queue) == 1, 60, "the first offer waits")
     channel.queue_delete(queue)
     running.call("publish_offer", offer(2))
-    wait_for(lambda: _exists(channel, queue), 10, "the queue is back")
-    wait_for(lambda: _ready(channel, queue) == 1, 10, "the second offer waits")
+    wait_for(lambda: _exists(channel, queue), 60, "the queue is back")
+    wait_for(lambda: _ready(channel, queue) == 1, 60, "the second offer waits")
 
 
 def test_sweep_takes_only_what_is_stale(make_link: MakeLink, channel: Any) -> None:
@@ -182,9 +182,9 @@ def test_sweep_takes_only_what_is_stale(make_link: MakeLink, channel: Any) -> No
     for number in range(6):
         running.call("publish_offer", offer(number))
     queue = cap_queue("gtk>=3")
-    wait_for(lambda: _ready(channel, queue) == 6, 10, "six offers wait")
+    wait_for(lambda: _ready(channel, queue) == 6, 60, "six offers wait")
     assert running.call("sweep", "gtk>=3", lambda item: item.run % 2 == 0) == 3
-    wait_for(lambda: _ready(channel, queue) == 3, 10, "three offers are left")
+    wait_for(lambda: _ready(channel, queue) == 3, 60, "three offers are left")
     assert sorted(message.run for message, _ in messages(channel, queue)) == [1, 3, 5]
 
 
@@ -204,7 +204,7 @@ def test_link_before_broker(make_link: MakeLink, own_node: RabbitMQNode) -> None
     """A link that is started while the broker is down says why, and comes up when the broker does."""
     own_node.stop()
     running = make_link(url=own_node.url, up=False)
-    wait_for(lambda: running.link.down_reason not in (None, "not started"), 20, "a reason")
+    wait_for(lambda: running.link.down_reason not in (None, "not started"), 60, "a reason")
     own_node.start()
     running.wait("up", timeout=60)
     assert running.link.down_reason is None
@@ -225,7 +225,7 @@ def test_wrong_password_is_said_without_it(make_link: MakeLink, amqp_url: str) -
     """A refused login is tried again and named; the password is in no message."""
     wrong = amqp_url.replace("guest:", "guest:sesame")
     running = make_link(url=wrong, up=False)
-    wait_for(lambda: running.link.down_reason not in (None, "not started"), 20, "a reason")
+    wait_for(lambda: running.link.down_reason not in (None, "not started"), 60, "a reason")
     assert "sesame" not in str(running.link.down_reason)
 
 

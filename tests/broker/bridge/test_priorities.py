@@ -34,7 +34,7 @@ def publish(make_link: MakeLink, channel: Any, **settings: Any) -> None:
             published=time.time(), builddir="b",
         )  # fmt: skip
         masters[name].call("publish_offer", offer, priority)
-        wait_for(lambda waiting=number + 1: depth(channel) == waiting, 10, f"offer {number} waits")
+        wait_for(lambda waiting=number + 1: depth(channel) == waiting, 60, f"offer {number} waits")
 
 
 def depth(channel: Any) -> int:
@@ -48,7 +48,7 @@ def served(channel: Any) -> list[int]:
     """Priorities of the offers in the order in which an agent with one slot is given them."""
     channel.basic_qos(prefetch_count=1)
     order: list[int] = []
-    for method, _, body in channel.consume(cap_queue("gtk"), inactivity_timeout=10):
+    for method, _, body in channel.consume(cap_queue("gtk"), inactivity_timeout=60):
         assert method is not None, f"only {order} came"
         offer = decode(body)
         assert isinstance(offer, Offer)

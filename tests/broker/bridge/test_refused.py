@@ -25,15 +25,15 @@ def test_an_offer_that_was_refused_arrives_on_another_channel(make_link: MakeLin
     before = publisher(running)
     for number in (1, 2):
         running.call("publish_offer", offer(number))
-    wait_for(lambda: publisher(running) is not before, 10, "another channel")
-    wait_for(lambda: not before.is_open, 10, "the old channel is closed")
+    wait_for(lambda: publisher(running) is not before, 60, "another channel")
+    wait_for(lambda: not before.is_open, 60, "the old channel is closed")
     taken: list[str] = []
 
     def all_there() -> bool:
         taken.extend(message.offer for message, _ in messages(channel, queue))
         return taken == ["o1", "o2"]
 
-    wait_for(all_there, 10, lambda: f"both offers: {taken}")
+    wait_for(all_there, 60, lambda: f"both offers: {taken}")
     assert not running.client.named("down")
     running.call("send_marker", Marker(incarnation="i", k=1))
     assert running.wait("message")[2] == Marker(incarnation="i", k=1)

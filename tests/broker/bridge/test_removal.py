@@ -27,12 +27,12 @@ def test_an_empty_queue_is_deleted_and_one_with_work_is_not(
     link = make_link()
     link.call("ensure_queues", ["empty"])
     link.call("publish_offer", offer("busy"))
-    wait_for(lambda: depth(channel, "busy") == 1 and depth(channel, "empty") == 0, 10, "both queues are there")
+    wait_for(lambda: depth(channel, "busy") == 1 and depth(channel, "empty") == 0, 60, "both queues are there")
     assert link.call("delete_empty", "empty") is True
     assert link.call("delete_empty", "busy") is False
     assert (depth(channel, "empty"), depth(channel, "busy")) == (None, 1)
     link.call("publish_offer", offer("empty"))
-    wait_for(lambda: depth(channel, "empty") == 1, 10, "the queue is made anew")
+    wait_for(lambda: depth(channel, "empty") == 1, 60, "the queue is made anew")
 
 
 def test_a_queue_that_is_gone_already_counts_as_deleted(make_link: Callable[..., RunningLink]) -> None:

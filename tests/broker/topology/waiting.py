@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 from pika.adapters.blocking_connection import BlockingChannel
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 
 
 def wait_for(condition: Callable[[], object], what: str, *, channel: BlockingChannel | None = None) -> None:
-    """Serve the channel's connection until `condition()` is true; fail naming `what` after 20 s."""
+    """Serve the channel's connection until `condition()` is true; fail naming `what` after a minute."""
     deadline = time.monotonic() + DEADLINE
     while not condition():
         assert time.monotonic() < deadline, f"waited {DEADLINE:.0f} s for: {what}"

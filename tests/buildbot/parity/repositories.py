@@ -94,7 +94,7 @@ class SshServer:
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # where OpenSSH separates privileges
         self._log = folder / "log"
         self._child = Child([sshd, "-D", "-e", "-f", str(folder / "config")], output=self._log)
-        wait_for(lambda: "listening" in self._log.read_text(), 20, lambda: self._log.read_text())
+        wait_for(lambda: "listening" in self._log.read_text(), 60, lambda: self._log.read_text())
 
     def stop(self) -> None:
         self._child.end()

@@ -35,7 +35,7 @@ def test_pause_and_graceful_stop_keep_new_builds_away(side: Builders) -> None:
         master.step_running(request, "slow")
     for name in workers.values():
         master.call(f"/workers/{master.worker(name)['workerid']}", "pause", reason="maintenance")
-        wait_for(lambda name=name: master.worker(name)["paused"], 10, f"{name} paused")  # type: ignore[misc]
+        wait_for(lambda name=name: master.worker(name)["paused"], 60, f"{name} paused")  # type: ignore[misc]
         assert master.worker(name)["pause_reason"] == "maintenance"
     quick = {run: master.force(f"quick@{run}") for run in workers}
     (side.out / "go").touch()
@@ -74,7 +74,7 @@ builder('b', c['workers'], steps.ShellCommand(command=['true']))
     request = master.force("b")
     sent = tmp_path / "sent"
     wait_for(sent.exists, 30, lambda: master.describe(request))
-    text = wait_for(sent.read_text, 10, "the message is written")
+    text = wait_for(sent.read_text, 60, "the message is written")
     for words in ("gtk-slot", "me@example.org", "no agent offers gtk>=3"):
         assert words in text
     make_agent("new", capabilities=["gtk=3.24"])

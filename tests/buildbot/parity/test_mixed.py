@@ -113,7 +113,7 @@ def test_the_example_runs_with_its_three_kinds_of_workers(example: Example) -> N
         name = str(master.properties(build)["workername"])
         served[KINDS[name]] = build
         master.call(f"/workers/{master.worker(name)['workerid']}", "pause", reason="the other one, please")
-        wait_for(lambda name=name: master.worker(name)["paused"], 10, f"{name} paused")  # type: ignore[misc]
+        wait_for(lambda name=name: master.worker(name)["paused"], 60, f"{name} paused")  # type: ignore[misc]
     assert set(served) == {"pb", "msgpack"}
     for name in ("old-machine", "newer-machine"):
         master.call(f"/workers/{master.worker(name)['workerid']}", "unpause")

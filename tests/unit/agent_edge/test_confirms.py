@@ -49,7 +49,7 @@ async def test_a_swallowed_publication_ends_the_link(line: Line) -> None:
     """The broker answers what was asked after it, and does not confirm it."""
     task = watch(line)
     line.oldest = asyncio.get_running_loop().time()
-    await asyncio.wait_for(line.over.wait(), 5)
+    await asyncio.wait_for(line.over.wait(), 60)
     assert "not confirmed" in line.ended[0]
     await task
 
@@ -59,7 +59,7 @@ async def test_a_broker_that_reads_nothing_is_waited_for(line: Line) -> None:
     line.answers.clear()
     task = watch(line)
     line.oldest = asyncio.get_running_loop().time()
-    await asyncio.wait_for(line.asked.wait(), 5)
+    await asyncio.wait_for(line.asked.wait(), 60)
     await asyncio.sleep(0.1)  # many patiences
     assert not line.ended
     line.oldest = None

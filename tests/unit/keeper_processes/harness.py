@@ -18,7 +18,7 @@ from worker_agent.keeper.client import Keeper, KeeperInput
 from worker_agent.keeper.reader import JournalFiles
 from worker_agent.keeper.settings import KeeperSettings
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 class Driven:
