@@ -5,8 +5,9 @@ Three headers: `bb-key` names the key, `bb-stamp` is `<issuer>:<counter>:<millis
 routing key (the addressee), the stamp, the header `bb` (the JSON of a message with bulk data) and the body.
 
 The issuer is new with each process of a master, and its counter grows with each message, so that what was sent once
-cannot be sent again. Offers wait in queues for hours and may be delivered twice; their repetition is harmless, since a
-session needs a grant, so for them the stamp is signed and not compared.
+cannot be sent again. Offers wait in queues for hours, come out of order and may be delivered twice, and their repetition
+is harmless where a session needs a grant. So none is refused for its stamp, but one that is old, or was here before, is
+no first delivery (`Verifier.is_first`): its commands wait for a grant, too.
 
 `cryptography` is imported when a key is first used: a program without keys does not pay for it.
 """
@@ -38,6 +39,8 @@ SIGNATURE_HEADER = "bb-signature"
 MARGIN = 300.0
 #: Issuers whose counters are remembered; one is a start of a master. Those forgotten first are the longest unheard.
 ISSUERS = 1000
+#: Offers of the last `MARGIN` seconds that are remembered. An agent that is shown more takes the next ones for repeated.
+OFFERS = 10_000
 
 _CONTEXT = b"buildbot-amqp signed message 1"
 
@@ -93,6 +96,8 @@ class Verifier:
         self._keys = {key_id(key): key for key in keys}
         self._clock = clock
         self._counters: dict[tuple[str, str], int] = {}
+        #: (key, stamp) of an offer -> when it was signed, seconds since the epoch
+        self._offers: dict[tuple[str, str], float] = {}
 
     @classmethod
     def from_files(cls, paths: Iterable[Path]) -> Verifier:
@@ -124,6 +129,22 @@ class Verifier:
             raise NotTrusted(f"the signature by key {name} does not fit this message and its addressee") from None
         if fresh:
             self._check_fresh((name, issuer), counter, sent)
+
+    def is_first(self, headers: Mapping[str, Any]) -> bool:
+        """Of an offer that passed `check`: whether it was signed within `MARGIN` and is seen for the first time.
+
+        Whoever sends an offer again, to an agent that has seen it or later than that, gets no command run without a
+        grant. Forgotten are only stamps that are too old by themselves.
+        """
+        name, stamp = _text(headers.get(KEY_HEADER)), _text(headers.get(STAMP_HEADER))
+        now = self._clock()
+        sent = int(stamp.rpartition(":")[2]) / 1000
+        if len(self._offers) >= OFFERS:
+            self._offers = {each: at for each, at in self._offers.items() if now - at <= MARGIN}
+        if abs(now - sent) > MARGIN or (name, stamp) in self._offers or len(self._offers) >= OFFERS:
+            return False
+        self._offers[name, stamp] = sent
+        return True
 
     def _check_fresh(self, issuer: tuple[str, str], counter: int, sent: float) -> None:
         age = self._clock() - sent

@@ -47,6 +47,10 @@ class Trust:
             return str(error)
         return None
 
+    def is_first(self, message: AbstractIncomingMessage) -> bool:
+        """Whether an offer that was not refused comes for the first time, as far as its signature shows."""
+        return self._verifier is None or self._verifier.is_first(message.headers)
+
     def is_news(self, type: str, key: str) -> bool:
         """True for the first refusal of this type of message to this address: a repeated one says nothing new."""
         if (type, key) in self._said:

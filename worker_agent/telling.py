@@ -130,6 +130,10 @@ class Telling:
             "journal_bytes": ("Bytes of their journals on disk.", agent.sessions.journal_bytes()),
             "unwell": ("1 while the self-check finds this machine unfit.", float(bool(self.unwell))),
             "not_trusted": ("Messages that no trusted key had signed.", agent.link.options.trust.refused),
+            "other_versions": (
+                "Messages in versions of the protocol that it does not speak.",
+                agent.link.foreign.heard,
+            ),
             "paused": ("1 while an operator's pause lasts.", float(agent.machine.parked)),
         }
 

@@ -33,6 +33,9 @@ class Collector:
         yield GaugeMetricFamily(f"{PREFIX}up", "1 while the link to the broker is up.", value=float(_up(broker)))
         unconfirmed = link.unconfirmed if link is not None else 0
         yield GaugeMetricFamily(f"{PREFIX}unconfirmed_publications", "Publications without a confirm.", unconfirmed)
+        foreign = link.foreign.heard if link is not None else 0
+        text = "Messages in versions of the protocol that this bridge does not speak."
+        yield CounterMetricFamily(f"{PREFIX}other_versions", text, value=foreign)
         if bridge is None:
             return
         yield from _counters(bridge.figures)

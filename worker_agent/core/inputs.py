@@ -33,6 +33,8 @@ class OfferDelivered:
     redelivered: bool
     #: how often it was dead-lettered (`x-death` counts, summed)
     deaths: int
+    #: signed, and sent before or long ago: by whom, nobody knows
+    repeated: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -128,6 +128,7 @@ class Intake:
             and bool(offer.commands)
             and offer.fencing is None
             and not delivered.redelivered
+            and not delivered.repeated
             and delivered.deaths == 0
             and not offer.ask
             and offer.published >= link.opened_at + CLOCK_MARGIN

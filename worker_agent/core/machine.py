@@ -39,7 +39,7 @@ command is found before a wrong line is stored. The gate stays open where nothin
 What the table leaves out, and what is done:
 
 - A claim that the broker refuses (no such queue, or full) marks the master silent and parks the offer. One of a master
-  that has no queue here is buried when it was parked 15 times: nobody will ever answer for it.
+  that has no queue here is buried when it was parked `PARKINGS_MAX` times: nobody will ever answer for it.
 - A claim unconfirmed for 5 s: park; the broker is at fault, so the master is not called silent.
 - Strict fencing: such an offer never runs without a grant, or nobody would wait for the end of what runs. The clock
   starts at the last word of the bridge about the session; it kills only where a command runs or is still to run.

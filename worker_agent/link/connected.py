@@ -16,6 +16,7 @@ from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 from contracts import topology
 from contracts.codec import decode
 from contracts.errors import BadMessage, UnknownVersion
+from contracts.foreign import ForeignPeers
 from contracts.messages import Grant, Later, Steer
 from contracts.protocol_version import Agreements, Versions
 from worker_agent.core.inputs import Input, MessageReceived
@@ -31,8 +32,7 @@ log = structlog.get_logger(__name__)
 
 #: Seconds for the goodbye to the broker when a connection is closed on purpose.
 CLOSE_TIMEOUT = 5.0
-#: Masters of other versions that are remembered, and the characters of a name: what they send is not checked.
-FOREIGN_MAX = 100
+#: Characters shown of the name of a master of another version: what it sends is not checked.
 MASTER_SHOWN = 128
 
 
@@ -42,6 +42,7 @@ class Connected:
     consumers: OfferConsumers
     publisher: Publisher
     _agreements: Agreements
+    _foreign: ForeignPeers
 
     def __init__(
         self, options: LinkOptions, address: str, on_input: Callable[[Input], None], buried: Callable[[], None]
@@ -55,8 +56,6 @@ class Connected:
         self.server_version = ""
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._on_input = on_input
-        #: master -> why it is not understood, said once
-        self._foreign: dict[str, str] = {}
         self._connections: list[AbstractConnection] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -71,6 +70,7 @@ class Connected:
         deliveries: Iterator[int],
         queue_gone: Callable[[str], None],
         agreements: Agreements,
+        foreign: ForeignPeers,
     ) -> None:
         """Connect, declare, consume the control queue. Raises `LinkError`; then nothing is left open."""
         try:
@@ -78,7 +78,7 @@ class Connected:
             self.opened_at = time.time()
             self.server_version = _version(consuming)
             await declare_exchanges(consuming)
-            self._agreements = agreements
+            self._agreements, self._foreign = agreements, foreign
             outlet = Outlet(publishing, lost=partial(self._channel_closed, "publishing channel", None))
             await outlet.open()
             self.publisher = Publisher(
@@ -97,6 +97,7 @@ class Connected:
                 dead=self.publisher.bury,
                 queue_gone=queue_gone,
                 trust=self.options.trust,
+                foreign=foreign,
             )
             control = consuming.channel(publisher_confirms=False)
             await control.initialize()
@@ -185,8 +186,11 @@ class Connected:
         try:
             received = decode(message.body, message.headers)
         except UnknownVersion as error:
-            self._foreign_master(str(error.fields.get("master", ""))[:MASTER_SHOWN], str(error))
-            if message.routing_key != topology.BROADCAST:  # those come every 3 s, and are for whoever can read them
+            master = str(error.fields.get("master", ""))[:MASTER_SHOWN]
+            self._foreign.hear()
+            self._foreign_master(master, str(error))
+            # broadcasts come every few seconds, and are for whoever can read them: a few of them tell enough
+            if message.routing_key == self.address or self._foreign.keeps(master):
                 await self.publisher.bury(message, str(error), self.address)
             return
         except BadMessage as error:
@@ -208,9 +212,8 @@ class Connected:
         self._on_input(MessageReceived(message=received))
 
     def _foreign_master(self, master: str, reason: str) -> None:
-        """One line a master and reason, not one a message."""
-        if self._foreign.get(master) != reason and len(self._foreign) < FOREIGN_MAX:
-            self._foreign[master] = reason
+        """One line a master, not one a message."""
+        if self._foreign.is_news(master):
             log.warning("incompatible_master", master=master, reason=reason, remedy="upgrade the older of the two")
 
 

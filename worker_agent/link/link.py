@@ -13,6 +13,7 @@ import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
 from contracts import topology
+from contracts.foreign import ForeignPeers
 from contracts.messages import AnyMessage, Status
 from contracts.protocol_version import Agreements
 from worker_agent.core.actions import Publish
@@ -71,6 +72,8 @@ class Link:
         self._queue_gone = queue_gone
         self._deliveries = itertools.count(1)
         self._agreements = Agreements()
+        #: masters of other versions; its `heard` is for metrics
+        self.foreign = ForeignPeers()
         self._connected: Connected | None = None
         self._entered: Connected | None = None
         self._told = ""
@@ -105,6 +108,7 @@ class Link:
             deliveries=self._deliveries,
             queue_gone=self._queue_gone,
             agreements=self._agreements,
+            foreign=self.foreign,
         )
         began = loop.time()
         self._connected = connected

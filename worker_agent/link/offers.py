@@ -17,6 +17,7 @@ from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMe
 from aiormq import exceptions as amqp
 
 from contracts import topology
+from contracts.foreign import ForeignPeers
 from worker_agent.core.inputs import DeliveryLost, Input, OfferDelivered
 from worker_agent.link.declare import known_tags, queue_exists
 from worker_agent.link.errors import LIBRARY_ERRORS
@@ -63,8 +64,10 @@ class OfferConsumers:
         dead: Callable[[AbstractIncomingMessage, str, str], Coroutine[Any, Any, bool]],
         queue_gone: Callable[[str], None],
         trust: Trust,
+        foreign: ForeignPeers,
     ) -> None:
         self._trust = trust
+        self._foreign = foreign
         self._connection = connection
         self._on_input = on_input
         self._deliveries = deliveries
@@ -267,7 +270,7 @@ class OfferConsumers:
         delivery = next(self._deliveries)
         self._came += 1
         lease.held[delivery] = message
-        # An offer waits, is parked and comes again, so it need not be fresh: nothing comes of it without a grant.
+        # An offer waits, is parked and comes again, so it need not be fresh; then nothing comes of it without a grant.
         refusal = self._trust.refusal(message, topology.OFFERS, queue, fresh=False)
         if refusal is not None:
             log.error("not_trusted", type="offer", queue=queue, reason=refusal)
@@ -276,6 +279,7 @@ class OfferConsumers:
         try:
             offer = read_offer(message)
         except WrongVersion as error:
+            self._foreign.hear()
             log.warning("offer_of_other_version", queue=queue, reason=str(error), remedy="upgrade this agent")
             waited = too_long_parked(message.headers)
             if waited is None:
@@ -294,8 +298,17 @@ class OfferConsumers:
                 offer=offer,
                 redelivered=bool(message.redelivered),
                 deaths=deaths(message.headers),
+                repeated=self._repeated(message, queue, offer.offer),
             )
         )
+
+    def _repeated(self, message: AbstractIncomingMessage, queue: str, offer: str) -> bool:
+        """Whether its signature shows that this is no first delivery, and the broker does not say so, too."""
+        if self._trust.is_first(message):
+            return False
+        if not message.redelivered and not deaths(message.headers):
+            log.warning("offer_sent_again", queue=queue, offer=offer, detail="signed long ago, or seen here before")
+        return True
 
     async def _bury(self, delivery: int, message: AbstractIncomingMessage, reason: str, queue: str) -> None:
         """To `bb.dead`, and off the queue once it is there; while it cannot be put there, park it."""

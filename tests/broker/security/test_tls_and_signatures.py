@@ -8,14 +8,17 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import pika
+import pytest
 from click.testing import Result
 
 from contracts import topology
-from contracts.messages import Catalogue, Claim, Offer, Refuse, Steer
+from contracts.messages import Catalogue, Claim, Grant, Offer, Refuse, Release, Steer
 from contracts.signing import generate
+from contracts.timing import CLOCK_MARGIN
 from master_bridge.link.settings import TLSSettings
 from tests.broker.agent.conftest import AgentProcess, OpenMaster, StartAgent
-from tests.broker.agent.scripted_master import until
+from tests.broker.agent.scripted_master import shell, until
 from tests.broker.bridge.conftest import RunningLink, make_link, twisted  # noqa: F401  # fixtures
 from tests.broker.security.conftest import SecureNode
 from worker_agent.loading import load
@@ -119,6 +122,49 @@ async def test_what_is_not_signed_is_refused_and_said_so(
     await until(lambda: not agent.child.running, "the agent to obey its master")
 
 
+@pytest.mark.long  # an unanswered claim is given up after 5 s
+async def test_a_signed_command_that_is_sent_again_is_not_run_again(
+    start_agent: StartAgent, amqp_url: str, make_link: MakeLink, tmp_path: Path
+) -> None:
+    """By whoever can publish, without a redelivered flag, while its master is silent: it asks, and waits parked."""
+    generate(tmp_path / "key")
+    ran = tmp_path / "ran"
+    link = make_link(signing_key=str(tmp_path / "key"))
+    announce(link)
+    agent = start_agent("agent", "--trusted-key", str(tmp_path / "key.pub"))
+    await until(lambda: "added=['cap.any']" in agent.log, "the agent consumes", 30)
+    work = offer(1).model_copy(
+        update={
+            "kind": "command",
+            "published": time.time() + CLOCK_MARGIN + 10,  # as if the agent had been connected for a minute
+            "commands": (shell(1, "sh", "-c", f"echo ran >> {ran}"),),
+        }
+    )
+    with pika.BlockingConnection(pika.URLParameters(amqp_url)) as connection:
+        channel = connection.channel()
+        tap = channel.queue_declare("", exclusive=True).method.queue
+        channel.queue_bind(tap, topology.OFFERS, topology.cap_queue("any"))
+        link.call("publish_offer", work)
+        (claim,) = await claims(link, 1)
+        await until(lambda: ran.exists() and ran.read_text() == "ran\n", "the first delivery runs without a grant")
+        for message in (
+            Grant(session=claim.session, master="m1", incarnation="i1", run=1, stored=0),
+            Release(session=claim.session, incarnation="i1"),
+        ):
+            link.call("send", message, claim.address)
+        await until(lambda: not list((agent.folder / "state" / "sessions").iterdir()), "the session is over")
+        _, properties, body = channel.basic_get(tap, auto_ack=True)
+        channel.basic_publish(topology.OFFERS, topology.cap_queue("any"), body, properties)
+        await claims(link, 2)
+
+        def parked() -> int:
+            return int(channel.queue_declare(topology.PARKED_QUEUE, passive=True).method.message_count)
+
+        await until(parked, "nobody grants it, so it is parked", 15)
+    assert ran.read_text() == "ran\n"
+    assert "offer_sent_again" in agent.log
+
+
 async def test_a_broker_with_a_strangers_certificate_is_refused_by_both(
     secure: SecureNode,
     enroll: Enroll,
@@ -160,7 +206,7 @@ def metric(agent: AgentProcess, name: str) -> float:
 
     url = re.search(r"http://127.0.0.1:\d+/metrics", agent.log)
     assert url is not None
-    with urllib.request.urlopen(url.group(), timeout=10) as answer:
+    with urllib.request.urlopen(url.group(), timeout=60) as answer:
         found = re.search(rf"^{name} (\S+)$", answer.read().decode(), re.MULTILINE)
     assert found is not None
     return float(found[1])

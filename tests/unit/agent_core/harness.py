@@ -117,13 +117,13 @@ class Agent:
         return self.tell(inputs.LinkDown())
 
     def offer(
-        self, what: Offer, *, queue: str = "cap.gtk", redelivered: bool = False, deaths: int = 0
+        self, what: Offer, *, queue: str = "cap.gtk", redelivered: bool = False, deaths: int = 0, repeated: bool = False
     ) -> int:
         """Deliver it; returns the delivery."""
         delivery = next(self.deliveries)
         self.tell(
             inputs.OfferDelivered(
-                delivery=delivery, queue=queue, offer=what, redelivered=redelivered, deaths=deaths
+                delivery=delivery, queue=queue, offer=what, redelivered=redelivered, deaths=deaths, repeated=repeated
             )
         )
         return delivery

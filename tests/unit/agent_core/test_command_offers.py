@@ -77,20 +77,21 @@ def test_rule_15_of_a_silent_master_it_runs_as_soon_as_the_claim_is_confirmed() 
 
 
 @pytest.mark.parametrize(
-    ("fields", "redelivered", "deaths"),
+    ("fields", "delivery"),
     [
-        ({}, True, 0),
-        ({}, False, 1),
-        ({"ask": True}, False, 0),
-        ({"published": OPENED_AT + 59}, False, 0),
-        ({"fencing": 30.0}, False, 0),
+        ({}, {"redelivered": True}),
+        ({}, {"deaths": 1}),
+        ({}, {"repeated": True}),
+        ({"ask": True}, {}),
+        ({"published": OPENED_AT + 59}, {}),
+        ({"fencing": 30.0}, {}),
     ],
-    ids=["redelivered", "dead-lettered", "asks", "older than the connection", "strict fencing"],
+    ids=["redelivered", "dead-lettered", "sent again", "asks", "older than the connection", "strict fencing"],
 )
-def test_rule_15_what_is_no_first_delivery_asks(fields: dict[str, Any], redelivered: bool, deaths: int) -> None:
+def test_rule_15_what_is_no_first_delivery_asks(fields: dict[str, Any], delivery: dict[str, Any]) -> None:
     """It is claimed as a build is: no keeper, no command before the grant."""
     agent = Agent()
-    agent.offer(command_offer(**fields), redelivered=redelivered, deaths=deaths)
+    agent.offer(command_offer(**fields), **delivery)
     assert agent.kinds == ["CancelConsumers", "claim"]
     agent.confirm()
     assert agent.did == []

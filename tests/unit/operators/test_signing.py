@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from contracts import signing
 from contracts.codec import HEADER
 from contracts.signing import MARGIN, BadKey, NotTrusted, Signer, Verifier, generate
 
@@ -98,6 +99,30 @@ def test_what_is_not_fresh_is_refused_unless_it_may_wait(pair: Path, clock: Cloc
         checks.check("bb.offers", "cap.any", BODY, headers)
     for _ in range(2):
         checks.check("bb.offers", "cap.any", BODY, headers, fresh=False)
+
+
+def test_an_offer_is_new_once_and_for_a_while(pair: Path, clock: Clock) -> None:
+    """Whoever sends it again, or only later than the margin, does not pass for the master: its commands must ask."""
+    signs, checks = signer(pair, clock), verifier(clock, pair)
+    first, other, late = (signs.headers("bb.offers", "cap.any", BODY, {}) for _ in range(3))
+    assert [checks.is_first(each) for each in (other, first, first, other)] == [True, True, False, False]
+    clock.now += MARGIN + 1
+    assert not checks.is_first(late)
+    assert checks.is_first(signs.headers("bb.offers", "cap.any", BODY, {}))
+
+
+def test_offers_are_remembered_as_long_as_they_could_pass_for_new(
+    pair: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory is bounded: where it is full, a new one asks, too; what is too old by itself makes room."""
+    monkeypatch.setattr(signing, "OFFERS", 3)
+    signs, checks = signer(pair, clock), verifier(clock, pair)
+    made = [signs.headers("bb.offers", "cap.any", BODY, {}) for _ in range(4)]
+    assert [checks.is_first(each) for each in made] == [True, True, True, False]
+    assert not checks.is_first(made[0])
+    clock.now += MARGIN + 1
+    assert checks.is_first(signs.headers("bb.offers", "cap.any", BODY, {}))
+    assert not checks.is_first(made[0])
 
 
 def test_another_start_of_the_master_counts_anew(pair: Path, clock: Clock) -> None:
