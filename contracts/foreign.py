@@ -1,7 +1,7 @@
-"""Peers that speak none of our protocol's versions: each is named once, and of what it broadcasts a little is kept. Pure.
+"""Peers that speak none of our protocol's versions: each is named once, a little of what it broadcasts is kept. Pure.
 
-A status or an `alive` comes every few seconds for as long as its sender lives. Put into `bb.dead` each time, an agent of
-another version would fill it; not put there at all, nobody could see what was not understood.
+A status or an `alive` comes every few seconds for as long as its sender lives. Put into `bb.dead` each time, one agent
+of another version would fill it; not put there at all, nobody could see what was not understood.
 """
 
 from __future__ import annotations

@@ -5,9 +5,9 @@ Three headers: `bb-key` names the key, `bb-stamp` is `<issuer>:<counter>:<millis
 routing key (the addressee), the stamp, the header `bb` (the JSON of a message with bulk data) and the body.
 
 The issuer is new with each process of a master, and its counter grows with each message, so that what was sent once
-cannot be sent again. Offers wait in queues for hours, come out of order and may be delivered twice, and their repetition
-is harmless where a session needs a grant. So none is refused for its stamp, but one that is old, or was here before, is
-no first delivery (`Verifier.is_first`): its commands wait for a grant, too.
+cannot be sent again. Offers wait in queues for hours, come out of order and may be delivered twice, and where a session
+needs a grant their repetition is harmless. So none is refused for its stamp, but one that is old, or was here before,
+is no first delivery (`Verifier.is_first`): its commands wait for a grant, too.
 
 `cryptography` is imported when a key is first used: a program without keys does not pay for it.
 """
@@ -39,7 +39,7 @@ SIGNATURE_HEADER = "bb-signature"
 MARGIN = 300.0
 #: Issuers whose counters are remembered; one is a start of a master. Those forgotten first are the longest unheard.
 ISSUERS = 1000
-#: Offers of the last `MARGIN` seconds that are remembered. An agent that is shown more takes the next ones for repeated.
+#: Offers of the last `MARGIN` seconds that are remembered; an agent that is shown more takes the rest for repeated.
 OFFERS = 10_000
 
 _CONTEXT = b"buildbot-amqp signed message 1"

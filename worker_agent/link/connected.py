@@ -13,7 +13,6 @@ import structlog
 from aio_pika import connect
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 
-from contracts import topology
 from contracts.codec import decode
 from contracts.errors import BadMessage, UnknownVersion
 from contracts.foreign import ForeignPeers
