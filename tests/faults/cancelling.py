@@ -52,7 +52,8 @@ class CancellingProxy(Proxy):
         """Cancel the consumers of `queue`."""
         for consumer in self.consumers(queue):
             wait_for(lambda consumer=consumer: self._cancelled(consumer), 10, "the end of a frame", every=0.001)  # type: ignore[misc]
-            self._consumers.remove(consumer)
+            # not `remove`: perhaps it ended by itself
+            self._consumers = [other for other in self._consumers if other is not consumer]
 
     def _cancelled(self, consumer: Consumer) -> bool:
         payload = _METHOD.pack(_BASIC, _CANCEL) + bytes([len(consumer.tag)]) + consumer.tag + _NO_WAIT

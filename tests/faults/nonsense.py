@@ -25,6 +25,9 @@ TO_AGENT = (
     "grant", "refuse", "later", "hold", "start", "interrupt", "ping", "stored", "replay", "release", "data",
     "rollcall", "alive",
 )  # fmt: skip
+#: … and what is for the fleet.
+FROM_AGENTS = ("status",)
+FROM_MASTERS = ("catalogue",)
 #: Examples of one Hypothesis run: it remembers all of a run, so long ones get slow.
 _BATCH = 200
 _SCHEMAS = Path(contracts.__file__).parent / "schemas"
@@ -37,12 +40,13 @@ Known = Mapping[str, Sequence[str]]
 
 @dataclass(frozen=True, kw_only=True)
 class Nonsense:
-    """A body and headers. `readable`: the codec takes it for a message (forged, then); `newer`: of another version."""
+    """A body and headers. `readable`: the codec takes it for a message (forged, then); `foreign`: the fields of one of
+    another version."""
 
     body: bytes
     headers: dict[str, Any] = field(default_factory=dict)
     readable: bool = False
-    newer: bool = False
+    foreign: Mapping[str, Any] | None = None
 
 
 def nonsense(first: int, count: int, types: Sequence[str], known: Known | None = None) -> Iterator[Nonsense]:
@@ -58,7 +62,8 @@ def nonsense(first: int, count: int, types: Sequence[str], known: Known | None =
             made = _forms(next(drawn), chance, known or {})
         body, headers = made.pop()
         error = _error(body, headers)
-        yield Nonsense(body=body, headers=headers, readable=error is None, newer=isinstance(error, UnknownVersion))
+        foreign = error.fields if isinstance(error, UnknownVersion) else None
+        yield Nonsense(body=body, headers=headers, readable=error is None, foreign=foreign)
 
 
 def _strategy(types: Sequence[str]) -> st.SearchStrategy[Any]:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import itertools
+import re
 import time
+import urllib.request
+from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import pika
 import pytest
 
 from contracts import topology
+from contracts.foreign import BROADCASTS_KEPT
 from contracts.timing import MESSAGE_MAX
 from tests.faults.conftest import Record
 from tests.faults.lab import Lab
-from tests.faults.nonsense import TO_AGENT, TO_BRIDGE, Known, Nonsense, nonsense
+from tests.faults.nonsense import FROM_AGENTS, FROM_MASTERS, TO_AGENT, TO_BRIDGE, Known, Nonsense, nonsense
 from tests.harness.agents import Agent
 from tests.harness.waiting import wait_for
 
@@ -44,59 +49,95 @@ def known(lab: Lab, agent: Agent, side: str) -> Known:
     """
     sessions = [folder.name for folder in (agent.folder / "state" / "sessions").iterdir()]
     assert sessions, "a session is under way"
-    names = {"session": sessions, "n": [1, 2], "seq": [1, 5, 10**6]}
+    names: dict[str, list[Any]] = {"session": sessions, "n": [1, 2], "seq": [1, 5, 10**6]}
     if side == "agent":
         return {**names, "master": ["m2", "nobody"]}
     return {**names, "master": ["m1", "m1", "m2"], "address": [address_of(lab), "agent.mallory.i.n"]}
 
 
-def places(lab: Lab) -> dict[str, tuple[str, str, tuple[str, ...]]]:
-    return {
-        "claims": (topology.REPLIES, topology.claims_key("mallory", "m1"), TO_BRIDGE),
-        "events": (topology.REPLIES, topology.events_key("mallory", "m1"), TO_BRIDGE),
-        "control": (topology.CONTROL, address_of(lab), TO_AGENT),
-    }
+#: exchange, routing key, types of messages that are read there
+Place = tuple[str, str, tuple[str, ...]]
+
+
+def places(lab: Lab, side: str) -> list[Place]:
+    """Every way to the queues of one side."""
+    if side == "bridge":
+        return [
+            (topology.REPLIES, topology.claims_key("mallory", "m1"), TO_BRIDGE),
+            (topology.REPLIES, topology.events_key("mallory", "m1"), TO_BRIDGE),
+            (topology.FLEET, topology.STATUS_KEY, FROM_AGENTS),
+        ]
+    return [
+        (topology.CONTROL, address_of(lab), TO_AGENT),
+        (topology.CONTROL, topology.BROADCAST, TO_AGENT),
+        (topology.FLEET, topology.CATALOGUE_KEY, FROM_MASTERS),
+    ]
+
+
+def unheard(things: list[tuple[str, str, Nonsense]], side: str) -> int:
+    """How many broadcasts of other versions are counted only: all but the first few of each peer."""
+    peers: Counter[str] = Counter()
+    for exchange, key, thing in things:
+        if thing.foreign is not None and (exchange == topology.FLEET or key == topology.BROADCAST):
+            fields = thing.foreign
+            name = fields.get("agent") or fields.get("master") if side == "bridge" else fields.get("master", "")
+            peers[str(name)[:128]] += 1
+    return sum(max(0, count - BROADCASTS_KEPT) for count in peers.values())
+
+
+def counted(log: str, name: str) -> float:
+    """A metric of the program whose log this is."""
+    base = re.search(r"(http://127\.0\.0\.1:\d+)/metrics", log)
+    assert base is not None, f"no metrics:\n{log[-2000:]}"
+    with urllib.request.urlopen(f"{base.group(1)}/metrics", timeout=60) as answer:
+        found = re.search(rf"^{name} (\S+)$", answer.read().decode(), re.MULTILINE)
+    assert found is not None, name
+    return float(found.group(1))
 
 
 @pytest.mark.parametrize("count", [600, pytest.param(50_000, marks=pytest.mark.long)])
 @pytest.mark.parametrize("side", ["bridge", "agent"])
 @pytest.mark.timeout(1800)
 def test_a_build_goes_on_under_nonsense(lab: Lab, record: Record, side: str, count: int) -> None:
-    """The build under way ends with SUCCESS and a byte-exact log; all that cannot be read is in `dead`, "
-    "with a reason."""
-    seconds = 6 if count < ALL_SEEN else 60
-    master = lab.master(lab.column(steps=lab.three_steps(seconds=seconds, size=SIZE)))
-    agent = lab.agent("a1")
+    """The build under way ends with SUCCESS and a byte-exact log; all that cannot be read is counted, and in `dead`
+    with a reason: of what peers of other versions broadcast, the first few of each."""
+    seconds = 20 if count < ALL_SEEN else 60
+    master = lab.master(lab.column(steps=lab.three_steps(seconds=seconds, size=SIZE)), broker="metrics_port=0")
+    agent = lab.agent("a1", options=["--metrics-port=0"])
     request = master.force("b")
     lab.wait_mark("work", "begin")
-    chosen = [place for name, place in places(lab).items() if (name == "control") == (side == "agent")]
+    names, chosen = known(lab, agent, side), places(lab, side)
     began = time.monotonic()
-    names = known(lab, agent, side)
     things: list[tuple[str, str, Nonsense]] = []
     for number, (exchange, key, types) in enumerate(chosen):
         some = nonsense(number, count // len(chosen), types, names)
         while chunk := [(exchange, key, thing) for thing in itertools.islice(some, 500)]:
             throw(lab, chunk)
             things += chunk
+            assert count >= ALL_SEEN or lab.ran()[-1] == "work begin", "the build is over before all of it is sent"
     build = master.finished(request, 300)
     took = time.monotonic() - began
     assert [b.result for b in master.builds(request)] == ["SUCCESS"], master.describe(request)
     assert lab.ran() == ONCE
     lab.check_text(master, build, "work", SIZE)
     assert agent.running
-    # what another version says to the whole fleet every few seconds is for whoever can read it
-    foreign = sum(thing.newer and exchange == topology.FLEET for exchange, _, thing in things)
-    unreadable = sum(not thing.readable for _, _, thing in things) - foreign
-    assert 0 < unreadable < len(things), "some of both"
+    unreadable = sum(not thing.readable for _, _, thing in things)
+    foreign = sum(thing.foreign is not None for _, _, thing in things)
+    buried = unreadable - unheard(things, side)
+    assert 0 < foreign < unreadable < len(things), "some of each"
     if count < ALL_SEEN:
-        wait_for(lambda: lab.queues()["dead"] >= unreadable, 20, lambda: f"{unreadable} in dead: {lab.queues()}")
+        wait_for(lambda: lab.queues()["dead"] >= buried, 20, lambda: f"{buried} in dead: {lab.queues()}")
+        log, prefix = (master.log(), "buildbot_amqp") if side == "bridge" else (agent.log(), "worker_agent")
+        assert counted(log, f"{prefix}_dead_letters_total") >= buried
+        assert counted(log, f"{prefix}_other_versions" + "_total" * (side == "bridge")) == foreign
     again = master.finished(master.force("b"), 60 + 2 * seconds)
     assert again.result == "SUCCESS"
     wait_for(lambda: not lab.queues()["claims.m1"] and not lab.queues()["events.m1"], 20, lambda: f"{lab.queues()}")
     record(
         fault=f"{len(things)} malformed and forged messages at the {side}",
         how="raw bytes, broken and mutated messages, other versions, forged sessions, in mid-build",
-        seen=f"the build ends with SUCCESS, log byte-exact; {unreadable} unreadable ones buried with a reason",
+        seen=f"the build ends with SUCCESS, log byte-exact; {buried} of {unreadable} unreadable ones buried with a "
+        "reason (of broadcasts in other versions the first 3 of each sender), all counted",
         seconds=took,
     )
 
@@ -138,7 +179,7 @@ def test_offers_that_are_none(lab: Lab, record: Record) -> None:
     wait_for(lambda: master.finished(master.force("b"), 60).result == "SUCCESS", 60, "a build")
     key = topology.cap_queue("gtk")
     # an offer of another version is parked instead: an agent of that version may come
-    bad = [thing for thing in nonsense(7, 400, ("offer",)) if not thing.readable and not thing.newer]
+    bad = [thing for thing in nonsense(7, 400, ("offer",)) if not thing.readable and thing.foreign is None]
     began = time.monotonic()
     throw(lab, [(topology.OFFERS, key, thing) for thing in bad])
     assert master.finished(master.force("b"), 90).result == "SUCCESS"
@@ -154,7 +195,7 @@ def test_offers_that_are_none(lab: Lab, record: Record) -> None:
 
 def _oversized(lab: Lab) -> list[tuple[str, str, Nonsense]]:
     huge = Nonsense(body=b'{"t":"claim","x":"' + b"x" * (MESSAGE_MAX + 1) + b'"}')
-    return [(exchange, key, huge) for exchange, key, _ in places(lab).values()]
+    return [(exchange, key, huge) for side in ("bridge", "agent") for exchange, key, _ in places(lab, side)]
 
 
 @pytest.mark.parametrize("make", [_oversized])
