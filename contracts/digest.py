@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -13,5 +12,7 @@ def command_digest(name: str, args: Mapping[str, Any], content: str = "") -> str
 
     `args` must be without reader and writer objects. Keys are sorted, so their order does not count.
     """
+    import hashlib  # OpenSSL is 0.7 MB of memory that a keeper in waiting does without
+
     text = json.dumps([name, args, content], sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()

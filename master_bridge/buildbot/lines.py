@@ -49,8 +49,11 @@ class Lines:
 
 
 def _with_line_ends(text: str) -> str:
-    """`text` with every kind of line end as "\\n"; the substitution takes 13 times as long as all else here."""
-    plain = text.replace("\r\n", "\n")
+    """`text` with every kind of line end as "\\n"; each pass over a text is made only if what it looks for is there.
+
+    Measured for 1 MiB: a search 0.01 ms, a replacement that finds nothing 1 ms, the substitution 15 ms.
+    """
+    plain = text.replace("\r\n", "\n") if "\r" in text else text
     if "\r" in plain or "\033" in plain or "\x08" in plain:
         return _LINE_ENDS.sub("\n", text)
     return plain
@@ -65,9 +68,21 @@ def _finished(text: str) -> int:
 
 
 def _cut_lines(text: str) -> str:
-    if len(text) * 4 <= LINE_MAX or max(map(len, text.split("\n"))) * 4 <= LINE_MAX:
+    if not _has_long_line(text):
         return text
     return "".join(f"{piece}\n" for line in text.split("\n")[:-1] for piece in _pieces(line))
+
+
+def _has_long_line(text: str) -> bool:
+    """May a line be of more than LINE_MAX bytes? Looks for one line end in so many characters, not at each line."""
+    longest = LINE_MAX // 4
+    start = 0
+    while len(text) - start > longest:
+        end = text.rfind("\n", start, start + longest + 1)
+        if end < 0:
+            return True
+        start = end + 1
+    return False
 
 
 def _pieces(line: str) -> list[str]:

@@ -11,6 +11,7 @@ from twisted.python import log as twisted_log
 from twisted.python.failure import Failure
 
 from contracts.messages import Event
+from master_bridge.buildbot import storing
 from master_bridge.buildbot.logs import OUTPUT, CommandLog
 from master_bridge.buildbot.transfers import Spool, write
 
@@ -132,4 +133,4 @@ class RunningCommand:
             self.command.worker.messageReceivedFromWorker()
         if not self.command.active or self.command.ignore_updates:
             return defer.succeed(None)
-        return self.command.remoteUpdate(key, value, False)
+        return storing.update(self.command, key, value)

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import os
-import secrets
 import stat
 from typing import BinaryIO
 
@@ -23,6 +21,8 @@ class DownloadFile(Command):
     required = ("path", "blocksize")
 
     def setup(self) -> None:
+        import hashlib  # OpenSSL is 0.7 MB of memory that a waiting keeper does without
+
         self.path: str = self.args["path"]
         self.maxsize: int | None = self.args["maxsize"]
         self.mode: int | None = self.args["mode"]
@@ -184,7 +184,7 @@ class _Target:
         if found is not None and not os.access(self._path, os.W_OK):
             raise PermissionError(self._path)
         folder, name = os.path.split(self._path)
-        beside = os.path.join(folder, f".{name[:200]}.{secrets.token_hex(4)}.part")
+        beside = os.path.join(folder, f".{name[:200]}.{os.urandom(4).hex()}.part")
         try:
             fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         except PermissionError:

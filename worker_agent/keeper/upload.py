@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-import tarfile
-import tempfile
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from worker_agent.keeper.command import Command
 from worker_agent.keeper.host import disk_full
 from worker_agent.keeper.limits import FILE_DATA_MAX
+
+if TYPE_CHECKING:
+    import tarfile
 
 
 class _Interrupted(Exception):
@@ -111,6 +112,8 @@ class UploadDirectory(_Upload):
         self.compress: str | None = self.args["compress"]
 
     async def run(self) -> None:
+        import tempfile  # with `tarfile` below 1.5 MB of memory that a waiting keeper does without
+
         with tempfile.TemporaryFile(prefix="buildbot-transfer-") as archive:
             try:
                 await asyncio.to_thread(self._pack, archive)
@@ -134,6 +137,7 @@ class UploadDirectory(_Upload):
 
     def _pack(self, archive: BinaryIO) -> None:
         """In a thread: a large folder takes long."""
+        import tarfile
 
         def check(member: tarfile.TarInfo) -> tarfile.TarInfo:
             if self.interrupted:

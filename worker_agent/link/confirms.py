@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from contracts.timing import CONFIRM_LAST_PATIENCE, CONFIRM_LOOK, CONFIRM_PATIENCE
+from contracts.timing import CONFIRM_LAST_PATIENCE, CONFIRM_PATIENCE
 
 
 class ConfirmWatch:
@@ -31,9 +31,11 @@ class ConfirmWatch:
         """Until cancelled, or `end` was called. Raises what `ask` raises."""
         clock = asyncio.get_running_loop().time
         while True:
-            await asyncio.sleep(CONFIRM_LOOK)
             since = self._oldest()
-            if since is None or clock() - since < CONFIRM_PATIENCE:
+            patience = CONFIRM_PATIENCE if since is None else since + CONFIRM_PATIENCE - clock()
+            if since is None or patience > 0:
+                # What is sent meanwhile is no older than that then: an idle agent is not woken twice a second.
+                await asyncio.sleep(patience)
                 continue
             await self._ask()
             await asyncio.sleep(CONFIRM_LAST_PATIENCE)

@@ -33,7 +33,6 @@ class Line:
 @pytest.fixture
 def line(monkeypatch: pytest.MonkeyPatch) -> Line:
     """With times that tests need not wait for."""
-    monkeypatch.setattr(confirms, "CONFIRM_LOOK", 0.005)
     monkeypatch.setattr(confirms, "CONFIRM_PATIENCE", 0.02)
     monkeypatch.setattr(confirms, "CONFIRM_LAST_PATIENCE", 0.02)
     return Line()
