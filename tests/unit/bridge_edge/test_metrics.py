@@ -53,7 +53,7 @@ def test_columns_show_free_and_busy_slots_and_who_waits_in_vain() -> None:
         fleet.hear(told, now)
     view = SimpleNamespace(state="waiting", signature="wx", since=now - 100, stored=0, delivered=0)
     broker = SimpleNamespace(
-        link=SimpleNamespace(up=True, unconfirmed=2),
+        link=SimpleNamespace(up=True, unconfirmed=2, foreign=SimpleNamespace(heard=0)),
         fleet=fleet,
         master=SimpleNamespace(
             workers=SimpleNamespace(workers={name: SimpleNamespace(signature=name) for name in ("gtk", "wx")}),
