@@ -95,6 +95,16 @@ class MemoryBroker:
         for queue in list(self.queues.values()):
             queue.pump()
 
+    def lose_leaders(self) -> None:
+        """A cluster elects new leaders of its quorum queues: some channels never find them.
+
+        What such a channel publishes is swallowed without a word, or refused, for as long as the channel lives
+        (RabbitMQ 3.10.8); another one, also of the same connection, is well.
+        """
+        for channel in [channel for connection in self.connections for channel in connection.channels]:
+            if self.chance(0.5):
+                channel.astray = "swallowed" if self.chance(0.5) else "refused"
+
     def block(self, blocked: bool) -> None:
         """A resource alarm begins or ends: connections that publish are not read from meanwhile."""
         self.blocked = blocked

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from contracts.testing.network import Direction
 from contracts.testing.queues import Entry, Publication, Queue, QueueOptions
@@ -83,6 +83,8 @@ class Channel:
         #: a mandatory publication that no queue takes; its confirm follows
         self.on_return: Callable[[int, Publication], object] = ignore
         self.open = True
+        #: what becomes of all that it publishes to durable queues: see `MemoryBroker.lose_leaders`
+        self.astray: Literal["swallowed", "refused"] | None = None
         self._broker = connection.broker
         self._published = 0
         # the broker's end
@@ -174,6 +176,10 @@ class Channel:
             if mandatory:
                 self._reply(self._returned, tag, publication)
             self._reply(self._confirmed, tag, True)
+            return
+        if self.astray is not None and any(queue.options.durable for queue in queues):
+            if self.astray == "refused":
+                self._reply(self._confirmed, tag, False)
             return
         accepted = [queue for queue in queues if queue.accepts(publication.size)]
         entries = [queue.push(publication, safe=False) for queue in accepted]

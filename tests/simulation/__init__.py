@@ -9,6 +9,7 @@ ledger.py       the truth: who ran what, and the invariants that are checked whi
 verdict.py      the invariants that are checked at the end
 agent_host.py   a machine with an agent: disk, process, keepers (keeper.py), AMQP edge (agent_link.py)
 master_host.py  a machine with a master: Buildbot (buildbot.py), AMQP edge (bridge_link.py)
+outlet.py       publishing with confirms, which both edges do alike
 faults.py       carries out one fault
 shrink.py       drops what a failing schedule does not need
 mutants.py      planted faults that the invariants must find

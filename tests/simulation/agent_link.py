@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from contracts.errors import BadMessage
 from contracts.messages import Message, Offer
 from contracts.testing.connections import Channel, Connection, Delivery
-from contracts.testing.queues import Publication, QueueOptions
+from contracts.testing.queues import QueueOptions
 from contracts.timing import STATUS_INTERVAL
 from contracts.topology import (
     BROADCAST,
@@ -23,12 +24,15 @@ from contracts.topology import (
 )
 from tests.simulation.ledger import DELIVERIES_MAX, Violation
 from tests.simulation.link import Link
+from tests.simulation.outlet import Answer, Outlet
 from tests.simulation.world import WALL, publication, read
 from worker_agent.core import actions, inputs
 
 if TYPE_CHECKING:
     from tests.simulation.agent_host import AgentHost
 
+#: what the broker refuses is published once more, on another channel
+TRIES = 2
 _CONTROL_OPTIONS = QueueOptions(durable=False, exclusive=True)
 
 
@@ -38,7 +42,7 @@ class AgentLink(Link):
     def __init__(self, host: AgentHost, process: int) -> None:
         super().__init__(host, process)
         self._offers: Channel | None = None
-        self._confirms: Channel | None = None
+        self._outlet: Outlet | None = None
         self._wanted: tuple[str, ...] = ()
         #: the consumer that the broker was asked for last, until it answers
         self._starting: str | None = None
@@ -48,11 +52,6 @@ class AgentLink(Link):
         self._handles = 0
         #: delivery handle -> (channel, delivery tag, consumer tag, body)
         self._held: dict[int, tuple[Channel, int, str, Any]] = {}
-        #: publish tag of what goes to `dead` -> what to do once it is there
-        self._burials: dict[int, Callable[[], None]] = {}
-        #: publish tag -> token
-        self._tokens: dict[int, int] = {}
-        self._returned: set[int] = set()
 
     # ---- connecting
 
@@ -97,16 +96,16 @@ class AgentLink(Link):
         control.on_close = deaf
         control.consume(address, "control", message, on_ok=ready, on_cancel=deaf)
         self._open_offers()
-        self._confirms = publishing.channel()
-        self._confirms.on_confirm = self._confirmed
-        self._confirms.on_return = self._came_back
-        self._tokens.clear()
-        self._returned.clear()
-        self._burials.clear()
+        self._outlet = Outlet(
+            publishing,
+            later=lambda delay, *call: self._clock.call_later(delay, host.when_thawed, *call),
+            lost=lambda reason: self._lost(consuming, reason),
+            mutant=host.world.mutant,
+        )
 
     def _tell_status(self, consuming: Connection) -> None:
-        if self._consuming is consuming and self._confirms is not None and not self.closed:
-            self._confirms.publish(publication(FLEET, STATUS_KEY, self.host.status(), persistent=False))
+        if self._consuming is consuming and self._outlet is not None and not self.closed:
+            self._outlet.publish(publication(FLEET, STATUS_KEY, self.host.status(), persistent=False))
             self._clock.call_later(STATUS_INTERVAL, self.host.when_thawed, self._tell_status, consuming)
 
     def _lost(self, consuming: Connection, reason: str) -> None:
@@ -221,7 +220,8 @@ class AgentLink(Link):
         if channel is None or not channel.open:
             return
         if isinstance(action, actions.Bury):
-            self.bury(body, lambda: channel.ack(tag))
+            # while it cannot be put there, park it
+            self.bury(body, lambda answer: channel.ack(tag) if answer == "taken" else channel.nack(tag, requeue=False))
         elif isinstance(action, actions.Ack):
             channel.ack(tag)
         else:
@@ -234,13 +234,13 @@ class AgentLink(Link):
 
     # ---- publishing
 
-    def bury(self, body: Any, then: Callable[[], None] = lambda: None) -> None:
-        """To `dead`; `then` once the broker has it there."""
-        if self.up and self._confirms is not None:
-            self._burials[self._confirms.publish(publication(DEAD, "", body), mandatory=True)] = then
+    def bury(self, body: Any, answer: Callable[[Answer], object] = lambda _: None) -> None:
+        """To `dead`."""
+        if self.up and self._outlet is not None:
+            self._outlet.publish(publication(DEAD, "", body), mandatory=True, tries=TRIES, answer=answer)
 
     def publish(self, action: actions.Publish) -> None:
-        if not self.up or self._confirms is None:
+        if not self.up or self._outlet is None:
             return
         host = self.host
         key = (claims_key if action.to == "claims" else events_key)(host.user, action.master)
@@ -248,20 +248,10 @@ class AgentLink(Link):
         persistent = action.to == "claims"  # a killed broker loses what goes to `events`
         sent = publication(REPLIES, key, message, expires=action.expires, persistent=persistent)
         host.world.recorded.append(sent)
-        tag = self._confirms.publish(sent, mandatory=True)
-        if action.token is not None:
-            self._tokens[tag] = action.token
+        self._outlet.publish(sent, mandatory=True, tries=TRIES, answer=partial(self._answered, action.token))
 
-    def _came_back(self, tag: int, _: Publication) -> None:
-        self._returned.add(tag)
-
-    def _confirmed(self, tag: int, ok: bool) -> None:
-        token = self._tokens.pop(tag, None)
-        taken = ok and tag not in self._returned
-        self._returned.discard(tag)
-        then = self._burials.pop(tag, None)
-        if then is not None and taken:
-            then()
+    def _answered(self, token: int | None, answer: Answer) -> None:
         if token is not None:
-            news = inputs.Confirmed(token=token) if taken else inputs.Refused(token=token, returned=ok)
+            taken = inputs.Confirmed(token=token)
+            news = taken if answer == "taken" else inputs.Refused(token=token, returned=answer == "returned")
             self.host.feed(self.process, news)

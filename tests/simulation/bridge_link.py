@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from contracts.errors import BadMessage
@@ -26,6 +27,7 @@ from contracts.topology import (
 )
 from master_bridge.core import actions, inputs
 from tests.simulation.link import Link
+from tests.simulation.outlet import ALWAYS, Answer, Outlet
 from tests.simulation.world import CAP, CLAIMS, declare_common, publication, read
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ class BridgeLink(Link):
 
     def __init__(self, host: MasterHost, process: int) -> None:
         super().__init__(host, process)
-        self._out: Channel | None = None
+        self._outlet: Outlet | None = None
         self._handles = 0
         #: rule 4: since when another consumes our claims queue
         self._refused_since: float | None = None
@@ -67,8 +69,7 @@ class BridgeLink(Link):
             declares.declare(cap_queue(signature), CAP)
             declares.bind(cap_queue(signature), OFFERS, cap_queue(signature))
         declares.declare(events_queue(host.name), events, lambda: self._declared(consuming))
-        self._out = publishing.channel()
-        self._out.on_return = self._came_back
+        self._outlet = Outlet(publishing, later=self._clock.call_later, lost=self._lost, mutant=host.world.mutant)
 
     def _declared(self, consuming: Connection) -> None:
         self.host.world.queues_changed()
@@ -177,7 +178,11 @@ class BridgeLink(Link):
         self.host.heard(message)
         self.host.feed(self.process, inputs.MessageReceived(delivery=handle, message=message, user=user))
 
-    def _came_back(self, _: int, returned: Publication) -> None:
+    def _answered(self, sent: Publication, answer: Answer) -> None:
+        if answer == "returned":
+            self._came_back(sent)
+
+    def _came_back(self, returned: Publication) -> None:
         self.host.world.note(self.host.name, lambda: f"returned: {returned.body.t} for {returned.routing_key}")
         self.host.feed(self.process, inputs.Returned(message=returned.body, routing_key=returned.routing_key))
 
@@ -218,7 +223,7 @@ class BridgeLink(Link):
         elif isinstance(action, actions.Broadcast):
             self._publish(CONTROL, BROADCAST, action.message, persistent=False)
         elif isinstance(action, actions.SendMarker):
-            self._publish(REPLIES, claims_key("bridge", self.host.name), action.message)
+            self._publish(REPLIES, claims_key("bridge", self.host.name), action.message, persistent=False)
         elif isinstance(action, actions.SweepOffers):
             self._sweep(cap_queue(action.signature))
         elif isinstance(action, actions.DeadOffer):
@@ -257,7 +262,8 @@ class BridgeLink(Link):
         priority: int = 0,
         persistent: bool = True,
     ) -> None:
-        if self.up and self._out is not None:
+        if self.up and self._outlet is not None:
             sent = publication(exchange, key, message, priority=priority, persistent=persistent)
             self.host.world.recorded.append(sent)
-            self._out.publish(sent, mandatory=mandatory)
+            tries = ALWAYS if persistent else 1  # what is not will be said again anyway
+            self._outlet.publish(sent, mandatory=mandatory, tries=tries, answer=partial(self._answered, sent))

@@ -246,6 +246,10 @@ class _Strikes:
             self.world.broker.kill(lose_flags=lose_flags)
             self.later(self.world.broker.start)
 
+    def lose_leaders(self) -> None:
+        """Of a cluster's quorum queues; the node that led them is gone, the connections are to another."""
+        self.world.broker.lose_leaders()
+
     def block_broker(self) -> None:
         if self.world.broker.up:
             self.world.broker.block(True)

@@ -22,6 +22,9 @@ class Mutant:
     bridge: type[BridgeMachine] | None = None
     #: the edge consumes the claims queue without `exclusive` (rule 4)
     shares_claims: bool = False
+    #: the edges wait for a confirm for ever; they publish what is refused on no other channel
+    trusts_confirms: bool = False
+    keeps_channel: bool = False
     #: profile whose schedules provoke it, and how many of them suffice
     profile: str = "mixed"
     seeds: int = 100
@@ -162,6 +165,8 @@ MUTANTS: dict[str, Mutant] = {
             profile="twins",
             violates=("a second master of one name stops itself",),
         ),
+        Mutant(name="trusts_confirms", trusts_confirms=True, profile="leaders", violates=(_LEFT_OVER,)),
+        Mutant(name="keeps_channel", keeps_channel=True, profile="leaders", violates=(_LEFT_OVER,)),
         Mutant(
             name="buries_what_waits",
             agent=agents.BuriesWhatWaits,

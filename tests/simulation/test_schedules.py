@@ -42,11 +42,20 @@ def test_what_was_mended_stays_mended(profile: str, seed: int) -> None:
     assert not outcome.failed, report(outcome)
 
 
-def test_a_backlog_is_served_in_turn() -> None:
-    """60 requests in two queues, one agent or two."""
-    for seed in range(_FIRST, _FIRST + 8):
-        outcome = run(make_plan("backlog", seed))
+@pytest.mark.parametrize(("profile", "count"), [("backlog", 8), ("leaders", 60)])
+def test_the_invariants_hold_in_profiles_apart(profile: str, count: int) -> None:
+    """Those that a search through all leaves out."""
+    for seed in range(_FIRST, _FIRST + count):
+        outcome = run(make_plan(profile, seed))
         assert not outcome.failed, report(outcome)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize(("profile", "count"), [("backlog", 500), ("leaders", 5000)])
+def test_the_invariants_hold_for_long_in_profiles_apart(profile: str, count: int) -> None:
+    """More of them."""
+    test_the_invariants_hold_in_profiles_apart(profile, count)
 
 
 @pytest.mark.long

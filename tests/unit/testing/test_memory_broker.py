@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import pytest
@@ -402,3 +403,22 @@ def test_a_delivery_limit_drops_what_was_returned_too_often() -> None:
 def test_topic_patterns(pattern: str, key: str, matches: bool) -> None:
     """`*` is exactly one word, `#` is any number of words."""
     assert topic_matches(pattern, key) is matches
+
+
+def test_an_election_leaves_channels_behind_on_which_nothing_arrives() -> None:
+    """They swallow or refuse, for ever, what they publish to durable queues; another channel is well."""
+    outcomes = set()
+    for seed in range(20):
+        setting = Setting(rng=random.Random(seed))
+        setting.queue("q")
+        setting.broker.lose_leaders()
+        setting.publish("q", "a")
+        setting.publish("q", "b")
+        setting.run()
+        outcomes.add((len(setting.broker.queues["q"]), tuple(sorted(setting.confirms))))
+        setting.out = setting.publisher.channel()
+        setting.publish("q", "c")
+        setting.run()
+        assert setting.broker.queues["q"].messages()[-1].body == "c"
+    taken, refused, swallowed = (2, ((1, True), (2, True))), (0, ((1, False), (2, False))), (0, ())
+    assert outcomes == {taken, refused, swallowed}
