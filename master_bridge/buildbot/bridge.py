@@ -123,6 +123,10 @@ class Bridge:
             log.error("amqp.bad_order", order=type(event).__name__, request=request, reason=str(error))
             return [actions.Abandoned(request=request, reason=str(error))] if request is not None else []
 
+    def quick_stop(self) -> None:
+        for client in list(self.clients.values()):
+            client.quick_stop()
+
     def stop(self) -> None:
         self._running = False
         self._cancel_timer()

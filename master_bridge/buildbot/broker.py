@@ -31,6 +31,7 @@ from master_bridge.buildbot.fleet import FleetView
 from master_bridge.buildbot.notices import NoAgentNotices
 from master_bridge.buildbot.retiring import RetiredSignatures
 from master_bridge.buildbot.room import LOOK_EVERY, Room
+from master_bridge.buildbot.stopping import QuickStop
 from master_bridge.buildbot.sweeping import Sweeper
 from master_bridge.core.inputs import AgentHeard, Declared, Seek
 from master_bridge.link.errors import BadSettings
@@ -146,6 +147,7 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
         self._grace = timing.GRACE
         self._timers: list[task.LoopingCall] = []
         self._sweeper = Sweeper(self)
+        self._quick_stop: QuickStop | None = None
         self._notices = NoAgentNotices()
         self._retired = RetiredSignatures()
         self._catalogue_soon: Any = None
@@ -211,6 +213,7 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
             on_fleet=self._fleet_heard,
             on_stopped=self._stopped,
         )
+        self._quick_stop = QuickStop(self.master, self.bridge.quick_stop)
         self._link(self.settings)
         self._every(timing.CATALOGUE_INTERVAL, self.publish_catalogue)
         self._every(LOOK_EVERY, self.room.look)
@@ -226,6 +229,8 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
         if self._catalogue_soon is not None and self._catalogue_soon.active():
             self._catalogue_soon.cancel()
         self._sweeper.stop()
+        if self._quick_stop is not None:
+            self._quick_stop.forget()
         yield self._serve("", None)
         self._timers.clear()
         bridge, link = self.bridge, self.link

@@ -35,5 +35,8 @@ class Client(Protocol):
     def cancelled_earlier(self, reason: str) -> None:
         """A Stop of before the master's restart was carried out."""
 
+    def quick_stop(self) -> None:
+        """`buildbot stop`: what runs is kept for the master's next start."""
+
     def refresh(self) -> None:
         """Called every few seconds while it waits: say for what."""

@@ -152,6 +152,11 @@ class Slot:
             if not keeps:
                 self._broker.sweep(self.request, self.signature, soon=False)
 
+    def quick_stop(self) -> None:
+        """The build is lost before its step is interrupted: so it is RETRY, whatever its step was at."""
+        if self._connection is not None and self.keeps_session():
+            self._connection.disconnect()
+
     # -- the connection's owner ---------------------------------------------------------------------------------------
 
     def leave_session(self) -> None:

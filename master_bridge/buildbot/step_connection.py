@@ -94,6 +94,9 @@ class StepConnection:
         self._deadline = self._master.reactor.callLater(wait, self._give_up)
         return defer.succeed(None)
 
+    def quick_stop(self) -> None:
+        """Its interrupt tells: the build's own worker is somebody else's."""
+
     def leave(self) -> None:
         """The step is done with it, however it ended."""
         if self.over:
