@@ -140,19 +140,22 @@ class Lab:
 
     # -- commands -----------------------------------------------------------------------------------------------------
 
-    def command(self, name: str, *, seconds: float = 0, size: int = 0, tick: bool = False) -> list[str]:
-        """argv of one command of `work.py`; its text is `Lab.text(size)`."""
+    def command(
+        self, name: str, *, seconds: float = 0, size: int = 0, tick: bool = False, until: Path | None = None
+    ) -> list[str]:
+        """argv of one command of `work.py`, which ends after `seconds`, and not before the file `until` exists."""
         argv = [sys.executable, work.__file__, str(self.marks_file), name]
         argv += ["--seconds", str(seconds), "--size", str(size)]
+        argv += ["--until", str(until)] if until is not None else []
         return [*argv, "--tick", str(self.ticks_file)] if tick else argv
 
     def step(self, name: str, **what: Any) -> str:
         """A ShellCommand of `command`, as it stands in a master.cfg. Its timeout is Buildbot's default."""
         return f"steps.ShellCommand(name={name!r}, command={self.command(name, **what)!r}, logEnviron=False)"
 
-    def three_steps(self, *, seconds: float, size: int = 2000, tick: bool = False) -> str:
+    def three_steps(self, *, seconds: float, size: int = 2000, **more: Any) -> str:
         """first, work (long), last: the arguments of `builder(…)`."""
-        return f"{self.step('first')}, {self.step('work', seconds=seconds, size=size, tick=tick)}, {self.step('last')}"
+        return f"{self.step('first')}, {self.step('work', seconds=seconds, size=size, **more)}, {self.step('last')}"
 
     def column(self, *, builder: str = "b", column: str = "gtk", workers: int = 2, steps: str, more: str = "") -> str:
         """A column of slots that need `column`, and a builder on it."""

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -14,23 +11,13 @@ import pytest
 
 from tests.faults.conftest import Record
 from tests.faults.control_group import ControlGroup
+from tests.faults.full_disk import file_system, fill
 from tests.faults.lab import Lab
 from tests.harness.waiting import wait_for
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(240)]
 
 ONCE = [f"{name} {what}" for name in ("first", "work", "last") for what in ("begin", "end")]
-
-
-@contextlib.contextmanager
-def file_system(folder: Path, mebibytes: int) -> Iterator[Path]:
-    """A small one, at `folder`."""
-    folder.mkdir(parents=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={mebibytes}m", "tmpfs", folder], check=True)
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", folder], check=True)
 
 
 @pytest.fixture
@@ -46,16 +33,6 @@ def masters_disk(lab: Lab) -> Iterator[Path]:
     with file_system(lab.folder / "master-m1", 256) as folder:
         yield folder
         lab.end()
-
-
-def fill(folder: Path, leave: int) -> Path:
-    """A file that leaves `leave` bytes of the file system of `folder`, while others write there, too."""
-    path = folder / "fill"
-    block = bytes(64 * 1024)
-    with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):  # no space left on device
-        while shutil.disk_usage(folder).free > leave:
-            file.write(block[: shutil.disk_usage(folder).free - leave])
-    return path
 
 
 def step(command: object) -> str:
@@ -238,21 +215,23 @@ def test_masters_disk_full(lab: Lab, record: Record, masters_disk: Path) -> None
 def test_brokers_disk_alarm(own_lab: Lab, record: Record) -> None:
     """Publishers are blocked for 15 s in mid-build: nothing is lost or run twice, the command is not held up."""
     lab, size = own_lab, 3_000_000
-    master = lab.master(lab.column(steps=lab.three_steps(seconds=12, size=size)))
+    alarmed = lab.folder / "alarmed"
+    master = lab.master(lab.column(steps=lab.three_steps(seconds=12, size=size, until=alarmed)))
     lab.agent("a1")
     request = master.force("b")
     lab.wait_mark("work", "begin")
     lab.node.ctl("set_disk_free_limit", "1000000GB")
+    wait_for(lambda: "amqp.blocked" in master.log(), 60, "the alarm")
     began = time.monotonic()
-    lab.wait_mark("work", "end", timeout=30)
-    wait_for(lambda: time.monotonic() > began + 15, 20, "the alarm", every=0.5)
+    alarmed.touch()
+    lab.wait_mark("work", "end", timeout=60)
+    wait_for(lambda: time.monotonic() > began + 15, 20, "the alarm lasts", every=0.5)
     assert len(lab.ran()) == 4, "what follows needs the broker"
     lab.node.ctl("set_disk_free_limit", "50MB")
     build = master.finished(request, 60)
     assert [b.result for b in master.builds(request)] == ["SUCCESS"], master.describe(request)
     assert lab.ran() == ONCE
     lab.check_text(master, build, "work", size)
-    assert "amqp.blocked" in master.log()
     lab.wait_nothing_left()
     record(
         fault="the broker's disk alarm blocks publishers in mid-build",

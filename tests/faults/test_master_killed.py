@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 
 import pytest
 
+from tests.faults import masters
 from tests.faults.conftest import Record
 from tests.faults.lab import Lab
 from tests.harness.master import BuildMaster
@@ -20,48 +17,13 @@ SIZE = 300_000
 ONCE = [f"{name} {what}" for name in ("first", "work", "last") for what in ("begin", "end")]
 
 
-def _killed(master: BuildMaster) -> None:
-    master.kill()
-    master.start()
-
-
-def _stopped(master: BuildMaster) -> None:
-    master.stop()
-    master.start()
-
-
-def _restarted(master: BuildMaster) -> None:
-    """`buildbot restart` is a stop and a start of the same folder; SIGTERM is how `buildbot stop` does it."""
-    os.kill(master.pid, signal.SIGTERM)
-    wait_for(lambda: not master.running, 40, "the master stopped")
-    master.stop()
-    master.start()
-
-
-def _upgraded(master: BuildMaster) -> None:
-    """The plugin is another version after the restart: its modules are compiled anew, its incarnation is new."""
-    master.stop()
-    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
-    made = subprocess.run(
-        [sys.executable, "-c", "from buildbot.scripts.runner import run; run()", "upgrade-master", str(master.folder)],
-        env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert made.returncode == 0, made.stdout + made.stderr
-    master.start()
-
-
 @pytest.mark.parametrize(
     ("fault", "how", "do"),
     [
-        ("master killed in mid-command and started again", "SIGKILL, then start", _killed),
-        ("`buildbot stop` in mid-command, then `buildbot start`", "SIGTERM, wait, start", _stopped),
-        pytest.param("`buildbot restart` in mid-command", "SIGTERM and start", _restarted, marks=pytest.mark.long),
-        pytest.param(
-            "the master is upgraded in mid-command",
-            "stop, `buildbot upgrade-master`, start",
-            _upgraded,
-            marks=pytest.mark.long,
-        ),
+        ("master killed in mid-command and started again", "SIGKILL, then start", masters.killed),
+        ("`buildbot stop` in mid-command, then `buildbot start`", "SIGTERM, wait, start", masters.stopped),
+        ("`buildbot restart` in mid-command", "SIGTERM and start", masters.restarted),
+        ("the master is upgraded in mid-command", "stop, `buildbot upgrade-master`, start", masters.upgraded),
     ],
     ids=["killed", "stopped", "restarted", "upgraded"],
 )

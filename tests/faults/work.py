@@ -45,6 +45,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0.0)
     parser.add_argument("--size", type=int, default=0)
     parser.add_argument("--tick", help="append to this file every 20 ms while it runs")
+    parser.add_argument("--until", help="do not end before this file exists")
     options = parser.parse_args()
     mark(options.marks, options.name, "begin")
     began = time.monotonic()
@@ -55,6 +56,8 @@ def main() -> None:
         printed += len(piece)
         _wait_until(began + options.seconds * printed / max(1, options.size), options)
     _wait_until(began + options.seconds, options)
+    while options.until and not os.path.exists(options.until):
+        _wait_until(time.monotonic() + 0.2, options)
     mark(options.marks, options.name, "end")
 
 
