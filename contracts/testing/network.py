@@ -54,15 +54,6 @@ class Direction:
             self._timer = None
         return count
 
-    def drop_tail(self, count: int) -> None:
-        """Forget the youngest `count` frames: a reset arrives before them."""
-        for _ in range(min(count, len(self._frames))):
-            self._frames.pop()
-
-    @property
-    def under_way(self) -> int:
-        return len(self._frames)
-
     def _arm(self) -> None:
         if self._timer is None and self._frames and not self._holds:
             self._timer = self._clock.call_at(self._frames[0][0], self._fire)

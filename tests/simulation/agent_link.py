@@ -227,11 +227,6 @@ class AgentLink(Link):
         else:
             channel.nack(tag, requeue=isinstance(action, actions.GiveBack))
 
-    @property
-    def held(self) -> int:
-        """Offers that are held unacknowledged."""
-        return len(self._held)
-
     # ---- publishing
 
     def bury(self, body: Any, answer: Callable[[Answer], object] = lambda _: None) -> None:

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from contracts.errors import BadMessage
-from contracts.messages import Message, Offer, Status
+from contracts.messages import Offer, Status
 from contracts.testing.connections import Channel, Connection, Delivery
 from contracts.testing.queues import Publication, QueueOptions
 from contracts.timing import DUPLICATE_MASTER_AFTER
@@ -204,11 +204,6 @@ class BridgeLink(Link):
         channel, delivery = self._held.pop(handle, (None, None))
         if channel is not None and delivery is not None and channel.open:
             channel.ack(delivery.tag)
-
-    @property
-    def held(self) -> list[Message]:
-        """What is held unacknowledged."""
-        return [delivery.publication.body for _, delivery in self._held.values()]
 
     def carry_out(self, action: actions.Action) -> None:
         """The actions that publish or acknowledge."""

@@ -151,6 +151,8 @@ PROFILES: Mapping[str, Profile] = {
         bulk=0.1,
         rules=frozenset({"once"}),
     ),
+    # one connection of two is dead and does not know it
+    "stale": Profile(kinds={"stale_agent": 4, "stale_master": 2, "lose_leaders": 1, "kill_master": 1}, masters=(1, 2)),
     # malformed, forged and replayed messages at every queue of both sides
     "strangers": Profile(
         kinds={"strange_messages": 6, "replayed_messages": 6, "reset_agent": 1, "kill_master": 1, "restart_agent": 1},
@@ -202,7 +204,8 @@ PROFILES: Mapping[str, Profile] = {
         rules=frozenset({"prompt"}),
     ),
 }
-#: Profiles that are searched on their own: a backlog costs ten times as much as any other, and the leaders came last.
-APART = ("backlog", "leaders")
+#: Profiles that are searched on their own: a backlog costs ten times as much as any other; the others came later, and
+#: the seeds of old are to keep their profiles.
+APART = ("backlog", "leaders", "stale")
 #: Which seed is of which profile, in a search through all others.
 ROTATION = tuple(name for name in PROFILES if name not in APART)

@@ -11,7 +11,7 @@ from tests.simulation.faults import strike
 from tests.simulation.ledger import Violation
 from tests.simulation.master_host import MasterHost
 from tests.simulation.mutants import NONE, Mutant
-from tests.simulation.plan import JobPlan, Plan, make_plan
+from tests.simulation.plan import JobPlan, Plan
 from tests.simulation.verdict import all_ended, judge, unsettled
 from tests.simulation.world import World
 
@@ -56,10 +56,6 @@ def run(plan: Plan, *, mutant: Mutant = NONE, tracing: bool = False) -> Outcome:
     outcome.lasted = world.clock.now - 1000.0
     outcome.executions = len(world.ledger.executions)
     return outcome
-
-
-def run_seed(profile: str, seed: int, *, mutant: Mutant = NONE) -> Outcome:
-    return run(make_plan(profile, seed), mutant=mutant)
 
 
 def _run(world: World) -> None:

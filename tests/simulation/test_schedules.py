@@ -42,7 +42,7 @@ def test_what_was_mended_stays_mended(profile: str, seed: int) -> None:
     assert not outcome.failed, report(outcome)
 
 
-@pytest.mark.parametrize(("profile", "count"), [("backlog", 8), ("leaders", 60)])
+@pytest.mark.parametrize(("profile", "count"), [("backlog", 8), ("leaders", 50), ("stale", 50)])
 def test_the_invariants_hold_in_profiles_apart(profile: str, count: int) -> None:
     """Those that a search through all leaves out."""
     for seed in range(_FIRST, _FIRST + count):
@@ -52,7 +52,7 @@ def test_the_invariants_hold_in_profiles_apart(profile: str, count: int) -> None
 
 @pytest.mark.long
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize(("profile", "count"), [("backlog", 500), ("leaders", 5000)])
+@pytest.mark.parametrize(("profile", "count"), [("backlog", 500), ("leaders", 5000), ("stale", 5000)])
 def test_the_invariants_hold_for_long_in_profiles_apart(profile: str, count: int) -> None:
     """More of them."""
     test_the_invariants_hold_in_profiles_apart(profile, count)
