@@ -54,7 +54,7 @@ def test_the_command_is_not_run_again(
 
 @pytest.mark.long
 @pytest.mark.parametrize("away", [15.0, 600.0], ids=["15s", "10min"])
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1500)
 def test_the_result_is_there_when_the_master_comes_back(lab: Lab, record: Record, away: float) -> None:
     """The command ends while the master is down; its result and its log are there when it is back."""
     master = lab.master(lab.column(steps=lab.three_steps(seconds=6, size=SIZE)))
