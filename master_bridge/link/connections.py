@@ -55,6 +55,8 @@ class Connections:
         self._renewed_at = float("-inf")
         #: held while the queues of one request are declared
         self.declaring = defer.DeferredLock()
+        #: held while a queue is swept: after a start all are, and each sweep takes a channel
+        self.sweeping = defer.DeferredLock()
         self.version: Version = ()
         self.product = ""
 

@@ -210,12 +210,17 @@ class Link:
         connections = self._connections
         if connections is None or not self.up:
             return defer.succeed(None)
-        result = connections.open_channel()
-        result.addCallback(sweep, topology.cap_queue(signature), stale)
+        result = connections.sweeping.run(self._sweep, connections, topology.cap_queue(signature), stale)
         result.addErrback(
             lambda failure: log.info("amqp.sweep_failed", signature=signature, reason=failure.getErrorMessage())
         )
         return result
+
+    @staticmethod
+    @defer.inlineCallbacks
+    def _sweep(connections: Connections, queue: str, stale: Callable[[Offer], bool]) -> Any:
+        channel = yield connections.open_channel()
+        return (yield sweep(channel, queue, stale))
 
     def delete_empty(self, signature: str) -> defer.Deferred[Any]:
         """Delete the queue of `signature` if nothing waits in it; fires with whether it is gone, never fails."""

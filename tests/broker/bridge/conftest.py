@@ -63,12 +63,12 @@ class RunningLink:
     """A link in the reactor's thread. Its methods may be called from the test by `call`."""
 
     def __init__(self, twisted: Any, url: str, master: str, **settings: Any) -> None:
-        self._reactor = twisted
+        self.reactor = twisted
         self.client = Client()
         self.link = Link(twisted, LinkSettings(url=url, master=master, **settings), self.client)
 
     def call(self, method: str, *arguments: Any, **keywords: Any) -> Any:
-        return threads.blockingCallFromThread(self._reactor, lambda: getattr(self.link, method)(*arguments, **keywords))
+        return threads.blockingCallFromThread(self.reactor, lambda: getattr(self.link, method)(*arguments, **keywords))
 
     def wait(self, name: str, count: int = 1, timeout: float = 60.0) -> tuple[Any, ...]:
         """The `count`th event of that name."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import pika
 import pytest
+from twisted.internet import defer, threads
 
 from contracts.codec import decode, encode
 from contracts.messages import Alive, Catalogue, Event, Marker, Offer, Ping
@@ -186,6 +187,32 @@ def test_sweep_takes_only_what_is_stale(make_link: MakeLink, channel: Any) -> No
     assert running.call("sweep", "gtk>=3", lambda item: item.run % 2 == 0) == 3
     wait_for(lambda: _ready(channel, queue) == 3, 60, "three offers are left")
     assert sorted(message.run for message, _ in messages(channel, queue)) == [1, 3, 5]
+
+
+def test_queues_are_swept_one_after_the_other(
+    make_link: MakeLink, channel: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a start all of them are; each sweep takes a channel, of which a connection has 2047."""
+    running, queue = make_link(), cap_queue("gtk>=3")
+    opened: list[int] = []
+    opening = connections.Connections.open_channel
+
+    def open_channel(self: connections.Connections) -> Any:
+        opened.append(1)
+        return opening(self)
+
+    monkeypatch.setattr(connections.Connections, "open_channel", open_channel)
+
+    def sweep_all() -> Any:
+        sweeps = [running.link.sweep("gtk>=3", lambda _: True) for _ in range(20)]
+        assert len(opened) == 1
+        return defer.gatherResults(sweeps)
+
+    running.call("publish_offer", offer(1))
+    wait_for(lambda: _exists(channel, queue) and _ready(channel, queue) == 1, 60, "the offer waits")
+    taken = threads.blockingCallFromThread(running.reactor, sweep_all)
+    assert len(opened) == 20
+    assert sum(taken) == 1
 
 
 def test_broker_restart(twisted: Any, make_link: MakeLink, own_node: RabbitMQNode) -> None:
