@@ -7,7 +7,7 @@ routing key (the addressee), the stamp, the header `bb` (the JSON of a message w
 The issuer is new with each process of a master, and its counter grows with each message, so that what was sent once
 cannot be sent again. Offers wait in queues for hours, come out of order and may be delivered twice, and where a session
 needs a grant their repetition is harmless. So none is refused for its stamp, but one that is old, or was here before,
-is no first delivery (`Verifier.is_first`): its commands wait for a grant, too.
+is no first delivery (`Verifier.repetition`): its commands wait for a grant, too.
 
 `cryptography` is imported when a key is first used: a program without keys does not pay for it.
 """
@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from secrets import token_hex
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from contracts.codec import HEADER
 from contracts.errors import ContractError
@@ -41,6 +41,9 @@ MARGIN = 300.0
 ISSUERS = 1000
 #: Offers of the last `MARGIN` seconds that are remembered; an agent that is shown more takes the rest for repeated.
 OFFERS = 10_000
+
+#: Why an offer is no first delivery, by its signature: this reader has seen it, or it may have gone anywhere since.
+Repetition = Literal["seen", "old"]
 
 _CONTEXT = b"buildbot-amqp signed message 1"
 
@@ -130,21 +133,23 @@ class Verifier:
         if fresh:
             self._check_fresh((name, issuer), counter, sent)
 
-    def is_first(self, headers: Mapping[str, Any]) -> bool:
-        """Of an offer that passed `check`: whether it was signed within `MARGIN` and is seen for the first time.
+    def repetition(self, headers: Mapping[str, Any]) -> Repetition | None:
+        """Of an offer that passed `check`: None for one that was signed within `MARGIN` and is seen for the first time.
 
         Whoever sends an offer again, to an agent that has seen it or later than that, gets no command run without a
-        grant. Forgotten are only stamps that are too old by themselves.
+        grant. Forgotten are only stamps that are too old by themselves; where memory is full, a new one counts as old.
         """
         name, stamp = _text(headers.get(KEY_HEADER)), _text(headers.get(STAMP_HEADER))
         now = self._clock()
         sent = int(stamp.rpartition(":")[2]) / 1000
         if len(self._offers) >= OFFERS:
             self._offers = {each: at for each, at in self._offers.items() if now - at <= MARGIN}
-        if abs(now - sent) > MARGIN or (name, stamp) in self._offers or len(self._offers) >= OFFERS:
-            return False
+        if (name, stamp) in self._offers:
+            return "seen"
+        if abs(now - sent) > MARGIN or len(self._offers) >= OFFERS:
+            return "old"
         self._offers[name, stamp] = sent
-        return True
+        return None
 
     def _check_fresh(self, issuer: tuple[str, str], counter: int, sent: float) -> None:
         age = self._clock() - sent

@@ -10,7 +10,7 @@ import structlog
 from aio_pika.abc import AbstractIncomingMessage
 
 if TYPE_CHECKING:
-    from contracts.signing import Verifier
+    from contracts.signing import Repetition, Verifier
 
 log = structlog.get_logger(__name__)
 
@@ -47,9 +47,9 @@ class Trust:
             return str(error)
         return None
 
-    def is_first(self, message: AbstractIncomingMessage) -> bool:
-        """Whether an offer that was not refused comes for the first time, as far as its signature shows."""
-        return self._verifier is None or self._verifier.is_first(message.headers)
+    def repetition(self, message: AbstractIncomingMessage) -> Repetition | None:
+        """Why an offer that was not refused is no first delivery, as far as its signature shows; None: it is one."""
+        return None if self._verifier is None else self._verifier.repetition(message.headers)
 
     def is_news(self, type: str, key: str) -> bool:
         """True for the first refusal of this type of message to this address: a repeated one says nothing new."""

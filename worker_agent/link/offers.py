@@ -303,12 +303,11 @@ class OfferConsumers:
         )
 
     def _repeated(self, message: AbstractIncomingMessage, queue: str, offer: str) -> bool:
-        """Whether its signature shows that this is no first delivery, and the broker does not say so, too."""
-        if self._trust.is_first(message):
-            return False
-        if not message.redelivered and not deaths(message.headers):
-            log.warning("offer_sent_again", queue=queue, offer=offer, detail="signed long ago, or seen here before")
-        return True
+        """Whether its signature shows that this is no first delivery; worth a line where the broker says that it is."""
+        repetition = self._trust.repetition(message)
+        if repetition == "seen" and not message.redelivered and not deaths(message.headers):
+            log.warning("offer_sent_again", queue=queue, offer=offer)
+        return repetition is not None
 
     async def _bury(self, delivery: int, message: AbstractIncomingMessage, reason: str, queue: str) -> None:
         """To `bb.dead`, and off the queue once it is there; while it cannot be put there, park it."""

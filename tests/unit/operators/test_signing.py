@@ -105,10 +105,10 @@ def test_an_offer_is_new_once_and_for_a_while(pair: Path, clock: Clock) -> None:
     """Whoever sends it again, or only later than the margin, does not pass for the master: its commands must ask."""
     signs, checks = signer(pair, clock), verifier(clock, pair)
     first, other, late = (signs.headers("bb.offers", "cap.any", BODY, {}) for _ in range(3))
-    assert [checks.is_first(each) for each in (other, first, first, other)] == [True, True, False, False]
+    assert [checks.repetition(each) for each in (other, first, first, other)] == [None, None, "seen", "seen"]
     clock.now += MARGIN + 1
-    assert not checks.is_first(late)
-    assert checks.is_first(signs.headers("bb.offers", "cap.any", BODY, {}))
+    assert checks.repetition(late) == "old"
+    assert checks.repetition(signs.headers("bb.offers", "cap.any", BODY, {})) is None
 
 
 def test_offers_are_remembered_as_long_as_they_could_pass_for_new(
@@ -118,11 +118,11 @@ def test_offers_are_remembered_as_long_as_they_could_pass_for_new(
     monkeypatch.setattr(signing, "OFFERS", 3)
     signs, checks = signer(pair, clock), verifier(clock, pair)
     made = [signs.headers("bb.offers", "cap.any", BODY, {}) for _ in range(4)]
-    assert [checks.is_first(each) for each in made] == [True, True, True, False]
-    assert not checks.is_first(made[0])
+    assert [checks.repetition(each) for each in made] == [None, None, None, "old"]
+    assert checks.repetition(made[0]) == "seen"
     clock.now += MARGIN + 1
-    assert checks.is_first(signs.headers("bb.offers", "cap.any", BODY, {}))
-    assert not checks.is_first(made[0])
+    assert checks.repetition(signs.headers("bb.offers", "cap.any", BODY, {})) is None
+    assert checks.repetition(made[0]) == "old"
 
 
 def test_another_start_of_the_master_counts_anew(pair: Path, clock: Clock) -> None:
