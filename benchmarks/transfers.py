@@ -6,6 +6,7 @@ The raw broker's figure is what confirmed, persistent messages of the same size 
 from __future__ import annotations
 
 import filecmp
+import os
 from pathlib import Path
 
 from benchmarks.configuration import BLOCKS
@@ -29,6 +30,7 @@ def run(stage: Stage) -> None:
                 direction, kib, "MB/s", "more",
                 lambda peer, builder=f"{direction}-{block}": _transfer(peer, builder, stage.transfer_file),
             )  # fmt: skip
+        os.sync()
         values = [raw_throughput(stage.node.url, block, stage.transfer_bytes) for _ in range(stage.rounds)]
         stage.add("raw broker", kib, "raw broker", "MB/s", "more", values)
 
@@ -36,6 +38,7 @@ def run(stage: Stage) -> None:
 def _transfer(peer: Peer, builder: str, sent: Path) -> float:
     arrived = peer.folder / ("uploaded" if builder.startswith("upload") else "downloaded")
     arrived.unlink(missing_ok=True)
+    os.sync()  # or what was measured before would still be on its way to the disk
     request = peer.master.force(builder)
     try:
         build = peer.finished(request, _TIMEOUT)

@@ -40,6 +40,10 @@ class AMQPLatentWorker(AbstractLatentWorker):
     notify_on_missing, properties, defaultProperties, locks: as for any worker of Buildbot's
     """
 
+    #: what the database was told last; None: nothing by this process
+    _told_paused: tuple[bool, str | None] | None = None
+    _told_graceful: bool | None = None
+
     def checkConfig(
         self,
         name: Any,
@@ -206,6 +210,19 @@ class AMQPLatentWorker(AbstractLatentWorker):
             log.info("amqp.kill_idle", worker=self.name, detail="nothing runs in this slot")
             return
         yield self.conn.remoteShutdown()
+
+    # Buildbot writes both at each attach, which here is each build: two commits and two events that say nothing new.
+
+    def _update_paused(self) -> None:
+        state = (self._paused, self._pause_reason)
+        if state != self._told_paused:
+            self._told_paused = state
+            super()._update_paused()
+
+    def _update_graceful(self) -> None:
+        if self._graceful != self._told_graceful:
+            self._told_graceful = self._graceful
+            super()._update_graceful()
 
     # -- nobody qualifies ---------------------------------------------------------------------------------------------
 
