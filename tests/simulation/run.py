@@ -111,10 +111,7 @@ def _job_comes(world: World, plan: JobPlan) -> None:
         waited_for=plan.waited_for,
     )
     master.jobs[job.request] = job
-    if master.buildbot is not None:
-        master.buildbot.seek(job)
-    else:
-        _when_up(world, master, job)
+    _when_up(world, master, job)
 
 
 def _when_up(world: World, master: MasterHost, job: Job) -> None:
