@@ -101,10 +101,12 @@ export class Link {
   }
   offered(delivery, queue) {
     if (delivery === null) this.forget(queue);
-    else if (!this.read(delivery, (offer) => this.on.offered(offer, delivery))) this.offers.ack(delivery);
+    else if (!this.read(delivery, (offer) => this.on.offered(offer, delivery, queue))) this.offers.ack(delivery);
   }
-  cancel() {
+  // `served`: the queue whose offer is taken comes last next time, or the others would wait for its end.
+  cancel(served) {
     this.wanted = false;
+    if (served) this.queues = [...this.queues.filter((queue) => queue !== served), served];
     if (this.up) for (const tag of this.tags.values()) this.offers.cancel(tag).catch(() => {}); // the link is going
     this.tags.clear();
   }

@@ -49,14 +49,14 @@ class Worker {
   }
   unlinked() { this.session?.unlinked(); }
   consume() { if (!this.session && !this.draining && this.link.up) this.link.consume(); }
-  offered(offer, delivery) {
+  offered(offer, delivery, queue) {
     for (const field of ['offer', 'request', 'master', 'builddir']) {
       if (typeof offer[field] !== 'string') throw new Error(`not an offer: ${field} is ${typeof offer[field]}`);
     }
     const same = this.session?.offer.request === offer.request; // rule 8
     if (same || this.silent.has(offer.master)) return this.link.settle(delivery, 'park');
     if (this.session || this.draining) return this.link.settle(delivery, 'giveBack'); // it slipped in before the cancel
-    this.link.cancel();
+    this.link.cancel(queue);
     this.session = new Session(this, offer, delivery); // claims it
     log('claim', { request: offer.request, session: this.session.id });
   }
