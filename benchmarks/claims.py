@@ -96,9 +96,11 @@ def _idle(stage: Stage) -> None:
     agent = Agent(stage.folder / "idle-agent", stage.node.url, name="idle", capabilities=["idle"])
     with Talk("benchmarks.bridge_process", stage.node.url, "bench-idle") as bridge:
         bridge.hear()
-        bridge.ask({"declare": True, "signatures": ["idle"]})
         agent.start()
         try:
+            # the bridge says what it has once: an agent that heard other masters' catalogues looks for nothing else
+            wait_for(lambda: "link_up" in agent.log(), 30, "the agent listens")
+            bridge.ask({"declare": True, "signatures": ["idle"]})
             wait_for(lambda: "queues" in agent.log(), 30, "the agent consumes")
             offers = 10 if stage.quick else 100
             answer = bridge.ask({"seek": offers + 2, "signatures": ["idle"], "at_once": 1, "pause": _IDLE})
