@@ -103,10 +103,9 @@ export class Link {
     if (delivery === null) this.forget(queue);
     else if (!this.read(delivery, (offer) => this.on.offered(offer, delivery, queue))) this.offers.ack(delivery);
   }
-  // `served`: the queue whose offer is taken comes last next time, or the others would wait for its end.
-  cancel(served) {
+  cancel(served) { // the queue of an offer that is taken comes last from now on, or the others would wait for its end
     this.wanted = false;
-    if (served) this.queues = [...this.queues.filter((queue) => queue !== served), served];
+    this.queues = [...this.queues].sort((one, other) => (one === served) - (other === served));
     if (this.up) for (const tag of this.tags.values()) this.offers.cancel(tag).catch(() => {}); // the link is going
     this.tags.clear();
   }

@@ -7,8 +7,7 @@ import { Journal } from './journal.js';
 
 const [WINDOW_BYTES, WINDOW_EVENTS] = [2 * 1024 * 1024, 64]; // published and not stored: at most so much
 const SPOOL_BYTES = 64 * 1024 * 1024; // journalled and not stored: more than this, and commands wait at their pipes
-const CLAIM_TIMEOUT = 5; // seconds, as below
-const RESEND = 5; // unstored events without progress, and pulls, are sent again
+const [CLAIM_TIMEOUT, RESEND] = [5, 5]; // seconds until a claim is given up; until events and pulls are sent again
 const [SILENCE, SILENCE_MAX] = [8, 60]; // a bridge that is not heard for so long is resumed at, backing off up to …
 
 const now = () => performance.now() / 1000;
