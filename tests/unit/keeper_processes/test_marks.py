@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
+from tests.harness.waiting import wait_for
 from worker_agent.keeper.reaper import MARK, of_another_command
 
 
@@ -16,7 +17,9 @@ from worker_agent.keeper.reaper import MARK, of_another_command
 def left_behind() -> Iterator[psutil.Process]:
     """What the first command of a session left running."""
     process = subprocess.Popen(["sleep", "60"], env={**os.environ, MARK: "session/1"})
-    yield psutil.Process(process.pid)
+    left = psutil.Process(process.pid)
+    wait_for(lambda: MARK in left.environ(), 60, "its environment is there: empty for a moment of the exec")
+    yield left
     process.kill()
     process.wait()
 
