@@ -19,8 +19,9 @@ from tests.harness.waiting import wait_for
 @pytest.fixture(scope="session")
 def twisted() -> Any:
     """The process's reactor; it runs in a daemon thread until the process ends (it can be started only once)."""
-    thread = threading.Thread(target=reactor.run, kwargs={"installSignalHandlers": False}, daemon=True)
-    thread.start()
+    if not reactor.running:  # another module may have brought this fixture, too
+        thread = threading.Thread(target=reactor.run, kwargs={"installSignalHandlers": False}, daemon=True)
+        thread.start()
     wait_for(lambda: reactor.running, 60, "the reactor runs")
     return reactor
 

@@ -17,8 +17,11 @@ OF_THE_WORKER = frozenset({"agent", "agent_instance", "capabilities", "builderid
 _RUNS = re.compile(r"@(?:pb|msgpack|amqp)\b")
 #: Of the tests and of examples/side-by-side. A stream's letter may stand before one.
 _WORKERS = re.compile(r"(?:w-(?:pb|msgpack|amqp-\d+)|old-machine|newer-machine|linux-\d+)\b")
-#: What `cp -v` and Subversion's XML say in any order.
-_ANY_ORDER = re.compile(r"o'.*' -> '.*'$|o +(?:kind|path|revision|props|item|uuid)=")
+#: What `cp -v` and Subversion's XML say in any order, and what Git says through two pipes at once.
+_ANY_ORDER = re.compile(
+    r"o'.*' -> '.*'$|o +(?:kind|path|revision|props|item|uuid)=|"
+    r"e(?:Switched to|Reset branch|Already on) |oYour branch is "
+)
 _NORMAL = (
     (re.compile(r"\[main [0-9a-f]{7,}\]"), "[main COMMIT]"),  # the time is part of it
     (re.compile(r"PYTEST_CURRENT_TEST=.*"), "PYTEST_CURRENT_TEST=T"),  # of when the worker was started
