@@ -9,23 +9,19 @@ from __future__ import annotations
 
 import re
 import time
-from pathlib import Path
 from typing import Any
 
 import structlog
 from buildbot import config
-from buildbot.interfaces import IRenderable
 from buildbot.util import service, state
 from twisted.internet import defer, task
 from twisted.internet.error import CannotListenError
 
 from contracts import timing
-from contracts.errors import BadName
 from contracts.messages import Catalogue, Status
-from contracts.signing import BadKey, Signer
-from contracts.topology import check_name
 from master_bridge.buildbot import catalogue, logging, overview, requests, waiting
 from master_bridge.buildbot.bridge import Bridge
+from master_bridge.buildbot.broker_settings import wrong_settings
 from master_bridge.buildbot.client import Client
 from master_bridge.buildbot.fleet import FleetView
 from master_bridge.buildbot.notices import NoAgentNotices
@@ -39,18 +35,14 @@ from master_bridge.link.link import Link
 from master_bridge.link.settings import (
     EVENTS_MAX_BYTES,
     HEARTBEAT,
-    URL_VARIABLE,
     LinkSettings,
     TLSSettings,
-    parse_url,
     url_from_environment,
 )
 
 log = structlog.get_logger(__name__)
 
 SERVICE_NAME = "amqp-broker"
-QUEUE_TYPES = ("classic", "quorum")
-_TLS_KEYS = ("ca", "certificate", "key")
 #: Seconds that a stopping master's broker waits for its sessions to be left, and for the last confirms.
 STOP_TIMEOUT = 3.0
 
@@ -79,61 +71,9 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
     name = SERVICE_NAME
     secrets = ("url",)
 
-    def checkConfig(
-        self,
-        url: Any = None,
-        master: str | None = None,
-        tls: dict[str, str] | None = None,
-        queue_type: str = "classic",
-        grace: float = timing.GRACE,
-        heartbeat: int = HEARTBEAT,
-        events_max_bytes: int = EVENTS_MAX_BYTES,
-        signing_key: str | None = None,
-        metrics_port: int | None = None,
-        metrics_host: str = "127.0.0.1",
-        **unknown: Any,
-    ) -> None:
-        def wrong(text: str) -> None:
-            config.error(f"AMQPBroker: {text}")
-
-        for argument in unknown:
-            wrong(f"{argument}: no such argument")
-        if url is None:
-            if url_from_environment() is None:
-                wrong(f"url: not given, and the environment variable {URL_VARIABLE} is not set")
-        elif isinstance(url, str):
-            try:
-                parse_url(url)
-            except BadSettings as error:
-                wrong(str(error))
-        elif not IRenderable.providedBy(url):
-            wrong(f"url: a string, a Secret or an Interpolate, not {type(url).__name__}")
-        if master is not None:
-            try:
-                check_name(master, "name")
-            except (BadName, TypeError) as error:
-                wrong(f"master: {error}")
-        if tls is not None and (
-            not isinstance(tls, dict) or not all(key in _TLS_KEYS and isinstance(tls[key], str) for key in tls)
-        ):
-            wrong(f"tls: a dictionary of file names with the keys {', '.join(_TLS_KEYS)}, not {tls!r}")
-        elif tls and "key" in tls and "certificate" not in tls:
-            wrong("tls: a key without a certificate")
-        if queue_type not in QUEUE_TYPES:
-            wrong(f"queue_type: one of {', '.join(QUEUE_TYPES)}, not {queue_type!r}")
-        if not _is_number(grace) or not 0 < grace <= 3600:
-            wrong(f"grace: seconds, more than 0 and at most 3600, not {grace!r}")
-        if not isinstance(heartbeat, int) or isinstance(heartbeat, bool) or not 1 <= heartbeat <= 600:
-            wrong(f"heartbeat: whole seconds from 1 to 600, not {heartbeat!r}")
-        if not isinstance(events_max_bytes, int) or events_max_bytes < 1024 * 1024:
-            wrong(f"events_max_bytes: at least 1 MiB, not {events_max_bytes!r}")
-        if metrics_port is not None and (not isinstance(metrics_port, int) or not 0 <= metrics_port <= 65535):
-            wrong(f"metrics_port: a port number, not {metrics_port!r}")
-        if signing_key is not None:
-            try:
-                Signer.from_file(Path(signing_key))
-            except (BadKey, TypeError) as error:
-                wrong(f"signing_key: {error}")
+    def checkConfig(self, **settings: Any) -> None:
+        for problem in wrong_settings(**settings):
+            config.error(f"AMQPBroker: {problem}")
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -401,7 +341,3 @@ def broker_of(master: Any) -> Any:
 def default_master_name(buildbot_name: str) -> str:
     """Buildbot's master name (`host:/folder`) as one word of a routing key."""
     return re.sub(r"[^A-Za-z0-9_-]+", "-", buildbot_name).strip("-")[-128:] or "master"
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)

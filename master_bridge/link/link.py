@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 from twisted.internet import defer
@@ -17,9 +17,10 @@ from contracts import topology
 from contracts.codec import decode
 from contracts.errors import BadMessage, UnknownVersion
 from contracts.foreign import ForeignPeers
-from contracts.messages import AnyMessage, Catalogue, Claim, Message, Offer, Resume, Status, Work
+from contracts.messages import Catalogue, Claim, Message, Offer, Resume, Status, Work
 from contracts.protocol_version import Agreements, Versions
 from master_bridge.link.backoff import Backoff
+from master_bridge.link.client import LinkClient
 from master_bridge.link.connections import Connections
 from master_bridge.link.consumer import Delivered
 from master_bridge.link.declarations import MAX_PRIORITY, offer_queue
@@ -36,31 +37,6 @@ log = structlog.get_logger(__name__)
 REFUSED_RETRY = 1.0
 #: A header is a short text; a reason that quotes a message may be long.
 REASON_MAX = 1000
-
-
-class LinkClient(Protocol):
-    """Whom the link tells what happens. All calls come from the reactor's thread."""
-
-    def link_up(self) -> None:
-        """Both connections are open and the claims queue is consumed."""
-
-    def link_down(self, reason: str) -> None:
-        """The link is gone; deliveries and unconfirmed publishes are void."""
-
-    def link_blocked(self, blocked: bool) -> None: ...
-
-    def link_stopped(self, reason: str) -> None:
-        """The link will not be tried again (wrong settings, another master of our name)."""
-
-    def message_received(self, delivery: int, message: AnyMessage, user: str) -> None:
-        """From the claims or events queue; to be answered by `Link.ack(delivery)`."""
-
-    def message_returned(self, message: AnyMessage, routing_key: str) -> None: ...
-
-    def fleet_heard(self, message: Status | Catalogue) -> None: ...
-
-    def message_buried(self, reason: str) -> None:
-        """What could not be read went to `bb.dead`."""
 
 
 class Link:

@@ -1,0 +1,32 @@
+"""Whom the link reports to: the one side of the bridge that it knows."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from contracts.messages import AnyMessage, Catalogue, Status
+
+
+class LinkClient(Protocol):
+    """Whom the link tells what happens. All calls come from the reactor's thread."""
+
+    def link_up(self) -> None:
+        """Both connections are open and the claims queue is consumed."""
+
+    def link_down(self, reason: str) -> None:
+        """The link is gone; deliveries and unconfirmed publishes are void."""
+
+    def link_blocked(self, blocked: bool) -> None: ...
+
+    def link_stopped(self, reason: str) -> None:
+        """The link will not be tried again (wrong settings, another master of our name)."""
+
+    def message_received(self, delivery: int, message: AnyMessage, user: str) -> None:
+        """From the claims or events queue; to be answered by `Link.ack(delivery)`."""
+
+    def message_returned(self, message: AnyMessage, routing_key: str) -> None: ...
+
+    def fleet_heard(self, message: Status | Catalogue) -> None: ...
+
+    def message_buried(self, reason: str) -> None:
+        """What could not be read went to `bb.dead`."""
