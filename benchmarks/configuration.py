@@ -9,7 +9,8 @@ from pathlib import Path
 BLOCKS = (16 * 1024, 256 * 1024, 1024 * 1024)
 
 _HEAD = """
-import json, time
+import json, os, time
+from buildbot.process import buildstep, results
 from twisted.internet import defer
 _stamps = open('stamps', 'a', buffering=1)
 
@@ -38,10 +39,22 @@ class Noted:
 
 class Shell(Noted, steps.ShellCommand):
     pass
+class Alone(Noted, buildstep.BuildStep):
+    "What Buildbot itself does for a `true`: no worker is asked, its log is stored in one piece."
+    @defer.inlineCallbacks
+    def run(self):
+        log = yield self.addLog('stdio')
+        yield log.addHeader(_WHAT_TRUE_TELLS)
+        return results.SUCCESS
 class Upload(Noted, steps.FileUpload):
     pass
 class Download(Noted, steps.FileDownload):
     pass
+_WHAT_TRUE_TELLS = ''.join([
+    "true\\n in dir /somewhere/build (timeout 1200 secs)\\n watching logfiles {}\\n argv: ['true']\\n environment:\\n",
+    *(f"  {name}={value}\\n" for name, value in sorted(os.environ.items())),
+    " using PTY: False\\nprogram finished with exit code 0\\nelapsedTime=0.002000\\n",
+])
 c['collapseRequests'] = False  # every request is a build of its own
 """
 
@@ -77,6 +90,7 @@ def configuration(workers: str, folder: Path, *, count: int, steps: int, transfe
     """All builders of all cases. `transfer`, `log`, `log8`: files that are sent and printed."""
     text = [workers.format(workers=count), _HEAD]
     text.append(f"builder('steps', names, *[Shell(name='s%d' % i, command=['true']) for i in range({steps})])")
+    text.append(f"builder('alone', names, *[Alone(name='s%d' % i) for i in range({steps})])")
     text.append(f"builder('log', names, Shell(name='print', command=['cat', {log!r}], logEnviron=False))")
     text.append(f"builder('log8', names, Shell(name='print', command=['cat', {log8!r}], logEnviron=False))")
     text.append("builder('first', names, Shell(name='first', command=['sh', '-c', 'echo one; sleep 3; echo two']))")
