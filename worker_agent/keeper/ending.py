@@ -80,6 +80,8 @@ class Ending:
         for process in psutil.Process().children():
             try:
                 young = process.create_time() >= self._began and process.status() != psutil.STATUS_ZOMBIE
+                if process.pid == self._host.children.guard.pid:
+                    continue
                 if young and not of_another_command(process, self._mark):
                     orphans.append(process)
             except psutil.NoSuchProcess:

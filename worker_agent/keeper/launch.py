@@ -11,7 +11,8 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from worker_agent.keeper.reaper import prepare_child
+from worker_agent.keeper.guard import Guard
+from worker_agent.keeper.reaper import taken_first
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,17 +32,17 @@ def launch(argv: Sequence[bytes], environ: Mapping[str, str], workdir: str, *, t
     """Start `argv` in a session of its own. Raises OSError: the program cannot be run, or no process be made."""
     if terminal:
         return _launch_on_terminal(argv, environ, workdir)
-    process = subprocess.Popen(
-        argv,
-        cwd=workdir,
-        env=dict(environ),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        bufsize=0,
-        start_new_session=True,
-        preexec_fn=prepare_child,  # the keeper forks in its main thread only, and the hook takes no lock
-    )
+    with taken_first():
+        process = subprocess.Popen(
+            argv,
+            cwd=workdir,
+            env=dict(environ),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            start_new_session=True,
+        )
     assert process.stdin is not None
     assert process.stdout is not None
     assert process.stderr is not None
@@ -60,19 +61,19 @@ def _launch_on_terminal(argv: Sequence[bytes], environ: Mapping[str, str], workd
 
     def prepare() -> None:
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-        prepare_child()
 
     try:
-        process = subprocess.Popen(
-            argv,
-            cwd=workdir,
-            env=dict(environ),
-            stdin=slave,
-            stdout=slave,
-            stderr=slave,
-            start_new_session=True,
-            preexec_fn=prepare,  # as above
-        )
+        with taken_first():
+            process = subprocess.Popen(
+                argv,
+                cwd=workdir,
+                env=dict(environ),
+                stdin=slave,
+                stdout=slave,
+                stderr=slave,
+                start_new_session=True,
+                preexec_fn=prepare,  # the keeper forks in its main thread only, and the hook takes no lock
+            )
     except BaseException:
         os.close(master)
         raise
@@ -97,7 +98,8 @@ def _disown(process: subprocess.Popen[bytes]) -> None:
 class Children:
     """Collects the keeper's children, started and adopted ones. One per process; needs a running loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, guard: Guard) -> None:
+        self.guard = guard
         self._waiting: dict[int, asyncio.Future[int]] = {}
         asyncio.get_running_loop().add_signal_handler(signal.SIGCHLD, self.reap)
 
@@ -105,6 +107,7 @@ class Children:
         """Resolves to the exit status of `pid`: negative for the signal that ended it."""
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._waiting[pid] = future
+        self.guard.watch(pid)
         return future
 
     def watched(self, pid: int) -> bool:
@@ -123,6 +126,7 @@ class Children:
                 pid, status = os.waitpid(-1, os.WNOHANG)
                 if pid == 0:
                     return
+                self.guard.collected(pid)
                 future = self._waiting.pop(pid, None)
                 if future is not None and not future.done():
                     future.set_result(os.waitstatus_to_exitcode(status))

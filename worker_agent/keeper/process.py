@@ -174,6 +174,7 @@ class RunProcess:
         """None: there is no such program, or it cannot be run; Buildbot's worker learns that in the forked child."""
         environ = {**self._environ, MARK: self._mark}
         try:
+            self._host.children.guard.renew()
             return launch(self._line.argv, environ, self._workdir, terminal=self._terminal)
         except (OSError, ValueError) as error:  # ValueError: a NUL where there can be none
             if isinstance(error, OSError):

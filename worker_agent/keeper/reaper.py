@@ -7,6 +7,7 @@ killed keeper left behind.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import os
@@ -24,10 +25,9 @@ MARK = "BUILDBOT_AMQP_COMMAND"
 KILL_PATIENCE = 10.0
 #: Between two rounds of killing: what was killed needs a moment to go.
 ROUND_PAUSE = 0.01
-_PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 #: Commands go first when memory runs out, not the agent that has to report it (0 is the default, 1000 the most).
-_OOM_SCORE = b"300"
+_OOM_SCORE = 300
 
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform.startswith("linux") else None
 
@@ -37,17 +37,30 @@ def become_subreaper() -> bool:
     return _libc is not None and _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
 
 
-def prepare_child() -> None:
-    """Called in a command's process before exec: it dies with the keeper, and first when memory runs out."""
-    if _libc is None:
-        return
-    _libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+@contextlib.contextmanager
+def taken_first() -> Iterator[None]:
+    """What is started inside, and all that it starts, is killed before this process when memory runs out.
+
+    The score is inherited, and may always be set back to what it was.
+    """
+    before = _swap_oom_score(lambda score: max(score, _OOM_SCORE))
     try:
-        fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
-        os.write(fd, _OOM_SCORE)
-        os.close(fd)
+        yield
+    finally:
+        if before is not None:
+            _swap_oom_score(lambda _: before)
+
+
+def _swap_oom_score(change: Callable[[int], int]) -> int | None:
+    """Returns what it was; None: the system has no such thing."""
+    try:
+        with open("/proc/self/oom_score_adj", "r+", encoding="ascii") as file:
+            before = int(file.read())
+            file.seek(0)
+            file.write(str(change(before)))
     except OSError:
-        return  # a sandbox without /proc, or one that forbids it: the command runs all the same
+        return None  # a sandbox without /proc, or one that forbids it: the command runs all the same
+    return before
 
 
 def identity(pid: int) -> str | None:

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from worker_agent.keeper.guard import Guard
 from worker_agent.keeper.reaper import become_subreaper, identity
 from worker_agent.keeper.session import Session
 from worker_agent.keeper.settings import KeeperConfig
@@ -39,7 +40,7 @@ def boot_clock() -> float:
 class Keeper:
     """One session's keeper. `run` returns when it is over."""
 
-    def __init__(self, config: KeeperConfig) -> None:
+    def __init__(self, config: KeeperConfig, guard: Guard) -> None:
         self._config = config
         self._settings = config.settings
         self._main: _Connection | None = None
@@ -50,7 +51,7 @@ class Keeper:
         self._alone_since: float | None = time.monotonic()
         self._patience = self._settings.orphan_grace
         self._session = Session(
-            config, os.environ, journalled=self._journalled, pulled=self._pulled, broken=self._broken
+            config, os.environ, guard, journalled=self._journalled, pulled=self._pulled, broken=self._broken
         )
         self._news = 0
 
@@ -251,8 +252,10 @@ def main(fd: int) -> None:
     log_to(Path(LOG))
     become_subreaper()
     Path(PID_FILE).write_text(f"{os.getpid()} {identity(os.getpid())}\n")
-    asyncio.run(_main(config, initial))
+    guard = Guard(config.session)
+    asyncio.run(_main(config, guard, initial))
+    guard.over()
 
 
-async def _main(config: KeeperConfig, initial: socket.socket) -> None:
-    await Keeper(config).run(initial)
+async def _main(config: KeeperConfig, guard: Guard, initial: socket.socket) -> None:
+    await Keeper(config, guard).run(initial)

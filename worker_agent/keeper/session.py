@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 
 from worker_agent.keeper.command import Command
+from worker_agent.keeper.guard import Guard
 from worker_agent.keeper.health import Health
 from worker_agent.keeper.host import MachineFailure, disk_full
 from worker_agent.keeper.journal import Journal, JournalFull
@@ -36,6 +37,7 @@ class Session:
         self,
         config: KeeperConfig,
         environ: Mapping[str, str],
+        guard: Guard,
         *,
         journalled: Callable[[int], None],
         pulled: Callable[[int, int, int], None],
@@ -47,7 +49,7 @@ class Session:
         self.basedir = config.basedir
         self.encoding = settings.encoding
         self.environ = environ
-        self.children = Children()
+        self.children = Children(guard)
         self.room = Room()
         self.attachments = 0
         self._settings = settings
@@ -227,7 +229,8 @@ class Session:
             self._broken(f"the keeper failed: {_words(task.exception())}")
 
     def _everything(self) -> list[psutil.Process]:
-        return descendants(psutil.Process().pid)
+        guard = self.children.guard.pid
+        return [process for process in descendants(psutil.Process().pid) if process.pid != guard]
 
     def _queue(self, n: int) -> asyncio.Queue[tuple[int, int, bytes]]:
         return self._data.setdefault(n, asyncio.Queue())

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,39 +12,9 @@ import psutil
 import pytest
 
 from tests.unit.keeper_processes.harness import Driven, alive, eventually, stream, update
+from tests.unit.keeper_processes.planting import pids, plant, planted
 from worker_agent.keeper.client import Keeper, kill_leftovers
 from worker_agent.keeper.reaper import kill_tree
-
-# A tree as bad as they come: children in the group, in another group, in another session, a daemon by double fork, one
-# that ignores SIGTERM, and one that clears its environment. Each writes its pid into a file of its own.
-TREE = """
-    import os, signal, sys, time
-
-    def child(name, prepare, env=None):
-        if os.fork() == 0:
-            prepare()
-            code = ("import os, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
-                    f"open('pid-{name}.tmp', 'w').write(str(os.getpid()));"
-                    f"os.rename('pid-{name}.tmp', 'pid-{name}'); time.sleep(300)")
-            os.execve(sys.executable, [sys.executable, "-c", code], os.environ if env is None else env)
-
-    def twice():
-        os.setsid()
-        if os.fork():
-            os._exit(0)
-
-    child("plain", lambda: None)
-    child("group", lambda: os.setpgid(0, 0))
-    child("session", os.setsid)
-    child("daemon", twice)
-    child("bare", twice, {})
-    names = ["plain", "group", "session", "daemon", "bare"]
-    while not all(os.path.exists(f"pid-{name}") for name in names):
-        time.sleep(0.01)
-    os.write(1, b"planted\\n")
-    if "stay" in sys.argv:
-        time.sleep(300)
-"""
 
 
 @pytest.fixture(autouse=True)
@@ -55,25 +23,6 @@ def nothing_is_left(driven: Driven) -> Iterator[None]:
     for pid in pids(driven):
         if alive(pid):
             kill_tree(pid)
-
-
-def plant(driven: Driven) -> list[str]:
-    (driven.build / "build").mkdir(parents=True, exist_ok=True)
-    script = driven.build / "tree.py"
-    script.write_text(textwrap.dedent(TREE))
-    return [sys.executable, str(script)]
-
-
-def pids(driven: Driven) -> list[int]:
-    return [int(file.read_text()) for file in (driven.build / "build").glob("pid-*") if file.suffix != ".tmp"]
-
-
-async def planted(driven: Driven, **args: object) -> int:
-    n = driven.shell([*plant(driven), "stay"], **args)
-    await driven.output(b"planted")
-    assert len(pids(driven)) == 5
-    assert all(alive(pid) for pid in pids(driven))
-    return n
 
 
 @pytest.mark.parametrize("polite", [{}, {"sigtermTime": 0.3}, {"interruptSignal": "INT"}], ids=str)
