@@ -1,6 +1,10 @@
 """One build's search for an agent and its stay there: the bridge's `Client` for an `AMQPLatentWorker`.
 
-A slot lives from `start_instance` to `stop_instance`. It is waiting, attached or over, and it is over once only.
+    seek ──► sought ── begin ──► waiting ── agent ──► attached ──► over
+                └── agent ──► found ── begin ──────────┘
+
+Buildbot hears nothing of a slot before `begin` (`start_instance`), though an agent may have been found for it by then
+(early.py); so a slot that is over before was never there for Buildbot. `stop_instance` ends it, and it is over once.
 """
 
 from __future__ import annotations
@@ -10,7 +14,7 @@ from typing import Any, Protocol
 
 import structlog
 from buildbot.interfaces import LatentWorkerCannotSubstantiate
-from buildbot.process.results import CANCELLED
+from buildbot.process.results import CANCELLED, RETRY
 from twisted.internet import defer
 from twisted.python.failure import Failure
 
@@ -37,6 +41,9 @@ SOURCE = "AMQP"
 QUIET = 0.5
 #: Seconds for which a build's output waits for room on the master's disk, before the build gives its agent back.
 PATIENCE = 30.0
+#: Seconds for which an agent is sought, and then held, for a build that Buildbot does not begin: it takes 50 ms for
+#: that, or has dropped the build after an error of its database or of the configuration.
+EARLY = 10.0
 
 
 class Worker(Protocol):
@@ -77,6 +84,11 @@ class Slot:
         self.since = time.time()
         self.state = "none"
         self.over = False
+        self._begun = False
+        #: it goes on with what its agent ran before the master's restart
+        self._adopted = False
+        #: why no agent will ever come, if that was known before `begin`
+        self._refusal: str | None = None
         self._connection: AMQPConnection | None = None
         self._session: Session | None = None
         self._notice = WaitingNotice(broker, self._say_waiting)
@@ -90,9 +102,15 @@ class Slot:
 
     @property
     def waiting(self) -> bool:
+        """For Buildbot, too: so there is something to tell of it."""
+        return self._begun and self._searching
+
+    @property
+    def _searching(self) -> bool:
         return not self.over and self._connection is None
 
     def seek(self) -> None:
+        """Ask the bridge for an agent; the build has its id."""
         builder = self._build.builder
         self._broker.seek(
             self,
@@ -107,9 +125,18 @@ class Slot:
                 fencing=self._fencing,
             ),
         )
-        if self._preference is not None:
+        if self._preference is not None and self._requirements is self._preference.requirements:
             self._settle = self._master.reactor.callLater(self._preference.seconds, self._settle_for_less)
-        self._master.reactor.callLater(QUIET, self._speak)
+
+    def begin(self) -> None:
+        """`start_instance`: Buildbot takes an agent from now on, the one that was found already first of all."""
+        self._begun = True
+        if self._refusal is not None:
+            self.abandoned(self._refusal)
+        elif self._connection is not None:
+            self._hand_over(self._connection)
+        else:
+            self._master.reactor.callLater(QUIET, self._speak)
 
     def _settle_for_less(self) -> None:
         """Nobody came whom it prefers: any that has what is required will do."""
@@ -125,7 +152,7 @@ class Slot:
         self._ask_for(requirements)
 
     def _ask_for(self, requirements: Requirements) -> None:
-        if self.waiting and requirements.signature != self.signature:
+        if self._searching and requirements.signature != self.signature:
             old, self._requirements = self.signature, requirements
             self._feed(Reroute(request=self.request, signature=self.signature))
             self._broker.sweep(self.request, old, soon=False)
@@ -142,14 +169,15 @@ class Slot:
             timer.cancel()
 
     def leave(self) -> None:
-        """`stop_instance`: Buildbot wants no agent (any more)."""
+        """`stop_instance`, or a build that comes to nothing before: Buildbot wants no agent (any more)."""
         if self._connection is not None:
             self._connection.disconnect()
         elif not self.over:
             # in a quick stop the offer stays for the next start: an agent may be on the way to it
-            keeps = self.keeps_session()
+            stays = self.keeps_session()
+            keeps = stays or self._comes_again()
             self._leave(Keep(request=self.request) if keeps else Withdraw(request=self.request))
-            if not keeps:
+            if not stays:
                 self._broker.sweep(self.request, self.signature, soon=False)
 
     def quick_stop(self) -> None:
@@ -160,7 +188,7 @@ class Slot:
     # -- the connection's owner ---------------------------------------------------------------------------------------
 
     def leave_session(self) -> None:
-        keep = self.keeps_session() or self._moves_on()
+        keep = self.keeps_session() or self._moves_on() or self._comes_again()
         self._leave(Keep(request=self.request) if keep else Done(request=self.request))
 
     def keeps_session(self) -> bool:
@@ -177,6 +205,15 @@ class Slot:
             and not self._build.stopped
             and any(name != self._worker.name for name in self._build.builder.config.workernames)
         )
+
+    def _comes_again(self) -> bool:
+        """It has not begun, and Buildbot will ask once more for its request: for a new build, or only later.
+
+        Then what an agent ran before the master's restart goes on; an agent that has run nothing is set free.
+        """
+        if self._begun or (self._connection is not None and not self._adopted):
+            return False
+        return bool(self._build.results == RETRY if self._build.finished else not self._build.stopped)
 
     def _leave(self, event: Withdraw | Done | Keep) -> None:
         self._cancel_preference()
@@ -198,14 +235,19 @@ class Slot:
         self.refresh()
 
     def refresh(self) -> None:
-        if self.waiting and not self._quiet:
+        if not self._begun:
+            if self._build.stopped or time.time() - self.since > EARLY:
+                log.warning("amqp.not_begun", request=self.request, detail="Buildbot does not ask for what was sought")
+                self.leave()
+        elif self.waiting and not self._quiet:
             self._notice.refresh(self._requirements, since=self.since, state=self.state, later=self._later())
 
     def attach(self, holder: Holder, adopted: bool) -> None:
         if self.over:
             return
         self._cancel_preference()
-        log.info("amqp.attached", request=self.request, agent=holder.agent, adopted=adopted)
+        self._adopted = adopted
+        log.info("amqp.attached", request=self.request, agent=holder.agent, adopted=adopted, early=not self._begun)
         self._session = Session(
             reactor=self._master.reactor,
             bridge=self._broker.bridge,
@@ -216,11 +258,17 @@ class Slot:
         self._connection = AMQPConnection(
             name=self._worker.name, session=self._session, owner=self, reactor=self._master.reactor
         )
+        if self._begun:
+            self._hand_over(self._connection)
+
+    def _hand_over(self, connection: AMQPConnection) -> None:
+        """To Buildbot, which refuses it before `start_instance`; and each property set before is a transaction more."""
+        holder = connection.session.holder
         properties = self._build.getProperties()
         properties.setProperty("agent", holder.agent, SOURCE)
         properties.setProperty("agent_instance", holder.instance, SOURCE)
         properties.setProperty("capabilities", capability_property(holder.capabilities), SOURCE)
-        self._attach(self._connection).addErrback(self._attach_failed, self._connection)
+        self._attach(connection).addErrback(self._attach_failed, connection)
 
     @defer.inlineCallbacks
     def _attach(self, connection: AMQPConnection) -> Any:
@@ -241,17 +289,30 @@ class Slot:
 
     def lost(self, reason: str) -> None:
         log.warning("amqp.lost", request=self.request, reason=reason)
-        if self._connection is not None:
+        if not self._begun:
+            self._forget_agent()
+            self.seek()
+        elif self._connection is not None:
             self.over = True
             self._connection.lose(f"{reason}; the build runs again").addBoth(lambda _: self._name_reason(reason))
 
     def abandoned(self, reason: str) -> None:
         log.error("amqp.abandoned", request=self.request, reason=reason)
-        if self._connection is not None:
+        if not self._begun:
+            self._forget_agent()
+            self._refusal = reason
+        elif self._connection is not None:
             self._connection.fail(reason)
         elif not self.over:
             self.over = True
             self._worker.cannot_substantiate(Failure(LatentWorkerCannotSubstantiate(self._worker.name, reason)))
+
+    def _forget_agent(self) -> None:
+        """Of the bridge's accord, and before Buildbot heard of it."""
+        connection, self._connection, self._session = self._connection, None, None
+        self._adopted = False
+        if connection is not None:
+            connection.disconnect(leave=False)
 
     def cancelled_earlier(self, reason: str) -> None:
         self._build.stopBuild(reason, CANCELLED)

@@ -19,6 +19,7 @@ from zope.interface import implementer
 
 from contracts.requirements import Requirements
 from master_bridge.buildbot.broker import broker_of
+from master_bridge.buildbot.early import EarlySearch
 from master_bridge.buildbot.preference import PREFER_SECONDS, Preference, preference
 from master_bridge.buildbot.slot import Slot
 from master_bridge.buildbot.worker_settings import KNOWN, NOTICE_MINUTES, STRICT_FENCING, texts, wrong_settings
@@ -81,6 +82,8 @@ class AMQPLatentWorker(AbstractLatentWorker):
             **kwargs,
         )
         self._slot: Slot | None = None
+        #: of the next build, while the one before may still have its slot
+        self._early: EarlySearch | None = None
         self._requirements = Requirements()
         self._preference: Preference | None = None
         self._fencing: float | None = None
@@ -114,8 +117,9 @@ class AMQPLatentWorker(AbstractLatentWorker):
             **kwargs,
         )
         self._broker = yield broker_of(self.master)
-        if self._slot is not None:
-            self._slot.reroute(self._requirements)
+        for search in (self._slot, self._early):
+            if search is not None:
+                search.reroute(self._requirements)
         self._broker.columns_changed()
 
     @property
@@ -141,9 +145,19 @@ class AMQPLatentWorker(AbstractLatentWorker):
 
     # -- latent worker ------------------------------------------------------------------------------------------------
 
-    def start_instance(self, build: Any) -> defer.Deferred[bool]:
-        """Begin to look for an agent. Never waits: a pending start cannot be stopped, and would hang Stop."""
-        slot = self._slot = Slot(
+    def buildStarted(self, wfb: Any) -> None:
+        """`_startBuildFor` has made a build and starts it next; it is the builder's newest."""
+        super().buildStarted(wfb)
+        self._end_early()
+        if not self._removed:
+            self._early = EarlySearch(wfb.builder.building[-1], self.master.reactor, self._early_slot)
+
+    def _early_slot(self, build: Any) -> Slot | None:
+        running = self._broker is not None and self._broker.bridge is not None
+        return self._slot_of(build) if running else None
+
+    def _slot_of(self, build: Any) -> Slot:
+        return Slot(
             worker=self,
             broker=self._broker,
             build=build,
@@ -151,8 +165,29 @@ class AMQPLatentWorker(AbstractLatentWorker):
             fencing=self._fencing,
             preference=self._preference,
         )
-        slot.seek()
+
+    def _end_early(self) -> None:
+        early, self._early = self._early, None
+        if early is not None:
+            early.end()
+
+    def start_instance(self, build: Any) -> defer.Deferred[bool]:
+        """Look for an agent, or take the one found early. Never waits: a pending start cannot be stopped."""
+        early, self._early = self._early, None
+        found = early.take(build) if early is not None else None
+        slot = self._slot = found or self._slot_of(build)
+        if build.stopped:
+            self.master.reactor.callLater(0, self._call_off, build)
+        else:
+            slot.begin()
+            if found is None:
+                slot.seek()
         return defer.succeed(True)
+
+    def _call_off(self, build: Any) -> None:
+        """A Stop, or `buildbot stop`, before Buildbot asked for an agent: it asks all the same, and would wait."""
+        if self.state == States.SUBSTANTIATING_STARTING and not build.finished:
+            build.workerforbuilder.insubstantiate_if_needed()
 
     def stop_instance(self, fast: bool = False) -> defer.Deferred[bool]:
         slot, self._slot = self._slot, None
@@ -163,6 +198,7 @@ class AMQPLatentWorker(AbstractLatentWorker):
     @defer.inlineCallbacks
     def stopService(self) -> Any:
         self._removed = True
+        self._end_early()
         yield super().stopService()
 
     def is_removed(self) -> bool:
@@ -173,7 +209,11 @@ class AMQPLatentWorker(AbstractLatentWorker):
         self._substantiation_failed(failure)
 
     def buildFinished(self, wfb: Any) -> None:
-        """A slot that a reconfig removed under its build has no master any more, which Buildbot overlooks."""
+        """Of each build, also of one that never asked for an agent.
+
+        A slot that a reconfig removed under its build has no master any more, which Buildbot overlooks.
+        """
+        self._end_early()
         if self.master is not None:
             super().buildFinished(wfb)
 
