@@ -9,11 +9,21 @@ Source: buildbot/process/builder.py `_startBuildFor`, process/build.py `startBui
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from contracts.requirements import Requirements
+from master_bridge.buildbot.client import Client
 from master_bridge.buildbot.slot import Slot
+
+#: Builds of a master that look for agents early at a time. Where more start at once they wait for the master's
+#: database, and agents that had come early would stand idle, also for other masters.
+CROWD = 8
+
+
+def crowded(clients: Iterable[Client]) -> bool:
+    """Do enough of the bridge's clients look for an agent, or have one, that Buildbot has not asked for?"""
+    return sum(isinstance(client, Slot) and not client.begun for client in clients) >= CROWD
 
 
 class EarlySearch:

@@ -84,7 +84,8 @@ class Slot:
         self.since = time.time()
         self.state = "none"
         self.over = False
-        self._begun = False
+        #: Buildbot has asked for an agent
+        self.begun = False
         #: it goes on with what its agent ran before the master's restart
         self._adopted = False
         #: why no agent will ever come, if that was known before `begin`
@@ -103,7 +104,7 @@ class Slot:
     @property
     def waiting(self) -> bool:
         """For Buildbot, too: so there is something to tell of it."""
-        return self._begun and self._searching
+        return self.begun and self._searching
 
     @property
     def _searching(self) -> bool:
@@ -130,7 +131,7 @@ class Slot:
 
     def begin(self) -> None:
         """`start_instance`: Buildbot takes an agent from now on, the one that was found already first of all."""
-        self._begun = True
+        self.begun = True
         if self._refusal is not None:
             self.abandoned(self._refusal)
         elif self._connection is not None:
@@ -211,7 +212,7 @@ class Slot:
 
         Then what an agent ran before the master's restart goes on; an agent that has run nothing is set free.
         """
-        if self._begun or (self._connection is not None and not self._adopted):
+        if self.begun or (self._connection is not None and not self._adopted):
             return False
         return bool(self._build.results == RETRY if self._build.finished else not self._build.stopped)
 
@@ -235,7 +236,7 @@ class Slot:
         self.refresh()
 
     def refresh(self) -> None:
-        if not self._begun:
+        if not self.begun:
             if self._build.stopped or time.time() - self.since > EARLY:
                 log.warning("amqp.not_begun", request=self.request, detail="Buildbot does not ask for what was sought")
                 self.leave()
@@ -247,7 +248,7 @@ class Slot:
             return
         self._cancel_preference()
         self._adopted = adopted
-        log.info("amqp.attached", request=self.request, agent=holder.agent, adopted=adopted, early=not self._begun)
+        log.info("amqp.attached", request=self.request, agent=holder.agent, adopted=adopted, early=not self.begun)
         self._session = Session(
             reactor=self._master.reactor,
             bridge=self._broker.bridge,
@@ -258,7 +259,7 @@ class Slot:
         self._connection = AMQPConnection(
             name=self._worker.name, session=self._session, owner=self, reactor=self._master.reactor
         )
-        if self._begun:
+        if self.begun:
             self._hand_over(self._connection)
 
     def _hand_over(self, connection: AMQPConnection) -> None:
@@ -289,7 +290,7 @@ class Slot:
 
     def lost(self, reason: str) -> None:
         log.warning("amqp.lost", request=self.request, reason=reason)
-        if not self._begun:
+        if not self.begun:
             self._forget_agent()
             self.seek()
         elif self._connection is not None:
@@ -298,7 +299,7 @@ class Slot:
 
     def abandoned(self, reason: str) -> None:
         log.error("amqp.abandoned", request=self.request, reason=reason)
-        if not self._begun:
+        if not self.begun:
             self._forget_agent()
             self._refusal = reason
         elif self._connection is not None:

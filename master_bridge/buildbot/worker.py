@@ -19,7 +19,7 @@ from zope.interface import implementer
 
 from contracts.requirements import Requirements
 from master_bridge.buildbot.broker import broker_of
-from master_bridge.buildbot.early import EarlySearch
+from master_bridge.buildbot.early import EarlySearch, crowded
 from master_bridge.buildbot.preference import PREFER_SECONDS, Preference, preference
 from master_bridge.buildbot.slot import Slot
 from master_bridge.buildbot.worker_settings import KNOWN, NOTICE_MINUTES, STRICT_FENCING, texts, wrong_settings
@@ -153,8 +153,8 @@ class AMQPLatentWorker(AbstractLatentWorker):
             self._early = EarlySearch(wfb.builder.building[-1], self.master.reactor, self._early_slot)
 
     def _early_slot(self, build: Any) -> Slot | None:
-        running = self._broker is not None and self._broker.bridge is not None
-        return self._slot_of(build) if running else None
+        bridge = self._broker.bridge if self._broker is not None else None
+        return None if bridge is None or crowded(bridge.clients.values()) else self._slot_of(build)
 
     def _slot_of(self, build: Any) -> Slot:
         return Slot(

@@ -14,6 +14,8 @@ from twisted.internet import defer
 from twisted.python.failure import Failure
 
 from contracts.requirements import Requirements
+from master_bridge.buildbot.early import CROWD
+from master_bridge.buildbot.slot import Slot
 from master_bridge.buildbot.worker import AMQPLatentWorker
 from tests.unit.bridge_edge.building import GTK, HOLDER, FakeBridge, FakeBroker, FakeBuild, FakeMaster
 
@@ -154,6 +156,31 @@ def test_a_broker_that_does_not_run_does_not_fail_the_build() -> None:
     assert results == []
     scene.worker.insubstantiate()
     assert scene.cause(results) is LatentWorkerSubstantiatiationCancelled
+
+
+def test_many_builds_at_once_do_not_all_seek_early() -> None:
+    """The agents would stand idle while the master's database is busy; the others seek when Buildbot asks."""
+    scene = Scene()
+    for each in range(100, 100 + CROWD):
+        slot = Slot(worker=scene.worker, broker=scene.broker, build=FakeBuild(each), requirements=GTK, fencing=None)
+        scene.bridge.clients[slot.request] = slot
+    build = scene.sought()
+    assert scene.told == []
+    results = scene.substantiate(build)
+    assert scene.told == ["Seek"]
+    scene.found()
+    assert results == [True]
+
+
+def test_builds_that_wait_are_no_crowd() -> None:
+    """Buildbot is done with their preparation."""
+    scene = Scene()
+    for each in range(100, 100 + CROWD):
+        slot = Slot(worker=scene.worker, broker=scene.broker, build=FakeBuild(each), requirements=GTK, fencing=None)
+        slot.begin()
+        scene.bridge.clients[slot.request] = slot
+    scene.sought()
+    assert scene.told == ["Seek"]
 
 
 # -- nothing comes of the build ---------------------------------------------------------------------------------------
