@@ -133,7 +133,7 @@ class Slot:
         """`start_instance`: Buildbot takes an agent from now on, the one that was found already first of all."""
         self.begun = True
         if self._refusal is not None:
-            self.abandoned(self._refusal)
+            self._give_up(self._refusal)
         elif self._connection is not None:
             self._hand_over(self._connection)
         else:
@@ -302,7 +302,11 @@ class Slot:
         if not self.begun:
             self._forget_agent()
             self._refusal = reason
-        elif self._connection is not None:
+        else:
+            self._give_up(reason)
+
+    def _give_up(self, reason: str) -> None:
+        if self._connection is not None:
             self._connection.fail(reason)
         elif not self.over:
             self.over = True
