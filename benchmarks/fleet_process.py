@@ -1,7 +1,7 @@
 """Many agents in one process: the real machine and the real link of each, over its own two connections.
 
 Left out is what a machine does for a session (folders, keepers, processes) and what it can do (probes). Prints
-{"ready": seconds} when all consume, then one line {"cpu": seconds} for each line it reads.
+{"ready": seconds} when all consume, then one line {"cpu": seconds, "given_back": offers} for each line it reads.
 
 `python -m benchmarks.fleet_process URL AGENTS SIGNATURE…`
 """
@@ -30,6 +30,9 @@ OPENING = 20
 
 class SimulatedAgent:
     """Claims, accepts, and has done when released."""
+
+    #: offers that slipped in while their agent claimed another one
+    given_back = 0
 
     def __init__(self, url: str, number: int, signatures: Iterable[str]) -> None:
         self._loop = asyncio.get_running_loop()
@@ -81,6 +84,7 @@ class SimulatedAgent:
         elif isinstance(action, do.Park):
             self.link.settle(action.delivery, "park")
         elif isinstance(action, do.GiveBack):
+            self.given_back += 1
             self.link.settle(action.delivery, "give_back")
         elif isinstance(action, do.Consume):
             self.link.consume(action.queues)
@@ -101,7 +105,8 @@ async def run(url: str, count: int, signatures: list[str]) -> None:
     reader = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     while await reader.readline():
-        print(json.dumps({"cpu": time.process_time()}), flush=True)
+        given_back = sum(agent.given_back for agent in agents)
+        print(json.dumps({"cpu": time.process_time(), "given_back": given_back}), flush=True)
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
