@@ -17,11 +17,12 @@ import psutil
 from contracts.messages import Command
 from worker_agent.core.inputs import Journalled, KeeperLost, PullWanted
 from worker_agent.keeper.environment import command_environment
+from worker_agent.keeper.outgoing import Outgoing
 from worker_agent.keeper.reaper import identity, kill_session, kill_tree
 from worker_agent.keeper.server import LOG, PID_FILE, SOCKET
 from worker_agent.keeper.settings import KeeperConfig, KeeperSettings
 from worker_agent.keeper.spare import Spare
-from worker_agent.keeper.wire import WIRE_VERSION, Frames, encode
+from worker_agent.keeper.wire import WIRE_VERSION, Frames
 
 #: A keeper that has not said hello after this long (seconds; it takes 0.1) will not.
 _HELLO = 30.0
@@ -51,7 +52,7 @@ class Keeper:
         self.pid = 0
         self._on_input = on_input
         self._process: subprocess.Popen[bytes] | None = None
-        self._transport: asyncio.Transport | None = None
+        self._outgoing: Outgoing | None = None
         self._hello: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._reason = ""
@@ -118,8 +119,8 @@ class Keeper:
             await asyncio.wait_for(asyncio.shield(keeper._hello), _HELLO)
         except (OSError, asyncio.TimeoutError):
             keeper._quiet = True
-            if keeper._transport is not None:
-                keeper._transport.close()
+            if keeper._outgoing is not None:
+                keeper._outgoing.close()
             await asyncio.to_thread(kill_leftovers, session, folder)
             return None
         return keeper
@@ -163,8 +164,8 @@ class Keeper:
         """
         self._send({"op": "detach", "grace": grace})
         self._quiet = True
-        if self._transport is not None:
-            self._transport.close()  # what was written is sent first
+        if self._outgoing is not None:
+            self._outgoing.close()
 
     async def close(self, keep_journal: bool = False) -> None:
         """Kill all processes of the session, wait until none is left, then remove its folder.
@@ -181,8 +182,8 @@ class Keeper:
 
     def _send(self, message: dict[str, Any], data: bytes = b"") -> None:
         """To a keeper that is gone nothing is sent: `KeeperLost` has said so, or will."""
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(encode(message, data))
+        if self._outgoing is not None:
+            self._outgoing.send(message, data)
 
     def _received(self, message: dict[str, Any]) -> None:
         event = message.get("ev")
@@ -208,7 +209,7 @@ class Keeper:
             self._on_input(news)
 
     def _disconnected(self) -> None:
-        self._transport = None
+        self._outgoing = None
         if not self._hello.done():
             self._hello.set_exception(ConnectionError("it ended"))
         if not self._gone.done():
@@ -243,15 +244,22 @@ class Keeper:
 class _Link(asyncio.Protocol):
     def __init__(self, keeper: Keeper) -> None:
         self._keeper = keeper
+        self._outgoing: Outgoing
         self._frames = Frames()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
-        self._keeper._transport = transport
+        self._outgoing = self._keeper._outgoing = Outgoing(transport)
 
     def data_received(self, data: bytes) -> None:
         for message, _ in self._frames.feed(data):
             self._keeper._received(message)
+
+    def pause_writing(self) -> None:
+        self._outgoing.pause()
+
+    def resume_writing(self) -> None:
+        self._outgoing.resume()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._keeper._disconnected()

@@ -15,10 +15,11 @@ class BadFrame(Exception):
     """What came over the socket is not a line of JSON."""
 
 
-def encode(message: dict[str, Any], data: bytes = b"") -> bytes:
-    if data:
-        message = {**message, "bytes": len(data)}
-    return json.dumps(message, separators=(",", ":")).encode("ascii") + b"\n" + data
+def encode(message: dict[str, Any], size: int = 0) -> bytes:
+    """The line that says `message`. After it come `size` bytes of data."""
+    if size:
+        message = {**message, "bytes": size}
+    return json.dumps(message, separators=(",", ":")).encode("ascii") + b"\n"
 
 
 class Frames:

@@ -16,7 +16,7 @@ MESSAGES = st.lists(
 @given(messages=MESSAGES, size=st.integers(1, 50))
 def test_messages_come_out_as_they_went_in(messages: list[tuple[dict[str, str], bytes]], size: int) -> None:
     """In pieces of any size, with newlines in their data."""
-    sent = b"".join(encode(message, data) for message, data in messages)
+    sent = b"".join(encode(message, len(data)) + data for message, data in messages)
     frames = Frames()
     received = [found for start in range(0, len(sent), size) for found in frames.feed(sent[start : start + size])]
 

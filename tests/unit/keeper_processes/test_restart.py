@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from contracts.messages import Command
+from contracts.timing import FILE_DATA_MAX
 from tests.unit.keeper_processes.harness import Driven, alive, eventually, stream, update
 from worker_agent.core.inputs import PullWanted
 from worker_agent.keeper.client import Keeper
@@ -24,6 +25,7 @@ MAIN = """
 import asyncio, json, sys
 from pathlib import Path
 from contracts.messages import Command
+from contracts.timing import FILE_DATA_MAX
 from worker_agent.keeper.client import Keeper
 from worker_agent.keeper.settings import KeeperSettings
 
@@ -164,6 +166,32 @@ async def test_a_download_goes_on_with_the_next_main_process(driven: Driven) -> 
 
     assert update(await driven.completed(n), "rc") == 0
     assert (driven.build / "w/f").read_text() == "text"
+
+
+async def test_what_a_leaving_main_process_has_sent_arrives(driven: Driven) -> None:
+    """More of a download than the keeper's socket takes, and its keeper is slow: all of it is there for the file."""
+    await driven.open()
+    driven.mute = True
+    content = os.urandom(4 * FILE_DATA_MAX)
+    args = {"workdir": "w", "workerdest": "f", "maxsize": None, "blocksize": 16384, "mode": None}
+    n = driven.start("downloadFile", args, content)
+    await eventually(lambda: any(isinstance(news, PullWanted) for news in driven.inputs), "a pull")
+    driven.keeper.feed(n, 0, len(content), content[:FILE_DATA_MAX])
+    await eventually(
+        lambda: sum(isinstance(news, PullWanted) for news in driven.inputs) == 4, "the pulls of all that is missing"
+    )
+    os.kill(driven.keeper.pid, signal.SIGSTOP)
+    try:
+        for offset in range(FILE_DATA_MAX, len(content), FILE_DATA_MAX):
+            driven.keeper.feed(n, offset, len(content), content[offset : offset + FILE_DATA_MAX])
+        driven.keeper.detach(30)
+    finally:
+        os.kill(driven.keeper.pid, signal.SIGCONT)
+
+    await eventually(lambda: (driven.build / "w/f").exists(), "the file, without any main process")
+    assert (driven.build / "w/f").read_bytes() == content
+    await attach(driven)
+    assert update(await driven.completed(n), "rc") == 0
 
 
 async def test_strict_fencing_kills_without_contact(driven: Driven) -> None:
