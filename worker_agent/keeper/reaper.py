@@ -54,10 +54,10 @@ def taken_first() -> Iterator[None]:
 def _swap_oom_score(change: Callable[[int], int]) -> int | None:
     """Returns what it was; None: the system has no such thing."""
     try:
-        with open("/proc/self/oom_score_adj", "r+", encoding="ascii") as file:
+        with open("/proc/self/oom_score_adj", "r+b", buffering=0) as file:
             before = int(file.read())
             file.seek(0)
-            file.write(str(change(before)))
+            file.write(b"%d" % change(before))
     except OSError:
         return None  # a sandbox without /proc, or one that forbids it: the command runs all the same
     return before
