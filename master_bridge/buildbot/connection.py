@@ -35,6 +35,9 @@ class Owner(Protocol):
     def is_stopping(self) -> bool:
         """Is the master on its way down?"""
 
+    def command_starts(self) -> None:
+        """The agent was sent a command."""
+
 
 class AMQPConnection(Connection):
     """One session as Buildbot sees it: alive until `disconnect`, which happens once."""
@@ -81,6 +84,7 @@ class AMQPConnection(Connection):
         if self.refusal is not None:
             raise RuntimeError(self.refusal)
         self._commands[commandId] = yield self.session.start(remoteCommand, commandName, args)
+        self._owner.command_starts()
         why = self._interrupted_early.pop(commandId, None)
         if why is not None:
             yield self.remoteInterruptCommand(builderName, commandId, why)

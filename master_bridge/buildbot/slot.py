@@ -54,6 +54,7 @@ class Worker(Protocol):
 
     def attached(self, conn: Any) -> defer.Deferred[Any]: ...
     def cannot_substantiate(self, failure: Failure) -> None: ...
+    def command_starts(self) -> None: ...
     def is_removed(self) -> bool: ...
 
 
@@ -194,6 +195,9 @@ class Slot:
 
     def keeps_session(self) -> bool:
         return stopping.keeps_session(self._master, self._build)
+
+    def command_starts(self) -> None:
+        self._worker.command_starts()
 
     def is_stopping(self) -> bool:
         return bool(self._master.botmaster.shuttingDown or not self._master.running)

@@ -19,6 +19,7 @@ from zope.interface import implementer
 
 from contracts.requirements import Requirements
 from master_bridge.buildbot.broker import broker_of
+from master_bridge.buildbot.connected import Connected
 from master_bridge.buildbot.early import EarlySearch, crowded
 from master_bridge.buildbot.preference import PREFER_SECONDS, Preference, preference
 from master_bridge.buildbot.slot import Slot
@@ -44,6 +45,9 @@ class AMQPLatentWorker(AbstractLatentWorker):
     #: what the database was told last; None: nothing by this process
     _told_paused: tuple[bool, str | None] | None = None
     _told_graceful: bool | None = None
+    _connected: Connected | None = None
+    #: the master as Buildbot's own code sees it while an agent is attached or detached
+    _seen_master: Any = None
 
     def checkConfig(
         self,
@@ -133,6 +137,10 @@ class AMQPLatentWorker(AbstractLatentWorker):
         return self._requirements.signature
 
     @property
+    def master(self) -> Any:
+        return self._seen_master or super().master
+
+    @property
     def botmaster(self) -> Any:
         """Buildbot's; while an agent is being attached for a build, one that looks for no further build.
 
@@ -142,6 +150,27 @@ class AMQPLatentWorker(AbstractLatentWorker):
         """
         botmaster = super().botmaster
         return OccupiedBotMaster(botmaster) if self.state == States.SUBSTANTIATING_STARTING else botmaster
+
+    def attached(self, conn: Any) -> Any:
+        """Lets the build go on at once: the database is told by `command_starts`."""
+        self._connected = Connected(self.master)
+        return self._with_seen_master(super().attached, conn)
+
+    def detached(self) -> Any:
+        return self._with_seen_master(super().detached)
+
+    def _with_seen_master(self, work: Any, *args: Any) -> Any:
+        """Buildbot's `attached` and `detached` ask for the master before they wait for anything of it."""
+        assert self._connected is not None
+        self._seen_master = self._connected.seen_by_worker()
+        try:
+            return work(*args)
+        finally:
+            self._seen_master = None
+
+    def command_starts(self) -> None:
+        if self._connected is not None:
+            self._connected.tell()
 
     # -- latent worker ------------------------------------------------------------------------------------------------
 

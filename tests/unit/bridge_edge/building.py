@@ -93,13 +93,15 @@ class FakeMaster:
         self.running = True
         self.masterid = 1
         self.connections: list[Any] = []
-        self.data = SimpleNamespace(updates=Updates())
+        self.updates = Updates()
+        self.data = SimpleNamespace(updates=self.updates)
         self.workers = SimpleNamespace(newConnection=self._connected)
         self.botmaster = SimpleNamespace(
             shuttingDown=False,
             brd=SimpleNamespace(running=True),
             getBuildersForWorker=lambda name: [],
             maybeStartBuildsForWorker=lambda name: None,
+            workerLost=lambda worker: None,
         )
 
     def _connected(self, connection: Any, name: str) -> defer.Deferred[bool]:
@@ -165,6 +167,8 @@ class FakeWorker:
 
     def cannot_substantiate(self, failure: Any) -> None:
         self.failures.append(failure)
+
+    def command_starts(self) -> None: ...
 
     def is_removed(self) -> bool:
         return self.removed

@@ -38,18 +38,15 @@ class Scene:
 
     def __init__(self) -> None:
         master = self.master = FakeMaster()
-
-        class Worker(AMQPLatentWorker):
-            parent = None
-
-        self.removed = False
-        Worker.master = property(lambda _: None if self.removed else master)
         self.broker = FakeBroker()
-        self.worker: Any = Worker("gtk-1")
+        self.worker: Any = AMQPLatentWorker("gtk-1")
         worker = self.worker
+        worker.parent = SimpleNamespace(master=master)
         worker._requirements, worker._broker = GTK, self.broker
         worker.build_wait_timeout, worker.check_instance_interval = 0, 3600
         worker.max_builds, worker.missing_timeout, worker.notify_on_missing = 1, None, []
+        worker.registration, worker.locks = None, []
+        worker.workerActionConsumer = SimpleNamespace(stopConsuming=lambda: None)
         worker.properties, worker.workerid, worker.workerforbuilders = Properties(), 1, {}
 
     @property
@@ -95,6 +92,13 @@ class Scene:
         build.finished, build.results = True, results
         build.workerforbuilder.busy = False
         self.worker.buildFinished(build.workerforbuilder)
+
+    def remove(self) -> None:
+        """A reconfig has no such worker any more."""
+        self.worker.running = 1
+        results: list[Any] = []
+        self.worker.stopService().addBoth(results.append)
+        assert results == [None]
 
     def cause(self, results: list[Any]) -> Any:
         (failure,) = results
@@ -285,21 +289,19 @@ def test_a_removed_worker_gives_back_what_it_has(found: bool) -> None:
     build = scene.sought()
     if found:
         scene.found()
-    scene.worker.running = 1
-    defer.ensureDeferred(scene.worker.stopService())
+    scene.remove()
     assert scene.worker.state == States.SHUT_DOWN
     assert scene.told == ["Seek", "Done" if found else "Keep"]
     assert scene.broker.bridge is not None
     assert not scene.broker.bridge.clients
-    scene.removed = True
+    scene.worker.parent = None
     scene.finish(build, RETRY)
 
 
 def test_a_worker_removed_before_the_id_never_seeks() -> None:
     scene = Scene()
     build = scene.starts()
-    scene.worker.running = 1
-    defer.ensureDeferred(scene.worker.stopService())
+    scene.remove()
     build.numbered()
     scene.turn()
     assert scene.told == []
