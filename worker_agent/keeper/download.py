@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from contracts.digest import command_digest
 from worker_agent.keeper.command import Command
-from worker_agent.keeper.limits import PULL_REPEAT, PULL_SIZE, PULLS
+from worker_agent.keeper.limits import PULL_QUICK, PULL_REPEAT, PULL_SIZE, PULLS, PULLS_QUICK
 
 
 class DownloadFile(Command):
@@ -113,6 +113,8 @@ class _Pulls:
         self._asked = 0
         self._open: dict[int, tuple[int, float]] = {}  # offset -> (length, when)
         self._early: dict[int, bytes] = {}
+        #: how many may be under way; one until the size is known
+        self._at_once = 1
         self._generation = self._host.attachments
 
     @property
@@ -127,9 +129,10 @@ class _Pulls:
         for offset, (length, when) in list(self._open.items()):
             if fresh or now - when >= PULL_REPEAT:
                 self._pull(offset, length, now)
-        limit = PULLS if self.size is not None else 1
-        while len(self._open) < limit and self._asked < self._end():
-            length = min(PULL_SIZE, self._end() - self._asked)
+        # What came before its turn counts, too: while one answer is lost, the others must not fill the memory.
+        end = min(self._end(), self.position + self._at_once * PULL_SIZE)
+        while self._asked < end:
+            length = min(PULL_SIZE, end - self._asked)
             self._pull(self._asked, length, now)
             self._asked += length
 
@@ -143,6 +146,8 @@ class _Pulls:
         pulled = self._open.pop(offset, None)
         if pulled is None:
             return []  # an answer to a repeated pull
+        quick = asyncio.get_running_loop().time() - pulled[1] <= PULL_QUICK
+        self._at_once = min(max(PULLS, self._at_once + 1), PULLS_QUICK) if quick else PULLS
         if len(data) < pulled[0] and offset + len(data) < self._end():
             if data:  # a short answer: ask for the rest
                 self._pull(offset + len(data), pulled[0] - len(data), asyncio.get_running_loop().time())

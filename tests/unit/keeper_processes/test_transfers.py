@@ -16,6 +16,7 @@ from contracts.messages import Command
 from contracts.timing import FILE_DATA_MAX
 from tests.unit.keeper_processes.harness import Driven, eventually, stream, update
 from worker_agent.core.inputs import PullWanted
+from worker_agent.keeper.limits import PULL_QUICK, PULLS, PULLS_QUICK
 
 DOWNLOAD = {"workdir": "w", "workerdest": "f", "maxsize": None, "blocksize": 16384, "mode": None}
 UPLOAD = {"workdir": "w", "workersrc": "f", "maxsize": None, "blocksize": 16384}
@@ -38,21 +39,60 @@ async def test_a_file_of_any_size_is_downloaded(driven: Driven, size: int) -> No
 
 
 async def test_a_few_pulls_are_under_way_at_a_time(driven: Driven) -> None:
-    """Never more than four, of 1 MiB at most: the memory of both sides is bounded."""
+    """Never more than eight, of 1 MiB at most: the memory of both sides is bounded."""
     await driven.open()
     driven.mute = True
-    size = 10 * FILE_DATA_MAX
+    size = 20 * FILE_DATA_MAX
     n = driven.start("downloadFile", DOWNLOAD, content(size))
     answered = 0
-    while answered < 10:
+    while answered < 20:
         await eventually(lambda count=answered: len(pulls(driven)) > count, "a pull")  # type: ignore[misc]
-        assert len(pulls(driven)) - answered <= 4
+        assert len(pulls(driven)) - answered <= PULLS_QUICK
         pull = pulls(driven)[answered]
         assert pull.length <= FILE_DATA_MAX
         data = content(size)[pull.offset : pull.offset + pull.length]
         driven.keeper.feed(n, pull.offset, size, data)
         answered += 1
 
+    assert update(await driven.completed(n), "rc") == 0
+    assert (driven.build / "w/f").read_bytes() == content(size)
+
+
+async def test_over_a_slow_line_fewer_pulls_are_under_way(driven: Driven) -> None:
+    """Never more than four while answers take long: a Stop comes on the same way, behind them."""
+    await driven.open()
+    driven.mute = True
+    size = 20 * FILE_DATA_MAX
+    n = driven.start("downloadFile", DOWNLOAD, content(size))
+    for answered in range(4):
+        await eventually(lambda count=answered: len(pulls(driven)) > count, "a pull")  # type: ignore[misc]
+        await asyncio.sleep(1.2 * PULL_QUICK)  # the line
+        answer(driven, n, pulls(driven)[answered], size)
+        await driven.run("shell", {"workdir": "w", "command": "true"})  # it has been taken, and more was asked for
+        assert len(pulls(driven)) - (answered + 1) == PULLS
+
+    driven.keeper.interrupt(n, "enough")
+    await driven.completed(n)
+
+
+async def test_what_comes_before_its_turn_is_bounded(driven: Driven) -> None:
+    """While the answer to one pull is lost, the file is not read to its end into memory."""
+    await driven.open()
+    driven.mute = True
+    size = 40 * FILE_DATA_MAX
+    n = driven.start("downloadFile", DOWNLOAD, content(size))
+    lost, done = 2 * FILE_DATA_MAX, 0
+    await eventually(lambda: len(pulls(driven)) > 0, "a pull")
+    while done < len(pulls(driven)):
+        for pull in pulls(driven)[done:]:
+            done += 1
+            if pull.offset != lost:
+                answer(driven, n, pull, size)
+        await driven.run("shell", {"workdir": "w", "command": "true"})  # these have been taken
+    assert max(pull.offset for pull in pulls(driven)) < lost + PULLS_QUICK * FILE_DATA_MAX
+
+    driven.mute = False
+    answer(driven, n, PullWanted(session="", n=n, offset=lost, length=FILE_DATA_MAX), size)
     assert update(await driven.completed(n), "rc") == 0
     assert (driven.build / "w/f").read_bytes() == content(size)
 
@@ -223,6 +263,10 @@ async def test_an_interrupted_upload_of_a_folder_is_not_unpacked(driven: Driven)
 
 def pulls(driven: Driven) -> list[PullWanted]:
     return [news for news in driven.inputs if isinstance(news, PullWanted)]
+
+
+def answer(driven: Driven, n: int, pull: PullWanted, size: int) -> None:
+    driven.keeper.feed(n, pull.offset, size, content(size)[pull.offset : pull.offset + pull.length])
 
 
 def completed(driven: Driven) -> bool:
