@@ -9,14 +9,14 @@ import pytest
 from buildbot.interfaces import LatentWorkerCannotSubstantiate, LatentWorkerSubstantiatiationCancelled
 from buildbot.process.properties import Properties
 from buildbot.process.results import CANCELLED, RETRY
-from buildbot.worker.latent import States
+from buildbot.worker.latent import AbstractLatentWorker, States
 from twisted.internet import defer
 from twisted.python.failure import Failure
 
-from contracts.requirements import Requirements
 from master_bridge.buildbot.early import CROWD
-from master_bridge.buildbot.slot import Slot
+from master_bridge.buildbot.slot import EARLY, Slot
 from master_bridge.buildbot.worker import AMQPLatentWorker
+from master_bridge.core.inputs import Reroute
 from tests.unit.bridge_edge.building import GTK, HOLDER, FakeBridge, FakeBroker, FakeBuild, FakeMaster
 
 
@@ -307,6 +307,27 @@ def test_a_worker_removed_before_the_id_never_seeks() -> None:
     assert scene.told == []
 
 
+def test_a_removed_worker_does_not_begin_to_seek() -> None:
+    """Buildbot had chosen it for a build already."""
+    scene = Scene()
+    scene.remove()
+    scene.sought()
+    assert scene.told == []
+
+
+def test_what_was_given_up_is_sought_anew_when_buildbot_asks() -> None:
+    """It was slow: the early offer was taken back meanwhile."""
+    scene = Scene()
+    build = scene.sought()
+    slot: Any = scene.bridge.clients["br-7"]
+    slot.since -= EARLY + 1
+    slot.refresh()
+    results = scene.substantiate(build)
+    scene.found()
+    assert results == [True]
+    assert scene.told == ["Seek", "Keep", "Seek"]
+
+
 def test_a_request_abandoned_early_is_the_builds_exception() -> None:
     """As one abandoned later is."""
     scene = Scene()
@@ -365,15 +386,18 @@ def test_the_next_build_waits_for_the_end_of_the_instance_before() -> None:
     assert scene.worker._slot.request == "br-8"
 
 
-def test_a_reconfig_moves_the_early_offer() -> None:
+def test_a_reconfig_moves_the_early_offer(monkeypatch: pytest.MonkeyPatch) -> None:
     """With other requirements; `start_instance` goes on with it."""
     scene = Scene()
+    monkeypatch.setattr(AbstractLatentWorker, "reconfigService", lambda *_, **__: defer.succeed(None))
+    monkeypatch.setattr("master_bridge.buildbot.worker.broker_of", lambda _: defer.succeed(scene.broker))
     build = scene.sought()
-    scene.worker._early.reroute(Requirements.of(["wx"]))
-    assert scene.told == ["Seek", "Reroute"]
+    scene.worker.reconfigService("gtk-1", requires=["wx"])
+    assert scene.bridge.fed[1:] == [Reroute(request="br-7", signature="wx")]
     results = scene.substantiate(build)
     scene.found()
     assert results == [True]
+    assert scene.told == ["Seek", "Reroute"]
 
 
 def test_nobody_is_warned_of_a_build_that_buildbot_prepares() -> None:

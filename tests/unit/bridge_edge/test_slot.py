@@ -100,7 +100,7 @@ def test_the_offer_names_the_build() -> None:
 def test_nothing_is_said_of_a_wait_before_buildbot_waits() -> None:
     """And its silence of half a second begins then."""
     scene = Scene()
-    said = scene.master.data.updates.made
+    said = scene.master.updates.made
     scene.master.reactor.advance(QUIET + 1)
     scene.slot.refresh()
     scene.build.prepared()
@@ -334,5 +334,11 @@ def test_it_settles_for_less_once() -> None:
     seek = scene.bridge.fed[-1]
     assert isinstance(seek, Seek)
     assert seek.signature == "gtk"
+    scene.build.prepared()
+    scene.slot.begin()
+    scene.master.reactor.advance(QUIET)
+    (text,) = [made[2] for made in scene.master.updates.made if made[0] == "setStepStateString"]
+    assert text.startswith("waits for an agent with gtk since ")
+    assert "will do" not in text
     scene.master.reactor.advance(60.0)
     assert scene.told == ["Seek", "Reroute", "Seek"]
