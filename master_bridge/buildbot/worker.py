@@ -19,7 +19,7 @@ from zope.interface import implementer
 
 from contracts.requirements import Requirements
 from master_bridge.buildbot.broker import broker_of
-from master_bridge.buildbot.connected import Connected
+from master_bridge.buildbot.connected import Connected, Seen
 from master_bridge.buildbot.early import EarlySearch, crowded
 from master_bridge.buildbot.preference import PREFER_SECONDS, Preference, preference
 from master_bridge.buildbot.slot import Slot
@@ -149,7 +149,9 @@ class AMQPLatentWorker(AbstractLatentWorker):
         ended Buildbot asks again.
         """
         botmaster = super().botmaster
-        return OccupiedBotMaster(botmaster) if self.state == States.SUBSTANTIATING_STARTING else botmaster
+        if self.state != States.SUBSTANTIATING_STARTING:
+            return botmaster
+        return Seen(botmaster, maybeStartBuildsForWorker=lambda worker_name: None)
 
     def attached(self, conn: Any) -> Any:
         """Lets the build go on at once: the database is told by `command_starts`."""
@@ -312,19 +314,6 @@ class AMQPLatentWorker(AbstractLatentWorker):
                     notify=self.notify_on_missing,
                 )
             )
-
-
-class OccupiedBotMaster:
-    """A `BotMaster` as a slot sees it that has its build already."""
-
-    def __init__(self, botmaster: Any) -> None:
-        self._botmaster = botmaster
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._botmaster, name)
-
-    def maybeStartBuildsForWorker(self, worker_name: str) -> None:
-        """Not now."""
 
 
 @implementer(IWorker)  # of what it makes: Buildbot's plugin loader lets nothing else into `plugins.worker`

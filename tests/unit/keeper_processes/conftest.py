@@ -1,11 +1,13 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.unit.keeper_processes.harness import Driven
+from tests.unit.keeper_processes.harness import Driven, alive
+from tests.unit.keeper_processes.planting import pids
+from worker_agent.keeper.reaper import kill_tree
 
 
 @pytest.fixture
@@ -15,3 +17,12 @@ async def driven(tmp_path: Path) -> AsyncIterator[Driven]:
     yield made
     if hasattr(made, "keeper"):
         await made.keeper.close()
+
+
+@pytest.fixture
+def nothing_is_left(driven: Driven) -> Iterator[None]:
+    """Whatever becomes of the test, the tree that it planted does not outlive it."""
+    yield
+    for pid in pids(driven):
+        if alive(pid):
+            kill_tree(pid)

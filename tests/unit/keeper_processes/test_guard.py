@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -12,15 +11,9 @@ import pytest
 
 from tests.unit.keeper_processes.harness import Driven, alive, eventually, stream
 from tests.unit.keeper_processes.planting import pids, planted
-from worker_agent.keeper.reaper import MARK, kill_tree
+from worker_agent.keeper.reaper import MARK
 
-
-@pytest.fixture(autouse=True)
-def nothing_is_left(driven: Driven) -> Iterator[None]:
-    yield
-    for pid in pids(driven):
-        if alive(pid):
-            kill_tree(pid)
+pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
 
 def guard_of(driven: Driven) -> psutil.Process:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -14,15 +13,8 @@ import pytest
 from tests.unit.keeper_processes.harness import Driven, alive, eventually, stream, update
 from tests.unit.keeper_processes.planting import pids, plant, planted
 from worker_agent.keeper.client import Keeper, kill_leftovers
-from worker_agent.keeper.reaper import kill_tree
 
-
-@pytest.fixture(autouse=True)
-def nothing_is_left(driven: Driven) -> Iterator[None]:
-    yield
-    for pid in pids(driven):
-        if alive(pid):
-            kill_tree(pid)
+pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
 
 @pytest.mark.parametrize("polite", [{}, {"sigtermTime": 0.3}, {"interruptSignal": "INT"}], ids=str)
