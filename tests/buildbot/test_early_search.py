@@ -44,7 +44,7 @@ def config(tmp_path: Path, gate: Path, fault: str = "") -> str:
 
 def wait_found(master: BuildMaster) -> None:
     """An agent has come for a build that Buildbot does not have an agent for yet."""
-    wait_for(lambda: "early=true" in master.log(), 30, lambda: f"an agent found early:\n{master.log()[-4000:]}")
+    wait_for(lambda: "early=true" in master.log(), 60, lambda: f"an agent found early:\n{master.log()[-4000:]}")
 
 
 def test_the_agent_is_there_before_buildbot_asks_for_it(

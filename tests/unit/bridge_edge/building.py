@@ -175,3 +175,19 @@ class FakeWorker:
 
 
 GTK = Requirements.of(["gtk"])
+
+
+class Scenery:
+    """What each scene around a `FakeBroker` sees of its bridge."""
+
+    broker: FakeBroker
+
+    @property
+    def bridge(self) -> FakeBridge:
+        assert self.broker.bridge is not None
+        return self.broker.bridge
+
+    @property
+    def told(self) -> list[str]:
+        """What the bridge was told."""
+        return self.bridge.told

@@ -17,7 +17,7 @@ from master_bridge.buildbot.early import CROWD
 from master_bridge.buildbot.slot import EARLY, Slot
 from master_bridge.buildbot.worker import AMQPLatentWorker
 from master_bridge.core.inputs import Reroute
-from tests.unit.bridge_edge.building import GTK, HOLDER, FakeBridge, FakeBroker, FakeBuild, FakeMaster
+from tests.unit.bridge_edge.building import GTK, HOLDER, FakeBroker, FakeBuild, FakeMaster, Scenery
 
 
 class WorkerForBuilder:
@@ -33,7 +33,7 @@ class WorkerForBuilder:
         self.worker.insubstantiate()
 
 
-class Scene:
+class Scene(Scenery):
     """One worker that is configured and idle. Steps of builds are named as Buildbot's."""
 
     def __init__(self) -> None:
@@ -48,15 +48,6 @@ class Scene:
         worker.registration, worker.locks = None, []
         worker.workerActionConsumer = SimpleNamespace(stopConsuming=lambda: None)
         worker.properties, worker.workerid, worker.workerforbuilders = Properties(), 1, {}
-
-    @property
-    def bridge(self) -> FakeBridge:
-        assert self.broker.bridge is not None
-        return self.broker.bridge
-
-    @property
-    def told(self) -> list[str]:
-        return self.bridge.told
 
     def turn(self) -> None:
         """Of the reactor."""

@@ -12,10 +12,10 @@ from contracts.requirements import Requirements
 from master_bridge.buildbot.preference import preference
 from master_bridge.buildbot.slot import EARLY, QUIET, Slot
 from master_bridge.core.inputs import Reroute, Seek
-from tests.unit.bridge_edge.building import GTK, HOLDER, FakeBridge, FakeBroker, FakeBuild, FakeWorker
+from tests.unit.bridge_edge.building import GTK, HOLDER, FakeBroker, FakeBuild, FakeWorker, Scenery
 
 
-class Scene:
+class Scene(Scenery):
     """A build that has its id, and its slot, which seeks."""
 
     def __init__(self, build: FakeBuild | None = None, prefers: tuple[str, ...] = ()) -> None:
@@ -33,16 +33,6 @@ class Scene:
             preference=preference(["gtk"], list(prefers), 20.0),
         )
         self.slot.seek()
-
-    @property
-    def bridge(self) -> FakeBridge:
-        assert self.broker.bridge is not None
-        return self.broker.bridge
-
-    @property
-    def told(self) -> list[str]:
-        """What the bridge was told."""
-        return self.bridge.told
 
     def found(self, *, adopted: bool = False) -> None:
         self.slot.attach(HOLDER, adopted)
