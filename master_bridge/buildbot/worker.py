@@ -45,6 +45,8 @@ class AMQPLatentWorker(AbstractLatentWorker):
     #: what the database was told last; None: nothing by this process
     _told_paused: tuple[bool, str | None] | None = None
     _told_graceful: bool | None = None
+    #: by a graceful stop
+    _out_of_service = False
     _connected: Connected | None = None
     #: the master as Buildbot's own code sees it while an agent is attached or detached
     _seen_master: Any = None
@@ -260,19 +262,27 @@ class AMQPLatentWorker(AbstractLatentWorker):
     # -- Buildbot's worker page ---------------------------------------------------------------------------------------
 
     def shutdownRequested(self) -> None:
-        """Graceful stop: no new build for this slot until it is unpaused, reconfigured or the master restarted.
+        """Graceful stop: no new build for this slot until it is unpaused or the master restarted.
 
         The agent itself goes on: it serves other slots and other masters. `master-bridge drain` stops agents.
         """
-        self._graceful = True
+        self._out_of_service = True
         self._update_graceful()
 
     def unpause(self) -> None:
         """Takes back a graceful stop, too."""
-        if self._graceful:
-            self._graceful = False
+        if self._out_of_service:
+            self._out_of_service = False
             self._update_graceful()
         super().unpause()
+
+    @property
+    def _graceful(self) -> bool:
+        return self._out_of_service
+
+    @_graceful.setter
+    def _graceful(self, value: bool) -> None:
+        """Not by Buildbot, which ends a graceful stop when a worker connects: a slot does so with each build."""
 
     @defer.inlineCallbacks
     def shutdown(self) -> Any:

@@ -147,6 +147,26 @@ def test_worker_page_pause_graceful_kill(
     assert not master.worker("gtk-1")["graceful"]
 
 
+def test_graceful_stop_of_a_waiting_build_outlasts_its_agent(
+    make_master: Callable[..., BuildMaster], make_agent: Callable[..., Agent]
+) -> None:
+    """Asked while the build still waits: the build gets its agent, the slot takes no other until it is unpaused."""
+    master = make_master(ONE.format(command="true"))
+    worker = master.worker("gtk-1")["workerid"]
+    first = master.force("gtk")
+    master.started(first)
+    master.call(f"/workers/{worker}", "stop")
+    wait_for(lambda: master.worker("gtk-1")["graceful"], 60, "graceful")
+    make_agent("a1", capabilities=["gtk"])
+    assert master.finished(first).result == "SUCCESS", master.describe(first)
+    assert master.worker("gtk-1")["graceful"]
+    second = master.force("gtk")
+    assert master.builds(second) == []
+    master.call(f"/workers/{worker}", "unpause")
+    assert master.finished(second, 20).result == "SUCCESS", master.describe(second)
+    assert not master.worker("gtk-1")["graceful"]
+
+
 def test_warns_when_nobody_qualifies(make_master: Callable[..., BuildMaster], make_agent: Callable[..., Agent]) -> None:
     """After notify_after_minutes without a qualified agent the log says so, and whom it lacks."""
     master = make_master(

@@ -32,7 +32,7 @@ def test_it_is_told_of_pauses_and_graceful_stops_when_they_change() -> None:
         master = SimpleNamespace(data=SimpleNamespace(updates=updates))
 
     worker: Any = Slot.__new__(Slot)
-    worker.workerid, worker._paused, worker._pause_reason, worker._graceful = 7, False, None, False
+    worker.workerid, worker._paused, worker._pause_reason = 7, False, None
     worker._deferwaiter = DeferWaiter()
 
     def attach() -> list[tuple[Any, ...]]:
