@@ -23,6 +23,7 @@ from master_bridge.buildbot import catalogue, logging, overview, requests, waiti
 from master_bridge.buildbot.bridge import Bridge
 from master_bridge.buildbot.broker_settings import wrong_settings
 from master_bridge.buildbot.client import Client
+from master_bridge.buildbot.database import HeldDatabase
 from master_bridge.buildbot.fleet import FleetView
 from master_bridge.buildbot.notices import NoAgentNotices
 from master_bridge.buildbot.retiring import RetiredSignatures
@@ -87,6 +88,7 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
         self._grace = timing.GRACE
         self._timers: list[task.LoopingCall] = []
         self._sweeper = Sweeper(self)
+        self._database = HeldDatabase()
         self._quick_stop: QuickStop | None = None
         self._notices = NoAgentNotices()
         self._retired = RetiredSignatures()
@@ -142,6 +144,7 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
     @defer.inlineCallbacks
     def startService(self) -> Any:
         yield super().startService()
+        yield self._database.hold(self.master)
         if self.settings is None:
             return
         self.bridge = Bridge(
@@ -181,6 +184,7 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
             bridge.stop()
             yield link.stop(STOP_TIMEOUT)
         self.bridge = self.link = None
+        self._database.release()
         yield super().stopService()
 
     def _link(self, settings: LinkSettings) -> None:
