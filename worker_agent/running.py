@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import structlog
 
+from contracts import memory
 from worker_agent import logs, systemd
 from worker_agent.ending import Ending
 from worker_agent.instance import Instance, StateInUse, StateUnreadable
@@ -82,6 +83,7 @@ async def _run(settings: Settings, instance: Instance) -> Ending:
 
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(logs.unhandled)
+    memory.keep()
     agent = Agent(settings, instance)
     loop.add_signal_handler(signal.SIGTERM, agent.leave, "SIGTERM")
     loop.add_signal_handler(signal.SIGINT, agent.leave, "SIGINT")

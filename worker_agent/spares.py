@@ -1,4 +1,7 @@
-"""Keeps one keeper process in waiting while builds follow one another; an agent that is idle for long has none."""
+"""Keeps one keeper process in waiting while builds follow one another; an agent that is idle for long has none.
+
+Nor does it keep memory for the next one then.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import os
 
 import structlog
 
+from contracts import memory
 from worker_agent.keeper.environment import command_environment
 from worker_agent.keeper.spare import Spare
 
@@ -62,7 +66,7 @@ class Spares:
             if timer is not None:
                 timer.cancel()
         self._refill = loop.call_later(delay, self._make)
-        self._retire = loop.call_later(LINGER, self._let_go)
+        self._retire = loop.call_later(LINGER, self._rest)
 
     def _make(self) -> None:
         if self._spare is not None and self._spare.alive:
@@ -71,6 +75,11 @@ class Spares:
             self._spare = Spare(command_environment(os.environ))
         except OSError as error:  # no room for one more process: the next session will say so, if it still holds
             log.warning("no_spare_keeper", reason=str(error))
+
+    def _rest(self) -> None:
+        """No session for long: nothing is kept in readiness for the next one."""
+        self._let_go()
+        memory.give_back()
 
     def _let_go(self) -> None:
         spare, self._spare = self._spare, None

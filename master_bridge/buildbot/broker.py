@@ -17,7 +17,7 @@ from buildbot.util import service, state
 from twisted.internet import defer, task
 from twisted.internet.error import CannotListenError
 
-from contracts import timing
+from contracts import memory, timing
 from contracts.messages import Catalogue, Status
 from master_bridge.buildbot import catalogue, logging, overview, requests, waiting
 from master_bridge.buildbot.bridge import Bridge
@@ -144,6 +144,7 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
     @defer.inlineCallbacks
     def startService(self) -> Any:
         yield super().startService()
+        memory.keep()
         yield self._database.hold(self.master)
         if self.settings is None:
             return

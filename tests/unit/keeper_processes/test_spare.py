@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from contracts import memory
 from contracts.messages import Command
 from worker_agent import spares
 from worker_agent.core.inputs import Journalled
@@ -90,14 +91,20 @@ async def test_a_spare_ends_with_its_main_process() -> None:
 
 
 async def test_an_idle_agent_lets_its_spare_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a session there is a spare; it ends when no other session comes for a while; after `end` none is made."""
+    """After a session there is a spare; it ends when no other session comes for a while; after `end` none is made.
+
+    The memory that is free then goes back to the system, too.
+    """
+    given_back: list[bool] = []
     monkeypatch.setattr(spares, "LINGER", 0.3)
+    monkeypatch.setattr(memory, "give_back", lambda: given_back.append(True))
     waiting = Spares()
     assert waiting.take() is None
     waiting.session_over()
     await until(lambda: bool(waiting.pids), "a spare is made")
     (pid,) = waiting.pids
     await until(lambda: not waiting.pids and not psutil.pid_exists(pid), "the spare is gone")
+    assert given_back == [True]
     await waiting.end()
     waiting.session_over()
     await asyncio.sleep(0)

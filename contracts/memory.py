@@ -1,0 +1,38 @@
+"""Memory that a message used is kept for the next one, where the C library is glibc.
+
+By default glibc takes blocks of 128 KiB and more from the system one by one, and gives back what is free at the end of
+its heap beyond twice the largest such block. A piece of a file is 1 MiB and exists in two or three copies on its way:
+each would come in fresh pages, which the kernel has to clear, 275 MB of them for an upload of 128 MiB, half its cost.
+Source: mallopt(3), M_MMAP_THRESHOLD and M_TRIM_THRESHOLD.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+
+_MEBIBYTE = 1024 * 1024
+#: Bytes from which on a block is the system's again as soon as it is free.
+LARGE = 4 * _MEBIBYTE
+#: Bytes at the end of the heap that are kept for what comes next.
+KEPT = 16 * _MEBIBYTE
+
+#: malloc.h
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+
+_libc = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
+#: Other C libraries of Linux (musl) lack these functions, and have habits of their own.
+_is_glibc = hasattr(_libc, "mallopt") and hasattr(_libc, "malloc_trim")
+
+
+def keep() -> None:
+    """From now on, for this whole process."""
+    if _libc is not None and _is_glibc:
+        _libc.mallopt(_M_MMAP_THRESHOLD, LARGE)
+        _libc.mallopt(_M_TRIM_THRESHOLD, KEPT)
+
+
+def give_back() -> None:
+    """All that is free now; to be called when no more messages are expected soon. Takes a millisecond."""
+    if _libc is not None and _is_glibc:
+        _libc.malloc_trim(0)
