@@ -42,9 +42,10 @@ class HeldDatabase:
 
 
 def _connect(engine: Any) -> Any:
-    connection = engine.raw_connection()
-    cursor = connection.cursor()
-    cursor.execute("select count(*) from sqlite_master")  # a connection opens the log when it first reads
-    cursor.fetchall()
-    cursor.close()
+    connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")  # so it is in no transaction
+    try:
+        connection.exec_driver_sql("select count(*) from sqlite_master").all()  # it opens the log when it first reads
+    except DBAPIError:
+        connection.close()
+        raise
     return connection
