@@ -21,13 +21,14 @@ from benchmarks.stage import Stage
 from tests.harness.agents import Agent
 from tests.harness.waiting import wait_for
 
-#: (agents, signatures, offers): each row changes one of them; the last two have 10 offers an agent, as (100, 10, 1,000)
-#: has: with 1,000 for 10 agents next to all claims are those of agents that were just busy, for 1,000 agents none is.
+#: (agents, signatures, offers): each row changes one of them; the last three have as many offers an agent, ten or one,
+#: as others have: with 1,000 for 10 agents next to all claims are those of agents that were just busy, for 1,000 agents
+#: none is.
 SCALE = (
     (10, 10, 1_000), (100, 10, 1_000), (500, 10, 1_000), (1_000, 10, 1_000),
     (100, 1, 1_000), (100, 50, 1_000),
     (100, 10, 100), (100, 10, 10_000),
-    (10, 10, 100), (500, 10, 5_000),
+    (10, 10, 100), (500, 10, 5_000), (10, 10, 10),
 )  # fmt: skip
 QUICK = ((10, 10, 200), (50, 10, 200))
 
