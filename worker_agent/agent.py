@@ -227,12 +227,13 @@ class Agent:
         for action in actions:
             self.figures.did(action, now)
         self.hands.carry_out(actions)
-        if not self._leaving and self.lifetime.look(self.machine.slots(), now):
+        slots = self.machine.slots()
+        if not self._leaving and self.lifetime.look(slots, now):
             self._leaving = True
             log.info("draining", reason=self.lifetime.reason)
             self._put(inputs.Drain())
         self._set_timer()
-        self.telling.look(now=isinstance(what, inputs.LinkUp))
+        self.telling.look(slots, now=isinstance(what, inputs.LinkUp))
 
     def _set_timer(self) -> None:
         due = [time for time in (self.machine.deadline, self.lifetime.deadline) if time is not None]

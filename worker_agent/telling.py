@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from contracts.messages import SlotStatus, Status
@@ -41,8 +42,11 @@ class Telling:
 
     @property
     def state(self) -> str:
+        return self._state(self._agent.machine.slots())
+
+    def _state(self, slots: Sequence[SlotStatus]) -> str:
         machine = self._agent.machine
-        busy = any(slot.state in ("claiming", "held") for slot in machine.slots())
+        busy = any(slot.state in ("claiming", "held") for slot in slots)
         if machine.draining or (machine.parked and busy):
             return "draining"
         if machine.parked:
@@ -55,11 +59,11 @@ class Telling:
         paused = self._agent.pause.reason
         return (*((paused,) if paused else ()), *self.unwell)
 
-    def look(self, *, now: bool) -> None:
-        """Tell what changed, at once or soon; nothing where nothing did."""
+    def look(self, slots: Sequence[SlotStatus], *, now: bool) -> None:
+        """Tell what changed, at once or soon; nothing where nothing did. `slots` are the machine's."""
         if now:
             self.tell()
-        elif self._news() != self._told and self._soon is None:
+        elif self._news(slots) != self._told and self._soon is None:
             self._soon = self._loop.call_later(STATUS_SOON, self.tell)
 
     def tell(self, state: str | None = None) -> None:
@@ -67,7 +71,7 @@ class Telling:
         if self._soon is not None:
             self._soon.cancel()
             self._soon = None
-        self._told = self._news()
+        self._told = self._news(self._agent.machine.slots())
         if self._agent.link.entered:
             self._agent.link.publish_status(self.status(state or self.state))
 
@@ -96,8 +100,8 @@ class Telling:
             }
         )
 
-    def _news(self) -> tuple[object, ...]:
-        return (self.state, self.reasons, self._agent.machine.slots(), self._agent.queues.known)
+    def _news(self, slots: Sequence[SlotStatus]) -> tuple[object, ...]:
+        return (self._state(slots), self.reasons, slots, self._agent.queues.known)
 
     # -- metrics and health ----------------------------------------------------------------------------------------
 
