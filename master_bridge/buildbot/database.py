@@ -1,9 +1,9 @@
 """Keeps the write-ahead log of a master's SQLite database open between Buildbot's calls.
 
 Buildbot opens the database for each call and closes it after (db/enginestrategy.py: `NullPool`). When the last of all
-connections closes, SQLite writes its log back into the database and deletes it (https://sqlite.org/wal.html), some twenty
-times for a step: a third of what a step costs Buildbot. One more connection, that does nothing, leaves that to SQLite's
-own checkpoints, each thousand pages. Other databases need none.
+connections closes, SQLite writes its log back into the database and deletes it (https://sqlite.org/wal.html), some
+twenty times for a step: a third of what a step costs Buildbot. One more connection, that does nothing, leaves that to
+SQLite's own checkpoints, each thousand pages. Other databases need none.
 """
 
 from __future__ import annotations
