@@ -15,14 +15,17 @@ from tests.harness.master import Build
 from tests.harness.waiting import wait_for
 
 CONFIG = r"""
+import sys
 from buildbot.process.results import SUCCESS
 S = steps.ShellCommand
 LATER = [S(name='later', command='true'), S(name='always', command='echo always', alwaysRun=True)]
 with open(OUT + '/large', 'wb') as f:
     f.truncate(1 << 30)
 each('stop-shell', S(name='runs', command='echo begin; sleep 300'), *LATER)
-each('stop-polite', S(name='runs', command='trap "sleep .2; exit 3" TERM; echo begin; while :; do sleep .05; done',
-    sigtermTime=10), *LATER)
+# no shell: what that says of a signal depends on whether it had a child just then
+polite = ("import signal, sys, time; signal.signal(15, lambda *_: (time.sleep(.2), sys.exit(3))); "
+    "print('begin', flush=True); time.sleep(300)")
+each('stop-polite', S(name='runs', command=[sys.executable, '-c', polite], sigtermTime=10), *LATER)
 each('stop-sequence', steps.ShellSequence(name='runs', commands=[
     util.ShellArg(command=['echo', 'one'], logname='first'), util.ShellArg(command='sleep 300', logname='second'),
     util.ShellArg(command=['echo', 'three'], logname='third')]), *LATER)
