@@ -21,18 +21,18 @@ KEPT = 16 * _MEBIBYTE
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 _libc = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
-#: Other C libraries of Linux (musl) lack these functions, and have habits of their own.
-_is_glibc = hasattr(_libc, "mallopt") and hasattr(_libc, "malloc_trim")
+#: None for other C libraries: musl lacks these functions, and has habits of its own.
+_glibc = _libc if hasattr(_libc, "mallopt") and hasattr(_libc, "malloc_trim") else None
 
 
 def keep() -> None:
     """From now on, for this whole process."""
-    if _libc is not None and _is_glibc:
-        _libc.mallopt(_M_MMAP_THRESHOLD, LARGE)
-        _libc.mallopt(_M_TRIM_THRESHOLD, KEPT)
+    if _glibc is not None:
+        _glibc.mallopt(_M_MMAP_THRESHOLD, LARGE)
+        _glibc.mallopt(_M_TRIM_THRESHOLD, KEPT)
 
 
 def give_back() -> None:
     """All that is free now; to be called when no more messages are expected soon. Takes a millisecond."""
-    if _libc is not None and _is_glibc:
-        _libc.malloc_trim(0)
+    if _glibc is not None:
+        _glibc.malloc_trim(0)
