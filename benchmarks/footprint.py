@@ -7,15 +7,19 @@ import time
 from benchmarks.peers import Peer
 from benchmarks.processes import cpu_seconds, proportional_memory, resident_memory, tree
 from benchmarks.stage import Stage
+from worker_agent.spares import LINGER
 
 
 def run(stage: Stage) -> None:
     peers = [peer for peer in stage.peers if peer.name in ("PB", "msgpack", "ours")]
     stage.measure("footprint", "start until it takes work", "s", "less", _start, peers=peers)
-    for what, memory in (("resident memory", resident_memory), ("proportional memory (PSS)", proportional_memory)):
-        stage.measure("footprint", what, "MB", "less", lambda peer, read=memory: read(_pids(peer)), peers=peers)
+    for when in ("just after a build", "idle"):
+        if when == "idle":
+            time.sleep(LINGER + 2)  # ours ends its keeper in waiting
+        for what, memory in (("resident memory", resident_memory), ("proportional memory (PSS)", proportional_memory)):
+            name = what if when == "idle" else f"{what}, {when}"
+            stage.measure("footprint", name, "MB", "less", lambda peer, read=memory: read(_pids(peer)), peers=peers)
     seconds = 10.0 if stage.quick else 60.0
-    # process by process: ours ends its keeper in waiting after a minute, and what that one used is no less for it
     began, used = time.monotonic(), {pid: cpu_seconds([pid]) for peer in peers for pid in _pids(peer)}
     time.sleep(seconds)
     took = time.monotonic() - began

@@ -19,8 +19,9 @@ log = structlog.get_logger(__name__)
 #: Seconds after a keeper's start at which the next one is made: the first command has the processor to itself until
 #: then.
 REFILL = 1.0
-#: Seconds after the last session for which a spare waits for the next; it takes some 14 MB.
-LINGER = 60.0
+#: Seconds after a session for which a spare waits for the next one; it takes some 14 MB. A queue of builds leaves a few
+#: hundredths of a second between two.
+LINGER = 10.0
 
 
 class Spares:
@@ -39,34 +40,33 @@ class Spares:
         return {self._spare.process.pid} if self._spare is not None else set()
 
     def take(self) -> Spare | None:
-        """For a session that begins now; the next one is made soon."""
+        """For a session that begins now; the next one is made soon, and stays at least until a session is over."""
         spare, self._spare = self._spare, None
-        self._plan(REFILL)
+        if not self._ended:
+            self._stop_timers()
+            self._refill = asyncio.get_running_loop().call_later(REFILL, self._make)
         return spare
 
     def session_over(self) -> None:
         """Another one may come at once."""
-        self._plan(0)
+        if not self._ended:
+            self._stop_timers()
+            loop = asyncio.get_running_loop()
+            self._refill = loop.call_later(0, self._make)
+            self._retire = loop.call_later(LINGER, self._rest)
 
     async def end(self) -> None:
         """No more."""
         self._ended = True
-        for timer in (self._refill, self._retire):
-            if timer is not None:
-                timer.cancel()
+        self._stop_timers()
         self._let_go()
         if self._endings:
             await asyncio.wait(self._endings)
 
-    def _plan(self, delay: float) -> None:
-        if self._ended:
-            return
-        loop = asyncio.get_running_loop()
+    def _stop_timers(self) -> None:
         for timer in (self._refill, self._retire):
             if timer is not None:
                 timer.cancel()
-        self._refill = loop.call_later(delay, self._make)
-        self._retire = loop.call_later(LINGER, self._rest)
 
     def _make(self) -> None:
         if self._spare is not None and self._spare.alive:

@@ -109,3 +109,19 @@ async def test_an_idle_agent_lets_its_spare_go(monkeypatch: pytest.MonkeyPatch) 
     waiting.session_over()
     await asyncio.sleep(0)
     assert not waiting.pids
+
+
+async def test_a_long_session_keeps_its_spare(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a session runs the agent is not idle: the spare made after its start is still there at its end."""
+    monkeypatch.setattr(spares, "LINGER", 0.1)
+    monkeypatch.setattr(spares, "REFILL", 0.0)
+    waiting = Spares()
+    waiting.session_over()
+    waiting.take()
+    await until(lambda: bool(waiting.pids), "a spare is made")
+    made = waiting.pids
+    await asyncio.sleep(5 * spares.LINGER)
+    assert waiting.pids == made
+    waiting.session_over()
+    await until(lambda: not waiting.pids, "the spare is gone")
+    await waiting.end()
