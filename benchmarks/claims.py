@@ -7,34 +7,47 @@ connections; Buildbot and the commands are left out. CPU is counted per process,
 from __future__ import annotations
 
 import json
+import os
 import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
 from benchmarks.figures import percentile
 from benchmarks.processes import proportional_memory, total_cpu_seconds
+from benchmarks.raw import raw_messages, syncs
 from benchmarks.stage import Stage
+from contracts.testing.rabbitmq_node import RabbitMQNode
 from tests.harness.agents import Agent
 from tests.harness.waiting import wait_for
 
-#: (agents, signatures, offers): each row changes one of them; the last three have as many offers an agent, ten or one,
-#: as others have: with 1,000 for 10 agents next to all claims are those of agents that were just busy, for 1,000 agents
-#: none is.
+#: (agents, signatures, offers): each row changes one of them, all offers are published at once. The last two have ten
+#: offers an agent, as most others have: with 1,000 for 10 agents next to all claims are those of agents that were just
+#: busy, for 1,000 agents none is.
 SCALE = (
     (10, 10, 1_000), (100, 10, 1_000), (500, 10, 1_000), (1_000, 10, 1_000),
     (100, 1, 1_000), (100, 50, 1_000),
     (100, 10, 100), (100, 10, 10_000),
-    (10, 10, 100), (500, 10, 5_000), (10, 10, 10),
+    (10, 10, 100), (500, 10, 5_000),
 )  # fmt: skip
 QUICK = ((10, 10, 200), (50, 10, 200))
-
+#: Numbers of agents, all idle but one: `_ONE_AT_A_TIME` offers, each published when the one before it is over.
+IDLE = (10, 100, 500, 1_000)
+QUICK_IDLE = (10, 50)
+_ONE_AT_A_TIME = 200
+_SIGNATURES = 10
 
 #: Seconds from a session's end to the next offer: the agent has ended the keeper and consumes again.
-_IDLE = 0.5
+_PAUSE = 0.5
+#: The same where a simulated agent, which has no keeper to end, is one of at least ten.
+_SHORT_PAUSE = 0.05
+#: A broker with its data here never waits for a disk.
+_MEMORY = Path("/dev/shm")
 #: Seconds for which the broker's use of the processor is watched while nothing is claimed.
 _REST = 5.0
 
@@ -84,20 +97,27 @@ class Talk:
 
 
 def run(stage: Stage) -> None:
-    _idle(stage)
+    _offer_to_claim(stage, "idle-agent", stage.node)
+    if os.access(_MEMORY, os.W_OK):
+        with tempfile.TemporaryDirectory(prefix="bench-", dir=_MEMORY) as folder, RabbitMQNode(folder) as node:
+            _offer_to_claim(stage, "idle-agent-2", node, ", broker's data in memory")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # two connections an agent
     try:
         for number, (agents, signatures, offers) in enumerate(QUICK if stage.quick else SCALE):
-            _scale(stage, number, agents, signatures, offers)
+            _scale(stage, f"s{number}", agents, signatures, offers)
+        for number, agents in enumerate(QUICK_IDLE if stage.quick else IDLE):
+            _scale(stage, f"i{number}", agents, _SIGNATURES, _ONE_AT_A_TIME, idle=True)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def _idle(stage: Stage) -> None:
-    """One real agent, one offer at a time."""
-    agent = Agent(stage.folder / "idle-agent", stage.node.url, name="idle", capabilities=["idle"])
-    with Talk("benchmarks.bridge_process", stage.node.url, "bench-idle") as bridge:
+def _offer_to_claim(stage: Stage, name: str, node: RabbitMQNode, where: str = "") -> None:
+    """One real agent, one offer at a time. Beside it what of that the broker alone takes, and before it its disk."""
+    url, offers = node.url, 10 if stage.quick else 100
+    disk = syncs(node.folder, offers, _PAUSE / 5)
+    agent = Agent(stage.folder / name, url, name="idle", capabilities=["idle"])
+    with Talk("benchmarks.bridge_process", url, "bench-idle") as bridge:
         bridge.hear()
         agent.start()
         try:
@@ -105,33 +125,37 @@ def _idle(stage: Stage) -> None:
             wait_for(lambda: "link_up" in agent.log(), 30, "the agent listens")
             bridge.ask({"declare": True, "signatures": ["idle"]})
             wait_for(lambda: "queues" in agent.log(), 30, "the agent consumes")
-            offers = 10 if stage.quick else 100
-            answer = bridge.ask({"seek": offers + 2, "signatures": ["idle"], "at_once": 1, "pause": _IDLE})
+            with raw_messages(url, _PAUSE) as raw:
+                answer = bridge.ask({"seek": offers + 2, "signatures": ["idle"], "at_once": 1, "pause": _PAUSE})
         finally:
             agent.stop()
-    times = answer["offer_to_claim"][2:]  # what happens once in an agent's life is over
-    stage.add("claims", "offer to claim, idle, median", "ours", "ms", "less", [statistics.median(times)])
-    stage.add("claims", "offer to claim, idle, p99", "ours", "ms", "less", [percentile(times, 0.99)])
+    # what happens once in an agent's or a queue's life is over
+    measured = {"ours": answer["offer_to_claim"][2:], "the raw broker's message": raw[2:], "fsync of the disk": disk}
+    for peer, times in measured.items():
+        for part, value in (("median", statistics.median(times)), ("p99", percentile(times, 0.99))):
+            stage.add("claims", f"offer to claim, idle, {part}{where}", peer, "ms", "less", [value])
 
 
-def _scale(stage: Stage, number: int, agents: int, signatures: int, offers: int) -> None:
-    names = [f"s{number}x{index}" for index in range(signatures)]
-    with Talk("benchmarks.bridge_process", stage.node.url, f"bench-scale-{number}") as bridge:
+def _scale(stage: Stage, prefix: str, agents: int, signatures: int, offers: int, *, idle: bool = False) -> None:
+    """All offers at once; `idle`: one after another."""
+    names = [f"{prefix}x{index}" for index in range(signatures)]
+    pace = {"at_once": 1, "pause": _SHORT_PAUSE} if idle else {"at_once": offers}
+    with Talk("benchmarks.bridge_process", stage.node.url, f"bench-scale-{prefix}") as bridge:
         bridge.hear()
         bridge.ask({"declare": True, "signatures": names})
         memory = proportional_memory([stage.node.pid])
         with Talk("benchmarks.fleet_process", stage.node.url, str(agents), *names) as fleet:
             fleet.hear()
             connected = proportional_memory([stage.node.pid])
-            bridge.ask({"seek": min(50, offers), "signatures": names, "at_once": offers})  # warm
+            bridge.ask({"seek": min(50, offers), "signatures": names, **pace})  # warm
             before = total_cpu_seconds(stage.node.pid)
             time.sleep(_REST)  # what heartbeats and statuses cost is no part of a claim's cost
             rest = (total_cpu_seconds(stage.node.pid) - before) / _REST
             broker, simulated = total_cpu_seconds(stage.node.pid), fleet.ask({})
-            answer = bridge.ask({"seek": offers, "signatures": names, "at_once": offers})
+            answer = bridge.ask({"seek": offers, "signatures": names, **pace})
             broker = max(0.0, total_cpu_seconds(stage.node.pid) - broker - rest * answer["seconds"])
             after = fleet.ask({})
-    row = f"{agents} agents, {signatures} signatures, {offers} offers"
+    row = f"{agents} agents, {signatures} signatures, {'one offer at a time' if idle else f'{offers} offers'}"
     waits = answer["claim_to_accept"]
     for what, value, unit, better in (
         ("claims", offers / answer["seconds"], "claims/s", "more"),

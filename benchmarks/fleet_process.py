@@ -9,6 +9,7 @@ Left out is what a machine does for a session (folders, keepers, processes) and 
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import json
 import sys
@@ -101,6 +102,8 @@ async def run(url: str, count: int, signatures: list[str]) -> None:
         tasks += [agent.start() for agent in some]
         while not all(agent.consuming for agent in some):  # a state of 20 links, no event for it
             await asyncio.sleep(0.02)
+    gc.collect()
+    gc.freeze()  # a thousand agents are a thousand processes elsewhere, none of which looks through the others' objects
     print(json.dumps({"ready": time.monotonic() - began}), flush=True)
     reader = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)

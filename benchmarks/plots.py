@@ -8,10 +8,12 @@ from pathlib import Path
 
 from benchmarks.figures import Figure, ratio
 
-_FLEET = re.compile(r"(\d+) agents, (\d+) signatures, (\d+) offers")
+_FLEET = re.compile(r"(\d+) agents, (\d+) signatures, (\d+ offers|one offer at a time)")
 _AXES = ("agents", "signatures", "offers")
 #: The fleet from which each row of `claims.SCALE` differs in one number.
-_BASE = {"agents": 100, "signatures": 10, "offers": 1_000}
+_BASE = {"agents": "100", "signatures": "10", "offers": "1000 offers"}
+#: What is said of the offers in the rows of `claims.IDLE`, which differ in their agents.
+_IDLE = {**_BASE, "offers": "one offer at a time"}
 
 
 def plot(figures: Sequence[Figure], folder: Path) -> list[Path]:
@@ -56,24 +58,28 @@ def _ratios(figures: Sequence[Figure], path: Path) -> Path | None:
 
 
 def _scale(figures: Sequence[Figure], axis: str, path: Path) -> Path | None:
-    """Curves along one axis; the other two numbers are the base's."""
+    """Curves along one axis; the other two numbers are the base's, or those of the idle fleets."""
     from matplotlib import pyplot
 
-    curves: dict[str, list[tuple[int, float]]] = {}
+    curves: dict[str, dict[str, list[tuple[int, float]]]] = {}
     for found in figures:
         what, _, fleet = found.what.partition(": ")
         match = _FLEET.fullmatch(fleet)
         if found.case != "scale" or match is None or found.median is None:
             continue
-        numbers = dict(zip(_AXES, map(int, match.groups()), strict=True))
-        if all(numbers[other] == _BASE[other] for other in _AXES if other != axis):
-            curves.setdefault(f"{what} ({found.unit})", []).append((numbers[axis], found.median))
-    if not curves or max(map(len, curves.values())) < 2:
+        row = dict(zip(_AXES, match.groups(), strict=True))
+        for base in (_BASE, _IDLE) if axis == "agents" else (_BASE,):
+            if row[axis][0].isdigit() and all(row[other] == base[other] for other in _AXES if other != axis):
+                curve = curves.setdefault(f"{what} ({found.unit})", {}).setdefault(base["offers"], [])
+                curve.append((int(row[axis].split()[0]), found.median))
+    if not curves or max(len(points) for lines in curves.values() for points in lines.values()) < 2:
         return None
     figure, panels = pyplot.subplots(2, (len(curves) + 1) // 2, figsize=(13, 6), squeeze=False)
-    for panel, (what, points) in zip(panels.flat, curves.items(), strict=False):
-        points.sort()
-        panel.plot([x for x, _ in points], [y for _, y in points], marker="o")
+    for panel, (what, lines) in zip(panels.flat, curves.items(), strict=False):
+        for label, points in lines.items():
+            points.sort()
+            panel.plot([x for x, _ in points], [y for _, y in points], marker="o", label=label)
+        panel.legend(fontsize=7)
         panel.set_title(what, fontsize=9)
         panel.set_xscale("log")
         panel.set_ylim(bottom=0)

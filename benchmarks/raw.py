@@ -1,13 +1,21 @@
-"""What the broker itself carries: confirmed, persistent messages from one process to another through a durable queue.
+"""What the broker itself carries: confirmed, persistent messages through a durable queue, each acknowledged.
 
-The consumer acknowledges every message; at most 2 MiB are under way unconfirmed, as in a session of ours.
+`raw_throughput`: as many as it takes, from one process to another; at most 2 MiB are under way unconfirmed, as in a
+session of ours. `raw_messages`: one now and then, as offers come to an idle fleet. `syncs`: what the disk below does.
 """
 
 from __future__ import annotations
 
 import asyncio
 import multiprocessing
+import os
+import tempfile
+import threading
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
 from uuid import uuid4
 
 import aio_pika
@@ -80,3 +88,52 @@ async def _publish(url: str, queue: str, block: int, size: int) -> float:
             tasks.append(asyncio.ensure_future(publish()))
         await asyncio.gather(*tasks)
         return began
+
+
+@contextmanager
+def raw_messages(url: str, every: float) -> Iterator[list[float]]:
+    """While the block runs, a message each `every` seconds. The list fills with ms from a publish to its delivery."""
+    times: list[float] = []
+    over = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        sending = pool.submit(lambda: asyncio.run(_send_until(over, url, every, times)))
+        try:
+            yield times
+        finally:
+            over.set()
+            sending.result()
+
+
+async def _send_until(over: threading.Event, url: str, every: float, times: list[float]) -> None:
+    async with await aio_pika.connect(url) as connection:
+        channel = await connection.channel(publisher_confirms=True)
+        queue = await channel.declare_queue(f"raw-{uuid4().hex}", durable=True)
+        sent = 0.0
+
+        async def take(message: aio_pika.abc.AbstractIncomingMessage) -> None:
+            times.append(1000 * (time.monotonic() - sent))
+            await message.ack()
+
+        tag = await queue.consume(take)
+        while not over.is_set():
+            sent = time.monotonic()
+            await channel.default_exchange.publish(
+                aio_pika.Message(b"raw", delivery_mode=aio_pika.DeliveryMode.PERSISTENT), queue.name
+            )
+            await asyncio.sleep(every)
+        await queue.cancel(tag)
+        await queue.delete(if_unused=False, if_empty=False)
+
+
+def syncs(folder: Path, count: int, every: float) -> list[float]:
+    """ms that `fsync` takes after a few bytes more in a file of `folder`, `count` times, one each `every` seconds."""
+    times = []
+    with tempfile.NamedTemporaryFile(dir=folder) as file:
+        for _ in range(count):
+            file.write(bytes(300))
+            file.flush()
+            began = time.monotonic()
+            os.fsync(file.fileno())
+            times.append(1000 * (time.monotonic() - began))
+            time.sleep(every)
+    return times

@@ -26,6 +26,7 @@ def table(figures: Sequence[Figure]) -> str:
             figure = peers.get(name)
             if figure is not None and figure.failure:
                 notes.append(f"- {case}, {what}, {name}: {figure.failure}")
+        notes += [f"- {case}, {what}, {name}: {cell(peers[name])} {unit}" for name in peers if name not in NAMES]
         ours = peers.get("ours")
         ratios = [_ratio(ratio(ours, peers.get(name))) for name in ("PB", "PB-nodelay")]
         lines.append("| " + " | ".join((case, f"{what}, {unit}", *cells, *ratios)) + " |")
