@@ -20,7 +20,7 @@ from typing import IO, Any
 
 from benchmarks.figures import percentile
 from benchmarks.processes import proportional_memory, total_cpu_seconds
-from benchmarks.raw import raw_messages, syncs
+from benchmarks.raw import raw_consumers, raw_messages, syncs
 from benchmarks.stage import Stage
 from contracts.testing.rabbitmq_node import RabbitMQNode
 from tests.harness.agents import Agent
@@ -40,6 +40,8 @@ QUICK = ((10, 10, 200), (50, 10, 200))
 IDLE = (10, 100, 500, 1_000)
 QUICK_IDLE = (10, 50)
 _ONE_AT_A_TIME = 200
+#: How many times a bare client consumes all queues beside the fleet and cancels again, as an idle agent does for a claim.
+_RAW = 100
 _SIGNATURES = 10
 
 #: Seconds from a session's end to the next offer: the agent has ended the keeper and consumes again.
@@ -155,6 +157,9 @@ def _scale(stage: Stage, prefix: str, agents: int, signatures: int, offers: int,
             answer = bridge.ask({"seek": offers, "signatures": names, **pace})
             broker = max(0.0, total_cpu_seconds(stage.node.pid) - broker - rest * answer["seconds"])
             after = fleet.ask({})
+            raw, began = total_cpu_seconds(stage.node.pid), time.monotonic()
+            raw_consumers(stage.node.url, names, _RAW)
+            raw = max(0.0, total_cpu_seconds(stage.node.pid) - raw - rest * (time.monotonic() - began))
     row = f"{agents} agents, {signatures} signatures, {'one offer at a time' if idle else f'{offers} offers'}"
     waits = answer["claim_to_accept"]
     for what, value, unit, better in (
@@ -163,6 +168,7 @@ def _scale(stage: Stage, prefix: str, agents: int, signatures: int, offers: int,
         ("claim to accept, p99", percentile(waits, 0.99), "ms", "less"),
         ("bridge CPU a claim", 1000 * answer["cpu"] / offers, "ms", "less"),
         ("broker CPU a claim", 1000 * broker / offers, "ms", "less"),
+        ("broker CPU to consume and cancel, raw", 1000 * raw / _RAW, "ms", "less"),
         ("broker CPU at rest", 100 * rest, "% of a core", "less"),
         ("agents' CPU a claim", 1000 * (after["cpu"] - simulated["cpu"]) / offers, "ms", "less"),
         ("offers given back a claim", (after["given_back"] - simulated["given_back"]) / offers, "offers", "less"),

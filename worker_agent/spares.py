@@ -1,12 +1,10 @@
-"""Keeps one keeper process in waiting while builds follow one another; an agent that is idle for long has none.
-
-Nor does it keep memory for the next one then.
-"""
+"""Keeps one keeper process in waiting while builds follow one another, and memory; an agent that is idle has neither."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 
 import structlog
 
@@ -22,6 +20,8 @@ REFILL = 1.0
 #: Seconds after a session for which a spare waits for the next one; it takes some 14 MB. A queue of builds leaves a few
 #: hundredths of a second between two.
 LINGER = 10.0
+#: Seconds after a session for which memory that is free is kept for the next one; a transfer in fresh memory is slower.
+KEEP = 60.0
 
 
 class Spares:
@@ -30,8 +30,7 @@ class Spares:
     def __init__(self) -> None:
         self._spare: Spare | None = None
         self._ended = False
-        self._refill: asyncio.TimerHandle | None = None
-        self._retire: asyncio.TimerHandle | None = None
+        self._timers: list[asyncio.TimerHandle] = []
         self._endings: set[asyncio.Future[None]] = set()
 
     @property
@@ -42,31 +41,27 @@ class Spares:
     def take(self) -> Spare | None:
         """For a session that begins now; the next one is made soon, and stays at least until a session is over."""
         spare, self._spare = self._spare, None
-        if not self._ended:
-            self._stop_timers()
-            self._refill = asyncio.get_running_loop().call_later(REFILL, self._make)
+        self._plan((REFILL, self._make))
         return spare
 
     def session_over(self) -> None:
         """Another one may come at once."""
-        if not self._ended:
-            self._stop_timers()
-            loop = asyncio.get_running_loop()
-            self._refill = loop.call_later(0, self._make)
-            self._retire = loop.call_later(LINGER, self._rest)
+        self._plan((0, self._make), (LINGER, self._let_go), (KEEP, memory.give_back))
 
     async def end(self) -> None:
         """No more."""
+        self._plan()
         self._ended = True
-        self._stop_timers()
         self._let_go()
         if self._endings:
             await asyncio.wait(self._endings)
 
-    def _stop_timers(self) -> None:
-        for timer in (self._refill, self._retire):
-            if timer is not None:
-                timer.cancel()
+    def _plan(self, *plans: tuple[float, Callable[[], None]]) -> None:
+        """What is to be done after how many seconds, instead of what was planned before."""
+        for timer in self._timers:
+            timer.cancel()
+        if not self._ended:
+            self._timers = [asyncio.get_running_loop().call_later(delay, what) for delay, what in plans]
 
     def _make(self) -> None:
         if self._spare is not None and self._spare.alive:
@@ -75,11 +70,6 @@ class Spares:
             self._spare = Spare(command_environment(os.environ))
         except OSError as error:  # no room for one more process: the next session will say so, if it still holds
             log.warning("no_spare_keeper", reason=str(error))
-
-    def _rest(self) -> None:
-        """No session for long: nothing is kept in readiness for the next one."""
-        self._let_go()
-        memory.give_back()
 
     def _let_go(self) -> None:
         spare, self._spare = self._spare, None
