@@ -40,7 +40,7 @@ QUICK = ((10, 10, 200), (50, 10, 200))
 IDLE = (10, 100, 500, 1_000)
 QUICK_IDLE = (10, 50)
 _ONE_AT_A_TIME = 200
-#: How many times a bare client consumes all queues beside the fleet and cancels again, as an idle agent does for a claim.
+#: How many times a bare client consumes all queues beside the fleet and cancels again, as an idle agent for a claim.
 _RAW = 100
 _SIGNATURES = 10
 

@@ -1,4 +1,4 @@
-"""Keeps one keeper process in waiting while builds follow one another, and memory; an agent that is idle has neither."""
+"""Keeps one keeper process in waiting, and memory, while builds follow one another; an idle agent has neither."""
 
 from __future__ import annotations
 
