@@ -23,6 +23,7 @@ from benchmarks.processes import proportional_memory, total_cpu_seconds
 from benchmarks.raw import raw_consumers, raw_messages, syncs
 from benchmarks.stage import Stage
 from contracts.testing.rabbitmq_node import RabbitMQNode
+from contracts.topology import cap_queue
 from tests.harness.agents import Agent
 from tests.harness.waiting import wait_for
 
@@ -158,7 +159,7 @@ def _scale(stage: Stage, prefix: str, agents: int, signatures: int, offers: int,
             broker = max(0.0, total_cpu_seconds(stage.node.pid) - broker - rest * answer["seconds"])
             after = fleet.ask({})
             raw, began = total_cpu_seconds(stage.node.pid), time.monotonic()
-            raw_consumers(stage.node.url, names, _RAW)
+            raw_consumers(stage.node.url, [cap_queue(name) for name in names], _RAW)
             raw = max(0.0, total_cpu_seconds(stage.node.pid) - raw - rest * (time.monotonic() - began))
     row = f"{agents} agents, {signatures} signatures, {'one offer at a time' if idle else f'{offers} offers'}"
     waits = answer["claim_to_accept"]
