@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from benchmarks.figures import percentile
 from benchmarks.processes import proportional_memory, total_cpu_seconds
@@ -139,6 +139,30 @@ def _offer_to_claim(stage: Stage, name: str, node: RabbitMQNode, where: str = ""
             stage.add("claims", f"offer to claim, idle, {part}{where}", peer, "ms", "less", [value])
 
 
+class _Used(NamedTuple):
+    """What a broker and a simulated fleet have used until a point in time, or between two."""
+
+    broker: float  #: CPU seconds
+    agents: float  #: CPU seconds
+    given_back: int  #: offers
+    at: float  #: monotonic seconds
+
+    def since(self, start: _Used) -> _Used:
+        return _Used(*(mine - theirs for mine, theirs in zip(self, start, strict=True)))
+
+    def beyond(self, rest: _Used) -> _Used:
+        """What it is more than `rest`, at rest, would have come to in the same time."""
+        part = self.at / rest.at
+        return self._replace(
+            broker=max(0.0, self.broker - part * rest.broker), agents=max(0.0, self.agents - part * rest.agents)
+        )
+
+
+def _used(stage: Stage, fleet: Talk) -> _Used:
+    told = fleet.ask({})
+    return _Used(total_cpu_seconds(stage.node.pid), told["cpu"], told["given_back"], time.monotonic())
+
+
 def _scale(stage: Stage, prefix: str, agents: int, signatures: int, offers: int, *, idle: bool = False) -> None:
     """All offers at once; `idle`: one after another."""
     names = [f"{prefix}x{index}" for index in range(signatures)]
@@ -151,16 +175,15 @@ def _scale(stage: Stage, prefix: str, agents: int, signatures: int, offers: int,
             fleet.hear()
             connected = proportional_memory([stage.node.pid])
             bridge.ask({"seek": min(50, offers), "signatures": names, **pace})  # warm
-            before = total_cpu_seconds(stage.node.pid)
-            time.sleep(_REST)  # what heartbeats and statuses cost is no part of a claim's cost
-            rest = (total_cpu_seconds(stage.node.pid) - before) / _REST
-            broker, simulated = total_cpu_seconds(stage.node.pid), fleet.ask({})
+            resting = _used(stage, fleet)
+            time.sleep(_REST)  # what heartbeats, statuses and supervision cost is no part of a claim's cost
+            before = _used(stage, fleet)
             answer = bridge.ask({"seek": offers, "signatures": names, **pace})
-            broker = max(0.0, total_cpu_seconds(stage.node.pid) - broker - rest * answer["seconds"])
-            after = fleet.ask({})
-            raw, began = total_cpu_seconds(stage.node.pid), time.monotonic()
+            after = _used(stage, fleet)
             raw_consumers(stage.node.url, [cap_queue(name) for name in names], _RAW)
-            raw = max(0.0, total_cpu_seconds(stage.node.pid) - raw - rest * (time.monotonic() - began))
+            last = _used(stage, fleet)
+    rest = before.since(resting)
+    claims, raw = after.since(before).beyond(rest), last.since(after).beyond(rest)
     row = f"{agents} agents, {signatures} signatures, {'one offer at a time' if idle else f'{offers} offers'}"
     waits = answer["claim_to_accept"]
     for what, value, unit, better in (
@@ -168,11 +191,11 @@ def _scale(stage: Stage, prefix: str, agents: int, signatures: int, offers: int,
         ("claim to accept, median", statistics.median(waits), "ms", "less"),
         ("claim to accept, p99", percentile(waits, 0.99), "ms", "less"),
         ("bridge CPU a claim", 1000 * answer["cpu"] / offers, "ms", "less"),
-        ("broker CPU a claim", 1000 * broker / offers, "ms", "less"),
-        ("broker CPU to consume and cancel, raw", 1000 * raw / _RAW, "ms", "less"),
-        ("broker CPU at rest", 100 * rest, "% of a core", "less"),
-        ("agents' CPU a claim", 1000 * (after["cpu"] - simulated["cpu"]) / offers, "ms", "less"),
-        ("offers given back a claim", (after["given_back"] - simulated["given_back"]) / offers, "offers", "less"),
+        ("broker CPU a claim", 1000 * claims.broker / offers, "ms", "less"),
+        ("broker CPU to consume and cancel, raw", 1000 * raw.broker / _RAW, "ms", "less"),
+        ("broker CPU at rest", 100 * rest.broker / rest.at, "% of a core", "less"),
+        ("agents' CPU a claim", 1000 * claims.agents / offers, "ms", "less"),
+        ("offers given back a claim", claims.given_back / offers, "offers", "less"),
         ("broker memory an agent", (connected - memory) / agents, "MB", "less"),
     ):
         stage.add("scale", f"{what}: {row}", "ours", unit, better, [value])
