@@ -371,6 +371,7 @@ def link_options(settings: Settings) -> LinkOptions:
         name=f"worker-agent {settings.name}",
         heartbeat=settings.heartbeat,
         reconnect_max=settings.reconnect_max,
+        shared_prefetch=settings.shared_prefetch if settings.slots == 1 else "never",
         tls=TLSFiles(ca=settings.tls_ca, certificate=settings.tls_cert, key=settings.tls_key),
         trust=Trust(settings.trusted_key),
     )

@@ -15,8 +15,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
 
+from contracts.testing.channels import ignore
 from contracts.testing.clock import VirtualClock
-from contracts.testing.connections import Connection, ignore
+from contracts.testing.connections import Connection
 from contracts.testing.queues import Entry, Publication, Queue, QueueOptions
 
 ExchangeType = Literal["direct", "topic", "fanout"]

@@ -34,8 +34,8 @@ from contracts.messages import (
 )
 from contracts.requirements import Requirements
 from contracts.testing.broker import MemoryBroker
+from contracts.testing.channels import Delivery
 from contracts.testing.columns import capabilities
-from contracts.testing.connections import Delivery
 from contracts.testing.queues import Publication, QueueOptions
 from contracts.timing import PARKED_TTL
 

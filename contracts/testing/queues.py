@@ -15,7 +15,7 @@ from contracts.testing.clock import Timer
 
 if TYPE_CHECKING:
     from contracts.testing.broker import MemoryBroker
-    from contracts.testing.connections import Consumer
+    from contracts.testing.channels import Consumer
 
 DeathReason = Literal["rejected", "expired", "delivery_limit"]
 #: How many (queue, reason) pairs `x-death` may name before the model says that something runs in circles.

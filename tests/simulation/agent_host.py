@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from contracts.messages import AnyMessage, Capability, Refuse, Release, Status, WorkerInfo
@@ -11,6 +12,7 @@ from tests.simulation.agent_link import AgentLink
 from tests.simulation.host import Host
 from tests.simulation.keeper import Keeper
 from tests.simulation.ledger import Violation
+from tests.simulation.plan import AgentPlan
 from worker_agent.core import actions, inputs
 from worker_agent.core.inputs import Recovered, SessionMeta
 from worker_agent.core.journal import MemoryJournal
@@ -28,11 +30,12 @@ class AgentHost(Host):
     link: AgentLink | None
     machine: AgentMachine | None
 
-    def __init__(self, world: World, name: str, *, slots: int, queues: frozenset[str]) -> None:
+    def __init__(self, world: World, planned: AgentPlan) -> None:
+        name = planned.name
         super().__init__(world, name)
         self.user = "agents"
-        self.slots = slots
-        self.queues = queues
+        self.planned = planned
+        self.queues = planned.queues
         self.starts_keepers = True
         # the disk
         self.instance = name
@@ -69,7 +72,7 @@ class AgentHost(Host):
         config = AgentConfig(
             instance=self.instance,
             agent=self.name,
-            slots=self.slots,
+            slots=self.planned.slots,
             worker_info=lambda master, slot: _worker_info(self.name, master, slot),
             capabilities=lambda: _CAPABILITIES,
         )
@@ -309,7 +312,7 @@ class AgentHost(Host):
 def copy_of(original: AgentHost) -> AgentHost:
     """A machine onto which the state folder of `original` was copied as it is now; no process came with it."""
     world = original.world
-    copy = AgentHost(world, f"{original.name}-copy{len(world.copies)}", slots=original.slots, queues=original.queues)
+    copy = AgentHost(world, replace(original.planned, name=f"{original.name}-copy{len(world.copies)}"))
     copy.instance, copy.epoch = original.instance, original.epoch
     copy.metas = dict(original.metas)
     copy.journal.events = {session: list(events) for session, events in original.journal.events.items()}

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from contracts.errors import BadMessage
 from contracts.messages import Message, Offer
-from contracts.testing.connections import Channel, Connection, Delivery
+from contracts.testing.channels import Channel, Delivery
+from contracts.testing.connections import Connection
 from contracts.testing.queues import QueueOptions
 from contracts.timing import STATUS_INTERVAL
 from contracts.topology import (
@@ -129,6 +130,8 @@ class AgentLink(Link):
     def _open_offers(self) -> None:
         assert self._consuming is not None
         self._offers = self._consuming.channel()
+        if self.host.planned.shares:
+            self._offers.share_prefetch(1)
         self._starting = None
         self._offers.on_close = self._offers_closed
 
@@ -157,16 +160,26 @@ class AgentLink(Link):
     def consume(self, queues: tuple[str, ...]) -> None:
         if not self.up or self._offers is None:
             return  # said before the link went down: the next link-up brings its own
+        if queues or not self._quiet:
+            self._cancel_all_but(queues)
+        self._wanted = queues
+        self._consume_next()
+
+    @property
+    def _quiet(self) -> bool:
+        """The broker hands nothing out before what is held is settled, so the consumers may stay."""
+        return self.host.planned.shares and bool(self._held)
+
+    def _cancel_all_but(self, queues: tuple[str, ...]) -> None:
+        assert self._offers is not None
         for tag in [tag for tag, queue in self._consumers.items() if queue not in queues]:
             self._offers.cancel(tag)
             del self._consumers[tag]
-        self._wanted = queues
-        self._consume_next()
 
     def _consume_next(self) -> None:
         """One after the other: the next when the broker has answered."""
         queue = next((queue for queue in self._wanted if queue not in self._consumers.values()), None)
-        if queue is None or self._starting is not None:
+        if queue is None or self._starting is not None or self._quiet:
             return
         assert self._offers is not None
         self._tags += 1
@@ -216,6 +229,28 @@ class AgentLink(Link):
         )
 
     def settle(self, action: actions.Ack | actions.Park | actions.GiveBack | actions.Bury) -> None:
+        if self.host.planned.shares:
+            # as the agent's edge does, which by then knows what is wanted afterwards
+            self._clock.call_later(0.0, self.host.when_thawed, self._wake_and_settle, action)
+        else:
+            self._settle(action)
+
+    def _wake_and_settle(self, action: actions.Ack | actions.Park | actions.GiveBack | actions.Bury) -> None:
+        """With this its consumers come to life: those that are wanted, and not that of an offer that is given back."""
+        if action.delivery not in self._held or self.closed:
+            return
+        own = self._held[action.delivery][2]
+        if self.host.world.between(0.0, 1.0) < 0.5:
+            self._cancel_all_but(())  # as in a backlog
+        else:
+            self._cancel_all_but(self._wanted)
+            if isinstance(action, actions.GiveBack) and self._consumers.pop(own, None) is not None:
+                assert self._offers is not None
+                self._offers.cancel(own)
+        self._settle(action)
+        self._consume_next()
+
+    def _settle(self, action: actions.Ack | actions.Park | actions.GiveBack | actions.Bury) -> None:
         channel, tag, _, body = self._held.pop(action.delivery, (None, 0, "", None))
         if channel is None or not channel.open:
             return

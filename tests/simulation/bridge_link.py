@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from contracts.errors import BadMessage
 from contracts.messages import Offer, Status
-from contracts.testing.connections import Channel, Connection, Delivery
+from contracts.testing.channels import Channel, Delivery
+from contracts.testing.connections import Connection
 from contracts.testing.queues import Publication, QueueOptions
 from contracts.timing import DUPLICATE_MASTER_AFTER
 from contracts.topology import (

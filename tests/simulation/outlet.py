@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
 
-from contracts.testing.connections import Channel, Connection
+from contracts.testing.channels import Channel
+from contracts.testing.connections import Connection
 from contracts.testing.queues import Publication, QueueOptions
 from contracts.timing import CONFIRM_LAST_PATIENCE, CONFIRM_PATIENCE
 from contracts.topology import DEAD_QUEUE

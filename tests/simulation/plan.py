@@ -17,6 +17,8 @@ class AgentPlan:
     name: str
     slots: int
     queues: frozenset[str]
+    #: its consumers share their prefetch
+    shares: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,10 +88,13 @@ def make_plan(name: str, seed: int) -> Plan:
     masters = tuple(f"m{i + 1}" for i in range(dice.choice(profile.masters)))
     signatures = ("gtk", "gtk+python", "python")[: dice.choice(profile.signatures)]
     queues = [f"cap.{signature}" for signature in signatures]
+    sharing = random.Random(f"{name}/{seed}/sharing")  # apart, so that older seeds make the plans that they made
     agents = []
     for i in range(dice.choice(profile.agents)):
         mine = frozenset(queues) if i == 0 or dice.random() < 0.6 else frozenset(dice.sample(queues, 1))
-        agents.append(AgentPlan(name=f"a{i + 1}", slots=dice.choice(profile.slots), queues=mine))
+        slots = dice.choice(profile.slots)
+        shares = slots == 1 and sharing.random() < 0.6
+        agents.append(AgentPlan(name=f"a{i + 1}", slots=slots, queues=mine, shares=shares))
     jobs = tuple(_job(dice, profile, i, masters, signatures) for i in range(dice.choice(profile.jobs)))
     faults = [_fault(dice, profile, i) for i in range(dice.choice(profile.faults))]
     faults.sort(key=lambda fault: fault.at)

@@ -63,7 +63,7 @@ def _run(world: World) -> None:
     for name in plan.masters:
         world.masters.append(MasterHost(world, name, signatures=plan.signatures))
     for planned in plan.agents:
-        world.agents.append(AgentHost(world, planned.name, slots=planned.slots, queues=planned.queues))
+        world.agents.append(AgentHost(world, planned))
     late = 3.5 + _dies_at(plan) if "prompt" in plan.rules else 0.0
     for master in world.masters:
         clock.call_later(world.between(0.0, 2.0), master.start)

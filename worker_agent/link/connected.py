@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 from aio_pika import connect
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
+from aiormq import exceptions as amqp
 
 from contracts.codec import decode
 from contracts.errors import BadMessage, UnknownVersion
@@ -25,6 +26,7 @@ from worker_agent.link.errors import LIBRARY_ERRORS, LinkError, explain
 from worker_agent.link.offers import SUPERVISE_EVERY, OfferConsumers
 from worker_agent.link.options import LinkOptions
 from worker_agent.link.outlet import Outlet
+from worker_agent.link.prefetch import SharedPrefetch
 from worker_agent.link.publisher import Publisher
 
 log = structlog.get_logger(__name__)
@@ -42,6 +44,7 @@ class Connected:
     publisher: Publisher
     _agreements: Agreements
     _foreign: ForeignPeers
+    _prefetch: SharedPrefetch
 
     def __init__(
         self, options: LinkOptions, address: str, on_input: Callable[[Input], None], buried: Callable[[], None]
@@ -70,6 +73,7 @@ class Connected:
         queue_gone: Callable[[str], None],
         agreements: Agreements,
         foreign: ForeignPeers,
+        prefetch: SharedPrefetch,
     ) -> None:
         """Connect, declare, consume the control queue. Raises `LinkError`; then nothing is left open."""
         try:
@@ -77,7 +81,7 @@ class Connected:
             self.opened_at = time.time()
             self.server_version = _version(consuming)
             await declare_exchanges(consuming)
-            self._agreements, self._foreign = agreements, foreign
+            self._agreements, self._foreign, self._prefetch = agreements, foreign, prefetch
             outlet = Outlet(publishing, lost=partial(self._channel_closed, "publishing channel", None))
             await outlet.open()
             self.publisher = Publisher(
@@ -97,6 +101,8 @@ class Connected:
                 queue_gone=queue_gone,
                 trust=self.options.trust,
                 foreign=foreign,
+                shared=prefetch.usable(self.server_version),
+                not_shared=prefetch.refused,
             )
             control = consuming.channel(publisher_confirms=False)
             await control.initialize()
@@ -146,6 +152,8 @@ class Connected:
             self.lost.set_result(reason)
 
     def _connection_closed(self, _connection: object, error: BaseException | None) -> None:
+        if isinstance(error, amqp.ConnectionNotImplemented):  # of all that an agent asks, only this may not be there
+            self._prefetch.refused(str(error))
         self._end(_reason(error, "connection closed"))
 
     def _channel_closed(self, which: str, _channel: object, error: BaseException | None) -> None:

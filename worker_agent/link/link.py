@@ -23,6 +23,7 @@ from worker_agent.link.declare import existing_queues
 from worker_agent.link.errors import LIBRARY_ERRORS, LinkError
 from worker_agent.link.offers import Settle
 from worker_agent.link.options import LinkOptions
+from worker_agent.link.prefetch import SharedPrefetch
 
 log = structlog.get_logger(__name__)
 
@@ -72,6 +73,7 @@ class Link:
         self._queue_gone = queue_gone
         self._deliveries = itertools.count(1)
         self._agreements = Agreements()
+        self._prefetch = SharedPrefetch(options.shared_prefetch)
         #: masters of other versions; its `heard` is for metrics
         self.foreign = ForeignPeers()
         self._connected: Connected | None = None
@@ -109,6 +111,7 @@ class Link:
             queue_gone=self._queue_gone,
             agreements=self._agreements,
             foreign=self.foreign,
+            prefetch=self._prefetch,
         )
         began = loop.time()
         self._connected = connected

@@ -1,27 +1,34 @@
-"""The offer consumers of one connection: prefetch 1 each, cancelled before anything is given back, supervised.
+"""The offer consumers of one connection: one offer at a time, cancelled before anything is given back, supervised.
 
 All that touches offers goes through one queue of orders, carried out strictly in order, so that "cancel, then give
 back" is that on the wire, too (rule 20). An offer that the machine keeps unacknowledged for hours lives on a channel
 that closes under it at worst alone: as long as one is held, new consumers get a channel of their own.
+
+Where the consumers of a channel share their prefetch (`SharedPrefetch`), an order to cancel them while an offer is held
+is carried out by the broker: it hands nothing more out. They stay, and come to life when the offer is settled; those
+that are no longer wanted by then are cancelled before that. An agent that comes from one offer straight to the next has
+a backlog before it, of which the broker would hand out any queue's head: then all are cancelled, and started again in
+the order in which the machine wants them, until one brings an offer.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Container, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from functools import partial
 from typing import Any, Literal
 
 import structlog
-from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage, AbstractQueue
+from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 from aiormq import exceptions as amqp
 
 from contracts import topology
 from contracts.foreign import ForeignPeers
 from worker_agent.core.inputs import DeliveryLost, Input, OfferDelivered
-from worker_agent.link.declare import known_tags, queue_exists
+from worker_agent.link.declare import queue_exists
 from worker_agent.link.errors import LIBRARY_ERRORS
 from worker_agent.link.incoming import NotAnOffer, WrongVersion, deaths, read_offer, too_long_parked
+from worker_agent.link.offer_channel import OfferChannel
 from worker_agent.signatures import Trust
 
 log = structlog.get_logger(__name__)
@@ -30,29 +37,20 @@ log = structlog.get_logger(__name__)
 #: cancel by the broker in newer versions only, and then only if nobody missed it: so look.
 SUPERVISE_EVERY = 1.0
 
+#: An offer that comes so soon, in seconds, after the agent was ready for it had been waiting. (A broker needs 1 to
+#: 5 ms; where one needs more than this, the agents are so many that each may take what it is given.)
+AT_ONCE = 0.1
+
 Order = Callable[[], Awaitable[None]]
 Settle = Literal["ack", "park", "give_back"]
-
-
-class OfferChannel:
-    """One AMQP channel: its consumers by tag and the deliveries of it that nobody settled yet."""
-
-    def __init__(self, channel: AbstractChannel) -> None:
-        self.channel = channel
-        self.consumers: dict[str, AbstractQueue] = {}
-        self.held: dict[int, AbstractIncomingMessage] = {}
-        self.closed = False
-
-    async def live_tags(self) -> Container[str]:
-        """Tags the library still has callbacks for: it forgets a consumer that the broker cancelled."""
-        return await known_tags(self.channel)
 
 
 class OfferConsumers:
     """Consumes `cap.*` queues as told and turns what comes into inputs.
 
     `dead` is called with what is no offer, the reason and the queue, and must publish it to `bb.dead`; `queue_gone` is
-    told of a queue that turned out not to exist (any more).
+    told of a queue that turned out not to exist (any more). `shared`: consumers share their prefetch, for an agent that
+    holds one offer at a time; `not_shared` is told, with the reason, when they turn out not to.
     """
 
     def __init__(
@@ -65,7 +63,11 @@ class OfferConsumers:
         queue_gone: Callable[[str], None],
         trust: Trust,
         foreign: ForeignPeers,
+        shared: bool,
+        not_shared: Callable[[str], None],
     ) -> None:
+        self._shared = shared
+        self._not_shared = not_shared
         self._trust = trust
         self._foreign = foreign
         self._connection = connection
@@ -74,8 +76,13 @@ class OfferConsumers:
         self._dead = dead
         self._queue_gone = queue_gone
         self._wanted: tuple[str, ...] = ()
+        #: what will be wanted when all orders are carried out
+        self._asked: tuple[str, ...] = ()
         #: offers that came so far
         self._came = 0
+        #: since when the broker could hand one out, in the loop's seconds, and whether the last one had been waiting
+        self._ready_at = 0.0
+        self._backlog = False
         self._unusable: set[str] = set()
         self._channels: list[OfferChannel] = []
         self._orders: asyncio.Queue[Order] = asyncio.Queue()
@@ -85,10 +92,11 @@ class OfferConsumers:
     # -- orders, carried out in the order in which they were given -----------------------------------------------
 
     def consume(self, queues: tuple[str, ...]) -> None:
+        self._asked = queues
         self._orders.put_nowait(partial(self._consume, queues))
 
     def cancel(self) -> None:
-        self._orders.put_nowait(partial(self._consume, ()))
+        self.consume(())
 
     def settle(self, delivery: int, how: Settle) -> None:
         self._orders.put_nowait(partial(self._settle, delivery, how))
@@ -117,7 +125,7 @@ class OfferConsumers:
     @property
     def consuming(self) -> frozenset[str]:
         """Queues that are consumed now."""
-        return frozenset(queue.name for channel in self._channels for queue in channel.consumers.values())
+        return frozenset[str]().union(*(lease.consumed() for lease in self._channels))
 
     # -- the loop --------------------------------------------------------------------------------------------------
 
@@ -148,6 +156,8 @@ class OfferConsumers:
             message = lease.held.pop(delivery, None)
             if message is None:
                 continue
+            if lease.shared:
+                await lease.cancel_all_but(self._to_stay(lease, message, how))
             try:
                 if how == "ack":
                     await message.ack()
@@ -159,14 +169,30 @@ class OfferConsumers:
                 # Its channel went away under it: the broker has it back already, and the machine was or will be told.
                 log.debug("settled_too_late", delivery=delivery, how=how, error=str(error))
             await self._drop_if_spent(lease)
+            self._ready()
+            if lease.shared and self._asked:
+                self._orders.put_nowait(self._reconcile)
             return
+
+    def _to_stay(self, lease: OfferChannel, message: AbstractIncomingMessage, how: Settle) -> set[str]:
+        """Queues whose consumers come to life when `message` is settled."""
+        if self._backlog and not self._wanted:
+            return set()  # the order to consume that follows says whose turn it is
+        if how == "give_back":  # it would come through its own at once (rule 20)
+            return {*self._asked} - {lease.queue_of(message)}
+        return {*self._asked}
+
+    def _ready(self) -> None:
+        self._ready_at = asyncio.get_running_loop().time()
 
     async def _drop_if_spent(self, lease: OfferChannel) -> None:
         """Close a channel that neither holds nor consumes anything, unless it is the only one left to reuse."""
         if not lease.held and not lease.consumers and len(self._channels) > 1:
-            self._channels.remove(lease)
-            lease.closed = True
-            await lease.channel.close()
+            await self._close(lease)
+
+    async def _close(self, lease: OfferChannel) -> None:
+        self._channels.remove(lease)
+        await lease.close()
 
     # -- consumers -------------------------------------------------------------------------------------------------
 
@@ -174,12 +200,12 @@ class OfferConsumers:
         """Make the consumers what is wanted: the only place that starts and cancels any."""
         await self._forget_cancelled()
         for lease in list(self._channels):
-            for tag, queue in list(lease.consumers.items()):
-                if queue.name not in self._wanted:
-                    lease.consumers.pop(tag, None)
-                    await self._cancel(lease, queue, tag)
+            if self._wanted or not lease.quiet:
+                await lease.cancel_all_but(self._wanted)
             if lease in self._channels:
                 await self._drop_if_spent(lease)
+        if any(lease.quiet for lease in self._channels):
+            return  # nothing comes before what is held is settled: then look again
         came, there = self._came, self.consuming | self._unusable
         for name in [name for name in self._wanted if name not in there]:
             if self._came != came:
@@ -189,26 +215,19 @@ class OfferConsumers:
                 return
             await self._start(name)
 
-    async def _cancel(self, lease: OfferChannel, queue: AbstractQueue, tag: str) -> None:
-        try:
-            # Waits for cancel-ok: what the broker had sent before it has then been delivered to us and is given back.
-            # (Without waiting the library drops it silently, and it would starve, unacknowledged, on our channel.)
-            await queue.cancel(tag)
-        except LIBRARY_ERRORS:
-            if not lease.channel.is_closed:
-                raise
-
     async def _forget_cancelled(self) -> None:
         """Find the consumers that the broker cancelled: their queue was deleted, or moved, or they timed out."""
-        for lease in self._channels:
+        for lease in list(self._channels):
             live = await lease.live_tags()
             for tag in [tag for tag in lease.consumers if tag not in live]:
                 queue = lease.consumers.pop(tag)
                 log.warning("consumer_cancelled_by_broker", queue=queue.name)
-                for delivery, message in list(lease.held.items()):
-                    if message.consumer_tag == tag:
-                        del lease.held[delivery]
-                        self._on_input(DeliveryLost(delivery=delivery))
+                lost = [delivery for delivery, message in lease.held.items() if message.consumer_tag == tag]
+                for delivery in lost:
+                    del lease.held[delivery]
+                    self._on_input(DeliveryLost(delivery=delivery))
+                if lost and lease.shared and lease in self._channels:
+                    await self._close(lease)  # whether the broker still counts it depends on why it was lost
                 if queue.name in self._wanted and not await queue_exists(self._connection, queue.name):
                     self._gone(queue.name)
 
@@ -218,6 +237,7 @@ class OfferConsumers:
         tag = f"offers-{next(self._deliveries)}"
         # Before the request, not after: the first offer may arrive together with the answer.
         lease.consumers[tag] = queue
+        self._ready()
         try:
             await queue.consume(partial(self._delivered, lease, tag, name), consumer_tag=tag)
         except amqp.ChannelNotFoundEntity:
@@ -237,11 +257,8 @@ class OfferConsumers:
         """The last channel while nothing of it is held, else a new one."""
         if self._channels and not self._channels[-1].held and not self._channels[-1].channel.is_closed:
             return self._channels[-1]
-        channel = self._connection.channel(publisher_confirms=False)
-        await channel.initialize()
-        await channel.set_qos(prefetch_count=1, global_=False)
-        lease = OfferChannel(channel)
-        channel.close_callbacks.add(partial(self._channel_closed, lease))
+        lease = await OfferChannel.open(self._connection, shared=self._shared)
+        lease.channel.close_callbacks.add(partial(self._channel_closed, lease))
         self._channels.append(lease)
         return lease
 
@@ -267,8 +284,16 @@ class OfferConsumers:
     # -- deliveries ------------------------------------------------------------------------------------------------
 
     async def _delivered(self, lease: OfferChannel, tag: str, queue: str, message: AbstractIncomingMessage) -> None:
+        if lease.closed:
+            return  # the broker has it back
+        if lease.quiet:
+            # What a broker does whose owner denies it a shared prefetch: it takes the order for one for each consumer.
+            self._shared = lease.shared = False
+            self._not_shared("the broker hands out a second offer")
+            self._orders.put_nowait(self._reconcile)
         delivery = next(self._deliveries)
         self._came += 1
+        self._backlog = asyncio.get_running_loop().time() - self._ready_at < AT_ONCE
         lease.held[delivery] = message
         # An offer waits, is parked and comes again, so it need not be fresh; then nothing comes of it without a grant.
         refusal = self._trust.refusal(message, topology.OFFERS, queue, fresh=False)

@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from yarl import URL
 
+from worker_agent.link.prefetch import Choice
 from worker_agent.signatures import Trust
 
 
@@ -35,6 +36,8 @@ class LinkOptions:
     #: longest pause between two tries, seconds. Below the 35 s for which a bridge waits for its agents after its own
     #: link came up (contracts.timing.GRACE_AFTER_LINK_UP), so that a restart of the broker costs no session.
     reconnect_max: float = 15.0
+    #: "always" and "auto" are for an agent of one slot, see `SharedPrefetch`
+    shared_prefetch: Choice = "auto"
     tls: TLSFiles = field(default_factory=TLSFiles)
     #: whom to believe; one object for all links of the process
     trust: Trust = field(default_factory=Trust)

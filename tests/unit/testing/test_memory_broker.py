@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from contracts.testing.broker import MemoryBroker, topic_matches
+from contracts.testing.channels import Channel, Delivery
 from contracts.testing.clock import VirtualClock
-from contracts.testing.connections import Channel, Connection, Delivery
+from contracts.testing.connections import Connection
 from contracts.testing.queues import Publication, QueueOptions
 
 
@@ -80,6 +81,27 @@ def test_prefetch_counts_per_consumer_not_per_channel() -> None:
     client.channel.ack(client.got[0].tag)
     setting.run()
     assert len(client.got) == 3
+
+
+def test_consumers_of_a_channel_may_share_a_prefetch() -> None:
+    """One message in all, of whichever queue; the next when that is settled, also if its consumer was cancelled."""
+    setting = Setting()
+    for name in ("q1", "q2"):
+        setting.queue(name)
+        setting.publish(name, name)
+    client = Client(setting)
+    client.channel.share_prefetch(1)
+    client.consume("q1")
+    client.consume("q2")
+    setting.run()
+    assert client.bodies == ["q1"]
+    client.channel.cancel("q1")
+    setting.publish("q1", "again")
+    setting.run()
+    assert client.bodies == ["q1"]
+    client.channel.ack(client.got[0].tag)
+    setting.run()
+    assert client.bodies == ["q1", "q2"]
 
 
 def test_a_closed_connection_gives_its_messages_back_to_their_place_and_marked() -> None:

@@ -1,0 +1,181 @@
+"""One offer at a time by a prefetch that the consumers of a channel share; where a broker has none, by cancelling."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from contracts import topology
+from contracts.messages import Claim
+from contracts.testing.rabbitmq_node import RabbitMQNode
+from tests.broker.agent.conftest import OpenMaster, StartAgent
+from tests.broker.agent.scripted_master import ScriptedMaster, until
+from tests.faults.broker4 import server_of_version_4
+from worker_agent.link.offers import AT_ONCE
+
+SIGNATURES = ("alpha", "beta")
+ABLE = [flag for name in SIGNATURES for flag in ("--capability", name)]
+#: They come back from the parking queue after a second; one is parked in a few milliseconds.
+SILENT_OFFERS = 3000
+
+
+async def claim_after(master: ScriptedMaster, *before: Claim) -> Claim:
+    """The first claim of another session than those."""
+    return await master.wait_for(Claim, lambda claim: claim.session not in {known.session for known in before})
+
+
+async def work(master: ScriptedMaster, claim: Claim) -> None:
+    await master.grant(claim)
+    await master.release(claim)
+
+
+async def idle(master: ScriptedMaster) -> None:
+    """Until the agent has been waiting for a while: the next offer is none that has waited for it."""
+    for signature in SIGNATURES:
+        await master.wait_for_consumers(signature, 1)
+    await asyncio.sleep(2 * AT_ONCE)
+
+
+async def test_consumers_outlive_a_claim(
+    node: RabbitMQNode, make_vhost: Callable[[], str], start_agent: StartAgent, open_master: OpenMaster
+) -> None:
+    """An agent that was waiting for its offer has the very consumers afterwards that it had before."""
+    vhost = make_vhost()
+    url = node.vhost_url(vhost)
+
+    def listed(*what: str) -> list[str]:
+        lines = node.ctl(what[0], "-p", vhost, *what[1:], "--no-table-headers").splitlines()
+        return sorted(line for line in lines if line.startswith("cap."))
+
+    def held() -> list[str]:
+        lines = listed("list_queues", "name", "messages_unacknowledged")
+        return [line.split()[0] for line in lines if line.split()[1] != "0"]
+
+    master = await open_master(*SIGNATURES, url=url)
+    start_agent("agent", *ABLE, url=url)
+    await idle(master)
+    before = listed("list_consumers", "queue_name", "consumer_tag")
+    assert len(before) == 2
+    known: list[Claim] = []
+    for signature in SIGNATURES:
+        await master.offer(signature)
+        claim = await claim_after(master, *known)
+        assert held() == [topology.cap_queue(signature)]
+        await work(master, claim)
+        await until(lambda: not held(), "the offer to be acknowledged")
+        known.append(claim)
+    assert listed("list_consumers", "queue_name", "consumer_tag") == before
+
+
+async def test_an_agent_that_wants_no_more_is_handed_nothing(start_agent: StartAgent, open_master: OpenMaster) -> None:
+    """It is drained while it works; when it acknowledges its offer, the broker hands it no other."""
+    master = await open_master(*SIGNATURES)
+    start_agent("agent", *ABLE)
+    await idle(master)
+    await master.offer("alpha")
+    claim = await claim_after(master)
+    await master.grant(claim)
+    for signature in SIGNATURES:
+        await master.offer(signature)
+    await master.steer("drain", claim.address)
+    await master.status(lambda status: status.state == "draining")
+    await master.release(claim)
+    for signature in SIGNATURES:
+        await master.wait_for_consumers(signature, 0)
+        waiting = await (await master.channel.get_queue(topology.cap_queue(signature))).get(timeout=60)
+        assert waiting is not None
+        assert not waiting.redelivered, f"the offer of {signature} had been handed out"
+
+
+async def test_the_queue_of_a_held_offer_is_deleted(start_agent: StartAgent, open_master: OpenMaster) -> None:
+    """The broker counts the offer as held for as long as the channel lives: the next work must not wait for that."""
+    master = await open_master(*SIGNATURES)
+    agent = start_agent("agent", *ABLE)
+    await idle(master)
+    await master.offer("alpha")
+    claim = await claim_after(master)
+    await master.grant(claim)
+    await master.channel.queue_delete(topology.cap_queue("alpha"))
+    await until(lambda: "consumer_cancelled_by_broker" in agent.log, "the agent to notice")
+    await master.declare("alpha")  # else to consume it would close the channel
+    await master.offer("beta")
+    await master.release(claim)
+    await work(master, await claim_after(master, claim))
+
+
+async def test_what_a_queue_holds_for_a_silent_master_stops_no_other(
+    start_agent: StartAgent, open_master: OpenMaster
+) -> None:
+    """Its offers are parked one by one, and come back: the living master's offer in the queue after it is not last."""
+    living, silent = await open_master(*SIGNATURES, "gamma"), await open_master(name="m2")
+    await silent.offer("alpha")  # the one that is claimed in vain; beta's turn is the next, gamma's the one after that
+    for _ in range(SILENT_OFFERS):
+        await silent.offer("beta")
+    await silent.connection.close()
+    agent = start_agent("agent", *ABLE, "--capability", "gamma")
+    await until(lambda: "master_silent" in agent.log, "a claim of m2's to be given up")
+    offer = await living.offer("gamma")
+    assert (await living.wait_for(Claim)).offer == offer.offer
+
+
+async def test_a_queue_without_a_shared_prefetch(start_agent: StartAgent, open_master: OpenMaster) -> None:
+    """A quorum queue refuses it, and the connection with it: the agent comes back and cancels its other consumers."""
+    master = await open_master("alpha")
+    queue = await master.channel.declare_queue(
+        topology.cap_queue("beta"),
+        durable=True,
+        arguments={"x-dead-letter-exchange": topology.PARKED, "x-queue-type": "quorum"},
+    )
+    await queue.bind(topology.OFFERS, topology.cap_queue("beta"))
+    agent = start_agent("agent", *ABLE)
+    await until(lambda: "shared_prefetch_refused" in agent.log, "the agent to notice")
+    await idle(master)
+    known: list[Claim] = []
+    for signature in ("beta", "alpha", "beta"):
+        await master.offer(signature)
+        claim = await claim_after(master, *known)
+        await master.grant(claim)
+        (other,) = {*SIGNATURES} - {signature}  # a quorum queue counts a cancelled consumer until its offer is settled
+        await master.wait_for_consumers(other, 0)
+        await master.release(claim)
+        await idle(master)
+        known.append(claim)
+    assert agent.log.count("shared_prefetch_refused") == 1
+    assert agent.log.count("link_down") == 1
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("permitted", [True, False])
+async def test_version_4(
+    permitted: bool,
+    start_agent: StartAgent,
+    open_master: OpenMaster,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """There a broker's owner may forbid it; later versions do of themselves."""
+    monkeypatch.setenv("RABBITMQ_SERVER", server_of_version_4())
+    config = {"deprecated_features.permit.global_qos": str(permitted).lower()}
+    with RabbitMQNode(tmp_path / "node", config=config) as node4:
+        master = await open_master(*SIGNATURES, url=node4.url)
+        agent = start_agent("agent", *ABLE, url=node4.url)
+        await idle(master)
+        known: list[Claim] = []
+        for signature in 2 * SIGNATURES:
+            await master.offer(signature)
+            claim = await claim_after(master, *known)
+            await master.grant(claim)
+            (other,) = {*SIGNATURES} - {signature}
+            await master.offer(other)
+            await master.wait_for_consumers(other, int(permitted))
+            await master.wait_for_messages(topology.cap_queue(other), 1)
+            await master.release(claim)
+            second = await claim_after(master, claim, *known)
+            await work(master, second)
+            await idle(master)
+            known += [claim, second]
+        assert agent.log.count("shared_prefetch_refused") == (0 if permitted else 1)
+        assert "link_down" not in agent.log

@@ -1,0 +1,32 @@
+"""Where the consumers of a channel are asked to share their prefetch."""
+
+from __future__ import annotations
+
+import pytest
+
+from worker_agent.link.prefetch import Choice, SharedPrefetch
+
+
+@pytest.mark.parametrize(
+    ("choice", "version", "usable"),
+    [
+        ("auto", "3.10.8", True),
+        ("auto", "4.2.9", True),
+        ("auto", "4.3.0", False),
+        ("auto", "5.0.0", False),
+        ("auto", "", True),
+        ("always", "4.3.0", True),
+        ("never", "3.10.8", False),
+    ],
+)
+def test_versions(choice: Choice, version: str, usable: bool) -> None:
+    """From 4.3 on it has to be permitted; a broker that names no version is asked."""
+    assert SharedPrefetch(choice).usable(version) is usable
+
+
+@pytest.mark.parametrize("choice", ["auto", "always"])
+def test_refused_once_it_is_not_tried_again(choice: Choice) -> None:
+    """Else a quorum queue would end each connection."""
+    prefetch = SharedPrefetch(choice)
+    prefetch.refused("NOT_IMPLEMENTED")
+    assert not prefetch.usable("3.10.8")
