@@ -8,12 +8,13 @@ from pathlib import Path
 
 from benchmarks.figures import Figure, ratio
 
-_FLEET = re.compile(r"(\d+) agents, (\d+) signatures, (\d+ offers|one offer at a time)")
+_FLEET = re.compile(r"(\d+) agents, (\d+) signatures, (\d+ offers|one offer at a time(?:, not shared)?)")
 _AXES = ("agents", "signatures", "offers")
 #: The fleet from which each row of `claims.SCALE` differs in one number.
 _BASE = {"agents": "100", "signatures": "10", "offers": "1000 offers"}
 #: What is said of the offers in the rows of `claims.IDLE`, which differ in their agents.
 _IDLE = {**_BASE, "offers": "one offer at a time"}
+_NOT_SHARED = {**_BASE, "offers": "one offer at a time, not shared"}
 
 
 def plot(figures: Sequence[Figure], folder: Path) -> list[Path]:
@@ -68,7 +69,7 @@ def _scale(figures: Sequence[Figure], axis: str, path: Path) -> Path | None:
         if found.case != "scale" or match is None or found.median is None:
             continue
         row = dict(zip(_AXES, match.groups(), strict=True))
-        for base in (_BASE, _IDLE) if axis == "agents" else (_BASE,):
+        for base in (_BASE, _IDLE, _NOT_SHARED) if axis == "agents" else (_BASE,):
             if row[axis][0].isdigit() and all(row[other] == base[other] for other in _AXES if other != axis):
                 curve = curves.setdefault(f"{what} ({found.unit})", {}).setdefault(base["offers"], [])
                 curve.append((int(row[axis].split()[0]), found.median))

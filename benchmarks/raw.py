@@ -2,7 +2,6 @@
 
 `raw_throughput`: as many as it takes, from one process to another; at most 2 MiB are under way unconfirmed, as in a
 session of ours. `raw_messages`: one now and then, as offers come to an idle fleet. `syncs`: what the disk below does.
-`raw_consumers`: no message at all, only what an idle agent does with its consumers for a claim.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -138,22 +137,3 @@ def syncs(folder: Path, count: int, every: float) -> list[float]:
             times.append(1000 * (time.monotonic() - began))
             time.sleep(every)
     return times
-
-
-def raw_consumers(url: str, queues: Sequence[str], times: int) -> None:
-    """Consume all `queues` one after another, and cancel that again, so many times."""
-    asyncio.run(_consume_and_cancel(url, queues, times))
-
-
-async def _consume_and_cancel(url: str, names: Sequence[str], times: int) -> None:
-    async def refuse(message: aio_pika.abc.AbstractIncomingMessage) -> None:
-        raise RuntimeError(f"{message.routing_key} is not empty")
-
-    async with await aio_pika.connect(url) as connection:
-        channel = await connection.channel(publisher_confirms=False)
-        await channel.set_qos(prefetch_count=1)
-        queues = [await channel.get_queue(name, ensure=False) for name in names]
-        for _ in range(times):
-            tags = [await queue.consume(refuse) for queue in queues]
-            for queue, tag in zip(queues, tags, strict=True):
-                await queue.cancel(tag)

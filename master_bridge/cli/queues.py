@@ -16,7 +16,8 @@ from master_bridge.cli.options import Where, broker_options
 def command(where: Where, as_json: bool) -> None:
     """Show the queues with what waits in them and how many consume them.
 
-    An agent that is busy consumes nothing, so 0 consumers of a cap.* queue may mean that all are at work.
+    A busy agent is handed nothing, whether it is counted as a consumer (its consumers wait for its end) or not (it has
+    cancelled them). So 0 consumers of a cap.* queue may mean that all are at work.
     """
     from rich.console import Console
 

@@ -105,7 +105,7 @@ def _lives(view: WorkView) -> list[str]:
 def _queue_line(name: str, queue: QueueFigures | None) -> str:
     if queue is None:
         return f"there is no queue {name} at the broker: its master is not connected"
-    return f"queue {name}: {queue.ready} waiting in it, {queue.consumers} agents ready to take from it"
+    return f"queue {name}: {queue.ready} waiting in it, {queue.consumers} consumers"
 
 
 def _with_names(miss: Miss) -> str:
