@@ -6,14 +6,15 @@ that closes under it at worst alone: as long as one is held, new consumers get a
 
 Where the consumers of a channel share their prefetch (`SharedPrefetch`), an order to cancel them while an offer is held
 is carried out by the broker: it hands nothing more out. They stay, and come to life when the offer is settled; those
-that are no longer wanted by then are cancelled before that. An agent that comes from one offer straight to the next has
-a backlog before it, of which the broker would hand out any queue's head: then all are cancelled, and started again in
-the order in which the machine wants them, until one brings an offer.
+that are no longer wanted by then are cancelled before that. An agent whose offer had been waiting for it has a backlog
+before it, of which the broker would hand out any queue's head: then all are cancelled, and started again in the order
+in which the machine wants them, until one brings an offer.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from functools import partial
 from typing import Any, Literal
@@ -36,10 +37,6 @@ log = structlog.get_logger(__name__)
 #: Seconds between two looks at whether every consumer that is wanted is still there. The AMQP library tells of a
 #: cancel by the broker in newer versions only, and then only if nobody missed it: so look.
 SUPERVISE_EVERY = 1.0
-
-#: An offer that comes so soon, in seconds, after the agent was ready for it had been waiting. (A broker needs 1 to
-#: 5 ms; where one needs more than this, the agents are so many that each may take what it is given.)
-AT_ONCE = 0.1
 
 Order = Callable[[], Awaitable[None]]
 Settle = Literal["ack", "park", "give_back"]
@@ -80,7 +77,7 @@ class OfferConsumers:
         self._asked: tuple[str, ...] = ()
         #: offers that came so far
         self._came = 0
-        #: since when the broker could hand one out, in the loop's seconds, and whether the last one had been waiting
+        #: since when the broker could hand one out, in seconds since the epoch, and whether the last one is older
         self._ready_at = 0.0
         self._backlog = False
         self._unusable: set[str] = set()
@@ -183,7 +180,7 @@ class OfferConsumers:
         return {*self._asked}
 
     def _ready(self) -> None:
-        self._ready_at = asyncio.get_running_loop().time()
+        self._ready_at = time.time()
 
     async def _drop_if_spent(self, lease: OfferChannel) -> None:
         """Close a channel that neither holds nor consumes anything, unless it is the only one left to reuse."""
@@ -293,7 +290,6 @@ class OfferConsumers:
             self._orders.put_nowait(self._reconcile)
         delivery = next(self._deliveries)
         self._came += 1
-        self._backlog = asyncio.get_running_loop().time() - self._ready_at < AT_ONCE
         lease.held[delivery] = message
         # An offer waits, is parked and comes again, so it need not be fresh; then nothing comes of it without a grant.
         refusal = self._trust.refusal(message, topology.OFFERS, queue, fresh=False)
@@ -316,6 +312,7 @@ class OfferConsumers:
             log.error("not_an_offer", queue=queue, reason=str(error))
             self._orders.put_nowait(partial(self._bury, delivery, message, str(error), queue))
             return
+        self._backlog = offer.published < self._ready_at  # by the master's clock; a wrong one costs cancels
         self._on_input(
             OfferDelivered(
                 delivery=delivery,
