@@ -276,10 +276,14 @@ class Channel:
             queue.requeue(entry)
         else:
             queue.reject(entry)
+        self._make_room(queue)
+
+    def _make_room(self, queue: Queue) -> None:
+        """Something of `queue` is held no more; a shared prefetch has room for any then, in whatever order."""
         queue.pump()
-        if self._shared_prefetch:  # the other queues had room for nothing; which is told first is the broker's affair
-            for other in sorted(self.consumers.values(), key=lambda _: self._broker.fraction()):
-                other.queue.pump()
+        if self._shared_prefetch:
+            for consumer in sorted(self.consumers.values(), key=lambda _: self._broker.fraction()):
+                consumer.queue.pump()
 
     def time_out(self, older_than: float) -> bool:
         """The consumer timeout looks at this channel; True when it fired.
@@ -297,7 +301,7 @@ class Channel:
             for tag in [tag for tag, held in self.unacked.items() if held[1] is consumer]:
                 consumer.queue.requeue(self.unacked.pop(tag)[0])
             self._reply(consumer.on_cancel, consumer.tag)
-            consumer.queue.pump()
+            self._make_room(consumer.queue)
         return True
 
     def fail(self, error: str) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import SecretStr
 
+from worker_agent.agent import link_options
 from worker_agent.link.prefetch import Choice, SharedPrefetch
+from worker_agent.settings import Settings
 
 
 @pytest.mark.parametrize(
@@ -30,3 +33,10 @@ def test_refused_once_it_is_not_tried_again(choice: Choice) -> None:
     prefetch = SharedPrefetch(choice)
     prefetch.refused("NOT_IMPLEMENTED")
     assert not prefetch.usable("3.10.8")
+
+
+@pytest.mark.parametrize(("slots", "choice"), [(1, "always"), (2, "never")])
+def test_an_agent_of_several_slots_does_not_share(slots: int, choice: Choice) -> None:
+    """It holds one offer and waits for the next."""
+    settings = Settings(amqp_url=SecretStr("amqp://h"), slots=slots, shared_prefetch="always")
+    assert link_options(settings).shared_prefetch == choice
