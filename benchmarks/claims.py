@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, NamedTuple
@@ -26,22 +27,34 @@ from contracts.testing.rabbitmq_node import RabbitMQNode
 from tests.harness.agents import Agent
 from tests.harness.waiting import wait_for
 
-#: (agents, signatures, offers): each row changes one of them, all offers are published at once. The last two have ten
-#: offers an agent, as most others have: with 1,000 for 10 agents next to all claims are those of agents that were just
-#: busy, for 1,000 agents none is.
+
+class Fleet(NamedTuple):
+    """A fleet and what it is offered. The default offers come all at once."""
+
+    agents: int
+    signatures: int = 10
+    offers: int = 1_000
+    #: all agents are idle but one: each offer is published when the one before it is over
+    idle: bool = False
+    #: as the agents' --shared-prefetch; "never" stands for quorum queues and brokers that deny it
+    prefetch: str = "auto"
+
+    def __str__(self) -> str:
+        offers = "one offer at a time" if self.idle else f"{self.offers} offers"
+        shared = "" if self.prefetch == "auto" else ", not shared"
+        return f"{self.agents} agents, {self.signatures} signatures, {offers}{shared}"
+
+
+#: Each row changes one number of the second one. The last two have ten offers an agent, as most others have: with 1,000
+#: for 10 agents next to all claims are those of agents that were just busy, for 1,000 agents none is.
 SCALE = (
-    (10, 10, 1_000), (100, 10, 1_000), (500, 10, 1_000), (1_000, 10, 1_000),
-    (100, 1, 1_000), (100, 50, 1_000),
-    (100, 10, 100), (100, 10, 10_000),
-    (10, 10, 100), (500, 10, 5_000),
+    Fleet(10), Fleet(100), Fleet(500), Fleet(1_000),
+    Fleet(100, signatures=1), Fleet(100, signatures=50),
+    Fleet(100, offers=100), Fleet(100, offers=10_000),
+    Fleet(10, offers=100), Fleet(500, offers=5_000),
 )  # fmt: skip
-QUICK = ((10, 10, 200), (50, 10, 200))
-#: Numbers of agents, all idle but one: `_ONE_AT_A_TIME` offers, each published when the one before it is over; once
-#: with a prefetch that an agent's consumers share, and once without.
-IDLE = (10, 100, 500, 1_000)
-QUICK_IDLE = (10, 50)
-_ONE_AT_A_TIME = 200
-_SIGNATURES = 10
+IDLE = tuple(Fleet(agents, offers=200, idle=True) for agents in (10, 100, 500, 1_000))
+QUICK = tuple(Fleet(agents, offers=200, idle=idle) for idle in (False, True) for agents in (10, 50))
 
 #: Seconds from a session's end to the next offer: the agent has ended the keeper and consumes again.
 _PAUSE = 0.5
@@ -49,9 +62,9 @@ _PAUSE = 0.5
 _SHORT_PAUSE = 0.05
 #: A broker with its data here never waits for a disk.
 _MEMORY = Path("/dev/shm")
-#: Seconds for which the broker's use of the processor is watched while nothing is claimed. Of a thousand idle agents it
+#: Seconds for which the broker's use of the processor is watched while nothing is claimed: of a thousand idle agents it
 #: is as much as what one claim after another costs.
-_REST, _LONG_REST = 5.0, 20.0
+_REST = 5.0
 
 
 class Talk:
@@ -106,11 +119,11 @@ def run(stage: Stage) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # two connections an agent
     try:
-        for number, (agents, signatures, offers) in enumerate(QUICK if stage.quick else SCALE):
-            _scale(stage, f"s{number}", agents, signatures, offers)
-        for prefetch in ("auto", "never"):
-            for number, agents in enumerate(QUICK_IDLE if stage.quick else IDLE):
-                _one_at_a_time(stage, f"i{prefetch}{number}", agents, prefetch)
+        if stage.quick:
+            _scale(stage, QUICK, 1)
+            return
+        _scale(stage, (*SCALE, *IDLE), stage.rounds)
+        _scale(stage, [fleet._replace(prefetch="never") for fleet in IDLE], 1)  # for comparison
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
@@ -163,52 +176,45 @@ def _used(stage: Stage, fleet: Talk) -> _Used:
     return _Used(total_cpu_seconds(stage.node.pid), told["cpu"], told["given_back"], time.monotonic())
 
 
-def _scale(stage: Stage, prefix: str, agents: int, signatures: int, offers: int) -> None:
-    """All offers at once."""
-    row = f"{agents} agents, {signatures} signatures, {offers} offers"
-    names = [f"{prefix}x{index}" for index in range(signatures)]
-    _measure(stage, row, names, agents, "auto", _REST, {"seek": offers, "at_once": offers})
+def _scale(stage: Stage, fleets: Sequence[Fleet], rounds: int) -> None:
+    """One fleet after the other, and all again."""
+    figures: dict[tuple[Fleet, str, str, str], list[float]] = {}
+    for number in range(rounds):
+        for index, fleet in enumerate(fleets):
+            stage.say(f"   round {number + 1}: {fleet}")
+            for what, value, unit, better in _measure(stage, f"{fleet.prefetch}{number}-{index}", fleet):
+                figures.setdefault((fleet, what, unit, better), []).append(value)
+    for (fleet, what, unit, better), values in figures.items():
+        stage.add("scale", f"{what}: {fleet}", "ours", unit, better, values)
 
 
-def _one_at_a_time(stage: Stage, prefix: str, agents: int, prefetch: str) -> None:
-    """`prefetch` "never": as with quorum queues, and where a broker denies a prefetch that consumers share."""
-    row = f"{agents} agents, {_SIGNATURES} signatures, one offer at a time"
-    if prefetch == "never":
-        row += ", not shared"
-    names = [f"{prefix}x{index}" for index in range(_SIGNATURES)]
-    order = {"seek": _ONE_AT_A_TIME, "at_once": 1, "pause": _SHORT_PAUSE}
-    _measure(stage, row, names, agents, prefetch, _LONG_REST, order)
-
-
-def _measure(
-    stage: Stage, row: str, names: list[str], agents: int, prefetch: str, rest: float, order: dict[str, Any]
-) -> None:
-    offers = order["seek"]
-    with Talk("benchmarks.bridge_process", stage.node.url, f"bench-scale-{names[0]}") as bridge:
+def _measure(stage: Stage, prefix: str, fleet: Fleet) -> Sequence[tuple[str, float, str, str]]:
+    names = [f"{prefix}x{index}" for index in range(fleet.signatures)]
+    pace = {"at_once": 1, "pause": _SHORT_PAUSE} if fleet.idle else {"at_once": fleet.offers}
+    with Talk("benchmarks.bridge_process", stage.node.url, f"bench-scale-{prefix}") as bridge:
         bridge.hear()
         bridge.ask({"declare": True, "signatures": names})
         memory = proportional_memory([stage.node.pid])
-        with Talk("benchmarks.fleet_process", stage.node.url, str(agents), prefetch, *names) as fleet:
-            fleet.hear()
+        with Talk("benchmarks.fleet_process", stage.node.url, str(fleet.agents), fleet.prefetch, *names) as agents:
+            agents.hear()
             connected = proportional_memory([stage.node.pid])
-            bridge.ask({**order, "seek": min(50, offers), "signatures": names})  # warm
-            resting = _used(stage, fleet)
-            time.sleep(rest)  # what heartbeats, statuses and supervision cost is no part of a claim's cost
-            before = _used(stage, fleet)
-            answer = bridge.ask({**order, "signatures": names})
-            after = _used(stage, fleet)
-    at_rest = before.since(resting)
-    claims = after.since(before).beyond(at_rest)
+            bridge.ask({"seek": min(50, fleet.offers), "signatures": names, **pace})  # warm
+            resting = _used(stage, agents)
+            time.sleep(_REST)  # what heartbeats, statuses and supervision cost is no part of a claim's cost
+            before = _used(stage, agents)
+            answer = bridge.ask({"seek": fleet.offers, "signatures": names, **pace})
+            after = _used(stage, agents)
+    rest = before.since(resting)
+    claims = after.since(before).beyond(rest)
     waits = answer["claim_to_accept"]
-    for what, value, unit, better in (
-        ("claims", offers / answer["seconds"], "claims/s", "more"),
+    return (
+        ("claims", fleet.offers / answer["seconds"], "claims/s", "more"),
         ("claim to accept, median", statistics.median(waits), "ms", "less"),
         ("claim to accept, p99", percentile(waits, 0.99), "ms", "less"),
-        ("bridge CPU a claim", 1000 * answer["cpu"] / offers, "ms", "less"),
-        ("broker CPU a claim", 1000 * claims.broker / offers, "ms", "less"),
-        ("broker CPU at rest", 100 * at_rest.broker / at_rest.at, "% of a core", "less"),
-        ("agents' CPU a claim", 1000 * claims.agents / offers, "ms", "less"),
-        ("offers given back a claim", claims.given_back / offers, "offers", "less"),
-        ("broker memory an agent", (connected - memory) / agents, "MB", "less"),
-    ):
-        stage.add("scale", f"{what}: {row}", "ours", unit, better, [value])
+        ("bridge CPU a claim", 1000 * answer["cpu"] / fleet.offers, "ms", "less"),
+        ("broker CPU a claim", 1000 * claims.broker / fleet.offers, "ms", "less"),
+        ("broker CPU at rest", 100 * rest.broker / rest.at, "% of a core", "less"),
+        ("agents' CPU a claim", 1000 * claims.agents / fleet.offers, "ms", "less"),
+        ("offers given back a claim", claims.given_back / fleet.offers, "offers", "less"),
+        ("broker memory an agent", (connected - memory) / fleet.agents, "MB", "less"),
+    )

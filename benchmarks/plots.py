@@ -62,24 +62,25 @@ def _scale(figures: Sequence[Figure], axis: str, path: Path) -> Path | None:
     """Curves along one axis; the other two numbers are the base's, or those of the idle fleets."""
     from matplotlib import pyplot
 
-    curves: dict[str, dict[str, list[tuple[int, float]]]] = {}
+    curves: dict[str, dict[str, list[tuple[int, float, float, float]]]] = {}
     for found in figures:
         what, _, fleet = found.what.partition(": ")
         match = _FLEET.fullmatch(fleet)
-        if found.case != "scale" or match is None or found.median is None:
+        if found.case != "scale" or match is None or found.median is None or found.spread is None:
             continue
         row = dict(zip(_AXES, match.groups(), strict=True))
         for base in (_BASE, _IDLE, _NOT_SHARED) if axis == "agents" else (_BASE,):
             if row[axis][0].isdigit() and all(row[other] == base[other] for other in _AXES if other != axis):
                 curve = curves.setdefault(f"{what} ({found.unit})", {}).setdefault(base["offers"], [])
-                curve.append((int(row[axis].split()[0]), found.median))
+                curve.append((int(row[axis].split()[0]), found.median, *found.spread))
     if not curves or max(len(points) for lines in curves.values() for points in lines.values()) < 2:
         return None
     figure, panels = pyplot.subplots(2, (len(curves) + 1) // 2, figsize=(13, 6), squeeze=False)
     for panel, (what, lines) in zip(panels.flat, curves.items(), strict=False):
         for label, points in lines.items():
-            points.sort()
-            panel.plot([x for x, _ in points], [y for _, y in points], marker="o", label=label)
+            places, medians, least, greatest = zip(*sorted(points), strict=True)
+            (line,) = panel.plot(places, medians, marker="o", label=label)
+            panel.vlines(places, least, greatest, color=line.get_color())
         panel.legend(fontsize=7)
         panel.set_title(what, fontsize=9)
         panel.set_xscale("log")

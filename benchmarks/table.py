@@ -57,7 +57,7 @@ def scale_table(figures: Sequence[Figure]) -> str:
     heads = [column if unit in column else f"{column}, {unit}" for column, unit in zip(columns, units, strict=True)]
     lines = ["| fleet | " + " | ".join(heads) + " |", "|---|" + "---:|" * len(columns)]
     for fleet, found in rows.items():
-        cells = [_number(found[column].median) if column in found else "" for column in columns]
+        cells = [cell(found.get(column)) for column in columns]
         lines.append(f"| {fleet} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
