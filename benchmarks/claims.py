@@ -24,6 +24,7 @@ from benchmarks.processes import proportional_memory, total_cpu_seconds
 from benchmarks.raw import raw_messages, syncs
 from benchmarks.stage import Stage
 from contracts.testing.rabbitmq_node import RabbitMQNode
+from contracts.timing import ALIVE_INTERVAL
 from tests.harness.agents import Agent
 from tests.harness.waiting import wait_for
 
@@ -62,9 +63,9 @@ _PAUSE = 0.5
 _SHORT_PAUSE = 0.05
 #: A broker with its data here never waits for a disk.
 _MEMORY = Path("/dev/shm")
-#: Seconds for which the broker's use of the processor is watched while nothing is claimed: of a thousand idle agents it
-#: is as much as what one claim after another costs.
-_REST = 5.0
+#: Seconds for which the use of the processor is watched while nothing is claimed: of a thousand idle agents it is as
+#: much as what one claim after another costs, most of it each time that a bridge tells all of them that it is alive.
+_REST = 3 * ALIVE_INTERVAL
 
 
 class Talk:

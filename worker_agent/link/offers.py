@@ -194,7 +194,7 @@ class OfferConsumers:
     # -- consumers -------------------------------------------------------------------------------------------------
 
     async def _reconcile(self) -> None:
-        """Make the consumers what is wanted: the only place that starts and cancels any."""
+        """Make the consumers what is wanted: the only place that starts any."""
         await self._forget_cancelled()
         for lease in list(self._channels):
             if self._wanted or not lease.quiet:
