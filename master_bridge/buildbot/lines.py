@@ -1,8 +1,9 @@
-"""Text of one stream as whole lines, as Buildbot's own line splitter would store it. Pure.
+"""Text of one stream as whole lines, as Buildbot's own line splitter would give it. Pure.
 
 Carriage returns, cursor movements and backspaces become line ends (buildbot/util/lineboundaries.py). Unlike there,
-where a piece of output happens to end makes no difference, and a long line is cut at one length only: Buildbot's
-database truncates lines over 64 KiB.
+where a piece of output happens to end makes no difference, and no line is cut: what a step reads from a command (a
+value) is what the command printed. Only what is stored is cut (`cut_marked`): Buildbot's database truncates lines over
+64 KiB.
 """
 
 from __future__ import annotations
@@ -11,6 +12,11 @@ import re
 
 #: Bytes (UTF-8) of the longest line that Buildbot's database stores whole: 64 KiB less line end and stream letter.
 LINE_MAX = 64 * 1024 - 2
+
+#: Characters of a line without end that are kept back for a reader of whole lines; a longer one comes in pieces.
+HELD_MAX = 16 * 1024 * 1024
+#: The same where nobody reads: what surely fits into a stored line.
+UNREAD_MAX = LINE_MAX // 4
 
 _LINE_ENDS = re.compile(r"\r\n?|\033\[u|\033\[[0-9]+;[0-9]+[Hf]|\033\[2J|\x08+")
 #: What may be the first half of one of those; backspaces apart.
@@ -21,31 +27,56 @@ _UNFINISHED_MAX = 19
 
 
 class Lines:
-    """`append(text)` returns the lines that are complete now, `flush()` what is left, with a line end."""
+    """`append(text, limit)` returns what is complete now, `flush()` what is left.
+
+    That is whole lines; the last one lacks its line end where the command printed none, or where a line without end
+    is longer than `limit` characters: then its next part begins the next result.
+    """
 
     def __init__(self) -> None:
-        self._line = ""
+        self._parts: list[str] = []
+        self._size = 0
         self._unfinished = ""
 
-    def append(self, text: str) -> str:
+    def append(self, text: str, limit: int = HELD_MAX) -> str:
         text = self._unfinished + text
         end = _finished(text)
         text, self._unfinished = text[:end], text[end:]
-        text = self._line + _with_line_ends(text)
+        text = _with_line_ends(text)
         end = text.rfind("\n") + 1
-        whole, self._line = _cut_lines(text[:end]), text[end:]
-        if len(self._line) * 4 > LINE_MAX:
-            pieces = _pieces(self._line)
-            self._line = pieces.pop()
-            whole += "".join(f"{piece}\n" for piece in pieces)
+        whole = self._take() + text[:end] if end else ""
+        self._keep(text[end:])
+        if self._size > limit:
+            pieces = _pieces(self._take())
+            self._keep(pieces.pop())
+            whole += "".join(pieces)
         return whole
 
     def flush(self) -> str:
-        if not self._line and not self._unfinished:
-            return ""
-        if self._unfinished.startswith("\x08"):  # complete after all, and a line end itself
-            self._unfinished = ""
-        return self.append("\n")
+        unfinished, self._unfinished = self._unfinished, ""
+        line = self._take()
+        if not unfinished:
+            return line
+        # a carriage return or backspaces at the very end are a line end; the beginning of a cursor movement is text
+        return f"{line}\n" if unfinished[0] in "\r\x08" else line + unfinished
+
+    def _keep(self, text: str) -> None:
+        if text:
+            self._parts.append(text)
+            self._size += len(text)
+
+    def _take(self) -> str:
+        line = "".join(self._parts)
+        self._parts.clear()
+        self._size = 0
+        return line
+
+
+def cut_marked(lines: str) -> str:
+    """Lines as Buildbot stores them, each with its stream's letter first; the long ones as several, nothing missing."""
+    if not has_long_line(lines):
+        return lines
+    return "".join(f"{line[:1]}{piece}\n" for line in lines.split("\n")[:-1] for piece in _pieces(line[1:]))
 
 
 def _with_line_ends(text: str) -> str:
@@ -67,13 +98,7 @@ def _finished(text: str) -> int:
     return tail.start() if tail else len(text)
 
 
-def _cut_lines(text: str) -> str:
-    if not _has_long_line(text):
-        return text
-    return "".join(f"{piece}\n" for line in text.split("\n")[:-1] for piece in _pieces(line))
-
-
-def _has_long_line(text: str) -> bool:
+def has_long_line(text: str) -> bool:
     """May a line be of more than LINE_MAX bytes? Looks for one line end in so many characters, not at each line."""
     longest = LINE_MAX // 4
     start = 0

@@ -15,7 +15,7 @@ from typing import Any
 from twisted.internet import defer
 
 from contracts.messages import Event
-from master_bridge.buildbot.lines import Lines
+from master_bridge.buildbot.lines import HELD_MAX, UNREAD_MAX, Lines
 from master_bridge.buildbot.redaction import Redactor, Secrets
 
 #: Bytes after which collected output is stored at once.
@@ -33,13 +33,19 @@ OUTPUT = frozenset({"stdout", "stderr", "header", "log"})
 class CommandLog:
     """Output of one command. `add` collects, `flush` stores; the caller awaits each flush before the next.
 
-    `update(key, value)` is Buildbot's `RemoteCommand.remoteUpdate` for whole lines; `secrets` are kept out of it.
+    `update(key, value)` is Buildbot's `RemoteCommand.remoteUpdate` for whole lines, of which the last may lack its line
+    end; `secrets` are kept out of it; `is_read(stream)`: does somebody read whole lines there ("log:name" for a file)?
     """
 
     def __init__(
-        self, encoding: str, update: Callable[[str, Any], defer.Deferred[Any]], secrets: Secrets = dict
+        self,
+        encoding: str,
+        update: Callable[[str, Any], defer.Deferred[Any]],
+        secrets: Secrets = dict,
+        is_read: Callable[[str], bool] = lambda _stream: True,
     ) -> None:
         self._secrets = secrets
+        self._is_read = is_read
         self._redactors: dict[str, Redactor] = {}
         self._decoders: dict[str, codecs.IncrementalDecoder] = {}
         self._encoding = encoding
@@ -53,7 +59,7 @@ class CommandLog:
         self._add(f"log:{event.value}" if event.kind == "log" else event.kind, event.data)
 
     def end_lines(self, header: str) -> None:
-        """The process has ended: last lines get the line end that they lack; `header` comes below them."""
+        """The process has ended: last lines are complete as they are; `header` comes below them."""
         self._collected.append(None)
         self._add("header", header.encode())
 
@@ -86,7 +92,7 @@ class CommandLog:
 
     def _whole_lines(self, stream: str, data: bytearray) -> tuple[str, str]:
         text = self._redactor(stream).feed(self._decoder(stream).decode(bytes(data)))
-        return stream, self._splitter(stream).append(text)
+        return stream, self._splitter(stream).append(text, HELD_MAX if self._is_read(stream) else UNREAD_MAX)
 
     def _last_lines(self) -> list[tuple[str, str]]:
         last = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from buildbot.process.remotecommand import RemoteCommand
@@ -33,7 +34,9 @@ class RunningCommand:
         self.shown = False
         self._writer = writer
         self._spool = spool
-        self._log = CommandLog(encoding, lambda key, value: self._update(key, value), self._secrets)
+        self._log = CommandLog(
+            encoding, lambda key, value: self._update(key, value), self._secrets, partial(storing.is_read, command)
+        )
 
     @property
     def collected(self) -> int:

@@ -58,6 +58,7 @@ DIFFERENCES: dict[str, Difference] = {
         title="The traceback of a program that cannot be started has other frames", equal=_traceback
     ),
     "long-lines": Difference(title="Lines of more than 4096 characters are stored whole"),
+    "collected-end": Difference(title="What is collected ends where the command ended it"),
     "split-cursor": Difference(title="Where a piece of output happens to end makes no difference"),
     "broken-archive": Difference(title="A directory that cannot be unpacked ends its step"),
     "maxsize-directory": Difference(title="A directory above `maxsize` is the step's failure"),

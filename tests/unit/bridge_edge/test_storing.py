@@ -131,3 +131,55 @@ def test_a_command_with_a_way_of_its_own_keeps_it(method: str) -> None:
     storing.update(stage.command, "stdout", LINES)
     assert len(told) == 1
     assert stage.rows == []
+
+
+@pytest.mark.parametrize("key", ["stdout", "stderr"])
+@pytest.mark.parametrize("text", ["a\nb", "x" * 300_000, "x" * 300_000 + "\n", "a\n" + "é" * 300_000 + "\nb"])
+def test_a_value_is_what_was_printed_and_the_log_has_all_of_it(key: str, text: str) -> None:
+    """No line end in what is collected that was not printed; whole lines for observers; rows that are not truncated."""
+    stage = Stage(collectStdout=True, collectStderr=True)
+    storing.update(stage.command, key, text)
+    assert getattr(stage.command, key) == text
+    assert stage.heard == [(key[3], text if text.endswith("\n") else text + "\n")]
+    rows = "".join(stage.rows).splitlines()
+    assert all(row.startswith(key[3]) and len(row.encode()) < 64 * 1024 for row in rows)
+    assert "".join(row[1:] for row in rows) == text.replace("\n", "")
+
+
+@pytest.mark.parametrize("key", ["header", "log"])
+@pytest.mark.parametrize("late", [False, True])
+def test_other_logs_cut_long_lines_too(key: str, late: bool) -> None:
+    """Headers, and the lines of a log file, also of one whose log is made with its first line."""
+    stage = Stage()
+    lines = "z" * 300_000 + "\n"
+    if late:
+
+        async def activate(_command: RemoteCommand) -> Log:
+            return stage.log
+
+        stage.command.logs = {"stdio": stage.log} if key == "header" else {}
+        stage.command.delayedLogs = {"extra": (activate, False)}
+    else:
+        stage.command.logs["extra"] = stage.log
+    results = [storing.update(stage.command, key, ("extra", lines) if key == "log" else lines) for _ in range(2)]
+    stage.under_way[0].callback(None)
+    assert results[0].called
+    assert stage.heard == [("h" if key == "header" else "o", lines)] * 2
+    rows = "".join(stage.rows).splitlines()
+    assert all(len(row) < 64 * 1024 for row in rows)
+    assert "".join(row[1:] for row in rows) == "z" * 600_000
+
+
+def test_a_stream_is_read_by_those_who_collect_and_by_observers() -> None:
+    """Of a command with a way of its own nobody knows; of a log that is not there yet neither."""
+    stage = Stage(collectStderr=True)
+    stage.log.subPoint.subscriptions.clear()
+    assert not storing.is_read(stage.command, "stdout")
+    assert storing.is_read(stage.command, "stderr")
+    assert not storing.is_read(stage.command, "log:extra")
+    stage.command.delayedLogs = {"extra": (lambda _command: stage.log, False)}
+    assert storing.is_read(stage.command, "log:extra")
+    stage.log.subscribe(lambda _stream, _lines: None)
+    assert storing.is_read(stage.command, "stdout")
+    own = type("Own", (RemoteCommand,), {"add_stdout_lines": lambda *_: defer.succeed(None)})
+    assert storing.is_read(Stage(command=own).command, "stdout")
