@@ -77,7 +77,7 @@ class RunningCommand:
             yield self._update(key, value)
         elif event.kind in ("write", "writer"):
             yield self._log.flush()
-            yield write(self._writer, event)
+            yield write(self._writer, event, lambda: self.wanted)
         elif event.kind == "completed":
             yield self._log.finish()
             self.complete(None if event.value is None else str(event.value))

@@ -37,6 +37,9 @@ for name in {names!r}:
     builder('lies-' + name, liars,
         steps.ShellCommand(name='make', command='mkdir -p d; echo x > d/' + name),
         steps.DirectoryUpload(name='tree', workersrc='d', masterdest=OUT + '/lies/' + name + '/target'))
+builder('bomb', liars,
+    steps.ShellCommand(name='make', command='mkdir -p d; head -c 50000000 /dev/zero > d/zeros'),
+    steps.DirectoryUpload(name='tree', workersrc='d', masterdest=OUT + '/bomb', compress='gz', maxsize=1000000))
 """
 
 
@@ -64,3 +67,11 @@ def test_a_name_cannot_lead_out_of_the_target(name: str, side: Builders) -> None
         assert build.step_result("tree") == "EXCEPTION", side.master.describe(build.row["buildrequestid"])
         assert "outside" in side.master.step_log(build, "tree", "err.text")
     assert not [path for path in side.machines.folder.rglob("escaped") if target not in path.parents]
+
+
+def test_an_archive_that_unpacks_to_more_than_maxsize_is_refused(side: Builders) -> None:
+    """Packed it is 50 kB, which is sent; the master writes nothing of it."""
+    build = side.master.finished(side.master.force("bomb"))
+    assert build.step_result("tree") == "EXCEPTION", side.master.describe(build.row["buildrequestid"])
+    assert "unpacks to more than 1,000,000 bytes" in side.master.step_log(build, "tree", "err.text")
+    assert not [path for path in (side.out / "bomb").rglob("*") if path.is_file()]
