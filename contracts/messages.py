@@ -23,7 +23,10 @@ Positive = Annotated[int, Field(ge=1, le=2**53 - 1)]
 class Message(BaseModel):
     """Base of all messages. `t` is the message's type, `v` the protocol version in which it is written."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_bytes="base64", val_json_bytes="base64")
+    # what is wrong is told without the value, which may be a secret of a command
+    model_config = ConfigDict(
+        frozen=True, extra="ignore", ser_json_bytes="base64", val_json_bytes="base64", hide_input_in_errors=True
+    )
 
     #: True for messages whose AMQP body is raw bytes.
     has_data: ClassVar[bool] = False
@@ -45,7 +48,7 @@ class Greeting(Message):
 class Part(BaseModel):
     """Base of the parts that messages are made of."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
 
 class Capability(Part):

@@ -109,7 +109,7 @@ class CommandLog:
         return self._update(stream, lines)
 
     def _redactor(self, stream: str) -> Redactor:
-        return self._redactors.setdefault(stream, Redactor(self._secrets))
+        return self._redactors.setdefault(stream, Redactor(self._secrets, self._encoding))
 
     def _splitter(self, stream: str) -> Lines:
         return self._lines.setdefault(stream, Lines())

@@ -1,13 +1,17 @@
-"""Secrets out of a command's output, wherever its pieces happen to end. Pure.
+"""Secrets out of a command's output and out of what is said of it, wherever its pieces happen to end. Pure.
 
 Buildbot replaces secrets in each piece that it is given, so one that lies across two pieces, or in a line that is cut,
-would be stored. So they are replaced here first, in the text as the command wrote it.
+would be stored. And it replaces a secret as it is only: an agent writes a command's arguments as a Python list of
+bytes, in which a line end, a backslash, a quote or a letter beyond ASCII look different. So secrets are replaced here
+first, in the text as it was written, and in each form in which we write them (`secret_forms`).
 """
 
 from __future__ import annotations
 
 from bisect import bisect
 from collections.abc import Callable, Mapping
+
+from master_bridge.buildbot.secret_forms import written
 
 #: secret -> what stands for it, as in Buildbot's `Properties._used_secrets`
 Secrets = Callable[[], Mapping[str, str]]
@@ -16,27 +20,26 @@ Secrets = Callable[[], Mapping[str, str]]
 class Redactor:
     """One stream. `feed` holds back an end that may be the beginning of a secret; `flush` gives it out."""
 
-    def __init__(self, secrets: Secrets) -> None:
+    def __init__(self, secrets: Secrets, encoding: str = "utf-8") -> None:
         self._secrets = secrets
+        self._encoding = encoding
         self._held = ""
 
     def feed(self, text: str) -> str:
-        secrets = _with_terminal_line_ends(self._secrets())
         text = self._held + text
+        secrets = written(self._secrets(), self._encoding)
         border = _border(text, secrets)
         text, self._held = text[:border], text[border:]
         return _replace(text, secrets)
 
     def flush(self) -> str:
         held, self._held = self._held, ""
-        return _replace(held, _with_terminal_line_ends(self._secrets()))
+        return _replace(held, written(self._secrets(), self._encoding))
 
 
-def _with_terminal_line_ends(secrets: Mapping[str, str]) -> dict[str, str]:
-    """A terminal writes CR LF for each line end of a secret (a key file, say). Longest first, as Buildbot does it."""
-    found = dict(secrets)
-    found |= {secret.replace("\n", "\r\n"): name for secret, name in secrets.items() if "\n" in secret.strip("\n")}
-    return {secret: found[secret] for secret in sorted(found, key=len, reverse=True) if secret}
+def redact(text: str, secrets: Mapping[str, str], encoding: str = "utf-8") -> str:
+    """A text that is whole."""
+    return _replace(text, written(secrets, encoding))
 
 
 def _replace(text: str, secrets: Mapping[str, str]) -> str:
@@ -76,8 +79,10 @@ def _unfinished(text: str, start: int, secrets: Mapping[str, str]) -> int:
     """Where the longest end of `text`, from `start` on, lies that is the beginning of a secret; its length if none."""
     border = len(text)
     for secret in secrets:
-        for at in range(max(start, len(text) - len(secret) + 1), border):
+        at = text.find(secret[0], max(start, len(text) - len(secret) + 1), border)
+        while at >= 0:
             if secret.startswith(text[at:]):
                 border = at
                 break
+            at = text.find(secret[0], at + 1, border)
     return border

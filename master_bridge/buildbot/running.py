@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 from contracts.messages import Event
 from master_bridge.buildbot import storing
 from master_bridge.buildbot.logs import OUTPUT, CommandLog
+from master_bridge.buildbot.redaction import redact
 from master_bridge.buildbot.transfers import Spool, write
 
 
@@ -34,6 +35,7 @@ class RunningCommand:
         self.shown = False
         self._writer = writer
         self._spool = spool
+        self._encoding = encoding
         self._log = CommandLog(
             encoding, lambda key, value: self._update(key, value), self._secrets, partial(storing.is_read, command)
         )
@@ -104,7 +106,7 @@ class RunningCommand:
         """A header line of the bridge's own, after all output so far."""
         if self.wanted:
             yield self._log.finish()
-            yield self._update("header", f"\n{text}\n")
+            yield self._update("header", f"\n{self.redacted(text)}\n")
 
     def complete(self, failure: str | Failure | None) -> None:
         """Tell Buildbot that the command is over; a failure makes its step an EXCEPTION."""
@@ -112,7 +114,11 @@ class RunningCommand:
             self.over = True
             self.close()
             if self.command.active:
-                self.command.remote_complete(failure)
+                self.command.remote_complete(self.redacted(failure) if isinstance(failure, str) else failure)
+
+    def redacted(self, text: str) -> str:
+        """`text` without the secrets of the command's build: Buildbot shows it, or it goes into a log."""
+        return redact(text, self._secrets(), self._encoding)
 
     def read(self, offset: int, length: int) -> tuple[bytes, int] | None:
         """Part and total size of the file that this command downloads; None when there is none (any more)."""

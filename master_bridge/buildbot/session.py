@@ -214,7 +214,7 @@ class Session:
             if is_disk_full(problem):
                 yield self._out_of_room(running, f"master: disk full: {problem}")
                 return
-            log.error("amqp.store_failed", request=self._request, n=running.n, reason=str(problem))
+            log.error("amqp.store_failed", request=self._request, n=running.n, reason=running.redacted(str(problem)))
             running.complete(Failure())
             self.interrupt_quietly(running)
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import pika
 
 from contracts import topology
-from contracts.codec import decode
+from contracts.codec import HEADER, decode
 from contracts.errors import BadMessage
 from contracts.messages import Offer
 from master_bridge.operating.connection import Broker
@@ -58,15 +58,28 @@ class DeadLetter:
         return message if isinstance(message, Offer) else None
 
     def text(self) -> str:
-        """The body for people: JSON indented, text as it is, else its size."""
+        """The body for people: JSON indented, text as it is, else its size. Without what may hold a build's secrets."""
+        if HEADER in self.headers:
+            return f"{len(self.body)} bytes of a command's output or file, not shown: they may hold secrets"
         try:
-            return json.dumps(json.loads(self.body), indent=2, ensure_ascii=False)
+            return json.dumps(_without_arguments(json.loads(self.body)), indent=2, ensure_ascii=False)
         except ValueError:
             pass
         try:
             return self.body.decode("utf-8")
         except UnicodeDecodeError:
             return f"{len(self.body)} bytes that are not text"
+
+
+def _without_arguments(value: Any) -> Any:
+    """Commands without what they are called with."""
+    if isinstance(value, list):
+        return [_without_arguments(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: "not shown: may hold secrets" if key == "args" else _without_arguments(item) for key, item in value.items()
+    }
 
 
 def walk(broker: Broker, judge: Callable[[DeadLetter], Verdict]) -> list[DeadLetter]:

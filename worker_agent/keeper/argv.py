@@ -9,9 +9,10 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class CommandLine:
-    """`argv` is run. `display` and `shown` (the text of the `argv:` header) have secrets replaced."""
+    """`argv` is run. `display`, `shown` (the text of the `argv:` header) and `shown_argv` have secrets replaced."""
 
     argv: list[bytes]
+    shown_argv: list[bytes]
     display: str
     shown: str
 
@@ -23,11 +24,12 @@ class CommandLine:
         """
         if not isinstance(command, list):
             text = str(command).encode(encoding)
-            return cls(argv=[b"/bin/sh", b"-c", text], display=text.decode(encoding), shown=str(text))
+            argv = [b"/bin/sh", b"-c", text]
+            return cls(argv=argv, shown_argv=argv, display=text.decode(encoding), shown=str(text))
         real = [_text(_pick(item, 1)).encode(encoding) for item in command]
         fake = [_text(_pick(item, 2)).encode(encoding) for item in command]
         display = " ".join(shlex.quote(item.decode(encoding)) if item else '""' for item in fake)
-        return cls(argv=real, display=display, shown=str(fake))
+        return cls(argv=real, shown_argv=fake, display=display, shown=str(fake))
 
 
 def _pick(item: Any, which: int) -> Any:

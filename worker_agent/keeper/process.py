@@ -182,8 +182,8 @@ class RunProcess:
                     raise MachineFailure(f"cannot start a process: {error.strerror}") from None
                 if error.filename != self._workdir:  # that is named when it may not be entered
                     error.filename = self._tried(error)
-            argv = self._line.argv
-            text = f"Upon execvpe {argv[0]!r} {argv} in environment id {id(environ)}\n:{traceback.format_exc()}"
+            shown = self._line.shown_argv
+            text = f"Upon execvpe {shown[0]!r} {shown} in environment id {id(environ)}\n:{traceback.format_exc()}"
             self._output("stderr", text.encode("utf-8", "replace"))
             return None
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pika
 
 from contracts import topology
+from contracts.codec import encode
+from contracts.messages import Command, Event, Start
 from tests.broker.agent.conftest import OpenMaster
 from tests.broker.operators.conftest import RunCommand
 
 
-def bury(url: str, body: bytes, *, reason: str, queue: str, key: str = "") -> None:
+def bury(url: str, body: bytes, *, reason: str, queue: str, key: str = "", headers: Any = None) -> None:
     """As an agent does with what it cannot read."""
     connection = pika.BlockingConnection(pika.URLParameters(url))
-    headers = {topology.DEAD_REASON_HEADER: reason, topology.DEAD_QUEUE_HEADER: queue}
+    headers = (headers or {}) | {topology.DEAD_REASON_HEADER: reason, topology.DEAD_QUEUE_HEADER: queue}
     properties = pika.BasicProperties(headers=headers, delivery_mode=2)
     connection.channel().basic_publish(topology.DEAD, key, body, properties)
     connection.close()
@@ -51,3 +54,23 @@ async def test_dead_letters_are_listed_shown_sent_again_and_dropped(
     assert [letter["queue"] for letter in left] == ["claims.m1", "agent.guest.i.n"]
     await master_bridge("dead", "drop", "--all")
     await master.wait_for_messages("dead", 0)
+
+
+async def test_what_may_hold_secrets_is_not_shown(
+    amqp_url: str, open_master: OpenMaster, master_bridge: RunCommand
+) -> None:
+    """Arguments of commands, and the bytes of output and files, stay in the letter; the rest of it is shown."""
+    master = await open_master("any")
+    command = Command(n=1, name="shell", args={"command": ["login", "hunter2"]}, digest="d")
+    start = Start(session="s-1", incarnation="i-1", command=command)
+    event = Event(session="s-1", seq=1, n=1, kind="stdout", data=b"hunter2")
+    for message in (start, event):
+        wire = encode(message)
+        bury(amqp_url, wire.body, reason="nobody's", queue="events.m1", headers=dict(wire.headers))
+    await master.wait_for_messages("dead", 2)
+    listed = json.loads((await master_bridge("dead", "list", "--json")).output)
+    shown = (await master_bridge("dead", "show", *(letter["id"] for letter in listed))).output
+    assert "hunter2" not in shown
+    assert '"name": "shell"' in shown
+    assert "7 bytes of a command's output" in shown
+    await master_bridge("dead", "drop", "--all")
