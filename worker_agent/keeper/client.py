@@ -18,7 +18,7 @@ from contracts.messages import Command
 from worker_agent.core.inputs import Journalled, KeeperLost, PullWanted
 from worker_agent.keeper.environment import command_environment
 from worker_agent.keeper.outgoing import Outgoing
-from worker_agent.keeper.reaper import identity, kill_session, kill_tree
+from worker_agent.keeper.reaper import KILL_PATIENCE, identity, kill_session, kill_tree
 from worker_agent.keeper.server import LOG, PID_FILE, SOCKET
 from worker_agent.keeper.settings import KeeperConfig, KeeperSettings
 from worker_agent.keeper.spare import Spare
@@ -237,7 +237,8 @@ class Keeper:
                 await asyncio.to_thread(self._process.wait, 1.0 if self._gone.done() else 0.01)
             except subprocess.TimeoutExpired:
                 await asyncio.to_thread(kill_tree, self._process.pid)
-                await asyncio.to_thread(self._process.wait)
+                with contextlib.suppress(subprocess.TimeoutExpired):  # it hangs in the kernel: not waited for
+                    await asyncio.to_thread(self._process.wait, KILL_PATIENCE)
         await asyncio.to_thread(kill_leftovers, self.session, self.folder)
 
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from worker_agent.keeper.file_thread import FileThread
 from worker_agent.keeper.host import Host
 from worker_agent.keeper.process import ProcessOptions, RunProcess
 from worker_agent.keeper.report import Report
@@ -32,19 +33,22 @@ class Command:
         #: set by an interrupt, for what waits
         self.stop = asyncio.Event()
         self.process: RunProcess | None = None
+        #: for every call of the file system
+        self.files = FileThread()
         self.setup()
 
     def setup(self) -> None:
         """Take apart `args`; for arguments whose absence is an error."""
 
     async def run(self) -> None:
-        """Do it. What it raises is told in `completed`."""
+        """Do it. What it raises is told in `completed`; `Interrupted` may be raised by one that was interrupted."""
         raise NotImplementedError
 
     def interrupt(self) -> None:
         """End as soon as possible; may come more than once."""
         self.interrupted = True
         self.stop.set()
+        self.files.interrupt()
         if self.process is not None:
             self.process.kill("command interrupted")
 
@@ -61,7 +65,7 @@ class Command:
 
     async def execute(self, command: Any, workdir: str, options: ProcessOptions) -> int:
         """Run one process to its end; an interrupt meanwhile is its interrupt."""
-        self.process = RunProcess(self.host, self.report, command, workdir, options)
+        self.process = RunProcess(self.host, self.report, self.files, command, workdir, options)
         try:
             return await self.process.run()
         finally:

@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 from contracts.digest import command_digest
 from worker_agent.keeper.command import Command
+from worker_agent.keeper.file_thread import Interrupted, open_file
 from worker_agent.keeper.limits import PULL_QUICK, PULL_REPEAT, PULL_SIZE, PULLS, PULLS_QUICK
 
 
@@ -31,34 +32,42 @@ class DownloadFile(Command):
         self._sum = hashlib.sha256()
 
     async def run(self) -> None:
-        folder = os.path.dirname(self.path)
-        if not os.path.exists(folder):
-            os.makedirs(folder)
+        target = _Target(self.path, self.mode)
+        await self.files.call(target.make_folder)
         try:
-            target = _Target(self.path, self.mode)
+            await self.files.call(target.open)
         except OSError:
             self.stderr = f"Cannot open file '{self.path}' for download"
             self.rc = 1
-            self._finished()
+            await self._discard(target)
+            return
+        except Interrupted:
+            await self._discard(target)
             return
         try:
-            whole = await self._receive(target.file)
+            whole = await self._receive(target)
             if self.interrupted:
-                target.discard()
-            elif whole and not self._intact():
+                raise Interrupted
+            if whole and not self._intact():
                 self.stderr = f"File '{self.path}' was damaged on its way: its content is not what the master announced"
                 self.rc = 1
-                target.discard()
+                await self.files.clear_up(target.discard)
             else:
-                target.keep()
+                await self.files.call(target.keep)
+        except Interrupted:
+            await self._discard(target)
+            return
         except BaseException:
-            target.discard()
             self.rc = 1
-            self._finished()
+            await self._discard(target)
             raise
         self._finished()
 
-    async def _receive(self, file: BinaryIO) -> bool:
+    async def _discard(self, target: _Target) -> None:
+        await self.files.clear_up(target.discard)
+        self._finished()
+
+    async def _receive(self, target: _Target) -> bool:
         """Pull and write until the end of the file, `maxsize` or an interrupt. True: it is all there."""
         pulls = _Pulls(self)
         stop = asyncio.ensure_future(self.stop.wait())
@@ -70,9 +79,10 @@ class DownloadFile(Command):
                 if stop.done():
                     return False
                 if next_data.done():
-                    for data in pulls.take(*next_data.result()):
-                        self._sum.update(data)
-                        file.write(data)
+                    ready = pulls.take(*next_data.result())
+                    pulls.ask()  # they travel while what has come is written
+                    for data in ready:
+                        await self.files.call(self._write, target, data)
                     next_data = asyncio.ensure_future(self.host.fed(self.report.n))
         finally:
             stop.cancel()
@@ -82,6 +92,10 @@ class DownloadFile(Command):
             self.stderr = f"Maximum filesize reached, truncating file '{self.path}'"
             self.rc = 1
         return pulls.position == pulls.size
+
+    def _write(self, target: _Target, data: bytes) -> None:
+        self._sum.update(data)
+        target.file.write(data)
 
     def _intact(self) -> bool:
         """Does the content agree with the command's digest? One made without the content says nothing about it."""
@@ -174,30 +188,43 @@ class _Pulls:
 
 
 class _Target:
-    """The file as it is being written. Raises OSError where Buildbot's worker could not open it either."""
+    """The file as it is being written. All its methods may block: they are for a `FileThread`."""
 
     def __init__(self, path: str, mode: int | None) -> None:
-        # Write through a link, as opening it would.
-        self._path = os.path.realpath(path)
+        self._path = path
+        self._mode = mode
+        #: the folder and the name of what is put in place at the end
+        self._folder = -1
         self._beside: str | None = None
+        self.file: BinaryIO
+
+    def make_folder(self) -> None:
+        folder = os.path.dirname(self._path)
+        if not os.path.exists(folder):
+            os.makedirs(folder)
+
+    def open(self) -> None:
+        """Raises OSError where Buildbot's worker could not open it either."""
+        # Write through a link, as opening it would.
+        self._path = os.path.realpath(self._path)
+        mode = self._mode
         found = os.stat(self._path) if os.path.exists(self._path) else None
         if found is not None and (not stat.S_ISREG(found.st_mode) or found.st_nlink > 1):
             # A device, a pipe, or a file with other names: it must stay what it is.
-            self.file: BinaryIO = open(self._path, "wb")  # noqa: SIM115  # closed by keep or discard
-            self._set_mode(mode)
+            self._open_in_place()
             return
         if found is not None and not os.access(self._path, os.W_OK):
             raise PermissionError(self._path)
-        folder, name = os.path.split(self._path)
-        beside = os.path.join(folder, f".{name[:200]}.{os.urandom(4).hex()}.part")
+        # Nothing of the target's own name, nor its folder's, is in the new one: either may be as long as names may be.
+        self._folder = os.open(os.path.dirname(self._path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        beside = f".download-{os.urandom(8).hex()}.part"
         try:
-            fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+            fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666, dir_fd=self._folder)
         except PermissionError:
             if found is None:
                 raise
             # The folder takes no new names, but the file may be written: in place, as Buildbot's worker does.
-            self.file = open(self._path, "wb")  # noqa: SIM115  # closed by keep or discard
-            self._set_mode(mode)
+            self._open_in_place()
             return
         self._beside = beside
         self.file = os.fdopen(fd, "wb")
@@ -208,14 +235,27 @@ class _Target:
     def keep(self) -> None:
         self.file.close()
         if self._beside is not None:
-            os.replace(self._beside, self._path)
+            os.replace(self._beside, os.path.basename(self._path), src_dir_fd=self._folder, dst_dir_fd=self._folder)
+            self._beside = None
+        self._leave_folder()
 
     def discard(self) -> None:
-        with contextlib.suppress(OSError):  # what cannot be flushed (disk full) is thrown away anyway
-            self.file.close()
+        if hasattr(self, "file"):
+            with contextlib.suppress(OSError):  # what cannot be flushed (disk full) is thrown away anyway
+                self.file.close()
         if self._beside is not None:
             with contextlib.suppress(FileNotFoundError):
-                os.unlink(self._beside)
+                os.unlink(self._beside, dir_fd=self._folder)
+        self._leave_folder()
+
+    def _open_in_place(self) -> None:
+        self.file = open_file(self._path, "wb")
+        self._set_mode(self._mode)
+
+    def _leave_folder(self) -> None:
+        if self._folder >= 0:
+            os.close(self._folder)
+            self._folder = -1
 
     def _set_mode(self, mode: int | None) -> None:
         if mode is not None:

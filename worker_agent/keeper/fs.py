@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-import asyncio
 import glob
 import os
 import platform
 import sys
-from typing import Any
+from collections.abc import Callable, Iterable
+from json.encoder import encode_basestring
 
 from worker_agent.keeper.command import Command
+from worker_agent.keeper.file_thread import Interrupted
 from worker_agent.keeper.host import AbandonChain
 from worker_agent.keeper.process import ProcessOptions
 
 #: Seconds of silence after which `rm` and `cp` are killed, as Buildbot's worker.
 _SILENCE = 120
-#: Characters of names in one update; a message has 4 MiB (contracts.timing.MESSAGE_MAX) with quotes and escapes.
-_NAMES_MAX = 3 * 1024 * 1024
+#: JSON bytes of names in one update; a message has 4 MiB (contracts.timing.MESSAGE_MAX) with all that is around them.
+_NAMES_MAX = 4 * 1024 * 1024 - 64 * 1024
+
+
+def _make_folder(path: str) -> None:
+    if not os.path.isdir(path):
+        os.makedirs(path)
+
+
+def _make_parent(path: str) -> None:
+    if not os.path.exists(os.path.dirname(path)):
+        os.makedirs(os.path.dirname(path))
 
 
 class MakeDirectory(Command):
@@ -26,8 +37,7 @@ class MakeDirectory(Command):
     async def run(self) -> None:
         for path in self.args["paths"]:
             try:
-                if not os.path.isdir(path):
-                    os.makedirs(path)
+                await self.files.call(_make_folder, path)
             except OSError as error:
                 self.failed("mkdir", error, path)
                 return
@@ -80,8 +90,7 @@ class CopyDirectory(_Processes):
 
     async def run(self) -> None:
         source, target = self.args["from_path"], self.args["to_path"]
-        if not os.path.exists(os.path.dirname(target)):
-            os.makedirs(os.path.dirname(target))
+        await self.files.call(_make_parent, target)
         verbose = () if platform.system().lower() in ("solaris", "sunos") else ("-v",)
         try:
             rc = await self.tool("cp", "-R", "-P", "-p", *verbose, source, target)
@@ -96,7 +105,7 @@ class StatFile(Command):
     async def run(self) -> None:
         path = self.args["path"]
         try:
-            found = os.stat(path)
+            found = await self.files.call(os.stat, path)
         except OSError as error:
             self.failed("stat", error, path)
             return
@@ -107,19 +116,34 @@ class StatFile(Command):
 class _Names(Command):
     """Commands that answer with names of files."""
 
-    async def names(self, header: str, find: Any) -> None:
-        """`find` may take long on a large tree: it runs in a thread, and is forgotten when interrupted."""
+    async def names(self, header: str, find: Callable[[str], Iterable[str]]) -> None:
+        """`find` gives them one after the other; it is left to itself when interrupted."""
         path = self.args["path"]
         try:
-            found = await asyncio.to_thread(find, path)
+            found = await self.files.call(self._collect, header, path, find)
         except OSError as error:
             self.failed(header, error, path)
             return
-        if sum(map(len, found)) > _NAMES_MAX:
-            raise OverflowError(f"{header}: {len(found)} names of {path} are more than fit into one message")
-        # Names that are not of the file system's encoding have no form in JSON: their odd bytes become "?".
-        self.status("files", [name.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for name in found])
+        self.status("files", found)
         self.status("rc", 0)
+
+    def _collect(self, header: str, path: str, find: Callable[[str], Iterable[str]]) -> list[str]:
+        """In a thread. Names that are not of the file system's encoding have no form in JSON: their odd bytes become
+        "?". Raises `OverflowError` for more than a message can carry."""
+        found: list[str] = []
+        count = size = 0
+        for name in find(path):
+            if self.interrupted:
+                raise Interrupted
+            text = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+            count, size = count + 1, size + len(encode_basestring(text).encode("utf-8")) + 1
+            if size <= _NAMES_MAX:
+                found.append(text)
+        if size > _NAMES_MAX:
+            raise OverflowError(
+                f"{header}: {count} names of {path} are {size} bytes, more than the {_NAMES_MAX} of one message"
+            )
+        return found
 
 
 class GlobPath(_Names):
@@ -127,7 +151,7 @@ class GlobPath(_Names):
     required = ("path",)
 
     async def run(self) -> None:
-        await self.names("glob", lambda path: glob.glob(path, recursive=True))
+        await self.names("glob", lambda path: glob.iglob(path, recursive=True))
 
 
 class ListDir(_Names):
@@ -144,7 +168,7 @@ class RemoveFile(Command):
     async def run(self) -> None:
         path = self.args["path"]
         try:
-            os.remove(path)
+            await self.files.call(os.remove, path)
         except OSError as error:
             self.failed("rmfile", error, path)
             return

@@ -7,6 +7,7 @@ compared by it. How a process tree ends is ours: nothing of it is left.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 import re
@@ -19,6 +20,7 @@ from typing import Any
 from worker_agent.keeper.argv import CommandLine
 from worker_agent.keeper.ending import Ending
 from worker_agent.keeper.environment import build_environment
+from worker_agent.keeper.file_thread import FileThread
 from worker_agent.keeper.host import AbandonChain, Host, MachineFailure
 from worker_agent.keeper.launch import Launched, launch
 from worker_agent.keeper.logfiles import LogFile
@@ -54,16 +56,17 @@ class ProcessOptions:
 
 
 class RunProcess:
-    """Runs `command` in `workdir`. Making one makes the directory; for bad arguments it raises what Buildbot's does."""
+    """Runs `command` in `workdir`. Making one raises for bad arguments what Buildbot's does."""
 
-    def __init__(self, host: Host, report: Report, command: Any, workdir: str, options: ProcessOptions) -> None:
+    def __init__(
+        self, host: Host, report: Report, files: FileThread, command: Any, workdir: str, options: ProcessOptions
+    ) -> None:
         self._host = host
+        self._files = files
         self._report = report
         self._options = options
         self._workdir = workdir
         self._line = CommandLine.of(command, host.encoding)
-        if not os.path.exists(workdir):
-            os.makedirs(workdir)
         self._environ = build_environment(options.env, host.environ)
         stdin = options.initial_stdin
         self._stdin = stdin.encode(host.encoding) if stdin is not None else None
@@ -92,21 +95,59 @@ class RunProcess:
         self._started = 0.0
 
     async def run(self) -> int:
-        """Run it to its end and return its exit status, -1 for a signal. Raises `AbandonChain` when it cannot start."""
-        loop = asyncio.get_running_loop()
+        """Run it to its end and return its exit status, -1 for a signal.
+
+        Raises OSError when there can be no such directory, `AbandonChain` when the process cannot start.
+        """
+        limit = min((seconds for seconds in (self._options.timeout, self._options.max_time) if seconds), default=None)
+        self._started = time.time()
         try:
+            refusal = await asyncio.wait_for(self._prepare(), limit)
+            launched = self._begin(refusal)
+            status = 1 if launched is None else await self._follow(launched)
+        except asyncio.TimeoutError:
+            return self._never_started(limit)
+        finally:
+            for logfile in self._logfiles:
+                logfile.close()
+        return self._finished(status)
+
+    def _begin(self, refusal: OSError | None) -> Launched | None:
+        """Tell what is to be started, and start it. None: there is no such program, which has been told."""
+        try:
+            if refusal is not None:
+                raise refusal
             self._tell()
             self._report.flush()  # the master stores it while the process starts
             self._started = time.time()
-            launched = self._launch()
+            return self._launch()
         except Exception as error:
             self._report.stderr(f"error in RunProcess._startCommand ({error!s})\n".encode("utf-8", "replace"))
             self._report.stderr(traceback.format_exc().encode("utf-8", "replace"))
             if isinstance(error, MachineFailure):
                 raise
             raise AbandonChain(-1, f"Got exception ({error!s})") from None
-        if launched is None:
-            return self._finished(1)
+
+    async def _follow(self, launched: Launched) -> int:
+        """Until it has ended and all of its output is read: its exit status."""
+        exited = self._watch(launched)
+        try:
+            status = await exited
+            await self._drain()
+            for logfile in self._logfiles:
+                await logfile.stop()
+            if self._killing is not None:
+                await self._killing
+        finally:
+            self._host.room.unlisten(self._mind_room)
+            for fd in list(self._readers):
+                self._close(fd)
+            self._cancel_timers()
+        return status
+
+    def _watch(self, launched: Launched) -> asyncio.Future[int]:
+        """Its output, its time and its log files; the future is its exit status."""
+        loop = asyncio.get_running_loop()
         self._ending = Ending(self._host, launched.pid, self._mark)
         exited = self._host.children.watch(launched.pid)
         self._host.room.listen(self._mind_room)
@@ -121,16 +162,8 @@ class RunProcess:
         if self._options.max_time:
             self._timers["max_time"] = loop.call_later(self._options.max_time, self._max_time_over)
         for logfile in self._logfiles:
-            logfile.start()
-        try:
-            status = await exited
-            await self._drain()
-        finally:
-            self._host.room.unlisten(self._mind_room)
-            for fd in list(self._readers):
-                self._close(fd)
-            self._cancel_timers()
-        return self._finished(status)
+            logfile.start(self._host.room)
+        return exited
 
     def kill(self, why: str) -> None:
         """End it and all its tree: politely if the options say so, then by SIGKILL. Tells `why` once."""
@@ -138,6 +171,8 @@ class RunProcess:
             return
         self._cancel_timers()
         self._report.header(f"\n{why}, attempting to kill\n")
+        for logfile in self._logfiles:
+            logfile.hurry()
         self._killing = asyncio.ensure_future(self._kill())
 
     async def _kill(self) -> None:
@@ -147,9 +182,49 @@ class RunProcess:
         # What holds the pipes now is not of this tree: do not wait for it.
         asyncio.get_running_loop().call_later(_LAST_WORDS, self._drained.set)
 
-    def _tell(self) -> None:
-        if not os.path.isdir(self._workdir):
+    async def _prepare(self) -> OSError | None:
+        """Touch all that the start touches, since that cannot be done in a thread; what Buildbot's tells at the start
+        is returned."""
+        await asyncio.gather(*(logfile.begin() for logfile in self._logfiles))
+        return await self._files.call(self._reach)
+
+    def _reach(self) -> OSError | None:
+        """In a thread: make the directory, and look for the program."""
+        if not os.path.exists(self._workdir):
             os.makedirs(self._workdir)
+        try:
+            if not os.path.isdir(self._workdir):
+                os.makedirs(self._workdir)
+            os.access(self._workdir, os.X_OK)
+        except OSError as error:
+            return error
+        program = self._line.argv[0] if self._line.argv else b""
+        here = os.path.dirname(program)
+        folders = [""] if here else os.get_exec_path(self._environ)
+        with contextlib.suppress(ValueError):  # a NUL where there can be none: the start will say so
+            any(
+                os.access(os.path.join(os.fsencode(os.path.join(self._workdir, folder)), program), os.X_OK)
+                for folder in folders
+            )
+        return None
+
+    def _never_started(self, limit: float | None) -> int:
+        """The file system did not answer within the command's time."""
+        options = self._options
+        silent = limit == options.timeout
+        self._report.update("failure_reason", "timeout_without_output" if silent else "timeout")
+        self._report.header(
+            f"\ncommand timed out: {limit} seconds {'without output' if silent else 'elapsed'} running "
+            f"{self._line.shown}: not started, since the file system of {self._workdir} or of the program does not "
+            "answer\n"
+        )
+        self._report.status, self._report.killed = -1, True
+        if options.send_rc:
+            self._report.update("rc", -1)
+        self._report.header(f"elapsedTime={time.time() - self._started:0.6f}\n")
+        return -1
+
+    def _tell(self) -> None:
         options, header = self._options, self._report.header
         self._environ["PWD"] = os.path.abspath(self._workdir)
         header(self._line.display + "\n")
@@ -313,8 +388,6 @@ class RunProcess:
         report, options = self._report, self._options
         elapsed = time.time() - self._started
         report.status, report.killed = status, self._killing is not None
-        for logfile in self._logfiles:
-            logfile.stop()
         if self._ending is not None and self._ending.stubborn:
             name = f"SIG{options.interrupt_signal}"
             report.header(f"{name} failed to kill process\n")

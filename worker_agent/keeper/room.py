@@ -28,8 +28,16 @@ class Room:
         for listener in list(self._listeners):
             listener()
 
-    async def wait(self) -> None:
-        await self._free.wait()
+    async def wait_unless(self, stop: asyncio.Event) -> None:
+        """Until there is room, or `stop` is set."""
+        if self.free or stop.is_set():
+            return
+        waiting = [asyncio.ensure_future(self._free.wait()), asyncio.ensure_future(stop.wait())]
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in waiting:
+                task.cancel()
 
     def listen(self, listener: Callable[[], None]) -> None:
         self._listeners.append(listener)

@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 
 from worker_agent.keeper.command import Command
+from worker_agent.keeper.file_thread import FileThread, Interrupted
 from worker_agent.keeper.guard import Guard
 from worker_agent.keeper.health import Health
 from worker_agent.keeper.host import MachineFailure, disk_full
@@ -24,6 +25,8 @@ from worker_agent.keeper.settings import KeeperConfig
 
 #: Reading of pipes goes on when the unstored bytes have fallen below this part of the bound.
 _RESUME_AT = 0.75
+#: Seconds for which the end of a command waits for disks to say how full they are.
+_DISK_PATIENCE = 5.0
 
 
 class Session:
@@ -203,17 +206,20 @@ class Session:
             else:
                 try:
                     await command.run()
+                except Interrupted:
+                    pass  # it was in the middle of a call that may never come back
                 except MachineFailure as error:
                     failure = infrastructure = str(error)
                 except Exception as error:
                     failure = _words(error)
                     infrastructure = disk_full(error)
+            command.files.close()
             command.status("elapsed", time.time() - began)
         report.flush()
         if infrastructure is None:
             infrastructure = self._condemned.get(n)
         if infrastructure is None and n not in self._reasons:
-            infrastructure = health.verdict(report.outcome, killed=report.killed)
+            infrastructure = await _verdict(health, report)
         self._running.pop(n)
         self._data.pop(n, None)
         self.append(n, "completed", failure, interrupted=self._reasons.get(n), infrastructure=infrastructure)
@@ -240,6 +246,19 @@ class Session:
             self.room.set(False)
         elif not self.room.free and self._journal.unstored <= self._settings.spool_max * _RESUME_AT:
             self.room.set(True)
+
+
+async def _verdict(health: Health, report: Report) -> str | None:
+    """Did the machine make the command fail? Asked of its disks, too, which may not answer."""
+    if report.outcome == 0:
+        return None
+    files = FileThread()
+    try:
+        return await asyncio.wait_for(files.call(health.verdict, report.outcome, killed=report.killed), _DISK_PATIENCE)
+    except asyncio.TimeoutError:
+        return None
+    finally:
+        files.close()
 
 
 def _words(error: BaseException | None) -> str:

@@ -189,10 +189,10 @@ async def test_more_names_than_fit_into_a_message_are_an_error(driven: Driven) -
     await driven.open()
     folder = driven.build / "d"
     folder.mkdir()
-    for number in range(16000):
+    for number in range(17000):
         (folder / f"{number:0250d}").touch()
 
     events = await driven.run("listdir", {"dir": "d"})
 
-    assert "16000 names" in events[-1].value
+    assert "17000 names" in events[-1].value
     assert update(events, "files") is None
