@@ -11,7 +11,7 @@ import time
 import psutil
 
 from worker_agent.keeper.host import Host
-from worker_agent.keeper.reaper import ROUND_PAUSE, descendants, kill, marked, of_another_command, rounds
+from worker_agent.keeper.reaper import ROUND_PAUSE, alive, descendants, kill, marked, of_another_command, rounds
 
 #: A process that its interrupt signal did not end within this many seconds is told of as Buildbot's worker does.
 BACKUP_TIMEOUT = 5.0
@@ -32,21 +32,18 @@ class Ending:
     async def end(self, sigterm_time: float | None, interrupt_signal: str) -> None:
         """Return when nothing of the tree is left.
 
-        With `sigterm_time` (seconds) the process group gets SIGTERM first and that long to go; then, or at once, it
-        gets `interrupt_signal`; what is left after that is killed.
+        With `sigterm_time` (seconds) all of it gets SIGTERM first and that long to go; if not all goes, or at once, it
+        gets `interrupt_signal`. Either wait ends when what was asked is gone; what is left after that is killed.
         """
+        gone = False
         if sigterm_time is not None:
-            self._signal_group(signal.SIGTERM)
-            if await self._gone_within(sigterm_time):
-                return
+            gone = await self._ask(signal.SIGTERM, sigterm_time)
         wanted = getattr(signal, f"SIG{interrupt_signal}", signal.SIGKILL)
-        if wanted != signal.SIGKILL:
-            self._signal_group(wanted)
-            if await self._gone_within(BACKUP_TIMEOUT):
-                return
+        if not gone and wanted != signal.SIGKILL and not await self._ask(wanted, BACKUP_TIMEOUT):
             self.stubborn = self._running()
-        # The group in one go: a shell that sees its child die first would still say how, with a status of its own.
-        self._signal_group(signal.SIGKILL)
+        if self._running():  # in one go: a shell that sees its child die first would still say how, with its own status
+            with contextlib.suppress(ProcessLookupError, PermissionError):  # the rounds say what cannot be killed
+                os.killpg(self._pid, signal.SIGKILL)
         for left in rounds(self.members):
             if left:
                 await asyncio.sleep(ROUND_PAUSE)
@@ -91,21 +88,33 @@ class Ending:
     def _running(self) -> bool:
         return self._host.children.watched(self._pid)
 
-    def _signal_group(self, number: int) -> None:
-        if not self._running():  # collected: its number, and so its group's, may be another's by now
-            kill(self.members(), number)
-            return
-        try:
-            os.killpg(self._pid, number)
-        except ProcessLookupError:
-            return
-        except PermissionError:
-            kill(self.members(), number)  # some of the group run as another user: signal those that we may
+    async def _ask(self, number: int, seconds: float) -> bool:
+        """Send signal `number` to all of the tree. True as soon as those that got it are gone, False after `seconds`.
 
-    async def _gone_within(self, seconds: float) -> bool:
+        What may not be signalled, and what is started after it, is not waited for.
+        """
+        asked = self._signal(number)
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             await asyncio.sleep(min(_LOOK, seconds))
-            if not self._running() and not self.members():
+            if not any(alive(process) for process in asked):
                 return True
         return False
+
+    def _signal(self, number: int) -> list[psutil.Process]:
+        """To the process's group in one go, then to what has left the group. Returns those that got it."""
+        members = self.members()
+        if not self._running():  # collected: its number, and so its group's, may be another's by now
+            return kill(members, number)
+        group = [process for process in members if _group(process) == self._pid]
+        told = kill(group, 0)  # nobody: asks who may be signalled
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._pid, number)
+        return told + kill((process for process in members if process not in group), number)
+
+
+def _group(process: psutil.Process) -> int | None:
+    try:
+        return os.getpgid(process.pid)
+    except ProcessLookupError:
+        return None

@@ -23,6 +23,8 @@ import psutil
 MARK = "BUILDBOT_AMQP_COMMAND"
 #: How long to go on killing what keeps forking or hangs in the kernel before giving up.
 KILL_PATIENCE = 10.0
+#: The same where none of it may be killed, since it runs as another user.
+DENIED_PATIENCE = 1.0
 #: Between two rounds of killing: what was killed needs a moment to go.
 ROUND_PAUSE = 0.01
 _PR_SET_CHILD_SUBREAPER = 36
@@ -83,7 +85,7 @@ def descendants(pid: int) -> list[psutil.Process]:
         found = psutil.Process(pid).children(recursive=True)
     except psutil.NoSuchProcess:
         return []
-    return [process for process in found if _alive(process)]
+    return [process for process in found if alive(process)]
 
 
 def marked(mark: str) -> list[psutil.Process]:
@@ -91,7 +93,7 @@ def marked(mark: str) -> list[psutil.Process]:
     wanted = f"{MARK}={mark}".encode()
     found = []
     for process in psutil.process_iter():
-        if process.pid != os.getpid() and _carries(process, wanted) and _alive(process):
+        if process.pid != os.getpid() and _carries(process, wanted) and alive(process):
             found.append(process)
     return found
 
@@ -102,22 +104,32 @@ def of_another_command(process: psutil.Process, mark: str) -> bool:
     return _carries(process, f"{MARK}={session}".encode()) and not _carries(process, f"{MARK}={mark}".encode())
 
 
-def kill(processes: Iterable[psutil.Process], sig: int = signal.SIGKILL) -> None:
+def kill(processes: Iterable[psutil.Process], sig: int = signal.SIGKILL) -> list[psutil.Process]:
+    """Send `sig` to each; returns those that got it: neither gone meanwhile nor of a user whose processes we may not
+    end."""
+    told = []
     for process in processes:
         try:
             process.send_signal(sig)  # checks that the pid is still the same process
         except (psutil.NoSuchProcess, psutil.AccessDenied):
-            continue  # gone meanwhile, or not ours to end: `kill_all` reports what stays
+            continue
+        told.append(process)
+    return told
 
 
 def rounds(find: Callable[[], list[psutil.Process]]) -> Iterator[list[psutil.Process]]:
-    """Each step SIGKILLs what `find` finds and yields it; ends when nothing is left, or patience is."""
-    deadline = time.monotonic() + KILL_PATIENCE
+    """Each step SIGKILLs what `find` finds and yields it; ends when nothing is left, or patience is.
+
+    There is less of it where nothing that is left may be killed: its parents' end may be its own.
+    """
+    now = time.monotonic()
+    deadline, denied = now + KILL_PATIENCE, now + DENIED_PATIENCE
     while True:
         found = find()
-        kill(found)
+        if kill(found):
+            denied = time.monotonic() + DENIED_PATIENCE
         yield found
-        if not found or time.monotonic() > deadline:
+        if not found or time.monotonic() > min(deadline, denied):
             return
 
 
@@ -141,7 +153,7 @@ def tree(pid: int) -> Callable[[], list[psutil.Process]]:
                     known.setdefault(process.pid, process)
             except psutil.NoSuchProcess:
                 continue
-        return [process for process in known.values() if _alive(process)]
+        return [process for process in known.values() if alive(process)]
 
     return find
 
@@ -178,7 +190,7 @@ def _own_children() -> list[int]:
     return [int(pid) for text in lists for pid in text.split()]
 
 
-def _alive(process: psutil.Process) -> bool:
+def alive(process: psutil.Process) -> bool:
     try:
         return bool(process.is_running()) and process.status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
     except psutil.NoSuchProcess:
