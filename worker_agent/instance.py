@@ -29,6 +29,17 @@ def write_atomically(path: Path, text: str) -> None:
     os.replace(temporary, path)
 
 
+def identity_text(uuid: str, epoch: int) -> str:
+    """What `instance.json` holds."""
+    return json.dumps({"uuid": uuid, "epoch": epoch}) + "\n"
+
+
+def identity_of(text: str) -> tuple[str, int]:
+    """(uuid, epoch). Raises ValueError, KeyError or TypeError for what `identity_text` did not write."""
+    fields = json.loads(text)
+    return str(fields["uuid"]), int(fields["epoch"])
+
+
 class Instance:
     """The identity of the agent that owns `state`; one process at a time.
 
@@ -57,8 +68,7 @@ class Instance:
 
     def _read(self) -> tuple[str, int]:
         try:
-            fields = json.loads(self._file.read_text(encoding="utf-8"))
-            return str(fields["uuid"]), int(fields["epoch"])
+            return identity_of(self._file.read_text(encoding="utf-8"))
         except FileNotFoundError:
             uuid = str(uuid4())
             self._write(uuid, 0)
@@ -69,7 +79,7 @@ class Instance:
             ) from None
 
     def _write(self, uuid: str, epoch: int) -> None:
-        write_atomically(self._file, json.dumps({"uuid": uuid, "epoch": epoch}) + "\n")
+        write_atomically(self._file, identity_text(uuid, epoch))
 
     def next_epoch(self) -> int:
         """A number greater than any before, remembered before it is used."""

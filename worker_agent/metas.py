@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import structlog
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-from contracts.messages import Offer
 from worker_agent.core.inputs import SessionMeta
 from worker_agent.instance import write_atomically
 
@@ -18,33 +16,23 @@ log = structlog.get_logger(__name__)
 FILE = "meta.json"
 
 
+#: The file's fields are those of the class, so that none can be forgotten here.
+_META: TypeAdapter[SessionMeta] = TypeAdapter(SessionMeta)
+
+
 def dump(meta: SessionMeta) -> str:
-    return json.dumps(
-        {
-            "session": meta.session,
-            "offer": meta.offer.model_dump(mode="json"),
-            "slot": meta.slot,
-            "resumes": meta.resumes,
-            "commands": {str(n): digest for n, digest in meta.commands.items()},
-            "aside": meta.aside,
-        }
-    )
+    """The text of the file: a JSON object."""
+    return _META.dump_json(meta).decode()
 
 
 def load(text: str) -> SessionMeta:
     """Raises ValueError for what `dump` did not write."""
     try:
-        fields = json.loads(text)
-        return SessionMeta(
-            session=str(fields["session"]),
-            offer=Offer.model_validate(fields["offer"]),
-            slot=int(fields["slot"]),
-            resumes=bool(fields["resumes"]),
-            commands={int(n): str(digest) for n, digest in fields["commands"].items()},
-            aside=bool(fields["aside"]),
-        )
-    except (KeyError, TypeError, AttributeError, ValidationError) as error:
-        raise ValueError(f"not a session's meta file: {error}") from None
+        return _META.validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "file"
+        raise ValueError(f"not a session's meta file: {where}: {first['msg']}") from None
 
 
 def persist(folder: Path, meta: SessionMeta) -> None:

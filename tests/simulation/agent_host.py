@@ -7,16 +7,30 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from contracts.messages import AnyMessage, Capability, Refuse, Release, Status, WorkerInfo
+from contracts.messages import (
+    Accept,
+    AnyMessage,
+    Capability,
+    Event,
+    Message,
+    Refuse,
+    Release,
+    Resume,
+    Status,
+    WorkerInfo,
+)
 from tests.simulation.agent_link import AgentLink
+from tests.simulation.disk import Disk
 from tests.simulation.host import Host
 from tests.simulation.keeper import Keeper
 from tests.simulation.ledger import Violation
 from tests.simulation.plan import AgentPlan
+from tests.simulation.world import WALL
 from worker_agent.core import actions, inputs
-from worker_agent.core.inputs import Recovered, SessionMeta
-from worker_agent.core.journal import MemoryJournal
+from worker_agent.core.inputs import Recovered
 from worker_agent.core.machine import AgentConfig, AgentMachine
+from worker_agent.keeper import orders
+from worker_agent.keeper.client import order_of
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -37,12 +51,12 @@ class AgentHost(Host):
         self.planned = planned
         self.queues = planned.queues
         self.starts_keepers = True
-        # the disk
-        self.instance = name
-        self.epoch = 0
-        self.metas: dict[str, SessionMeta] = {}
-        self.journal = MemoryJournal()
+        self.disk = Disk(name, world.mutant)
+        #: session -> run of its last grant, the truth that its meta file must tell
+        self.granted: dict[str, int] = {}
         # processes
+        #: sessions that were granted to this main process
+        self._granted_now: set[str] = set()
         self.keepers: dict[str, Keeper] = {}
         #: it never starts again
         self.retired = False
@@ -61,12 +75,14 @@ class AgentHost(Host):
         if self.machine is not None or self.retired:
             return
         self.process += 1
-        self.world.note(self.name, f"main process {self.process} starts, sessions on disk: {sorted(self.metas)}")
+        self._granted_now.clear()
+        self.world.note(self.name, f"main process {self.process} starts, sessions on disk: {sorted(self.disk.metas)}")
         recovered = []
-        for session, meta in sorted(self.metas.items()):
+        for session in sorted(self.disk.metas):
+            meta = self.disk.meta(session)
             keeper = self.keepers.get(session)
             alive = keeper is not None and keeper.alive
-            recovered.append(Recovered(meta=meta, alive=alive, last_seq=self.journal.last_seq(session)))
+            recovered.append(Recovered(meta=meta, alive=alive, last_seq=self.disk.last_seq(session)))
             if keeper is not None:
                 keeper.main_back()
         config = AgentConfig(
@@ -78,7 +94,7 @@ class AgentHost(Host):
         )
         self.machine = self.world.mutant.agent_machine(AgentMachine)(
             config=config,
-            journal=self.journal,
+            journal=self.disk,
             new_id=self._new_session,
             now=self.world.clock.now,
             recovered=recovered,
@@ -116,8 +132,7 @@ class AgentHost(Host):
     def power_off(self, *, lose: int) -> None:
         """The machine's power ends: up to `lose` events of each journal had not reached the disk."""
         self.kill_all(power_off=True)
-        for events in self.journal.events.values():
-            del events[max(0, len(events) - lose) :]
+        self.disk.lose(lose)
 
     def kill_all(self, *, wipe: bool = False, power_off: bool = False) -> None:
         """The container is killed, or the machine; `wipe`: its disk does not come back."""
@@ -129,10 +144,7 @@ class AgentHost(Host):
         self.keepers.clear()
         if wipe:
             self._lives += 1
-            self.instance = f"{self.name}-{self._lives}"
-            self.epoch = 0
-            self.metas.clear()
-            self.journal = MemoryJournal()
+            self.disk = Disk(f"{self.name}-{self._lives}", self.world.mutant)
 
     def _wake_to_die(self) -> None:
         """SIGKILL reaches a stopped process, too: nothing of what waited for it happens any more."""
@@ -179,16 +191,15 @@ class AgentHost(Host):
         self._carry_out()
         self.rearm()
 
-    def hear(self, process: int, message: AnyMessage) -> None:
+    def hear(self, process: int, message: AnyMessage, forged: bool) -> None:
         """A message from the control queue. Who is told that a session is over must end it soon."""
         if self.frozen:
-            self._thawing.append((self.hear, (process, message)))
+            self._thawing.append((self.hear, (process, message, forged)))
             return
         if process != self.process:
             return
-        forged = any(message is one for one in self.world.strange)
         over = isinstance(message, Release) or (isinstance(message, Refuse) and message.re == "resume")
-        if over and not forged and message.session in self.metas:  # type: ignore[union-attr]  # both have one
+        if over and not forged and message.session in self.disk.metas:  # type: ignore[union-attr]  # both have one
             self.world.clock.call_later(TOLD, self.when_thawed, self._must_be_over, self.instance, message)
         self.feed(process, inputs.MessageReceived(message=message))
 
@@ -202,8 +213,20 @@ class AgentHost(Host):
         self.feed(process, news)
 
     def status(self) -> Status:
-        """What of its status counts here: that there is one."""
-        return Status.model_construct(instance=self.instance, agent=self.name)
+        """What it tells the fleet."""
+        assert self.machine is not None
+        assert self.link is not None
+        return Status(
+            instance=self.instance,
+            agent=self.name,
+            epoch=self.disk.identity[1],
+            address=self.link.address,
+            version="model",
+            now=WALL + self.world.clock.now + self.wall_skew,
+            state="ready",
+            slots=self.machine.slots(),
+            capabilities=_CAPABILITIES,
+        )
 
     def learn_queues(self) -> None:
         """The catalogue, or a look at the broker: which queues are there for this agent."""
@@ -215,9 +238,9 @@ class AgentHost(Host):
         self._unwell = reasons
         self.feed(self.process, inputs.Wellness(reasons=reasons))
 
-    def next_epoch(self) -> int:
-        self.epoch += 1
-        return self.epoch
+    @property
+    def instance(self) -> str:
+        return self.disk.identity[0]
 
     def _new_session(self) -> str:
         self._sessions += 1
@@ -249,6 +272,7 @@ class AgentHost(Host):
         assert link is not None
         if isinstance(action, actions.Publish):
             world.note(self.name, lambda: f"publishes {_short(action.message)}")
+            self._must_remember(action.message)
             link.publish(action)
         elif isinstance(action, actions.Consume):
             world.note(self.name, lambda: f"consumes {list(action.queues)}")
@@ -259,9 +283,9 @@ class AgentHost(Host):
             world.note(self.name, lambda: f"{type(action).__name__} {action.delivery}")
             link.settle(action)
         elif isinstance(action, actions.Persist):
-            self.metas[action.meta.session] = action.meta
+            self.disk.persist(action.meta)
         elif isinstance(action, actions.OpenSession):
-            offer = self.metas[action.session].offer
+            offer = self.disk.meta(action.session).offer
             keeper = self.keepers[action.session] = Keeper(self, offer, action.session)
             if not self.starts_keepers:
                 keeper.kill("cannot fork: resource temporarily unavailable")
@@ -269,7 +293,7 @@ class AgentHost(Host):
             self._close(action)
         elif isinstance(action, actions.Reject):
             world.note(self.name, f"ALARM rejects {_short(action.message)}: {action.reason}")
-            link.bury(action.message)
+            link.bury(world.write(action.message))
         elif isinstance(action, actions.MasterSilent):
             world.note(self.name, f"master {action.master} silent: {action.silent}")
         elif isinstance(action, actions.Alarm):
@@ -281,6 +305,18 @@ class AgentHost(Host):
         else:
             self._ask_keeper(action)
 
+    def _must_remember(self, message: Message) -> None:
+        """The machine's grants outlive its main process; what an earlier one was granted waits for a new grant."""
+        if isinstance(message, Accept):
+            self.granted[message.session] = message.run
+            self._granted_now.add(message.session)
+        elif isinstance(message, Resume) and message.run != self.granted.get(message.session, message.run):
+            detail = f"{message.session} tells run {message.run}, granted was {self.granted[message.session]}"
+            raise Violation("a resume tells the run that was granted last", detail)
+        elif isinstance(message, Event) and message.session in self.granted.keys() - self._granted_now:
+            detail = f"{message.session}: event {message.seq} before the grant of this main process"
+            raise Violation("a session that was granted waits for its next grant", detail)
+
     def _close(self, action: actions.CloseSession) -> None:
         self.world.note(
             self.name, f"closes {action.session}" + (" but keeps its journal" if action.keep_journal else "")
@@ -289,8 +325,7 @@ class AgentHost(Host):
         if keeper is not None:
             keeper.end()
         if not action.keep_journal:
-            self.metas.pop(action.session, None)
-            self.journal.remove(action.session)
+            self.disk.remove(action.session)
 
     def _ask_keeper(self, action: actions.Action) -> None:
         session: str = action.session  # type: ignore[union-attr, assignment]  # the actions left are a session's
@@ -298,13 +333,16 @@ class AgentHost(Host):
         if keeper is None:
             return
         if isinstance(action, actions.RunCommand):
-            keeper.run(action.command)
+            keeper.hear(order_of(action.command))
         elif isinstance(action, actions.CompleteUnstarted):
-            keeper.complete_unstarted(action.command, action.reason)
+            command = action.command
+            keeper.hear(orders.complete_unstarted(command.n, command.name, command.digest, action.reason))
         elif isinstance(action, actions.InterruptCommand):
-            keeper.interrupt(action.n, action.reason)
+            keeper.hear(orders.interrupt(action.n, action.reason))
         elif isinstance(action, actions.FeedData):
-            keeper.feed(action.n, action.offset, action.size, action.data)
+            keeper.hear(orders.feed(action.n, action.offset, action.size), action.data)
+        elif isinstance(action, actions.TrimJournal):
+            keeper.hear(orders.trim(action.seq))
         elif isinstance(action, actions.Contact):
             keeper.contact()
 
@@ -313,9 +351,7 @@ def copy_of(original: AgentHost) -> AgentHost:
     """A machine onto which the state folder of `original` was copied as it is now; no process came with it."""
     world = original.world
     copy = AgentHost(world, replace(original.planned, name=f"{original.name}-copy{len(world.copies)}"))
-    copy.instance, copy.epoch = original.instance, original.epoch
-    copy.metas = dict(original.metas)
-    copy.journal.events = {session: list(events) for session, events in original.journal.events.items()}
+    copy.disk, copy.granted = original.disk.copy(), dict(original.granted)
     return copy
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from contracts.codec import Wire
 from contracts.errors import BadMessage
 from contracts.messages import Message, Offer
 from contracts.testing.channels import Channel, Delivery
@@ -44,6 +45,8 @@ class AgentLink(Link):
         super().__init__(host, process)
         self._offers: Channel | None = None
         self._outlet: Outlet | None = None
+        #: of the latest connection
+        self.address = ""
         self._wanted: tuple[str, ...] = ()
         #: the consumer that the broker was asked for last, until it answers
         self._starting: str | None = None
@@ -68,8 +71,8 @@ class AgentLink(Link):
         consuming, publishing = connections
         consuming.on_close = publishing.on_close = lambda reason: host.when_thawed(self._lost, consuming, reason)
         opened_at = self._clock.now
-        epoch = host.next_epoch()
-        address = control_address(host.user, host.instance, f"{host.name}-{epoch:x}")
+        epoch = host.disk.next_epoch()
+        self.address = address = control_address(host.user, host.instance, f"{host.name}-{epoch:x}")
         control = consuming.channel()
         control.declare(address, _CONTROL_OPTIONS)
         control.bind(address, CONTROL, address)
@@ -77,11 +80,12 @@ class AgentLink(Link):
 
         def message(delivery: Delivery) -> None:
             control.ack(delivery.tag)
-            heard = read(delivery.publication.body)
+            body = delivery.publication.body
+            heard = read(body)
             if isinstance(heard, BadMessage):
-                host.when_thawed(self.bury, delivery.publication.body)
+                host.when_thawed(self.bury, body)
             else:
-                host.hear(self.process, heard)
+                host.hear(self.process, heard, any(body is one for one in host.world.strange))
 
         def ready() -> None:
             self.up = True
@@ -106,7 +110,9 @@ class AgentLink(Link):
 
     def _tell_status(self, consuming: Connection) -> None:
         if self._consuming is consuming and self._outlet is not None and not self.closed:
-            self._outlet.publish(publication(FLEET, STATUS_KEY, self.host.status(), persistent=False))
+            self._outlet.publish(
+                publication(FLEET, STATUS_KEY, self.host.world.write(self.host.status()), persistent=False)
+            )
             self._clock.call_later(STATUS_INTERVAL, self.host.when_thawed, self._tell_status, consuming)
 
     def _lost(self, consuming: Connection, reason: str) -> None:
@@ -199,7 +205,7 @@ class AgentLink(Link):
         assert self._offers is not None
         deliveries = self.host.world.broker.deliveries[delivery.publication.identity]
         if deliveries > DELIVERIES_MAX:
-            detail = f"{delivery.publication.body!r}: {deliveries} times"
+            detail = f"{read(delivery.publication.body)!r}: {deliveries} times"
             raise Violation("no message is delivered more than 25 times", detail)
         self._handles += 1
         handle = self._handles
@@ -264,8 +270,8 @@ class AgentLink(Link):
 
     # ---- publishing
 
-    def bury(self, body: Any, answer: Callable[[Answer], object] = lambda _: None) -> None:
-        """To `dead`."""
+    def bury(self, body: Wire, answer: Callable[[Answer], object] = lambda _: None) -> None:
+        """To `dead`, as it came."""
         if self.up and self._outlet is not None:
             self._outlet.publish(publication(DEAD, "", body), mandatory=True, tries=TRIES, answer=answer)
 
@@ -276,7 +282,7 @@ class AgentLink(Link):
         key = (claims_key if action.to == "claims" else events_key)(host.user, action.master)
         message: Message = action.message
         persistent = action.to == "claims"  # a killed broker loses what goes to `events`
-        sent = publication(REPLIES, key, message, expires=action.expires, persistent=persistent)
+        sent = publication(REPLIES, key, host.world.write(message), expires=action.expires, persistent=persistent)
         host.world.recorded.append(sent)
         self._outlet.publish(sent, mandatory=True, tries=TRIES, answer=partial(self._answered, action.token))
 

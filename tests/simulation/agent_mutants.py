@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -180,6 +180,22 @@ class ServesOneQueueFirst(AgentMachine):
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
         self._intake._in_turn = lambda queues: tuple(sorted(queues))  # type: ignore[method-assign]
+
+
+class ForgetsItsGrants(AgentMachine):
+    """A main process that starts does not know which of the sessions that it finds were granted."""
+
+    def __init__(self, *, recovered: Sequence[agent_inputs.Recovered], **arguments: Any) -> None:
+        forgotten = [replace(found, meta=replace(found.meta, granted=False)) for found in recovered]
+        super().__init__(recovered=forgotten, **arguments)
+
+
+class ForgetsItsRuns(AgentMachine):
+    """… or not for which run."""
+
+    def __init__(self, *, recovered: Sequence[agent_inputs.Recovered], **arguments: Any) -> None:
+        forgotten = [replace(found, meta=replace(found.meta, run=None)) for found in recovered]
+        super().__init__(recovered=forgotten, **arguments)
 
 
 class OpensTheGate(AgentMachine):

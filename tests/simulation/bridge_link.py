@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from contracts.codec import Wire
 from contracts.errors import BadMessage
-from contracts.messages import Offer, Status
+from contracts.messages import Message, Offer, Status
 from contracts.testing.channels import Channel, Delivery
 from contracts.testing.connections import Connection
 from contracts.testing.queues import Publication, QueueOptions
@@ -184,8 +185,9 @@ class BridgeLink(Link):
             self._came_back(sent)
 
     def _came_back(self, returned: Publication) -> None:
-        self.host.world.note(self.host.name, lambda: f"returned: {returned.body.t} for {returned.routing_key}")
-        self.host.feed(self.process, inputs.Returned(message=returned.body, routing_key=returned.routing_key))
+        message = read(returned.body)
+        self.host.world.note(self.host.name, lambda: f"returned: {message.t} for {returned.routing_key}")
+        self.host.feed(self.process, inputs.Returned(message=message, routing_key=returned.routing_key))
 
     def _blocked(self, blocked: bool) -> None:
         if self.up:
@@ -240,7 +242,7 @@ class BridgeLink(Link):
             if delivery is None or machine is None:
                 channel.close()
                 return
-            offer = delivery.publication.body
+            offer = read(delivery.publication.body)
             if isinstance(offer, Offer) and machine.is_stale(offer):
                 self.host.world.note(self.host.name, f"sweeps offer {offer.offer} of {offer.request} out of {queue}")
                 channel.ack(delivery.tag)
@@ -252,14 +254,15 @@ class BridgeLink(Link):
         self,
         exchange: str,
         key: str,
-        message: Any,
+        message: Message | Wire,
         *,
         mandatory: bool = False,
         priority: int = 0,
         persistent: bool = True,
     ) -> None:
         if self.up and self._outlet is not None:
-            sent = publication(exchange, key, message, priority=priority, persistent=persistent)
+            wire = message if isinstance(message, Wire) else self.host.world.write(message)
+            sent = publication(exchange, key, wire, priority=priority, persistent=persistent)
             self.host.world.recorded.append(sent)
             tries = ALWAYS if persistent else 1  # what is not will be said again anyway
             self._outlet.publish(sent, mandatory=mandatory, tries=tries, answer=partial(self._answered, sent))

@@ -235,7 +235,7 @@ class Buildbot:
         where = f"{build.job.request} in {event.session}: event {event.seq}"
         if event.seq != build.delivered + 1:
             raise Violation("every event reaches Buildbot once, in order", f"{where} after {build.delivered}")
-        if ledger.events[event.session][event.seq - 1] is not event:
+        if ledger.events[event.session][event.seq - 1] != event:
             raise Violation("every event reaches Buildbot as it was", where)
         if event.n > build.started or event.n != build.completed + 1:
             raise Violation("events belong to commands that Buildbot started", f"{where} of command {event.n}")

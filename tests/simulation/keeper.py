@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from contracts.messages import Command, Event, Offer
 from contracts.testing.clock import Timer
 from tests.simulation.ledger import Execution
-from worker_agent.core.inputs import Journalled, KeeperLost, PullWanted
+from worker_agent.core.inputs import KeeperLost
+from worker_agent.keeper import orders, wire
+from worker_agent.keeper.client import KeeperInput, news_of
+from worker_agent.keeper.settings import KeeperConfig, KeeperSettings
 
 if TYPE_CHECKING:
     from tests.simulation.agent_host import AgentHost
@@ -37,13 +41,30 @@ class Keeper:
         self._fence: Timer | None = None
         self._orphan: Timer | None = None
         self._clock = host.world.clock
+        self._fencing = self._config().settings.fencing
         self.contact()
+
+    def _config(self) -> KeeperConfig:
+        """What the main process tells it when it starts."""
+        config = KeeperConfig(
+            session=self.session,
+            folder="/",
+            basedir="/",
+            builddir=self.offer.builddir,
+            settings=KeeperSettings(fencing=self.offer.fencing),
+        )
+        return KeeperConfig.loads(config.dumps())
 
     # ---- what the main process asks for
 
-    def run(self, command: Command) -> None:
-        if not self.alive:
-            return
+    def hear(self, order: orders.Said, data: bytes = b"") -> None:
+        """An order comes over the socket."""
+        if self.alive:
+            for message, bulk in wire.Frames().feed(wire.encode(order, len(data)) + data):
+                orders.carry_out(message, bulk, self)
+
+    def run(self, n: int, name: str, args: Mapping[str, Any], digest: str) -> None:
+        command = Command(n=n, name=name, args=dict(args), digest=digest)
         self._started(command)
         self._execution = Execution(
             request=self.offer.request,
@@ -56,7 +77,6 @@ class Keeper:
         )
         self.host.world.ledger.executes(self._execution, self.offer.master)
         self.host.world.note(self.host.name, lambda: f"runs {self.offer.request} command {command.n} ({self.session})")
-        args = command.args
         chunks = args.get("chunks", 1)
         data = _BULK if args.get("bulk") else f"{self.session}/{command.n}\n".encode()
         self._left = [("stdout", data)] * chunks
@@ -66,17 +86,16 @@ class Keeper:
         else:
             self._timer = self._later(self._pace, self._step)
 
-    def complete_unstarted(self, command: Command, reason: str) -> None:
-        if self.alive:
-            self._started(command)
-            self._complete(reason=reason)
+    def complete_unstarted(self, n: int, name: str, digest: str, reason: str) -> None:
+        self._started(Command(n=n, name=name, args={}, digest=digest))
+        self._complete(reason=reason)
 
     def interrupt(self, n: int, reason: str) -> None:
-        if self.alive and self.command is not None and self.command.n == n:
+        if self.command is not None and self.command.n == n:
             self._complete(reason=reason)
 
     def feed(self, n: int, offset: int, size: int, data: bytes) -> None:
-        if not self.alive or self.command is None or self.command.n != n or not self._execution:
+        if self.command is None or self.command.n != n or not self._execution:
             return
         if offset == self._pulled:
             self._pulled += len(data)
@@ -87,12 +106,15 @@ class Keeper:
             else:
                 self._pull(self.command, self._pulled, size)
 
+    def trim(self, seq: int) -> None:
+        """Model journals have no bound."""
+
     def contact(self) -> None:
         """The bridge was heard."""
-        if self.offer.fencing is not None and self.alive:
+        if self._fencing is not None and self.alive:
             if self._fence is not None:
                 self._fence.cancel()
-            self._fence = self._later(self.offer.fencing, self.kill, "fenced: no contact")
+            self._fence = self._later(self._fencing, self.kill, "fenced: no contact")
 
     # ---- what happens to it
 
@@ -110,7 +132,7 @@ class Keeper:
         if self.alive:
             self.host.world.note(self.host.name, f"keeper of {self.session} ends: {reason}")
             self.end()
-            self._tell(KeeperLost(session=self.session, reason=reason))
+            self._tell_lost(reason)
 
     def end(self) -> None:
         """All processes of the session end, without a word."""
@@ -147,14 +169,14 @@ class Keeper:
     def _pull(self, command: Command, offset: int, size: int) -> None:
         self._pulled = offset
         length = min(size - offset, 256 * 1024)
-        self._tell(PullWanted(session=self.session, n=command.n, offset=offset, length=length))
+        self._tell(orders.pull(command.n, offset, length))
         self._timer = self._later(PULL_AGAIN, self._pull, command, offset, size)
 
     def _complete(self, reason: str | None = None, infrastructure: str | None = None) -> None:
         assert self.command is not None
         if self._timer is not None:
             self._timer.cancel()
-        rc = self.command.args["rc"] if reason is None and infrastructure is None else -1
+        rc = self.command.args.get("rc", 0) if reason is None and infrastructure is None else -1
         self._over()
         self._journal("update", value=["rc", rc])
         self._journal("completed", interrupted=reason, infrastructure=infrastructure)
@@ -167,13 +189,24 @@ class Keeper:
 
     def _journal(self, kind: Any, value: Any = None, data: bytes = b"", **more: str | None) -> None:
         assert self.command is not None
-        seq = self.host.journal.last_seq(self.session) + 1
-        event = Event(session=self.session, seq=seq, n=self.command.n, kind=kind, value=value, data=data, **more)
-        self.host.journal.append(event)
-        self.host.world.ledger.journalled(event)
-        self._tell(Journalled(session=self.session, seq=seq))
+        seq = self.host.disk.append(self.session, self.command.n, kind, value, data, **more)
+        self.host.world.ledger.journalled(
+            Event(session=self.session, seq=seq, n=self.command.n, kind=kind, value=value, data=data, **more)
+        )
+        self._tell(orders.journalled(seq))
 
-    def _tell(self, news: Journalled | KeeperLost | PullWanted) -> None:
+    def _tell(self, message: orders.Said) -> None:
+        """Through its socket."""
+        for said, _ in wire.Frames().feed(wire.encode(message)):
+            news = news_of(self.session, said)
+            if news is not None:
+                self._hear_main(news)
+
+    def _tell_lost(self, reason: str) -> None:
+        """The main process sees the socket close."""
+        self._hear_main(KeeperLost(session=self.session, reason=reason))
+
+    def _hear_main(self, news: KeeperInput) -> None:
         if not self.orphaned:
             # never from within: the main process hears of it through a socket
             self._clock.call_later(0.0005, self.host.hear_keeper, self.host.process, news)

@@ -5,8 +5,10 @@ Each is the real machine with its inputs or actions tampered with, so that the m
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
 
+from contracts.codec import HEADER, Wire
 from master_bridge.core.machine import BridgeMachine
 from tests.simulation import agent_mutants as agents
 from tests.simulation import bridge_mutants as bridges
@@ -25,11 +27,29 @@ class Mutant:
     #: the edges wait for a confirm for ever; they publish what is refused on no other channel
     trusts_confirms: bool = False
     keeps_channel: bool = False
+    #: (file or message, field) that is not written: "meta", or a message's type
+    drops: tuple[str, str] = ("", "")
     #: profile whose schedules provoke it, and how many of them suffice
     profile: str = "mixed"
     seeds: int = 100
     #: the invariants that it may violate; the first is the one that it was planted for
     violates: tuple[str, ...] = ()
+
+    def written(self, kind: str, text: str) -> str:
+        """JSON on its way to a disk or a wire."""
+        if kind != self.drops[0]:
+            return text
+        fields = json.loads(text)
+        fields.pop(self.drops[1], None)
+        return json.dumps(fields)
+
+    def sent(self, wire: Wire) -> Wire:
+        """A message on its way to the broker."""
+        if wire.type != self.drops[0]:
+            return wire
+        if HEADER in wire.headers:
+            return replace(wire, headers={HEADER: self.written(wire.type, wire.headers[HEADER])})
+        return replace(wire, body=self.written(wire.type, wire.body.decode()).encode())
 
     def agent_machine(self, machine: type[AgentMachine]) -> type[AgentMachine]:
         return self.agent or machine
@@ -44,6 +64,7 @@ NONE = Mutant(name="none")
 _LEFT_OVER = "nothing is left over, every agent ends idle and consuming"
 _ONCE = "a restarted master runs no command again"
 _RUNS_ONCE = "a command runs once in a session"
+_WRITTEN = "what is written is what is read"
 _ORDER = "every event reaches Buildbot once, in order"
 
 MUTANTS: dict[str, Mutant] = {
@@ -217,6 +238,25 @@ MUTANTS: dict[str, Mutant] = {
             bridge=bridges.SwallowsEarlierStops,
             profile="links",
             violates=("only what a user stopped is interrupted",),
+        ),
+        Mutant(
+            name="forgets_its_grants",
+            agent=agents.ForgetsItsGrants,
+            profile="agents",
+            violates=("a session that was granted waits for its next grant",),
+        ),
+        Mutant(
+            name="forgets_its_runs",
+            agent=agents.ForgetsItsRuns,
+            profile="mixed",
+            violates=("a resume tells the run that was granted last",),
+        ),
+        Mutant(name="writes_no_grants", drops=("meta", "granted"), profile="calm", violates=(_WRITTEN,)),
+        Mutant(
+            name="journals_no_interrupts",
+            drops=("journal", "interrupted"),
+            profile="people",
+            violates=("every event reaches Buildbot as it was",),
         ),
         Mutant(name="crashes", bridge=bridges.Crashes, profile="links", violates=("no machine crashes",)),
         Mutant(name="has_no_grace", bridge=bridges.HasNoGrace, profile="restart", violates=(_ONCE,)),

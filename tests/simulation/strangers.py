@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from contracts.codec import Wire, encode
 from contracts.messages import (
     Accept,
     Claim,
@@ -32,7 +33,7 @@ from contracts.messages import (
     WorkerInfo,
 )
 from contracts.topology import CONTROL, FLEET, OFFERS, REPLIES, STATUS_KEY, claims_key, control_address, events_key
-from tests.simulation.world import publication
+from tests.simulation.world import publication, read
 
 if TYPE_CHECKING:
     from tests.simulation.plan import Fault
@@ -52,7 +53,8 @@ def send_strange(world: World, fault: Fault) -> None:
     """Up to 30 messages that are broken or forged."""
     dice = random.Random(fault.detail)
     forger = _Forger(world, dice)
-    _send(world, [dice.choice(forger.ways)() for _ in range(dice.randint(1, _MOST))])
+    made = [dice.choice(forger.ways)() for _ in range(dice.randint(1, _MOST))]
+    _send(world, [(exchange, key, _wire(body)) for exchange, key, body in made])
 
 
 def send_again(world: World, fault: Fault) -> None:
@@ -61,15 +63,24 @@ def send_again(world: World, fault: Fault) -> None:
     But first deliveries of command offers: those run at once wherever they come from, which only signing prevents.
     """
     dice = random.Random(fault.detail)
-    known = [p for p in world.recorded if not (isinstance(p.body, Offer) and p.body.commands and not p.body.ask)]
+    known = [sent for sent in world.recorded if not _runs_at_once(read(sent.body))]
     chosen = dice.sample(known, min(len(known), dice.randint(1, _MOST)))
     _send(world, [(sent.exchange, sent.routing_key, sent.body) for sent in chosen])
 
 
-def _send(world: World, messages: list[tuple[str, str, Any]]) -> None:
+def _runs_at_once(message: Any) -> bool:
+    return isinstance(message, Offer) and bool(message.commands) and not message.ask
+
+
+def _wire(body: Any) -> Wire:
+    """A message, or what is none, as it comes to a queue."""
+    return Wire(type="", content_type="", body=body) if isinstance(body, bytes) else encode(body)
+
+
+def _send(world: World, messages: list[tuple[str, str, Wire]]) -> None:
     if not world.broker.up:
         return
-    world.note("fault", lambda: f"sends {[(key, getattr(body, 't', body)) for _, key, body in messages]}")
+    world.note("fault", lambda: f"sends {[(key, body.type or body.body) for _, key, body in messages]}")
     channel = world.broker.connect("stranger").channel()
     for exchange, key, body in messages:
         if not any(body is one for one in world.strange):
@@ -93,7 +104,7 @@ class _Forger:
 
     def _session(self) -> tuple[str, str]:
         """(session, request) of a session that there is, or of none."""
-        metas = [meta for agent in self._world.agents for _, meta in sorted(agent.metas.items())]
+        metas = [agent.disk.meta(session) for agent in self._world.agents for session in sorted(agent.disk.metas)]
         if metas and self._dice.random() < 0.8:
             meta = self._dice.choice(metas)
             return meta.session, meta.offer.request

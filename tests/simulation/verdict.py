@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from contracts.topology import DEAD_QUEUE
 from tests.simulation.ledger import DELIVERIES_MAX, Violation
 from tests.simulation.strangers import FORGED
+from tests.simulation.world import read
 
 if TYPE_CHECKING:
     from tests.simulation.buildbot import Job
@@ -33,10 +34,10 @@ def unsettled(world: World) -> str | None:
             return f"{agent.name} does not run"
         for session, keeper in sorted(agent.keepers.items()):
             return f"{agent.name} has a keeper of {session}" + (" that runs a command" if keeper.executing else "")
-        if agent.metas:
-            return f"{agent.name} has sessions on its disk: {sorted(agent.metas)}"
-        if agent.journal.events:
-            return f"{agent.name} has journals: {sorted(agent.journal.events)}"
+        if agent.disk.metas:
+            return f"{agent.name} has sessions on its disk: {sorted(agent.disk.metas)}"
+        if agent.disk.journals:
+            return f"{agent.name} has journals: {sorted(agent.disk.journals)}"
         busy = [slot for slot in agent.machine.slots() if slot.state != "idle"]
         if busy:
             return f"{agent.name} is not idle: {busy[0].state} {busy[0].session}"
@@ -98,15 +99,14 @@ def _judge_dead(world: World) -> None:
     """Only offers that cost three lives lie in `dead`, and what strangers sent."""
     abandoned = {job.request for master in world.masters for job in master.jobs.values() if job.result == "EXCEPTION"}
     queue = world.broker.queues.get(DEAD_QUEUE)
-    strange = {id(body) for body in world.strange}
     for message in queue.messages() if queue is not None else ():
-        if id(message.body) in strange or getattr(message.body, "session", None) == FORGED:
+        dead = read(message.body)
+        if message.body in world.strange or getattr(dead, "session", None) == FORGED:
             continue
-        if world.strange and getattr(message.body, "detail", None) == "never had":
+        if world.strange and getattr(dead, "detail", None) == "never had":
             continue  # an agent's answer to what was forged
-        request = getattr(message.body, "request", None)
-        if request not in abandoned:
-            raise Violation("nothing goes to the dead that lives", f"{message.body!r}")
+        if getattr(dead, "request", None) not in abandoned:
+            raise Violation("nothing goes to the dead that lives", f"{dead!r}")
 
 
 def _judge_once(world: World) -> None:

@@ -7,8 +7,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from contracts.codec import decode
+from contracts.codec import Wire, decode, encode
 from contracts.errors import BadMessage
+from contracts.messages import Message
 from contracts.testing.broker import MemoryBroker
 from contracts.testing.clock import VirtualClock
 from contracts.testing.queues import Publication, QueueOptions
@@ -21,7 +22,7 @@ from contracts.topology import (
     PARKED,
     PARKED_QUEUE,
 )
-from tests.simulation.ledger import Ledger
+from tests.simulation.ledger import Ledger, Violation
 
 if TYPE_CHECKING:
     from tests.simulation.agent_host import AgentHost
@@ -76,6 +77,13 @@ class World:
         if self.tracing:
             self.log.append((self.clock.now, who, what if isinstance(what, str) else what()))
 
+    def write(self, message: Message) -> Wire:
+        """As the edges write what they publish."""
+        wire: Wire = self.mutant.sent(encode(message))
+        if read(wire) != message:
+            raise Violation("what is written is what is read", f"{message!r} is read as {read(wire)!r}")
+        return wire
+
     def between(self, low: float, high: float) -> float:
         return low + (high - low) * self.dice.random()
 
@@ -89,12 +97,10 @@ class World:
         return [name for name in self.broker.queues if name.startswith("cap.")]
 
 
-def read(body: Any) -> Any:
-    """What an edge makes of a body: messages travel as they are, only what a stranger sends is bytes or worse."""
-    if not isinstance(body, bytes):
-        return body
+def read(wire: Wire) -> Any:
+    """What an edge makes of what AMQP carried: a message, or the error that says why it is none."""
     try:
-        return decode(body)
+        return decode(wire.body, wire.headers)
     except BadMessage as error:
         return error
 
@@ -102,18 +108,18 @@ def read(body: Any) -> Any:
 def publication(
     exchange: str,
     key: str,
-    message: Any,
+    wire: Wire,
     *,
     expires: float | None = None,
     priority: int = 0,
     persistent: bool = True,
 ) -> Publication:
-    """Messages travel as they are: the codec has tests of its own, and 100,000 schedules want their time back."""
-    size = MESSAGE_SIZE + len(getattr(message, "data", b""))
+    """What AMQP carries is the body here: one object, by which a message is known again wherever it turns up."""
+    size = MESSAGE_SIZE + (len(wire.body) if wire.headers else 0)
     return Publication(
         exchange=exchange,
         routing_key=key,
-        body=message,
+        body=wire,
         size=size,
         expiration=expires,
         priority=priority,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Union
 
 from contracts.messages import AnyMessage, Offer
@@ -137,7 +137,10 @@ Input = Union[
 
 @dataclass(frozen=True, kw_only=True)
 class SessionMeta:
-    """What the agent's main process remembers of a session across its own restart (one JSON file a session)."""
+    """What the agent's main process remembers of a session across its own restart (one JSON file a session).
+
+    What the session has executed is not here: the journal knows it. The file is made from this class (`metas`).
+    """
 
     session: str
     #: the offer as delivered
@@ -146,8 +149,6 @@ class SessionMeta:
     slot: int
     #: the bridge has granted it, or commands were executed in it: it resumes, it does not claim
     resumes: bool
-    #: n -> digest of the commands known to it
-    commands: dict[int, str] = field(default_factory=dict)
     #: rule 17: finished, offer acknowledged, slot freed; only the events are kept
     aside: bool = False
     #: a bridge has granted it: its events wait for the next grant (see `machine`, "The gate")

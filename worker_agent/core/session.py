@@ -177,7 +177,6 @@ class Session:
             offer=self.offer,
             slot=self.slot,
             resumes=self.is_resumed,
-            commands={n: command.digest for n, command in sorted(self.commands.items()) if command.started},
             aside=self.phase is Phase.ASIDE,
             granted=self.granted,
             run=self.run,

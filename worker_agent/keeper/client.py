@@ -16,6 +16,7 @@ import psutil
 
 from contracts.messages import Command
 from worker_agent.core.inputs import Journalled, KeeperLost, PullWanted
+from worker_agent.keeper import orders
 from worker_agent.keeper.environment import command_environment
 from worker_agent.keeper.outgoing import Outgoing
 from worker_agent.keeper.reaper import KILL_PATIENCE, identity, kill_session, kill_tree
@@ -30,6 +31,21 @@ _HELLO = 30.0
 _CLOSE = 20.0
 
 KeeperInput = Union[Journalled, KeeperLost, PullWanted]
+
+
+def order_of(command: Command) -> orders.Said:
+    """The order to run it."""
+    return orders.run(command.n, command.name, command.args, command.digest)
+
+
+def news_of(session: str, message: Mapping[str, Any]) -> Journalled | PullWanted | None:
+    """What the machine is told of a keeper's message; None: nothing."""
+    event = message.get("ev")
+    if event == "journalled":
+        return Journalled(session=session, seq=message["seq"])
+    if event == "pull":
+        return PullWanted(session=session, n=message["n"], offset=message["offset"], length=message["length"])
+    return None
 
 
 class KeeperFailed(Exception):
@@ -127,31 +143,23 @@ class Keeper:
 
     def run(self, command: Command) -> None:
         """Journal `started` and run it. A command whose `n` is known already is not run again."""
-        self._send({"op": "run", **command.model_dump(mode="json")})
+        self._send(order_of(command))
 
     def complete_unstarted(self, command: Command, reason: str) -> None:
         """Rule 14: journal `started` and `completed` with `interrupted`, run nothing."""
-        self._send(
-            {
-                "op": "complete_unstarted",
-                "n": command.n,
-                "name": command.name,
-                "digest": command.digest,
-                "reason": reason,
-            }
-        )
+        self._send(orders.complete_unstarted(command.n, command.name, command.digest, reason))
 
     def interrupt(self, n: int, reason: str) -> None:
         """End command `n` and its process tree; it completes with `interrupted=reason`. Not running: nothing."""
-        self._send({"op": "interrupt", "n": n, "reason": reason})
+        self._send(orders.interrupt(n, reason))
 
     def feed(self, n: int, offset: int, size: int, data: bytes) -> None:
         """Bytes that a `PullWanted` asked for, from `offset`; `size` is the whole file's."""
-        self._send({"op": "feed", "n": n, "offset": offset, "size": size}, data)
+        self._send(orders.feed(n, offset, size), data)
 
     def trim(self, seq: int) -> None:
         """Buildbot has stored all events up to `seq`."""
-        self._send({"op": "trim", "seq": seq})
+        self._send(orders.trim(seq))
 
     def contact(self) -> None:
         """The bridge was heard: the fencing clock starts again."""
@@ -194,15 +202,12 @@ class Keeper:
                 self._hello.set_exception(ConnectionError(self._reason))
             elif not self._hello.done():
                 self._hello.set_result(None)
-        elif event == "journalled":
-            self.seq = message["seq"]
-            self._tell(Journalled(session=self.session, seq=self.seq))
-        elif event == "pull":
-            self._tell(
-                PullWanted(session=self.session, n=message["n"], offset=message["offset"], length=message["length"])
-            )
         elif event == "broken":
             self._reason = message["reason"]
+        elif (news := news_of(self.session, message)) is not None:
+            if isinstance(news, Journalled):
+                self.seq = news.seq
+            self._tell(news)
 
     def _tell(self, news: KeeperInput) -> None:
         if not self._quiet:

@@ -8,7 +8,7 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
-from worker_agent.keeper.segments import pack, read_record, segment_path, segments
+from worker_agent.keeper.segments import event_header, pack, read_record, segment_path, segments
 
 #: A segment is closed and the next begun at this size: the unit in which stored events can be dropped.
 SEGMENT_SIZE = 8 * 1024 * 1024
@@ -63,13 +63,7 @@ class Journal:
         infrastructure: str | None = None,
     ) -> int:
         """Write one event and return its sequence number. Raises `JournalFull`; then the event is not in."""
-        header: dict[str, Any] = {"seq": self.seq + 1, "n": n, "kind": kind}
-        if value is not None:
-            header["value"] = value
-        if interrupted is not None:
-            header["interrupted"] = interrupted
-        if infrastructure is not None:
-            header["infrastructure"] = infrastructure
+        header = event_header(self.seq + 1, n, kind, value, interrupted=interrupted, infrastructure=infrastructure)
         head = pack(header, data)
         size = len(head) + len(data)
         if self._fd < 0 or self._size >= self._segment_size:

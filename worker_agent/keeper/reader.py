@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from bisect import bisect_right
 from collections import OrderedDict
+from collections.abc import Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from contracts.messages import Event
 from worker_agent.keeper.segments import read_record, segment_path, segments, skip_record
@@ -15,6 +16,11 @@ from worker_agent.keeper.segments import read_record, segment_path, segments, sk
 HANDLES_MAX = 64
 #: One place in this many is remembered, so that a rewind reads at most that many records in vain.
 _INDEX_EVERY = 64
+
+
+def event_of(session: str, header: Mapping[str, Any], data: bytes) -> Event:
+    """The event of a record of this session's journal."""
+    return Event(session=session, data=data, **header)
 
 
 class JournalFiles:
@@ -78,7 +84,7 @@ class JournalFiles:
             cursor.seq += 1
             cursor.position += size
             if header["seq"] == seq:
-                return Event(session=session, data=data, **header)
+                return event_of(session, header, data)
 
     def last_seq(self, session: str) -> int:
         """The highest sequence number written; 0 for none. Costs the records written since the last call."""

@@ -39,6 +39,20 @@ def _is_segment(name: str) -> bool:
     return name.startswith(_NAME) and name[len(_NAME) :].isdigit()
 
 
+def event_header(
+    seq: int, n: int, kind: str, value: Any = None, *, interrupted: str | None = None, infrastructure: str | None = None
+) -> dict[str, Any]:
+    """The header of an event's record: its fields but the session, whose folder it is, and the data."""
+    header: dict[str, Any] = {"seq": seq, "n": n, "kind": kind}
+    if value is not None:
+        header["value"] = value
+    if interrupted is not None:
+        header["interrupted"] = interrupted
+    if infrastructure is not None:
+        header["infrastructure"] = infrastructure
+    return header
+
+
 def pack(header: Mapping[str, Any], data: bytes = b"") -> bytes:
     """What stands before `data` in one record: prefix and header."""
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=True).encode("ascii")

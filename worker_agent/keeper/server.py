@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from worker_agent.keeper import orders
 from worker_agent.keeper.guard import Guard
 from worker_agent.keeper.reaper import become_subreaper, identity
 from worker_agent.keeper.session import Session
@@ -103,17 +104,9 @@ class Keeper:
         if op == "run":
             if self._fence_fell():
                 self._fence()
-            session.run(message["n"], message["name"], message["args"], message["digest"])
+            orders.carry_out(message, data, session)
             if self._fenced:
                 session.condemn(self._fence_text())
-        elif op == "complete_unstarted":
-            session.complete_unstarted(message["n"], message["name"], message["digest"], message["reason"])
-        elif op == "interrupt":
-            session.interrupt(message["n"], message["reason"])
-        elif op == "feed":
-            session.feed(message["n"], message["offset"], message["size"], data)
-        elif op == "trim":
-            session.trim(message["seq"])
         elif op == "contact":
             if self._fence_fell():
                 self._fence()
@@ -123,6 +116,8 @@ class Keeper:
             self._patience = message.get("grace") or self._settings.detach_grace
         elif op == "close":
             self._end()
+        else:
+            orders.carry_out(message, data, session)
 
     def _journalled(self, seq: int) -> None:
         if self._main is not None and not self._news:
@@ -130,7 +125,7 @@ class Keeper:
         self._news = seq
 
     def _tell_news(self) -> None:
-        if self._main is not None and self._news and self._main.send_latest({"ev": "journalled", "seq": self._news}):
+        if self._main is not None and self._news and self._main.send_latest(orders.journalled(self._news)):
             self._news = 0
         elif self._main is None:
             self._news = 0  # the next main process learns it from `hello`
@@ -141,12 +136,12 @@ class Keeper:
 
     def _pulled(self, n: int, offset: int, length: int) -> None:
         if self._main is not None:
-            self._main.send({"ev": "pull", "n": n, "offset": offset, "length": length})
+            self._main.send(orders.pull(n, offset, length))
 
     def _broken(self, reason: str) -> None:
         print(reason, file=sys.stderr, flush=True)  # noqa: T201  # goes to keeper.log
         if self._main is not None:
-            self._main.send({"ev": "broken", "reason": reason})
+            self._main.send(orders.broken(reason))
         self._end()
 
     def _end(self) -> None:

@@ -245,7 +245,7 @@ def test_a_start_is_journalled_and_run_once() -> None:
     agent.held()
     agent.start(1)
     assert agent.kinds == ["Persist", "RunCommand"]
-    assert agent.of(actions.Persist)[0].meta.commands == {1: "d1"}
+    assert agent.of(actions.Persist)[0].meta.resumes
     agent.start(1)
     assert agent.did == []
 

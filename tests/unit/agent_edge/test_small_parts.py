@@ -109,7 +109,7 @@ def test_a_meta_file_can_be_read_back(tmp_path: Path) -> None:
         builddir="b",
         fencing=9.0,
     )
-    meta = SessionMeta(session="s", offer=offer, slot=2, resumes=True, commands={1: "d"}, aside=True)
+    meta = SessionMeta(session="s", offer=offer, slot=2, resumes=True, aside=True, granted=True, run=7)
     metas.persist(tmp_path / "sessions" / "s", meta)
     (tmp_path / "sessions" / "broken").mkdir()
     assert [found for _, found in metas.find(tmp_path / "sessions")] == [None, meta]
