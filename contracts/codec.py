@@ -12,16 +12,21 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError
 
 from contracts.errors import BadMessage, UnknownVersion
 from contracts.messages import AnyMessage, Data, Event, Greeting, Message
 from contracts.protocol_version import OURS, Versions
+from contracts.readable import has_lone, readable_values
 from contracts.timing import MESSAGE_MAX
 
 JSON_TYPE = "application/json"
 DATA_TYPE = "application/octet-stream"
 #: Header with the JSON of a message whose body is bulk data.
 HEADER = "bb"
+
+#: How JSON writes characters that UTF-8 may not have.
+_SURROGATES = (b"\\ud", b"\\uD")
 
 _ANY: TypeAdapter[AnyMessage] = TypeAdapter(AnyMessage)
 
@@ -37,14 +42,25 @@ class Wire:
 
 
 def encode(message: Message, version: int | None = None) -> Wire:
-    """`version`: what was agreed with the peer; a greeting says by itself which versions it is right in."""
+    """`version`: what was agreed with the peer; a greeting says by itself which versions it is right in.
+
+    Text that is no UTF-8, as of a file's name, has U+FFFD where it is none. What must not be changed so, a command's
+    arguments, is refused by its writer.
+    """
     if version is not None and version != message.v and not isinstance(message, Greeting):
         message = message.model_copy(update={"v": version})
-    text = message.model_dump_json()
+    text = _json(message)
     kind: str = message.t  # type: ignore[attr-defined]  # every concrete message has it; the base has none
     if isinstance(message, (Event, Data)) and message.data:
         return Wire(type=kind, content_type=DATA_TYPE, body=message.data, headers={HEADER: text})
     return Wire(type=kind, content_type=JSON_TYPE, body=text.encode())
+
+
+def _json(message: Message) -> str:
+    try:
+        return message.model_dump_json()
+    except PydanticSerializationError:
+        return json.dumps(readable_values(message.model_dump(mode="json")), ensure_ascii=False, separators=(",", ":"))
 
 
 def decode(body: bytes, headers: Mapping[str, Any] | None = None) -> AnyMessage:
@@ -66,11 +82,13 @@ def decode(body: bytes, headers: Mapping[str, Any] | None = None) -> AnyMessage:
     if len(text) > MESSAGE_MAX:
         raise BadMessage(f"{len(text)} bytes of JSON, more than the {MESSAGE_MAX} allowed")
     try:
-        fields = json.loads(text)
+        fields = json.loads(str(text, "utf-8"))  # of bytes it would take other encodings, too, and half characters
     except (ValueError, RecursionError) as error:
         raise BadMessage(f"not JSON: {error}") from None
     if not isinstance(fields, dict):
         raise BadMessage(f"JSON {type(fields).__name__} where an object was expected")
+    if any(escape in text for escape in _SURROGATES) and has_lone(fields):
+        raise BadMessage("text with half of a surrogate pair, which UTF-8 has not")
     try:
         theirs = Versions.of_message(fields)
     except ValueError as error:

@@ -10,6 +10,7 @@ from typing import Any
 from buildbot.worker.protocols.base import FileReaderImpl, FileWriterImpl
 
 from contracts.digest import command_digest
+from contracts.readable import is_readable
 from master_bridge.core.inputs import PreparedCommand
 
 
@@ -27,7 +28,7 @@ class Arguments:
 
 
 def split_arguments(command: str, args: Mapping[str, Any]) -> Arguments:
-    """Raises `BadArguments` for a value that is not JSON."""
+    """Raises `BadArguments` for a value that is not JSON, or text that is not UTF-8."""
     values: dict[str, Any] = {}
     reader = writer = None
     for name, value in args.items():
@@ -55,6 +56,8 @@ def _json(value: Any, where: str) -> Any:
     if value is None or isinstance(value, (bool, int, float)):
         return value
     if isinstance(value, str):
+        if not is_readable(value):
+            raise BadArguments(f"{where} is not UTF-8: {value[:200]!r}")
         return str(value)
     if isinstance(value, (bytes, bytearray)):
         try:

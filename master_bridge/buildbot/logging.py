@@ -12,6 +12,8 @@ from typing import Any
 import structlog
 from twisted.python import log as twisted_log
 
+from contracts.log_rendering import whatever_comes
+
 _QUIET = logging.WARNING
 
 
@@ -19,7 +21,8 @@ class _TwistedLogger:
     """Writes rendered events to Twisted's log; warnings and worse carry their level in the text."""
 
     def msg(self, text: str) -> None:
-        twisted_log.msg(text, system="amqp")
+        # twistd.log is UTF-8: of a line with bytes that are none nothing would be written.
+        twisted_log.msg(text.encode("utf-8", "backslashreplace").decode(), system="amqp")
 
     debug = info = warning = warn = error = exception = critical = fatal = failure = log = msg
 
@@ -37,9 +40,13 @@ def configure() -> None:
         return
     structlog.configure(
         processors=[
-            _level,
-            structlog.processors.format_exc_info,
-            structlog.processors.LogfmtRenderer(key_order=["event"], drop_missing=True, bool_as_flag=False),
+            whatever_comes(
+                (
+                    _level,
+                    structlog.processors.format_exc_info,
+                    structlog.processors.LogfmtRenderer(key_order=["event"], drop_missing=True, bool_as_flag=False),
+                )
+            )
         ],
         logger_factory=lambda *_: _TwistedLogger(),
         cache_logger_on_first_use=False,

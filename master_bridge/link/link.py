@@ -19,6 +19,7 @@ from contracts.errors import BadMessage, UnknownVersion
 from contracts.foreign import ForeignPeers
 from contracts.messages import Catalogue, Claim, Message, Offer, Resume, Status, Work
 from contracts.protocol_version import Agreements, Versions
+from contracts.readable import readable
 from master_bridge.link.backoff import Backoff
 from master_bridge.link.client import LinkClient
 from master_bridge.link.connections import Connections
@@ -375,7 +376,7 @@ def _signer(settings: LinkSettings) -> Any:
 
 
 def _reason(reason: str, queue: str) -> dict[str, str]:
-    return {topology.DEAD_REASON_HEADER: reason[:REASON_MAX], topology.DEAD_QUEUE_HEADER: queue}
+    return {topology.DEAD_REASON_HEADER: readable(reason[:REASON_MAX]), topology.DEAD_QUEUE_HEADER: queue}
 
 
 def _publisher(routing_key: str) -> str:

@@ -18,6 +18,7 @@ from contracts import topology
 from contracts.codec import Wire, encode
 from contracts.messages import Message
 from contracts.protocol_version import Agreements
+from contracts.readable import readable
 from worker_agent.core.actions import Publish
 from worker_agent.core.inputs import Confirmed, Input, Refused
 from worker_agent.link.errors import LIBRARY_ERRORS
@@ -101,7 +102,7 @@ class Publisher:
     def _to_dead(self, wire: Wire, reason: str, queue: str) -> asyncio.Task[bool]:
         self._buried()
         why = {
-            topology.DEAD_REASON_HEADER: reason[:REASON_MAX],
+            topology.DEAD_REASON_HEADER: readable(reason[:REASON_MAX]),
             topology.DEAD_QUEUE_HEADER: queue,
             topology.DEAD_AGENT_HEADER: self._agent,
         }
@@ -168,7 +169,9 @@ class Publisher:
             if token is not None:
                 self._on_input(Refused(token=token, returned=isinstance(error, amqp.PublishError)))
             return False
-        except LIBRARY_ERRORS as error:
+        except Exception as error:  # the library's, or one of a message that it cannot write
+            if not isinstance(error, LIBRARY_ERRORS):
+                log.error("not_published", type=message.type, key=key, exc_info=error)
             self._broken(error)
             return False
         finally:
