@@ -6,15 +6,31 @@ logs: 8 MB and a quarter of a second that an agent has no use for.
 
 from __future__ import annotations
 
+import io
+import signal
 import sys
+
+from contracts.lossy_output import open_standard_streams, replace_standard_error
 
 
 def main() -> None:
+    open_standard_streams()
+    replace_standard_error()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a path may be no UTF-8
+    _mind_early_signals()
     for unused in ("rich", "twisted"):
         sys.modules.setdefault(unused, None)  # type: ignore[arg-type]  # importlib: None says that there is no such module
     from worker_agent.cli import main as command
 
     command()
+
+
+def _mind_early_signals() -> None:
+    """Until an agent runs: an interrupt ends the program without a traceback, an order to an agent is none yet."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    for number in (signal.SIGHUP, signal.SIGUSR2):
+        signal.signal(number, lambda *_: None)  # not SIG_IGN: what is executed would ignore them, too
 
 
 if __name__ == "__main__":

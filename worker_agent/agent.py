@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import Any, Union
 from uuid import uuid4
@@ -17,13 +17,15 @@ import structlog
 from contracts.messages import Catalogue, Steer
 from contracts.topology import queue_signature
 from worker_agent.abilities import Abilities
+from worker_agent.aside import aside
 from worker_agent.builddirs import BuildDirs
 from worker_agent.core import inputs
 from worker_agent.core.machine import AgentConfig, AgentMachine
 from worker_agent.ending import Ending
 from worker_agent.figures import Figures
+from worker_agent.forever import Errors, forever
 from worker_agent.hands import Hands
-from worker_agent.health import Health, Least
+from worker_agent.health import Health, Least, PatientHealth
 from worker_agent.info import Information
 from worker_agent.instance import Instance
 from worker_agent.keeper.reader import JournalFiles
@@ -73,6 +75,7 @@ class Agent:
         #: deliveries that are looked at before the machine hears of them
         self._looking: set[int] = set()
         self._probing = asyncio.Lock()
+        self._errors = Errors()
         self._tasks: set[asyncio.Task[None]] = set()
 
         self.figures = Figures()
@@ -82,12 +85,11 @@ class Agent:
         self.sessions = Sessions(
             settings.state, self.builddirs, self.journal, on_input=self._put, encoding=settings.encoding
         )
-        self.health = Health(
-            Least(
-                disk=int(settings.min_free_disk), temp=int(settings.min_free_temp), memory=int(settings.min_free_memory)
-            ),
-            settings.basedir,
+        least = Least(
+            disk=int(settings.min_free_disk), temp=int(settings.min_free_temp), memory=int(settings.min_free_memory)
         )
+        health = Health(least, settings.basedir, settings.state)
+        self.health = PatientHealth(lambda: health.check() + self.builddirs.trouble())
         self.link = Link(
             link_options(settings),
             instance=instance.uuid,
@@ -103,7 +105,7 @@ class Agent:
             existing=self.link.existing,
             changed=lambda queues: self._put(inputs.QueuesKnown(queues=queues)),
         )
-        self.hands = Hands(self.link, self.sessions)
+        self.hands = Hands(self.link, self.sessions, self._errors)
         self.pause = Pause(settings.state / "paused.json")
         self.lifetime = Lifetime(
             now=self._loop.time(),
@@ -134,7 +136,7 @@ class Agent:
     def probe(self, reason: str) -> None:
         """Find out anew what this machine can do."""
         log.info("probing", reason=reason)
-        self._spawn(self._probe())
+        self._spawn(self._probe(), "probing")
 
     # -- the loop --------------------------------------------------------------------------------------------------
 
@@ -142,7 +144,7 @@ class Agent:
         """Work until asked to leave, or broken."""
         become_subreaper()
         recovered = await self.sessions.recover()
-        self._spawn(self.link.run())  # meanwhile: what it says waits in the inbox
+        self._spawn_forever("link", self.link.run)  # meanwhile: what it says waits in the inbox
         await self.abilities.probe()
         self.machine = AgentMachine(
             config=AgentConfig(
@@ -163,18 +165,17 @@ class Agent:
         if paused is not None:
             log.info("paused", reason=paused, remedy="`master-bridge resume`")
             self._feed(inputs.Drain(exit=False))
-        self._check_health()
-        for forever in (
-            self.queues.run(),
-            self._look_after(),
-            self._make_room(),
-            self.telling.run(),
-        ):
-            self._spawn(forever)
+        self._found_health(await self.health.check())
+        self._spawn_forever("queues", self.queues.run)
+        self._spawn_forever("self-check", self._look_after)
+        self._spawn_forever("room for builds", self._make_room)
+        self._spawn_forever("status", self.telling.run)
         endpoints = self.telling.serve()
         try:
             while not (self.hands.left or self._restarting):
-                self._take(await self._inbox.get())
+                what = await self._inbox.get()
+                with self._errors.said("agent"):
+                    self._take(what)
             await self._end()
         finally:
             if endpoints is not None:
@@ -222,10 +223,12 @@ class Agent:
 
     def _feed(self, what: inputs.Input) -> None:
         now = self._loop.time()
-        self.figures.saw(what, now, time.time())
+        with self._errors.said("figures"):
+            self.figures.saw(what, now, time.time())
         actions = self.machine.handle(what, now)
-        for action in actions:
-            self.figures.did(action, now)
+        with self._errors.said("figures"):
+            for action in actions:
+                self.figures.did(action, now)
         self.hands.carry_out(actions)
         slots = self.machine.slots()
         if not self._leaving and self.lifetime.look(slots, now):
@@ -266,16 +269,29 @@ class Agent:
         self._failed = True
         self.hands.left = True
 
-    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        task = self._loop.create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._task_done)
+    def _spawn(self, coroutine: Coroutine[Any, Any, None], name: str) -> None:
+        """Have it done; an error of it is said, and ends nothing else."""
 
-    def _task_done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
+        async def do() -> None:
+            with self._errors.said(name):
+                await coroutine
+
+        self._keep(self._loop.create_task(do()))
+
+    def _spawn_forever(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
+        task = self._loop.create_task(forever(name, run, self._errors))
+        self._keep(task)
+        task.add_done_callback(self._broken)
+
+    def _keep(self, task: asyncio.Task[None]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _broken(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and task.exception() is not None:
             # Without its link or its knowledge of queues an agent is a ghost: end, so that somebody starts it anew.
-            log.error("task_failed", exc_info=task.exception())
+            log.error("broken", reason=str(task.exception()))
+            self._failed = True
             self._put(self._give_up)
 
     # -- orders ----------------------------------------------------------------------------------------------------
@@ -295,6 +311,7 @@ class Agent:
             log.info("resuming", reason=reason)
             self.pause.end()
             self._leaving = False
+            self.lifetime.stay(self._loop.time())
             self._feed(inputs.Drain(resume=True))
         elif message.order == "leave":
             if not self._leaving:
@@ -309,8 +326,11 @@ class Agent:
 
     # -- fitness ---------------------------------------------------------------------------------------------------
 
-    def _check_health(self) -> None:
-        reasons = self.health.check()
+    async def _check_health(self) -> None:
+        reasons = await self.health.check()
+        self._put(lambda: self._found_health(reasons))
+
+    def _found_health(self, reasons: tuple[str, ...]) -> None:
         if bool(reasons) != bool(self.telling.unwell):
             log.warning("unwell", reasons=reasons) if reasons else log.info("well_again")
         if reasons != self.telling.unwell:
@@ -319,13 +339,23 @@ class Agent:
 
     def _look_before_claim(self, offered: inputs.OfferDelivered) -> None:
         """Is the machine well, and what the offer asks for still there? The answer comes at once, yet later."""
-        self._check_health()
         self._looking.add(offered.delivery)
-        self._spawn(self._look(offered))
+        self._spawn(self._look(offered), "look before a claim")
 
     async def _look(self, offered: inputs.OfferDelivered) -> None:
-        able = await self.abilities.still_able(queue_signature(offered.queue) or "")
+        try:
+            await self._check_health()
+            able = await self.abilities.still_able(queue_signature(offered.queue) or "")
+        except Exception:
+            self._put(partial(self._not_looked, offered))
+            raise
         self._put(partial(self._looked, offered, able))
+
+    def _not_looked(self, offered: inputs.OfferDelivered) -> None:
+        """What was to be found out could not be: the offer comes again later, here or elsewhere."""
+        if offered.delivery in self._looking:
+            self._looking.remove(offered.delivery)
+            self.link.settle(offered.delivery, "park")
 
     def _looked(self, offered: inputs.OfferDelivered, able: bool) -> None:
         if offered.delivery not in self._looking:
@@ -350,7 +380,8 @@ class Agent:
         while True:
             self.telling.turned = time.monotonic()
             await asyncio.sleep(HEALTH_EVERY)
-            self._put(self._check_health)
+            await self._check_health()
+            self._instance.remember()
             if not (self._looking or self._probing.locked()):  # or a probe's exit status would be taken away from it
                 reap_strays(frozenset(self.sessions.keeper_pids))
             every = PROBE_AGAIN if self.abilities.late else self._settings.probe_interval
@@ -360,7 +391,7 @@ class Agent:
 
     async def _make_room(self) -> None:
         while True:
-            await asyncio.to_thread(self.builddirs.make_room)
+            await aside(self.builddirs.make_room)
             await asyncio.sleep(ROOM_EVERY)
 
 

@@ -63,7 +63,7 @@ def _machine(settings: Settings) -> Iterator[Finding]:
     least = Least(
         disk=int(settings.min_free_disk), temp=int(settings.min_free_temp), memory=int(settings.min_free_memory)
     )
-    reasons = Health(least, settings.basedir).check()
+    reasons = Health(least, settings.basedir, settings.state).check()
     for reason in reasons:
         yield Finding(check="room", verdict="fail", seen=reason, remedy="free some, or lower --min-free-…")
     if not reasons:

@@ -14,6 +14,7 @@ from functools import partial
 import structlog
 
 from worker_agent.core import actions as do
+from worker_agent.forever import Errors
 from worker_agent.keeper.client import Keeper
 from worker_agent.link.link import Link
 from worker_agent.sessions import Sessions
@@ -24,7 +25,8 @@ log = structlog.get_logger(__name__)
 class Hands:
     """What the agent does. `left` is set when the machine said `Exit`."""
 
-    def __init__(self, link: Link, sessions: Sessions) -> None:
+    def __init__(self, link: Link, sessions: Sessions, errors: Errors) -> None:
+        self._errors = errors
         self._link = link
         self._sessions = sessions
         self.left = False
@@ -32,20 +34,26 @@ class Hands:
     def carry_out(self, actions: Iterable[do.Action]) -> None:
         gate: asyncio.Task[None] | None = None
         for action in actions:
-            if isinstance(action, do.CloseSession):
-                closing = self._sessions.close(action.session, keep_journal=action.keep_journal)
-                if closing is not None:
-                    gate = closing
-                    self._link.hold_until(closing)
-            elif isinstance(action, do.Publish):
-                self._link.publish(action, after=gate)
-            elif isinstance(action, do.Reject):
-                log.error("not_believed", type=action.message.t, reason=action.reason)
-                self._link.reject(action.message, action.reason)
-            elif isinstance(action, do.Exit):
-                self.left = True
-            elif not self._about_offers(action) and not self._about_session(action):
-                self._say(action)
+            with self._errors.said(type(action).__name__):  # one that fails must not take the others along
+                gate = self._carry_out(action, gate) or gate
+
+    def _carry_out(self, action: do.Action, gate: asyncio.Task[None] | None) -> asyncio.Task[None] | None:
+        """Returns what later publications are to wait for."""
+        if isinstance(action, do.CloseSession):
+            closing = self._sessions.close(action.session, keep_journal=action.keep_journal)
+            if closing is not None:
+                self._link.hold_until(closing)
+            return closing
+        if isinstance(action, do.Publish):
+            self._link.publish(action, after=gate)
+        elif isinstance(action, do.Reject):
+            log.error("not_believed", type=action.message.t, reason=action.reason)
+            self._link.reject(action.message, action.reason)
+        elif isinstance(action, do.Exit):
+            self.left = True
+        elif not self._about_offers(action) and not self._about_session(action):
+            self._say(action)
+        return None
 
     def _about_offers(self, action: do.Action) -> bool:
         if isinstance(action, do.Ack):

@@ -5,9 +5,18 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
+import time
 from pathlib import Path
 from typing import IO
 from uuid import uuid4
+
+import structlog
+
+log = structlog.get_logger(__name__)
+
+#: What other sides take for an instance (`contracts.messages.Id`).
+_UUID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 
 class StateInUse(Exception):
@@ -18,15 +27,25 @@ class StateUnreadable(Exception):
     """The state folder cannot be used; the message says why and what to do."""
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Replace `path` in one step: a reader sees the old text or the new.
+def write_atomically(path: Path, text: str, *, durably: bool = False) -> None:
+    """Replace `path` in one step: a reader sees the old text or the new. Raises OSError.
 
-    Not flushed to the disk: it guards against the end of this process, and a machine that loses power loses the
-    processes that the text is about, too.
+    Not flushed to the disk unless `durably`: it guards against the end of this process, and a machine that loses power
+    loses the processes that most of these texts are about, too.
     """
     temporary = path.with_name(f".{path.name}.new")
-    temporary.write_text(text, encoding="utf-8")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        if durably:
+            file.flush()
+            os.fsync(file.fileno())
     os.replace(temporary, path)
+    if durably:
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 def identity_text(uuid: str, epoch: int) -> str:
@@ -37,7 +56,10 @@ def identity_text(uuid: str, epoch: int) -> str:
 def identity_of(text: str) -> tuple[str, int]:
     """(uuid, epoch). Raises ValueError, KeyError or TypeError for what `identity_text` did not write."""
     fields = json.loads(text)
-    return str(fields["uuid"]), int(fields["epoch"])
+    uuid, epoch = fields["uuid"], fields["epoch"]
+    if not (isinstance(uuid, str) and _UUID.fullmatch(uuid) and type(epoch) is int and epoch >= 0):
+        raise ValueError("it holds no uuid with an epoch")
+    return uuid, epoch
 
 
 class Instance:
@@ -54,38 +76,76 @@ class Instance:
             state.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._lock: IO[str] = (state / "instance.lock").open("a+", encoding="utf-8")
         except OSError as error:
-            raise StateUnreadable(
-                f"state folder {state} cannot be used ({error.strerror}): choose another with --state"
-            ) from None
+            raise _unusable(state, error) from None
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            #: the last epoch is not on the disk (yet)
+            self._unwritten = False
+            self._told: int | None = None
+            self.uuid, self._epoch = self._read()
         except BlockingIOError:
             self._lock.close()
             raise StateInUse(
                 f"another worker agent works with {state}: stop it, or give this one a --name or a --state of its own"
             ) from None
-        self.uuid, self._epoch = self._read()
+        except OSError as error:
+            self._lock.close()
+            raise _unusable(state, error) from None
 
     def _read(self) -> tuple[str, int]:
+        """Raises OSError: there is none, and none can be made; `StateUnreadable`: it is not one of ours."""
         try:
-            return identity_of(self._file.read_text(encoding="utf-8"))
+            text = self._file.read_text(encoding="utf-8")
         except FileNotFoundError:
-            uuid = str(uuid4())
-            self._write(uuid, 0)
-            return uuid, 0
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise StateUnreadable(
-                f"{self._file} cannot be read ({error}): remove it; the agent then counts as a new one"
-            ) from None
+            return self._new()
+        except (OSError, ValueError) as error:
+            raise self._unreadable(getattr(error, "strerror", None) or error) from None
+        if not text.strip("\0 \r\n\t"):
+            log.warning("instance_lost", path=str(self._file), reason="it is empty, as after a loss of power",
+                        effect="the agent counts as a new one")  # fmt: skip
+            return self._new()
+        try:
+            return identity_of(text)
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise self._unreadable(error) from None
+
+    def _new(self) -> tuple[str, int]:
+        uuid = str(uuid4())
+        self._write(uuid, 0)
+        return uuid, 0
+
+    def _unreadable(self, reason: object) -> StateUnreadable:
+        return StateUnreadable(f"{self._file} cannot be read ({reason}): remove it; the agent then counts as a new one")
 
     def _write(self, uuid: str, epoch: int) -> None:
-        write_atomically(self._file, identity_text(uuid, epoch))
+        self.state.mkdir(parents=True, exist_ok=True, mode=0o700)  # somebody may have removed it
+        write_atomically(self._file, identity_text(uuid, epoch), durably=True)
 
     def next_epoch(self) -> int:
-        """A number greater than any before, remembered before it is used."""
+        """A number greater than any before, remembered before it is used.
+
+        On a disk that takes nothing it cannot be remembered. The time stands in then, seconds since 1970: links are
+        made less often than once a second, so the numbers of a later process are greater all the same.
+        """
         self._epoch += 1
-        self._write(self.uuid, self._epoch)
+        self._unwritten = True
+        self.remember()
+        if self._unwritten:
+            self._epoch = max(self._epoch, int(time.time()))
         return self._epoch
+
+    def remember(self) -> None:
+        """Write the last epoch down, if it could not be before; cheap if it could."""
+        if not self._unwritten:
+            return
+        try:
+            self._write(self.uuid, self._epoch)
+        except OSError as error:
+            if self._told != error.errno:
+                self._told = error.errno
+                log.warning("epoch_not_written", path=str(self._file), reason=str(error.strerror), retry="for ever")
+        else:
+            self._unwritten, self._told = False, None
 
     @property
     def epoch(self) -> int:
@@ -93,3 +153,7 @@ class Instance:
 
     def close(self) -> None:
         self._lock.close()
+
+
+def _unusable(state: Path, error: OSError) -> StateUnreadable:
+    return StateUnreadable(f"state folder {state} cannot be used ({error.strerror}): choose another with --state")

@@ -17,16 +17,31 @@ class Lifetime:
         self._after_build = after_build
         self._max_uptime = max_uptime
         self._idle_since: float | None = now
+        self._holds = False
+        #: what was held when an operator said that the agent is to stay
+        self._pardoned = False
         self.reason: str | None = None
+
+    def stay(self, now: float) -> None:
+        """An operator wants it to go on: all times begin anew, and what is held now is no build to leave after."""
+        self._began = now
+        self._idle_since = now if self._idle_since is not None else None
+        self._pardoned = self._holds
+        self.reason = None
 
     def look(self, slots: Iterable[SlotStatus], now: float) -> bool:
         """True when it is time to drain now, and was not before."""
-        if self.reason is not None:
-            return False
         states = {slot.state for slot in slots}
         # A claim that was refused is no work done, but it is not idling either.
-        self._idle_since = (self._idle_since or now) if states <= {"idle", "aside"} else None
-        if self._after_build and "held" in states:
+        if states <= {"idle", "aside"}:
+            self._idle_since = now if self._idle_since is None else self._idle_since
+        else:
+            self._idle_since = None
+        self._holds = "held" in states
+        self._pardoned = self._pardoned and self._holds
+        if self.reason is not None:
+            return False
+        if self._after_build and self._holds and not self._pardoned:
             # Not after its end: by then the next one would be in hand.
             self.reason = "one build was asked for"
         elif self._max_uptime is not None and now - self._began >= self._max_uptime:

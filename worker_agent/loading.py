@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, InitSettingsSource, PydanticBaseSettingsSource
 
-from worker_agent.settings import CONFIG_FILES, CREDENTIAL, PREFIX, Settings, check_url
+from worker_agent.settings import CONFIG_FILES, CREDENTIAL, PREFIX, Settings, absolute, check_url, has_home
 
 #: Part of Python from 3.11 on, before that a package of its own with the same functions.
 tomllib = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
@@ -67,9 +67,13 @@ def load(flags: Mapping[str, Any], config: Path | None = None) -> Settings:
 def _config_file(named: Path | None) -> Path | None:
     if named is None and os.environ.get(CONFIG_VARIABLE):
         named = Path(os.environ[CONFIG_VARIABLE])
-    if named is not None:
-        return named.expanduser()
-    return next((path for path in (file.expanduser() for file in CONFIG_FILES) if path.is_file()), None)
+    try:
+        if named is not None:
+            return absolute(named)
+    except ValueError as error:
+        raise BadSettings(f"--config: {error}") from None
+    at_home = CONFIG_FILES if has_home() else CONFIG_FILES[1:]
+    return next((path for path in (file.expanduser() for file in at_home) if path.is_file()), None)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -94,7 +98,9 @@ def source_of(setting: str, flags: Mapping[str, Any], file: Mapping[str, Any], p
 
 
 def _explain(problem: Any, flags: Mapping[str, Any], file: Mapping[str, Any], path: Path | None) -> str:
-    setting = str(problem["loc"][0]) if problem["loc"] else "settings"
+    if not problem["loc"]:  # of several settings together
+        return str(problem["msg"].removeprefix("Value error, "))
+    setting = str(problem["loc"][0])
     if problem["type"] == "extra_forbidden":
         import difflib
 

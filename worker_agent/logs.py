@@ -1,4 +1,8 @@
-"""Log lines: structured events on standard error, for people or for programs. Never a secret."""
+"""Log lines: structured events on standard error, for people or for programs. Never a secret.
+
+No call of a logger raises or waits: a line that cannot be made becomes a plainer one, and one that cannot be written is
+dropped by `contracts.lossy_output`, which the program puts in the place of standard error.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +13,14 @@ from typing import Any
 
 import structlog
 
+from contracts.log_rendering import whatever_comes
+
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
 def configure(*, form: str, level: str) -> None:
     """`form` is "console" or "json". Other libraries' lines go the same way."""
+    output = sys.stderr
     processors: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -24,13 +31,13 @@ def configure(*, form: str, level: str) -> None:
     else:
         processors.append(
             structlog.dev.ConsoleRenderer(
-                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback, sort_keys=False
+                colors=output.isatty(), exception_formatter=structlog.dev.plain_traceback, sort_keys=False
             )
         )
     structlog.configure(
-        processors=processors,
+        processors=[whatever_comes(processors)],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(output),
         cache_logger_on_first_use=True,
     )
     # The AMQP library logs an error with each try to connect, and a traceback with each connection that ends. The link

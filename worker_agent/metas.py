@@ -43,7 +43,14 @@ def persist(folder: Path, meta: SessionMeta) -> None:
 
 def find(sessions: Path) -> Iterator[tuple[Path, SessionMeta | None]]:
     """Every session's folder below `sessions` and its meta; None where it cannot be read (said in the log)."""
-    for folder in sorted(sessions.iterdir()) if sessions.is_dir() else []:
+    try:
+        folders = sorted(sessions.iterdir())
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        log.error("sessions_unreadable", folder=str(sessions), reason=str(error), effect="what ran is given up")
+        return
+    for folder in folders:
         if not folder.is_dir():
             continue
         try:

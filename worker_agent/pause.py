@@ -29,7 +29,10 @@ class Pause:
 
     def end(self) -> None:
         self.reason = None
-        self._file.unlink(missing_ok=True)
+        try:
+            self._file.unlink(missing_ok=True)
+        except OSError as error:
+            log.warning("pause_not_removed", path=str(self._file), reason=str(error), effect="a restart would pause it")
 
     def _read(self) -> str | None:
         try:

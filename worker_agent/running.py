@@ -20,6 +20,8 @@ log = structlog.get_logger(__name__)
 
 #: Exit codes beside 0; the last two are EX_SOFTWARE and EX_CANTCREAT of sysexits.h.
 BAD_SETTING, BROKEN, NO_STATE = 2, 70, 73
+#: Those that an agent takes for orders.
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)
 
 
 def run(settings: Settings, unknown: Sequence[str] = ()) -> int:
@@ -53,8 +55,23 @@ def run(settings: Settings, unknown: Sequence[str] = ()) -> int:
     if ending is Ending.RESTART:
         instance.close()
         systemd.notify(STATUS="restarting")
-        os.execve(sys.executable, sys.orig_argv, environ)  # noqa: S606  # this very program, without a shell
+        return _execute_again(settings, environ)
     return BROKEN if ending is Ending.FAILED else 0
+
+
+def _execute_again(settings: Settings, environ: dict[str, str]) -> int:
+    """Restart in place: returns only when that cannot be done.
+
+    The state folder stays the same, whatever has become of the host's name or of a file of settings: what runs is
+    there. Signals wait until the new program takes them for orders.
+    """
+    environ[f"{PREFIX}STATE"] = str(settings.state)
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        os.execve(sys.executable, sys.orig_argv, environ)  # noqa: S606  # this very program, without a shell
+    except OSError as error:
+        log.error("not_restarted", program=sys.executable, reason=str(error.strerror), remedy="start this agent again")
+    return BROKEN
 
 
 def _unusable_keys(settings: Settings) -> str | None:
@@ -89,6 +106,7 @@ async def _run(settings: Settings, instance: Instance) -> Ending:
     loop.add_signal_handler(signal.SIGINT, agent.leave, "SIGINT")
     loop.add_signal_handler(signal.SIGHUP, agent.probe, "SIGHUP")
     loop.add_signal_handler(signal.SIGUSR2, agent.restart, "SIGUSR2")
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # that came in a restart in place
     log.info(
         "agent", name=settings.name, instance=instance.uuid, pid=os.getpid(), slots=settings.slots,
         state=str(settings.state), basedir=str(settings.basedir),

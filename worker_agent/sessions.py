@@ -72,9 +72,10 @@ class Sessions:
     def journal_bytes(self) -> int:
         """What the journals of all sessions take on disk."""
         sizes = 0
-        for path in self.folder.glob("*/events.*"):
-            with contextlib.suppress(FileNotFoundError):  # its session ended just now
-                sizes += path.stat().st_size
+        with contextlib.suppress(OSError):  # the disk is in trouble: the self-check says so
+            for path in self.folder.glob("*/events.*"):
+                with contextlib.suppress(FileNotFoundError):  # its session ended just now
+                    sizes += path.stat().st_size
         return sizes
 
     async def recover(self) -> list[Recovered]:
@@ -85,15 +86,27 @@ class Sessions:
                 await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
                 continue
             held = self._held[meta.session] = Held(meta)
-            held.keeper = await Keeper.attach(session=meta.session, folder=folder, on_input=self._on_input)
-            if not meta.aside:
-                self._take_builddir(held)
-            alive = held.keeper is not None
-            if alive:
-                self._journal.trust(meta.session)
-            log.info("session_found", session=meta.session, title=meta.offer.title, alive=alive)
-            recovered.append(Recovered(meta=meta, alive=alive, last_seq=self._journal.last_seq(meta.session)))
+            recovered.append(await self._recover(held, folder))
         return recovered
+
+    async def _recover(self, held: Held, folder: Path) -> Recovered:
+        meta = held.meta
+        held.keeper = await Keeper.attach(session=meta.session, folder=folder, on_input=self._on_input)
+        if not meta.aside:
+            try:
+                self._take_builddir(held)
+            except OSError as error:  # it is protected from removal all the same; its commands will say what they lack
+                log.warning("build_directory_missing", session=meta.session, reason=str(error))
+        alive = held.keeper is not None
+        if alive:
+            self._journal.trust(meta.session)
+        last = 0
+        try:
+            last = self._journal.last_seq(meta.session)
+        except OSError as error:
+            log.error("journal_unreadable", session=meta.session, reason=str(error))
+        log.info("session_found", session=meta.session, title=meta.offer.title, alive=alive)
+        return Recovered(meta=meta, alive=alive, last_seq=last)
 
     def persist(self, meta: SessionMeta) -> None:
         """Written when this returns. Raises OSError."""
@@ -116,8 +129,10 @@ class Sessions:
                     spare=self._spares.take(),
                 )
                 self._journal.trust(action.session)
-            except (OSError, KeeperFailed) as error:
-                log.error("keeper_not_started", session=action.session, reason=str(error))
+            except Exception as error:
+                expected = isinstance(error, (OSError, KeeperFailed))
+                log.error("keeper_not_started", session=action.session, reason=str(error),
+                          exc_info=None if expected else error)  # fmt: skip
                 self._on_input(KeeperLost(session=action.session, reason=str(error)))
 
         self._enqueue(held, start)
@@ -142,17 +157,19 @@ class Sessions:
 
         async def end() -> None:
             folder = self.folder / session
-            if held.keeper is not None:
-                await held.keeper.close(keep_journal=True)
+            try:
+                if held.keeper is not None:
+                    await held.keeper.close(keep_journal=True)
+                else:
+                    await asyncio.to_thread(kill_leftovers, session, folder)
+            finally:
                 held.keeper = None
-            else:
-                await asyncio.to_thread(kill_leftovers, session, folder)
-            self._leave_builddir(held)
-            if not keep_journal:
-                self._held.pop(session, None)
-                self._journal.forget(session)
-                await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
-            self._spares.session_over()
+                self._leave_builddir(held)
+                if not keep_journal:
+                    self._held.pop(session, None)
+                    self._journal.forget(session)
+                    await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+                self._spares.session_over()
 
         return self._enqueue(held, end)
 

@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 from pydantic import ByteSize, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from contracts.readable import is_readable, readable
+
 PREFIX = "WORKER_AGENT_"
 #: Files read when none is named, the later one first; the first that exists counts.
 CONFIG_FILES = (Path("~/.config/worker-agent.toml"), Path("/etc/worker-agent.toml"))
@@ -135,7 +137,8 @@ class Settings(BaseSettings):
     @field_validator("capabilities_d", "trusted_key")
     @classmethod
     def _absolute_all(cls, value: tuple[Path, ...]) -> tuple[Path, ...]:
-        return tuple(Path(os.path.abspath(path.expanduser())) for path in value)
+        own = value if has_home() else (path for path in value if path not in CAPABILITY_FOLDERS[1:])
+        return tuple(absolute(path) for path in own)
 
     @field_validator("amqp_url")
     @classmethod
@@ -147,14 +150,14 @@ class Settings(BaseSettings):
     @field_validator("name")
     @classmethod
     def _host_name(cls, value: str) -> str:
-        return value or socket.gethostname()
+        return value or host_name()
 
     @model_validator(mode="before")
     @classmethod
     def _state_before_basedir(cls, values: Any) -> Any:
         """Defaults that depend on other settings."""
         if isinstance(values, dict):
-            name = values.get("name") or socket.gethostname()
+            name = values.get("name") or host_name()
             state = values.get("state") or default_state(str(name), os.environ)
             values = {**values, "state": state, "basedir": values.get("basedir") or Path(str(state)) / "builds"}
         return values
@@ -162,19 +165,50 @@ class Settings(BaseSettings):
     @field_validator("state", "basedir", "amqp_url_file", "tls_ca", "tls_cert", "tls_key")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
-        return None if value is None else Path(os.path.abspath(value.expanduser()))
+        return None if value is None else absolute(value)
+
+
+def host_name() -> str:
+    """This host's, as a message can carry it."""
+    return readable(socket.gethostname()) or "localhost"
+
+
+def has_home() -> bool:
+    try:
+        Path("~").expanduser()
+    except RuntimeError:  # HOME is not set, and the password database does not know this user
+        return False
+    return True
+
+
+def absolute(path: Path) -> Path:
+    """Raises ValueError for a path that is none here."""
+    try:
+        return Path(os.path.abspath(path.expanduser()))
+    except RuntimeError:
+        raise ValueError(f"{path}: no such home directory is known; set HOME, or write the whole path") from None
+    except OSError:
+        raise ValueError(f"{path} is relative, and the working directory is gone; write the whole path") from None
 
 
 def default_state(name: str, environ: Any) -> Path:
-    """systemd's StateDirectory where there is one, else a folder of the user's (XDG base directory specification)."""
+    """systemd's StateDirectory where there is one, else a folder of the user's (XDG base directory specification).
+
+    Raises ValueError when neither is known.
+    """
     if environ.get("STATE_DIRECTORY"):
         return Path(environ["STATE_DIRECTORY"].split(":")[0])
-    base = environ.get("XDG_STATE_HOME") or "~/.local/state"
-    return Path(base).expanduser() / "worker-agent" / re.sub(r"[^A-Za-z0-9_.-]", "_", name).lstrip(".")
+    base = environ.get("XDG_STATE_HOME")
+    if not base and not has_home():
+        raise ValueError("no folder for the agent's state is known: give --state, or set HOME")
+    folder = re.sub(r"[^A-Za-z0-9_.-]", "_", name).lstrip(".") or "agent"
+    return absolute(Path(base or "~/.local/state")) / "worker-agent" / folder
 
 
 def check_url(url: str) -> None:
     """Raises ValueError that says what is wrong with an AMQP URL, without repeating its password."""
+    if not is_readable(url):
+        raise ValueError("holds bytes that are no UTF-8: write them as %XX")
     try:
         parts = urlsplit(url)
         port = parts.port

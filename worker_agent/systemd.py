@@ -10,16 +10,18 @@ import socket
 
 
 def notify(**fields: object) -> bool:
-    """Send `READY=1`, `STATUS=…` and so on; False where no service manager listens."""
+    """Send `READY=1`, `STATUS=…` and so on; False where no service manager listens, or it cannot be told."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address.startswith(("/", "@")):
         return False
     text = "\n".join(f"{name}={value}" for name, value in fields.items())
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as line:
-        try:
-            line.sendto(text.encode(), "\0" + address[1:] if address.startswith("@") else address)
-        except OSError:
-            return False  # it went away; nothing depends on it
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as line:
+            # Never waits: a service manager that reads nothing is no reason to stand still.
+            line.setblocking(False)
+            line.sendto(text.encode("utf-8", "replace"), "\0" + address[1:] if address.startswith("@") else address)
+    except (OSError, ValueError):
+        return False  # it went away, or its address is none; nothing depends on it
     return True
 
 

@@ -113,12 +113,13 @@ class Keeper:
         try:
             await asyncio.wait_for(asyncio.shield(keeper._hello), _HELLO)
         except (asyncio.TimeoutError, ConnectionError):
-            log = folder / LOG
-            said = log.read_text(errors="replace")[-2000:] if log.exists() else ""
+            said = ""
+            with contextlib.suppress(OSError):  # none was made
+                said = (folder / LOG).read_text(encoding="utf-8", errors="replace")[-2000:]
             keeper._quiet = True
             await keeper._end_process()
             raise KeeperFailed(
-                f"session {session}: its keeper did not start: {said.strip() or 'it said nothing'}"
+                f"session {session}: its keeper did not start: {keeper._reason or said.strip() or 'it said nothing'}"
             ) from None
         return keeper
 
@@ -224,7 +225,8 @@ class Keeper:
 
     async def _bury(self) -> None:
         """The keeper went without having been asked to: nothing that it ran may live on."""
-        await self._end_process()
+        with contextlib.suppress(OSError, psutil.Error):  # what could not be looked at cannot be ended either
+            await self._end_process()
         status = self._process.returncode if self._process is not None else None
         if self._reason:
             reason = self._reason

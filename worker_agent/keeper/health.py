@@ -66,7 +66,7 @@ def _cgroup_counters(root: Path) -> dict[str, int]:
     counters: dict[str, int] = {}
     mounted = root / "sys/fs/cgroup"
     try:
-        lines = (root / "proc/self/cgroup").read_text().splitlines()
+        lines = (root / "proc/self/cgroup").read_text(errors="surrogateescape").splitlines()
     except OSError:
         return {}
     for line in lines:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
 import struct
 import sys
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
+from contracts.lossy_output import replace_standard_error
 from worker_agent.keeper import orders
 from worker_agent.keeper.guard import Guard
 from worker_agent.keeper.reaper import become_subreaper, identity
@@ -150,18 +153,25 @@ class Keeper:
             self._end_task = asyncio.ensure_future(self._end_all())
 
     async def _end_all(self) -> None:
-        await self._session.end()
-        if self._main is not None:
-            self._main.send({"ev": "closed"})
-        self._over.set()
+        try:
+            await self._session.end()
+        except Exception:
+            traceback.print_exc()  # to keeper.log; the guard and the main process look for what is left
+        finally:
+            if self._main is not None:
+                self._main.send({"ev": "closed"})
+            self._over.set()
 
     async def _clocks(self) -> None:
         fencing = self._settings.fencing
         look = min(_LOOK, fencing / 8 if fencing else _LOOK, self._settings.orphan_grace / 8)
         while True:
             await asyncio.sleep(look)
-            if self._fence_fell():
-                self._fence()
+            try:
+                if self._fence_fell():
+                    self._fence()
+            except Exception:
+                traceback.print_exc()  # to keeper.log; the clock goes on
             if self._alone_since is not None and time.monotonic() - self._alone_since > self._patience:
                 self._end()
 
@@ -239,16 +249,22 @@ def _may_command(sock: Any) -> bool:
 
 def main(fd: int) -> None:
     """`fd` is a connected socket to the main process, which gives the `KeeperConfig` when there is a session."""
+    replace_standard_error()  # it goes to keeper.log, on a disk that may be full
     initial = socket.socket(fileno=fd)
     config = read_config(initial)
     if config is None:
         return  # a spare that was not needed
-    os.chdir(config.folder)
-    log_to(Path(LOG))
-    become_subreaper()
-    Path(PID_FILE).write_text(f"{os.getpid()} {identity(os.getpid())}\n")
-    guard = Guard(config.session)
-    asyncio.run(_main(config, guard, initial))
+    try:
+        os.chdir(config.folder)
+        log_to(Path(LOG))
+        become_subreaper()
+        Path(PID_FILE).write_text(f"{os.getpid()} {identity(os.getpid())}\n")
+        guard = Guard(config.session)
+        asyncio.run(_main(config, guard, initial))
+    except OSError as error:  # a disk that takes nothing more, no room for a process
+        with contextlib.suppress(OSError):
+            initial.sendall(encode({"ev": "broken", "reason": f"its keeper cannot work in {config.folder}: {error}"}))
+        raise
     guard.over()
 
 

@@ -162,7 +162,15 @@ class Connected:
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._task_done)
+
+    def _task_done(self, task: asyncio.Task[None]) -> None:
+        """Each of them is to live as long as the link: without one it would be deaf, so it begins anew."""
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            log.error("link_part_failed", exc_info=error)
+            self._end(f"a part of it failed: {_reason(error, '')}")
 
     async def _run_consumers(self) -> None:
         try:
