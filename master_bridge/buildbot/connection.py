@@ -11,7 +11,7 @@ from twisted.internet import defer, error
 
 from contracts.messages import Capability
 from master_bridge.buildbot.running import RunningCommand
-from master_bridge.buildbot.session import Session
+from master_bridge.buildbot.session import RC_KILLED, Session
 
 log = structlog.get_logger(__name__)
 
@@ -19,8 +19,6 @@ log = structlog.get_logger(__name__)
 DEADLINE_STOPPING = 4.0
 #: The same for a user's Stop, on top of the command's own sigtermTime: the broker may be away for a while.
 DEADLINE = 30.0
-#: A command ended by the bridge, not by its agent, has the exit code of a killed process.
-RC_KILLED = -1
 
 
 class Owner(Protocol):

@@ -13,9 +13,10 @@ from twisted.python.failure import Failure
 
 from contracts.messages import Event
 from master_bridge.buildbot import storing
+from master_bridge.buildbot.downloads import Content
 from master_bridge.buildbot.logs import OUTPUT, CommandLog
 from master_bridge.buildbot.redaction import redact
-from master_bridge.buildbot.transfers import Spool, write
+from master_bridge.buildbot.transfers import write
 
 
 class RunningCommand:
@@ -25,7 +26,7 @@ class RunningCommand:
     """
 
     def __init__(
-        self, command: RemoteCommand, *, n: int, encoding: str, writer: Any = None, spool: Spool | None = None
+        self, command: RemoteCommand, *, n: int, encoding: str, writer: Any = None, spool: Content | None = None
     ) -> None:
         self.n = n
         self.command = command
@@ -82,6 +83,8 @@ class RunningCommand:
             yield write(self._writer, event, lambda: self.wanted)
         elif event.kind == "completed":
             yield self._log.finish()
+            if self.command.rc and self._spool is not None and self._spool.changed:
+                yield self._update("header", "the master's file was changed while the agent read it\n")
             self.complete(None if event.value is None else str(event.value))
 
     @property
@@ -121,7 +124,10 @@ class RunningCommand:
         return redact(text, self._secrets(), self._encoding)
 
     def read(self, offset: int, length: int) -> tuple[bytes, int] | None:
-        """Part and total size of the file that this command downloads; None when there is none (any more)."""
+        """Part and total size of the file that this command downloads; None when there is none (any more).
+
+        Raises `Changed` when the master's file no longer has that part.
+        """
         if self._spool is None:
             return None
         return self._spool.read(offset, length), self._spool.size

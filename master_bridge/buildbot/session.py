@@ -13,15 +13,18 @@ from twisted.python.failure import Failure
 
 from contracts.messages import Data, Event
 from master_bridge.buildbot.commands import prepare, split_arguments
+from master_bridge.buildbot.downloads import Changed, Content, NotWanted, OutOfRoom
 from master_bridge.buildbot.logs import HOLD, INTERVAL, OUTPUT, PIECE
 from master_bridge.buildbot.room import LOOK_EVERY, Shortage, is_disk_full
 from master_bridge.buildbot.running import RunningCommand
-from master_bridge.buildbot.transfers import Spool, spool_reader
+from master_bridge.buildbot.transfers import spool_reader
 from master_bridge.core.actions import Holder, ServeData
 from master_bridge.core.inputs import EventStored, Input, InterruptCommand, StartCommand
 
 log = structlog.get_logger(__name__)
 
+#: A command ended by the bridge, not by its agent, has the exit code of a killed process.
+RC_KILLED = -1
 #: Bytes of a command's last words that are stored though the master's disk is nearly full.
 SMALL = 64 * 1024
 
@@ -74,9 +77,22 @@ class Session:
     def start(self, command: RemoteCommand, name: str, args: dict[str, Any]) -> Any:
         """Send one command to the agent; fires with its `RunningCommand`, fails for arguments that cannot be sent."""
         arguments = split_arguments(name, args)
-        spool: Spool | None = None
+        spool: Content | None = None
         if arguments.reader is not None:
-            spool = yield spool_reader(arguments.reader, args.get("maxsize"), self._reactor)
+            try:
+                spool = yield spool_reader(
+                    arguments.reader,
+                    args.get("maxsize"),
+                    self._reactor,
+                    wanted=lambda: not self.ended and not command.interrupted,
+                    patience=self._owner.patience,
+                )
+            except NotWanted:
+                if not self.ended:
+                    return (yield self._stopped_early(command))
+            except OutOfRoom as problem:
+                yield self._out_of_room(self.follow(command), str(problem))
+                raise error.ConnectionLost(str(problem)) from None
         if self.ended:
             if spool is not None:
                 spool.close()
@@ -86,7 +102,16 @@ class Session:
         self._bridge.feed(StartCommand(request=self._request, command=prepared))
         return running
 
-    def follow(self, command: RemoteCommand, *, writer: Any = None, spool: Spool | None = None) -> RunningCommand:
+    @defer.inlineCallbacks
+    def _stopped_early(self, command: RemoteCommand) -> Any:
+        """A Stop while the master still read the file that was to be downloaded: the agent never hears of it."""
+        running = RunningCommand(command, n=0, encoding=self.holder.worker.encoding)
+        yield command.remoteUpdate("header", "stopped before the download began\n", False)
+        yield command.remoteUpdate("rc", RC_KILLED, False)
+        running.complete(None)
+        return running
+
+    def follow(self, command: RemoteCommand, *, writer: Any = None, spool: Content | None = None) -> RunningCommand:
         """Expect the events of the session's next command (of a command offer: it is started already)."""
         self._last_n += 1
         running = RunningCommand(
@@ -108,7 +133,13 @@ class Session:
     def serve(self, wanted: ServeData) -> None:
         """An agent pulls a part of a download."""
         running = self._running.get(wanted.n)
-        part = running.read(wanted.offset, wanted.length) if running is not None else None
+        if running is None:
+            return
+        try:
+            part = running.read(wanted.offset, wanted.length)
+        except Changed as problem:
+            self._end_changed(running, str(problem)).addErrback(self._crashed)
+            return
         if part is None:
             return
         data, size = part
@@ -123,6 +154,14 @@ class Session:
             ),
             wanted.address,
         )
+
+    @defer.inlineCallbacks
+    def _end_changed(self, running: RunningCommand, reason: str) -> Any:
+        """What is downloaded is not there any more: the step fails, as for a file that is not there."""
+        self.interrupt_quietly(running, reason)
+        running.close()
+        yield running.say(reason)
+        running.complete(reason)
 
     def end(self) -> None:
         """Buildbot is done with it, or lost it: drop what is under way."""
@@ -248,9 +287,9 @@ class Session:
         if running.wanted:
             self._owner.infrastructure_failed(running, reason)
 
-    def interrupt_quietly(self, running: RunningCommand) -> None:
+    def interrupt_quietly(self, running: RunningCommand, reason: str = "the master could not store it") -> None:
         """End at the agent what Buildbot has given up already."""
-        self._bridge.feed(InterruptCommand(request=self._request, n=running.n, reason="the master could not store it"))
+        self._bridge.feed(InterruptCommand(request=self._request, n=running.n, reason=reason))
 
     def _say_stored(self, seq: int | None = None) -> None:
         seq = self._seen if seq is None else seq

@@ -15,12 +15,12 @@ from contracts.requirements import Requirements
 from contracts.timing import LIVES
 from master_bridge.buildbot import requests, stopping
 from master_bridge.buildbot.commands import prepare, split_arguments
-from master_bridge.buildbot.connection import DEADLINE, DEADLINE_STOPPING, RC_KILLED
+from master_bridge.buildbot.connection import DEADLINE, DEADLINE_STOPPING
 from master_bridge.buildbot.notices import WaitingNotice
 from master_bridge.buildbot.preference import Preference
 from master_bridge.buildbot.room import Shortage
 from master_bridge.buildbot.running import RunningCommand
-from master_bridge.buildbot.session import Session
+from master_bridge.buildbot.session import RC_KILLED, Session
 from master_bridge.buildbot.waiting import Later
 from master_bridge.buildbot.worker_settings import NOTICE_MINUTES
 from master_bridge.core.actions import Holder, ServeData

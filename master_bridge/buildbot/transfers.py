@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import tempfile
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,82 +11,57 @@ from twisted.internet import defer
 
 from contracts.messages import Event
 from master_bridge.buildbot.archives.unpacking import unpack
+from master_bridge.buildbot.downloads import MEMORY, Content, Copies, Copy, InPlace, NotWanted, Patience, is_in_place
 
 #: Bytes read from a download's reader at a time.
-BLOCK = 1024 * 1024
+BLOCK = MEMORY
 #: Bytes after which the reactor gets a turn while a large file is read.
 TURN = 4 * 1024 * 1024
-#: A smaller file is served from memory, a larger one from a temporary file.
-MEMORY = 1024 * 1024
 #: Steps of unpacking, each of up to 64 KiB or one member, after which the reactor gets a turn.
 UNPACKING_TURN = 64
-#: Hash large files beside the reactor, which reads and writes the next block meanwhile; threads start when first used.
-_HASHERS = ThreadPoolExecutor(max_workers=2, thread_name_prefix="download-hash")
-
-
-class Spool:
-    """The content of a download, fixed before its command starts, so that any part can be served again.
-
-    A copy: the file on the master may change while agents, one after the other, read it, and its hash is part of the
-    command's digest.
-    """
-
-    def __init__(self) -> None:
-        # closed by `close`, when the command ends
-        self._file = tempfile.SpooledTemporaryFile(max_size=MEMORY)  # noqa: SIM115
-        self._hash = hashlib.sha256()
-        self._hashing: Future[None] | None = None
-        self.size = 0
-
-    def add(self, data: bytes) -> None:
-        self._file.write(data)
-        self.size += len(data)
-        self._hashed()
-        if self.size > MEMORY:
-            self._hashing = _HASHERS.submit(self._hash.update, data)
-        else:
-            self._hash.update(data)
-
-    def _hashed(self) -> None:
-        """Wait for the block before: a millisecond at most, and only one block is kept for it."""
-        if self._hashing is not None:
-            self._hashing.result()
-            self._hashing = None
-
-    def digest(self) -> str:
-        self._hashed()
-        return self._hash.hexdigest()
-
-    def read(self, offset: int, length: int) -> bytes:
-        self._file.seek(offset)
-        return self._file.read(length)
-
-    def close(self) -> None:
-        self._file.close()
+#: Of this process, which is one master.
+_COPIES = Copies()
 
 
 @defer.inlineCallbacks
-def spool_reader(reader: Any, maxsize: int | None, reactor: Any) -> Any:
-    """All that `reader` delivers, at most one byte more than `maxsize`, as a `Spool`. The reader is closed."""
-    spool = Spool()
+def spool_reader(
+    reader: Any,
+    maxsize: int | None,
+    reactor: Any,
+    *,
+    wanted: Callable[[], bool] = lambda: True,
+    patience: float | None = 0.0,
+    copies: Copies = _COPIES,
+) -> Any:
+    """All that `reader` delivers, at most one byte more than `maxsize`, as a `Content`; its `close` closes the reader.
+
+    Raises `NotWanted` soon after it is no longer `wanted`, and `OutOfRoom` when a copy had no room for `patience`
+    seconds (None: never). The reader is closed then.
+    """
+    content: Content = (
+        InPlace(reader) if is_in_place(reader) else Copy(copies, Patience(reactor, patience, wanted).wait)
+    )
     limit = None if maxsize is None else maxsize + 1
     turn = TURN
     try:
-        while limit is None or spool.size < limit:
-            wanted = BLOCK if limit is None else min(BLOCK, limit - spool.size)
-            data = yield defer.maybeDeferred(reader.remote_read, wanted)
+        while limit is None or content.size < limit:
+            block = BLOCK if limit is None else min(BLOCK, limit - content.size)
+            data = yield defer.maybeDeferred(reader.remote_read, block)
             if not data:
                 break
-            spool.add(data if isinstance(data, bytes) else str(data).encode("utf-8"))
-            if spool.size >= turn:
+            yield content.add(data if isinstance(data, bytes) else str(data).encode("utf-8"))
+            if content.size >= turn:
                 turn += TURN
                 yield _next_turn(reactor)
+                if not wanted():
+                    raise NotWanted
     except BaseException:
-        spool.close()
-        raise
-    finally:
+        yield content.close()
         yield defer.maybeDeferred(reader.remote_close)
-    return spool
+        raise
+    if isinstance(content, Copy):
+        yield defer.maybeDeferred(reader.remote_close)
+    return content
 
 
 def write(writer: Any, event: Event, wanted: Callable[[], bool] = lambda: True) -> defer.Deferred[Any]:

@@ -12,7 +12,8 @@ from twisted.internet.task import Clock
 
 from contracts.messages import Event
 from master_bridge.buildbot.commands import BadArguments, prepare, split_arguments
-from master_bridge.buildbot.transfers import MEMORY, spool_reader, write
+from master_bridge.buildbot.downloads import MEMORY
+from master_bridge.buildbot.transfers import spool_reader, write
 
 
 def test_arguments_become_json() -> None:
