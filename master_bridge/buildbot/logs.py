@@ -100,7 +100,10 @@ class CommandLog:
             redactor = self._redactor(stream)
             rest = redactor.feed(self._decoder(stream).decode(b"", final=True)) + redactor.flush()
             whole = self._splitter(stream).append(rest) if rest else ""
-            last.append((stream, whole + self._splitter(stream).flush()))
+            whole += self._splitter(stream).flush()
+            if stream == "header" and whole and not whole.endswith("\n"):
+                whole += "\n"  # the next header is no continuation of it
+            last.append((stream, whole))
         return last
 
     def _store(self, stream: str, lines: str) -> defer.Deferred[Any]:

@@ -83,7 +83,7 @@ class RunningCommand:
             yield write(self._writer, event, lambda: self.wanted)
         elif event.kind == "completed":
             yield self._log.finish()
-            if self.command.rc and self._spool is not None and self._spool.changed:
+            if self._spool is not None and self.command.rc and self._spool.changed:
                 yield self._update("header", "the master's file was changed while the agent read it\n")
             self.complete(None if event.value is None else str(event.value))
 

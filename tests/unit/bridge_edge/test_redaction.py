@@ -69,3 +69,24 @@ def test_a_secret_in_a_line_that_is_cut_is_not_stored() -> None:
     log.finish()
     assert "<pw>" in "".join(stored).replace("\n", "")
     assert "hunter2" not in "".join(stored).replace("\n", "")
+
+
+def test_a_header_without_a_line_end_is_a_line_of_its_own() -> None:
+    """What comes below it at the process's end, and at the command's, does not continue it."""
+    stored: list[Any] = []
+
+    def update(key: str, value: Any) -> defer.Deferred[Any]:
+        stored.append((key, value))
+        return defer.succeed(None)
+
+    log = CommandLog("utf-8", update)
+    log.add(Event(session="s", seq=1, n=1, kind="stdout", data=b"out"))
+    log.add(Event(session="s", seq=2, n=1, kind="header", data=b"stat: nothing"))
+    log.end_lines("program finished with exit code 2\n")
+    log.add(Event(session="s", seq=3, n=1, kind="header", data=b"last"))
+    log.finish()
+    assert stored == [
+        ("header", "stat: nothing\n"),
+        ("stdout", "out"),
+        ("header", "program finished with exit code 2\nlast\n"),
+    ]
