@@ -25,6 +25,7 @@ from master_bridge.buildbot.broker_settings import wrong_settings
 from master_bridge.buildbot.client import Client
 from master_bridge.buildbot.database import HeldDatabase
 from master_bridge.buildbot.fleet import FleetView
+from master_bridge.buildbot.internals.siblings import adopt
 from master_bridge.buildbot.notices import NoAgentNotices
 from master_bridge.buildbot.retiring import RetiredSignatures
 from master_bridge.buildbot.room import LOOK_EVERY, Room
@@ -140,6 +141,11 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
                 yield self._relink(settings)
         elif settings is not None:
             self.settings, self._grace = settings, grace
+
+    @defer.inlineCallbacks
+    def reconfigServiceWithSibling(self, sibling: Any) -> Any:
+        yield super().reconfigServiceWithSibling(sibling)
+        adopt(self, sibling)
 
     @defer.inlineCallbacks
     def startService(self) -> Any:

@@ -23,6 +23,7 @@ from contracts.requirements import Requirements
 from contracts.timing import LIVES
 from master_bridge.buildbot import requests, stopping
 from master_bridge.buildbot.connection import AMQPConnection, capability_property
+from master_bridge.buildbot.internals import registrations
 from master_bridge.buildbot.notices import WaitingNotice
 from master_bridge.buildbot.preference import Preference
 from master_bridge.buildbot.room import Shortage
@@ -204,11 +205,15 @@ class Slot:
 
     def _moves_on(self) -> bool:
         """A reconfig removed this worker from under its build: Buildbot repeats it on another, which takes over."""
+        builder = self._build.builder
         return (
             self._worker.is_removed()
             and not self._build.finished
             and not self._build.stopped
-            and any(name != self._worker.name for name in self._build.builder.config.workernames)
+            and any(
+                name != self._worker.name and registrations.serves(name, builder, self._master.botmaster)
+                for name in builder.config.workernames
+            )
         )
 
     def _comes_again(self) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 from buildbot import config
-from buildbot.interfaces import IWorker
+from buildbot.interfaces import IWorker, LatentWorkerFailedToSubstantiate
 from buildbot.worker.latent import AbstractLatentWorker, States
 from twisted.internet import defer
 from twisted.python.failure import Failure
@@ -21,6 +21,9 @@ from contracts.requirements import Requirements
 from master_bridge.buildbot.broker import broker_of
 from master_bridge.buildbot.connected import Connected, Seen
 from master_bridge.buildbot.early import EarlySearch, crowded
+from master_bridge.buildbot.internals import registrations
+from master_bridge.buildbot.internals.builds import SupervisedBuild, restore_builder
+from master_bridge.buildbot.internals.siblings import adopt
 from master_bridge.buildbot.preference import PREFER_SECONDS, Preference, preference
 from master_bridge.buildbot.slot import Slot
 from master_bridge.buildbot.worker_settings import KNOWN, NOTICE_MINUTES, STRICT_FENCING, texts, wrong_settings
@@ -29,6 +32,11 @@ log = structlog.get_logger(__name__)
 
 #: Buildbot asks a starting latent worker at this interval (s) whether it still lives; ours just waits in a queue.
 CHECK_INTERVAL = 3600
+#: What the preparation step of a build says that a reconfig took its slot from.
+TAKEN_AWAY = (
+    "a reconfiguration removed the build's builder, or took this worker from it, while the build waited for an agent; "
+    "its request waits until the builder is there again or has another worker"
+)
 
 
 class AMQPLatentWorker(AbstractLatentWorker):
@@ -96,6 +104,8 @@ class AMQPLatentWorker(AbstractLatentWorker):
         self._notify_after = NOTICE_MINUTES * 60
         self._removed = False
         self._broker: Any = None
+        #: pair with a builder -> its build, from `buildStarted` to `buildFinished`; at most one
+        self._builds: dict[Any, Any] = {}
 
     @defer.inlineCallbacks
     def reconfigService(
@@ -128,6 +138,44 @@ class AMQPLatentWorker(AbstractLatentWorker):
                 search.reroute(self._requirements)
         self._broker.columns_changed()
 
+    @defer.inlineCallbacks
+    def reconfigServiceWithSibling(self, sibling: Any) -> Any:
+        """Called in each reconfig, after the builders' part of it."""
+        yield super().reconfigServiceWithSibling(sibling)
+        adopt(self, sibling)
+        yield self.updateWorker()
+        for build in list(self._builds.values()):
+            restore_builder(build)
+            if not self._serves(build):
+                self._taken_away(build)
+
+    def _serves(self, build: Any) -> bool:
+        return registrations.serves(self.name, build.builder, self.master.botmaster)
+
+    def _taken_away(self, build: Any) -> None:
+        """A build that has its agent goes on to its end; one that waits ends, and its request is free again."""
+        if self.conn is not None:
+            return
+        self._end_early()
+        if self.state == States.SUBSTANTIATING_STARTING:
+            log.info("amqp.taken_away", worker=self.name, builder=build.builder.name, build=build.number)
+            self._fireSubstantiationNotifier(Failure(LatentWorkerFailedToSubstantiate(self.name, TAKEN_AWAY)))
+            self._deferwaiter.add(self.insubstantiate())
+
+    @defer.inlineCallbacks
+    def updateWorker(self) -> Any:
+        registrations.update(self, self._builds)
+        yield super().updateWorker()
+        for pair in self._builds:
+            # of a builder that Buildbot does not list any more
+            if self.conn is not None and pair.remoteCommands is None:
+                yield pair.attached(self, self.worker_commands)
+
+    @property
+    def building(self) -> set[Any]:
+        """Also builds of builders that a reconfig removed."""
+        return set(self._builds)
+
     @property
     def preferred_signature(self) -> str | None:
         """Names the queue that they wait in first; None: they prefer nothing."""
@@ -157,6 +205,8 @@ class AMQPLatentWorker(AbstractLatentWorker):
 
     def attached(self, conn: Any) -> Any:
         """Lets the build go on at once: the database is told by `command_starts`."""
+        for build in self._builds.values():
+            SupervisedBuild.of(build).has_agent = True
         self._connected = Connected(self.master)
         return self._with_seen_master(super().attached, conn)
 
@@ -181,9 +231,11 @@ class AMQPLatentWorker(AbstractLatentWorker):
     def buildStarted(self, wfb: Any) -> None:
         """`_startBuildFor` has made a build and starts it next; it is the builder's newest."""
         super().buildStarted(wfb)
+        build = self._builds[wfb] = wfb.builder.building[-1]
+        SupervisedBuild.of(build)
         self._end_early()
         if not self._removed:
-            self._early = EarlySearch(wfb.builder.building[-1], self.master.reactor, self._early_slot)
+            self._early = EarlySearch(build, self.master.reactor, self._early_slot)
 
     def _early_slot(self, build: Any) -> Slot | None:
         bridge = self._broker.bridge if self._broker is not None else None
@@ -209,7 +261,9 @@ class AMQPLatentWorker(AbstractLatentWorker):
         early, self._early = self._early, None
         found = early.take(build) if early is not None else None
         slot = self._slot = found or self._slot_of(build)
-        if build.stopped:
+        if not self._serves(build):
+            self.master.reactor.callLater(0, self._taken_away, build)
+        elif build.stopped:
             self.master.reactor.callLater(0, self._call_off, build)
         else:
             slot.begin()
@@ -244,8 +298,12 @@ class AMQPLatentWorker(AbstractLatentWorker):
     def buildFinished(self, wfb: Any) -> None:
         """Of each build, also of one that never asked for an agent.
 
-        A slot that a reconfig removed under its build has no master any more, which Buildbot overlooks.
+        A slot that a reconfig removed under its build has no master any more, which Buildbot overlooks. The builder,
+        which it tells next, may be removed, too.
         """
+        build = self._builds.pop(wfb, None)
+        if build is not None:
+            restore_builder(build)
         self._end_early()
         if self.master is not None:
             super().buildFinished(wfb)
@@ -255,7 +313,7 @@ class AMQPLatentWorker(AbstractLatentWorker):
 
     def canStartBuild(self) -> bool:
         """No new build while the master's own disk is full; `Room.look` asks again when it is not any more."""
-        if self._broker is not None and self._broker.room.shortage() is not None:
+        if self._builds or (self._broker is not None and self._broker.room.shortage() is not None):
             return False
         return bool(super().canStartBuild())
 

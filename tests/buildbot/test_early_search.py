@@ -104,11 +104,13 @@ def test_buildbot_stop_before_buildbot_asks_for_an_agent(
 def test_a_build_that_buildbot_drops_does_not_keep_its_agent(
     make_master: Callable[..., BuildMaster], make_agent: Callable[..., Agent], tmp_path: Path, gate: Path
 ) -> None:
-    """An error in the configuration's locks: Buildbot logs "a serious error", and never ends that build."""
+    """An error in the configuration's locks, by which Buildbot never ended a build: an EXCEPTION that says why."""
     master = make_master(config(tmp_path, gate, fault="yield task.deferLater(reactor, 1); raise ValueError('oops')"))
     make_agent("a1", capabilities=["gtk"])
     dropped = master.force("held")
     wait_found(master)
     second = master.force("quick")
     assert master.finished(second, 60).result == "SUCCESS", master.describe(second)
-    assert master.builds(dropped)[-1].result == "RUNNING"
+    build = master.finished(dropped)
+    assert build.result == "EXCEPTION", master.describe(dropped)
+    assert "oops" in master.step_log(build, "worker_preparation", "err.text")

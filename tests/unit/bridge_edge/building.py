@@ -101,7 +101,9 @@ class FakeMaster:
             brd=SimpleNamespace(running=True),
             getBuildersForWorker=lambda name: [],
             maybeStartBuildsForWorker=lambda name: None,
+            maybeStartBuildsForBuilder=lambda name: None,
             workerLost=lambda worker: None,
+            builders={},
         )
 
     def _connected(self, connection: Any, name: str) -> defer.Deferred[bool]:
@@ -118,7 +120,7 @@ class FakeBuild:
     def __init__(self, request: int = 7, *, others: tuple[str, ...] = ()) -> None:
         self.requests = [SimpleNamespace(id=request, priority=0, waitedFor=False)]
         config = SimpleNamespace(workerbuilddir="b", workernames=["gtk-1", *others])
-        self.builder: Any = SimpleNamespace(name="b", config=config, building=[self])
+        self.builder: Any = SimpleNamespace(name="b", config=config, building=[self], workers=[], master="m")
         self.workerforbuilder: Any = None
         self.buildid: int | None = None
         self.number: int | None = None
@@ -126,6 +128,7 @@ class FakeBuild:
         self.stopped = self.finished = False
         self.results: int | None = 0
         self.text: list[str] = []
+        self.executedSteps: list[Any] = []
         self.properties = Properties()
         self._preparation_step: Any = None
         self._notifier: Notifier[int] = Notifier()
@@ -144,6 +147,12 @@ class FakeBuild:
     def prepared(self) -> None:
         """Its preparation step is in the database."""
         self._preparation_step = SimpleNamespace(stepid=1)
+
+    def startBuild(self, workerforbuilder: Any) -> defer.Deferred[None]:
+        return defer.succeed(None)
+
+    def buildFinished(self, text: list[str], results: int) -> defer.Deferred[None]:
+        return defer.succeed(None)
 
     def stopBuild(self, reason: str, results: int) -> None:
         self.stops.append((reason, results))

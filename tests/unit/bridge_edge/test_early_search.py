@@ -25,6 +25,7 @@ class WorkerForBuilder:
 
     def __init__(self, worker: Any, build: FakeBuild) -> None:
         self.worker, self.builder, self.busy = worker, build.builder, False
+        self.remoteCommands: dict[str, str] = {}
 
     def isBusy(self) -> bool:
         return self.busy
@@ -56,6 +57,7 @@ class Scene(Scenery):
     def starts(self, request: int = 7) -> FakeBuild:
         """`_startBuildFor`, up to where `startBuild` waits for `addBuild`."""
         build = FakeBuild(request)
+        self.master.botmaster.builders["b"] = build.builder
         wfb = WorkerForBuilder(self.worker, build)
         wfb.busy = True
         self.worker.workerforbuilders = {"b": wfb}
@@ -415,7 +417,8 @@ def test_the_newest_build_is_the_one_that_starts() -> None:
     scene = Scene()
     other, build = FakeBuild(6), FakeBuild(7)
     build.builder.building = [other, build]
-    wfb = SimpleNamespace(builder=build.builder, isBusy=lambda: True)
+    wfb = WorkerForBuilder(scene.worker, build)
+    wfb.busy = True
     scene.worker.buildStarted(wfb)
     other.numbered()
     scene.turn()

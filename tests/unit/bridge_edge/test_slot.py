@@ -23,6 +23,7 @@ class Scene(Scenery):
         self.master = self.worker.master
         self.broker = FakeBroker()
         self.build = build or FakeBuild()
+        self.master.botmaster.builders["b"] = self.build.builder
         self.build.buildid = self.build.number = 70
         self.slot = Slot(
             worker=self.worker,

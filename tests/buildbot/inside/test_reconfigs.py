@@ -1,0 +1,121 @@
+"""Every sequence of up to three reconfigs over builders, slots, requirements and names; idle, waiting and running."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from itertools import product
+from typing import Any
+
+import pytest
+from buildbot.config import BuilderConfig
+from buildbot.process.factory import BuildFactory
+from buildbot.steps.shell import ShellCommand
+from buildbot.worker import Worker
+
+from master_bridge.buildbot.worker import AMQPLatentWorker
+from tests.buildbot.inside.master import InsideMaster
+
+Builders = dict[str, list[str]]
+
+#: What a reconfig may lead to: builder -> its slots, and what all slots require. Sequences start and end with FIRST.
+FIRST: tuple[Builders, str] = ({"b": ["s1"]}, "any")
+CONFIGS: dict[str, tuple[Builders, str]] = {
+    "as before": FIRST,
+    "builder gone": ({"other": ["s1"]}, "any"),
+    "slot added": ({"b": ["s1", "s2"]}, "any"),
+    "slot elsewhere": ({"b": ["s2"], "other": ["s1"]}, "any"),
+    "slot renamed": ({"b": ["s2"]}, "any"),
+    "other requirements": ({"b": ["s1"]}, "gtk"),
+    "builder added": ({"b": ["s1"], "other": ["s1"]}, "any"),
+    "nothing left": ({}, "any"),
+}
+
+
+def config(builders: Builders, requires: str) -> dict[str, Any]:
+    slots = sorted({slot for names in builders.values() for slot in names})
+    steps = [ShellCommand(command=["true"], name="one")]
+    return {
+        "workers": [Worker("pb", "p"), *(AMQPLatentWorker(slot, requires=[requires]) for slot in slots)],
+        "builders": [
+            BuilderConfig(name=name, workernames=workers, factory=BuildFactory(steps))
+            for name, workers in {"idle": ["pb"], **builders}.items()
+        ],
+    }
+
+
+def sequences(length: int, sample: int | None = None) -> Iterator[tuple[str, ...]]:
+    found = list(product(CONFIGS, repeat=length))
+    return iter(found if sample is None else random.Random(1).sample(found, sample))
+
+
+class Walk:
+    """One master through many sequences."""
+
+    def __init__(self, inside: InsideMaster, mode: str) -> None:
+        self.inside, self.mode = inside, mode
+        inside.start(config(*FIRST))
+
+    def go(self, names: tuple[str, ...]) -> None:
+        inside, agents = self.inside, self.inside.agents
+        agents.serves, agents.holds = self.mode != "waiting", self.mode.startswith("running")
+        requests = [] if self.mode == "idle" else [inside.force("b")]
+        if requests:
+            inside.until(lambda: agents.clients and (agents.held or not agents.serves), f"{names}: sought")
+        for name in names:
+            self.reconfigure(name, *CONFIGS[name])
+            if self.mode == "waiting":
+                self.check_waiting(requests[0], name, names)
+        if self.mode == "running to its end":
+            agents.end_commands()
+            inside.until(lambda: not agents.held, f"{names}: the build ended")
+        self.reconfigure("as before", *FIRST)
+        agents.serves = True
+        agents.begin_to_serve()
+        agents.end_commands()
+        requests.append(inside.force("b"))
+        for request in requests:
+            results = inside.finished(request)
+            assert results[-1] == "SUCCESS", f"{names}: {results}"
+            assert set(results[:-1]) <= {"RETRY"}, f"{names}: {results}"
+        inside.until(lambda: not agents.clients, f"{names}: no agent is sought or held")
+
+    def reconfigure(self, name: str, builders: Builders, requires: str) -> None:
+        self.inside.reconfigure(config(builders, requires))
+        botmaster = self.inside.master.botmaster
+        seen = {it.name: sorted(pair.worker.name for pair in it.workers) for it in botmaster.builders.values()}
+        assert seen == {"idle": [], **builders}, f"after {name}"
+        for worker in self.inside.master.workers.workers.values():
+            if isinstance(worker, AMQPLatentWorker):
+                mine = {it for it, slots in builders.items() if worker.name in slots}
+                assert set(worker.workerforbuilders) == mine, f"after {name}"
+
+    def check_waiting(self, request: int, name: str, names: Any) -> None:
+        """Without its builder no build, no offer and no claim of its request; with it, one that waits."""
+        inside = self.inside
+        if "b" in CONFIGS[name][0]:
+            inside.until(lambda: inside.agents.clients and inside.running(), f"after {name} it waits again")
+            (client,) = inside.agents.clients.values()
+            assert client.signature == CONFIGS[name][1], f"{names} after {name}"
+        else:
+            inside.until(lambda: not inside.request(request)["claimed"], f"after {name} the request is free")
+            assert not inside.agents.clients, f"after {name}"
+
+
+MODES = ["idle", "waiting", "running", "running to its end"]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_sequences(inside: InsideMaster, mode: str) -> None:
+    """All of one and two, and some of three: every builder has its slots, and every request its SUCCESS."""
+    walk = Walk(inside, mode)
+    for names in (*sequences(1), *sequences(2), *sequences(3, sample=20)):
+        walk.go(names)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("mode", MODES)
+def test_all_sequences_of_three(inside: InsideMaster, mode: str) -> None:
+    walk = Walk(inside, mode)
+    for names in sequences(3):
+        walk.go(names)

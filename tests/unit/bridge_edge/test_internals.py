@@ -1,0 +1,82 @@
+"""Each name of Buildbot's own that is leant on beyond its documented interfaces, in the version that is installed.
+
+A new version of Buildbot that fails here is to be read again where `master_bridge/buildbot/internals` says its sources.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import pytest
+from buildbot.process.botmaster import BotMaster
+from buildbot.process.build import Build
+from buildbot.process.builder import Builder
+from buildbot.process.buildrequestdistributor import BasicBuildChooser
+from buildbot.process.workerforbuilder import AbstractWorkerForBuilder, LatentWorkerForBuilder
+from buildbot.util.service import BuildbotService
+from buildbot.worker.base import AbstractWorker
+from buildbot.worker.latent import AbstractLatentWorker, States
+
+#: What is called or replaced, and with which arguments.
+CALLED = {
+    (Build, "startBuild"): ["workerforbuilder"],
+    (Build, "stopBuild"): ["reason", "results"],
+    (Build, "buildFinished"): ["text", "results"],
+    (Builder, "buildFinished"): ["build", "wfb"],
+    (AbstractWorkerForBuilder, "buildFinished"): [],
+    (AbstractWorkerForBuilder, "attached"): ["worker", "commands"],
+    (AbstractWorkerForBuilder, "isBusy"): [],
+    (LatentWorkerForBuilder, "detached"): [],
+    (LatentWorkerForBuilder, "insubstantiate_if_needed"): [],
+    (LatentWorkerForBuilder, "__init__"): ["worker", "builder"],
+    (AbstractLatentWorker, "insubstantiate"): ["fast", "force_substantiation_build"],
+    (AbstractLatentWorker, "_fireSubstantiationNotifier"): ["result"],
+    (AbstractLatentWorker, "_substantiation_failed"): ["failure"],
+    (AbstractLatentWorker, "updateWorker"): [],
+    (AbstractWorker, "_update_paused"): [],
+    (AbstractWorker, "_update_graceful"): [],
+    (BuildbotService, "reconfigServiceWithSibling"): ["sibling"],
+    (BotMaster, "maybeStartBuildsForBuilder"): ["buildername"],
+}
+
+#: What the source of a class or function must still say, for what is done here to be needed and to do no harm.
+SAID = {
+    Build.__init__: ["self.executedSteps", "self._preparation_step", "self.workerforbuilder", "self.master ="],
+    Build.startBuild: ["self.conn = workerforbuilder.worker.conn", "yield self.stopBuild(reason=reason)"],
+    Build.lostRemote: ["self.results = RETRY"],
+    Build.stepDone: ["if not self.conn:", "self.results = RETRY"],
+    Build.buildFinished: [
+        "self.finished = True",
+        "self.workerforbuilder.buildFinished()",
+        "self.builder.buildFinished(",
+    ],
+    Builder._startBuildFor: ["self.building.append(build)", "workerforbuilder.buildStarted()", "build.startBuild"],
+    Builder.buildFinished: ["self.building.remove(build)", "self.master.data"],
+    Builder.reconfigServiceWithBuildbotConfig: ["self.workers = ["],
+    BotMaster.reconfigServiceBuilders: ["builder.master = None", "builder.botmaster = None", "del self.builders[n]"],
+    BasicBuildChooser.__init__: ["self.bldr.config.nextWorker", "self.master.config.select_next_worker"],
+    Builder.canStartBuild: ["self.config.canStartBuild(self, workerforbuilder, buildrequest)"],
+    AbstractLatentWorker.updateWorker: ["if b.name not in self.workerforbuilders:"],
+    AbstractWorker.addWorkerForBuilder: ["self.workerforbuilders[wfb.builder_name] = wfb"],
+    BuildbotService.__init__: ["self._config_args", "self._config_kwargs"],
+    BuildbotService.reconfigServiceWithSibling: ["sibling._config_args"],
+}
+
+
+@pytest.mark.parametrize(("owner", "name"), CALLED, ids=lambda value: getattr(value, "__name__", value))
+def test_a_call_is_there_and_takes_its_arguments(owner: type, name: str) -> None:
+    function: Any = inspect.unwrap(getattr(owner, name))
+    assert list(inspect.signature(function).parameters)[1:] == CALLED[owner, name]
+
+
+@pytest.mark.parametrize("function", SAID, ids=lambda function: function.__qualname__)
+def test_the_source_says_what_was_read_in_it(function: Any) -> None:
+    source = inspect.getsource(inspect.unwrap(function))
+    for text in SAID[function]:
+        assert text in source
+
+
+def test_the_states_of_a_latent_worker() -> None:
+    names = {"NOT_SUBSTANTIATED", "SUBSTANTIATING_STARTING", "SUBSTANTIATED", "INSUBSTANTIATING", "SHUT_DOWN"}
+    assert names <= {state.name for state in States}
