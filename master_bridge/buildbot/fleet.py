@@ -14,16 +14,30 @@ from contracts.timing import STATUS_INTERVAL
 FORGET_AFTER = 3 * STATUS_INTERVAL
 #: Nearest misses that a waiting build's text names.
 MISSES_SHOWN = 3
+#: Agents that offer what is needed and take no work, and characters of the reasons of each, that such a text tells.
+UNFIT_SHOWN = 3
+REASON_SHOWN = 200
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outlook:
-    """What a requirement can hope for. `misses`: "builder7 has gtk 2.24, needs gtk>=3", "3 agents lack wx"."""
+    """What a requirement can hope for.
+
+    `qualified` offer what is required and take work; `unfit` offer it and take none: "builder7 is unwell (disk full)".
+    `misses`, where nobody offers it: "builder7 has gtk 2.24, needs gtk>=3", "3 agents lack wx".
+    """
 
     agents: int
     qualified: int
     busy: int
     misses: tuple[str, ...] = ()
+    unfit: tuple[str, ...] = ()
+
+    @property
+    def unfit_text(self) -> str:
+        """Those of them that fit into a line."""
+        more = len(self.unfit) - UNFIT_SHOWN
+        return "; ".join(self.unfit[:UNFIT_SHOWN]) + (f"; and {more} more" if more > 0 else "")
 
 
 class FleetView:
@@ -66,4 +80,13 @@ class FleetView:
         if not qualified:
             nearest = nearest_misses(requirements, ((status.agent, status.capabilities) for status in agents))
             misses = tuple(str(miss) for miss in nearest[:MISSES_SHOWN])
-        return Outlook(agents=len(agents), qualified=len(able), busy=busy, misses=misses)
+        unfit = tuple(_unfit(status) for status in qualified if status not in able)
+        return Outlook(agents=len(agents), qualified=len(able), busy=busy, misses=misses, unfit=unfit)
+
+
+def _unfit(status: Status) -> str:
+    """Its reasons come from elsewhere and get onto a page: one line, of bounded length."""
+    reasons = "".join(letter if letter.isprintable() else " " for letter in "; ".join(status.reasons))
+    if len(reasons) > REASON_SHOWN:
+        reasons = reasons[:REASON_SHOWN] + "…"
+    return f"{status.agent} is {status.state}" + (f" ({reasons})" if reasons else "")

@@ -70,5 +70,8 @@ class NoAgentNotices:
                 continue
             self._warned.add(waiter.signature)
             nearest = f"; nearest: {'; '.join(outlook.misses)}" if outlook.misses else ""
-            waiter.send_notice(f"no agent offers {waiter.signature} ({outlook.agents} alive){nearest}")
+            text = f"no agent offers {waiter.signature} ({outlook.agents} alive){nearest}"
+            if outlook.unfit:
+                text = f"no agent that offers {waiter.signature} takes work: {outlook.unfit_text}"
+            waiter.send_notice(text)
         self._warned &= waiting

@@ -48,7 +48,12 @@ def _waiting_text(*, needs: str, since: float, outlook: Outlook, state: str, dow
     if outlook.qualified:
         idle = outlook.qualified - outlook.busy
         word = "agent qualifies" if outlook.qualified == 1 else "agents qualify"
-        return f"{text}: {outlook.qualified} live {word}, {outlook.busy} busy, {idle} idle"
+        unfit = f"; {outlook.unfit_text}" if outlook.unfit else ""
+        return f"{text}: {outlook.qualified} live {word}, {outlook.busy} busy, {idle} idle{unfit}"
+    if outlook.unfit:
+        count = "1 live agent offers" if len(outlook.unfit) == 1 else f"{len(outlook.unfit)} live agents offer"
+        takes = "takes" if len(outlook.unfit) == 1 else "take"
+        return f"{text}: {count} what is needed, but {takes} no work: {outlook.unfit_text}"
     alive = "1 agent is alive" if outlook.agents == 1 else f"{outlook.agents} agents are alive"
     nearest = f"; nearest: {'; '.join(outlook.misses)}" if outlook.misses else ""
     return f"{text}: none of the live agents qualifies ({alive}){nearest}"

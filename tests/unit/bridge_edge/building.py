@@ -55,7 +55,7 @@ class FakeBroker:
     def __init__(self) -> None:
         self.bridge: FakeBridge | None = FakeBridge()
         self.swept: list[tuple[str, str]] = []
-        outlook = SimpleNamespace(agents=1, qualified=1, busy=0, misses=())
+        outlook = SimpleNamespace(agents=1, qualified=1, busy=0, misses=(), unfit=())
         self.fleet = SimpleNamespace(outlook=lambda requirements, now: outlook)
         self.room = SimpleNamespace(shortage=lambda: None)
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import re
+import time
+from types import SimpleNamespace
 from typing import Any
+
+import pytest
 
 from contracts.messages import Capability, Catalogue, SlotStatus, Status
 from contracts.requirements import Requirements
 from master_bridge.buildbot.fleet import FORGET_AFTER, FleetView, Outlook
+from master_bridge.buildbot.notices import NoAgentNotices
 from master_bridge.buildbot.waiting import Later, waiting_text
 
 
-def status(agent: str, *capabilities: str, busy: bool = False, state: Any = "ready") -> Status:
+def status(agent: str, *capabilities: str, busy: bool = False, state: Any = "ready", reasons: Any = ()) -> Status:
     return Status(
         instance=f"i-{agent}",
         agent=agent,
@@ -20,6 +25,7 @@ def status(agent: str, *capabilities: str, busy: bool = False, state: Any = "rea
         version="1",
         now=0.0,
         state=state,
+        reasons=reasons,
         slots=(SlotStatus(state="held" if busy else "idle"),),
         capabilities=tuple(
             Capability(name=name, version=version or None)
@@ -36,10 +42,42 @@ def test_outlook_counts_and_names_the_nearest() -> None:
     fleet.hear(status("two", "gtk=3.24", busy=True), 1.0)
     fleet.hear(status("three", "gtk=3.24"), 1.0)
     fleet.hear(status("four", "gtk=3.24", state="draining"), 1.0)
-    assert fleet.outlook(Requirements.of(["gtk>=3"]), 1.0) == Outlook(agents=4, qualified=2, busy=1)
+    assert fleet.outlook(Requirements.of(["gtk>=3"]), 1.0) == Outlook(
+        agents=4, qualified=2, busy=1, unfit=("four is draining",)
+    )
     none = fleet.outlook(Requirements.of(["gtk>=4"]), 1.0)
     assert none.qualified == 0
     assert none.misses == ("3 agents have gtk 3.24, need gtk>=4", "one has gtk 2.24, needs gtk>=4")
+
+
+@pytest.mark.parametrize("state", ["unwell", "paused", "draining"])
+def test_an_agent_that_takes_no_work_is_named_with_its_reasons(state: str) -> None:
+    """It qualifies, so "none of the live agents qualifies" would send people to look for capabilities."""
+    fleet = FleetView()
+    fleet.hear(
+        status("one", "gtk=3", state=state, reasons=("disk: 5 MiB left", "clock\n\x1b[31m off" + 300 * "!")), 0.0
+    )
+    outlook = fleet.outlook(Requirements.of(["gtk>=3"]), 0.0)
+    assert (outlook.qualified, outlook.misses) == (0, ())
+    text = waiting_text(needs="gtk>=3", since=0.0, outlook=outlook, state="waiting", down=None)
+    expected = (
+        f"1 live agent offers what is needed, but takes no work: one is {state} (disk: 5 MiB left; clock  [31m off"
+    )
+    assert expected in text
+    assert text.endswith("!…)")
+    assert text.isprintable()
+    told: list[str] = []
+    waiter = SimpleNamespace(notice_due=lambda: 0.0, signature="gtk>=3", send_notice=told.append)
+    fleet.hear(status("one", "gtk=3", state=state), time.monotonic())
+    NoAgentNotices().look([waiter], fleet, None)
+    assert told == [f"no agent that offers gtk>=3 takes work: one is {state}"]
+    for name in ("two", "three", "four"):
+        fleet.hear(status(name, "gtk=3", state=state), 0.0)
+    fleet.hear(status("five", "gtk=3"), 0.0)
+    text = waiting_text(
+        needs="gtk>=3", since=0.0, outlook=fleet.outlook(Requirements.of(["gtk>=3"]), 0.0), state="waiting", down=None
+    )
+    assert re.search(rf"1 live agent qualifies, 0 busy, 1 idle; four is {state}; .*; and 1 more$", text)
 
 
 def test_silent_agents_and_masters_are_forgotten() -> None:
