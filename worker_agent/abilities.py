@@ -1,24 +1,28 @@
-"""What this agent can do at the moment: detected, and looked at again when it matters."""
+"""What this agent can do at the moment: detected, remembered, and looked at again when it matters."""
 
 from __future__ import annotations
 
-import time
+import asyncio
 
 import structlog
 
 from contracts.messages import Capability
 from contracts.requirements import Requirements
-from worker_agent.capabilities import DetectOptions, Inventory, detect, recheck
+from worker_agent.capabilities import DetectOptions, Inventory, detect, detect_late, findings, recheck, remembered
 from worker_agent.settings import Settings
 
 log = structlog.get_logger(__name__)
 
+#: In the state folder: what was found.
+FILE = "capabilities.json"
+
 
 class Abilities:
-    """The inventory of this machine. Nothing is known before the first `probe`."""
+    """The inventory of this machine. Nothing is known before `remember` or the first `probe`."""
 
     def __init__(self, settings: Settings) -> None:
         self._options = options_of(settings)
+        self._file = settings.state / FILE
         self._inventory: Inventory | None = None
 
     def capabilities(self) -> tuple[Capability, ...]:
@@ -29,19 +33,36 @@ class Abilities:
         """Some probes ran out of time: there may be more than was found."""
         return self._inventory is not None and self._inventory.late
 
+    async def remember(self) -> bool:
+        """Know what an earlier run of this agent found, where its programs are still the same; False: nothing."""
+        known = await asyncio.to_thread(findings.read, self._file, self._options)
+        if known is None:
+            return False
+        self._inventory = await remembered(known, self._options)
+        log.info("capabilities_remembered", total=len(self.capabilities()), remedy="they are verified when it is idle")
+        return True
+
     async def probe(self) -> bool:
         """Look at everything again; True when something changed."""
-        began = time.monotonic()
-        before = self.capabilities()
-        self._inventory = await detect(self._options, previous=self._inventory)
+        return await self._learn(await detect(self._options, previous=self._inventory))
+
+    async def probe_late(self) -> bool:
+        """Look again at what ran out of time; True when something changed."""
+        assert self._inventory is not None, "nothing is late before the first probe"
+        return await self._learn(await detect_late(self._inventory))
+
+    async def _learn(self, inventory: Inventory) -> bool:
+        before, self._inventory = self.capabilities(), inventory
         after = self.capabilities()
+        await asyncio.to_thread(findings.write, self._file, inventory)
         log.info(
             "capabilities",
             total=len(after),
             added=_names(set(after) - set(before)) if before else None,
             dropped=_names(set(before) - set(after)) if before else None,
-            failed_probes=len(self._inventory.failures),
-            seconds=round(time.monotonic() - began, 2),
+            failed_probes=len(inventory.failures),
+            late_probes=sum(failure.late for failure in inventory.failures),
+            seconds=round(inventory.seconds, 2),
         )
         return after != before
 

@@ -34,11 +34,12 @@ from worker_agent.lifetime import Lifetime
 from worker_agent.link.link import Link
 from worker_agent.link.options import LinkOptions, TLSFiles
 from worker_agent.pause import Pause
+from worker_agent.probing import Probing
 from worker_agent.queues import QueueKnowledge
 from worker_agent.sessions import Sessions
 from worker_agent.settings import Settings
 from worker_agent.signatures import Trust
-from worker_agent.telling import Telling
+from worker_agent.telling import Telling, busy
 
 log = structlog.get_logger(__name__)
 
@@ -47,8 +48,6 @@ CANCEL_AGAIN = 0.5
 #: Seconds between two self-checks of the machine, and between two looks at the room for build directories.
 HEALTH_EVERY = 5.0
 ROOM_EVERY = 30.0
-#: Seconds after which probes that ran out of time (on a busy machine) are run again.
-PROBE_AGAIN = 30.0
 #: Seconds for what was published last to be confirmed, before the agent leaves all the same.
 FLUSH_TIMEOUT = 10.0
 #: Seconds after a Stop, after which the agent leaves though something still holds it.
@@ -74,7 +73,6 @@ class Agent:
         self._leaving = False
         #: deliveries that are looked at before the machine hears of them
         self._looking: set[int] = set()
-        self._probing = asyncio.Lock()
         self._errors = Errors()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -105,6 +103,7 @@ class Agent:
             existing=self.link.existing,
             changed=lambda queues: self._put(inputs.QueuesKnown(queues=queues)),
         )
+        self.probing = Probing(self.abilities, every=settings.probe_interval, changed=self._abilities_changed)
         self.hands = Hands(self.link, self.sessions, self._errors)
         self.pause = Pause(settings.state / "paused.json")
         self.lifetime = Lifetime(
@@ -136,7 +135,7 @@ class Agent:
     def probe(self, reason: str) -> None:
         """Find out anew what this machine can do."""
         log.info("probing", reason=reason)
-        self._spawn(self._probe(), "probing")
+        self._spawn(self.probing.ask(), "probing")
 
     # -- the loop --------------------------------------------------------------------------------------------------
 
@@ -145,7 +144,7 @@ class Agent:
         become_subreaper()
         recovered = await self.sessions.recover()
         self._spawn_forever("link", self.link.run)  # meanwhile: what it says waits in the inbox
-        await self.abilities.probe()
+        await self.probing.begin()
         self.machine = AgentMachine(
             config=AgentConfig(
                 instance=self._instance.uuid,
@@ -168,6 +167,7 @@ class Agent:
         self._found_health(await self.health.check())
         self._spawn_forever("queues", self.queues.run)
         self._spawn_forever("self-check", self._look_after)
+        self._spawn_forever("probes", self.probing.run)
         self._spawn_forever("room for builds", self._make_room)
         self._spawn_forever("status", self.telling.run)
         endpoints = self.telling.serve()
@@ -235,6 +235,7 @@ class Agent:
             self._leaving = True
             log.info("draining", reason=self.lifetime.reason)
             self._put(inputs.Drain())
+        self.probing.worked(busy(slots))
         self._set_timer()
         self.telling.look(slots, now=isinstance(what, inputs.LinkUp))
 
@@ -368,26 +369,18 @@ class Agent:
         self.queues.capabilities_changed()  # which ends the consumer of that queue: cancel before nack
         self._put(lambda: self.link.settle(offered.delivery, "give_back"))
 
-    async def _probe(self) -> None:
-        async with self._probing:
-            changed = await self.abilities.probe()
-        if changed:
-            self._put(self.queues.capabilities_changed)
-            self._put(self.telling.tell)
+    def _abilities_changed(self) -> None:
+        self._put(self.queues.capabilities_changed)
+        self._put(self.telling.tell)
 
     async def _look_after(self) -> None:
-        probed = self._loop.time()
         while True:
             self.telling.turned = time.monotonic()
             await asyncio.sleep(HEALTH_EVERY)
             await self._check_health()
             self._instance.remember()
-            if not (self._looking or self._probing.locked()):  # or a probe's exit status would be taken away from it
+            if not (self._looking or self.probing.running):  # or a probe's exit status would be taken away from it
                 reap_strays(frozenset(self.sessions.keeper_pids))
-            every = PROBE_AGAIN if self.abilities.late else self._settings.probe_interval
-            if every and self._loop.time() - probed >= every:
-                probed = self._loop.time()
-                await self._probe()
 
     async def _make_room(self) -> None:
         while True:

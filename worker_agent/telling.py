@@ -23,6 +23,11 @@ STATUS_SOON = 0.05
 LIVE_WITHIN = 20.0
 
 
+def busy(slots: Sequence[SlotStatus]) -> bool:
+    """Whether any of them claims or holds work."""
+    return any(slot.state in ("claiming", "held") for slot in slots)
+
+
 class Telling:
     """Reads the agent's parts and changes none. Made when the agent has its machine."""
 
@@ -46,8 +51,7 @@ class Telling:
 
     def _state(self, slots: Sequence[SlotStatus]) -> str:
         machine = self._agent.machine
-        busy = any(slot.state in ("claiming", "held") for slot in slots)
-        if machine.draining or (machine.parked and busy):
+        if machine.draining or (machine.parked and busy(slots)):
             return "draining"
         if machine.parked:
             return "paused"

@@ -248,7 +248,7 @@ MUTANTS: dict[str, Mutant] = {
         Mutant(
             name="forgets_its_runs",
             agent=agents.ForgetsItsRuns,
-            profile="mixed",
+            profile="both_restart",
             violates=("a resume tells the run that was granted last",),
         ),
         Mutant(name="writes_no_grants", drops=("meta", "granted"), profile="calm", violates=(_WRITTEN,)),

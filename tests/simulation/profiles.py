@@ -101,6 +101,14 @@ PROFILES: Mapping[str, Profile] = {
         lasts=(0.3, 60.0),
         rules=frozenset({"once"}),
     ),
+    # master and agent start anew while commands run: a session is granted for a second build, and that is remembered
+    "both_restart": Profile(
+        kinds={"kill_master": 1, "restart_agent": 1},
+        faults=(3, 4, 6),
+        lasts=(0.3, 5.0),
+        durations=(8.0, 20.0),
+        commands=0.0,
+    ),
     # agents live, and reach the broker whenever it is there: nothing runs twice, whatever the broker forgets
     "blackout": Profile(
         kinds={

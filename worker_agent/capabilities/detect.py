@@ -1,7 +1,8 @@
 """Find out what this machine can do; look again at what decides a claim.
 
-`detect` runs every probe; whatever a probe does, it ends. `recheck` compares files with the evidence, and runs only
-the probes of those that changed.
+`detect` runs every probe; whatever a probe does, it ends. `detect_late` runs those alone that ran out of time.
+`remembered` runs none: it takes what was found before. `recheck` compares files with the evidence, and runs only the
+probes of those that changed.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import structlog
@@ -17,14 +18,18 @@ import structlog
 from contracts.requirements import normal_name
 from worker_agent.capabilities.commands import probe_command
 from worker_agent.capabilities.inventory import Evidence, Failure, Inventory, Stamp, in_order
-from worker_agent.capabilities.libraries import probe_libraries
+from worker_agent.capabilities.libraries import PKG_CONFIG, probe_libraries
 from worker_agent.capabilities.machine import probe_machine
 from worker_agent.capabilities.options import DetectOptions, fixed_capability
-from worker_agent.capabilities.probe_files import Catalogue, Probe, load
+from worker_agent.capabilities.probe_files import TIMEOUT_MAX, Catalogue, Library, Probe, load
 from worker_agent.capabilities.programs import Programs
 from worker_agent.capabilities.pythons import probe_python
 
 log = structlog.get_logger(__name__)
+
+#: A probe that ran out of time is given so much more of it when it is run alone.
+PATIENCE = 4.0
+_NOT_OF_A_PROBE = ("system", "fixed")
 
 Found = tuple[Sequence[Evidence], Sequence[Failure]]
 
@@ -42,34 +47,98 @@ async def detect(options: DetectOptions, previous: Inventory | None = None) -> I
     if options.auto:
         tasks.append(_guarded("machine", None, limit, lambda: asyncio.to_thread(probe_machine)))
     if catalogue.libraries:
-        tasks.append(
-            _guarded("pkg-config", None, limit, lambda: probe_libraries(catalogue.libraries, programs, options))
-        )
+        tasks.append(_libraries(catalogue.libraries, programs, options, limit))
     for name, probe, path in await asyncio.to_thread(_to_probe, catalogue, programs):
         tasks.append(_probe(name, probe, path, catalogue, programs, options, limit))
     evidence: list[Evidence] = []
-    failures = [
-        Failure(probe="capabilities.d", reason=reason, when=time.time(), path=str(path))
-        for path, reason in catalogue.errors
-    ]
+    failures = _bad_files(catalogue)
     for found, failed in await asyncio.gather(*tasks):
         evidence += found
         failures += failed
     if previous is not None:
         evidence += _kept(previous, evidence, failures)
-    evidence += _fixed(catalogue, options)
-    wanted = [
-        item
-        for item in evidence
-        if item.how == "fixed"
-        or not (normal_name(item.capability.name) in catalogue.absent or options.removes(item.capability))
+    return _inventory(evidence, failures, catalogue, options, began)
+
+
+async def remembered(before: Inventory, options: DetectOptions) -> Inventory:
+    """What an earlier process found (`findings.read`), what the machine itself says now, and what people say now.
+
+    Runs no program.
+    """
+    began = time.monotonic()
+    catalogue = await asyncio.to_thread(load, options.folders, built_in=options.auto)
+    found, failed = await asyncio.to_thread(probe_machine) if options.auto else ((), ())
+    known = {*catalogue.probes, *catalogue.libraries}
+    evidence = [*(item for item in before.evidence if item.probe in known), *found]
+    failures = [failure for failure in before.failures if failure.probe in known]
+    return _inventory(evidence, [*failures, *failed, *_bad_files(catalogue)], catalogue, options, began)
+
+
+async def detect_late(before: Inventory) -> Inventory:
+    """Run the probes that ran out of time, one after the other, and with more patience; all else is as before."""
+    began = time.monotonic()
+    options = replace(before.options, timeout=before.options.timeout * PATIENCE, parallel=1)
+    late = {(failure.probe, failure.path) for failure in before.failures if failure.late}
+    catalogue = await asyncio.to_thread(load, options.folders, built_in=options.auto)
+    programs = Programs(options.search_path)
+    limit = asyncio.Semaphore(1)
+    tasks = [
+        _probe(name, _patient(catalogue.probes[name]), path, catalogue, programs, options, limit)
+        for name, path in sorted((name, path or "") for name, path in late)
+        if name in catalogue.probes
     ]
+    again = set(late)
+    if PKG_CONFIG in {name for name, _ in late}:
+        tasks.append(_libraries(catalogue.libraries, programs, options, limit))
+        again |= {(item.probe, item.path) for item in before.evidence if item.how == "pkg-config"}
+        again |= {(failure.probe, failure.path) for failure in before.failures if failure.probe in catalogue.libraries}
+    evidence: list[Evidence] = []
+    failures: list[Failure] = []
+    for found, failed in await asyncio.gather(*tasks):
+        evidence += found
+        failures += failed
+    evidence += _kept(before, evidence, failures)
+    evidence += [item for item in before.evidence if (item.probe, item.path) not in again and item.how != "fixed"]
+    failures += [failure for failure in before.failures if (failure.probe, failure.path) not in again]
+    return _inventory(evidence, failures, catalogue, before.options, began)
+
+
+def _inventory(
+    evidence: Iterable[Evidence],
+    failures: Iterable[Failure],
+    catalogue: Catalogue,
+    options: DetectOptions,
+    began: float,
+) -> Inventory:
+    """What probes found, but what people take away, and what people add."""
+    probed = [item for item in evidence if normal_name(item.capability.name) not in catalogue.absent]
     return Inventory(
-        evidence=in_order(item for item in wanted if not (item.how == "fixed" and options.removes(item.capability))),
+        evidence=in_order(
+            item for item in (*probed, *_fixed(catalogue, options)) if not options.removes(item.capability)
+        ),
         failures=tuple(failures),
         seconds=time.monotonic() - began,
         options=options,
     )
+
+
+def _bad_files(catalogue: Catalogue) -> list[Failure]:
+    return [
+        Failure(probe="capabilities.d", reason=reason, when=time.time(), path=str(path))
+        for path, reason in catalogue.errors
+    ]
+
+
+def _patient(probe: Probe) -> Probe:
+    """Never above what a file may say."""
+    longer = None if probe.timeout is None else min(probe.timeout * PATIENCE, TIMEOUT_MAX)
+    return probe.model_copy(update={"timeout": longer})
+
+
+def _libraries(
+    libraries: Mapping[str, Library], programs: Programs, options: DetectOptions, limit: asyncio.Semaphore
+) -> Awaitable[Found]:
+    return _guarded(PKG_CONFIG, None, limit, lambda: probe_libraries(libraries, programs, options))
 
 
 async def recheck(inventory: Inventory, names: Collection[str] | None = None) -> Inventory:
@@ -83,7 +152,7 @@ async def recheck(inventory: Inventory, names: Collection[str] | None = None) ->
         item
         for item in inventory.evidence
         if item.path is not None
-        and item.how not in ("system", "fixed")
+        and item.how not in _NOT_OF_A_PROBE
         and (wanted is None or item.capability.name in wanted)
     ]
     stamps = {item.path: Stamp.of(item.path) for item in concerned if item.path is not None}
@@ -93,7 +162,7 @@ async def recheck(inventory: Inventory, names: Collection[str] | None = None) ->
     now = time.time()
     paths = {path for path in changed if stamps[path] is not None}
     again = await _again(inventory, paths) if paths else Inventory()
-    before = [item for item in inventory.evidence if item.path in changed and item.how not in ("system", "fixed")]
+    before = [item for item in inventory.evidence if item.path in changed and item.how not in _NOT_OF_A_PROBE]
     held = [item for item in inventory.evidence if item not in before]
     evidence = in_order([*held, *again.evidence])
     left = {(item.capability, item.path) for item in evidence}
@@ -125,7 +194,7 @@ async def _again(inventory: Inventory, paths: Collection[str]) -> Inventory:
     libraries = {name for name, _, how in known if how == "pkg-config"} & set(catalogue.libraries)
     if libraries:
         chosen = {name: catalogue.libraries[name] for name in libraries}
-        tasks.append(_guarded("pkg-config", None, limit, lambda: probe_libraries(chosen, programs, options)))
+        tasks.append(_libraries(chosen, programs, options, limit))
     evidence: list[Evidence] = []
     failures: list[Failure] = []
     for found, failed in await asyncio.gather(*tasks):

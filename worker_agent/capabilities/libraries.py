@@ -15,11 +15,17 @@ from worker_agent.capabilities.probe_files import Library, Probe
 from worker_agent.capabilities.programs import Programs
 from worker_agent.capabilities.run import run, scrubbed_environment
 
-#: Larger files are none of pkg-config's.
+#: Larger files are none of pkg-config's …
 _FILE_MAX = 256 * 1024
+#: … and no header that tells a version (freetype.h has 172 kB, the version stands at its end).
+_HEADER_MAX = 1024 * 1024
 _ASSIGNMENT = re.compile(r"^([A-Za-z0-9_.]+)\s*=\s*(.*)$", re.MULTILINE)
 _VERSION = re.compile(r"^Version:[ \t]*(.*)$", re.MULTILINE)
+_CFLAGS = re.compile(r"^C[Ff]lags:[ \t]*(.*)$", re.MULTILINE)
+_INCLUDE = re.compile(r"-I\s*(\S+)")
 _REFERENCE = re.compile(r"\$\{([A-Za-z0-9_.]+)\}")
+#: The name under which pkg-config's own failures are told.
+PKG_CONFIG = "pkg-config"
 _PKG_CONFIG = Probe(command="pkg-config", programs=("pkgconf",))
 
 
@@ -36,7 +42,7 @@ async def probe_libraries(
     when = time.time()
     if ran.problem or ran.code != 0 or not ran.output.strip():
         reason = ran.problem or f"does not say where it looks (exit code {ran.code})"
-        return (), (Failure(probe="pkg-config", reason=reason, when=when, path=found[0], late=ran.late),)
+        return (), (Failure(probe=PKG_CONFIG, reason=reason, when=when, path=found[0], late=ran.late),)
     built_in = environment.get("PKG_CONFIG_LIBDIR") or ran.output.strip()
     folders = [*environment.get("PKG_CONFIG_PATH", "").split(os.pathsep), *built_in.split(os.pathsep)]
     evidence: list[Evidence] = []
@@ -47,7 +53,7 @@ async def probe_libraries(
             if path is None:
                 continue
             try:
-                version, line = _version(path)
+                version, line = _version(path, library)
                 evidence.append(
                     Evidence(
                         capability=checked(library.name or name, version or None),
@@ -73,15 +79,39 @@ def _pc_file(module: str, folders: Sequence[str]) -> Path | None:
     return None
 
 
-def _version(path: Path) -> tuple[str, str]:
-    """Version and the line it stands in; variables are put in (they may refer to one another)."""
+def _version(path: Path, library: Library) -> tuple[str, str]:
+    """Version and the line it stands in; both empty where nothing tells the library's own version."""
+    if not library.versioned:
+        return "", ""
     with path.open(encoding="utf-8", errors="replace") as file:
         text = file.read(_FILE_MAX)
-    variables = dict(_ASSIGNMENT.findall(text))
+    if library.header:
+        return _version_of_header(text, library)
     match = _VERSION.search(text)
     if match is None:
         return "", ""
-    version = match[1]
-    for _ in range(5):  # as deep as anyone nests them; a circle ends here, too
-        version = _REFERENCE.sub(lambda reference: variables.get(reference[1], ""), version)
+    version = _filled_in(match[1], text)
     return tidy_version(version.split()[0] if version.split() else ""), clean(match[0])
+
+
+def _version_of_header(text: str, library: Library) -> tuple[str, str]:
+    """What the header says that a compiler would read. `text`: of the `.pc` file."""
+    cflags = _CFLAGS.search(text)
+    folders = [*_INCLUDE.findall(cflags[1] if cflags else ""), "${includedir}"]
+    for folder in folders:
+        path = Path(_filled_in(folder, text), library.header)
+        if not path.is_file():
+            continue
+        with path.open(encoding="utf-8", errors="replace") as file:
+            match = re.search(library.header_version, file.read(_HEADER_MAX))
+        if match is not None:
+            return tidy_version(".".join(match.groups())), clean(f"{path}: {match[0]}")
+    return "", ""
+
+
+def _filled_in(words: str, text: str) -> str:
+    """With the values of the `.pc` file's variables, which may refer to one another."""
+    variables = dict(_ASSIGNMENT.findall(text))
+    for _ in range(5):  # as deep as anyone nests them; a circle ends here, too
+        words = _REFERENCE.sub(lambda reference: variables.get(reference[1], ""), words)
+    return words

@@ -37,8 +37,18 @@ tomllib = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
 
 #: A version as most programs print it: two numbers at least.
 DEFAULT_VERSION = r"([0-9]+(?:\.[0-9]+)+[0-9A-Za-z._+~-]*)"
+#: Longest time of a probe, in seconds.
+TIMEOUT_MAX = 60.0
 #: Files that come with this package.
 BUILT_IN = Path(__file__).parent
+
+
+def _expression(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {error}") from None
+    return text
 
 
 class _Table(BaseModel):
@@ -66,7 +76,7 @@ class Probe(_Table):
     #: exit codes of a success
     exit: tuple[int, ...] = (0,)
     #: seconds; None: the default
-    timeout: Annotated[float, Field(gt=0, le=60)] | None = None
+    timeout: Annotated[float, Field(gt=0, le=TIMEOUT_MAX)] | None = None
     #: more variables for this probe
     environment: dict[str, str] = {}
     #: systems (`os`) on which to probe; empty: all
@@ -81,11 +91,7 @@ class Probe(_Table):
     @field_validator("version", "file_version")
     @classmethod
     def _a_regular_expression(cls, text: str) -> str:
-        try:
-            re.compile(text)
-        except re.error as error:
-            raise ValueError(f"not a regular expression: {error}") from None
-        return text
+        return _expression(text)
 
     @field_validator("command")
     @classmethod
@@ -104,6 +110,24 @@ class Library(_Table):
 
     name: str = ""
     modules: tuple[str, ...] = Field(min_length=1)
+    #: False: what its `.pc` file calls a version is not the library's (gl: of the interface); it has none
+    versioned: bool = True
+    #: a header that tells the version where the `.pc` file has another number (freetype: libtool's); seen from the
+    #: folders that the `.pc` file gives to the compiler. Without that header the version is unknown.
+    header: str = ""
+    #: regular expression for it; its groups, joined by full stops, are the version
+    header_version: str = ""
+
+    @field_validator("header_version")
+    @classmethod
+    def _a_regular_expression(cls, text: str) -> str:
+        return _expression(text)
+
+    @model_validator(mode="after")
+    def _a_header_has_a_version(self) -> Library:
+        if self.header and re.compile(self.header_version).groups == 0:
+            raise ValueError("`header` wants a `header_version` with a group")
+        return self
 
 
 class Module(_Table):

@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.unit.capabilities.conftest import WriteProbes, WriteProgram, names, reasons
-from worker_agent.capabilities import DetectOptions, detect
+from worker_agent.capabilities import DetectOptions, Inventory, detect
+from worker_agent.capabilities.libraries import probe_libraries
+from worker_agent.capabilities.probe_files import load
+from worker_agent.capabilities.programs import Programs
 
 Options = Callable[..., DetectOptions]
 GTK = """[library.gtk]
@@ -58,3 +63,55 @@ async def test_a_pkg_config_that_fails_is_told(program: WriteProgram, probes: Wr
     program("pkg-config", "exit 7")
     probes(GTK)
     assert reasons(await detect(options())) == {"pkg-config": "does not say where it looks (exit code 7)"}
+
+
+#: The number in the `.pc` file of each, the headers that a compiler would see, and what is to be told (Debian 12 and
+#: Ubuntu 22.04; each release of these has such a second number).
+OTHER_NUMBERS = {
+    "freetype2": (
+        "includedir=${prefix}/include\nVersion: 24.3.18\nCflags: -I${includedir}/freetype2\n",
+        {
+            "include/freetype2/freetype/freetype.h": "/* " + "x" * 170_000 + " */\n"
+            "#define FREETYPE_MAJOR  2\n#define FREETYPE_MINOR  12\n#define FREETYPE_PATCH  1\n"
+        },
+        ["freetype 2.12.1"],
+    ),
+    "mysqlclient": (
+        "includedir=${prefix}/include/mysql\nVersion: 21.2.35\nCflags: -I${includedir} \n",
+        {"include/mysql/mysql_version.h": '#define LIBMYSQL_VERSION "8.0.35"\n#define LIBMYSQL_VERSION_ID 80035\n'},
+        ["mysqlclient 8.0.35"],
+    ),
+    "gl": ("Version: 1.2\n", {}, ["opengl -"]),
+    "grpc": ("Version: 29.0.0\n", {}, []),
+    "grpc++": ("Version: 1.51.1\n", {}, ["grpc 1.51.1"]),
+}
+
+
+@pytest.mark.parametrize("module", OTHER_NUMBERS)
+@pytest.mark.parametrize("headers", ["there", "missing", "older"])
+async def test_the_version_is_the_librarys_and_not_another_number(
+    program: WriteProgram, tools: Path, tmp_path: Path, module: str, headers: str
+) -> None:
+    """Libtool's, the interface's, the shared library's. Where only such a number can be had the version is unknown."""
+    text, files, told = OTHER_NUMBERS[module]
+    folder = tmp_path / "pc"
+    folder.mkdir()
+    (folder / f"{module}.pc").write_text(f"prefix={tmp_path}\n{text}")
+    if headers != "missing":
+        for name, content in files.items():
+            (tmp_path / name).parent.mkdir(parents=True)
+            (tmp_path / name).write_text(content if headers == "there" else "/* of a release that says nothing */\n")
+    if files and headers != "there":
+        told = [f"{entry.split()[0]} -" for entry in told]
+    program("pkg-config", f"echo {folder}")
+    options = DetectOptions(path=f"{tools}", folders=())
+    evidence, failures = await probe_libraries(load(()).libraries, Programs(options.search_path), options)
+    assert names(Inventory(evidence=tuple(evidence))) == told
+    assert not failures
+
+
+def test_a_header_wants_an_expression_with_a_group(tmp_path: Path) -> None:
+    """Said with the file and the place."""
+    (tmp_path / "wrong.toml").write_text('[library.frob]\nmodules = ["frob"]\nheader = "frob.h"\n')
+    [(_, reason)] = load((tmp_path,)).errors
+    assert "header_version" in reason

@@ -59,6 +59,23 @@ PRINTED = [
     ("sevenzip", "\n7-Zip [64] 16.02 : Copyright (c) 1999-2016 Igor Pavlov\n", "16.02"),
     ("latex", "pdfTeX 3.141592653-2.6-1.40.24 (TeX Live 2022/Debian)\n", "2022"),
     ("erlang", "25.0\n", "25"),
+    # programs whose first number is another's
+    ("mysql", "mysql  Ver 15.1 Distrib 10.11.4-MariaDB, for debian-linux-gnu (x86_64)\n", "10.11.4"),
+    ("mysql", "mysql  Ver 14.14 Distrib 5.7.42, for Linux (x86_64) using  EditLine wrapper\n", "5.7.42"),
+    ("mysql", "mysql  Ver 8.0.34-0ubuntu0.22.04.1 for Linux on x86_64 ((Ubuntu))\n", "8.0.34"),
+    ("mysql", "mariadb from 11.4.2-MariaDB, client 15.2 for debian-linux-gnu (x86_64)\n", "11.4.2"),
+    ("gdb", "GNU gdb (GDB; SUSE Linux Enterprise 15) 13.2\nCopyright (C) 2023\n", "13.2"),
+    ("gdb", "GNU gdb (GDB) Red Hat Enterprise Linux 10.2-10.el9\n", "10.2"),
+    ("gdb", "GNU gdb (Ubuntu 12.1-0ubuntu1~22.04) 12.1\n", "12.1"),
+    ("ld", "GNU ld (GNU Binutils for Debian) 2.40\n", "2.40"),
+    ("ld", "GNU ld version 2.35.2-42.el9\n", "2.35.2"),
+    ("ld", "GNU ld (GNU Binutils; SUSE Linux Enterprise 15) 2.41.0.20230908-150100.7.46\n", "2.41.0"),
+    ("ld", "GNU gold (GNU Binutils for Debian 2.40) 1.16\n", "2.40"),
+    ("scala", "Scala code runner version 2.11.12 -- Copyright 2002-2017, LAMP/EPFL\n", "2.11.12"),
+    ("scala", "Scala code runner version: 1.4.0\nScala version (default): 3.5.0\n", "3.5.0"),
+    ("sbcl", "SBCL 2.2.9.debian\n", "2.2.9"),
+    ("tar", "tar (GNU tar) 1.34\n", "1.34"),
+    ("tar", "bsdtar 3.5.3 - libarchive 3.5.3 zlib/1.2.12 liblzma/5.4.3 bz2lib/1.0.8\n", "3.5.3"),
 ]  # fmt: skip
 
 
@@ -70,6 +87,36 @@ def test_the_version_is_found_in_what_the_program_prints(probe: str, printed: st
     match = re.search(entry.version, printed, re.MULTILINE)
     assert match is not None
     assert match[1] == version
+
+
+@pytest.mark.parametrize(
+    ("probe", "printed"),
+    [
+        ("ld", "LLD 14.0.6 (compatible with GNU linkers)\n"),
+        ("ld", "mold 2.4.0 (compatible with GNU ld)\n"),
+        ("openssl", "LibreSSL 3.3.6\n"),
+        ("docker", "podman version 4.3.1\n"),
+        ("tar", "tar (busybox) 1.35.0\n"),
+    ],
+)
+def test_another_program_of_that_name_is_not_taken_for_it(probe: str, printed: str) -> None:
+    """Its versions say nothing about what is asked for."""
+    assert re.search(load(()).probes[probe].version, printed, re.MULTILINE) is None
+
+
+@pytest.mark.parametrize(
+    ("probe", "package", "version"),
+    [
+        ("npm", '{\n  "version": "9.2.0",\n  "name": "npm",\n  "description": "a package manager"', "9.2.0"),
+        ("yarn", '{\n  "name": "yarn",\n  "installationMethod": "tar",\n  "version": "1.22.19",', "1.22.19"),
+        ("yarn", '{\n  "name": "corepack",\n  "version": "0.17.0",\n', None),
+        ("npm", '{\n  "name": "corepack",\n  "version": "0.17.0",\n', None),
+    ],
+)
+def test_the_file_beside_a_program_is_its_own(probe: str, package: str, version: str | None) -> None:
+    """corepack puts programs called yarn and npm beside a file with its own version."""
+    match = re.search(load(()).probes[probe].file_version, package, re.MULTILINE)
+    assert (match[1] if match else None) == version
 
 
 def test_the_package_brings_many_probes() -> None:
