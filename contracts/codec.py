@@ -60,7 +60,7 @@ def _json(message: Message) -> str:
     try:
         return message.model_dump_json()
     except PydanticSerializationError:
-        return json.dumps(readable_values(message.model_dump(mode="json")), ensure_ascii=False, separators=(",", ":"))
+        return json.dumps(readable_values(message.model_dump()), ensure_ascii=False, separators=(",", ":"))
 
 
 def decode(body: bytes, headers: Mapping[str, Any] | None = None) -> AnyMessage:

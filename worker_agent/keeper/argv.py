@@ -6,6 +6,9 @@ import shlex
 from dataclasses import dataclass
 from typing import Any
 
+#: A path of this machine may be no text (PEP 383); it comes to the program as it is.
+_BYTES = "surrogateescape"
+
 
 @dataclass(frozen=True, kw_only=True)
 class CommandLine:
@@ -23,12 +26,12 @@ class CommandLine:
         Raises UnicodeEncodeError for text that `encoding` does not have.
         """
         if not isinstance(command, list):
-            text = str(command).encode(encoding)
+            text = str(command).encode(encoding, _BYTES)
             argv = [b"/bin/sh", b"-c", text]
-            return cls(argv=argv, shown_argv=argv, display=text.decode(encoding), shown=str(text))
-        real = [_text(_pick(item, 1)).encode(encoding) for item in command]
-        fake = [_text(_pick(item, 2)).encode(encoding) for item in command]
-        display = " ".join(shlex.quote(item.decode(encoding)) if item else '""' for item in fake)
+            return cls(argv=argv, shown_argv=argv, display=text.decode(encoding, "replace"), shown=str(text))
+        real = [_text(_pick(item, 1)).encode(encoding, _BYTES) for item in command]
+        fake = [_text(_pick(item, 2)).encode(encoding, _BYTES) for item in command]
+        display = " ".join(shlex.quote(item.decode(encoding, "replace")) if item else '""' for item in fake)
         return cls(argv=real, shown_argv=fake, display=display, shown=str(fake))
 
 

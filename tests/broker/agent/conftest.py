@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,23 +16,35 @@ from tests.broker.agent.scripted_master import ScriptedMaster
 
 
 class AgentProcess:
-    """`worker-agent` as a child process, with a state folder of its own."""
+    """`worker-agent` as a child process, with a state folder of its own.
 
-    def __init__(self, folder: Path, url: str, *flags: str) -> None:
+    `environment`: more variables; None takes one away. `prefix` runs it elsewhere. `named`: with its folder's name.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        url: str,
+        *flags: str,
+        environment: Mapping[str, str | None] = {},
+        prefix: Sequence[str] = (),
+        named: bool = True,
+    ) -> None:
         self.folder = folder
         self.output = folder / "agent.log"
         folder.mkdir(exist_ok=True)
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("WORKER_AGENT_")}
-        environment |= {"WORKER_AGENT_AMQP_URL": url, "WORKER_AGENT_STATE": str(folder / "state")}
+        variables = {name: value for name, value in os.environ.items() if not name.startswith("WORKER_AGENT_")}
+        variables |= {"WORKER_AGENT_AMQP_URL": url, "WORKER_AGENT_STATE": str(folder / "state")}
+        name = ("--name", folder.name) if named else ()
         self.child = Child(
-            [sys.executable, "-m", "worker_agent", "--name", folder.name, "--log-level", "debug", *flags],
+            [*prefix, sys.executable, "-m", "worker_agent", *name, "--log-level", "debug", *flags],
             output=self.output,
-            environment=environment,
+            environment={key: value for key, value in {**variables, **environment}.items() if value is not None},
         )
 
     @property
     def log(self) -> str:
-        return self.output.read_text()
+        return self.output.read_text(encoding="utf-8")
 
     def signal(self, number: int) -> None:
         """To the agent itself, not to its keepers."""
@@ -52,8 +65,8 @@ def start_agent(tmp_path: Path, amqp_url: str) -> Iterator[StartAgent]:
     """Starts agents against `amqp_url`, or the `url` given; the same name means the same state folder."""
     agents: list[AgentProcess] = []
 
-    def start(name: str = "agent", *flags: str, url: str = amqp_url) -> AgentProcess:
-        agents.append(AgentProcess(tmp_path / name, url, *flags))
+    def start(name: str = "agent", *flags: str, url: str = amqp_url, **more: Any) -> AgentProcess:
+        agents.append(AgentProcess(tmp_path / name, url, *flags, **more))
         return agents[-1]
 
     yield start
