@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from contracts.testing.child import Child
+from contracts.testing.rabbitmq_node import RabbitMQNode
 from tests.broker.agent.scripted_master import ScriptedMaster
 
 
@@ -54,6 +55,18 @@ class AgentProcess:
         """The agent's main process is gone at once."""
         self.child.process.kill()
         self.child.process.wait()
+
+
+def close_connections(node: RabbitMQNode, name: str) -> None:
+    """Those of the agent called `name`, by the broker."""
+    for part in ("consumes", "publishes"):
+        node.ctl(
+            "eval",
+            '[rabbit_networking:close_connection(P, "test") || P <- rabbit_networking:connections(), '
+            'lists:keyfind(<<"connection_name">>, 1, proplists:get_value(client_properties, '
+            "rabbit_networking:connection_info(P, [client_properties]))) =:= "
+            f'{{<<"connection_name">>, longstr, <<"worker-agent {name} {part}">>}}].',
+        )
 
 
 StartAgent = Callable[..., AgentProcess]

@@ -15,7 +15,7 @@ import pytest
 
 from contracts.messages import Claim
 from contracts.testing.rabbitmq_node import RabbitMQNode
-from tests.broker.agent.conftest import OpenMaster
+from tests.broker.agent.conftest import OpenMaster, close_connections
 from tests.broker.agent.scripted_master import shell, until
 
 #: How its standard output and error are left, by a shell.
@@ -72,7 +72,7 @@ async def _works_reconnects_and_leaves(
             assert b"heard\n" in [event.data for event in master.events(claim.session)]
 
             epoch = (await master.status(lambda status: bool(status.queues))).epoch
-            _close_connections(node, name)
+            close_connections(node, name)
             await master.status(lambda status: status.epoch > epoch and status.queues == ("cap.any",))
 
             os.kill(pid, signal.SIGTERM)
@@ -88,17 +88,6 @@ def _agent_pid(name: str) -> int | None:
             ):
                 return int(folder.name)
     return None
-
-
-def _close_connections(node: RabbitMQNode, name: str) -> None:
-    for part in ("consumes", "publishes"):
-        node.ctl(
-            "eval",
-            '[rabbit_networking:close_connection(P, "test") || P <- rabbit_networking:connections(), '
-            'lists:keyfind(<<"connection_name">>, 1, proplists:get_value(client_properties, '
-            "rabbit_networking:connection_info(P, [client_properties]))) =:= "
-            f'{{<<"connection_name">>, longstr, <<"worker-agent {name} {part}">>}}].',
-        )
 
 
 @pytest.mark.parametrize("form", FORMATS)
