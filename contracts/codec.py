@@ -14,17 +14,19 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 
-from contracts.errors import BadMessage, UnknownVersion
+from contracts.errors import BadMessage, TooLarge, UnknownVersion
 from contracts.messages import AnyMessage, Data, Event, Greeting, Message
 from contracts.protocol_version import OURS, Versions
 from contracts.readable import has_lone, readable_values
-from contracts.timing import MESSAGE_MAX
+from contracts.timing import HEADER_MAX, MESSAGE_MAX
 
 JSON_TYPE = "application/json"
 DATA_TYPE = "application/octet-stream"
 #: Header with the JSON of a message whose body is bulk data.
 HEADER = "bb"
 
+#: … and those that sign it (contracts.signing): all that goes on with a message to `bb.dead`.
+KEPT_HEADERS = (HEADER, "bb-key", "bb-stamp", "bb-signature")
 #: How JSON writes characters that UTF-8 may not have.
 _SURROGATES = (b"\\ud", b"\\uD")
 
@@ -45,15 +47,20 @@ def encode(message: Message, version: int | None = None) -> Wire:
     """`version`: what was agreed with the peer; a greeting says by itself which versions it is right in.
 
     Text that is no UTF-8, as of a file's name, has U+FFFD where it is none. What must not be changed so, a command's
-    arguments, is refused by its writer.
+    arguments, is refused by its writer. Raises `TooLarge` for what `decode` refuses at the other end.
     """
     if version is not None and version != message.v and not isinstance(message, Greeting):
         message = message.model_copy(update={"v": version})
     text = _json(message)
+    body = text.encode()
     kind: str = message.t  # type: ignore[attr-defined]  # every concrete message has it; the base has none
+    bulk = isinstance(message, (Event, Data)) and message.data
+    limit = HEADER_MAX if bulk else MESSAGE_MAX
+    if len(body) > limit:
+        raise TooLarge(f"{kind}: {len(body)} bytes of JSON, more than the {limit} that may be sent")
     if isinstance(message, (Event, Data)) and message.data:
         return Wire(type=kind, content_type=DATA_TYPE, body=message.data, headers={HEADER: text})
-    return Wire(type=kind, content_type=JSON_TYPE, body=text.encode())
+    return Wire(type=kind, content_type=JSON_TYPE, body=body)
 
 
 def _json(message: Message) -> str:
@@ -79,8 +86,9 @@ def decode(body: bytes, headers: Mapping[str, Any] | None = None) -> AnyMessage:
         data = body
     else:
         text = body
-    if len(text) > MESSAGE_MAX:
-        raise BadMessage(f"{len(text)} bytes of JSON, more than the {MESSAGE_MAX} allowed")
+    limit = MESSAGE_MAX if header is None else HEADER_MAX
+    if len(text) > limit:
+        raise BadMessage(f"{len(text)} bytes of JSON, more than the {limit} allowed")
     try:
         fields = json.loads(str(text, "utf-8"))  # of bytes it would take other encodings, too, and half characters
     except (ValueError, RecursionError) as error:
@@ -109,3 +117,15 @@ def decode(body: bytes, headers: Mapping[str, Any] | None = None) -> AnyMessage:
     if data and not message.has_data:
         raise BadMessage(f"{message.t}: carries bulk data, which its type has not")
     return message
+
+
+def kept_headers(headers: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a message's headers goes with it to `bb.dead`: those of the protocol that are within its bounds.
+
+    With what is said there about the message they have to fit into one frame, whatever a stranger had put into them.
+    """
+    return {
+        name: headers[name]
+        for name in KEPT_HEADERS
+        if isinstance(headers.get(name), (str, bytes, bytearray)) and len(headers[name]) <= HEADER_MAX
+    }

@@ -26,6 +26,10 @@ class UnknownVersion(BadMessage):
         self.versions = versions
 
 
+class TooLarge(ContractError):
+    """A message is larger than its reader takes: whoever makes it has to make it smaller, or say that it cannot."""
+
+
 class BadName(ContractError):
     """A name cannot be used in a routing key or a queue name."""
 

@@ -8,10 +8,21 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal, Union
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from contracts.protocol_version import OLDEST_VERSION as OLDEST_VERSION
 from contracts.protocol_version import VERSION as VERSION
+from contracts.timing import TEXT_MAX, TITLE_MAX
+
+
+def _cut(limit: int) -> AfterValidator:
+    """Whatever a reason was made of, a message must not become too large by it."""
+    return AfterValidator(lambda text: text if len(text) <= limit else f"{text[: limit - 2]} …")
+
+
+#: For people: what is longer is cut, by writers and readers alike.
+Text = Annotated[str, _cut(TEXT_MAX)]
+Title = Annotated[str, _cut(TITLE_MAX)]
 
 Id = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.:-]+$")]
 Name = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_-]+$")]
@@ -104,7 +115,7 @@ class Offer(Greeting):
     #: Buildbot's builddir of the builder, one path component
     builddir: str
     #: for people: "linux-gtk #17"
-    title: str = ""
+    title: Title = ""
     #: strict fencing: seconds without contact after which the agent kills what runs; None: never
     fencing: float | None = Field(default=None, gt=0)
     #: for kind "command"
@@ -168,7 +179,7 @@ class Gone(Greeting):
     address: Address
     reason: Literal["unknown", "lost", "diverged", "refused", "released", "killed", "disk", "memory"]
     #: for people
-    detail: str = ""
+    detail: Text = ""
 
 
 class Grant(Message):
@@ -187,7 +198,7 @@ class Refuse(Message):
     master: Name
     #: rule 6: what it answers
     re: Literal["claim", "resume"]
-    reason: str
+    reason: Text
 
 
 class Later(Message):
@@ -198,7 +209,7 @@ class Later(Message):
     master: Name
     request: str
     #: for people; said where something is wrong
-    reason: str = ""
+    reason: Text = ""
 
 
 class Hold(Message):
@@ -222,7 +233,7 @@ class Interrupt(Message):
     session: Id
     incarnation: Id
     n: Positive
-    reason: str
+    reason: Text
 
 
 class Ping(Message):
@@ -279,9 +290,9 @@ class Event(Message):
     kind: Literal["started", "stdout", "stderr", "header", "log", "update", "write", "writer", "completed"]
     value: Any = None
     #: `completed` only, rule 14: why the command was interrupted, when it was
-    interrupted: str | None = None
+    interrupted: Text | None = None
     #: `completed` only: what the machine, not the command, did ("disk full", "killed by the system: out of memory")
-    infrastructure: str | None = None
+    infrastructure: Text | None = None
     data: bytes = Field(default=b"", exclude=True)
 
 
@@ -336,7 +347,7 @@ class SlotStatus(Part):
     state: Literal["idle", "claiming", "held", "aside"]
     session: str | None = None
     master: str | None = None
-    title: str = ""
+    title: Title = ""
     since: float = 0.0
 
 
@@ -352,7 +363,7 @@ class Status(Greeting):
     #: seconds since the epoch, the agent's clock
     now: float
     state: Literal["starting", "ready", "draining", "unwell", "paused", "leaving"]
-    reasons: tuple[str, ...] = ()
+    reasons: tuple[Text, ...] = ()
     slots: tuple[SlotStatus, ...]
     capabilities: tuple[Capability, ...]
     #: names of the cap.* queues it consumes when idle
@@ -374,7 +385,7 @@ class WorkView(Part):
     """One request of a master that looks for an agent or has one."""
 
     request: str
-    title: str = ""
+    title: Title = ""
     kind: Literal["build", "command"] = "build"
     signature: str = ""
     #: window, waiting, granted, held, missing or unasked: the bridge's state of it
@@ -419,7 +430,7 @@ class Steer(Greeting):
     #: None: every agent that hears it
     instance: str | None = None
     order: Literal["drain", "resume", "leave", "stop", "restart", "probe", "tell"]
-    reason: str = ""
+    reason: Text = ""
 
 
 AnyMessage = Annotated[

@@ -69,8 +69,21 @@ WINDOW_EVENTS = 64
 STORED_EVERY_BYTES = 1024 * 1024
 #: … or this long after the first event that it has not spoken of yet.
 STORED_EVERY = 0.2
-#: Largest JSON body or header that either side reads. A larger one goes to `bb.dead`.
+#: Largest JSON of a message that either side reads; a larger one goes to `bb.dead`. So no writer writes one.
 MESSAGE_MAX = 4 * 1024 * 1024
+#: … of which a command with its arguments may be so much; the rest is for what else is in a start or an offer.
+COMMAND_MAX = MESSAGE_MAX - 64 * 1024
+#: … and so much where it travels in a header, beside bulk data. AMQP cannot divide a message's headers: a broker closes
+#: the connection of who sends more than `frame_max` of them (131,072 by default in RabbitMQ, and 4,096 at least).
+HEADER_MAX = 3 * 1024
+#: Longest name of a command's log file (UTF-8 bytes of JSON): it is in the headers of what that file grows by.
+LOG_NAME_MAX = 2 * 1024
+#: Text for people (reasons, details) is cut to so many characters, …
+TEXT_MAX = 2000
+#: … titles to these …
+TITLE_MAX = 200
+#: … and the text of a command's failure to these.
+FAILURE_MAX = 64 * 1024
 #: Rule 20: an offer that has cost this many agents their lives goes to `dead`.
 LIVES = 3
 

@@ -28,6 +28,7 @@ from worker_agent.hands import Hands
 from worker_agent.health import Health, Least, PatientHealth
 from worker_agent.info import Information
 from worker_agent.instance import Instance
+from worker_agent.introduction import Introduction
 from worker_agent.keeper.reader import JournalFiles
 from worker_agent.keeper.reaper import become_subreaper, reap_strays
 from worker_agent.lifetime import Lifetime
@@ -79,6 +80,8 @@ class Agent:
         self.figures = Figures()
         self.abilities = Abilities(settings)
         self.builddirs = BuildDirs(settings.basedir, keep_free=int(settings.cache_free_disk))
+        self.information = Information(settings, self.builddirs)
+        self.introduction = Introduction(self.information, self.abilities.capabilities)
         self.journal = JournalFiles(settings.state)
         self.sessions = Sessions(
             settings.state, self.builddirs, self.journal, on_input=self._put, encoding=settings.encoding
@@ -87,7 +90,7 @@ class Agent:
             disk=int(settings.min_free_disk), temp=int(settings.min_free_temp), memory=int(settings.min_free_memory)
         )
         health = Health(least, settings.basedir, settings.state)
-        self.health = PatientHealth(lambda: health.check() + self.builddirs.trouble())
+        self.health = PatientHealth(lambda: health.check() + self.builddirs.trouble() + self.introduction.reasons())
         self.link = Link(
             link_options(settings),
             instance=instance.uuid,
@@ -150,7 +153,7 @@ class Agent:
                 instance=self._instance.uuid,
                 agent=self._settings.name,
                 slots=self._settings.slots,
-                worker_info=Information(self._settings, self.builddirs),
+                worker_info=self.information,
                 capabilities=self.abilities.capabilities,
             ),
             journal=self.journal,

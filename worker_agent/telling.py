@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from contracts.messages import SlotStatus, Status
 from contracts.timing import STATUS_INTERVAL
 from worker_agent.instance import Instance
+from worker_agent.introduction import QUEUES_TOLD
 from worker_agent.settings import Settings
 from worker_agent.version import version
 
@@ -99,8 +100,8 @@ class Telling:
                 "state": state,
                 "reasons": self.reasons,
                 "slots": [_on_the_wall(slot, offset) for slot in agent.machine.slots()],
-                "capabilities": agent.abilities.capabilities(),
-                "queues": tuple(sorted(agent.queues.known)),
+                "capabilities": () if agent.introduction.reasons() else agent.abilities.capabilities(),
+                "queues": tuple(sorted(agent.queues.known)[:QUEUES_TOLD]),
             }
         )
 

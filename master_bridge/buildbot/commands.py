@@ -10,7 +10,9 @@ from typing import Any
 from buildbot.worker.protocols.base import FileReaderImpl, FileWriterImpl
 
 from contracts.digest import command_digest
+from contracts.messages import Command
 from contracts.readable import is_readable
+from contracts.timing import COMMAND_MAX
 from master_bridge.core.inputs import PreparedCommand
 
 
@@ -42,10 +44,31 @@ def split_arguments(command: str, args: Mapping[str, Any]) -> Arguments:
 
 
 def prepare(command: str, arguments: Arguments, content: str = "") -> PreparedCommand:
-    """`content`: hex SHA-256 of what a download delivers."""
+    """`content`: hex SHA-256 of what a download delivers. Raises `BadArguments` for what no message can carry."""
+    _check_size(command, arguments.values)
     return PreparedCommand(
         name=command, args=arguments.values, digest=command_digest(command, arguments.values, content)
     )
+
+
+def _check_size(command: str, values: Mapping[str, Any]) -> None:
+    """An agent does not read a larger message: its command would never be heard of again."""
+    sizes = {name: _size(command, {name: value}) for name, value in values.items()}
+    if sum(sizes.values()) <= COMMAND_MAX:
+        return
+    largest = max(sizes, key=lambda name: sizes[name])
+    raise BadArguments(
+        f"command {command!r} with its arguments is {sum(sizes.values())} bytes long, more than the {COMMAND_MAX} "
+        f"that a message to an agent carries; argument {largest!r} alone is {sizes[largest]} bytes. Pass what is "
+        "large in a file (FileDownload, StringDownload)"
+    )
+
+
+def _size(command: str, args: Mapping[str, Any]) -> int:
+    try:
+        return len(Command(n=1, name=command, args=dict(args), digest="0" * 64).model_dump_json().encode())
+    except ValueError as error:  # also pydantic's: what is no Unicode text has no form in JSON
+        raise BadArguments(f"arguments {sorted(args)} of command {command!r} cannot be sent: {error}") from None
 
 
 def _json(value: Any, where: str) -> Any:

@@ -14,7 +14,7 @@ from twisted.internet import defer
 from twisted.python.failure import Failure
 
 from contracts import topology
-from contracts.codec import decode
+from contracts.codec import decode, kept_headers
 from contracts.errors import BadMessage, UnknownVersion
 from contracts.foreign import ForeignPeers
 from contracts.messages import Catalogue, Claim, Message, Offer, Resume, Status, Work
@@ -357,7 +357,7 @@ class Link:
                 exchange=topology.DEAD,
                 routing_key=delivered.routing_key,
                 body=delivered.body,
-                headers={**delivered.headers, **_reason(reason, delivered.queue)},
+                headers={**kept_headers(delivered.headers), **_reason(reason, delivered.queue)},
                 persistent=True,
             )
         )

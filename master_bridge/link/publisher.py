@@ -8,12 +8,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pika
+import structlog
 from twisted.internet import defer
 
 from contracts import topology
 from contracts.codec import encode
+from contracts.errors import TooLarge
 from contracts.messages import Message
 from master_bridge.link.channel import Calls
+
+log = structlog.get_logger(__name__)
 
 TRANSIENT = 1
 PERSISTENT = 2
@@ -86,18 +90,25 @@ class Publisher:
         return next(iter(self._sent.values()), None)
 
     def publish(self, publication: Publication) -> None:
-        """Send; silently void on a closed channel, like everything else that a lost link takes along."""
+        """Send; silently void on a closed channel, like everything else that a lost link takes along.
+
+        So is what no reader would take: whoever makes messages bounds them, and this is for what was forgotten there.
+        """
         if not self._channel.is_open:
             return
-        self._next += 1
         body, headers = publication.body, dict(publication.headers)
         content_type, kind = None, None
         if publication.message is not None:
-            wire = encode(publication.message, publication.version)
+            try:
+                wire = encode(publication.message, publication.version)
+            except TooLarge as error:
+                log.error("amqp.message_not_sent", reason=str(error), key=publication.routing_key)
+                return
             body, content_type, kind = wire.body, wire.content_type, wire.type
             headers.update(wire.headers)
         if self._sign is not None and publication.exchange in SIGNED:
             headers.update(self._sign(publication.exchange, publication.routing_key, body, headers))
+        self._next += 1
         self._unconfirmed[self._next] = publication
         self._sent[self._next] = self._clock()
         self._channel.basic_publish(

@@ -12,12 +12,11 @@ from json.encoder import encode_basestring
 from worker_agent.keeper.command import Command
 from worker_agent.keeper.file_thread import Interrupted
 from worker_agent.keeper.host import AbandonChain
+from worker_agent.keeper.limits import UPDATE_MAX
 from worker_agent.keeper.process import ProcessOptions
 
 #: Seconds of silence after which `rm` and `cp` are killed, as Buildbot's worker.
 _SILENCE = 120
-#: JSON bytes of names in one update; a message has 4 MiB (contracts.timing.MESSAGE_MAX) with all that is around them.
-_NAMES_MAX = 4 * 1024 * 1024 - 64 * 1024
 
 
 def _make_folder(path: str) -> None:
@@ -137,11 +136,11 @@ class _Names(Command):
                 raise Interrupted
             text = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
             count, size = count + 1, size + len(encode_basestring(text).encode("utf-8")) + 1
-            if size <= _NAMES_MAX:
+            if size <= UPDATE_MAX:
                 found.append(text)
-        if size > _NAMES_MAX:
+        if size > UPDATE_MAX:
             raise OverflowError(
-                f"{header}: {count} names of {path} are {size} bytes, more than the {_NAMES_MAX} of one message"
+                f"{header}: {count} names of {path} are {size} bytes, more than the {UPDATE_MAX} of one message"
             )
         return found
 

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from contracts.timing import EVENT_DATA_MAX, FILE_DATA_MAX
+from contracts.timing import COMMAND_MAX, EVENT_DATA_MAX, FAILURE_MAX, FILE_DATA_MAX, LOG_NAME_MAX
 
-__all__ = ["EVENT_DATA_MAX", "FILE_DATA_MAX", "PULLS", "PULLS_QUICK", "PULL_QUICK", "PULL_REPEAT", "PULL_SIZE"]
+__all__ = [
+    "EVENT_DATA_MAX", "FAILURE_MAX", "FILE_DATA_MAX", "LOG_NAME_MAX", "PULLS", "PULLS_QUICK", "PULL_QUICK",
+    "PULL_REPEAT", "PULL_SIZE", "UPDATE_MAX",
+]  # fmt: skip
+
+#: JSON bytes of an update's value: as of a command, the rest of a message is for what is around it.
+UPDATE_MAX = COMMAND_MAX
 
 #: A download asks for its file in pieces of this size …
 PULL_SIZE = FILE_DATA_MAX

@@ -17,6 +17,7 @@ from worker_agent.keeper.health import Health
 from worker_agent.keeper.host import MachineFailure, disk_full
 from worker_agent.keeper.journal import Journal, JournalFull
 from worker_agent.keeper.launch import Children
+from worker_agent.keeper.limits import FAILURE_MAX
 from worker_agent.keeper.reaper import ROUND_PAUSE, descendants, rounds
 from worker_agent.keeper.registry import make
 from worker_agent.keeper.report import Report
@@ -220,6 +221,8 @@ class Session:
             infrastructure = self._condemned.get(n)
         if infrastructure is None and n not in self._reasons:
             infrastructure = await _verdict(health, report)
+        if failure is not None and len(failure) > FAILURE_MAX:
+            failure = f"{failure[:FAILURE_MAX]} … ({len(failure)} characters)"
         self._running.pop(n)
         self._data.pop(n, None)
         self.append(n, "completed", failure, interrupted=self._reasons.get(n), infrastructure=infrastructure)

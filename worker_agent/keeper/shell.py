@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from json.encoder import encode_basestring
+
 from worker_agent.keeper.command import Command
+from worker_agent.keeper.limits import LOG_NAME_MAX
 from worker_agent.keeper.process import ProcessOptions
 
 
 class Shell(Command):
     reference = "WorkerShellCommand"
     required = ("workdir", "command")
+
+    def setup(self) -> None:
+        for name in self.args.get("logfiles") or {}:
+            size = len(encode_basestring(name).encode("utf-8", "replace"))
+            if size > LOG_NAME_MAX:
+                raise ValueError(
+                    f"the name of a log file is {size} bytes long, more than {LOG_NAME_MAX}: {name[:50]!r} …"
+                )
 
     async def run(self) -> None:
         args = self.args

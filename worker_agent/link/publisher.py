@@ -15,7 +15,8 @@ from aio_pika.abc import AbstractIncomingMessage
 from aiormq import exceptions as amqp
 
 from contracts import topology
-from contracts.codec import Wire, encode
+from contracts.codec import Wire, encode, kept_headers
+from contracts.errors import TooLarge
 from contracts.messages import Message
 from contracts.protocol_version import Agreements
 from contracts.readable import readable
@@ -74,8 +75,11 @@ class Publisher:
     def publish(self, order: Publish, after: asyncio.Future[None] | None = None) -> None:
         """Carry out the machine's `Publish`. With `after`, not before that is done."""
         make_key = topology.claims_key if order.to == "claims" else topology.events_key
+        wire = self._encode(order.message, self._agreements.with_peer(order.master))
+        if wire is None:
+            return
         self._send(
-            encode(order.message, self._agreements.with_peer(order.master)),
+            wire,
             exchange=topology.REPLIES,
             key=make_key(self._user, order.master),
             persistent=order.to == "claims",
@@ -86,18 +90,22 @@ class Publisher:
 
     def publish_to_fleet(self, message: Message, key: str) -> None:
         """Transient and not mandatory: for whoever listens now."""
-        self._send(encode(message), exchange=topology.FLEET, key=key, persistent=False, mandatory=False)
+        wire = self._encode(message)
+        if wire is not None:
+            self._send(wire, exchange=topology.FLEET, key=key, persistent=False, mandatory=False)
 
     async def bury(self, message: AbstractIncomingMessage, reason: str, queue: str) -> bool:
         """Publish what is not to be believed to `bb.dead`, as it came. True when a queue there has it."""
-        headers = {name: value for name, value in message.headers.items() if not name.startswith("x-")}
+        headers = kept_headers(message.headers)
         content_type = message.content_type or "application/octet-stream"
         wire = Wire(type=message.type or "", content_type=content_type, body=message.body, headers=headers)
         return await self._to_dead(wire, reason, queue)
 
     def reject(self, message: Message, reason: str, queue: str) -> None:
         """The same for a message that could be read."""
-        self._to_dead(encode(message), reason, queue)
+        wire = self._encode(message)
+        if wire is not None:
+            self._to_dead(wire, reason, queue)
 
     def _to_dead(self, wire: Wire, reason: str, queue: str) -> asyncio.Task[bool]:
         self._buried()
@@ -144,6 +152,14 @@ class Publisher:
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
         return task
+
+    def _encode(self, message: Message, version: int | None = None) -> Wire | None:
+        """None: no reader would take it. Whoever makes messages bounds them; this is for what was forgotten there."""
+        try:
+            return encode(message, version)
+        except TooLarge as error:
+            log.error("message_not_sent", reason=str(error), remedy="report it: a part of it should have been bounded")
+            return None
 
     def _next_id(self) -> str:
         self._count += 1

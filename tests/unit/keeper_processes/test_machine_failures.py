@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from contracts.messages import Command
+from contracts.timing import FAILURE_MAX, LOG_NAME_MAX
 from tests.unit.keeper_processes.harness import Driven, alive, eventually, stream, update
 
 MIB = 1024 * 1024
@@ -196,3 +197,24 @@ async def test_more_names_than_fit_into_a_message_are_an_error(driven: Driven) -
 
     assert "17000 names" in events[-1].value
     assert update(events, "files") is None
+
+
+async def test_a_very_long_failure_is_cut(driven: Driven) -> None:
+    """Its text is in one message; who reads it learns how long it was."""
+    await driven.open()
+
+    events = await driven.completed(driven.shell("true", env={"L" * 6_000_000: 1}))
+
+    assert "must be strings or lists" in events[-1].value
+    assert len(events[-1].value) < 2 * FAILURE_MAX
+    assert "60000" in events[-1].value[-40:]
+
+
+async def test_the_name_of_a_log_file_has_a_limit(driven: Driven) -> None:
+    """It goes into a header, and a header into one frame."""
+    await driven.open()
+
+    events = await driven.completed(driven.shell("true", logfiles={"ü" * 1500: "f"}))
+
+    assert f"3002 bytes long, more than {LOG_NAME_MAX}" in events[-1].value
+    assert not [event for event in events if event.kind == "stdout"]

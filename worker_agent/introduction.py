@@ -1,0 +1,45 @@
+"""Does what this agent tells of itself fit into a message? A master does not read a larger claim."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from contracts.messages import Capability, WorkerInfo
+from contracts.timing import MESSAGE_MAX
+
+#: JSON bytes of capabilities and `WorkerInfo` together. The other half of a message is for the rest of a claim, a
+#: resume or a status.
+INTRODUCTION_MAX = MESSAGE_MAX // 2
+#: Names of queues in a status; the first in the order of the alphabet.
+QUEUES_TOLD = 4000
+
+
+class Introduction:
+    """Weighs what a claim says of the agent."""
+
+    def __init__(
+        self, worker_info: Callable[[str, int], WorkerInfo], capabilities: Callable[[], tuple[Capability, ...]]
+    ) -> None:
+        self._worker_info = worker_info
+        self._capabilities = capabilities
+        self._weighed: tuple[Capability, ...] | None = None
+        self._reasons: tuple[str, ...] = ()
+
+    def reasons(self) -> tuple[str, ...]:
+        """Why this agent cannot introduce itself, for people; empty: it can. Cheap where nothing has changed."""
+        capabilities = self._capabilities()
+        if capabilities is not self._weighed:
+            self._weighed = capabilities
+            self._reasons = self._weigh(capabilities)
+        return self._reasons
+
+    def _weigh(self, capabilities: tuple[Capability, ...]) -> tuple[str, ...]:
+        worker = self._worker_info("m", 0)
+        environment = len(worker.model_dump_json().encode("utf-8"))
+        found = sum(len(capability.model_dump_json().encode("utf-8")) + 1 for capability in capabilities)
+        if environment + found <= INTRODUCTION_MAX:
+            return ()
+        return (
+            f"its claims would be too large to be read: {len(capabilities)} capabilities are {found} bytes, its "
+            f"environment and what else it tells of itself {environment}; together at most {INTRODUCTION_MAX}",
+        )
