@@ -30,7 +30,6 @@ from master_bridge.buildbot.notices import NoAgentNotices
 from master_bridge.buildbot.retiring import RetiredSignatures
 from master_bridge.buildbot.room import LOOK_EVERY, Room
 from master_bridge.buildbot.stopping import QuickStop
-from master_bridge.buildbot.sweeping import Sweeper
 from master_bridge.core.inputs import AgentHeard, Declared, Seek
 from master_bridge.link.errors import BadSettings
 from master_bridge.link.link import Link
@@ -88,7 +87,6 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
         self.stopped_reason: str | None = None
         self._grace = timing.GRACE
         self._timers: list[task.LoopingCall] = []
-        self._sweeper = Sweeper(self)
         self._database = HeldDatabase()
         self._quick_stop: QuickStop | None = None
         self._notices = NoAgentNotices()
@@ -178,7 +176,6 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
             timer.stop()
         if self._catalogue_soon is not None and self._catalogue_soon.active():
             self._catalogue_soon.cancel()
-        self._sweeper.stop()
         if self._quick_stop is not None:
             self._quick_stop.forget()
         yield self._serve("", None)
@@ -251,12 +248,7 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
         if self.bridge is None:
             log.warning("amqp.not_running", request=seek.request, reason=self.down_reason)
             return
-        self._sweeper.forget(seek.request)
         self.bridge.seek(client, seek)
-
-    def sweep(self, request: str, signature: str, *, soon: bool) -> None:
-        """Take the withdrawn offer of `request` out of its queue, if no agent has taken it meanwhile."""
-        self._sweeper.later(request, signature, soon=soon)
 
     def columns_changed(self) -> None:
         """A worker was configured: tell the fleet, once for all workers of one reconfig."""

@@ -156,9 +156,8 @@ class Slot:
 
     def _ask_for(self, requirements: Requirements) -> None:
         if self._searching and requirements.signature != self.signature:
-            old, self._requirements = self.signature, requirements
+            self._requirements = requirements
             self._feed(Reroute(request=self.request, signature=self.signature))
-            self._broker.sweep(self.request, old, soon=False)
             self.refresh()
 
     def _later(self) -> Later | None:
@@ -177,11 +176,8 @@ class Slot:
             self._connection.disconnect()
         elif not self.over:
             # in a quick stop the offer stays for the next start: an agent may be on the way to it
-            stays = self.keeps_session()
-            keeps = stays or self._comes_again()
+            keeps = self.keeps_session() or self._comes_again()
             self._leave(Keep(request=self.request) if keeps else Withdraw(request=self.request))
-            if not stays:
-                self._broker.sweep(self.request, self.signature, soon=False)
 
     def quick_stop(self) -> None:
         """The build is lost before its step is interrupted: so it is RETRY, whatever its step was at."""

@@ -116,7 +116,6 @@ class StepConnection:
             event = Done(request=self.request)
         else:
             event = Withdraw(request=self.request)
-            self._broker.sweep(self.request, self.signature, soon=True)
         self._broker.bridge.leave(self, event)
 
     # -- told by the bridge -------------------------------------------------------------------------------------------
@@ -213,9 +212,8 @@ class StepConnection:
         """Nobody came whom it prefers: any that has what is required will do."""
         self._settle = self._preference = None
         if self._session is None and not self.over and self._broker.bridge is not None:
-            old, self._requirements = self.signature, self._required
+            self._requirements = self._required
             self._broker.bridge.feed(Reroute(request=self.request, signature=self.signature))
-            self._broker.sweep(self.request, old, soon=True)
             self.refresh()
 
     def _later(self) -> Later | None:

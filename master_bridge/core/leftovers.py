@@ -1,13 +1,16 @@
-"""Offers of requests that are over, in queues that nobody consumes any more.
+"""Offers that nobody waits for any more, in queues from which no agent takes them.
 
 A request may have several offers: each link-up makes one, each lost session makes one, and the broker hands out again
 what a killed agent held. Whoever claims what is left of them is refused and acknowledges it; but where no agent comes
-it would lie there for ever. So the last one out sweeps: when a request is over, and none of ours waits in its queue,
-the queue is looked through a few times, and what a claim would be refused for is taken out: all of ours that is of no
-request that waits now, whichever incarnation published it. What an earlier one left where this one never looks for an
-agent is found by a look through all queues after the start (`Declared`). Live offers are never in the broom's way (each
-is known here before it is published), and what is taken out by a bridge that dies is offered again by its next
-incarnation.
+it would lie there for ever, and an agent that comes runs a command of such an offer before it is refused. So when a
+request is over, was withdrawn or waits elsewhere now, its queue is looked through a few times, and what a claim would
+be refused for is taken out: all of ours that is of no request that waits now, whichever incarnation published it. What
+an earlier one left where this one never looks for an agent is found by a look through all queues after the start
+(`Declared`).
+
+A look takes the offers of a queue out of agents' reach for a moment, and may give them back in another order. So a
+queue in which an offer of ours waits is left alone; the end of that wait brings the next look. What is taken out by a
+bridge that dies is offered again by its next incarnation.
 """
 
 from __future__ import annotations
@@ -43,10 +46,15 @@ class Leftovers:
         for signature in sorted(new):
             self.note(signature)
 
-    def note(self, signature: str) -> None:
-        """A request ended or waits elsewhere now, or the queue is new to us."""
+    def note(self, signature: str, *, at_once: bool = False) -> None:
+        """A request ended or waits elsewhere now, or the queue is new to us.
+
+        `at_once`: what it left there would be run by the first agent that takes it.
+        """
         self._ended[signature] = self._context.now
         self._arm(signature)
+        if at_once and self._context.active:
+            self._context.timers.set("sweep", signature, self._context.now)
 
     def _arm(self, signature: str) -> None:
         context = self._context

@@ -123,7 +123,7 @@ class Placing:
             return
         seek = replace(work.seek, signature=signature)
         self.check(seek)
-        self.leftovers.note(work.seek.signature)
+        self.leftovers.note(work.seek.signature, at_once=_runs_unasked(work))
         work.seek, work.offers = seek, []
         self._refuse_collected(work, "a newer offer has replaced this one")
         if work.state == "waiting":
@@ -239,11 +239,12 @@ class Placing:
         self._roll.recheck(work.request)
 
     def forget(self, work: Work, state: str) -> None:
+        unasked = state == "done" and _runs_unasked(work)
         del self.works[work.request]
         self._context.note_life(work.request)
         self._context.timers.set("reoffer", work.request, None)
         self._refuse_collected(work, "no agent is wanted for its build request")
-        self.leftovers.note(work.seek.signature)
+        self.leftovers.note(work.seek.signature, at_once=unasked)
         self._context.emit(StateChanged(request=work.request, state="done" if state == "done" else "none"))
 
     def keep(self, work: Work) -> None:
@@ -284,6 +285,11 @@ class Placing:
         for work in self.works.values():
             if work.state == "waiting":
                 self._offer_again_later(work)
+
+
+def _runs_unasked(work: Work) -> bool:
+    """Does its offer lie in the queue, and does an agent that takes it run it before it hears of us?"""
+    return work.state == "waiting" and work.seek.kind == "command"
 
 
 def commands_of(seek: Seek) -> tuple[Command, ...]:

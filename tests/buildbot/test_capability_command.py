@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
+
+import pika
 
 from tests.harness.agents import Agent
 from tests.harness.master import BuildMaster
@@ -14,6 +17,11 @@ c['workers'] = [worker.LocalWorker("local")]
 builder("lint", c['workers'],
     steps.CapabilityCommand(name="lint", command="echo from $AGENT_TEST; sleep {seconds}; echo done; exit {rc}",
         env={{"AGENT_TEST": "an agent"}}, requires=["gtk"]))
+"""
+TWO = """
+c['workers'] = [worker.LocalWorker("local")]
+for name in ("one", "two"):
+    builder(name, c['workers'], steps.CapabilityCommand(name="lint", command="true", requires=["gtk"]))
 """
 
 
@@ -42,6 +50,30 @@ def test_waits_and_says_for_what_and_stops(make_master: Callable[..., BuildMaste
     )
     master.call(f"/builds/{build.id}", "stop", reason="enough")
     assert master.finished(request, 15).result == "CANCELLED"
+
+
+def test_a_stopped_commands_offer_goes_and_one_that_waits_is_left_alone(
+    make_master: Callable[..., BuildMaster],
+) -> None:
+    """Two wait: the one that goes on waiting is not touched. The last one's end clears the queue without an agent."""
+    master = make_master(TWO)
+    requests = [master.force(name) for name in ("one", "two")]
+    builds = [master.step_running(request, "lint") for request in requests]
+    with closing(pika.BlockingConnection(pika.URLParameters(master.url))) as broker:
+        channel = broker.channel()
+
+        def waiting() -> int:
+            return int(channel.queue_declare("cap.gtk", passive=True).method.message_count)
+
+        wait_for(lambda: waiting() == 2, 30, "two offers")
+        master.call(f"/builds/{builds[0].id}", "stop", reason="enough")
+        assert master.finished(requests[0], 15).result == "CANCELLED"
+        got = [channel.basic_get("cap.gtk") for _ in range(2)]
+        assert not any(method.redelivered for method, _, _ in got), "it was out of agents' reach"
+        channel.basic_nack(0, multiple=True, requeue=True)
+        master.call(f"/builds/{builds[1].id}", "stop", reason="enough")
+        assert master.finished(requests[1], 15).result == "CANCELLED"
+        wait_for(lambda: waiting() == 0, 10, "an empty queue")
 
 
 def test_stop_ends_the_command_on_its_agent(

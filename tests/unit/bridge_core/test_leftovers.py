@@ -6,7 +6,7 @@ from contracts.messages import Offer
 from contracts.timing import REOFFER_AFTER
 from master_bridge.core.actions import PublishOffer, SweepOffers
 from master_bridge.core.inputs import Declared, Done, LinkBlocked, LinkDown, LinkUp, Reroute, Withdraw
-from tests.unit.bridge_core.scene import Agent, Scene, sent
+from tests.unit.bridge_core.scene import MAKE, Agent, Scene, sent
 
 
 def offers(scene: Scene) -> list[Offer]:
@@ -60,7 +60,7 @@ def test_the_last_request_out_has_its_queue_looked_through() -> None:
 
 
 def test_no_queue_is_looked_through_while_a_request_waits_in_it() -> None:
-    """Its offer is left in peace; its own end brings the broom."""
+    """Its offer stays within agents' reach; its own end brings the next look."""
     scene = Scene()
     scene.held(Agent("a"))
     scene.seek("br-2")
@@ -91,6 +91,55 @@ def test_a_rerouted_request_leaves_nothing_in_its_old_queue() -> None:
     assert sweeps(scene, 2.0) == ["gtk"]
 
 
+def test_a_withdrawn_command_is_looked_for_at_once() -> None:
+    """The first agent that takes its offer would run it; a build's is only claimed. Twice within 10 s, too."""
+    scene = Scene()
+    scene.settle()
+    for request in ("br-1/step-1", "br-2/step-1"):
+        scene.all.clear()
+        scene.seek(request, kind="command", commands=(MAKE,))
+        scene.do(Withdraw(request=request))
+        assert [action.signature for action in sent(scene.all, SweepOffers)] == ["gtk"]
+        assert [action.signature for action in sent(scene.wait(1.0), SweepOffers)] == []
+
+
+def test_nor_is_it_looked_for_while_another_waits_there() -> None:
+    """Whichever of the two was withdrawn; the last one's end brings the look."""
+    scene = Scene()
+    scene.settle()
+    scene.seek("br-1/step-1", kind="command", commands=(MAKE,))
+    scene.seek("br-2/step-1", kind="command", commands=(MAKE,))
+    scene.all.clear()
+    scene.do(Withdraw(request="br-1/step-1"))
+    assert sweeps(scene, 100.0) == []
+    scene.do(Withdraw(request="br-2/step-1"))
+    assert [action.signature for action in sent(scene.all, SweepOffers)] == ["gtk"]
+
+
+def test_a_command_that_moves_to_another_queue_is_looked_for_at_once() -> None:
+    """It would run twice."""
+    scene = Scene()
+    scene.settle()
+    scene.seek("br-1/step-1", kind="command", commands=(MAKE,))
+    scene.all.clear()
+    scene.do(Reroute(request="br-1/step-1", signature="qt"))
+    assert [action.signature for action in sent(scene.all, SweepOffers)] == ["gtk"]
+
+
+def test_a_command_that_is_over_has_no_offer_that_would_be_run() -> None:
+    """Its agent has acknowledged it: the queue is looked through in time, with others' ends."""
+    scene = Scene()
+    scene.settle()
+    scene.seek("br-1/step-1", kind="command", commands=(MAKE,))
+    agent = Agent("a", request="br-1/step-1")
+    scene.says(agent, agent.claim(offers(scene)[0].offer))
+    scene.says(agent, agent.accept())
+    scene.all.clear()
+    scene.do(Done(request="br-1/step-1"))
+    assert sent(scene.all, SweepOffers) == []
+    assert sweeps(scene, 2.0) == ["gtk"]
+
+
 def test_a_sweep_waits_for_the_link() -> None:
     """What ended while the link was down is swept when it is up."""
     scene = Scene()
@@ -115,7 +164,7 @@ def test_all_queues_are_looked_through_after_the_start() -> None:
 
 
 def test_a_queue_in_which_a_request_waits_is_left_alone_after_the_start() -> None:
-    """Its end brings the broom."""
+    """Its end brings the next look."""
     scene = Scene()
     scene.offered()
     scene.do(Declared(signatures=frozenset({"gtk"})))

@@ -54,7 +54,6 @@ class FakeBroker:
 
     def __init__(self) -> None:
         self.bridge: FakeBridge | None = FakeBridge()
-        self.swept: list[tuple[str, str]] = []
         outlook = SimpleNamespace(agents=1, qualified=1, busy=0, misses=(), unfit=())
         self.fleet = SimpleNamespace(outlook=lambda requirements, now: outlook)
         self.room = SimpleNamespace(shortage=lambda: None)
@@ -63,9 +62,6 @@ class FakeBroker:
         if self.bridge is not None:
             self.bridge.clients[seek.request] = client
             self.bridge.fed.append(seek)
-
-    def sweep(self, request: str, signature: str, *, soon: bool) -> None:
-        self.swept.append((request, signature))
 
     def columns_changed(self) -> None: ...
 
