@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 from buildbot import config
-from buildbot.interfaces import IWorker, LatentWorkerFailedToSubstantiate
+from buildbot.interfaces import IWorker, LatentWorkerCannotSubstantiate, LatentWorkerFailedToSubstantiate
 from buildbot.worker.latent import AbstractLatentWorker, States
 from twisted.internet import defer
 from twisted.python.failure import Failure
@@ -21,7 +21,7 @@ from contracts.requirements import Requirements
 from master_bridge.buildbot.broker import broker_of
 from master_bridge.buildbot.connected import Connected, Seen
 from master_bridge.buildbot.early import EarlySearch, crowded
-from master_bridge.buildbot.internals import registrations
+from master_bridge.buildbot.internals import choosing, registrations
 from master_bridge.buildbot.internals.builds import SupervisedBuild, restore_builder
 from master_bridge.buildbot.internals.siblings import adopt
 from master_bridge.buildbot.preference import PREFER_SECONDS, Preference, preference
@@ -165,6 +165,9 @@ class AMQPLatentWorker(AbstractLatentWorker):
     @defer.inlineCallbacks
     def updateWorker(self) -> Any:
         registrations.update(self, self._builds)
+        for builder in self.botmaster.getBuildersForWorker(self.name):
+            if choosing.guard(builder, lambda worker: isinstance(worker, AMQPLatentWorker)):
+                self.botmaster.maybeStartBuildsForBuilder(builder.name)
         yield super().updateWorker()
         for pair in self._builds:
             # of a builder that Buildbot does not list any more
@@ -265,11 +268,25 @@ class AMQPLatentWorker(AbstractLatentWorker):
             self.master.reactor.callLater(0, self._taken_away, build)
         elif build.stopped:
             self.master.reactor.callLater(0, self._call_off, build)
+        elif (refusal := choosing.refusal(build)) is not None:
+            self.master.reactor.callLater(0, self._refuse, refusal)
         else:
             slot.begin()
             if found is None:
                 slot.seek()
+            self._say(build, choosing.note(build))
         return defer.succeed(True)
+
+    def _refuse(self, reason: str) -> None:
+        if self.state == States.SUBSTANTIATING_STARTING:
+            self.cannot_substantiate(Failure(LatentWorkerCannotSubstantiate(self.name, reason)))
+
+    def _say(self, build: Any, text: str | None) -> None:
+        """In a log of its first step."""
+        step = build._preparation_step
+        if text is not None and step is not None:
+            said = step.addCompleteLog("choice of the worker", text)
+            said.addErrback(lambda failure: log.warning("amqp.note_lost", reason=failure.getErrorMessage()))
 
     def _call_off(self, build: Any) -> None:
         """A Stop, or `buildbot stop`, before Buildbot asked for an agent: it asks all the same, and would wait."""

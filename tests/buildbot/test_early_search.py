@@ -105,10 +105,12 @@ def test_a_build_that_buildbot_drops_does_not_keep_its_agent(
     make_master: Callable[..., BuildMaster], make_agent: Callable[..., Agent], tmp_path: Path, gate: Path
 ) -> None:
     """An error in the configuration's locks, by which Buildbot never ended a build: an EXCEPTION that says why."""
-    master = make_master(config(tmp_path, gate, fault="yield task.deferLater(reactor, 1); raise ValueError('oops')"))
+    wait = f"while not os.path.exists({str(gate)!r}): yield task.deferLater(reactor, 0.05)"
+    master = make_master(config(tmp_path, gate, fault=f"{wait}\n        raise ValueError('oops')"))
     make_agent("a1", capabilities=["gtk"])
     dropped = master.force("held")
     wait_found(master)
+    gate.touch()
     second = master.force("quick")
     assert master.finished(second, 60).result == "SUCCESS", master.describe(second)
     build = master.finished(dropped)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from buildbot.process.botmaster import BotMaster
 from buildbot.process.build import Build
-from buildbot.process.builder import Builder
+from buildbot.process.builder import Builder, enforceChosenWorker
 from buildbot.process.buildrequestdistributor import BasicBuildChooser
 from buildbot.process.workerforbuilder import AbstractWorkerForBuilder, LatentWorkerForBuilder
 from buildbot.util.service import BuildbotService
@@ -56,6 +56,9 @@ SAID = {
     Builder.reconfigServiceWithBuildbotConfig: ["self.workers = ["],
     BotMaster.reconfigServiceBuilders: ["builder.master = None", "builder.botmaster = None", "del self.builders[n]"],
     BasicBuildChooser.__init__: ["self.bldr.config.nextWorker", "self.master.config.select_next_worker"],
+    BasicBuildChooser.popNextBuild: ["recycledWorkers.append(worker)"],
+    BasicBuildChooser._popNextWorker: ["self.nextWorker(self.bldr, self.workerpool, buildrequest)"],
+    enforceChosenWorker: ["breq.properties['workername']"],
     Builder.canStartBuild: ["self.config.canStartBuild(self, workerforbuilder, buildrequest)"],
     AbstractLatentWorker.updateWorker: ["if b.name not in self.workerforbuilders:"],
     AbstractWorker.addWorkerForBuilder: ["self.workerforbuilders[wfb.builder_name] = wfb"],
