@@ -6,7 +6,7 @@ PYTHON_IN := .venv/bin/python
 JOBS ?= 2
 ARGS ?=
 # Programs that tests run; those that only long tests need are added there.
-TOOLS := git ssh sshd setpriv
+TOOLS := busybox git node npm setpriv shellcheck ssh sshd systemd-analyze
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-long lint format bench screenshot venv broker tools clean
@@ -20,7 +20,7 @@ demo: venv ## build this repository over RabbitMQ: broker, master and agents on 
 test: venv broker tools ## unit, simulation, broker and Buildbot tests on real parts
 	$(PYTHON_IN) -m pytest -m "not long" -n $(JOBS) --dist loadfile $(ARGS)
 
-test-long: TOOLS += hg svn
+test-long: TOOLS += debootstrap docker docker-compose dockerd hg ip iptables promtool svn
 test-long: venv broker tools ## what takes minutes: faults, containers, soak
 	$(PYTHON_IN) -m pytest -m long --timeout 1800 $(ARGS)
 

@@ -1,15 +1,21 @@
 #!/usr/bin/env bash
-# Installs programs that tests run, where they are missing: version control, an ssh server. None is started as a service.
+# Installs programs that tests run, where they are missing: version control, an ssh server, Node.js. None is started as a
+# service.
 #
 #     deploy/dev/ensure-tools.sh git sshd hg svn
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 . deploy/dev/common.sh
 
-declare -A package=([git]=git [sshd]=openssh-server [ssh]=openssh-client [hg]=mercurial [svn]=subversion [setpriv]=util-linux)
+declare -A package=(
+  [busybox]=busybox [debootstrap]=debootstrap [docker]=docker.io [docker-compose]=docker-compose [dockerd]=docker.io
+  [git]=git [hg]=mercurial [ip]=iproute2 [iptables]=iptables [node]=nodejs [npm]=npm [promtool]=prometheus
+  [setpriv]=util-linux [shellcheck]=shellcheck [ssh]=openssh-client [sshd]=openssh-server [svn]=subversion
+  [systemd-analyze]=systemd
+)
 
-# sshd is not in everybody's PATH
-there() { PATH="$PATH:/usr/sbin" command -v "$1" >/dev/null; }
+# sshd, ip and others are not in everybody's PATH
+there() { PATH="$PATH:/usr/sbin:/sbin" command -v "$1" >/dev/null; }
 
 missing=()
 for tool in "$@"; do

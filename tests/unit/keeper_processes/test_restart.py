@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from contracts.messages import Command
@@ -264,5 +265,5 @@ async def test_the_journal_and_socket_are_the_owners_only(driven: Driven, settin
 
 
 def mentions(text: str) -> bool:
-    found = subprocess.run(["pgrep", "-f", text], capture_output=True, check=False)
-    return found.returncode == 0
+    """Does any process' command line?"""
+    return any(text in " ".join(process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"]))
