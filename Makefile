@@ -21,8 +21,10 @@ test: venv broker tools ## unit, simulation, broker and Buildbot tests on real p
 	$(PYTHON_IN) -m pytest -m "not long" -n $(JOBS) --dist loadfile $(ARGS)
 
 test-long: TOOLS += debootstrap docker docker-compose dockerd hg ip iptables promtool svn
-test-long: venv broker tools ## what takes minutes: faults, containers, soak
-	$(PYTHON_IN) -m pytest -m long --timeout 1800 $(ARGS)
+# Fresh examples for generated tests, many more; a failure tells the number: FRESH_SEED=… repeats it.
+test-long: export FRESH_SEED ?= $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
+test-long: venv broker tools ## what takes minutes: faults, containers, soak, fresh generated examples
+	$(PYTHON_IN) -m pytest -m "long or generated" --timeout 1800 $(ARGS)
 
 lint: venv ## ruff, format check, mypy --strict
 	$(PYTHON_IN) -m ruff check .

@@ -7,13 +7,14 @@ broker makes one of its own (`own_node`, or `RabbitMQNode` with its own `config`
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from itertools import count
 from pathlib import Path
 
 import pytest
 
 from contracts.testing.rabbitmq_node import USER, RabbitMQNode
+from tests import generated
 
 #: Calls of rabbitmqctl take a second, so vhosts are made and deleted this many at a time.
 VHOSTS_AT_ONCE = 20
@@ -91,6 +92,28 @@ def own_node(tmp_path: Path) -> Iterator[RabbitMQNode]:
     """A node of this test alone, which may be killed and restarted (5 s)."""
     with RabbitMQNode(tmp_path / "rabbitmq") as running:
         yield running
+
+
+@pytest.hookimpl(tryfirst=True)  # before Hypothesis' own plugin, which takes its seed here
+def pytest_configure(config: pytest.Config) -> None:
+    generated.configure(config)
+
+
+def pytest_report_header() -> str:
+    seed = generated.fresh_seed()
+    return "generated tests: " + ("fixed examples" if seed is None else f"{generated.VARIABLE}={seed}")
+
+
+@pytest.hookimpl(tryfirst=True)  # before the marks are read
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    generated.mark(items)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    generated.explain(item, report)
+    return report
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

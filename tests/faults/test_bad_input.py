@@ -19,6 +19,7 @@ from contracts.timing import MESSAGE_MAX
 from tests.faults.conftest import Record
 from tests.faults.lab import Lab
 from tests.faults.nonsense import FROM_AGENTS, FROM_MASTERS, TO_AGENT, TO_BRIDGE, Known, Nonsense, nonsense
+from tests.generated import fresh_seed
 from tests.harness.agents import Agent
 from tests.harness.waiting import wait_for
 
@@ -111,7 +112,7 @@ def test_a_build_goes_on_under_nonsense(lab: Lab, record: Record, side: str, cou
     began = time.monotonic()
     things: list[tuple[str, str, Nonsense]] = []
     for number, (exchange, key, types) in enumerate(chosen):
-        some = nonsense(number, count // len(chosen), types, names)
+        some = nonsense(number + (fresh_seed() or 0), count // len(chosen), types, names)
         while chunk := [(exchange, key, thing) for thing in itertools.islice(some, 500)]:
             throw(lab, chunk)
             things += chunk

@@ -15,6 +15,7 @@ from tests.faults import work
 from tests.faults.conftest import Record
 from tests.faults.lab import Lab
 from tests.faults.world import World
+from tests.generated import fresh_seed
 from tests.harness.master import BuildMaster
 
 pytestmark = [pytest.mark.long, pytest.mark.root, pytest.mark.timeout(3600)]
@@ -57,7 +58,8 @@ class Jobs:
         return self.all[-1]
 
 
-@pytest.mark.parametrize("seed", [1])
+@pytest.mark.generated
+@pytest.mark.parametrize("seed", [fresh_seed() or 1])
 def test_rounds(tmp_path: Path, master_database: Path, record: Record, seed: int) -> None:
     """Every build ends with SUCCESS, every log is whole; a command runs again only in a build that was RETRY, a command
     offer's only where an agent was lost."""

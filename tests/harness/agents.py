@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from contracts.testing.child import Child
+from tests.harness.environment import program_environment
 
 
 class Agent:
@@ -53,7 +54,7 @@ class Agent:
         return self._child is not None and self._child.running
 
     def start(self) -> Agent:
-        environment = {**os.environ, "WORKER_AGENT_AMQP_URL": self.url, "PYTHONUNBUFFERED": "1", **self.environment}
+        environment = {**program_environment(), "WORKER_AGENT_AMQP_URL": self.url, **self.environment}
         self._child = Child(self.command, output=self.folder / "agent.log", environment=environment, folder=self.folder)
         return self
 

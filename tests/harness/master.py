@@ -17,6 +17,7 @@ from typing import Any
 
 from contracts.testing.child import Child
 from contracts.testing.ports import free_ports
+from tests.harness.environment import program_environment
 from tests.harness.waiting import wait_for
 
 RESULTS = ("SUCCESS", "WARNINGS", "FAILURE", "SKIPPED", "EXCEPTION", "RETRY", "CANCELLED")
@@ -184,9 +185,7 @@ class BuildMaster:
         return path.read_text(errors="replace") if path.exists() else ""
 
     def _environment(self) -> dict[str, str]:
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("BUILDBOT_AMQP")}
-        environment["PYTHONUNBUFFERED"] = "1"
-        return environment
+        return program_environment()
 
     # -- REST ---------------------------------------------------------------------------------------------------------
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
+from tests.generated import fresh_seed
 from tests.simulation.plan import make_plan
 from tests.simulation.profiles import ROTATION
 from tests.simulation.run import run
@@ -14,8 +13,8 @@ from tests.simulation.shrink import report
 #: 2,000 with `make test`, in shards that xdist can spread
 _SHARDS, _EACH = 20, 100
 _LONG_SHARDS, _LONG_EACH = 200, 490
-#: another part of the space: `SIMULATION_SEED=123456 pytest tests/simulation`
-_FIRST = int(os.environ.get("SIMULATION_SEED", "0"))
+#: with `make test-long`, and `FRESH_SEED=123456 pytest tests/simulation`, another part of the space
+_FIRST = fresh_seed() or 0
 
 
 def _search(first: int, count: int) -> None:
@@ -25,6 +24,7 @@ def _search(first: int, count: int) -> None:
             pytest.fail(report(outcome), pytrace=False)
 
 
+@pytest.mark.generated
 @pytest.mark.parametrize("shard", range(_SHARDS))
 def test_the_invariants_hold(shard: int) -> None:
     """A failure prints its schedule, shrunk, and the command that replays it."""
@@ -42,6 +42,7 @@ def test_what_was_mended_stays_mended(profile: str, seed: int) -> None:
     assert not outcome.failed, report(outcome)
 
 
+@pytest.mark.generated
 @pytest.mark.parametrize(("profile", "count"), [("backlog", 8), ("leaders", 50), ("stale", 50)])
 def test_the_invariants_hold_in_profiles_apart(profile: str, count: int) -> None:
     """Those that a search through all leaves out."""
@@ -51,6 +52,7 @@ def test_the_invariants_hold_in_profiles_apart(profile: str, count: int) -> None
 
 
 @pytest.mark.long
+@pytest.mark.generated
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize(("profile", "count"), [("backlog", 500), ("leaders", 5000), ("stale", 5000)])
 def test_the_invariants_hold_for_long_in_profiles_apart(profile: str, count: int) -> None:
@@ -59,8 +61,9 @@ def test_the_invariants_hold_for_long_in_profiles_apart(profile: str, count: int
 
 
 @pytest.mark.long
+@pytest.mark.generated
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("shard", range(_LONG_SHARDS))
 def test_the_invariants_hold_for_long(shard: int) -> None:
-    """98,000 more, behind those of every day: 100,000 in all."""
+    """98,000 more, behind those of `make test`: 100,000 in all."""
     _search(_FIRST + _SHARDS * _EACH + shard * _LONG_EACH, _LONG_EACH)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from contracts.testing.child import Child
+from tests.harness.environment import program_environment
 
 #: As `--protocol` of buildbot-worker names them.
 PB, MSGPACK = "pb", "msgpack_experimental_v7"
@@ -18,7 +18,7 @@ _TWISTD = "from twisted.scripts.twistd import run; run()"
 
 
 class ReferenceWorker:
-    """`start`, `stop`. Its environment is this process's, as an agent's is, with the variables of `environment`."""
+    """`start`, `stop`. Its environment is an agent's, with the variables of `environment`."""
 
     def __init__(
         self,
@@ -33,7 +33,7 @@ class ReferenceWorker:
     ) -> None:
         self.folder = folder
         self._prefix = prefix
-        self._environment = {**os.environ, **environment}
+        self._environment = {**program_environment(), **environment}
         made = subprocess.run(
             [sys.executable, "-c", _RUN, "create-worker", "--quiet", f"--numcpus={numcpus}", "--maxdelay=1",
              "--delete-leftover-dirs", f"--protocol={protocol}", str(folder), f"127.0.0.1:{port}", name, "password"],

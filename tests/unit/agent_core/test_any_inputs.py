@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from contracts.messages import Data, Event, Offer
+from tests.generated import examples
 from worker_agent.core import actions, inputs
 
 from .harness import OPENED_AT, QUEUES, Agent, command, offer
@@ -263,7 +264,7 @@ class AnyInputs(RuleBasedStateMachine):
 
 
 AnyInputs.TestCase.settings = settings(
-    max_examples=200,
+    max_examples=examples(200),
     stateful_step_count=80,
     deadline=None,  # two cores, shared: speed is measured elsewhere
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],

@@ -8,13 +8,14 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.generated import seeds
 from worker_agent.core import actions, inputs
 
 from .harness import OPENED_AT, command, offer
 from .test_any_inputs import AnyInputs
 
 STEPS = 400
-SEEDS = range(60)
+SEEDS = seeds(60)
 SLOTS = (1, 1, 2, 3)
 
 
@@ -101,6 +102,7 @@ def play(seed: int) -> Counter[str]:
     return game.did
 
 
+@pytest.mark.generated
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_long_play_keeps_all_promises(seed: int) -> None:
     """`Watch` checks each action; at the end everything is answered and the agent exits."""

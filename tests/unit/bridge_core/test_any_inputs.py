@@ -1,6 +1,7 @@
 """Any sequence of inputs: the machine never raises, and these stay true whatever happens.
 
-- each delivery of the present link is acknowledged once, or still held; none of a former link is
+- each delivery of the present link is acknowledged once, or still held, by a session or as a claim that waits for the
+  end of the roll call; none of a former link is
 - without a link nothing is sent
 - events reach Buildbot in order and once per attachment; one attachment per Seek; Lost only of an attachment
 - one session per request, one request per session
@@ -50,6 +51,7 @@ from master_bridge.core.inputs import (
     Withdraw,
 )
 from master_bridge.core.machine import BridgeConfig, BridgeMachine
+from tests.generated import examples
 from tests.unit.bridge_core.scene import MAKE, TEST, Agent, executing
 
 REQUESTS = ("br-1", "br-2", "br-2/lint")
@@ -290,6 +292,8 @@ class AnyInputs(RuleBasedStateMachine):
         for session in self._sessions():
             held += [session.delivery] if session.delivery is not None else []
             held += [delivery for _, delivery, _ in session.order.held if delivery is not None]
+        for work in self.machine._placing.works.values():
+            held += [claim.delivery for claim in work.collected.values()]
         assert sorted(held) == sorted(self.open)
 
     def _sessions(self) -> list[Any]:
@@ -329,5 +333,5 @@ class AnyInputs(RuleBasedStateMachine):
 
 TestAnyInputs = AnyInputs.TestCase
 TestAnyInputs.settings = settings(
-    max_examples=150, stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=examples(150), stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck)
 )

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.messages import Event
+from tests.generated import examples
 from worker_agent.keeper.journal import Journal, JournalFull
 from worker_agent.keeper.reader import HANDLES_MAX, JournalFiles
 from worker_agent.keeper.segments import segments
@@ -54,7 +55,7 @@ def test_events_are_read_as_they_were_written(tmp_path: Path) -> None:
     assert files.read("other", 1) is None
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(
     sizes=st.lists(st.integers(0, 3000), min_size=1, max_size=120),
     order=st.lists(st.integers(1, 121), max_size=200),

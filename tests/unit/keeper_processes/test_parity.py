@@ -19,12 +19,12 @@ from typing import Any
 import pytest
 
 from contracts.messages import Event
+from tests.harness.environment import program_environment
 from tests.unit.keeper_processes.cases import CASES, Case
 from tests.unit.keeper_processes.harness import Driven
 from worker_agent.keeper.environment import command_environment
 
-ENV = {**command_environment(os.environ), "TZ": "UTC"}
-ENV.pop("PYTEST_CURRENT_TEST", None)
+ENV = {**command_environment(program_environment()), "TZ": "UTC"}
 REFERENCE = Path(__file__).with_name("reference.py")
 
 

@@ -12,6 +12,7 @@ from contracts.testing.channels import Channel, Delivery
 from contracts.testing.clock import VirtualClock
 from contracts.testing.connections import Connection
 from contracts.testing.queues import Publication, QueueOptions
+from tests.generated import seeds
 
 
 class Setting:
@@ -427,10 +428,11 @@ def test_topic_patterns(pattern: str, key: str, matches: bool) -> None:
     assert topic_matches(pattern, key) is matches
 
 
+@pytest.mark.generated
 def test_an_election_leaves_channels_behind_on_which_nothing_arrives() -> None:
     """They swallow or refuse, for ever, what they publish to durable queues; another channel is well."""
     outcomes = set()
-    for seed in range(20):
+    for seed in seeds(20):
         setting = Setting(rng=random.Random(seed))
         setting.queue("q")
         setting.broker.lose_leaders()
