@@ -18,6 +18,7 @@ from twisted.internet import defer
 
 from contracts.requirements import Requirements
 from master_bridge.buildbot.broker import broker_of
+from master_bridge.buildbot.internals.builds import SupervisedBuild
 from master_bridge.buildbot.preference import PREFER_SECONDS, preference, wrong_seconds
 from master_bridge.buildbot.step_connection import StepConnection
 from master_bridge.buildbot.worker_settings import STRICT_FENCING, texts, wrong_fencing, wrong_requirements
@@ -59,6 +60,7 @@ class CapabilityCommand(ShellCommand):
         """Instead of the worker's connection, one of the command's own."""
         if self.stopped:
             return CANCELLED
+        SupervisedBuild.of(self.build)  # a reconfig may remove its builder while the command waits
         broker = yield broker_of(self.master)
         connection = StepConnection(
             broker=broker,

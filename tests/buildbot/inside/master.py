@@ -46,6 +46,8 @@ class Agents:
         #: requests that have an agent
         self.held: set[str] = set()
         self.sought: list[Seek] = []
+        #: requests that are a step's own command, which its agent starts by itself
+        self._offered: set[str] = set()
         self.left: list[Withdraw | Done | Keep] = []
         self._commands: dict[str, int] = {}
         self._seq: dict[str, int] = {}
@@ -54,6 +56,8 @@ class Agents:
         assert not self.held & {seek.request}, f"{seek.request} has an agent"
         self.clients[seek.request] = client
         self.sought.append(seek)
+        if seek.kind == "command":
+            self._offered.add(seek.request)
         self._reactor.callLater(0, self._serve)
 
     def begin_to_serve(self) -> None:
@@ -66,6 +70,8 @@ class Agents:
                 self.held.add(request)
                 self._commands[request] = self._seq[request] = 0
                 client.attach(HOLDER, False)
+                if request in self._offered:
+                    self._reactor.callLater(COMMAND, self._completed, request, client, 1, 0)
 
     def leave(self, client: Client, event: Withdraw | Done | Keep) -> None:
         if self.clients.get(event.request) is client:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,9 @@ from buildbot.config import BuilderConfig
 from buildbot.process.factory import BuildFactory
 from buildbot.steps.shell import ShellCommand
 from buildbot.worker import Worker
+from buildbot.worker.local import LocalWorker
 
+from master_bridge.buildbot.steps import CapabilityCommand
 from master_bridge.buildbot.worker import AMQPLatentWorker
 from tests.buildbot.inside.master import InsideMaster
 
@@ -100,6 +103,27 @@ class Walk:
         else:
             inside.until(lambda: not inside.request(request)["claimed"], f"after {name} the request is free")
             assert not inside.agents.clients, f"after {name}"
+
+
+def test_a_builder_of_another_worker_removed_while_a_step_waits(inside: InsideMaster, tmp_path: Path) -> None:
+    """The build runs on a worker of Buildbot's, the step's command waits for an agent: both end, and the request."""
+
+    def local(builder: str) -> dict[str, Any]:
+        factory = BuildFactory([CapabilityCommand(name="anywhere", command=["true"], requires=["gtk"])])
+        return {
+            "workers": [LocalWorker("local", str(tmp_path))],
+            "builders": [BuilderConfig(name=builder, workernames=["local"], factory=factory)],
+        }
+
+    inside.start(local("b"))
+    inside.agents.serves = False
+    request = inside.force("b")
+    inside.until(lambda: inside.agents.clients, "the command is sought an agent for")
+    inside.reconfigure(local("other"))
+    inside.agents.begin_to_serve()
+    assert inside.finished(request) == ["SUCCESS"]
+    inside.reconfigure(local("b"))
+    assert inside.finished(inside.force("b")) == ["SUCCESS"]
 
 
 MODES = ["idle", "waiting", "running", "running to its end"]
