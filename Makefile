@@ -9,7 +9,7 @@ ARGS ?=
 TOOLS := busybox git node npm setpriv shellcheck ssh sshd systemd-analyze
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long lint format bench screenshot venv broker tools clean
+.PHONY: help demo test test-long test-brokers lint format bench screenshot venv broker tools clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -23,8 +23,15 @@ test: venv broker tools ## unit, simulation, broker and Buildbot tests on real p
 test-long: TOOLS += debootstrap docker docker-compose dockerd hg ip iptables promtool svn
 # Fresh examples for generated tests, many more; a failure tells the number: FRESH_SEED=… repeats it.
 test-long: export FRESH_SEED ?= $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
-test-long: venv broker tools ## what takes minutes: faults, containers, soak, fresh generated examples
-	$(PYTHON_IN) -m pytest -m "long or generated" --timeout 1800 $(ARGS)
+test-long: venv broker tools ## what takes minutes: faults, containers, soak, fresh generated examples, each RabbitMQ
+	@status=0; \
+	$(PYTHON_IN) -m pytest -m "(long or generated) and not brokers" --timeout 1800 $(ARGS) || status=$$?; \
+	deploy/dev/test-brokers.sh $(ARGS) || status=$$?; \
+	exit $$status
+
+test-brokers: TOOLS += debootstrap
+test-brokers: venv broker tools ## what must hold on RabbitMQ 3.10, 4.0 and 4.3, on each of them (root; 500 MB in .cache)
+	@deploy/dev/test-brokers.sh $(ARGS)
 
 lint: venv ## ruff, format check, mypy --strict
 	$(PYTHON_IN) -m ruff check .

@@ -7,14 +7,13 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Literal
 
+from contracts.rabbitmq.facts import OLDEST, TESTED, UNKNOWN_SINCE, facts
+from contracts.rabbitmq.product import Product
+
 Verdict = Literal["pass", "warn", "fail"]
 
 #: Clocks that differ by more seconds than this warn, and by more than the second fail: rule 15's margin is 60 s.
 CLOCK_WARN, CLOCK_FAIL = 5.0, 55.0
-#: Oldest version of RabbitMQ that is tested, and the first that is not.
-OLDEST_BROKER, NEWEST_BROKER = (3, 10), (5,)
-#: `x-consumer-timeout` of a queue is honoured from here on.
-QUEUE_CONSUMER_TIMEOUT = (3, 12)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,18 +45,22 @@ def status(findings: Iterable[Finding]) -> int:
     return int(any(finding.verdict == "fail" for finding in findings))
 
 
-def broker_version(text: str) -> Finding:
-    """`text`: as the broker says it, "3.10.8"."""
-    try:
-        version = tuple(int(part) for part in text.split("-")[0].split("+")[0].split("."))
-    except ValueError:
-        return Finding(check="broker version", verdict="warn", seen=text or "not told",
-                       remedy="tested with RabbitMQ 3.10 to 4.x")  # fmt: skip
-    if version < OLDEST_BROKER:
-        return Finding(check="broker version", verdict="fail", seen=text, remedy="upgrade RabbitMQ to 3.10 or later")
-    if version >= NEWEST_BROKER:
-        return Finding(check="broker version", verdict="warn", seen=text, remedy="newer than what was tested")
-    return Finding(check="broker version", verdict="pass", seen=f"RabbitMQ {text}")
+def broker_version(product: Product) -> list[Finding]:
+    """Whether this version is fit for us, and what holds there, a line each."""
+    tested = f"RabbitMQ {', '.join(TESTED[:-1])} and {TESTED[-1]}"
+    seen, version = str(product), product.version
+    if not version or product.name != "RabbitMQ":
+        return [Finding(check="broker version", verdict="warn", seen=seen or "not told",
+                        remedy=f"tested with {tested}")]  # fmt: skip
+    if version < OLDEST:
+        return [Finding(check="broker version", verdict="fail", seen=seen, remedy="upgrade RabbitMQ to 3.10 or later")]
+    if version >= UNKNOWN_SINCE:
+        found = Finding(check="broker version", verdict="warn", seen=seen,
+                        remedy=f"newer than what was tested ({tested}): try it on a test vhost first")  # fmt: skip
+    else:
+        found = Finding(check="broker version", verdict="pass", seen=seen)
+    # what is not known to differ from the newest tested version holds on
+    return [found, *(Finding(check=fact.topic, verdict="pass", seen=fact.text) for fact in facts(version))]
 
 
 def clock(whose: str, ahead: float) -> Finding:

@@ -379,6 +379,9 @@ class Catalogue(Greeting):
     signatures: tuple[str, ...]
     #: seconds since the epoch, the master's clock; 0: not told
     now: float = 0.0
+    #: when this master last made a queue anew that somebody had deleted, by the same clock; 0: never. News: whoever
+    #: misses one of these queues looks for it again
+    made: float = 0.0
 
 
 class WorkView(Part):

@@ -7,8 +7,9 @@ import asyncio
 import structlog
 
 from contracts.messages import Capability
-from contracts.requirements import Requirements
+from contracts.requirements import Requirements, normal_name
 from worker_agent.capabilities import DetectOptions, Inventory, detect, detect_late, findings, recheck, remembered
+from worker_agent.capabilities.probe_files import load
 from worker_agent.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -27,6 +28,16 @@ class Abilities:
 
     def capabilities(self) -> tuple[Capability, ...]:
         return self._inventory.capabilities if self._inventory else ()
+
+    def named(self) -> tuple[Capability, ...]:
+        """Those of `capabilities` that a person has named: by an option, or in a file of this machine's own."""
+        evidence = self._inventory.evidence if self._inventory else ()
+        own = load(self._options.folders, built_in=False) if evidence else None
+        tables = (own.probes, own.libraries, own.modules) if own is not None else ()
+        names = {normal_name(entry.name or name) for table in tables for name, entry in table.items()}
+        return tuple(
+            item.capability for item in evidence if item.how == "fixed" or normal_name(item.capability.name) in names
+        )
 
     @property
     def late(self) -> bool:

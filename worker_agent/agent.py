@@ -14,7 +14,7 @@ from uuid import uuid4
 
 import structlog
 
-from contracts.messages import Catalogue, Steer
+from contracts.messages import Alive, Catalogue, RollCall, Steer
 from contracts.topology import queue_signature
 from worker_agent.abilities import Abilities
 from worker_agent.aside import aside
@@ -103,6 +103,7 @@ class Agent:
         self.queues = QueueKnowledge(
             settings.state / "catalogue.json",
             capabilities=self.abilities.capabilities,
+            plain=self.abilities.named,
             existing=self.link.existing,
             changed=lambda queues: self._put(inputs.QueuesKnown(queues=queues)),
         )
@@ -214,11 +215,14 @@ class Agent:
         if isinstance(what, inputs.OfferDelivered):
             self._look_before_claim(what)
             return
+        if isinstance(what, inputs.MessageReceived) and isinstance(what.message, (Alive, RollCall)):
+            self.queues.master_speaks(what.message.master, what.message.incarnation)
         if isinstance(what, inputs.LinkUp):
             self.link.enter()
             self.queues.link_up()
         elif isinstance(what, inputs.LinkDown):
             self._looking.clear()
+            self.queues.link_down()
         elif isinstance(what, inputs.DeliveryLost) and what.delivery in self._looking:
             self._looking.remove(what.delivery)
             return  # the machine has not heard of it

@@ -13,6 +13,7 @@ from contracts import topology
 from contracts.codec import decode
 from contracts.errors import BadMessage
 from contracts.messages import Status
+from contracts.rabbitmq.arguments import Kind, arguments
 from contracts.timing import STATUS_INTERVAL
 from worker_agent.link.errors import LIBRARY_ERRORS
 from worker_agent.settings import Settings
@@ -69,7 +70,7 @@ async def _listen_once(settings: Settings) -> tuple[str, ...]:
         # In the agent's own name space, because that is what its account may declare.
         queue = await channel.declare_queue(
             topology.control_address(options.user, instance, "columns"), exclusive=True,
-            arguments={"x-queue-type": "classic"},
+            arguments=arguments(Kind.CONTROL, version=()),
         )  # fmt: skip
         await queue.bind(topology.FLEET, topology.STATUS_KEY)
         await queue.consume(note, no_ack=True)

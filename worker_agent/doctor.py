@@ -24,7 +24,7 @@ from contracts.timing import CATALOGUE_INTERVAL
 from worker_agent.abilities import options_of
 from worker_agent.capabilities import BadCapability, detect
 from worker_agent.health import Health, Least
-from worker_agent.link.declare import channel_of, declare_control_queue, declare_exchanges
+from worker_agent.link.declare import Declared, channel_of, declare_control_queue, product_of
 from worker_agent.link.errors import LIBRARY_ERRORS, LinkError, explain
 from worker_agent.link.options import LinkOptions
 from worker_agent.settings import Settings
@@ -108,9 +108,8 @@ async def _broker(options: LinkOptions, capabilities: tuple[Capability, ...]) ->
         return
     try:
         yield Finding(check="login", verdict="pass", seen=f"user {options.user} at {options.where}")
-        transport = connection.transport
-        version = transport.connection.server_properties.get("version", b"") if transport else b""
-        yield broker_version(version.decode() if isinstance(version, bytes) else str(version))
+        for finding in broker_version(product_of(connection)):
+            yield finding
         async for finding in _rights(connection, options, capabilities):
             yield finding
     except (LinkError, *LIBRARY_ERRORS) as error:
@@ -124,7 +123,7 @@ async def _rights(
     connection: AbstractConnection, options: LinkOptions, capabilities: tuple[Capability, ...]
 ) -> AsyncIterator[Finding]:
     """Control queue and its bindings, claims under its own name, a master's catalogue, the queues of its columns."""
-    await declare_exchanges(connection)
+    await Declared().exchanges(connection)
     heard: asyncio.Future[Catalogue | str] = asyncio.get_running_loop().create_future()
 
     async def note(message: AbstractIncomingMessage) -> None:

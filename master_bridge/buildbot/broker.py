@@ -19,6 +19,7 @@ from twisted.internet.error import CannotListenError
 
 from contracts import memory, timing
 from contracts.messages import Catalogue, Status
+from contracts.rabbitmq.arguments import EVENTS_MAX_BYTES
 from master_bridge.buildbot import catalogue, logging, overview, requests, waiting
 from master_bridge.buildbot.bridge import Bridge
 from master_bridge.buildbot.broker_settings import wrong_settings
@@ -33,13 +34,7 @@ from master_bridge.buildbot.stopping import QuickStop
 from master_bridge.core.inputs import AgentHeard, Declared, Seek
 from master_bridge.link.errors import BadSettings
 from master_bridge.link.link import Link
-from master_bridge.link.settings import (
-    EVENTS_MAX_BYTES,
-    HEARTBEAT,
-    LinkSettings,
-    TLSSettings,
-    url_from_environment,
-)
+from master_bridge.link.settings import HEARTBEAT, LinkSettings, TLSSettings, url_from_environment
 
 log = structlog.get_logger(__name__)
 

@@ -10,10 +10,11 @@ from buildbot.interfaces import IRenderable
 
 from contracts import timing
 from contracts.errors import BadName
+from contracts.rabbitmq.arguments import EVENTS_MAX_BYTES
 from contracts.signing import BadKey, Signer
 from contracts.topology import check_name
 from master_bridge.link.errors import BadSettings
-from master_bridge.link.settings import EVENTS_MAX_BYTES, HEARTBEAT, URL_VARIABLE, parse_url, url_from_environment
+from master_bridge.link.settings import HEARTBEAT, URL_VARIABLE, parse_url, url_from_environment
 
 QUEUE_TYPES = ("classic", "quorum")
 TLS_KEYS = ("ca", "certificate", "key")

@@ -6,8 +6,8 @@ from typing import Literal
 
 import click
 
+from contracts.rabbitmq.arguments import EVENTS_MAX_BYTES
 from master_bridge.cli.options import Where, broker_options
-from master_bridge.link.settings import EVENTS_MAX_BYTES
 
 #: Exit status when a queue could not be migrated.
 LEFT = 1

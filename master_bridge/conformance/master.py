@@ -40,6 +40,8 @@ from contracts.messages import (
     Status,
     Stored,
 )
+from contracts.rabbitmq.arguments import Kind, arguments
+from contracts.rabbitmq.product import introduced
 from contracts.timing import ALIVE_INTERVAL, CATALOGUE_INTERVAL, PING_INTERVAL
 from master_bridge.conformance.requirement import Violated
 from master_bridge.conformance.session import Session
@@ -92,7 +94,8 @@ class Master:
         parameters = pika.URLParameters(url)
         parameters.client_properties = {"connection_name": f"conformance kit {self.name}"}
         self.connection = pika.BlockingConnection(parameters)
-        self.broker = _product(self.connection)
+        product = introduced(self.connection._impl.server_properties)  # not in pika's public face
+        self.broker = str(product)
         self._publisher = self.connection.channel()
         self._publisher.confirm_delivery()
         self._consumer = self.connection.channel()
@@ -136,7 +139,8 @@ class Master:
     def _consume(self, queue: str, exchange: str, key: str, callback: Callable[..., None]) -> None:
         new = queue not in self._queues
         self._queues.add(queue)
-        self._consumer.queue_declare(queue, exclusive=True)
+        # the type is named: a vhost's default may be quorum, which no exclusive queue can be
+        self._consumer.queue_declare(queue, exclusive=True, arguments=arguments(Kind.CONTROL, version=()))
         self._consumer.queue_bind(queue, exchange, key)
         if new:
             self._consumer.basic_consume(queue, callback, auto_ack=True)
@@ -373,13 +377,6 @@ class Master:
             return
         if isinstance(message, Status):
             self.received.append(message)
-
-
-def _product(connection: Any) -> str:
-    """ "RabbitMQ 3.10.8", as it introduced itself."""
-    told = connection._impl.server_properties or {}
-    parts = (told.get("product", b""), told.get("version", b""))
-    return " ".join(part.decode() if isinstance(part, bytes) else str(part) for part in parts).strip()
 
 
 def _json(fields: Mapping[str, Any]) -> bytes:

@@ -7,13 +7,7 @@ from typing import Any
 from pika.exceptions import ChannelClosedByBroker
 from twisted.internet import defer
 
-from contracts.topology import EXCHANGES
-from master_bridge.link.declarations import Queue, explain_mismatch
-from master_bridge.link.errors import ChannelLost, QueueMismatch
-
-PRECONDITION_FAILED = 406
-ACCESS_REFUSED = 403
-NOT_FOUND = 404
+from master_bridge.link.errors import ChannelLost
 
 
 class Calls:
@@ -58,40 +52,3 @@ class Calls:
 def code(error: BaseException) -> int | None:
     """The AMQP reply code with which the broker closed the channel; None for any other reason."""
     return error.reply_code if isinstance(error, ChannelClosedByBroker) else None
-
-
-@defer.inlineCallbacks
-def declare_exchanges(protocol: Any) -> Any:
-    """All exchanges of the topology. Raises `QueueMismatch` for one that exists with another type."""
-    calls = Calls((yield protocol.open_channel()))
-    for exchange in EXCHANGES:
-        try:
-            yield calls.call(
-                "exchange_declare", exchange=exchange.name, exchange_type=exchange.type.value, durable=True
-            )
-        except ChannelClosedByBroker as error:
-            if code(error) == PRECONDITION_FAILED:
-                raise QueueMismatch(explain_mismatch(error.reply_text)) from None
-            raise
-    calls.close()
-
-
-@defer.inlineCallbacks
-def declare_queue(protocol: Any, queue: Queue) -> Any:
-    """Declare and bind one queue; fires with None, or with a `QueueMismatch` when it exists with other arguments.
-
-    A queue that differs is bound and used as it is: a wrong limit must not stop all builds. The caller says so aloud.
-    """
-    mismatch = None
-    calls = Calls((yield protocol.open_channel()))
-    try:
-        yield calls.call("queue_declare", queue=queue.name, durable=True, arguments=dict(queue.arguments))
-    except ChannelClosedByBroker as error:
-        if code(error) != PRECONDITION_FAILED:
-            raise
-        mismatch = QueueMismatch(explain_mismatch(error.reply_text))
-        calls = Calls((yield protocol.open_channel()))
-    for exchange, key in queue.bindings:
-        yield calls.call("queue_bind", queue=queue.name, exchange=exchange, routing_key=key)
-    calls.close()
-    return mismatch

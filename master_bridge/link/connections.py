@@ -6,20 +6,18 @@ from collections.abc import Callable
 from typing import Any
 
 import structlog
-from twisted.internet import defer, protocol
+from twisted.internet import defer, protocol, task
 
 from contracts import topology
+from contracts.rabbitmq.arguments import Kind, arguments
+from contracts.rabbitmq.product import Product, introduced
+from contracts.rabbitmq.refusals import Differs
 from contracts.timing import DUPLICATE_MASTER_AFTER
-from master_bridge.link.channel import Calls, declare_exchanges, declare_queue
+from master_bridge.link.channel import Calls
 from master_bridge.link.confirms import ConfirmWatch
 from master_bridge.link.consumer import Consumer, Delivered
-from master_bridge.link.declarations import (
-    FLEET_MAX_LENGTH,
-    Queue,
-    Version,
-    bridge_queues,
-    parse_version,
-)
+from master_bridge.link.declarations import Queue, bridge_queues
+from master_bridge.link.declaring import Declaring
 from master_bridge.link.endpoint import endpoint
 from master_bridge.link.errors import ChannelLost, DuplicateMaster
 from master_bridge.link.protocol import BrokerProtocol
@@ -36,6 +34,9 @@ EVENTS_PREFETCH = 2000
 GHOST_RETRY = 1.0
 #: Seconds between two new publishing channels.
 RENEW_EVERY = 5.0
+#: Seconds between two looks at whether all that was declared is still there: what somebody deletes is back within a
+#: minute. A look takes three round trips for each queue, none of which fails.
+RESTORE_EVERY = 20.0
 
 
 class Connections:
@@ -53,12 +54,15 @@ class Connections:
         #: publishers that only wait for their last confirms
         self._retired: list[Publisher] = []
         self._renewed_at = float("-inf")
-        #: held while the queues of one request are declared
+        #: held while something is declared
         self.declaring = defer.DeferredLock()
+        self._declared: Declaring | None = None
+        self._restoring = task.LoopingCall(self._restore)
+        self._restoring.clock = reactor
+        self._fleet_queue = ""
         #: held while a queue is swept: after a start all are, and each sweep takes a channel
         self.sweeping = defer.DeferredLock()
-        self.version: Version = ()
-        self.product = ""
+        self.product = Product()
 
     @defer.inlineCallbacks
     def open(
@@ -67,36 +71,71 @@ class Connections:
         on_returned: Callable[[Publication], None],
         on_refused: Callable[[Publication], None],
         on_blocked: Callable[[bool], None],
+        on_restored: Callable[[frozenset[str]], None],
     ) -> Any:
-        """Both connections, exchanges, the bridge's queues and the publisher; nothing is consumed yet."""
+        """Both connections, exchanges, the bridge's queues and the publisher; nothing is consumed yet.
+
+        `on_restored` is told at each look which exchanges and queues had been deleted and are there again.
+        """
         name = f"{self._settings.master} (bridge)"
         self._publishing = yield self._connect(f"{name}, publishes")
         self._publishing.on_blocked(on_blocked)
-        properties = self._publishing.server_properties
-        self.version = parse_version(_text(properties.get("version", b"")))
-        self.product = f"{_text(properties.get('product', b''))} {_text(properties.get('version', b''))}".strip()
-        yield declare_exchanges(self._publishing)
+        self.product = introduced(self._publishing.server_properties)
+        self._declared = Declaring(self._publishing, self._differs)
+        yield self._declared.exchanges()
         for queue in bridge_queues(
             self._settings.master,
-            version=self.version,
+            version=self.product.version,
             queue_type=self._settings.queue_type,
             events_max_bytes=self._settings.events_max_bytes,
         ):
-            yield self.declare(queue)
+            yield self._declared.queue(queue)
         self._answers = on_returned, on_refused
         self.publisher = yield self._make_publisher()
         self._consuming = yield self._connect(f"{name}, consumes")
         self._watch = ConfirmWatch(self._reactor, oldest=self._oldest, ask=self._ask, end=self._lost)
         self._watch.start()
+        self._on_restored = on_restored
+        self._restoring.start(RESTORE_EVERY, now=False)
+
+    def declare(self, queue: Queue) -> defer.Deferred[Any]:
+        """One queue; one that exists with other arguments is used as it is, and said so."""
+        if self._declared is None:
+            raise ChannelLost("the connection is closed")
+        return self._declared.queue(queue)
+
+    def forget(self, queue: str) -> None:
+        """It is deleted on purpose."""
+        if self._declared is not None:
+            self._declared.forget(queue)
+
+    @staticmethod
+    def _differs(found: Differs) -> None:
+        log.warning("amqp.queue_differs", queue=found.name, detail=str(found))
 
     @defer.inlineCallbacks
-    def declare(self, queue: Queue) -> Any:
-        """One queue; one that exists with other arguments is used as it is, and said so."""
-        if self._publishing is None:
-            raise ChannelLost("the connection is closed")
-        mismatch = yield declare_queue(self._publishing, queue)
-        if mismatch is not None:
-            log.warning("amqp.queue_differs", queue=queue.name, detail=str(mismatch))
+    def _restore(self) -> Any:
+        """What somebody deleted is made again, while the connections live."""
+        try:
+            made = yield self.declaring.run(self._restore_all)
+        except Exception as error:  # a closed connection, or a broker that refuses: the next link says why
+            self._lost(f"cannot declare again what this master needs: {error}")
+            return
+        if made:
+            log.warning("amqp.made_again", names=sorted(made), detail="somebody had deleted them")
+        if self._on_lost is not None:
+            self._on_restored(made)
+
+    @defer.inlineCallbacks
+    def _restore_all(self) -> Any:
+        if self._declared is None:
+            return frozenset()
+        made = yield self._declared.restore()
+        if self._fleet_queue:
+            calls = Calls((yield self._require_consuming().open_channel()))
+            yield self._bind_fleet(calls)
+            calls.close()
+        return made
 
     @defer.inlineCallbacks
     def consume_claims(self, on_message: Callable[[Delivered], None]) -> Any:
@@ -139,12 +178,16 @@ class Connections:
             queue="",
             exclusive=True,
             auto_delete=True,
-            arguments={"x-max-length": FLEET_MAX_LENGTH},
+            arguments=arguments(Kind.FLEET, version=self.product.version),
         )
-        queue = answer.method.queue
+        self._fleet_queue = answer.method.queue
+        yield self._bind_fleet(calls)
+        yield Consumer(self._consuming, self._fleet_queue, on_message, self._lost, auto_ack=True).start()
+
+    @defer.inlineCallbacks
+    def _bind_fleet(self, calls: Calls) -> Any:
         for key in (topology.STATUS_KEY, topology.CATALOGUE_KEY):
-            yield calls.call("queue_bind", queue=queue, exchange=topology.FLEET, routing_key=f"{key}.#")
-        yield Consumer(self._consuming, queue, on_message, self._lost, auto_ack=True).start()
+            yield calls.call("queue_bind", queue=self._fleet_queue, exchange=topology.FLEET, routing_key=f"{key}.#")
 
     def open_channel(self) -> defer.Deferred[Any]:
         """A channel on the consuming connection, for sweeps."""
@@ -155,6 +198,8 @@ class Connections:
         self._on_lost = None
         if self._watch is not None:
             self._watch.stop()
+        if self._restoring.running:
+            self._restoring.stop()
         for connection in (self._publishing, self._consuming):
             if connection is not None:
                 connection.abort()
@@ -169,6 +214,10 @@ class Connections:
         channel = yield self._publishing.open_channel()
         publisher = Publisher(channel, *self._answers, self._sign, self._reactor.seconds)
         yield publisher.start()
+        # Among others when somebody deletes an exchange: the next link makes it anew.
+        channel.add_on_close_callback(
+            lambda _channel, reason: self._lost(str(reason)) if self.publisher is publisher else None
+        )
         return publisher
 
     @defer.inlineCallbacks
@@ -208,7 +257,9 @@ class Connections:
         if self._on_lost is None or self._consuming is None or not self._consuming.is_open:
             return
         log.info("amqp.consumer_broken", queue=what, reason=reason)
-        start().addErrback(lambda failure: self._lost(f"cannot consume {what} again: {failure.getErrorMessage()}"))
+        again = self.declaring.run(self._restore_all)  # somebody may have deleted the queue
+        again.addCallback(lambda _made: start())
+        again.addErrback(lambda failure: self._lost(f"cannot consume {what} again: {failure.getErrorMessage()}"))
 
     def _lost(self, reason: str) -> None:
         callback = self._on_lost
@@ -229,10 +280,6 @@ class Connections:
                 if timeout.active():
                     timeout.cancel()
         return connected
-
-
-def _text(value: Any) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
 def _sleep(reactor: Any, seconds: float) -> defer.Deferred[None]:

@@ -9,7 +9,8 @@ from typing import Any
 from pika.exceptions import ChannelClosedByBroker
 from twisted.internet import defer
 
-from master_bridge.link.channel import ACCESS_REFUSED, Calls, code
+from contracts.rabbitmq.refusals import ACCESS_REFUSED
+from master_bridge.link.channel import Calls, code
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,5 +19,9 @@ class DuplicateMaster(LinkError):
     """Another master of this name consumes its claims queue (rule 4)."""
 
 
-class QueueMismatch(LinkError):
-    """A queue or exchange exists with other settings than ours."""
+class Mismatch(LinkError):
+    """A queue or exchange exists with other settings than ours, and cannot be used as it is (406, "inequivalent")."""
+
+
+class NotDeclared(LinkError):
+    """The broker does not take a declaration: what was to be declared is not there (406, "invalid"; 405, locked)."""

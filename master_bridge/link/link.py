@@ -5,6 +5,7 @@ Everything handed to a link that is down is void: the machine's rules publish ag
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -19,14 +20,15 @@ from contracts.errors import BadMessage, UnknownVersion
 from contracts.foreign import ForeignPeers
 from contracts.messages import Catalogue, Claim, Message, Offer, Resume, Status, Work
 from contracts.protocol_version import Agreements, Versions
+from contracts.rabbitmq.arguments import MAX_PRIORITY
 from contracts.readable import readable
 from master_bridge.link.backoff import Backoff
 from master_bridge.link.client import LinkClient
 from master_bridge.link.connections import Connections
 from master_bridge.link.consumer import Delivered
-from master_bridge.link.declarations import MAX_PRIORITY, offer_queue
 from master_bridge.link.errors import BadSettings, DuplicateMaster
 from master_bridge.link.incompatible import incompatible
+from master_bridge.link.offer_queues import OfferQueues
 from master_bridge.link.publisher import Publication
 from master_bridge.link.removal import delete_empty
 from master_bridge.link.settings import LinkSettings
@@ -55,7 +57,10 @@ class Link:
         self._complained: str | None = None
         self._deliveries: dict[int, Delivered] = {}
         self._next_delivery = 0
-        self._declared: set[str] = set()
+        self._queues: OfferQueues | None = None
+        self._catalogue: Catalogue | None = None
+        #: seconds since the epoch, when a queue was last made that somebody had deleted; 0: never
+        self._made = 0.0
         self._agreements = Agreements()
         #: agents and masters of other versions; its `heard` is for metrics
         self.foreign = ForeignPeers()
@@ -106,35 +111,40 @@ class Link:
             message=offer,
             mandatory=True,
             persistent=True,
-            priority=max(0, min(MAX_PRIORITY, priority)) or None,
+            # also 0: what has none counts as 4 in RabbitMQ 4.3's quorum queues
+            priority=max(0, min(MAX_PRIORITY, priority)),
         )
-        if offer.signature in self._declared:
+        self._publish_declared(publication, offer.signature)
+
+    def _publish_declared(self, publication: Publication, signature: str) -> None:
+        """Once its queue is there."""
+        queues = self._queues
+        if queues is None or not self.up:
+            return
+        if queues.has(signature):
             self._publish(publication)
         else:
-            self.ensure_queues([offer.signature], then=lambda: self._publish(publication))
+            self.ensure_queues([signature], then=lambda: queues.publish(publication, signature))
 
     def ensure_queues(self, signatures: Iterable[str], then: Callable[[], None] | None = None) -> None:
         """Declare the `cap.*` queues of `signatures`, so that agents may consume them; `then` runs afterwards."""
-        missing = [signature for signature in signatures if signature not in self._declared]
-        connections = self._connections
-        if connections is None or not self.up:
+        connections, queues = self._connections, self._queues
+        if connections is None or queues is None or not self.up:
             return
-        # In turn: of two offers for a new queue the first stays the first.
-        result = connections.declaring.run(self._ensure, connections, missing, then)
+        result = queues.ensure(signatures, then)
         result.addErrback(lambda failure: self._lost(connections, f"cannot declare: {failure.getErrorMessage()}"))
 
-    @defer.inlineCallbacks
-    def _ensure(self, connections: Connections, signatures: list[str], then: Callable[[], None] | None) -> Any:
-        for signature in signatures:
-            if signature in self._declared:
-                continue  # by the one before, in the meantime
-            yield connections.declare(
-                offer_queue(signature, version=connections.version, queue_type=self._settings.queue_type)
-            )
-            if connections is self._connections:
-                self._declared.add(signature)
-        if then is not None:
-            then()
+    def _restored(self, connections: Connections, made: frozenset[str]) -> None:
+        """All is there again; agents are told, so that they look for the queues that they have missed."""
+        if connections is self._connections and self._queues is not None:
+            self._queues.look_again()
+            if made:
+                self._tell_made()
+
+    def _tell_made(self) -> None:
+        self._made = time.time()
+        if self._catalogue is not None:
+            self.publish_catalogue(self._catalogue)
 
     def send(self, message: Message, address: str) -> None:
         """To one agent's control queue, mandatory, in the version agreed with that agent."""
@@ -156,7 +166,12 @@ class Link:
 
     def publish_catalogue(self, catalogue: Catalogue) -> None:
         """Once the queues that it names are there: an agent that looks for one too early looks again seconds later."""
-        publication = Publication(exchange=topology.FLEET, routing_key=topology.CATALOGUE_KEY, message=catalogue)
+        self._catalogue = catalogue
+        publication = Publication(
+            exchange=topology.FLEET,
+            routing_key=topology.CATALOGUE_KEY,
+            message=catalogue.model_copy(update={"made": self._made}),
+        )
         self.ensure_queues(catalogue.signatures, then=lambda: self._publish(publication))
 
     def publish_work(self, work: Work) -> None:
@@ -201,10 +216,11 @@ class Link:
 
     def delete_empty(self, signature: str) -> defer.Deferred[Any]:
         """Delete the queue of `signature` if nothing waits in it; fires with whether it is gone, never fails."""
-        connections = self._connections
-        if connections is None or not self.up:
+        connections, queues = self._connections, self._queues
+        if connections is None or queues is None or not self.up:
             return defer.succeed(False)
-        self._declared.discard(signature)
+        queues.forget(signature)
+        connections.forget(topology.cap_queue(signature))
         result = connections.open_channel()
         result.addCallback(delete_empty, topology.cap_queue(signature))
 
@@ -222,20 +238,24 @@ class Link:
             self._reactor, self._settings, lambda reason: self._lost(connections, reason), self._sign
         )
         self._connections = connections
+        self._queues = OfferQueues(connections, self._settings.queue_type, self._publish)
         self._open(connections).addErrback(lambda failure: self._failed(connections, failure.value))
 
     @defer.inlineCallbacks
     def _open(self, connections: Connections) -> Any:
         yield connections.open(
-            on_returned=self._returned, on_refused=self._refused, on_blocked=self._client.link_blocked
+            on_returned=self._returned,
+            on_refused=self._refused,
+            on_blocked=self._client.link_blocked,
+            on_restored=lambda made: self._restored(connections, made),
         )
         self._backoff.reset()
         yield connections.consume_claims(self._delivered)
         if connections is not self._connections or not self._running:
             return
-        self.up, self.down_reason, self.product = True, None, connections.product
+        self.up, self.down_reason, self.product = True, None, str(connections.product)
         self._complained = None
-        log.info("amqp.link_up", broker=connections.product, address=str(self._settings.address))
+        log.info("amqp.link_up", broker=self.product, address=str(self._settings.address))
         self._client.link_up()
         yield connections.consume_events(self._delivered)
         yield connections.consume_fleet(self._fleet)
@@ -266,7 +286,7 @@ class Link:
         was_up, self.up, self.down_reason = self.up, False, reason
         connections, self._connections = self._connections, None
         self._deliveries.clear()
-        self._declared.clear()
+        self._queues = None
         if connections is not None:
             connections.close()
         if was_up:
@@ -327,8 +347,10 @@ class Link:
         if isinstance(message, Offer):
             # somebody deleted the queue: make it again, and publish again
             log.warning("amqp.offer_queue_gone", queue=publication.routing_key)
-            self._declared.discard(message.signature)
-            self.ensure_queues([message.signature], then=lambda: self._publish(publication))
+            if self._queues is not None:
+                self._queues.forget(message.signature)
+            self._publish_declared(publication, message.signature)
+            self._tell_made()
         elif message is not None:
             self._client.message_returned(message, publication.routing_key)  # type: ignore[arg-type]  # we sent it
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from twisted.internet import defer
 
-from master_bridge.link.channel import NOT_FOUND, Calls, code
+from contracts.rabbitmq.refusals import NOT_FOUND
+from master_bridge.link.channel import Calls, code
 
 
 @defer.inlineCallbacks

@@ -4,23 +4,16 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from contracts.errors import BadName
+from contracts.rabbitmq.arguments import EVENTS_MAX_BYTES, QueueType
 from contracts.topology import check_name
 from master_bridge.link.errors import BadSettings
 
 #: Environment variable with the broker's URL when the configuration names none.
 URL_VARIABLE = "BUILDBOT_AMQP_URL"
-#: Byte limit of `events.<master>`: what agents may publish ahead while the master is down or lags. At the limit the
-#: broker rejects publishes, and agents keep events in their journals.
-EVENTS_MAX_BYTES = 256 * 1024 * 1024
-#: Byte limit of `claims.<master>`: while the master is down agents resume what they hold, once a minute each, with all
-#: their capabilities (some 10 to 30 KB). At the limit they try again later; a claim parks its offer.
-CLAIMS_MAX_BYTES = 128 * 1024 * 1024
-#: Length limit of `dead`: the oldest go first, it is for people to look at.
-DEAD_MAX_LENGTH = 10_000
 #: Seconds between heartbeats: a dead connection is noticed after about twice this.
 HEARTBEAT = 10
 
@@ -42,7 +35,7 @@ class LinkSettings:
     url: str = field(repr=False)
     master: str
     tls: TLSSettings | None = None
-    queue_type: Literal["classic", "quorum"] = "classic"
+    queue_type: QueueType = "classic"
     heartbeat: int = HEARTBEAT
     events_max_bytes: int = EVENTS_MAX_BYTES
     #: PEM file of the Ed25519 key that signs what is sent to agents; None: not signed

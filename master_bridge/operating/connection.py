@@ -13,7 +13,7 @@ from pika import exceptions as amqp
 
 from contracts.codec import encode
 from contracts.messages import Message
-from master_bridge.link.declarations import Version, parse_version
+from contracts.rabbitmq.product import Product, introduced
 from master_bridge.link.errors import BadSettings
 from master_bridge.link.settings import BrokerAddress, TLSSettings, parse_url
 from master_bridge.operating.errors import NotPermitted, OperatingError
@@ -48,13 +48,8 @@ class Broker:
         self._channel: Any = None
 
     @property
-    def server_properties(self) -> Mapping[str, Any]:
-        properties = self._connection._impl.server_properties or {}  # not in pika's public face
-        return {key: _text(value) for key, value in properties.items()}
-
-    @property
-    def version(self) -> Version:
-        return parse_version(str(self.server_properties.get("version", "")))
+    def product(self) -> Product:
+        return introduced(self._connection._impl.server_properties)  # not in pika's public face
 
     @property
     def channel(self) -> Any:

@@ -10,11 +10,13 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from contracts import topology
-from contracts.findings import QUEUE_CONSUMER_TIMEOUT, Finding, broker_version, clock
+from contracts.findings import Finding, broker_version, clock
+from contracts.rabbitmq.facts import QUEUE_CONSUMER_TIMEOUT
 from contracts.reachability import reach
 from contracts.timing import MESSAGE_MAX
 from master_bridge.link.settings import TLSSettings, parse_url
 from master_bridge.management.client import Management
+from master_bridge.operating import declared
 from master_bridge.operating.connection import Broker, connect, tls_context
 from master_bridge.operating.errors import NotPermitted, OperatingError
 from master_bridge.operating.survey import Survey
@@ -43,7 +45,7 @@ def examine(url: str, tls: TLSSettings, management: Management | None, ctl: Call
     try:
         with connect(url, tls, purpose="doctor") as broker:
             findings.append(Finding(check="login", verdict="pass", seen=f"{address}"))
-            findings.append(broker_version(str(broker.server_properties.get("version", ""))))
+            findings += broker_version(broker.product)
             findings += [*_names(broker), *_timeouts(broker, ctl), *_limits(ctl), *_fleet(broker)]
     except OperatingError as error:
         findings.append(Finding(check="login", verdict="fail", seen=str(error), remedy="see `master-bridge enroll`"))
@@ -58,7 +60,7 @@ def examine(url: str, tls: TLSSettings, management: Management | None, ctl: Call
 
 def _names(broker: Broker) -> Iterator[Finding]:
     """Exchanges and shared queues are there: a master has been here."""
-    missing = []
+    missing = declared.missing_exchanges(broker)
     for queue in (topology.PARKED_QUEUE, topology.DEAD_QUEUE):
         try:
             if broker.queue(queue) is None:
@@ -66,6 +68,7 @@ def _names(broker: Broker) -> Iterator[Finding]:
         except OperatingError as error:
             yield Finding(check="permissions", verdict="fail", seen=str(error), remedy="`master-bridge enroll`")
             return
+    yield from declared.exchanges(broker)
     if missing:
         yield Finding(check="queues", verdict="warn", seen=f"not there: {', '.join(missing)}",
                       remedy="start a master with AMQPBroker: it makes them")  # fmt: skip
@@ -79,14 +82,12 @@ def _names(broker: Broker) -> Iterator[Finding]:
 
 def _timeouts(broker: Broker, ctl: Callable[..., str] | None) -> Iterator[Finding]:
     """An offer is held for as long as its build runs; the broker takes it back after consumer_timeout."""
-    version = ".".join(map(str, broker.version))
-    if broker.version >= QUEUE_CONSUMER_TIMEOUT:
-        yield Finding(check="consumer_timeout", verdict="pass", seen=f"{version} takes it from our queues (30 days)")
-        return
+    if broker.product.version >= QUEUE_CONSUMER_TIMEOUT:
+        return  # our queues say it, see `broker_version`
     remedy = "set consumer_timeout = 2592000000 in the broker's rabbitmq.conf (builds go on all the same)"
     if ctl is None:
         yield Finding(check="consumer_timeout", verdict="warn", remedy=remedy,
-                      seen=f"{version} cannot be asked over AMQP; give --rabbitmqctl to look")  # fmt: skip
+                      seen=f"{broker.product} cannot be asked over AMQP; give --rabbitmqctl to look")  # fmt: skip
         return
     text = ctl("eval", "application:get_env(rabbit, consumer_timeout).").strip()
     found = re.search(r"ok,(\d+)", text)
@@ -123,6 +124,7 @@ def _fleet(broker: Broker) -> Iterator[Finding]:
     except OperatingError as error:
         yield Finding(check="fleet", verdict="warn", seen=str(error), remedy="start a master with AMQPBroker")
         return
+    yield from declared.queues(broker, survey.signatures, survey.masters)
     now = time.time()
     masters, agents = len(survey.masters), len(survey.agents)
     seen = f"{masters} masters and {agents} agents are alive"

@@ -20,7 +20,10 @@ from typing import Any
 from pika import exceptions as amqp
 
 from contracts import topology
-from master_bridge.link.declarations import Queue, QueueType, bridge_queues, explain_mismatch, offer_queue
+from contracts.rabbitmq.arguments import QueueType
+from contracts.rabbitmq.refusals import PRECONDITION_FAILED, Differs
+from contracts.rabbitmq.refusals import refusal as declaration_refusal
+from master_bridge.link.declarations import Queue, bridge_queues, offer_queue
 from master_bridge.management.client import Management
 from master_bridge.operating.connection import Broker, refusal
 from master_bridge.operating.errors import OperatingError
@@ -38,24 +41,30 @@ def wanted(management: Management, broker: Broker, queue_type: QueueType, events
         name = figures.name.removeprefix(TEMPORARY)
         signature = topology.queue_signature(name)
         if signature is not None:
-            yield offer_queue(signature, version=broker.version, queue_type=queue_type)
+            yield offer_queue(signature, version=broker.product.version, queue_type=queue_type)
         elif name.startswith(("claims.", "events.")) or name in (topology.PARKED_QUEUE, topology.DEAD_QUEUE):
             master = name.partition(".")[2] or "any"
             known = bridge_queues(
-                master, version=broker.version, queue_type=queue_type, events_max_bytes=events_max_bytes
+                master, version=broker.product.version, queue_type=queue_type, events_max_bytes=events_max_bytes
             )
             yield next(queue for queue in known if queue.name == name)
 
 
 def differs(broker: Broker, queue: Queue) -> str | None:
-    """How the queue differs from what we declare, for people; None: it is right, or not there."""
+    """How the queue differs from what we declare, for people; None: it is right, or not there.
+
+    Raises `OperatingError` when this broker does not take the arguments at all.
+    """
     if broker.queue(queue.name) is None:
         return None
     try:
         broker.channel.queue_declare(queue.name, durable=True, arguments=dict(queue.arguments))
     except amqp.ChannelClosedByBroker as error:
-        if error.reply_code == 406:
-            return explain_mismatch(error.reply_text)
+        if error.reply_code == PRECONDITION_FAILED:
+            found = declaration_refusal(error.reply_code, error.reply_text)
+            if isinstance(found, Differs):
+                return str(found)
+            raise OperatingError(str(found)) from None
         raise refusal(error, f"declare {queue.name}") from None
     return None
 

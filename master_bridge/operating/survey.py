@@ -12,6 +12,7 @@ from contracts import topology
 from contracts.codec import decode
 from contracts.errors import BadMessage, UnknownVersion
 from contracts.messages import Catalogue, Status, Steer, Work
+from contracts.rabbitmq.arguments import Kind, arguments
 from contracts.timing import STATUS_INTERVAL
 from master_bridge.operating.connection import Broker, refusal
 from master_bridge.operating.errors import NotPermitted
@@ -42,7 +43,12 @@ class Survey:
         """Listen. Raises `NotPermitted` for an account that may not read `bb.fleet`."""
         channel = self._broker.new_channel()
         try:
-            queue = channel.queue_declare("", exclusive=True, auto_delete=True).method.queue
+            queue = channel.queue_declare(
+                "",
+                exclusive=True,
+                auto_delete=True,
+                arguments=arguments(Kind.FLEET, version=self._broker.product.version),
+            ).method.queue
             for key in (topology.STATUS_KEY, topology.CATALOGUE_KEY, topology.WORK_KEY):
                 channel.queue_bind(queue, topology.FLEET, f"{key}.#")
             channel.basic_consume(queue, self._heard, auto_ack=True)

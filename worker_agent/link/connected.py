@@ -19,9 +19,16 @@ from contracts.errors import BadMessage, UnknownVersion
 from contracts.foreign import ForeignPeers
 from contracts.messages import Grant, Later, Steer
 from contracts.protocol_version import Agreements, Versions
+from contracts.rabbitmq.product import Product
 from worker_agent.core.inputs import Input, MessageReceived
 from worker_agent.link.confirms import ConfirmWatch
-from worker_agent.link.declare import declare_control_queue, declare_exchanges, known_tags
+from worker_agent.link.declare import (
+    Declared,
+    bind_control_queue,
+    declare_control_queue,
+    known_tags,
+    product_of,
+)
 from worker_agent.link.errors import LIBRARY_ERRORS, LinkError, explain
 from worker_agent.link.offers import SUPERVISE_EVERY, OfferConsumers
 from worker_agent.link.options import LinkOptions
@@ -33,6 +40,8 @@ log = structlog.get_logger(__name__)
 
 #: Seconds for the goodbye to the broker when a connection is closed on purpose.
 CLOSE_TIMEOUT = 5.0
+#: Seconds between two looks at whether exchanges and bindings are still there.
+RESTORE_EVERY = 20.0
 #: Characters shown of the name of a master of another version: what it sends is not checked.
 MASTER_SHOWN = 128
 
@@ -54,8 +63,7 @@ class Connected:
         self.address = address
         #: seconds since the epoch, when the consuming connection was opened
         self.opened_at = 0.0
-        #: as the broker says, "3.10.8"
-        self.server_version = ""
+        self.product = Product()
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._on_input = on_input
         self._connections: list[AbstractConnection] = []
@@ -74,13 +82,14 @@ class Connected:
         agreements: Agreements,
         foreign: ForeignPeers,
         prefetch: SharedPrefetch,
+        declared: Declared,
     ) -> None:
         """Connect, declare, consume the control queue. Raises `LinkError`; then nothing is left open."""
         try:
             consuming, publishing = await self._connect("consumes"), await self._connect("publishes")
             self.opened_at = time.time()
-            self.server_version = _version(consuming)
-            await declare_exchanges(consuming)
+            self.product = product_of(consuming)
+            await declared.exchanges(consuming)
             self._agreements, self._foreign, self._prefetch = agreements, foreign, prefetch
             outlet = Outlet(publishing, lost=partial(self._channel_closed, "publishing channel", None))
             await outlet.open()
@@ -101,7 +110,7 @@ class Connected:
                 queue_gone=queue_gone,
                 trust=self.options.trust,
                 foreign=foreign,
-                shared=prefetch.usable(self.server_version),
+                shared=prefetch.usable(self.product.version),
                 not_shared=prefetch.refused,
             )
             control = consuming.channel(publisher_confirms=False)
@@ -121,6 +130,7 @@ class Connected:
             await self.close()
             raise
         self._spawn(self._watch_control(live, tag))
+        self._spawn(self._keep_declared(declared))
         self._spawn(self._run_consumers())
         self._spawn(self._watch_confirms(publishing))
 
@@ -195,6 +205,16 @@ class Connected:
             await asyncio.sleep(SUPERVISE_EVERY)
         self._end("the broker cancelled the consumer of the control queue")
 
+    async def _keep_declared(self, declared: Declared) -> None:
+        """What somebody deletes is there again within a minute; nothing fails while all is there."""
+        try:
+            while True:
+                await asyncio.sleep(RESTORE_EVERY)
+                await declared.exchanges(self.consuming_connection)
+                await bind_control_queue(self.consuming_connection, self.address)
+        except (LinkError, *LIBRARY_ERRORS) as error:
+            self._end(_reason(error, "connection closed"))
+
     # -- what comes in ---------------------------------------------------------------------------------------------
 
     async def _control(self, message: AbstractIncomingMessage) -> None:
@@ -234,10 +254,3 @@ class Connected:
 
 def _reason(error: BaseException | None, otherwise: str) -> str:
     return (str(error) or type(error).__name__) if error is not None else otherwise
-
-
-def _version(connection: AbstractConnection) -> str:
-    transport = connection.transport
-    properties = transport.connection.server_properties if transport else {}
-    version = properties.get("version", "")
-    return version.decode() if isinstance(version, bytes) else str(version)

@@ -12,6 +12,9 @@ from aiormq import Channel
 from aiormq import exceptions as amqp
 
 from contracts import topology
+from contracts.rabbitmq.arguments import Kind, arguments
+from contracts.rabbitmq.product import Product, introduced
+from contracts.rabbitmq.refusals import PRECONDITION_FAILED, refusal
 from worker_agent.link.errors import LinkError
 
 log = structlog.get_logger(__name__)
@@ -32,23 +35,29 @@ async def channel_of(connection: AbstractConnection) -> AsyncIterator[AbstractCh
             await channel.close()
 
 
-async def declare_exchanges(connection: AbstractConnection) -> None:
-    """Make sure the exchanges are there.
+class Declared:
+    """Makes sure of the exchanges, on each link anew and while it lives; knows what this account may not declare."""
 
-    An account without the right to configure them is refused (403): then whoever set the account up has made them.
-    Raises `LinkError` when one is there as another kind of exchange.
-    """
-    for exchange in topology.EXCHANGES:
+    def __init__(self) -> None:
+        self._ours = True
+
+    async def exchanges(self, connection: AbstractConnection) -> None:
+        """Make those that are not there.
+
+        An account without the right to is refused once (403) and does not ask again: then a master makes them. Raises
+        `LinkError` when one is there as another kind of exchange.
+        """
+        if not self._ours:
+            return
         try:
             async with channel_of(connection) as channel:
-                await channel.declare_exchange(exchange.name, exchange.type.value, durable=True)
-        except amqp.ChannelAccessRefused:
-            log.debug("exchange_not_ours_to_declare", exchange=exchange.name)
+                for exchange in topology.EXCHANGES:
+                    await channel.declare_exchange(exchange.name, exchange.type.value, durable=True)
+        except amqp.ChannelAccessRefused as error:
+            self._ours = False
+            log.debug("exchanges_not_ours_to_declare", reason=str(error))
         except amqp.ChannelPreconditionFailed as error:
-            raise LinkError(
-                f"exchange {exchange.name!r} is there, but not as a durable {exchange.type.value} exchange ({error}): "
-                "delete it, or use a vhost of its own for Buildbot"
-            ) from None
+            raise LinkError(str(refusal(PRECONDITION_FAILED, str(error)))) from None
 
 
 async def declare_control_queue(channel: AbstractChannel, address: str) -> AbstractQueue:
@@ -58,12 +67,9 @@ async def declare_control_queue(channel: AbstractChannel, address: str) -> Abstr
     """
     try:
         queue = await channel.declare_queue(
-            # The type is named because a vhost's default type may be quorum, which no exclusive queue can be.
-            address, exclusive=True, arguments={"x-queue-type": "classic"},
+            address, exclusive=True, arguments=arguments(Kind.CONTROL, version=())
         )  # fmt: skip
-        await queue.bind(topology.CONTROL, address)
-        await queue.bind(topology.CONTROL, topology.BROADCAST)
-        await queue.bind(topology.FLEET, topology.CATALOGUE_KEY)
+        await _bind(queue, address)
     except amqp.ChannelAccessRefused as error:
         raise LinkError(
             f"this account may not have its control queue {address!r} ({error}): it needs configure, write and read "
@@ -76,6 +82,26 @@ async def declare_control_queue(channel: AbstractChannel, address: str) -> Abstr
     return queue
 
 
+async def _bind(queue: AbstractQueue, address: str) -> None:
+    await queue.bind(topology.CONTROL, address)
+    await queue.bind(topology.CONTROL, topology.BROADCAST)
+    await queue.bind(topology.FLEET, topology.CATALOGUE_KEY)
+
+
+async def bind_control_queue(connection: AbstractConnection, address: str) -> None:
+    """Once more: an exchange that somebody deleted took its bindings along. Raises `LinkError` while it is missing."""
+    try:
+        async with channel_of(connection) as channel:
+            await _bind(await channel.get_queue(address, ensure=False), address)
+    except amqp.ChannelNotFoundEntity as error:
+        raise LinkError(f"somebody deleted an exchange or this agent's queue ({error})") from None
+
+
+def product_of(connection: AbstractConnection) -> Product:
+    """Which broker this is."""
+    return introduced(connection.transport.connection.server_properties if connection.transport else None)
+
+
 async def known_tags(channel: AbstractChannel) -> Container[str]:
     """The consumers of `channel` by tag, as the AMQP library has them now and later: a live view."""
     underlay = await channel.get_underlay_channel()
@@ -84,28 +110,36 @@ async def known_tags(channel: AbstractChannel) -> Container[str]:
     return underlay.consumers
 
 
-async def queue_exists(connection: AbstractConnection, name: str) -> bool:
-    """Ask passively, on a throw-away channel because a "no" closes it. A queue we may not ask about is "no"."""
-    try:
-        async with channel_of(connection) as channel:
-            await channel.declare_queue(name, passive=True)
-    except (amqp.ChannelNotFoundEntity, amqp.ChannelAccessRefused):
-        return False
-    except amqp.ChannelLockedResource:
-        return False  # somebody's exclusive queue: not one of ours
-    return True
+async def existing_queues(
+    connection: AbstractConnection, names: Iterable[str], misses: int | None = None
+) -> dict[str, bool]:
+    """Which of `names` exist, asked in that order; after `misses` that do not, no more are asked.
 
-
-async def existing_queues(connection: AbstractConnection, names: Iterable[str]) -> frozenset[str]:
-    """Those of `names` that exist now."""
-    left = sorted(set(names), reverse=True)
-    found: set[str] = set()
+    A queue that we may not ask about, or that is somebody's own, counts as missing: it is none of ours.
+    """
+    left = list(dict.fromkeys(names))[::-1]
+    answers: dict[str, bool] = {}
 
     async def ask() -> None:
-        while left:
-            name = left.pop()
-            if await queue_exists(connection, name):
-                found.add(name)
+        while left and not _enough(answers, misses):
+            try:
+                async with channel_of(connection) as channel:  # a miss closes it
+                    while left and not _enough(answers, misses):
+                        name = left.pop()
+                        answers[name] = False
+                        await channel.declare_queue(name, passive=True)
+                        answers[name] = True
+            except (amqp.ChannelNotFoundEntity, amqp.ChannelAccessRefused, amqp.ChannelLockedResource):
+                continue
 
-    await asyncio.gather(*(ask() for _ in range(min(PROBE_CHANNELS, len(left)))))
-    return frozenset(found)
+    await asyncio.gather(*(ask() for _ in range(min(PROBE_CHANNELS, misses or PROBE_CHANNELS, len(left)))))
+    return answers
+
+
+def _enough(answers: dict[str, bool], misses: int | None) -> bool:
+    """What is under way counts as a miss, so that there are never more."""
+    return misses is not None and sum(not there for there in answers.values()) >= misses
+
+
+async def queue_exists(connection: AbstractConnection, name: str) -> bool:
+    return (await existing_queues(connection, [name]))[name]

@@ -19,7 +19,7 @@ from contracts.protocol_version import Agreements
 from worker_agent.core.actions import Publish
 from worker_agent.core.inputs import Input, LinkDown, LinkUp
 from worker_agent.link.connected import Connected
-from worker_agent.link.declare import existing_queues
+from worker_agent.link.declare import Declared, existing_queues
 from worker_agent.link.errors import LIBRARY_ERRORS, LinkError
 from worker_agent.link.offers import Settle
 from worker_agent.link.options import LinkOptions
@@ -74,6 +74,7 @@ class Link:
         self._deliveries = itertools.count(1)
         self._agreements = Agreements()
         self._prefetch = SharedPrefetch(options.shared_prefetch)
+        self._declared = Declared()
         #: masters of other versions; its `heard` is for metrics
         self.foreign = ForeignPeers()
         self._connected: Connected | None = None
@@ -112,13 +113,14 @@ class Link:
             agreements=self._agreements,
             foreign=self.foreign,
             prefetch=self._prefetch,
+            declared=self._declared,
         )
         began = loop.time()
         self._connected = connected
         self._address = address
         self.connections_made += 1
         self._told = ""
-        log.info("link_up", broker=self.options.where, version=connected.server_version, address=address)
+        log.info("link_up", broker=self.options.where, version=connected.product.text, address=address)
         self._on_input(LinkUp(epoch=epoch, address=address, opened_at=connected.opened_at))
         reason = await connected.lost
         await self._leave()
@@ -152,10 +154,6 @@ class Link:
     def address(self) -> str:
         """The control queue of the present link, or of the last one."""
         return self._address
-
-    @property
-    def server_version(self) -> str:
-        return self._connected.server_version if self._connected else ""
 
     @property
     def consuming(self) -> frozenset[str]:
@@ -223,13 +221,13 @@ class Link:
         await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
         done.cancel()
 
-    async def existing(self, queues: Iterable[str]) -> frozenset[str] | None:
-        """Those of `queues` that exist; None when the link is down or went down over the question."""
+    async def existing(self, queues: Iterable[str], misses: int | None = None) -> dict[str, bool] | None:
+        """Which of `queues` exist, as `existing_queues` does; None when the link is down or went down meanwhile."""
         connected = self._connected
         if connected is None:
             return None
         try:
-            return await existing_queues(connected.consuming_connection, queues)
+            return await existing_queues(connected.consuming_connection, queues, misses)
         except LIBRARY_ERRORS:
             return None
 

@@ -6,14 +6,12 @@ from typing import Literal
 
 import structlog
 
-from contracts.versions import compare
+from contracts.rabbitmq.facts import SHARED_PREFETCH_DENIED
+from contracts.rabbitmq.product import Version
 
 log = structlog.get_logger(__name__)
 
 Choice = Literal["auto", "always", "never"]
-
-#: RabbitMQ calls the shared prefetch (`global_qos`) deprecated; from this version on it has to be permitted.
-DENIED_SINCE = "4.3"
 
 
 class SharedPrefetch:
@@ -29,15 +27,15 @@ class SharedPrefetch:
     """
 
     def __init__(self, choice: Choice) -> None:
-        """With "auto" before `DENIED_SINCE`, with "always" in every version: the broker's owner permitted it."""
+        """With "auto" before `SHARED_PREFETCH_DENIED`, with "always" everywhere: the broker's owner permitted it."""
         self._choice = choice
         self._refused = False
 
-    def usable(self, server_version: str) -> bool:
-        """`server_version` as the broker gives it: "3.10.8"."""
+    def usable(self, version: Version) -> bool:
+        """For a broker of this version."""
         if self._refused or self._choice == "never":
             return False
-        return self._choice == "always" or compare(server_version, DENIED_SINCE) < 0
+        return self._choice == "always" or version < SHARED_PREFETCH_DENIED
 
     def refused(self, reason: str) -> None:
         self._refused = True

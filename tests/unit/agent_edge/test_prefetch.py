@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import SecretStr
 
+from contracts.rabbitmq.product import parse_version
 from worker_agent.agent import link_options
 from worker_agent.link.prefetch import Choice, SharedPrefetch
 from worker_agent.settings import Settings
@@ -24,7 +25,7 @@ from worker_agent.settings import Settings
 )
 def test_versions(choice: Choice, version: str, usable: bool) -> None:
     """From 4.3 on it has to be permitted; a broker that names no version is asked."""
-    assert SharedPrefetch(choice).usable(version) is usable
+    assert SharedPrefetch(choice).usable(parse_version(version)) is usable
 
 
 @pytest.mark.parametrize("choice", ["auto", "always"])
@@ -32,7 +33,7 @@ def test_refused_once_it_is_not_tried_again(choice: Choice) -> None:
     """Else a quorum queue would end each connection."""
     prefetch = SharedPrefetch(choice)
     prefetch.refused("NOT_IMPLEMENTED")
-    assert not prefetch.usable("3.10.8")
+    assert not prefetch.usable((3, 10, 8))
 
 
 @pytest.mark.parametrize(("slots", "choice"), [(1, "always"), (2, "never")])

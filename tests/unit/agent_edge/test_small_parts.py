@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from pathlib import Path
 
 import pytest
 
-from contracts.messages import Capability, Catalogue, Offer, SlotStatus
+from contracts.messages import Offer, SlotStatus
 from contracts.timing import PARKINGS_MAX
 from worker_agent import metas
 from worker_agent.builddirs import BuildDirs
@@ -18,7 +17,6 @@ from worker_agent.instance import Instance, StateInUse, StateUnreadable
 from worker_agent.lifetime import Lifetime
 from worker_agent.link.incoming import deaths, too_long_parked
 from worker_agent.link.options import LinkOptions, redacted
-from worker_agent.queues import QueueKnowledge
 
 
 def test_health_does_not_flutter(tmp_path: Path) -> None:
@@ -156,51 +154,3 @@ def test_a_url_in_a_log_has_no_password() -> None:
     assert "hunter2" not in repr(options)
     assert options.user == "u@x"
     assert "hunter2" not in options.where
-
-
-async def test_what_the_agent_cannot_do_any_more_is_dropped_before_the_broker_is_asked(tmp_path: Path) -> None:
-    """A capability goes: its queue is gone from the set at once. One comes: the broker is asked first."""
-    able = [Capability(name="gtk", version="3")]
-    told: list[frozenset[str]] = []
-    asked: list[frozenset[str]] = []
-
-    async def existing(queues: object) -> frozenset[str] | None:
-        asked.append(frozenset(queues))  # type: ignore[call-overload]
-        return asked[-1]
-
-    known = QueueKnowledge(
-        tmp_path / "catalogue.json", capabilities=lambda: tuple(able), existing=existing, changed=told.append
-    )
-    running = asyncio.create_task(known.run())
-    known.catalogue(Catalogue(master="m", incarnation="i", signatures=("gtk", "wx")))
-    while not told:
-        await asyncio.sleep(0)
-    assert told == [frozenset({"cap.gtk"})]
-    able[:] = []
-    known.capabilities_changed()
-    assert told[-1] == frozenset()
-    running.cancel()
-    assert "wx" in (tmp_path / "catalogue.json").read_text()
-
-
-async def test_a_queue_that_is_not_there_yet_is_asked_for_again_soon(tmp_path: Path) -> None:
-    """A catalogue may be heard before its queue is seen: the next question comes after a fraction of a second."""
-    told: list[frozenset[str]] = []
-    answers = iter([frozenset[str](), frozenset({"cap.gtk"})])
-
-    async def existing(_queues: object) -> frozenset[str] | None:
-        return next(answers)
-
-    known = QueueKnowledge(
-        tmp_path / "catalogue.json",
-        capabilities=lambda: (Capability(name="gtk"),),
-        existing=existing,
-        changed=told.append,
-    )
-    running = asyncio.create_task(known.run())
-    known.catalogue(Catalogue(master="m", incarnation="i", signatures=("gtk",)))
-    began = asyncio.get_running_loop().time()
-    while not told and asyncio.get_running_loop().time() - began < 5:
-        await asyncio.sleep(0.01)
-    running.cancel()
-    assert told == [frozenset({"cap.gtk"})]

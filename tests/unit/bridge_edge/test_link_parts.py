@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from master_bridge.link.backoff import CAP, FLOOR, Backoff
-from master_bridge.link.declarations import bridge_queues, explain_mismatch, offer_queue, parse_version
+from master_bridge.link.declarations import bridge_queues
 from master_bridge.link.errors import BadSettings
 from master_bridge.link.settings import LinkSettings, parse_url
 
@@ -38,16 +38,6 @@ def test_a_master_name_is_one_word() -> None:
         LinkSettings(url="amqp://h", master="a.b")
 
 
-def test_arguments_fit_the_brokers_version() -> None:
-    """Consumer timeouts from 3.12 on, no delivery limit for quorum queues from 4.0 on, priorities for classic ones."""
-    old = offer_queue("gtk", version=parse_version("3.10.8"), queue_type="classic").arguments
-    assert old == {"x-queue-type": "classic", "x-dead-letter-exchange": "bb.parked", "x-max-priority": 10}
-    new = offer_queue("gtk", version=parse_version("4.1.0-rc.2"), queue_type="quorum").arguments
-    assert new["x-delivery-limit"] == -1
-    assert new["x-consumer-timeout"] > 24 * 3600 * 1000
-    assert "x-max-priority" not in new
-
-
 def test_the_bridges_queues_are_bounded() -> None:
     """Claims and events reject what is too much, the dead are bounded by number, the parked come back by themselves."""
     queues = {
@@ -61,16 +51,6 @@ def test_the_bridges_queues_are_bounded() -> None:
     assert queues["parked"]["x-message-ttl"] == 10_000
     assert queues["parked"]["x-dead-letter-exchange"] == "bb.offers"
     assert set(queues) == {"claims.m1", "events.m1", "parked", "dead"}
-
-
-def test_a_mismatch_says_what_differs() -> None:
-    """RabbitMQ's sentence becomes one with the argument, both values, and what to do."""
-    text = explain_mismatch(
-        "PRECONDITION_FAILED - inequivalent arg 'x-max-priority' for queue 'cap.gtk' in vhost '/': "
-        "received the value '10' of type 'signedint' but current is none"
-    )
-    assert text.startswith("queue cap.gtk exists with another x-max-priority: we ask for 10, it has none")
-    assert "migrate" in text
 
 
 def test_tries_are_capped_and_jittered() -> None:
