@@ -4,6 +4,8 @@ import { randomBytes, randomUUID } from 'node:crypto';
 
 const HEADER = 'bb'; // the JSON of a message whose body is bulk data
 const EXCHANGES = { 'bb.offers': 'direct', 'bb.control': 'topic', 'bb.replies': 'topic', 'bb.parked': 'fanout', 'bb.fleet': 'topic', 'bb.dead': 'fanout' };
+// Milliseconds between two looks for a queue that is not there: each is an error in the broker's log.
+const [FIRST_PAUSE, LAST_PAUSE] = [1000, 1_200_000];
 const SPELLED = [[':', '#c'], ['@', '#a'], ['%', '#p'], ['>=', ':ge:'], ['<=', ':le:'], ['==', ':eq:'], ['!=', ':ne:'], ['~=', ':about:'], ['>', ':gt:'], ['<', ':lt:'], ['|', '/'], ['*', '#x'], ['!', '@']];
 
 // Any text as one word of a routing key: all but letters, digits, - and _ as :xx, byte by byte.
@@ -27,6 +29,8 @@ export class Link {
     this.user = decodeURIComponent(new URL(url).username || 'guest');
     this.instance = randomUUID(); // sessions do not outlive this process, so neither does its identity
     this.tags = new Map(); // queue -> consumer tag
+    this.news = new Map(); // master -> what its catalogue said
+    this.pause = FIRST_PAUSE;
   }
   async run() {
     for (let failures = 0; !this.closing; failures++) {
@@ -55,11 +59,13 @@ export class Link {
     for (const [name, type] of Object.entries(EXCHANGES)) await this.publisher.assertExchange(name, type, { durable: true });
     this.address = `agent.${keyWord(this.user)}.${this.instance}.${randomBytes(6).toString('hex')}`;
     const control = watched(await this.incoming.createChannel());
-    await control.assertQueue(this.address, { exclusive: true, durable: false });
+    await control.assertQueue(this.address, { exclusive: true, durable: false, arguments: { 'x-queue-type': 'classic' } });
     for (const key of [this.address, 'all']) await control.bindQueue(this.address, 'bb.control', key);
+    await control.bindQueue(this.address, 'bb.fleet', 'catalogue');
     this.offers = watched(await this.incoming.createChannel());
     await this.offers.prefetch(1); // for each consumer, so the others are cancelled when an offer comes
-    await control.consume(this.address, (delivery) => (delivery ? this.read(delivery, (message) => this.on.received(message)) : lose()), { noAck: true });
+    await control.consume(this.address, (delivery) => (delivery ? this.read(delivery, (message) => (message.t === 'catalogue' ? this.told(message) : this.on.received(message))) : lose()), { noAck: true });
+    this.news.clear();
     this.up = true;
     this.log('link up', { address: this.address });
     this.on.linked();
@@ -77,7 +83,15 @@ export class Link {
       return false;
     }
   }
-  // Consumes every queue that exists; looks again each second for those that do not yet.
+  // A master has declared what its catalogue names: news of it is a reason to look for what was missing.
+  told({ master, incarnation, made, signatures }) {
+    const news = JSON.stringify([incarnation, made, signatures]);
+    if (this.news.get(master) === news) return;
+    this.news.set(master, news);
+    this.pause = FIRST_PAUSE;
+    if (this.wanted) this.consume();
+  }
+  // Consumes every queue that exists; looks again, less and less often, for those that do not yet.
   async consume() {
     this.wanted = true;
     for (const queue of this.queues) {
@@ -97,7 +111,9 @@ export class Link {
   }
   forget(queue) {
     this.tags.delete(queue); // it does not exist, or the broker has cancelled its consumer
-    setTimeout(() => this.wanted && this.consume(), 1000);
+    clearTimeout(this.again);
+    this.again = setTimeout(() => this.wanted && this.consume(), this.pause);
+    this.pause = Math.min(2 * this.pause, LAST_PAUSE);
   }
   offered(delivery, queue) {
     if (delivery === null) this.forget(queue);

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from tests.harness.agents import Agent
 from tests.harness.master import BuildMaster
+
+pytestmark = pytest.mark.brokers
 
 CONFIG = """
 c['workers'] = worker.amqp_column("gtk", workers=2, requires=["gtk>=3"])

@@ -240,6 +240,11 @@ class Lab:
 
         wait_for(empty, timeout, lambda: f"queues empty, {count} agents': {seen}", every=0.5)
 
+    def taken_back(self) -> int:
+        """How often agents have seen the broker take an offer back, by closing its channel or cancelling a consumer."""
+        logs = [agent.log() for agent in self.agents]
+        return sum(log.count("offer_channel_closed") + log.count("consumer_cancelled_by_broker") for log in logs)
+
     def sessions(self) -> list[Path]:
         """Of the agents that run; what a dead one left is looked after by its next start."""
         running = [agent for agent in self.agents if agent.running]

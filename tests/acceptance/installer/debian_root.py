@@ -28,8 +28,13 @@ class DebianRoot:
         `suite`: a release's code name; without it that of this machine.
         """
         mirror, own = _mirror()
+        name = suite or own
+        script = Path("/usr/share/debootstrap/scripts", name)
+        if not script.exists():  # a newer release than this debootstrap knows
+            script = script.with_name("sid")
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
         subprocess.run(
-            ["debootstrap", "--variant=minbase", suite or own, str(self.folder), mirror],
+            ["debootstrap", "--variant=minbase", name, str(self.folder), mirror, str(script)],
             check=True, stdout=subprocess.DEVNULL, timeout=900,
         )  # fmt: skip
         subprocess.run(["mount", "-t", "proc", "proc", str(self.folder / "proc")], check=True)

@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import psutil
+import pytest
 
 from contracts.messages import Claim, Resume
 from contracts.testing.ports import free_ports
 from contracts.testing.rabbitmq_node import RabbitMQNode
 from tests.broker.agent.conftest import OpenMaster, StartAgent
 from tests.broker.agent.scripted_master import ScriptedMaster, shell, until
+
+pytestmark = pytest.mark.brokers
 
 #: A delivery may stay unacknowledged for 3 s, and the broker looks every second.
 SHORT_TIMEOUT = "[{rabbit,[{consumer_timeout,3000},{channel_tick_interval,1000}]}]."

@@ -14,6 +14,8 @@ from contracts.timing import PARKINGS_MAX
 from tests.broker.agent.conftest import OpenMaster, StartAgent
 from tests.broker.agent.scripted_master import ScriptedMaster, shell, until
 
+pytestmark = pytest.mark.brokers
+
 SIGNATURES = ("alpha", "beta", "delta", "epsilon", "gamma")
 ABLE = [flag for name in SIGNATURES for flag in ("--capability", name)]
 #: One offer at a time by the broker's prefetch for a whole channel, and by cancelling the other consumers.

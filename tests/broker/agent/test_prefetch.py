@@ -12,7 +12,9 @@ from contracts.messages import Claim
 from contracts.testing.rabbitmq_node import RabbitMQNode
 from tests.broker.agent.conftest import OpenMaster, StartAgent
 from tests.broker.agent.scripted_master import ScriptedMaster, until
-from tests.faults.broker4 import server_of_version_4
+from tests.harness.brokers import version_of
+
+pytestmark = pytest.mark.brokers
 
 SIGNATURES = ("alpha", "beta")
 ABLE = [flag for name in SIGNATURES for flag in ("--capability", name)]
@@ -145,34 +147,41 @@ async def test_a_queue_without_a_shared_prefetch(start_agent: StartAgent, open_m
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("permitted", [True, False])
-async def test_version_4(
-    permitted: bool,
-    start_agent: StartAgent,
-    open_master: OpenMaster,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+async def test_what_the_brokers_owner_permits(
+    node: RabbitMQNode, start_agent: StartAgent, open_master: OpenMaster, tmp_path: Path
 ) -> None:
-    """There a broker's owner may forbid it; later versions do of themselves."""
-    monkeypatch.setenv("RABBITMQ_SERVER", server_of_version_4())
-    config = {"deprecated_features.permit.global_qos": str(permitted).lower()}
-    with RabbitMQNode(tmp_path / "node", config=config) as node4:
-        master = await open_master(*SIGNATURES, url=node4.url)
-        agent = start_agent("agent", *ABLE, url=node4.url)
+    """From 3.12 on an owner may deny it, from 4.3 on it has to be permitted; an agent serves one offer at a time."""
+    version = version_of(node.url)
+    # (what rabbitmq.conf says, what the agent is told, whether its consumers stay)
+    cases: list[tuple[bool | None, str, bool]] = [(None, "auto", version < (4, 3)), (None, "never", False)]
+    if version >= (3, 12):
+        cases += [(True, "always", True), (False, "always", False)]
+    for number, (permitted, choice, stay) in enumerate(cases):
+        config = {} if permitted is None else {"deprecated_features.permit.global_qos": str(permitted).lower()}
+        with RabbitMQNode(tmp_path / f"node{number}", config=config) as own:
+            await _serves(own.url, f"agent{number}", choice, stay, start_agent, open_master)
+
+
+async def _serves(
+    url: str, name: str, choice: str, stay: bool, start_agent: StartAgent, open_master: OpenMaster
+) -> None:
+    master = await open_master(*SIGNATURES, url=url)
+    agent = start_agent(name, *ABLE, "--shared-prefetch", choice, url=url)
+    await idle(master)
+    known: list[Claim] = []
+    for signature in 2 * SIGNATURES:
+        await master.offer(signature)
+        claim = await claim_after(master, *known)
+        await master.grant(claim)
+        (other,) = {*SIGNATURES} - {signature}
+        await master.offer(other)
+        await master.wait_for_consumers(other, int(stay))
+        await master.wait_for_messages(topology.cap_queue(other), 1)
+        await master.release(claim)
+        second = await claim_after(master, claim, *known)
+        await work(master, second)
         await idle(master)
-        known: list[Claim] = []
-        for signature in 2 * SIGNATURES:
-            await master.offer(signature)
-            claim = await claim_after(master, *known)
-            await master.grant(claim)
-            (other,) = {*SIGNATURES} - {signature}
-            await master.offer(other)
-            await master.wait_for_consumers(other, int(permitted))
-            await master.wait_for_messages(topology.cap_queue(other), 1)
-            await master.release(claim)
-            second = await claim_after(master, claim, *known)
-            await work(master, second)
-            await idle(master)
-            known += [claim, second]
-        assert agent.log.count("shared_prefetch_refused") == (0 if permitted else 1)
-        assert "link_down" not in agent.log
+        known += [claim, second]
+    assert agent.log.count("shared_prefetch_refused") == (1 if choice == "always" and not stay else 0)
+    assert "link_down" not in agent.log
+    agent.kill()

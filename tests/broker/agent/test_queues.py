@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from contracts.messages import Claim
 from tests.broker.agent.conftest import OpenMaster, StartAgent
 from tests.broker.agent.scripted_master import until
+
+pytestmark = pytest.mark.brokers
 
 
 async def test_a_new_column_is_consumed_within_two_seconds(start_agent: StartAgent, open_master: OpenMaster) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from contracts.messages import Claim
 from tests.broker.agent.conftest import OpenMaster, StartAgent
 from tests.broker.agent.scripted_master import shell
+
+pytestmark = pytest.mark.brokers
 
 
 async def test_a_build_is_claimed_run_and_released(start_agent: StartAgent, open_master: OpenMaster) -> None:

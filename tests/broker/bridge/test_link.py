@@ -18,6 +18,8 @@ from master_bridge.link import connections
 from tests.broker.bridge.conftest import RunningLink
 from tests.harness.waiting import wait_for
 
+pytestmark = pytest.mark.brokers
+
 MakeLink = Callable[..., RunningLink]
 
 

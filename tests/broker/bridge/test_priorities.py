@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import pika
@@ -13,11 +11,12 @@ import pytest
 
 from contracts.codec import decode
 from contracts.messages import Offer
-from contracts.testing.rabbitmq_node import RabbitMQNode
 from contracts.topology import cap_queue
 from tests.broker.bridge.conftest import RunningLink
-from tests.faults.broker4 import server_of_version_4
+from tests.harness.brokers import version_of
 from tests.harness.waiting import wait_for
+
+pytestmark = pytest.mark.brokers
 
 MakeLink = Callable[..., RunningLink]
 #: Of two masters in turns, in the order in which they are published.
@@ -71,29 +70,18 @@ def test_classic_queues_have_ten_levels(make_link: MakeLink, channel: Any) -> No
     assert served(channel) == ten_levels()
 
 
-def test_quorum_queues_before_4_serve_by_age(make_link: MakeLink, channel: Any) -> None:
-    """They know no priorities."""
+def test_quorum_queues_have_what_their_version_has(make_link: MakeLink, channel: Any, amqp_url: str) -> None:
+    """Before 4.0 nothing; then high (5 and more) and normal, two high ones for a normal one; from 4.3 on all levels."""
     publish(make_link, channel, queue_type="quorum")
-    assert served(channel) == list(range(len(PUBLISHED)))
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("queue_type", ["classic", "quorum"])
-def test_version_4(make_link: MakeLink, queue_type: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Classic queues as before; quorum queues know high (5 and more) and normal, two high ones for a normal one."""
-    monkeypatch.setenv("RABBITMQ_SERVER", server_of_version_4())
-    with (
-        RabbitMQNode(tmp_path / "rabbitmq-4") as node,
-        closing(pika.BlockingConnection(pika.URLParameters(node.url))) as connection,
-    ):
-        publish(make_link, channel := connection.channel(), queue_type=queue_type, url=node.url)
-        order = served(channel)
-    if queue_type == "classic":
-        assert order == ten_levels()
-    else:
+    version, order = version_of(amqp_url), served(channel)
+    if version < (4, 0):
+        assert order == list(range(len(PUBLISHED)))
+    elif version < (4, 3):
         high = [number for number, priority in enumerate(PUBLISHED) if priority >= 5]
         normal = [number for number, priority in enumerate(PUBLISHED) if priority < 5]
         assert order == merged(high, normal)
+    else:
+        assert order == ten_levels()
 
 
 def merged(high: list[int], normal: list[int]) -> list[int]:

@@ -6,11 +6,14 @@ import uuid
 from collections.abc import Callable
 
 import pika
+import pytest
 
 from contracts.messages import Offer
 from contracts.topology import cap_queue
 from tests.broker.bridge.conftest import RunningLink
 from tests.harness.waiting import wait_for
+
+pytestmark = pytest.mark.brokers
 
 
 def offer(signature: str) -> Offer:

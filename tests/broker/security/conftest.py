@@ -14,7 +14,6 @@ from contracts.testing.rabbitmq_node import RabbitMQNode
 from master_bridge.cli import main
 from master_bridge.operating.certificates import Made, broker_settings, make
 from tests.broker.agent.conftest import open_master, start_agent  # noqa: F401  # fixtures
-from tests.faults.broker4 import server_of_version_4
 
 
 class SecureNode:
@@ -26,16 +25,16 @@ class SecureNode:
         self.tls_port = tls_port
 
 
-@pytest.fixture(scope="session", params=["installed", pytest.param("4.x", marks=pytest.mark.long)])
-def secure(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureNode]:
-    """The machine's own RabbitMQ, and in `make test-long` one of version 4, too: permissions are the broker's."""
-    with pytest.MonkeyPatch.context() as patch:
-        if request.param == "4.x":
-            patch.setenv("RABBITMQ_SERVER", server_of_version_4())
-        yield from _secure_node(tmp_path_factory)
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Permissions are the broker's: all of this folder runs on each generation."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.brokers)
 
 
-def _secure_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureNode]:
+@pytest.fixture(scope="session")
+def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureNode]:
     folder = tmp_path_factory.mktemp("secure")
     made = make(folder / "tls", ["localhost", "127.0.0.1"], ["bridge", "agent"])
     (port,) = free_ports(1)

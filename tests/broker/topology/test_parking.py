@@ -10,6 +10,8 @@ from pika.adapters.blocking_connection import BlockingChannel
 from contracts.topology import EXCHANGES, OFFERS, PARKED, PARKED_QUEUE, cap_queue
 from tests.broker.topology.waiting import wait_for
 
+pytestmark = pytest.mark.brokers
+
 Connect = Callable[..., BlockingChannel]
 QUEUE = cap_queue("gtk>=3")
 

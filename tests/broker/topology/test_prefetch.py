@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 
 from tests.broker.topology.waiting import wait_for
+
+pytestmark = pytest.mark.brokers
 
 Connect = Callable[..., BlockingChannel]
 

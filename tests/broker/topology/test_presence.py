@@ -18,6 +18,8 @@ ADDRESS = "agent.user.instance.nonce"
 #: An agent with nothing but its control queue. Prints a line when the queue is there.
 AGENT = """
 import sys, pika
+
+pytestmark = pytest.mark.brokers
 channel = pika.BlockingConnection(pika.URLParameters(sys.argv[1])).channel()
 channel.queue_declare(sys.argv[2], exclusive=True)
 channel.queue_bind(sys.argv[2], "bb.control", sys.argv[2])

@@ -11,6 +11,8 @@ from pika.exceptions import ChannelClosedByBroker, NackError
 
 from tests.broker.topology.waiting import wait_for
 
+pytestmark = pytest.mark.brokers
+
 Connect = Callable[..., BlockingChannel]
 
 
@@ -89,17 +91,25 @@ def test_a_full_events_queue_nacks_and_takes_more_once_it_was_read(connect: Conn
     )
 
 
-def test_the_broker_tells_its_version_in_the_server_properties(connect: Connect, node: object) -> None:
-    """Both sides declare their queues by it."""
-    properties = connect().connection._impl.server_properties
-    assert properties["product"] == "RabbitMQ"
-    assert [int(part) for part in properties["version"].split(".")[:2]] >= [3, 10]
+def test_an_argument_that_is_not_taken_answers_406_and_leaves_nothing(connect: Connect) -> None:
+    """The other meaning: `invalid arg '…' for queue '…'`, and the queue is not there."""
+    with pytest.raises(ChannelClosedByBroker) as refused:
+        connect().queue_declare("cap.a", durable=True, arguments={"x-queue-type": "quorum", "x-max-priority": 10})
+    assert refused.value.reply_code == 406
+    assert "invalid arg 'x-max-priority' for queue 'cap.a'" in refused.value.reply_text
+    with pytest.raises(ChannelClosedByBroker) as missing:
+        connect().queue_declare("cap.a", passive=True)
+    assert missing.value.reply_code == 404
 
 
-def test_a_consumer_timeout_argument_is_taken_by_every_version(connect: Connect) -> None:
-    """3.10 accepts `x-consumer-timeout` and ignores it; the queue can be declared again with it."""
-    for _ in range(2):
-        connect().queue_declare("cap.a", durable=True, arguments={"x-consumer-timeout": 3_600_000})
+def test_an_exchange_of_another_type_answers_406(connect: Connect) -> None:
+    """As for queues; asked passively the type is not looked at."""
+    connect().exchange_declare("bb.control", "direct", durable=True)
+    with pytest.raises(ChannelClosedByBroker) as refused:
+        connect().exchange_declare("bb.control", "topic", durable=True)
+    assert refused.value.reply_code == 406
+    assert "inequivalent arg 'type' for exchange 'bb.control'" in refused.value.reply_text
+    connect().exchange_declare("bb.control", "topic", passive=True)
 
 
 def test_an_expiration_takes_an_unread_claim_away(connect: Connect) -> None:

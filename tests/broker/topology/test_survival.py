@@ -12,6 +12,8 @@ from pika.exceptions import ChannelClosedByBroker
 from contracts.testing.rabbitmq_node import RabbitMQNode
 from tests.broker.topology.waiting import wait_for
 
+pytestmark = pytest.mark.brokers
+
 Connect = Callable[..., BlockingChannel]
 PERSISTENT = pika.BasicProperties(delivery_mode=2)
 

@@ -1,6 +1,6 @@
-# Stands for rabbitmq:4-management: Debian 13's RabbitMQ 4.0 with the management plugin, its user's number 999, its data
+# Stands for rabbitmq:4.3.6-management: Debian forky's RabbitMQ 4.3 with the management plugin, its user's number 999, its data
 # in /var/lib/rabbitmq, more configuration in /etc/rabbitmq/conf.d.
-FROM compose-test-debian:13
+FROM compose-test-debian:forky
 RUN groupadd --system --gid 999 rabbitmq \
  && useradd --system --uid 999 --gid rabbitmq --home-dir /var/lib/rabbitmq rabbitmq \
  && apt-get update \
