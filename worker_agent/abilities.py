@@ -25,18 +25,18 @@ class Abilities:
         self._options = options_of(settings)
         self._file = settings.state / FILE
         self._inventory: Inventory | None = None
+        #: names in this machine's own probe files
+        self._own: frozenset[str] = frozenset()
 
     def capabilities(self) -> tuple[Capability, ...]:
         return self._inventory.capabilities if self._inventory else ()
 
     def named(self) -> tuple[Capability, ...]:
         """Those of `capabilities` that a person has named: by an option, or in a file of this machine's own."""
-        evidence = self._inventory.evidence if self._inventory else ()
-        own = load(self._options.folders, built_in=False) if evidence else None
-        tables = (own.probes, own.libraries, own.modules) if own is not None else ()
-        names = {normal_name(entry.name or name) for table in tables for name, entry in table.items()}
         return tuple(
-            item.capability for item in evidence if item.how == "fixed" or normal_name(item.capability.name) in names
+            item.capability
+            for item in (self._inventory.evidence if self._inventory else ())
+            if item.how == "fixed" or normal_name(item.capability.name) in self._own
         )
 
     @property
@@ -50,6 +50,7 @@ class Abilities:
         if known is None:
             return False
         self._inventory = await remembered(known, self._options)
+        self._own = await asyncio.to_thread(_own_names, self._options)
         log.info("capabilities_remembered", total=len(self.capabilities()), remedy="they are verified when it is idle")
         return True
 
@@ -65,6 +66,7 @@ class Abilities:
     async def _learn(self, inventory: Inventory) -> bool:
         before, self._inventory = self.capabilities(), inventory
         after = self.capabilities()
+        self._own = await asyncio.to_thread(_own_names, self._options)
         await asyncio.to_thread(findings.write, self._file, inventory)
         log.info(
             "capabilities",
@@ -84,6 +86,12 @@ class Abilities:
         requirements = Requirements.from_signature(signature)
         self._inventory = await recheck(self._inventory, requirements.names)
         return requirements.satisfied_by(self.capabilities())
+
+
+def _own_names(options: DetectOptions) -> frozenset[str]:
+    own = load(options.folders, built_in=False)
+    tables = (own.probes, own.libraries, own.modules)
+    return frozenset(normal_name(entry.name or name) for table in tables for name, entry in table.items())
 
 
 def _names(capabilities: set[Capability]) -> list[str]:

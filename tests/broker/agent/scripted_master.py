@@ -100,9 +100,11 @@ class ScriptedMaster:
             await self.declare(signature)
         return self
 
-    async def declare(self, signature: str) -> None:
+    async def declare(self, signature: str, queue_type: str = "classic") -> None:
         queue = await self.channel.declare_queue(
-            topology.cap_queue(signature), durable=True, arguments={"x-dead-letter-exchange": topology.PARKED}
+            topology.cap_queue(signature),
+            durable=True,
+            arguments={"x-dead-letter-exchange": topology.PARKED, "x-queue-type": queue_type},
         )
         await queue.bind(topology.OFFERS, topology.cap_queue(signature))
 

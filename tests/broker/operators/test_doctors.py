@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pika
 import pytest
 from click.testing import CliRunner
 
@@ -102,3 +103,28 @@ def test_a_broker_that_is_not_there() -> None:
     assert result.exit_code == 1
     assert result.output.splitlines()[-2].startswith("fail  port")
     assert "secret" not in result.output
+
+
+@pytest.mark.brokers
+async def test_what_is_there_otherwise(open_master: OpenMaster, amqp_url: str) -> None:
+    """An exchange of another type fails, a queue with other arguments warns; each with what differs and a remedy."""
+    with pika.BlockingConnection(pika.URLParameters(amqp_url)) as connection:
+        master = await open_master("gtk")  # declares `parked`, `dead` and a column's queue in its own way
+        connection.channel().exchange_delete("bb.control")
+        connection.channel().exchange_declare("bb.control", "direct", durable=True)
+        asking = asyncio.ensure_future(
+            asyncio.to_thread(CliRunner().invoke, main, ["doctor", "--json"], env={"BUILDBOT_AMQP_URL": amqp_url})
+        )
+        while not asking.done():
+            await master.catalogue("gtk")
+            await asyncio.wait([asking], timeout=0.3)
+    assert asking.result().exit_code == 1
+    findings = [finding for finding in json.loads(asking.result().output) if finding["check"] == "declarations"]
+    seen = {finding["seen"].split(" exists")[0]: finding for finding in findings}
+    assert seen["exchange bb.control"]["verdict"] == "fail"
+    assert "we ask for topic, it has direct" in seen["exchange bb.control"]["seen"]
+    assert "delete the exchange" in seen["exchange bb.control"]["remedy"]
+    assert {"queue dead", "queue cap.gtk"} <= seen.keys()
+    for name in ("queue dead", "queue cap.gtk"):
+        assert seen[name]["verdict"] == "warn"
+        assert "master-bridge migrate" in seen[name]["remedy"]
