@@ -13,11 +13,18 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from contracts.protocol_version import OLDEST_VERSION as OLDEST_VERSION
 from contracts.protocol_version import VERSION as VERSION
 from contracts.timing import TEXT_MAX, TITLE_MAX
+from contracts.topology import COMPONENT_MAX, is_component
 
 
 def _cut(limit: int) -> AfterValidator:
     """Whatever a reason was made of, a message must not become too large by it."""
     return AfterValidator(lambda text: text if len(text) <= limit else f"{text[: limit - 2]} …")
+
+
+def _component(name: str) -> str:
+    if not is_component(name):
+        raise ValueError(f"{name[:50]!r} is not the name of a folder: one component, at most {COMPONENT_MAX} bytes")
+    return name
 
 
 #: For people: what is longer is cut, by writers and readers alike.
@@ -112,8 +119,8 @@ class Offer(Greeting):
     ask: bool = False
     #: seconds since the epoch, on the bridge's clock
     published: float
-    #: Buildbot's builddir of the builder, one path component
-    builddir: str
+    #: the builder's folder, one path component
+    builddir: Annotated[str, Field(min_length=1, max_length=COMPONENT_MAX), AfterValidator(_component)]
     #: for people: "linux-gtk #17"
     title: Title = ""
     #: strict fencing: seconds without contact after which the agent kills what runs; None: never

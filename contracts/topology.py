@@ -57,13 +57,39 @@ EXCHANGES = (
 )
 
 _WORD = re.compile(r"[A-Za-z0-9_-]+")
+#: AMQP 0-9-1, 1.1 "shortstr": queues' names and routing keys have at most 255 bytes. The longest of ours are
+#: `<user>.<master>.events` …
+NAME_MAX = 128
+#: … so a broker user, as `key_word` writes it, may be so long; its agent's address is shorter.
+USER_MAX = 255 - NAME_MAX - len("..events")
+#: Bytes of a name of a file or folder, on all file systems that matter.
+COMPONENT_MAX = 255
 
 
 def check_name(name: str, what: str) -> str:
     """Return `name` when it can stand as one word of a routing key; else raise `BadName`."""
     if not _WORD.fullmatch(name):
-        raise BadName(f"{what} {name!r}: use only letters, digits, '-' and '_' (it is one word of a routing key)")
+        raise BadName(f"{what} {name[:200]!r}: use only letters, digits, '-' and '_' (it is one word of a routing key)")
+    if len(name) > NAME_MAX:
+        raise BadName(f"{what} {name[:20]!r}…: {len(name)} characters, at most {NAME_MAX} fit into a routing key")
     return name
+
+
+def check_user(user: str) -> str:
+    """Return broker user `user` when it can be part of addresses and routing keys; else raise `BadName`."""
+    length = len(key_word(user))
+    if length > USER_MAX:
+        raise BadName(
+            f"broker user {user[:20]!r}…: {length} bytes in a routing key, at most {USER_MAX} fit; give it a shorter "
+            "name (what is no letter, digit, '-' or '_' takes three bytes for each of its own)"
+        )
+    return user
+
+
+def is_component(name: str) -> bool:
+    """Can a file or folder have this name, on any machine?"""
+    size = len(name.encode("utf-8", "surrogatepass"))
+    return 0 < size <= COMPONENT_MAX and name not in (".", "..") and "/" not in name and "\0" not in name
 
 
 def key_word(text: str) -> str:

@@ -6,6 +6,7 @@ another reason is said, once, and the next one is tried.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import threading
@@ -17,8 +18,12 @@ import structlog
 
 log = structlog.get_logger(__name__)
 
-#: Touched when a session takes a build directory: its time is the time of last use.
-MARK = ".last-used"
+_SLOT = "slot-"
+#: Beside a slot's folder, with a file for each of its build directories, touched when a session takes that. Of the same
+#: name: a builder's may be as long as a file's name may be, begin with a dot, or end with whatever we would add.
+MARKS = "last-used-"
+#: Beside it, too: what is being removed.
+REMOVING = "removing-"
 
 
 class BuildDirs:
@@ -37,7 +42,7 @@ class BuildDirs:
         self._missing: set[Path] = set()
 
     def slot_folder(self, master: str, slot: int) -> Path:
-        return self._basedir / master / f"slot-{slot}"
+        return self._basedir / master / f"{_SLOT}{slot}"
 
     def take(self, master: str, slot: int, builddir: str) -> Path:
         """A session begins in it: make it and protect it. Raises OSError."""
@@ -51,7 +56,10 @@ class BuildDirs:
                 self._missing.add(folder)
                 raise
             path.mkdir(parents=True, exist_ok=True)
-            _mark(path).touch()
+            mark = _beside(path, MARKS)
+            with contextlib.suppress(OSError):  # then its own time counts: no build is ended for that
+                mark.parent.mkdir(exist_ok=True)
+                mark.touch()
         return path
 
     def give_back(self, master: str, slot: int, builddir: str) -> None:
@@ -82,7 +90,7 @@ class BuildDirs:
         removed: list[Path] = []
         if not self._keep_free or not self._basedir.is_dir():
             return removed
-        for left_over in self._basedir.glob("*/slot-*/.removing-*"):  # by a process that ended meanwhile
+        for left_over in self._basedir.glob(f"*/{REMOVING}*/*"):  # by a process that ended meanwhile
             self._remove(left_over)
         for path in sorted(self._unused(), key=_last_used):
             if self._free(self._basedir) >= self._keep_free:
@@ -94,7 +102,7 @@ class BuildDirs:
     def _make_way(self, path: Path) -> bool:
         """Remove one; False: it is in use, or stays for a reason that was said."""
         # Out of the way first: a session that takes it while it is being removed makes a fresh one.
-        doomed = path.with_name(f".removing-{path.name}")
+        doomed = _beside(path, REMOVING)
         mounted = _mounted_in(path)
         if mounted is not None:
             self._complain(path, f"{mounted} is mounted in it")
@@ -103,8 +111,9 @@ class BuildDirs:
             with self._lock:
                 if path in self._in_use or doomed.exists():
                     return False
+                doomed.parent.mkdir(exist_ok=True)
                 path.rename(doomed)
-                _mark(path).unlink(missing_ok=True)
+                _beside(path, MARKS).unlink(missing_ok=True)
         except OSError as error:
             self._complain(path, str(error.strerror))
             return False
@@ -131,18 +140,19 @@ class BuildDirs:
             log.warning("build_directory_not_removed", path=str(path), reason=reason, more_failures=more)
 
     def _unused(self) -> Iterator[Path]:
-        for path in self._basedir.glob("*/slot-*/*"):
-            if path.is_dir() and not path.is_symlink() and not path.name.startswith(".") and path not in self._in_use:
+        for path in self._basedir.glob(f"*/{_SLOT}*/*"):
+            if path.is_dir() and not path.is_symlink() and path not in self._in_use:
                 yield path
 
 
-def _mark(path: Path) -> Path:
-    """Beside the directory, not in it: builds empty theirs."""
-    return path.with_name(f".{path.name}{MARK}")
+def _beside(path: Path, kind: str) -> Path:
+    """What belongs to build directory `path`. Not in it: builds empty theirs."""
+    slot = path.parent
+    return slot.with_name(slot.name.replace(_SLOT, kind, 1)) / path.name
 
 
 def _last_used(path: Path) -> float:
-    for file in (_mark(path), path):
+    for file in (_beside(path, MARKS), path):
         try:
             return file.stat().st_mtime
         except OSError:

@@ -6,17 +6,20 @@ environment, that over the file, that over the default. How they are loaded is i
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import socket
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import ByteSize, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from contracts.errors import BadName
 from contracts.readable import is_readable, readable
+from contracts.topology import check_user
 
 PREFIX = "WORKER_AGENT_"
 #: Files read when none is named, the later one first; the first that exists counts.
@@ -201,7 +204,9 @@ def default_state(name: str, environ: Any) -> Path:
     base = environ.get("XDG_STATE_HOME")
     if not base and not has_home():
         raise ValueError("no folder for the agent's state is known: give --state, or set HOME")
-    folder = re.sub(r"[^A-Za-z0-9_.-]", "_", name).lstrip(".") or "agent"
+    folder = re.sub(r"[^A-Za-z0-9_.-]", "_", name).lstrip(".")
+    if folder != name:  # another agent's name may read the same then
+        folder = f"{folder or 'agent'}-{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:12]}"
     return absolute(Path(base or "~/.local/state")) / "worker-agent" / folder
 
 
@@ -218,6 +223,10 @@ def check_url(url: str) -> None:
         raise ValueError(f"begins with {parts.scheme or 'nothing'}:// where amqp:// or amqps:// was expected")
     if not parts.hostname:
         raise ValueError("names no host: amqp[s]://user:password@host[:port]/vhost")
+    try:
+        check_user(unquote(parts.username or ""))
+    except BadName as error:
+        raise ValueError(str(error)) from None
     if port == 0:
         raise ValueError("port 0 cannot be connected to")
 

@@ -33,6 +33,9 @@ class Owner(Protocol):
     def is_stopping(self) -> bool:
         """Is the master on its way down?"""
 
+    def build_starts(self) -> None:
+        """Buildbot has set the build's properties of the worker."""
+
     def command_starts(self) -> None:
         """The agent was sent a command."""
 
@@ -71,6 +74,8 @@ class AMQPConnection(Connection):
         return self._answer([name for name, _ in builders])
 
     def remoteStartBuild(self, builderName: str) -> defer.Deferred[None]:
+        if self.alive:
+            self._owner.build_starts()
         return self._answer(None)
 
     @defer.inlineCallbacks

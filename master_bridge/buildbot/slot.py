@@ -9,6 +9,7 @@ Buildbot hears nothing of a slot before `begin` (`start_instance`), though an ag
 
 from __future__ import annotations
 
+import posixpath
 import time
 from typing import Any, Protocol
 
@@ -22,6 +23,7 @@ from contracts.messages import Event
 from contracts.requirements import Requirements
 from contracts.timing import LIVES
 from master_bridge.buildbot import requests, stopping
+from master_bridge.buildbot.builddirs import component
 from master_bridge.buildbot.connection import AMQPConnection, capability_property
 from master_bridge.buildbot.internals import registrations
 from master_bridge.buildbot.notices import WaitingNotice
@@ -122,7 +124,7 @@ class Slot:
                 run=self._build.buildid,
                 kind="build",
                 signature=self.signature,
-                builddir=builder.config.workerbuilddir.replace("/", "_"),
+                builddir=component(builder.config.workerbuilddir),
                 title=f"{builder.name} #{self._build.number}",
                 priority=self._build.requests[0].priority or 0,
                 fencing=self._fencing,
@@ -192,6 +194,13 @@ class Slot:
 
     def keeps_session(self) -> bool:
         return stopping.keeps_session(self._master, self._build)
+
+    def build_starts(self) -> None:
+        """Property `builddir` is where the agent runs the build, also when that is not `workerbuilddir` itself."""
+        asked = self._build.builder.config.workerbuilddir
+        if self._session is not None and component(asked) != asked:
+            folder = posixpath.join(self._session.holder.worker.basedir, component(asked))
+            self._build.setProperty("builddir", folder, "Worker")
 
     def command_starts(self) -> None:
         self._worker.command_starts()

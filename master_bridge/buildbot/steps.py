@@ -18,6 +18,7 @@ from twisted.internet import defer
 
 from contracts.requirements import Requirements
 from master_bridge.buildbot.broker import broker_of
+from master_bridge.buildbot.builddirs import component
 from master_bridge.buildbot.internals.builds import SupervisedBuild
 from master_bridge.buildbot.preference import PREFER_SECONDS, preference, wrong_seconds
 from master_bridge.buildbot.step_connection import StepConnection
@@ -68,7 +69,7 @@ class CapabilityCommand(ShellCommand):
             requirements=Requirements.of(texts(self.requires)),
             preference=preference(texts(self.requires), texts(self.prefers), self.prefer_seconds),
             fencing=STRICT_FENCING if self.fencing == "strict" else None,
-            builddir=self.build.builder.config.workerbuilddir.replace("/", "_"),
+            builddir=component(self.build.builder.config.workerbuilddir),
         )
         self.cmd = command
         command.worker = self.worker

@@ -58,13 +58,13 @@ def enroll(
     """
     from contracts.errors import ContractError
     from contracts.requirements import Requirements
-    from contracts.topology import check_name
+    from contracts.topology import check_name, check_user
     from master_bridge.management import permissions
     from master_bridge.operating.enrolment import agent_config, amqp_url, new_password, write_private
     from master_bridge.operating.errors import OperatingError
 
     try:
-        check_name(name, "account")
+        check_user(check_name(name, "account"))
         if role == "worker":
             granted = permissions.for_worker(name, [Requirements.from_signature(text).signature for text in allow])
         elif role == "master":

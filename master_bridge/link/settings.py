@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from contracts.errors import BadName
 from contracts.rabbitmq.arguments import EVENTS_MAX_BYTES, QueueType
-from contracts.topology import check_name
+from contracts.topology import check_name, check_user
 from master_bridge.link.errors import BadSettings
 
 #: Environment variable with the broker's URL when the configuration names none.
@@ -85,6 +85,10 @@ def parse_url(url: str) -> BrokerAddress:
     path = parts.path[1:]
     if "/" in path:
         raise BadSettings("url: the virtual host holds a '/'; write it as %2F")
+    try:
+        check_user(unquote(parts.username or ""))
+    except BadName as error:
+        raise BadSettings(f"url: {error}") from None
     return BrokerAddress(
         host=parts.hostname,
         port=port or (5671 if secure else 5672),

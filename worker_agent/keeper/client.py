@@ -7,6 +7,7 @@ import contextlib
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -303,7 +304,14 @@ def _address(folder: Path) -> Iterator[str]:
     if len(os.fsencode(path)) < 100:
         yield path
         return
-    with tempfile.TemporaryDirectory(prefix="keeper-") as short:
+    if sys.platform.startswith("linux"):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            yield f"/proc/self/fd/{descriptor}/{SOCKET}"
+        finally:
+            os.close(descriptor)
+        return
+    with tempfile.TemporaryDirectory(prefix="keeper-", dir="/tmp") as short:  # $TMPDIR may be long, too
         link = Path(short) / "s"
         link.symlink_to(folder.absolute())
         yield str(link / SOCKET)

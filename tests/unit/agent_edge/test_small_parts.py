@@ -69,7 +69,7 @@ def test_build_directories_go_oldest_first_and_never_in_use(tmp_path: Path) -> N
     dirs = BuildDirs(tmp_path, keep_free=2, free=lambda _: sum(not path.exists() for path in paths))
     paths = [dirs.take("m", 0, name) for name in names]
     for age, path in enumerate(paths):
-        os.utime(path.with_name(f".{path.name}.last-used"), (age, age))
+        os.utime(tmp_path / "m" / "last-used-0" / path.name, (age, age))
         if path.name != "in-use":
             dirs.give_back("m", 0, path.name)
 

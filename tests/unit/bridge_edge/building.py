@@ -173,6 +173,8 @@ class FakeWorker:
     def cannot_substantiate(self, failure: Any) -> None:
         self.failures.append(failure)
 
+    def build_starts(self) -> None: ...
+
     def command_starts(self) -> None: ...
 
     def is_removed(self) -> bool:

@@ -1,0 +1,77 @@
+"""Names of builders, agents and folders that are legal and unusual."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from worker_agent.builddirs import BuildDirs
+from worker_agent.settings import check_url, default_state
+
+NAMES = [
+    "b" * 255,
+    "é" * 127,
+    ".hidden",
+    ".last-used",
+    "last-used-0",
+    "removing-0",
+    "slot-0",
+    "100%",
+    "a b",
+    "-rf",
+    "*",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_any_legal_folder_is_a_build_directory(name: str, tmp_path: Path) -> None:
+    """Taken, protected while in use, remembered by its last use, and removed when it is the oldest."""
+    dirs = BuildDirs(tmp_path, keep_free=1, free=lambda _: int(not (tmp_path / "m" / "slot-0" / name).exists()))
+    path = dirs.take("m", 0, name)
+    assert path.is_dir()
+    assert dirs.make_room() == []
+    dirs.give_back("m", 0, name)
+    other = dirs.take("m", 0, "other")
+    os.utime(tmp_path / "m" / "last-used-0" / "other", (9e9, 9e9))
+    dirs.give_back("m", 0, "other")
+    assert dirs.make_room() == [path]
+    assert not path.exists()
+    assert other.is_dir()
+    assert not list((tmp_path / "m" / "removing-0").iterdir())
+
+
+def test_all_of_them_at_once(tmp_path: Path) -> None:
+    """None is in another's way."""
+    dirs = BuildDirs(tmp_path, keep_free=1, free=lambda _: 0)
+    for name in NAMES:
+        dirs.take("m", 0, name)
+    for name in NAMES:
+        dirs.give_back("m", 0, name)
+    assert sorted(path.name for path in dirs.make_room()) == sorted(NAMES)
+
+
+def test_a_mark_that_cannot_be_written_ends_no_build(tmp_path: Path) -> None:
+    """It is there for the cache only."""
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "last-used-0").write_text("in the way")
+    assert BuildDirs(tmp_path, keep_free=1).take("m", 0, "b").is_dir()
+
+
+def test_agents_of_different_names_have_different_state_folders() -> None:
+    """Also those whose names differ in what a folder's name had better not hold."""
+    names = ["a", "é1", "è1", ".a", "..", ".", "a/b", "a_b", "a:b", "x" * 128, "é" * 128]
+    folders = {default_state(name, {"XDG_STATE_HOME": "/s"}) for name in names}
+    assert len(folders) == len(names)
+    assert {folder.parent for folder in folders} == {Path("/s/worker-agent")}
+    assert max(len(os.fsencode(folder.name)) for folder in folders) <= 255
+
+
+def test_a_broker_user_too_long_for_a_routing_key_is_told_at_the_start() -> None:
+    """With the limit, before the broker closes a connection for it."""
+    check_url(f"amqp://{'u' * 119}:p@h/")
+    with pytest.raises(ValueError, match="119"):
+        check_url(f"amqp://{'u' * 120}:p@h/")
+    with pytest.raises(ValueError, match="119"):
+        check_url(f"amqp://{'%C3%A9' * 30}:p@h/")
