@@ -27,6 +27,7 @@ from master_bridge.buildbot.client import Client
 from master_bridge.buildbot.database import HeldDatabase
 from master_bridge.buildbot.fleet import FleetView
 from master_bridge.buildbot.internals.siblings import adopt
+from master_bridge.buildbot.internals.whole_config import SERVICE_NAME, check_whole_configs
 from master_bridge.buildbot.notices import NoAgentNotices
 from master_bridge.buildbot.retiring import RetiredSignatures
 from master_bridge.buildbot.room import LOOK_EVERY, Room
@@ -38,7 +39,6 @@ from master_bridge.link.settings import HEARTBEAT, LinkSettings, TLSSettings, ur
 
 log = structlog.get_logger(__name__)
 
-SERVICE_NAME = "amqp-broker"
 #: Seconds that a stopping master's broker waits for its sessions to be left, and for the last confirms.
 STOP_TIMEOUT = 3.0
 
@@ -46,6 +46,9 @@ STOP_TIMEOUT = 3.0
 CATALOGUE_SOON = 0.2
 #: Requests whose infrastructure failures are remembered.
 FAILURES_KEPT = 1000
+
+
+check_whole_configs()
 
 
 class AMQPBroker(state.StateMixin, service.BuildbotService):
@@ -67,12 +70,19 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
     name = SERVICE_NAME
     secrets = ("url",)
 
-    def checkConfig(self, **settings: Any) -> None:
+    def checkConfig(self, *positional: Any, **settings: Any) -> None:
+        if positional:  # not shown: a URL, perhaps, with its password
+            config.error("AMQPBroker: each argument by its name: util.AMQPBroker(url=…, master=…)")
+            return
         for problem in wrong_settings(**settings):
             config.error(f"AMQPBroker: {problem}")
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        if kwargs.pop("name", SERVICE_NAME) != SERVICE_NAME:
+            config.error(
+                "AMQPBroker: name: a master has one broker, whose name is not chosen; `master` names the master"
+            )
+        super().__init__(*args, **kwargs)
         self.fleet = FleetView()
         self.room = Room(lambda: self.master)
         self.bridge: Bridge | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import isfinite
 
 from contracts.requirements import Requirements
 
@@ -26,8 +27,13 @@ def preference(requires: Iterable[str], prefers: Iterable[str], seconds: float) 
     return Preference(requirements=both, seconds=seconds) if both != Requirements.of(requires) else None
 
 
+def is_duration(value: object) -> bool:
+    """A number above 0 that clocks know: neither "not a number" nor infinite."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value) and value > 0
+
+
 def wrong_seconds(seconds: object) -> str | None:
     """What is wrong with the argument `prefer_seconds`; None: nothing."""
-    if isinstance(seconds, (int, float)) and not isinstance(seconds, bool) and seconds > 0:
+    if is_duration(seconds):
         return None
     return f"prefer_seconds: a number of seconds above 0, not {seconds!r}"

@@ -26,7 +26,14 @@ from master_bridge.buildbot.internals.builds import SupervisedBuild, restore_bui
 from master_bridge.buildbot.internals.siblings import adopt
 from master_bridge.buildbot.preference import PREFER_SECONDS, Preference, preference
 from master_bridge.buildbot.slot import Slot
-from master_bridge.buildbot.worker_settings import KNOWN, NOTICE_MINUTES, STRICT_FENCING, texts, wrong_settings
+from master_bridge.buildbot.worker_settings import (
+    NOTICE_MINUTES,
+    POSITIONAL,
+    STRICT_FENCING,
+    passed_on,
+    texts,
+    wrong_settings,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -50,6 +57,8 @@ class AMQPLatentWorker(AbstractLatentWorker):
     notify_on_missing, properties, defaultProperties, locks: as for any worker of Buildbot's
     """
 
+    #: by which a configuration is known to need a broker
+    amqp_worker = True
     #: what the database was told last; None: nothing by this process
     _told_paused: tuple[bool, str | None] | None = None
     _told_graceful: bool | None = None
@@ -62,6 +71,7 @@ class AMQPLatentWorker(AbstractLatentWorker):
     def checkConfig(
         self,
         name: Any,
+        *positional: Any,
         requires: Any = (),
         fencing: Any = None,
         notify_after_minutes: Any = NOTICE_MINUTES,
@@ -74,7 +84,9 @@ class AMQPLatentWorker(AbstractLatentWorker):
 
         if not isinstance(name, str) or not name:
             wrong("name: a text that is not empty")
-            name = str(name) or "unnamed"
+            name = "unnamed"
+        if positional:  # not shown: a password, by the habit of Buildbot's workers
+            wrong(POSITIONAL)
         problems = wrong_settings(
             requires=requires,
             fencing=fencing,
@@ -85,7 +97,7 @@ class AMQPLatentWorker(AbstractLatentWorker):
         )
         for problem in problems:
             wrong(problem)
-        kwargs = {argument: value for argument, value in kwargs.items() if argument in KNOWN}
+        kwargs = passed_on(kwargs)
         super().checkConfig(
             name,
             None,
@@ -111,6 +123,7 @@ class AMQPLatentWorker(AbstractLatentWorker):
     def reconfigService(
         self,
         name: Any,
+        *,
         requires: Any = (),
         fencing: Any = None,
         notify_after_minutes: float = NOTICE_MINUTES,
@@ -404,8 +417,12 @@ class AMQPLatentWorker(AbstractLatentWorker):
 @implementer(IWorker)  # of what it makes: Buildbot's plugin loader lets nothing else into `plugins.worker`
 def amqp_column(name: str, workers: int = 8, requires: Iterable[str] = (), **kwargs: Any) -> list[AMQPLatentWorker]:
     """`workers` slots for one builder column, named `<name>-1` … `<name>-<workers>`, with equal settings."""
+    if not isinstance(name, str) or not name:
+        config.error("amqp_column: name: a text that is not empty")
+        name = "unnamed"
     if not isinstance(workers, int) or isinstance(workers, bool) or workers < 1:
-        config.error(f"amqp_column {name!r}: workers: a whole number from 1 on, not {workers!r}")
+        shown = repr(workers) if isinstance(workers, (int, float)) else type(workers).__name__  # perhaps a password
+        config.error(f"amqp_column {name!r}: workers: a whole number from 1 on, not {shown}")
         workers = 1
     problems = list(wrong_settings(requires=requires, **kwargs))
     for problem in problems:

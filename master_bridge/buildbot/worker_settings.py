@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
+
+from buildbot.interfaces import IRenderable
+from buildbot.locks import BaseLockId, LockAccess
 
 from contracts.errors import BadRequirement
 from contracts.requirements import Requirements
-from master_bridge.buildbot.preference import PREFER_SECONDS, preference, wrong_seconds
+from master_bridge.buildbot.preference import PREFER_SECONDS, is_duration, preference, wrong_seconds
 
 #: `fencing="strict"`: an agent without contact kills what runs after these seconds; the bridge waits longer.
 STRICT_FENCING = 20.0
@@ -23,8 +26,16 @@ SENSELESS = {
     "check_instance_interval": "there is no instance to check",
     "machine_name": "the broker chooses the machine",
 }
-#: Buildbot's own arguments that are passed on.
-KNOWN = ("notify_on_missing", "properties", "defaultProperties", "locks")
+#: Buildbot's own arguments that are passed on, and what they are.
+KNOWN = {
+    "notify_on_missing": "a text or a list of texts",
+    "properties": "a dictionary with texts as keys",
+    "defaultProperties": "a dictionary with texts as keys",
+    "locks": "a list of accesses to locks, as lock.access('counting'), or something to be rendered",
+}
+POSITIONAL = (
+    'each argument but the name by its name, as in requires=["gtk>=3"]; and no password: agents log in at the broker'
+)
 
 
 def wrong_settings(
@@ -41,13 +52,33 @@ def wrong_settings(
             yield f"{argument}: not for this worker: {SENSELESS[argument]}"
         elif argument not in KNOWN:
             yield f"{argument}: no such argument"
+        elif not _is_known(argument, others[argument]):
+            yield f"{argument}: {KNOWN[argument]}, not {others[argument]!r}"
     yield from wrong_requirements(requires, prefers)
     if (problem := wrong_seconds(prefer_seconds)) is not None:
         yield problem
     yield from wrong_fencing(fencing)
     minutes = notify_after_minutes
-    if not isinstance(minutes, (int, float)) or isinstance(minutes, bool) or minutes <= 0:
+    if not is_duration(minutes):
         yield f"notify_after_minutes: a number of minutes above 0, not {minutes!r}"
+
+
+def _is_known(argument: str, value: Any) -> bool:
+    """May Buildbot be given this value? It would take any, and fail when it starts or reconfigures the worker."""
+    if value is None:
+        return True
+    if argument == "notify_on_missing":
+        return isinstance(value, str) or (isinstance(value, (list, tuple)) and all(isinstance(it, str) for it in value))
+    if argument in ("properties", "defaultProperties"):
+        return isinstance(value, Mapping) and all(isinstance(key, str) for key in value)
+    if IRenderable.providedBy(value):
+        return True
+    return isinstance(value, (list, tuple)) and all(isinstance(it, (LockAccess, BaseLockId)) for it in value)
+
+
+def passed_on(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of `arguments` that Buildbot can be given; what is wrong with the others is told."""
+    return {name: value for name, value in arguments.items() if name in KNOWN and _is_known(name, value)}
 
 
 def wrong_fencing(fencing: Any) -> Iterator[str]:

@@ -32,23 +32,37 @@ def tls_options(host: str, tls: TLSSettings) -> Any:
         raise BadSettings(
             f"url: amqps:// needs TLS libraries ({error}); pip install 'buildbot-amqp[master,tls]'"
         ) from None
-    trust = None
-    if tls.ca is not None:
-        text = _read("tls.ca", tls.ca)
-        mark = "-----END CERTIFICATE-----"
-        parts = [part + mark for part in text.split(mark) if "-----BEGIN CERTIFICATE-----" in part]
-        if not parts:
-            raise BadSettings(f"tls.ca: no certificate in {tls.ca}")
-        trust = trustRootFromCertificates([Certificate.loadPEM(part.strip()) for part in parts])
-    own = None
-    if tls.certificate is not None:
-        pem = _read("tls.certificate", tls.certificate)
-        key = _read("tls.key", tls.key) if tls.key is not None else ""
-        try:
-            own = PrivateCertificate.loadPEM((key + "\n" + pem).encode())
-        except Exception as error:  # pyOpenSSL's own errors, several classes
-            raise BadSettings(f"tls.certificate: {tls.certificate} and its key cannot be used: {error}") from None
-    return optionsForClientTLS(host, trustRoot=trust, clientCertificate=own)
+    try:
+        trust = None if tls.ca is None else trustRootFromCertificates(_certificates(Certificate, tls.ca))
+        own = None if tls.certificate is None else _own(PrivateCertificate, tls.certificate, tls.key)
+        return optionsForClientTLS(host, trustRoot=trust, clientCertificate=own)
+    except BadSettings:
+        raise
+    except Exception as error:  # pyOpenSSL's own errors, several classes
+        raise BadSettings(f"tls: {tls.certificate or tls.ca or 'the host name'} cannot be used: {error}") from None
+
+
+def _certificates(kind: Any, path: str) -> list[Any]:
+    text = _read("tls.ca", path)
+    mark = "-----END CERTIFICATE-----"
+    parts = [part + mark for part in text.split(mark) if "-----BEGIN CERTIFICATE-----" in part]
+    if not parts:
+        raise BadSettings(f"tls.ca: no certificate in {path}")
+    try:
+        return [kind.loadPEM(part.strip()) for part in parts]
+    except Exception as error:  # as above
+        raise BadSettings(f"tls.ca: {path} cannot be used: {error}") from None
+
+
+def _own(kind: Any, certificate: str, key: str | None) -> Any:
+    pem = _read("tls.certificate", certificate)
+    secret = _read("tls.key", key) if key is not None else pem
+    if "ENCRYPTED" in secret:  # OpenSSL would ask for it on the terminal
+        raise BadSettings(f"tls.key: {key or certificate} has a passphrase, and nobody is there to type it; remove it")
+    try:
+        return kind.loadPEM((pem if key is None else secret + "\n" + pem).encode())
+    except Exception as error:  # as above
+        raise BadSettings(f"tls.certificate: {certificate} and its key cannot be used: {error}") from None
 
 
 def _read(argument: str, path: str) -> str:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+import pytest
+
 from tests.harness.master import BuildMaster
+from tests.harness.waiting import wait_for
 
 WRONG = """
 c['services'] = [util.AMQPBroker(url="http://x", master="a.b", tls={"cert": 1}, queue_type="fast", grace=0,
@@ -74,3 +80,91 @@ def test_the_url_stays_out_of_messages(tmp_path: Path) -> None:
     report = check(tmp_path, "c['services'] = [util.AMQPBroker(url='amqp://u:sesame@h:port/')]\n" + RIGHT)
     assert "AMQPBroker: url" in report
     assert "sesame" not in report
+
+
+GOOD = """
+c['workers'] = worker.amqp_column("gtk", workers=2, requires=["gtk"])
+builder("b", c['workers'], steps.ShellCommand(command=["true"]))
+"""
+#: master.cfg as users have it, and what is told of it
+BROKEN = {
+    "a broker that a later line takes away": (GOOD + "c['services'] = []\n", "no AMQPBroker for worker 'gtk-1'"),
+    "a column twice": (GOOD + "c['workers'] += worker.amqp_column('gtk')\n", "worker 'gtk-1' is configured 2 times"),
+    "a password": (GOOD + "c['workers'].append(worker.AMQPLatentWorker('g1', 'sesame'))\n", "'g1': each argument but"),
+    "no CA": (
+        GOOD + "c['services'] = [util.AMQPBroker(url='amqps://u:sesame@h', tls={'ca': '/nowhere.pem'})]\n",
+        "tls.ca: /nowhere.pem: No such file or directory",
+    ),
+    "plain text": (GOOD + "c['services'] = [util.AMQPBroker(url='amqp://u:sesame@h', tls={})]\n", "plain text"),
+    "an escape": (GOOD + "c['services'] = [util.AMQPBroker(url='amqp://u:ses/ame@h')]\n", "as %XX"),
+    "one broker too many": (
+        GOOD + "c['services'].append(util.AMQPBroker(metrics_port=0, url='amqp://h'))\n",
+        "amqp-broker",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_a_master_does_not_start_with_what_checkconfig_refuses(
+    what: str, tmp_path: Path, master_database: Path
+) -> None:
+    """It says the same, ends by itself, and shows no password."""
+    config, problem = BROKEN[what]
+    assert problem in check(tmp_path / "check", config, url="amqp://u:sesame@127.0.0.1:1")
+    master = BuildMaster(tmp_path / "master", config, url="amqp://u:sesame@127.0.0.1:1")
+    master.create(master_database)
+    try:
+        master.start(wait=False)
+        wait_for(lambda: not master.running, 60, lambda: f"its end:\n{master.log()[-3000:]}")
+        assert problem in master.log()
+        assert "sesame" not in master.log()
+    finally:
+        master.kill()
+
+
+def test_a_reconfig_refuses_it_too_and_the_master_still_stops(
+    make_master: Callable[..., BuildMaster],
+) -> None:
+    """What ran before goes on; then `buildbot stop` takes no longer than ever."""
+    master = make_master(GOOD)
+    for config, problem in BROKEN.values():
+        master.write_config(config)
+        before = len(master.log())
+        os.kill(master.pid, signal.SIGHUP)
+        wait_for(partial(_aborted, master, before), 60, lambda: master.log()[-3000:])
+        assert problem in master.log()[before:]
+    master.reconfigure(GOOD)
+    master.stop(timeout=30)
+    assert "Server Shut Down" in master.log(), "it had to be killed"
+
+
+def _aborted(master: BuildMaster, since: int) -> bool:
+    return "aborted without making any changes" in master.log()[since:]
+
+
+def test_a_master_stops_that_never_got_a_broker(tmp_path: Path, master_database: Path) -> None:
+    """A secret is known at the start only. The master runs, says why nothing is brokered, and stops."""
+    secrets = tmp_path / "secrets"
+    secrets.mkdir(mode=0o700)
+    (secrets / "url").write_text("amqp://u:ses/ame@h")
+    (secrets / "url").chmod(0o600)
+    config = f"""
+c['secretsProviders'] = [secrets.SecretInAFile(dirname={str(secrets)!r})]
+c['services'] = [util.AMQPBroker(url=util.Secret('url'))]
+{GOOD}"""
+    master = BuildMaster(tmp_path / "master", config, url=None)
+    master.create(master_database)
+    try:
+        master.start()
+        request = master.force("b")
+        wait_for(lambda: "amqp.broker_unusable" in master.log(), 30, lambda: master.log()[-3000:])
+        wait_for(
+            lambda: any("as %XX" in str(build.steps) for build in master.builds(request)),
+            30,
+            lambda: master.describe(request),
+        )
+        assert "ame@" not in master.log()
+        master.stop(timeout=30)
+        assert "Server Shut Down" in master.log(), "it had to be killed"
+    finally:
+        master.kill()

@@ -9,6 +9,7 @@ import inspect
 from typing import Any
 
 import pytest
+from buildbot.config.master import MasterConfig
 from buildbot.process.botmaster import BotMaster
 from buildbot.process.build import Build
 from buildbot.process.builder import Builder, enforceChosenWorker
@@ -37,6 +38,7 @@ CALLED = {
     (AbstractWorker, "_update_paused"): [],
     (AbstractWorker, "_update_graceful"): [],
     (BuildbotService, "reconfigServiceWithSibling"): ["sibling"],
+    (MasterConfig, "check_builders"): [],
     (BotMaster, "maybeStartBuildsForBuilder"): ["buildername"],
 }
 

@@ -1,0 +1,68 @@
+"""What is wrong with a configuration as a whole: told by `checkconfig`, and what `start` and `reconfig` refuse.
+
+A worker or a step sees itself only, while master.cfg may yet add a broker, or take it away: Buildbot's own sample sets
+`c['services'] = []` near its end. So Buildbot's check of builders and workers, which comes when all is read, is
+followed by one of ours.
+
+Source: config/master.py `MasterConfig.loadFromDict`, `check_builders`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from buildbot import config
+from buildbot.config.master import MasterConfig
+
+from master_bridge.buildbot.broker_settings import wrong_settings
+from master_bridge.link.settings import URL_VARIABLE, url_from_environment
+
+SERVICE_NAME = "amqp-broker"
+#: Names of a long list that are told.
+TOLD = 5
+
+
+def check_whole_configs() -> None:
+    """From now on; once a process."""
+    theirs = MasterConfig.check_builders
+    if hasattr(theirs, "of_amqp"):
+        return
+
+    def check_builders(self: MasterConfig) -> None:
+        theirs(self)
+        for problem in problems(self):
+            config.error(problem)
+
+    check_builders.of_amqp = True  # type: ignore[attr-defined]  # so that it is wrapped once
+    MasterConfig.check_builders = check_builders
+
+
+def problems(whole: Any) -> Iterator[str]:
+    """A sentence for each; `whole` is a `MasterConfig` that is read."""
+    for name, count in Counter(worker.workername for worker in whole.workers).items():
+        if count > 1:
+            yield f"worker {name!r} is configured {count} times: give each worker, and each amqp_column, its own name"
+    needing = list(_needing_a_broker(whole))
+    if not needing or SERVICE_NAME in whole.services:
+        return
+    if url_from_environment() is not None:  # a broker with the defaults is made
+        yield from (f"AMQPBroker: {problem}" for problem in wrong_settings())
+        return
+    more = f" and {len(needing) - TOLD} more" if len(needing) > TOLD else ""
+    yield (
+        f"no AMQPBroker for {', '.join(needing[:TOLD])}{more}: add util.AMQPBroker(url=…) to c['services'], below any "
+        f"line that sets c['services'] anew, or set the environment variable {URL_VARIABLE}"
+    )
+
+
+def _needing_a_broker(whole: Any) -> Iterator[str]:
+    for worker in whole.workers:
+        if getattr(worker, "amqp_worker", False):
+            yield f"worker {worker.workername!r}"
+    for builder in whole.builders:
+        for step in getattr(builder.factory, "steps", ()):
+            if getattr(getattr(step, "step_class", None), "amqp_capability_step", False):
+                yield f"a CapabilityCommand of builder {builder.name!r}"
+                break
