@@ -33,13 +33,12 @@ from worker_agent.keeper.reader import JournalFiles
 from worker_agent.keeper.reaper import become_subreaper, reap_strays
 from worker_agent.lifetime import Lifetime
 from worker_agent.link.link import Link
-from worker_agent.link.options import LinkOptions, TLSFiles
+from worker_agent.link.options import link_options
 from worker_agent.pause import Pause
 from worker_agent.probing import Probing
 from worker_agent.queues import QueueKnowledge
 from worker_agent.sessions import Sessions
 from worker_agent.settings import Settings
-from worker_agent.signatures import Trust
 from worker_agent.telling import Telling, busy
 
 log = structlog.get_logger(__name__)
@@ -129,6 +128,11 @@ class Agent:
             self._leaving = True
             log.info("draining", reason=reason)
             self._put(inputs.Drain())
+
+    @property
+    def leaving(self) -> bool:
+        """It was asked to leave, and not to stay since."""
+        return self._leaving
 
     def restart(self, reason: str) -> None:
         """End this process's part and leave the keepers to the next (`run` returns True)."""
@@ -393,16 +397,3 @@ class Agent:
         while True:
             await aside(self.builddirs.make_room)
             await asyncio.sleep(ROOM_EVERY)
-
-
-def link_options(settings: Settings) -> LinkOptions:
-    assert settings.amqp_url is not None
-    return LinkOptions(
-        url=settings.amqp_url.get_secret_value(),
-        name=f"worker-agent {settings.name}",
-        heartbeat=settings.heartbeat,
-        reconnect_max=settings.reconnect_max,
-        shared_prefetch=settings.shared_prefetch if settings.slots == 1 else "never",
-        tls=TLSFiles(ca=settings.tls_ca, certificate=settings.tls_cert, key=settings.tls_key),
-        trust=Trust(settings.trusted_key),
-    )

@@ -45,7 +45,7 @@ async def _listen(settings: Settings) -> tuple[str, ...]:
 
 
 async def _listen_once(settings: Settings) -> tuple[str, ...]:
-    from worker_agent.agent import link_options
+    from worker_agent.link.options import link_options
 
     instance = json.loads((settings.state / "instance.json").read_text(encoding="utf-8"))["uuid"]
     options = link_options(settings)

@@ -63,10 +63,9 @@ def _execute_again(settings: Settings, environ: dict[str, str]) -> int:
     """Restart in place: returns only when that cannot be done.
 
     The state folder stays the same, whatever has become of the host's name or of a file of settings: what runs is
-    there. Signals wait until the new program takes them for orders.
+    there.
     """
     environ[f"{PREFIX}STATE"] = str(settings.state)
-    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         os.execve(sys.executable, sys.orig_argv, environ)  # noqa: S606  # this very program, without a shell
     except OSError as error:
@@ -114,9 +113,14 @@ async def _run(settings: Settings, instance: Instance) -> Ending:
     systemd.notify(READY=1, MAINPID=os.getpid(), STATUS="running")
     watchdog = asyncio.create_task(_watchdog())
     try:
-        return await agent.run()
+        ending = await agent.run()
     finally:
         watchdog.cancel()
+    if ending is Ending.RESTART:
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # they wait for the new program
+        if agent.leaving:
+            signal.raise_signal(signal.SIGTERM)  # said meanwhile: the new program is to know
+    return ending
 
 
 async def _watchdog() -> None:

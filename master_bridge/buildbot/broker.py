@@ -29,6 +29,7 @@ from master_bridge.buildbot.fleet import FleetView
 from master_bridge.buildbot.internals.siblings import adopt
 from master_bridge.buildbot.internals.whole_config import SERVICE_NAME, check_whole_configs
 from master_bridge.buildbot.notices import NoAgentNotices
+from master_bridge.buildbot.regularly import regularly
 from master_bridge.buildbot.retiring import RetiredSignatures
 from master_bridge.buildbot.room import LOOK_EVERY, Room
 from master_bridge.buildbot.stopping import QuickStop
@@ -214,10 +215,7 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
         log.error("amqp.broker_unusable", reason=reason)
 
     def _every(self, seconds: float, work: Any) -> None:
-        timer = task.LoopingCall(work)
-        timer.clock = self.master.reactor
-        timer.start(seconds, now=False).addErrback(lambda failure: log.error("amqp.timer", reason=str(failure)))
-        self._timers.append(timer)
+        self._timers.append(regularly(self.master.reactor, seconds, getattr(work, "__name__", "timer"), work))
 
     @defer.inlineCallbacks
     def _serve(self, host: str, port: int | None) -> Any:

@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 from yarl import URL
 
 from worker_agent.link.prefetch import Choice
+from worker_agent.settings import Settings
 from worker_agent.signatures import Trust
 
 
@@ -75,3 +76,17 @@ def redacted(url: str) -> str:
     if ":" in host:
         host = f"[{host}]"
     return urlunsplit((parts.scheme, f"{host}:{parts.port}" if parts.port else host, parts.path, "", ""))
+
+
+def link_options(settings: Settings) -> LinkOptions:
+    """Of an agent with these settings, which name a broker."""
+    assert settings.amqp_url is not None
+    return LinkOptions(
+        url=settings.amqp_url.get_secret_value(),
+        name=f"worker-agent {settings.name}",
+        heartbeat=settings.heartbeat,
+        reconnect_max=settings.reconnect_max,
+        shared_prefetch=settings.shared_prefetch if settings.slots == 1 else "never",
+        tls=TLSFiles(ca=settings.tls_ca, certificate=settings.tls_cert, key=settings.tls_key),
+        trust=Trust(settings.trusted_key),
+    )

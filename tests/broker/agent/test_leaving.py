@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import psutil
@@ -139,3 +141,58 @@ async def test_a_second_agent_on_one_state_folder_is_refused(start_agent: StartA
     await until(lambda: not second.child.running, "the second agent to give up")
     assert second.child.end() == 73
     assert "another worker agent works with" in second.log
+
+
+@pytest.mark.root
+async def test_a_restart_in_place_keeps_its_state_when_the_host_is_renamed(
+    start_agent: StartAgent, open_master: OpenMaster, tmp_path: Path
+) -> None:
+    """Nobody named the agent or its folder: both follow the host's name, but not in the middle of a command.
+
+    SIGTERM right behind SIGUSR2 finds a program that takes no orders yet: it waits, and is the drain that it always is.
+    """
+    master = await open_master("any")
+    rename = "import socket; socket.sethostname('{}')"
+    agent = start_agent(
+        prefix=("unshare", "--uts", "sh", "-c", f'{sys.executable} -c "{rename.format("before")}"; exec "$@"', "sh"),
+        environment={"WORKER_AGENT_STATE": None, "XDG_STATE_HOME": str(tmp_path / "states")},
+        named=False,
+    )
+    await master.offer()
+    claim = await master.wait_for(Claim)
+    await master.grant(claim)
+    go_on = tmp_path / "go-on"
+    command = shell(1, "sh", "-c", f"echo begin; while [ ! -e {go_on} ]; do sleep 0.1; done; echo end")
+    await master.start(claim, command)
+    await until(lambda: any(event.kind == "stdout" for event in master.events(claim.session)), "the first line")
+    enter = ["nsenter", "--target", str(agent.child.pid), "--uts", sys.executable, "-c", rename.format("after")]
+    subprocess.run(enter, check=True)
+    agent.signal(signal.SIGUSR2)
+    agent.signal(signal.SIGUSR2)
+    await until(lambda: "restarting" in agent.log, "the restart to begin")
+    agent.signal(signal.SIGTERM)
+    resume = await master.wait_for(Resume, lambda resume: resume.epoch > claim.epoch)
+    assert (resume.session, resume.instance, resume.agent) == (claim.session, claim.instance, "after")
+    await master.grant(resume, stored=len(master.events(claim.session)))
+    await master.start(resume, command)
+    go_on.touch()
+    await master.completed(claim, 1)
+    await master.release(resume)
+    await until(lambda: not agent.child.running, "the agent to leave")
+    assert agent.child.end() == 0
+    assert [path.name for path in (tmp_path / "states" / "worker-agent").iterdir()] == ["before"]
+
+
+async def test_a_resumed_agent_leaves_by_itself_again(start_agent: StartAgent, open_master: OpenMaster) -> None:
+    """Up for too long it drains; an operator resumes it; after the same time it drains again."""
+    master = await open_master("any")
+    agent = start_agent("agent", "--max-uptime", "3")
+    await master.offer()
+    claim = await master.wait_for(Claim)
+    await master.grant(claim)
+    await until(lambda: agent.log.count("draining") == 1, "the agent to drain")
+    await master.steer("resume", claim.address)
+    await until(lambda: agent.log.count("draining") == 2, "the agent to drain again")
+    await master.release(claim)
+    await until(lambda: not agent.child.running, "the agent to leave")
+    assert agent.child.end() == 0
