@@ -89,6 +89,8 @@ class WorkerInfo(Part):
     admin: str | None = None
     host: str | None = None
     access_uri: str | None = None
+    #: what else the machine tells, as Buildbot's worker does: `os_id` and more of os-release(5), files of `info/`
+    facts: dict[str, str] = {}
     #: encoding of the text that commands print
     encoding: str = "utf-8"
 
@@ -101,6 +103,18 @@ class Command(Part):
     args: dict[str, Any]
     #: `contracts.digest.command_digest`
     digest: Id
+    #: for people and logs: the name of the step that runs it
+    step: Title = ""
+
+
+class AgentLock(Part):
+    """The work takes `takes` of the `capacity` that all work on one agent shares under this name, whoever offers it."""
+
+    name: str = Field(min_length=1, max_length=128)
+    capacity: Natural
+    takes: Natural = 1
+    #: agent's name -> its capacity, where it differs
+    capacities: dict[str, Natural] = {}
 
 
 class Offer(Greeting):
@@ -123,6 +137,11 @@ class Offer(Greeting):
     builddir: Annotated[str, Field(min_length=1, max_length=COMPONENT_MAX), AfterValidator(_component)]
     #: for people: "linux-gtk #17"
     title: Title = ""
+    #: for people and logs: the builder, and the build's number in it; 0: not told
+    builder: Title = ""
+    build_number: Natural = 0
+    #: an agent on which one of them has no room parks the offer
+    locks: tuple[AgentLock, ...] = ()
     #: strict fencing: seconds without contact after which the agent kills what runs; None: never
     fencing: float | None = Field(default=None, gt=0)
     #: for kind "command"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from functools import partial
 from typing import Any, Union
 from uuid import uuid4
@@ -22,6 +23,7 @@ from worker_agent.builddirs import BuildDirs
 from worker_agent.core import inputs
 from worker_agent.core.machine import AgentConfig, AgentMachine
 from worker_agent.ending import Ending
+from worker_agent.facts import facts
 from worker_agent.figures import Figures
 from worker_agent.forever import Errors, forever
 from worker_agent.hands import Hands
@@ -48,6 +50,8 @@ CANCEL_AGAIN = 0.5
 #: Seconds between two self-checks of the machine, and between two looks at the room for build directories.
 HEALTH_EVERY = 5.0
 ROOM_EVERY = 30.0
+#: Seconds for the files that tell of this machine; after that they are told as they were.
+FACTS_TIMEOUT = 1.0
 #: Seconds for what was published last to be confirmed, before the agent leaves all the same.
 FLUSH_TIMEOUT = 10.0
 #: Seconds after a Stop, after which the agent leaves though something still holds it.
@@ -106,6 +110,7 @@ class Agent:
             existing=self.link.existing,
             changed=lambda queues: self._put(inputs.QueuesKnown(queues=queues)),
         )
+        self.information = Information(settings, self.builddirs)
         self.probing = Probing(self.abilities, every=settings.probe_interval, changed=self._abilities_changed)
         self.hands = Hands(self.link, self.sessions, self._errors)
         self.pause = Pause(settings.state / "paused.json")
@@ -152,6 +157,7 @@ class Agent:
         become_subreaper()
         recovered = await self.sessions.recover()
         self._spawn_forever("link", self.link.run)  # meanwhile: what it says waits in the inbox
+        await self._learn_facts()
         await self.probing.begin()
         self.machine = AgentMachine(
             config=AgentConfig(
@@ -223,6 +229,7 @@ class Agent:
             self.queues.master_speaks(what.message.master, what.message.incarnation)
         if isinstance(what, inputs.LinkUp):
             self.link.enter()
+            self._spawn(self._learn_facts(), "facts of the machine")
             self.queues.link_up()
         elif isinstance(what, inputs.LinkDown):
             self._looking.clear()
@@ -379,6 +386,11 @@ class Agent:
         log.warning("not_able_any_more", queue=offered.queue, offer=offered.offer.offer)
         self.queues.capabilities_changed()  # which ends the consumer of that queue: cancel before nack
         self._put(lambda: self.link.settle(offered.delivery, "give_back"))
+
+    async def _learn_facts(self) -> None:
+        """As Buildbot's worker, at each connection: somebody may have written another file. Nobody waits for a disk."""
+        with suppress(asyncio.TimeoutError):
+            self.information.tell(await asyncio.wait_for(aside(partial(facts, self._settings.basedir)), FACTS_TIMEOUT))
 
     def _abilities_changed(self) -> None:
         self._put(self.queues.capabilities_changed)

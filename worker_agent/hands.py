@@ -84,7 +84,6 @@ class Hands:
             sessions.open(action)
         elif isinstance(action, do.RunCommand):
             command = action.command
-            log.info("command", session=action.session, n=command.n, name=command.name)
             sessions.order(action.session, partial(Keeper.run, command=command))
         elif isinstance(action, do.CompleteUnstarted):
             sessions.order(
@@ -109,7 +108,18 @@ class Hands:
     def _say(action: do.Action) -> None:
         if isinstance(action, do.MasterSilent):
             log.info("master_silent" if action.silent else "master_heard", master=action.master)
+        elif isinstance(action, do.Report):
+            report(action)
         elif isinstance(action, do.Alarm):
             log.error(action.event, detail=action.detail, session=action.session)
         else:
             raise TypeError(f"nobody carries out {type(action).__name__}")
+
+
+def report(action: do.Report) -> None:
+    """One line of the log: the event, for whom, and what there is to say; what is not known is left out."""
+    offer = action.offer
+    whose = {"builder": offer.builder or offer.title, "build_number": offer.build_number or None}
+    fields = {**whose, **action.fields, "master": offer.master, "session": action.session}
+    said = {name: value for name, value in fields.items() if value not in (None, "")}
+    log.info(action.event, **said)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 
 from contracts.messages import WorkerInfo
 from worker_agent.builddirs import BuildDirs
@@ -13,9 +14,13 @@ from worker_agent.version import version
 
 
 class Information:
-    """Makes the `WorkerInfo` of each slot; all but the folder is the same for all."""
+    """Makes the `WorkerInfo` of each slot; all but the folder is the same for all.
+
+    What settings say of admin, host and access_uri counts before the files `info/admin` and so on.
+    """
 
     def __init__(self, settings: Settings, builddirs: BuildDirs) -> None:
+        self._settings = settings
         self._builddirs = builddirs
         self._common = WorkerInfo(
             version=version(),
@@ -25,10 +30,20 @@ class Information:
             # Shown on Buildbot's pages, so without what is the agent's own: broker address and password.
             environ=command_environment(os.environ),
             worker_commands=command_versions(),
-            admin=settings.admin,
-            host=settings.host or settings.name,
-            access_uri=settings.access_uri,
             encoding=settings.encoding,
+        )
+        self.tell({})
+
+    def tell(self, facts: Mapping[str, str]) -> None:
+        """What the machine tells (`facts.facts`), from now on."""
+        settings = self._settings
+        self._common = self._common.model_copy(
+            update={
+                "admin": settings.admin or facts.get("admin"),
+                "host": settings.host or facts.get("host") or settings.name,
+                "access_uri": settings.access_uri or facts.get("access_uri"),
+                "facts": dict(facts),
+            }
         )
 
     def __call__(self, master: str, slot: int) -> WorkerInfo:

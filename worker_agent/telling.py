@@ -7,8 +7,11 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import structlog
+
 from contracts.messages import SlotStatus, Status
 from contracts.timing import STATUS_INTERVAL
+from worker_agent import systemd
 from worker_agent.instance import Instance
 from worker_agent.introduction import QUEUES_TOLD
 from worker_agent.settings import Settings
@@ -18,8 +21,12 @@ if TYPE_CHECKING:
     from worker_agent.agent import Agent
     from worker_agent.metrics import Endpoints
 
+log = structlog.get_logger(__name__)
+
 #: A change of status is told after this many seconds, together with what changes meanwhile.
 STATUS_SOON = 0.05
+#: Seconds after which a drain says again for what it waits.
+SAY_AGAIN = 30.0
 #: The event loop turns when it did within this many seconds; the agent notes it every 5 s.
 LIVE_WITHIN = 20.0
 
@@ -39,6 +46,9 @@ class Telling:
         self._loop = asyncio.get_running_loop()
         self._soon: asyncio.TimerHandle | None = None
         self._told: tuple[object, ...] = ()
+        #: for what a drain waits, as it was said last, and when to say it again
+        self._awaited: tuple[str, ...] = ()
+        self._say_again_at = 0.0
         #: the self-check's reasons against new work
         self.unwell: tuple[str, ...] = ()
         #: monotonic seconds, when the agent's loop turned last
@@ -62,10 +72,26 @@ class Telling:
     def reasons(self) -> tuple[str, ...]:
         """Why it takes no new work, for people."""
         paused = self._agent.pause.reason
-        return (*((paused,) if paused else ()), *self.unwell)
+        waits = tuple(f"waits for {text}" for text in self._waits_for())
+        return (*((paused,) if paused else ()), *waits, *self.unwell)
+
+    def _waits_for(self) -> tuple[str, ...]:
+        """What is to end before the drain is over."""
+        machine = self._agent.machine
+        return machine.waits_for(self._loop.time()) if machine.draining or machine.parked else ()
+
+    def _say_waiting(self) -> None:
+        """In a drain: for what it waits, when that changes and each so often."""
+        waits, now = self._waits_for(), self._loop.time()
+        if waits and (waits != self._awaited or now >= self._say_again_at):
+            log.info("drain_waits", waits_for=waits)
+            systemd.notify(STATUS=f"draining, waits for {'; '.join(waits)}")
+            self._say_again_at = now + SAY_AGAIN
+        self._awaited = waits
 
     def look(self, slots: Sequence[SlotStatus], *, now: bool) -> None:
         """Tell what changed, at once or soon; nothing where nothing did. `slots` are the machine's."""
+        self._say_waiting()
         if now:
             self.tell()
         elif self._news(slots) != self._told and self._soon is None:
@@ -84,6 +110,7 @@ class Telling:
         """Tell it regularly, until cancelled."""
         while True:
             await asyncio.sleep(STATUS_INTERVAL)
+            self._say_waiting()
             self.tell()
 
     def status(self, state: str) -> Status:

@@ -20,13 +20,16 @@ WHO: dict[str, Any] = {
 HELD = {"session": "s-1", "incarnation": "inc-1"}
 ARGS = {"command": ["sh", "-c", "echo ä; exit 3"], "workdir": "build", "env": {"A": None}, "timeout": 1200}
 COMMAND = m.Command(n=1, name="shell", args=ARGS, digest=command_digest("shell", ARGS))
-WORKER = m.WorkerInfo(version="4.3.0", basedir="/builds/m1/slot-0", worker_commands={"shell": "3.3"})
+WORKER = m.WorkerInfo(
+    version="4.3.0", basedir="/builds/m1/slot-0", worker_commands={"shell": "3.3"}, facts={"os_id": "debian"}
+)
 EVERY_BYTE = bytes(range(256))
 
 MESSAGES: dict[str, m.Message] = {
     "offer": m.Offer(
         offer="o-1", request="br-17", master="m1", run=21, signature="gtk>=3", kind="build", published=1700000000.5,
-        builddir="linux-gtk", title="linux-gtk #17",
+        builddir="linux-gtk", title="linux-gtk #17", builder="linux-gtk", build_number=17,
+        locks=(m.AgentLock(name="database", capacity=2, takes=1, capacities={"builder7": 4}),),
     ),
     "offer of a command": m.Offer(
         offer="o-2", request="br-17/step-4", master="m1", run=21, signature="any", kind="command", ask=True,
@@ -42,7 +45,7 @@ MESSAGES: dict[str, m.Message] = {
     "refuse": m.Refuse(session="s-1", master="m1", re="resume", reason="the build request is complete"),
     "later": m.Later(session="s-1", master="m1", request="br-17"),
     "hold": m.Hold(session="s-1", master="m1", request="br-17"),
-    "start": m.Start(**HELD, command=COMMAND),
+    "start": m.Start(**HELD, command=COMMAND.model_copy(update={"step": "compile"})),
     "interrupt": m.Interrupt(**HELD, n=1, reason='stopped by "Zoë"'),
     "ping": m.Ping(**HELD, stored=2**53 - 1),
     "stored": m.Stored(**HELD, stored=12),

@@ -11,7 +11,7 @@ from buildbot.worker.protocols.base import FileReaderImpl, FileWriterImpl
 
 from contracts.digest import command_digest
 from contracts.messages import Command
-from contracts.readable import is_readable
+from contracts.readable import is_readable, readable
 from contracts.timing import COMMAND_MAX
 from master_bridge.core.inputs import PreparedCommand
 
@@ -43,12 +43,14 @@ def split_arguments(command: str, args: Mapping[str, Any]) -> Arguments:
     return Arguments(values=values, reader=reader, writer=writer)
 
 
-def prepare(command: str, arguments: Arguments, content: str = "") -> PreparedCommand:
-    """`content`: hex SHA-256 of what a download delivers. Raises `BadArguments` for what no message can carry."""
+def prepare(command: str, arguments: Arguments, content: str = "", *, step: str = "") -> PreparedCommand:
+    """`content`: hex SHA-256 of what a download delivers. `step`: the name of the step that runs it.
+
+    Raises `BadArguments` for what no message can carry.
+    """
     _check_size(command, arguments.values)
-    return PreparedCommand(
-        name=command, args=arguments.values, digest=command_digest(command, arguments.values, content)
-    )
+    digest = command_digest(command, arguments.values, content)
+    return PreparedCommand(name=command, args=arguments.values, digest=digest, step=readable(step))
 
 
 def _check_size(command: str, values: Mapping[str, Any]) -> None:

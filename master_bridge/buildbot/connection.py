@@ -180,9 +180,14 @@ class AMQPConnection(Connection):
 
 
 def worker_info(session: Session) -> dict[str, Any]:
-    """What Buildbot wants to know of a worker, and the agent's capabilities as one more property."""
+    """What Buildbot wants to know of a worker, and the agent's capabilities as one more property.
+
+    The keys are those of `buildbot_worker.base.BotBase.remote_getWorkerInfo`.
+    """
     holder = session.holder
-    info = holder.worker.model_dump(exclude_none=True)
+    told = holder.worker.model_dump(exclude_none=True)
+    # Files of a worker's info folder say nothing of what the worker itself says, in Buildbot as here.
+    info = {**told.pop("facts"), **told, "delete_leftover_dirs": False}
     info["agent"] = holder.agent
     info["agent_instance"] = holder.instance
     info["capabilities"] = capability_property(holder.capabilities)

@@ -97,7 +97,8 @@ class Session:
             if spool is not None:
                 spool.close()
             raise error.ConnectionLost("the agent's session ended before the command was started")
-        prepared = prepare(name, arguments, spool.digest() if spool else "")
+        step = str(getattr(command.step, "name", None) or "")
+        prepared = prepare(name, arguments, spool.digest() if spool else "", step=step)
         running = self.follow(command, writer=arguments.writer, spool=spool)
         self._bridge.feed(StartCommand(request=self._request, command=prepared))
         return running

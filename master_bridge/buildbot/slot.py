@@ -26,6 +26,7 @@ from master_bridge.buildbot import requests, stopping
 from master_bridge.buildbot.builddirs import component
 from master_bridge.buildbot.connection import AMQPConnection, capability_property
 from master_bridge.buildbot.internals import registrations
+from master_bridge.buildbot.locks import agent_locks
 from master_bridge.buildbot.notices import WaitingNotice
 from master_bridge.buildbot.preference import Preference
 from master_bridge.buildbot.room import Shortage
@@ -126,6 +127,9 @@ class Slot:
                 signature=self.signature,
                 builddir=component(builder.config.workerbuilddir),
                 title=f"{builder.name} #{self._build.number}",
+                builder=builder.name,
+                build_number=self._build.number,
+                locks=agent_locks(self._build, self._worker),
                 priority=self._build.requests[0].priority or 0,
                 fencing=self._fencing,
             ),

@@ -16,6 +16,7 @@ from contracts.timing import LIVES
 from master_bridge.buildbot import requests, stopping
 from master_bridge.buildbot.commands import prepare, split_arguments
 from master_bridge.buildbot.connection import DEADLINE, DEADLINE_STOPPING
+from master_bridge.buildbot.locks import agent_locks
 from master_bridge.buildbot.notices import WaitingNotice
 from master_bridge.buildbot.preference import Preference
 from master_bridge.buildbot.room import Shortage
@@ -72,7 +73,7 @@ class StepConnection:
         self, remoteCommand: RemoteCommand, builderName: str, commandId: str, commandName: str, args: dict[str, Any]
     ) -> Any:
         self._command = remoteCommand
-        self._prepared = prepare(commandName, split_arguments(commandName, args))
+        self._prepared = prepare(commandName, split_arguments(commandName, args), step=self._step.name)
         if (yield requests.ran_before(self._master, self._step.build)):
             self._repeated = True
         if not self.over and remoteCommand.active:
@@ -198,6 +199,9 @@ class StepConnection:
                 signature=self.signature,
                 builddir=self._builddir,
                 title=f"{build.builder.name} #{build.number}: {self._step.name}",
+                builder=build.builder.name,
+                build_number=build.number,
+                locks=agent_locks(self._step),
                 priority=build.requests[0].priority or 0,
                 fencing=self._fencing,
                 commands=(self._prepared,),

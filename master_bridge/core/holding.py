@@ -52,7 +52,7 @@ class Holding:
             return
         n = self.next_n(work)
         prepared = order.command
-        command = Command(n=n, name=prepared.name, args=dict(prepared.args), digest=prepared.digest)
+        command = Command(n=n, name=prepared.name, args=dict(prepared.args), digest=prepared.digest, step=prepared.step)
         session.commands[n] = command
         self._start(session, command)
         if session.order.dropped:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Union
 
-from contracts.messages import AnyMessage
+from contracts.messages import AgentLock, AnyMessage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +68,8 @@ class PreparedCommand:
     name: str
     args: Mapping[str, Any]
     digest: str
+    #: for people
+    step: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +82,9 @@ class Seek:
     signature: str
     builddir: str
     title: str
+    builder: str = ""
+    build_number: int = 0
+    locks: tuple[AgentLock, ...] = ()
     priority: int = 0
     fencing: float | None = None
     #: for kind "command"; they are numbered 1, 2, … in this order

@@ -113,6 +113,9 @@ class Placing:
             published=context.config.wall(context.now),
             builddir=seek.builddir,
             title=seek.title,
+            builder=seek.builder,
+            build_number=seek.build_number,
+            locks=seek.locks,
             fencing=seek.fencing,
             commands=commands_of(seek),
         )
@@ -295,6 +298,6 @@ def _runs_unasked(work: Work) -> bool:
 def commands_of(seek: Seek) -> tuple[Command, ...]:
     """The commands of a command offer, numbered from 1."""
     return tuple(
-        Command(n=n, name=prepared.name, args=dict(prepared.args), digest=prepared.digest)
+        Command(n=n, name=prepared.name, args=dict(prepared.args), digest=prepared.digest, step=prepared.step)
         for n, prepared in enumerate(seek.commands, 1)
     )

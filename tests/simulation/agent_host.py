@@ -298,6 +298,8 @@ class AgentHost(Host):
             world.note(self.name, f"master {action.master} silent: {action.silent}")
         elif isinstance(action, actions.Alarm):
             world.note(self.name, f"ALARM {action.event}: {action.detail}")
+        elif isinstance(action, actions.Report):
+            world.note(self.name, f"logs {action.event} of {action.offer.request}: {dict(action.fields)}")
         elif isinstance(action, actions.Exit):
             self.kill_main()
             if world.settling:

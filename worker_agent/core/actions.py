@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal, Union
 
-from contracts.messages import AnyMessage, Command, Message
+from contracts.messages import AnyMessage, Command, Message, Offer
 from worker_agent.core.inputs import SessionMeta
 
 
@@ -176,11 +177,24 @@ class Alarm:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Report:
+    """For the log: what the agent does for whom. `event` is a structlog event name."""
+
+    event: Literal["build", "build_ended", "command", "command_ended"]
+    session: str
+    #: names master, builder and build
+    offer: Offer
+    #: what else there is to say, seconds and exit codes among it; None where it is not known
+    fields: Mapping[str, str | float | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Exit:
     """Drained, or stopped, and nothing is held any more."""
 
 
 Action = Union[
     Publish, Consume, CancelConsumers, Ack, Park, Bury, GiveBack, Persist, OpenSession, RunCommand, InterruptCommand,
-    CompleteUnstarted, FeedData, TrimJournal, Contact, CloseSession, Reject, MasterSilent, Alarm, Exit,
+    CompleteUnstarted, FeedData, TrimJournal, Contact, CloseSession, Reject, MasterSilent, Alarm, Report,
+    Exit,
 ]  # fmt: skip

@@ -33,12 +33,13 @@ class Commands:
                 self._state.alarm("session_lost", detail, session)
                 self._state.end(session, "give back", "lost", detail, tell=True)
                 return
-            known = CommandState(digest=command.digest, command=command)
+            known = CommandState(digest=command.digest, command=command, name=command.name, step=command.step)
             session.commands[command.n] = known
             session.finished_at = None
             if session.offer.kind == "build":
                 self._run(session, known, command, session.interrupts.get(command.n))
         session.followed.add(command.n)
+        known.step = command.step
         self.run_offer(session)
         self.publish_events(session, now)
         if command.n in session.pulls:
@@ -58,6 +59,7 @@ class Commands:
         known.started = True
         known.command = None
         self._state.persist(session)
+        self._state.report("command", session, step=known.step, n=command.n, name=command.name)
         if interrupted is None:
             self._state.do(RunCommand(session=session.id, command=command))
         else:
@@ -100,8 +102,11 @@ class Commands:
         session.journalled = max(session.journalled, seq)
         self.read_on(session, now)
 
-    def read_on(self, session: Session, now: float, *, run: bool = True) -> None:
-        """Read what the journal has new; with `run`, a command offer's next command starts when it says so."""
+    def read_on(self, session: Session, now: float, *, run: bool = True, told: bool = False) -> None:
+        """Read what the journal has new; with `run`, a command offer's next command starts when it says so.
+
+        `told`: an earlier main process has said in its log what ended.
+        """
         window = session.window
         while window.last < session.journalled:
             event = self._state.journal.read(session.id, window.last + 1)
@@ -109,10 +114,27 @@ class Commands:
                 break
             window.last = event.seq
             session.note(event, now)
+            if event.kind == "completed" and not told:
+                self._ended(session, event)
             if event.seq == window.next:  # read once: it is in hand
                 self._publish(session, event, now)
         if run:
             self.run_offer(session)
+
+    def _ended(self, session: Session, event: Event) -> None:
+        command = session.commands[event.n]
+        self._state.report(
+            "command_ended",
+            session,
+            step=command.step,
+            n=event.n,
+            name=command.name,
+            exit_code=command.exit_code,
+            seconds=None if command.elapsed is None else round(command.elapsed, 3),
+            interrupted=event.interrupted,
+            failure=event.value if isinstance(event.value, str) else None,
+            infrastructure=event.infrastructure,
+        )
 
     def publish_events(self, session: Session, now: float) -> None:
         """Publish from `next` on, as far as link, gate, window and journal go."""

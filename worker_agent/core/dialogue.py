@@ -140,6 +140,8 @@ class Dialogue:
         if session.is_pending:
             session.phase, session.since = Phase.HELD, now
             session.claim_token = session.run_due = None
+            if session.offer.kind == "build":
+                state.report("build", session)
         if not self._commands.stored(session, grant.stored, now, rewind=True):
             return
         if not session.opened and session.phase is Phase.HELD:

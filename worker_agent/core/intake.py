@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from contracts.messages import AgentLock
 from contracts.timing import CLOCK_MARGIN, COMMAND_GRANT_WAIT, PARKINGS_MAX, SILENCE_BEFORE_RESUME
 from worker_agent.core.actions import Bury, Consume, OpenSession
 from worker_agent.core.commands import Commands
@@ -78,6 +81,9 @@ class Intake:
         if not self.open or not state.consumed or self.claiming or slot is None:
             state.settle(delivered.delivery, "give back")  # it slipped in before the cancel
             return
+        if not self._has_room(offer.locks):
+            state.settle(delivered.delivery, "park")  # for another agent, or for this one when it has
+            return
         state.cancel_consumers()
         self._served = delivered.queue
         session = Session(
@@ -99,6 +105,19 @@ class Intake:
         if at_once:
             self.open_session(session)
         session.claim_token = state.say_claim(session, now)
+
+    def _has_room(self, locks: Iterable[AgentLock]) -> bool:
+        """Do the locks allow one more beside what this agent holds, for whichever masters?"""
+        held = [lock for session in self._state.sessions.values() if session.takes_slot for lock in session.offer.locks]
+        for lock in locks:
+            capacity = self._capacity(lock)
+            taken = sum(min(other.takes, self._capacity(other)) for other in held if other.name == lock.name)
+            if capacity < 1 or taken + min(lock.takes, capacity) > capacity:
+                return False
+        return True
+
+    def _capacity(self, lock: AgentLock) -> int:
+        return lock.capacities.get(self._state.config.agent, lock.capacity)
 
     def _park_or_bury(self, delivered: OfferDelivered) -> None:
         """Of a silent master: it waits. Of one that does not exist, it does not wait for ever."""

@@ -54,6 +54,8 @@ What the table leaves out, and what is done:
 - A lost keeper does not matter once all commands of a command offer have completed: the journal has everything.
   One lost before anything was executed parks its offer, and one lost before it journalled anything pauses the agent
   (`Fitness`), so that an agent that cannot start keepers neither spins nor burns other people's builds.
+- A session that was granted and never ran a command is given back when its master is silent: for 10 s in a drain, else
+  for as long as a bridge waits for an idle one (300 s). Nothing is lost with it, and its slot is free.
 - Confirmed events are not sent again while the bridge says nothing; see `EventWindow.resend_at`.
 - `Steer` messages are for the edge, which turns them into inputs.
 
@@ -66,7 +68,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from contracts.messages import SlotStatus
-from contracts.timing import ASIDE_AFTER, SILENCE_BEFORE_RESUME
+from contracts.timing import ASIDE_AFTER, ORPHAN_IDLE, SILENCE_BEFORE_RESUME
 from worker_agent.core import inputs
 from worker_agent.core.actions import Action, CloseSession, Exit
 from worker_agent.core.commands import Commands
@@ -80,6 +82,7 @@ from worker_agent.core.journal import JournalReader
 from worker_agent.core.recovery import recover
 from worker_agent.core.session import Phase, Session
 from worker_agent.core.state import AgentState
+from worker_agent.core.views import awaited, status
 
 __all__ = ["AgentConfig", "AgentMachine"]
 
@@ -97,7 +100,7 @@ class AgentMachine:
         recovered: Sequence[Recovered] = (),
     ) -> None:
         """`new_id` mints session ids, unique for ever. What `recovered` causes comes out of the first `handle`."""
-        self._state = AgentState(config=config, journal=journal, new_id=new_id)
+        self._state = AgentState(config=config, journal=journal, new_id=new_id, now=now)
         self._commands = Commands(self._state)
         self._intake = Intake(self._state, self._commands)
         self._dialogue = Dialogue(self._state, self._intake, self._commands)
@@ -129,11 +132,20 @@ class AgentMachine:
         slots = sorted({*range(self._state.config.slots), *held})
         return (
             *(
-                _status(held[slot]) if slot in held else SlotStatus(state="idle", since=self._idle_since.get(slot, 0.0))
+                status(held[slot]) if slot in held else SlotStatus(state="idle", since=self._idle_since.get(slot, 0.0))
                 for slot in slots
             ),
-            *(_status(session) for session in aside),
+            *(status(session) for session in aside),
         )
+
+    def waits_for(self, now: float) -> tuple[str, ...]:
+        """What a drain waits for, for people: one text for each session that is held."""
+        held = [session for session in self._state.sessions.values() if session.phase is Phase.HELD]
+        return tuple(awaited(session, silent=now - self._heard_at(session) > ASIDE_AFTER) for session in held)
+
+    def _heard_at(self, session: Session) -> float:
+        """When its master was heard last, of whatever."""
+        return max(self._state.masters.heard_at(session.master) or session.since, session.heard_at)
 
     @property
     def deadline(self) -> float | None:
@@ -152,6 +164,7 @@ class AgentMachine:
         state = self._state
         if self._exited:
             return []
+        state.now = now
         for session in list(state.sessions.values()):
             self._fence(session, now)  # first: a word that waited while this machine was suspended is no contact
         self._take(input, now)
@@ -309,7 +322,7 @@ class AgentMachine:
 
     def _times(self, session: Session) -> list[float]:
         """When something is due for this session."""
-        times = [session.answer_due, session.run_due, _fenced_at(session)]
+        times = [session.answer_due, session.run_due, _fenced_at(session), self._pointless_at(session)]
         if self._state.link is not None and session.is_resumed:
             times += [session.resume_due, session.window.resend_at(session.heard_at), self._aside_at(session)]
             times += [due for _, due in session.pulls.values()]
@@ -324,6 +337,10 @@ class AgentMachine:
             self._intake.unanswered(session)
         if session.run_due is not None and session.run_due <= now and session.id in state.sessions:
             self._intake.run_at_once(session, now)
+        pointless_at = self._pointless_at(session)
+        if pointless_at is not None and pointless_at <= now and session.id in state.sessions:
+            detail = f"no command was started in it, and master {session.master} is silent"
+            state.end(session, "give back", "killed", detail, tell=True)
         if state.link is None or not session.is_resumed or session.id not in state.sessions:
             return
         if session.resume_due <= now:
@@ -345,6 +362,17 @@ class AgentMachine:
             detail = f"no contact with master {session.master} for {session.offer.fencing:g} s (strict fencing)"
             self._state.alarm("session_fenced", detail, session)
             self._state.end(session, "give back", "killed", detail, tell=True)
+
+    def _pointless_at(self, session: Session) -> float | None:
+        """Rule 17: granted, nothing was executed, and its master is silent: nothing is lost with it.
+
+        Whoever drains the agent waits for what has a meaning. Otherwise as long as a bridge waits for such a one.
+        """
+        if session.phase is not Phase.HELD or session.executed:
+            return None
+        patience = ASIDE_AFTER if self.draining or self._parked else ORPHAN_IDLE
+        since = max(self._heard_at(session), session.since)
+        return max(since, self._state.link_since if self._state.link is not None else since) + patience
 
     def _aside_at(self, session: Session) -> float | None:
         """Rule 17: finished, all events confirmed, and the master silent for 10 s, as far as this link can tell."""
@@ -369,16 +397,3 @@ def _fenced_at(session: Session) -> float | None:
     if all(command.completed for command in session.commands.values()):
         return None
     return session.contact_at + session.offer.fencing
-
-
-def _status(session: Session) -> SlotStatus:
-    state = "held" if session.phase is Phase.HELD else "aside" if session.phase is Phase.ASIDE else "claiming"
-    return SlotStatus.model_validate(
-        {
-            "state": state,
-            "session": session.id,
-            "master": session.master,
-            "title": session.offer.title,
-            "since": session.since,
-        }
-    )

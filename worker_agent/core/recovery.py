@@ -41,7 +41,7 @@ def recover(state: AgentState, commands: Commands, found: Recovered, now: float)
     state.sessions[session.id] = session
     session.journalled = found.last_seq
     # What meta says was started and the journal does not, never reached the keeper: it starts when its turn comes.
-    commands.read_on(session, now, run=False)
+    commands.read_on(session, now, run=False, told=True)
     complete = session.window.last == found.last_seq
     if complete and (session.keeper or session.has_finished):
         commands.run_offer(session)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
 from contracts.messages import Command, Event, Executing, Offer
 from contracts.timing import SILENCE_BEFORE_RESUME
@@ -36,10 +37,23 @@ class CommandState:
     started: bool = False
     completed: bool = False
     interrupted: str | None = None
+    #: for the log
+    name: str = ""
+    step: str = ""
+    exit_code: int | None = None
+    #: seconds that it took, as its keeper says
+    elapsed: float | None = None
 
     @property
     def running(self) -> bool:
         return self.started and not self.completed
+
+    def note(self, key: Any, value: Any) -> None:
+        """What an update says."""
+        if key == "rc" and isinstance(value, int):
+            self.exit_code = value
+        elif key == "elapsed" and isinstance(value, (int, float)):
+            self.elapsed = float(value)
 
 
 @dataclass(kw_only=True)
@@ -137,6 +151,10 @@ class Session:
             value = event.value if isinstance(event.value, dict) else {}
             command = self.commands[event.n] = CommandState(digest=str(value.get("digest") or "unknown"))
         command.started = True
+        if event.kind == "started" and isinstance(event.value, dict):
+            command.name = str(event.value.get("name") or "")
+        elif event.kind == "update" and isinstance(event.value, list) and len(event.value) == 2:
+            command.note(*event.value)
         if event.kind == "completed":
             command.completed = True
             command.interrupted = event.interrupted
@@ -187,4 +205,7 @@ def commands_of(offer: Offer) -> dict[int, CommandState]:
     """The commands that a command offer carries, none started."""
     if offer.kind != "command":
         return {}
-    return {command.n: CommandState(digest=command.digest, command=command) for command in offer.commands}
+    return {
+        command.n: CommandState(digest=command.digest, command=command, name=command.name, step=command.step)
+        for command in offer.commands
+    }

@@ -19,13 +19,14 @@ from worker_agent.core.actions import (
     Park,
     Persist,
     Publish,
+    Report,
 )
 from worker_agent.core.config import AgentConfig
 from worker_agent.core.farewells import Farewell, Farewells, Reason
 from worker_agent.core.inputs import LinkUp
 from worker_agent.core.journal import JournalReader
 from worker_agent.core.masters import Masters
-from worker_agent.core.session import Session
+from worker_agent.core.session import Phase, Session
 
 #: What becomes of the offer when its session ends.
 Settle = Literal["ack", "park", "give back"]
@@ -49,6 +50,8 @@ class AgentState:
     consumed: frozenset[str] = frozenset()
     tokens: dict[int, Token] = field(default_factory=dict)
     last_token: int = 0
+    #: the machine's time of the input that is handled
+    now: float = 0.0
 
     def do(self, action: Action) -> None:
         self.actions.append(action)
@@ -85,6 +88,12 @@ class AgentState:
     def end(self, session: Session, settle: Settle, reason: Reason, detail: str = "", *, tell: bool = False) -> None:
         """The session is over: kill, clean up, answer its offer; with `tell` its bridge learns it unasked."""
         self.sessions.pop(session.id, None)
+        if session.phase is Phase.HELD and session.offer.kind == "build":
+            commands = sum(command.started for command in session.commands.values())
+            seconds = round(self.now - session.since, 3)
+            self.report(
+                "build_ended", session, commands=commands, seconds=seconds, reason=reason, detail=detail or None
+            )
         if session.opened:
             self.do(CloseSession(session=session.id))
         self.bid_farewell(session, reason, detail, tell=tell)
@@ -103,6 +112,11 @@ class AgentState:
         self.farewells.add(farewell)
         if tell:
             self.say_gone(farewell)
+
+    def report(
+        self, event: Literal["build", "build_ended", "command", "command_ended"], session: Session, **fields: Any
+    ) -> None:
+        self.do(Report(event=event, session=session.id, offer=session.offer, fields=fields))
 
     def alarm(self, event: str, detail: str, session: Session | None = None) -> None:
         self.do(Alarm(event=event, detail=detail, session=session.id if session else None))

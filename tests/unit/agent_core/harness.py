@@ -102,9 +102,10 @@ class Agent:
 
     def tell(self, given: inputs.Input) -> list[actions.Action]:
         self.watch.told(given)
-        self.did = self.machine.handle(given, self.at)
-        self.all += self.did
-        self.watch.did(given, self.did)
+        done = self.machine.handle(given, self.at)
+        self.all += done
+        self.watch.did(given, done)
+        self.did = [action for action in done if not isinstance(action, actions.Report)]  # which is for the log only
         deadline = self.machine.deadline
         assert deadline is None or deadline > self.at, f"still due at {deadline}, it is {self.at}"
         return self.did

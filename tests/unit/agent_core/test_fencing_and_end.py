@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from contracts.messages import Event, Gone, Resume
+from contracts.timing import ASIDE_AFTER, ORPHAN_IDLE
 from worker_agent.core import actions, inputs
 from worker_agent.core.journal import MemoryJournal
 
@@ -247,7 +248,7 @@ def test_a_recovered_command_offer_goes_on_with_its_next_command() -> None:
 
 def test_a_command_that_never_reached_its_keeper_runs_when_it_is_started_again() -> None:
     """The main process died between `Persist` and `RunCommand`."""
-    agent = restarted(journal(), commands={1: "d1"})
+    agent = restarted(journal())
     agent.link_up()
     agent.grant("s0")
     agent.start(1, session="s0")
@@ -311,3 +312,66 @@ def test_slots_are_told_with_their_session_master_title_and_since() -> None:
     held, idle = agent.machine.slots()
     assert (held.state, held.session, held.master, held.title, held.since) == ("held", "s1", "m", "linux #17", 105.0)
     assert (idle.state, idle.since) == ("idle", 100.0)
+
+
+# ---- drain: for what it waits
+
+
+@pytest.mark.parametrize("asked", [inputs.Drain(), inputs.Drain(exit=False)])
+def test_a_drain_does_not_wait_for_a_session_without_a_command_of_a_silent_master(asked: inputs.Drain) -> None:
+    """Nothing is lost with it: 10 s after its master's last word it is given back, and its bridge is told."""
+    agent = Agent()
+    agent.held()
+    agent.tell(asked)
+    assert agent.machine.waits_for(agent.at) == ("br-1 of master m: no command was started yet",)
+    agent.wait(ASIDE_AFTER - 0.1)
+    assert agent.states == ["held"]
+    agent.wait(0.2)
+    assert [gone.reason for gone in agent.said(Gone)] == ["killed"]
+    assert len(agent.of(actions.GiveBack)) == 1
+    assert agent.machine.waits_for(agent.at) == ()
+    assert bool(agent.of(actions.Exit)) == asked.exit
+
+
+def test_a_drain_does_not_wait_for_such_a_session_while_the_broker_is_away() -> None:
+    """Its offer went with the link."""
+    agent = Agent()
+    agent.held()
+    agent.tell(inputs.Drain())
+    agent.link_down()
+    agent.wait(ASIDE_AFTER + 0.1)
+    assert agent.of(actions.Exit)
+
+
+def test_a_drain_waits_for_a_session_whose_master_is_heard() -> None:
+    """Its first command may be under way."""
+    agent = Agent()
+    agent.held()
+    agent.tell(inputs.Drain())
+    for _ in range(10):
+        agent.wait(3.0)
+        agent.alive()
+    assert agent.states == ["held"]
+
+
+def test_without_a_drain_such_a_session_waits_for_its_master_as_long_as_a_bridge_keeps_an_idle_one() -> None:
+    """A master that restarts goes on with it; one that is gone for good does not have the slot for ever."""
+    agent = Agent()
+    agent.held()
+    agent.wait(ORPHAN_IDLE - 1.0)
+    assert agent.states == ["held"]
+    agent.wait(2.0)
+    assert agent.states == ["idle"]
+
+
+def test_a_drain_waits_for_what_has_run() -> None:
+    """However silent its master: the build goes on when it is back."""
+    agent = Agent()
+    agent.running(1)
+    agent.tell(inputs.Drain())
+    assert agent.machine.waits_for(agent.at) == ("br-1 of master m: command shell runs",)
+    agent.wait(2 * ORPHAN_IDLE)
+    assert agent.states == ["held"]
+    assert agent.machine.waits_for(agent.at) == ("br-1 of master m, which is silent: command shell runs",)
+    agent.write((1, "completed"))
+    assert agent.machine.waits_for(agent.at) == ("br-1 of master m, which is silent: no command runs",)
