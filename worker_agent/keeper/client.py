@@ -67,6 +67,8 @@ class Keeper:
         #: the last event that was journalled, as far as we know
         self.seq = 0
         self.pid = 0
+        #: after `close`: what commands that were over had left running, in words
+        self.ended: tuple[str, ...] = ()
         self._on_input = on_input
         self._process: subprocess.Popen[bytes] | None = None
         self._outgoing: Outgoing | None = None
@@ -204,6 +206,8 @@ class Keeper:
                 self._hello.set_exception(ConnectionError(self._reason))
             elif not self._hello.done():
                 self._hello.set_result(None)
+        elif event == "closed":
+            self.ended = tuple(message.get("ended", ()))
         elif event == "broken":
             self._reason = message["reason"]
         elif (news := news_of(self.session, message)) is not None:

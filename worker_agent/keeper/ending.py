@@ -11,7 +11,16 @@ import time
 import psutil
 
 from worker_agent.keeper.host import Host
-from worker_agent.keeper.reaper import ROUND_PAUSE, alive, descendants, kill, marked, of_another_command, rounds
+from worker_agent.keeper.reaper import (
+    ROUND_PAUSE,
+    alive,
+    descendants,
+    kill,
+    left_on_purpose,
+    marked,
+    of_another_command,
+    rounds,
+)
 
 #: A process that its interrupt signal did not end within this many seconds is told of as Buildbot's worker does.
 BACKUP_TIMEOUT = 5.0
@@ -79,7 +88,7 @@ class Ending:
                 young = process.create_time() >= self._began and process.status() != psutil.STATUS_ZOMBIE
                 if process.pid == self._host.children.guard.pid:
                     continue
-                if young and not of_another_command(process, self._mark):
+                if young and not of_another_command(process, self._mark) and not left_on_purpose(process):
                     orphans.append(process)
             except psutil.NoSuchProcess:
                 continue

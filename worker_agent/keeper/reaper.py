@@ -21,6 +21,8 @@ import psutil
 
 #: Environment variable by which a command's processes are known: "<session>/<n>".
 MARK = "BUILDBOT_AMQP_COMMAND"
+#: Instead of a command's mark: what a build starts with this value runs on after it (docs/differences-to-pb.md).
+LEAVE = "leave"
 #: How long to go on killing what keeps forking or hangs in the kernel before giving up.
 KILL_PATIENCE = 10.0
 #: The same where none of it may be killed, since it runs as another user.
@@ -80,7 +82,27 @@ def identity(pid: int) -> str | None:
 
 
 def descendants(pid: int) -> list[psutil.Process]:
-    """Living processes below `pid`, without itself and without zombies."""
+    """Living processes below `pid`, without itself, without zombies, and without what is to be left (`LEAVE`)."""
+    found = _below(pid)
+    spared = {process.pid for root in found if left_on_purpose(root) for process in (root, *_below(root.pid))}
+    return [process for process in found if process.pid not in spared]
+
+
+def left_on_purpose(process: psutil.Process) -> bool:
+    """Was it started with the wish to outlive its build?"""
+    return _carries(process, f"{MARK}={LEAVE}".encode())
+
+
+def left_below(pids: Iterable[int]) -> list[psutil.Process]:
+    """What is to be left among living processes `pids` and all below them."""
+    found: dict[int, psutil.Process] = {}
+    for pid in pids:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found.update((process.pid, process) for process in (psutil.Process(pid), *_below(pid)))
+    return [process for process in found.values() if alive(process) and left_on_purpose(process)]
+
+
+def _below(pid: int) -> list[psutil.Process]:
     try:
         found = psutil.Process(pid).children(recursive=True)
     except psutil.NoSuchProcess:
@@ -170,7 +192,7 @@ def kill_session(session: str) -> list[psutil.Process]:
 
 def reap_strays(known: frozenset[int]) -> None:
     """Collect zombies that this process adopted as a subreaper, but not its own children `known`."""
-    for pid in _own_children():
+    for pid in own_children():
         if pid in known:
             continue
         try:
@@ -180,7 +202,7 @@ def reap_strays(known: frozenset[int]) -> None:
             continue
 
 
-def _own_children() -> list[int]:
+def own_children() -> list[int]:
     """Children of this process, zombies too. Linux lists them; elsewhere all processes of the machine are looked at,
     which with some 300 of them costs 5 ms each time: an idle agent would spend most of its time on it."""
     try:

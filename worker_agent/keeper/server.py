@@ -153,13 +153,14 @@ class Keeper:
             self._end_task = asyncio.ensure_future(self._end_all())
 
     async def _end_all(self) -> None:
+        ended: list[str] = []
         try:
-            await self._session.end()
+            ended = await self._session.end()
         except Exception:
             traceback.print_exc()  # to keeper.log; the guard and the main process look for what is left
         finally:
             if self._main is not None:
-                self._main.send({"ev": "closed"})
+                self._main.send({"ev": "closed", "ended": ended})
             self._over.set()
 
     async def _clocks(self) -> None:

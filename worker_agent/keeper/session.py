@@ -18,7 +18,7 @@ from worker_agent.keeper.host import MachineFailure, disk_full
 from worker_agent.keeper.journal import Journal, JournalFull
 from worker_agent.keeper.launch import Children
 from worker_agent.keeper.limits import FAILURE_MAX
-from worker_agent.keeper.reaper import ROUND_PAUSE, descendants, rounds
+from worker_agent.keeper.reaper import LEAVE, MARK, ROUND_PAUSE, descendants, left_below, own_children, rounds
 from worker_agent.keeper.registry import make
 from worker_agent.keeper.report import Report
 from worker_agent.keeper.room import Room
@@ -26,6 +26,8 @@ from worker_agent.keeper.settings import KeeperConfig
 
 #: Reading of pipes goes on when the unstored bytes have fallen below this part of the bound.
 _RESUME_AT = 0.75
+#: Seconds in which a process that a shell has just started in the background gets the environment that is its own.
+_EXEC = 0.05
 #: Seconds for which the end of a command waits for disks to say how full they are.
 _DISK_PATIENCE = 5.0
 
@@ -69,6 +71,8 @@ class Session:
         self._tasks: set[asyncio.Task[None]] = set()
         self._reasons: dict[int, str] = {}
         self._condemned: dict[int, str] = {}
+        #: processes that go on after the session, and of which that was told
+        self._left: list[psutil.Process] = []
         self._data: dict[int, asyncio.Queue[tuple[int, int, bytes]]] = {}
 
     @property
@@ -122,8 +126,12 @@ class Session:
         self._journal.trim(seq)
         self._mind_room()
 
-    async def end(self) -> None:
-        """Kill every process of the session, those that commands left behind, too; return when none is left."""
+    async def end(self) -> list[str]:
+        """Kill every process of the session, those that commands left behind, too; return when none is left.
+
+        Returns what commands that are over had left running.
+        """
+        ended = [] if self._running else [_name(process) for process in self._everything()]
         self.room.set(True)
         for command in self._running.values():
             if command is not None:
@@ -137,6 +145,7 @@ class Session:
             task.cancel()
         self._over = True
         self._journal.close()
+        return ended
 
     async def kill_all(self, reason: str) -> None:
         """Kill every process, go on journalling: running commands complete with `reason` as `infrastructure`."""
@@ -215,6 +224,7 @@ class Session:
                     failure = _words(error)
                     infrastructure = disk_full(error)
             command.files.close()
+            await self._tell_left(report)
             command.status("elapsed", time.time() - began)
         report.flush()
         if infrastructure is None:
@@ -226,6 +236,17 @@ class Session:
         self._running.pop(n)
         self._data.pop(n, None)
         self.append(n, "completed", failure, interrupted=self._reasons.get(n), infrastructure=infrastructure)
+
+    async def _tell_left(self, report: Report) -> None:
+        """What goes on after the build, since that was asked for, is in the log of the command that started it."""
+        guard = self.children.guard.pid
+        children = [pid for pid in own_children() if pid != guard and not self.children.watched(pid)]
+        if children:
+            await asyncio.sleep(_EXEC)
+        for process in left_below(children):
+            if process not in self._left:
+                self._left.append(process)
+                report.header(f"left running after this build, as was asked for ({MARK}={LEAVE}): {_name(process)}\n")
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.ensure_future(work)
@@ -262,6 +283,14 @@ async def _verdict(health: Health, report: Report) -> str | None:
         return None
     finally:
         files.close()
+
+
+def _name(process: psutil.Process) -> str:
+    """Without its arguments, which may hold secrets."""
+    try:
+        return f"{process.name()} (process {process.pid})"
+    except psutil.Error:
+        return f"process {process.pid}"
 
 
 def _words(error: BaseException | None) -> str:
