@@ -22,9 +22,12 @@ builder("fails", c['workers'], steps.ShellCommand(name="false", command=["false"
 """
 
 
-def test_a_build_runs_on_an_agent(make_master: Callable[..., BuildMaster], make_agent: Callable[..., Agent]) -> None:
+@pytest.mark.parametrize("queue_type", ["classic", "quorum"])
+def test_a_build_runs_on_an_agent(
+    make_master: Callable[..., BuildMaster], make_agent: Callable[..., Agent], queue_type: str
+) -> None:
     """A build's steps run on the agent that claimed it; logs, results and the agent's name are Buildbot's."""
-    master = make_master(CONFIG)
+    master = make_master(CONFIG, broker=f"queue_type={queue_type!r}")
     make_agent("a1", capabilities=["gtk=3.24"])
     build = master.finished(master.force("gtk"))
     assert build.result == "SUCCESS", master.describe(build.row["buildrequestid"])

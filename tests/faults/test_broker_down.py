@@ -17,6 +17,7 @@ ONCE = [f"{name} {what}" for name in ("first", "work", "last") for what in ("beg
 MEGABYTE = 1_000_000
 
 
+@pytest.mark.brokers
 @pytest.mark.parametrize(
     ("size", "seconds"),
     [(3 * MEGABYTE, 12.0), pytest.param(50 * MEGABYTE, 25.0, marks=pytest.mark.long)],

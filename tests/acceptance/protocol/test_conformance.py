@@ -29,6 +29,7 @@ WHOLE_KIT = pytest.mark.timeout(1500)
 
 
 @pytest.mark.long
+@pytest.mark.brokers
 @WHOLE_KIT
 def test_our_agent_does_all_that_a_worker_must_and_should(amqp_url: str) -> None:
     """Every requirement, on a real broker, through the command line."""

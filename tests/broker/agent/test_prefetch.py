@@ -66,7 +66,8 @@ async def test_consumers_outlive_a_claim(
     for signature in SIGNATURES:
         await master.offer(signature)
         claim = await claim_after(master, *known)
-        assert held() == [topology.cap_queue(signature)]
+        held_now = [topology.cap_queue(signature)]
+        await until(lambda wanted=held_now: held() == wanted, f"{held_now} to be all that is held")
         await work(master, claim)
         await until(lambda: not held(), "the offer to be acknowledged")
         known.append(claim)
