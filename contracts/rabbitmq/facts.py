@@ -50,7 +50,8 @@ FACTS = (
     Fact(
         topic=CONSUMER_TIMEOUT,
         since=(4, 3),
-        text="classic queues: none; quorum queues: 30 days, which ours ask for, then the consumer is cancelled",
+        text="classic queues: none; quorum queues: 30 days, which ours ask for, or a policy's shorter one, then the "
+        "consumer is cancelled",
     ),
     Fact(
         topic=PRIORITIES,
