@@ -9,14 +9,17 @@ Source: config/master.py `MasterConfig.loadFromDict`, `check_builders`.
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 from buildbot import config
 from buildbot.config.master import MasterConfig
+from buildbot.warnings import ConfigWarning
 
 from master_bridge.buildbot.broker_settings import wrong_settings
+from master_bridge.buildbot.locks import limits_nothing
 from master_bridge.link.settings import URL_VARIABLE, url_from_environment
 
 SERVICE_NAME = "amqp-broker"
@@ -34,6 +37,8 @@ def check_whole_configs() -> None:
         theirs(self)
         for problem in problems(self):
             config.error(problem)
+        for text in limits_nothing(self):  # no error: a worker of Buildbot's beside ours may be limited by it
+            warnings.warn(text, category=ConfigWarning, stacklevel=1)
 
     check_builders.of_amqp = True  # type: ignore[attr-defined]  # so that it is wrapped once
     MasterConfig.check_builders = check_builders

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from buildbot.config.errors import ConfigErrors
 from buildbot.config.master import FileLoader, MasterConfig
+from buildbot.warnings import ConfigWarning
 
 from master_bridge.buildbot.internals.whole_config import check_whole_configs
 from master_bridge.link.errors import BadSettings
@@ -297,3 +298,14 @@ def test_buildbots_check_is_wrapped_once() -> None:
     check_whole_configs()
     assert MasterConfig.check_builders is wrapped
     assert wrapped.of_amqp
+
+
+def test_a_worker_lock_that_limits_nothing_is_a_warning(tmp_path: Path) -> None:
+    """The configuration is good all the same: `checkconfig` prints the sentence and says so."""
+    config = """
+lock = util.WorkerLock("database")
+factory = BuildFactory([steps.ShellCommand(name="migrate", command=["true"], locks=[lock.access("counting")])])
+c['builders'] = [util.BuilderConfig(name='b', workernames=['gtk-1'], factory=factory, locks=[lock.access("counting")])]
+"""
+    with pytest.warns(ConfigWarning, match="builder 'b', step 'migrate': WorkerLock 'database' limits nothing"):
+        assert told(tmp_path, config) == []
