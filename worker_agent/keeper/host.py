@@ -41,6 +41,8 @@ class Host(Protocol):
     environ: Mapping[str, str]
     children: Children
     room: Room
+    #: the same for uploads, which wait rather than fill the journal
+    upload_room: Room
 
     #: how many main processes have attached so far: what was asked of an earlier one is asked again
     attachments: int

@@ -6,9 +6,12 @@ from contracts.timing import COMMAND_MAX, EVENT_DATA_MAX, FAILURE_MAX, FILE_DATA
 
 __all__ = [
     "EVENT_DATA_MAX", "FAILURE_MAX", "FILE_DATA_MAX", "LOG_NAME_MAX", "PULLS", "PULLS_QUICK", "PULL_QUICK",
-    "PULL_REPEAT", "PULL_SIZE", "UPDATE_MAX",
+    "PULL_REPEAT", "PULL_SIZE", "UPDATE_MAX", "UPLOAD_AHEAD",
 ]  # fmt: skip
 
+#: Bytes that an upload is ahead of what the master has stored: a file can be read later, and who stops a build waits
+#: for all that was read. Several windows (contracts.timing.WINDOW_BYTES), so that no link waits for it.
+UPLOAD_AHEAD = 8 * 1024 * 1024
 #: JSON bytes of an update's value: as of a command, the rest of a message is for what is around it.
 UPDATE_MAX = COMMAND_MAX
 

@@ -17,7 +17,7 @@ from worker_agent.keeper.health import Health
 from worker_agent.keeper.host import MachineFailure, disk_full
 from worker_agent.keeper.journal import Journal, JournalFull
 from worker_agent.keeper.launch import Children
-from worker_agent.keeper.limits import FAILURE_MAX
+from worker_agent.keeper.limits import FAILURE_MAX, UPLOAD_AHEAD
 from worker_agent.keeper.reaper import LEAVE, MARK, ROUND_PAUSE, descendants, left_below, own_children, rounds
 from worker_agent.keeper.registry import make
 from worker_agent.keeper.report import Report
@@ -57,6 +57,7 @@ class Session:
         self.environ = environ
         self.children = Children(guard)
         self.room = Room()
+        self.upload_room = Room()
         self.attachments = 0
         self._settings = settings
         self._journal = Journal(Path(config.folder), spool_max=settings.spool_max, journal_max=settings.journal_max)
@@ -133,6 +134,7 @@ class Session:
         """
         ended = [] if self._running else [_name(process) for process in self._everything()]
         self.room.set(True)
+        self.upload_room.set(True)
         for command in self._running.values():
             if command is not None:
                 command.interrupted = True
@@ -266,10 +268,15 @@ class Session:
         return self._data.setdefault(n, asyncio.Queue())
 
     def _mind_room(self) -> None:
-        if self._journal.crowded:
-            self.room.set(False)
-        elif not self.room.free and self._journal.unstored <= self._settings.spool_max * _RESUME_AT:
-            self.room.set(True)
+        unstored, spool_max = self._journal.unstored, self._settings.spool_max
+        for room, bound, full in (
+            (self.room, spool_max, self._journal.crowded),
+            (self.upload_room, min(UPLOAD_AHEAD, spool_max), unstored > min(UPLOAD_AHEAD, spool_max)),
+        ):
+            if full:
+                room.set(False)
+            elif not room.free and unstored <= bound * _RESUME_AT:
+                room.set(True)
 
 
 async def _verdict(health: Health, report: Report) -> str | None:

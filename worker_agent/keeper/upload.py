@@ -28,7 +28,7 @@ class _Upload(Command):
         `blocksize` is Buildbot's size of one round trip. There are none here, so events are as large as they may be.
         """
         while not self.interrupted:
-            await self.host.room.wait_unless(self.stop)
+            await self.host.upload_room.wait_unless(self.stop)
             if self.interrupted:
                 return
             length = FILE_DATA_MAX

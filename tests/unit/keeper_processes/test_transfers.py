@@ -16,7 +16,7 @@ from contracts.messages import Command
 from contracts.timing import FILE_DATA_MAX
 from tests.unit.keeper_processes.harness import Driven, eventually, stream, update
 from worker_agent.core.inputs import PullWanted
-from worker_agent.keeper.limits import PULL_QUICK, PULLS, PULLS_QUICK
+from worker_agent.keeper.limits import PULL_QUICK, PULLS, PULLS_QUICK, UPLOAD_AHEAD
 
 DOWNLOAD = {"workdir": "w", "workerdest": "f", "maxsize": None, "blocksize": 16384, "mode": None}
 UPLOAD = {"workdir": "w", "workersrc": "f", "maxsize": None, "blocksize": 16384}
@@ -273,3 +273,22 @@ def completed(driven: Driven) -> bool:
     last = driven.journal.last_seq(driven.session)
     event = driven.journal.read(driven.session, last)
     return event is not None and event.kind == "completed"
+
+
+async def test_an_upload_is_not_far_ahead_of_what_is_stored(driven: Driven) -> None:
+    """Who stops a build waits for all that was read."""
+    await driven.open()
+    driven.build.mkdir(parents=True, exist_ok=True)
+    with (driven.build / "large").open("wb") as file:
+        file.truncate(100_000_000)
+    n = driven.start("uploadFile", {"workersrc": "large", "workdir": "", "maxsize": None, "blocksize": 4096})
+    await driven.completed(driven.shell("sleep 1"))
+    driven.keeper.interrupt(n, "enough")
+
+    last = driven.journal.last_seq(driven.session)
+    while (event := await driven.next()).kind != "completed":
+        pass
+    events = [driven.journal.read(driven.session, seq) for seq in range(1, last + 1)]
+    written = len(stream([event for event in events if event is not None], "write"))
+    assert event.interrupted == "enough"
+    assert UPLOAD_AHEAD - FILE_DATA_MAX <= written <= UPLOAD_AHEAD + 2 * FILE_DATA_MAX
