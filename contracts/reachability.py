@@ -1,49 +1,68 @@
-"""Can a broker be reached: name, port, TLS. Standard library only; blocking, for the doctors."""
+"""Can a broker be reached: name, port, TLS. Standard library only; blocking, for the doctors and operators' tools."""
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
+from contracts.amqp_url import BrokerAddress
+from contracts.broker_failure import BrokerFailure, network_failure, no_answer, other
 from contracts.findings import Finding
 
 #: Seconds for a connection.
 TIMEOUT = 10.0
+#: Seconds before the next address of a name is tried beside the one before (RFC 8305, section 5).
+NEXT_ADDRESS = 0.25
 #: Days of validity below which a certificate warns.
 EXPIRES_SOON = 21
 
 
-def reach(host: str, port: int, context: Callable[[], ssl.SSLContext] | None) -> Iterator[Finding]:
-    """Findings in order; ends with the first that failed. `context`: None for a broker without TLS."""
+def open_socket(host: str, port: int, timeout: float = TIMEOUT) -> socket.socket:
+    """A blocking socket to the first address of `host` that answers (happy eyeballs, RFC 8305). Raises OSError.
+
+    In a thread of its own, because the caller's may have an event loop that runs.
+    """
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        return thread.submit(asyncio.run, _open(host, port, timeout)).result()
+
+
+async def _open(host: str, port: int, timeout: float) -> socket.socket:
+    opening = asyncio.open_connection(host, port, happy_eyeballs_delay=NEXT_ADDRESS)
+    try:
+        _, writer = await asyncio.wait_for(opening, timeout)
+    except asyncio.TimeoutError:  # in Python 3.10 not yet an OSError
+        raise TimeoutError(f"no answer within {timeout:g} s") from None
+    opened: socket.socket = writer.get_extra_info("socket").dup()
+    writer.transport.abort()  # this loop's part only: the duplicate stays open
+    await asyncio.sleep(0)
+    opened.settimeout(timeout)
+    return opened
+
+
+def reach(address: BrokerAddress, context: Callable[[], ssl.SSLContext], *, ca: str) -> Iterator[Finding]:
+    """Findings in order; ends with the first that failed. `context`: for TLS; `ca`: how its CA's setting is called."""
+    host, port = address.host, address.port
     began = time.monotonic()
     try:
         found = sorted({str(each[4][0]) for each in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)})
-    except OSError as error:
-        yield Finding(
-            check="name",
-            verdict="fail",
-            seen=f"{host}: {error}",
-            remedy="correct the host of the AMQP URL, or this machine's name resolution",
-        )
+    except (OSError, UnicodeError) as error:
+        yield failed(network_failure(error, address, ca=ca) or other(error, address))
         return
     seen = f"{host} is {', '.join(found)} ({(time.monotonic() - began) * 1000:.0f} ms)"
     yield Finding(check="name", verdict="pass", seen=seen)
     try:
-        connection = socket.create_connection((host, port), timeout=TIMEOUT)
+        connection = open_socket(host, port)
     except OSError as error:
-        yield Finding(
-            check="port",
-            verdict="fail",
-            seen=f"{host}:{port}: {error}",
-            remedy="is the broker running, and does a firewall let this machine through?",
-        )
+        yield failed(network_failure(error, address, ca=ca) or no_answer(address))
         return
-    yield Finding(check="port", verdict="pass", seen=f"{host}:{port} answers")
+    yield Finding(check="port", verdict="pass", seen=f"{connection.getpeername()[0]}, port {port}, answers")
     with connection:
-        if context is None:
-            local = found and all(address.startswith(("127.", "::1")) for address in found)
+        if not address.secure:
+            local = found and all(each.startswith("127.") or each == "::1" for each in found)
             yield Finding(
                 check="TLS",
                 verdict="pass" if local else "warn",
@@ -51,28 +70,28 @@ def reach(host: str, port: int, context: Callable[[], ssl.SSLContext] | None) ->
                 remedy="" if local else "password and logs cross the network readable: use amqps://",
             )
             return
-        yield _handshake(connection, host, context)
+        yield _handshake(connection, address, context, ca)
 
 
-def _handshake(connection: socket.socket, host: str, context: Callable[[], ssl.SSLContext]) -> Finding:
+def failed(failure: BrokerFailure) -> Finding:
+    """A failure as a doctor's finding."""
+    return Finding(check=failure.part, verdict="fail", seen=failure.seen, remedy=failure.remedy)
+
+
+def _handshake(
+    connection: socket.socket, address: BrokerAddress, context: Callable[[], ssl.SSLContext], ca: str
+) -> Finding:
     try:
-        with context().wrap_socket(connection, server_hostname=host) as secure:
+        made = context()
+    except (OSError, ValueError) as error:
+        return Finding(check="TLS", verdict="fail", seen=f"a file for TLS cannot be used: {error}",
+                       remedy="correct --tls-ca, --tls-cert or --tls-key")  # fmt: skip
+    try:
+        with made.wrap_socket(connection, server_hostname=address.host) as secure:
             certificate = secure.getpeercert() or {}
             version = secure.version()
-    except ssl.SSLCertVerificationError as error:
-        return Finding(
-            check="TLS",
-            verdict="fail",
-            seen=f"the certificate does not verify: {error.verify_message}",
-            remedy="give the CA that signed it with --tls-ca, or correct the host name in the URL",
-        )
     except (OSError, ValueError) as error:
-        return Finding(
-            check="TLS",
-            verdict="fail",
-            seen=str(error),
-            remedy="does that port speak TLS, and are --tls-ca, --tls-cert and --tls-key right?",
-        )
+        return failed(network_failure(error, address, ca=ca) or other(error, address))
     until = ssl.cert_time_to_seconds(str(certificate.get("notAfter")))
     days = (until - time.time()) / 86400
     return Finding(

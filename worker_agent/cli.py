@@ -14,8 +14,9 @@ from typing import Any
 import click
 from pydantic.fields import FieldInfo
 
+from contracts.amqp_url import has_password
 from worker_agent.loading import CONFIG_VARIABLE, BadSettings, flag_of, load, unknown_variables, variable_of
-from worker_agent.settings import CONFIG_FILES, Settings, has_password
+from worker_agent.settings import CONFIG_FILES, Settings
 from worker_agent.subcommands import subcommands
 
 #: Exit codes: 2 for what the caller has to put right, as click has it for usage errors.

@@ -6,7 +6,6 @@ import asyncio
 import json
 import time
 
-from aio_pika import connect
 from aio_pika.abc import AbstractIncomingMessage
 
 from contracts import topology
@@ -15,7 +14,8 @@ from contracts.errors import BadMessage
 from contracts.messages import Status
 from contracts.rabbitmq.arguments import Kind, arguments
 from contracts.timing import STATUS_INTERVAL
-from worker_agent.link.errors import LIBRARY_ERRORS
+from worker_agent.link.errors import LIBRARY_ERRORS, LinkError
+from worker_agent.link.opening import open_connection
 from worker_agent.settings import Settings
 
 #: Seconds between two tries to reach the broker.
@@ -40,7 +40,7 @@ async def _listen(settings: Settings) -> tuple[str, ...]:
     while True:
         try:
             return await _listen_once(settings)
-        except (*LIBRARY_ERRORS, FileNotFoundError):
+        except (*LIBRARY_ERRORS, LinkError, FileNotFoundError):
             await asyncio.sleep(AGAIN)  # the broker, the exchange or the state folder is not there yet
 
 
@@ -64,9 +64,9 @@ async def _listen_once(settings: Settings) -> tuple[str, ...]:
         if status.queues or time.monotonic() >= settled:
             seen.set_result(tuple(topology.queue_signature(queue) or queue for queue in status.queues))
 
-    connection = await connect(options.connection_url(), ssl_context=options.tls_context())
+    opened = await open_connection(options, "columns")
     try:
-        channel = await connection.channel(publisher_confirms=False)
+        channel = await opened.connection.channel(publisher_confirms=False)
         # In the agent's own name space, because that is what its account may declare.
         queue = await channel.declare_queue(
             topology.control_address(options.user, instance, "columns"), exclusive=True,
@@ -76,4 +76,4 @@ async def _listen_once(settings: Settings) -> tuple[str, ...]:
         await queue.consume(note, no_ack=True)
         return await seen
     finally:
-        await connection.close()
+        await opened.close()

@@ -8,9 +8,8 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Iterator
 from secrets import token_hex
-from urllib.parse import urlsplit
 
-from aio_pika import Message, connect
+from aio_pika import Message
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 
 from contracts import topology
@@ -18,14 +17,15 @@ from contracts.codec import decode
 from contracts.errors import BadMessage, BadRequirement, UnknownVersion
 from contracts.findings import Finding, broker_version, clock
 from contracts.messages import Capability, Catalogue
-from contracts.reachability import reach
+from contracts.reachability import failed, reach
 from contracts.requirements import Requirements
 from contracts.timing import CATALOGUE_INTERVAL
 from worker_agent.abilities import options_of
 from worker_agent.capabilities import BadCapability, detect
 from worker_agent.health import Health, Least
 from worker_agent.link.declare import Declared, channel_of, declare_control_queue, product_of
-from worker_agent.link.errors import LIBRARY_ERRORS, LinkError, explain
+from worker_agent.link.errors import CA_SETTING, LIBRARY_ERRORS, LinkError, loss_of
+from worker_agent.link.opening import open_connection
 from worker_agent.link.options import LinkOptions
 from worker_agent.settings import Settings
 
@@ -43,16 +43,13 @@ async def examine(settings: Settings) -> list[Finding]:
     from worker_agent.link.options import link_options
 
     options = link_options(settings)
-    parts = urlsplit(options.url)
-    secure = parts.scheme == "amqps"
 
     def context() -> ssl.SSLContext:
         made = options.tls_context()
         assert made is not None  # asked for amqps only
         return made
 
-    port = parts.port or (5671 if secure else 5672)
-    way = await asyncio.to_thread(lambda: list(reach(str(parts.hostname), port, context if secure else None)))
+    way = await asyncio.to_thread(lambda: list(reach(options.address, context, ca=CA_SETTING)))
     findings += way
     if all(finding.verdict != "fail" for finding in way):
         findings += [finding async for finding in _broker(options, capabilities)]
@@ -100,23 +97,30 @@ async def _capabilities(settings: Settings) -> tuple[tuple[Capability, ...], Fin
 
 async def _broker(options: LinkOptions, capabilities: tuple[Capability, ...]) -> AsyncIterator[Finding]:
     try:
-        connection = await connect(options.connection_url(), timeout=options.connect_timeout,
-                                   ssl_context=options.tls_context())  # fmt: skip
-    except LIBRARY_ERRORS as error:
-        seen = explain(error, user=options.user, where=options.where)
-        yield Finding(check="login", verdict="fail", seen=seen, remedy="`master-bridge enroll` makes an account")
+        opened = await open_connection(options, "doctor")
+    except LinkError as error:
+        yield _failed(error, "login")
         return
+    connection = opened.connection
     try:
         yield Finding(check="login", verdict="pass", seen=f"user {options.user} at {options.where}")
         for finding in broker_version(product_of(connection)):
             yield finding
         async for finding in _rights(connection, options, capabilities):
             yield finding
-    except (LinkError, *LIBRARY_ERRORS) as error:
-        yield Finding(check="permissions", verdict="fail", seen=str(error),
-                      remedy="`master-bridge enroll NAME --renew` sets them")  # fmt: skip
+    except LinkError as error:
+        yield _failed(error, "permissions")
+    except LIBRARY_ERRORS as error:
+        yield _failed(LinkError(loss_of(error, options, opened.heard)), "permissions")
     finally:
-        await connection.close()
+        await opened.close()
+
+
+def _failed(error: LinkError, check: str) -> Finding:
+    if error.failure is not None:
+        return failed(error.failure)
+    return Finding(check=check, verdict="fail", seen=str(error),
+                   remedy="`master-bridge enroll NAME --renew` sets an account's permissions")  # fmt: skip
 
 
 async def _rights(

@@ -12,7 +12,8 @@ from typing import Any
 from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, InitSettingsSource, PydanticBaseSettingsSource
 
-from worker_agent.settings import CONFIG_FILES, CREDENTIAL, PREFIX, Settings, absolute, check_url, has_home
+from contracts.amqp_url import BadURL, parse_url
+from worker_agent.settings import CONFIG_FILES, CREDENTIAL, PREFIX, Settings, absolute, has_home
 
 #: Part of Python from 3.11 on, before that a package of its own with the same functions.
 tomllib = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
@@ -118,7 +119,7 @@ def _with_url(settings: Settings, flags: Mapping[str, Any], file: Mapping[str, A
         if len(both) == 2:
             raise BadSettings("--amqp-url and --amqp-url-file both say where the broker is: give one of them")
         if both == ["amqp_url"]:
-            return settings
+            return settings.model_copy(update={"amqp_url_file": None})  # a weaker source's
         if both:
             assert settings.amqp_url_file is not None
             return _from_file(settings, settings.amqp_url_file, source_of("amqp_url_file", flags, file, None))
@@ -130,13 +131,24 @@ def _with_url(settings: Settings, flags: Mapping[str, Any], file: Mapping[str, A
 
 def _from_file(settings: Settings, path: Path, source: str) -> Settings:
     try:
+        url = read_url(path)
+    except BadSettings as error:
+        raise BadSettings(f"{source}: {error}") from None
+    return settings.model_copy(update={"amqp_url": SecretStr(url), "amqp_url_file": path})
+
+
+def read_url(path: Path) -> str:
+    """The AMQP URL that a file holds. Raises `BadSettings`, which never repeats it."""
+    try:
         url = path.read_text(encoding="utf-8").strip()
-        check_url(url)
+        parse_url(url)
     except OSError as error:
-        raise BadSettings(f"{source}: {path} cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise BadSettings(f"{source}: {path}: {error}") from None
-    return settings.model_copy(update={"amqp_url": SecretStr(url)})
+        raise BadSettings(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise BadSettings(f"{path} is no text in UTF-8") from None
+    except BadURL as error:
+        raise BadSettings(f"{path}: {error}") from None
+    return url
 
 
 def unknown_variables() -> tuple[str, ...]:

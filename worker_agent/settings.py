@@ -12,14 +12,12 @@ import re
 import socket
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import unquote, urlsplit
 
 from pydantic import ByteSize, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from contracts.errors import BadName
-from contracts.readable import is_readable, readable
-from contracts.topology import check_user
+from contracts.amqp_url import BadURL, parse_url
+from contracts.readable import readable
 
 PREFIX = "WORKER_AGENT_"
 #: Files read when none is named, the later one first; the first that exists counts.
@@ -59,8 +57,9 @@ class Settings(BaseSettings):
         "can be read by every user of the machine: prefer the file or the variable.", "URL",
     )  # fmt: skip
     amqp_url_file: Path | None = _setting(
-        None, BROKER, f"File that holds the URL. systemd's credential {CREDENTIAL!r} is used by itself.", "FILE"
-    )
+        None, BROKER, "File that holds the URL; read again when the broker cannot be had with it. systemd's "
+        f"credential {CREDENTIAL!r} is used by itself.", "FILE",
+    )  # fmt: skip
     tls_ca: Path | None = _setting(None, BROKER, "PEM file of the authorities that may have signed the broker's "
                                    "certificate; without it the system's.", "FILE")  # fmt: skip
     tls_cert: Path | None = _setting(None, BROKER, "PEM file with this agent's certificate (and key).", "FILE")
@@ -211,28 +210,8 @@ def default_state(name: str, environ: Any) -> Path:
 
 
 def check_url(url: str) -> None:
-    """Raises ValueError that says what is wrong with an AMQP URL, without repeating its password."""
-    if not is_readable(url):
-        raise ValueError("holds bytes that are no UTF-8: write them as %XX")
+    """Raises ValueError, as pydantic wants it, that says what is wrong with an AMQP URL, without any part of it."""
     try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError as error:
-        raise ValueError(f"not a URL: {error}") from None
-    if parts.scheme not in ("amqp", "amqps"):
-        raise ValueError(f"begins with {parts.scheme or 'nothing'}:// where amqp:// or amqps:// was expected")
-    if not parts.hostname:
-        raise ValueError("names no host: amqp[s]://user:password@host[:port]/vhost")
-    try:
-        check_user(unquote(parts.username or ""))
-    except BadName as error:
+        parse_url(url)
+    except BadURL as error:
         raise ValueError(str(error)) from None
-    if port == 0:
-        raise ValueError("port 0 cannot be connected to")
-
-
-def has_password(url: str) -> bool:
-    try:
-        return bool(urlsplit(url).password)
-    except ValueError:
-        return False

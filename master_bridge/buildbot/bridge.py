@@ -142,7 +142,6 @@ class Bridge:
         self._on_link(False)
 
     def link_blocked(self, blocked: bool) -> None:
-        log.warning("amqp.blocked" if blocked else "amqp.unblocked", detail="resource alarm at the broker")
         self.feed(inputs.LinkBlocked(blocked=blocked))
 
     def link_stopped(self, reason: str) -> None:

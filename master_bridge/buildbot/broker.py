@@ -32,11 +32,12 @@ from master_bridge.buildbot.notices import NoAgentNotices
 from master_bridge.buildbot.regularly import regularly
 from master_bridge.buildbot.retiring import RetiredSignatures
 from master_bridge.buildbot.room import LOOK_EVERY, Room
+from master_bridge.buildbot.secret_files import configured_url, reload_secrets
 from master_bridge.buildbot.stopping import QuickStop
 from master_bridge.core.inputs import AgentHeard, Declared, Seek
 from master_bridge.link.errors import BadSettings
-from master_bridge.link.link import Link
-from master_bridge.link.settings import HEARTBEAT, LinkSettings, TLSSettings, url_from_environment
+from master_bridge.link.link import NOT_STARTED, Link
+from master_bridge.link.settings import HEARTBEAT, LinkSettings, TLSSettings, parse_url, url_from_environment
 
 log = structlog.get_logger(__name__)
 
@@ -199,7 +200,7 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
 
     def _link(self, settings: LinkSettings) -> None:
         assert self.bridge is not None
-        self.link = Link(self.master.reactor, settings, self.bridge)
+        self.link = Link(self.master.reactor, settings, self.bridge, self._renew_url)
         self.bridge.link = self.link
         self.link.start()
 
@@ -208,7 +209,19 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
         old, self.settings, self.stopped_reason = self.link, settings, None
         if old is not None:
             yield old.stop()
-        self._link(settings)
+        if self.bridge is not None:  # else the service was stopped meanwhile
+            self._link(settings)
+
+    @defer.inlineCallbacks
+    def _renew_url(self) -> Any:
+        """The URL as its secret has it now. Raises `BadSettings` for one that cannot be used."""
+        configured = configured_url(self)
+        if configured is None:
+            return self.settings.url if self.settings is not None else ""
+        yield reload_secrets(self.master)
+        url = str((yield self.renderSecrets(configured)))
+        parse_url(url)
+        return url
 
     def _stopped(self, reason: str) -> None:
         self.stopped_reason = reason
@@ -245,7 +258,9 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
         """Why the broker is out of reach, for people; None while the link is up."""
         if self.stopped_reason is not None:
             return self.stopped_reason
-        return self.link.down_reason if self.link is not None else "not started"
+        if self.link is None or self.link.down_reason == NOT_STARTED:
+            return "connecting to it" if self.link is not None else NOT_STARTED
+        return self.link.down_reason
 
     def seek(self, client: Client, seek: Seek) -> None:
         if self.bridge is None:

@@ -14,8 +14,6 @@ from twisted.python import log as twisted_log
 
 from contracts.log_rendering import whatever_comes
 
-_QUIET = logging.WARNING
-
 
 class _TwistedLogger:
     """Writes rendered events to Twisted's log; warnings and worse carry their level in the text."""
@@ -34,8 +32,8 @@ def _level(_logger: Any, name: str, event: MutableMapping[str, Any]) -> MutableM
 
 
 def configure() -> None:
-    """Once per master. pika speaks through `logging`: only its warnings are kept, they have no other outlet."""
-    logging.getLogger("pika").setLevel(_QUIET)
+    """Once per master. pika logs errors with each try to connect; the link says why itself, once."""
+    logging.getLogger("pika").setLevel(logging.CRITICAL)
     if structlog.is_configured():
         return
     structlog.configure(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from contracts.amqp_url import has_password
 from master_bridge.link.settings import URL_VARIABLE, TLSSettings
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def broker_options(function: Callable[..., Any]) -> Callable[..., Any]:
         context = click.get_current_context()
         for name, value in (("amqp_url", amqp_url), ("management_url", management_url)):
             given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
-            if given and value is not None and _has_password(value):
+            if given and value is not None and has_password(value):
                 flag = "--" + name.replace("_", "-")
                 click.echo(
                     f"warning: the password in {flag} can be read by every user of this machine while the command "
@@ -123,12 +124,3 @@ def broker_options(function: Callable[..., Any]) -> Callable[..., Any]:
         return function(where, *args, **kwargs)
 
     return with_options
-
-
-def _has_password(url: str) -> bool:
-    from urllib.parse import urlsplit
-
-    try:
-        return bool(urlsplit(url).password)
-    except ValueError:
-        return False

@@ -1,4 +1,8 @@
-"""Opens the two connections and everything on them, once. What keeps them open is in `link`."""
+"""Opens the two connections and everything on them, once. What keeps them open is in `link`.
+
+`Connections` owns all that it starts: connections, also those that are still being opened, what waits on them and what
+is tried again later. After `close` none of it goes on, so that no former connection consumes what the next one wants.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,10 @@ from typing import Any
 
 import structlog
 from twisted.internet import defer, protocol, task
+from twisted.python.failure import Failure
 
 from contracts import topology
+from contracts.broker_failure import BrokerFailure
 from contracts.rabbitmq.arguments import Kind, arguments
 from contracts.rabbitmq.product import Product, introduced
 from contracts.rabbitmq.refusals import Differs
@@ -18,8 +24,9 @@ from master_bridge.link.confirms import ConfirmWatch
 from master_bridge.link.consumer import Consumer, Delivered
 from master_bridge.link.declarations import Queue, bridge_queues
 from master_bridge.link.declaring import Declaring
-from master_bridge.link.endpoint import endpoint
-from master_bridge.link.errors import ChannelLost, DuplicateMaster
+from master_bridge.link.endpoint import CONNECT_TIMEOUT, endpoint
+from master_bridge.link.errors import ChannelLost, DuplicateMaster, LinkError
+from master_bridge.link.failures import failure_of
 from master_bridge.link.protocol import BrokerProtocol
 from master_bridge.link.publisher import Publication, Publisher
 from master_bridge.link.settings import LinkSettings
@@ -32,6 +39,8 @@ HANDSHAKE_TIMEOUT = 15
 EVENTS_PREFETCH = 2000
 #: Seconds between tries to consume the claims queue while a ghost of our former connection has it.
 GHOST_RETRY = 1.0
+#: Heartbeats after which the broker has noticed that a former connection of ours is gone; it notices after two.
+GHOST_HEARTBEATS = 3
 #: Seconds between two new publishing channels.
 RENEW_EVERY = 5.0
 #: Seconds between two looks at whether all that was declared is still there: what somebody deletes is back within a
@@ -42,13 +51,24 @@ RESTORE_EVERY = 20.0
 class Connections:
     """One pair of connections, from `open` to the first thing that breaks. `on_lost(reason)` is called once."""
 
-    def __init__(self, reactor: Any, settings: LinkSettings, on_lost: Callable[[str], None], sign: Any = None) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        settings: LinkSettings,
+        on_lost: Callable[[BrokerFailure | str], None],
+        sign: Any = None,
+    ) -> None:
         self._sign = sign
         self._reactor = reactor
         self._settings = settings
-        self._on_lost: Callable[[str], None] | None = on_lost
+        self._on_lost: Callable[[BrokerFailure | str], None] | None = on_lost
         self._publishing: BrokerProtocol | None = None
         self._consuming: BrokerProtocol | None = None
+        #: all that were made, open or not
+        self._made: list[BrokerProtocol] = []
+        #: what is being done and has not come to an end
+        self._work: set[defer.Deferred[Any]] = set()
+        self._closed = False
         self.publisher: Publisher | None = None
         self._watch: ConfirmWatch | None = None
         #: publishers that only wait for their last confirms
@@ -64,13 +84,26 @@ class Connections:
         self.sweeping = defer.DeferredLock()
         self.product = Product()
 
+    def own(self, work: defer.Deferred[Any]) -> defer.Deferred[Any]:
+        """`work`, which is cancelled when these connections are closed before it is done."""
+        if self._closed:
+            work.cancel()
+            return work
+        self._work.add(work)
+
+        def done(result: Any) -> Any:
+            self._work.discard(work)
+            return result
+
+        return work.addBoth(done)
+
     @defer.inlineCallbacks
     def open(
         self,
         *,
         on_returned: Callable[[Publication], None],
         on_refused: Callable[[Publication], None],
-        on_blocked: Callable[[bool], None],
+        on_blocked: Callable[[str | None], None],
         on_restored: Callable[[frozenset[str]], None],
     ) -> Any:
         """Both connections, exchanges, the bridge's queues and the publisher; nothing is consumed yet.
@@ -117,9 +150,11 @@ class Connections:
     def _restore(self) -> Any:
         """What somebody deleted is made again, while the connections live."""
         try:
-            made = yield self.declaring.run(self._restore_all)
+            made = yield self.own(self.declaring.run(self._restore_all))
         except Exception as error:  # a closed connection, or a broker that refuses: the next link says why
-            self._lost(f"cannot declare again what this master needs: {error}")
+            if self._on_lost is not None:
+                why = self._why(error)
+                self._lost(f"cannot declare again what this master needs: {why}")
             return
         if made:
             log.warning("amqp.made_again", names=sorted(made), detail="somebody had deleted them")
@@ -138,27 +173,29 @@ class Connections:
         return made
 
     @defer.inlineCallbacks
-    def consume_claims(self, on_message: Callable[[Delivered], None]) -> Any:
-        """Exclusive (rule 4). Fires at consume-ok; `DuplicateMaster` after a minute of refusals."""
+    def consume_claims(self, on_message: Callable[[Delivered], None], on_held: Callable[[str], None]) -> Any:
+        """Exclusive (rule 4). Fires at consume-ok; `on_held(reason)` is called at the first refusal, and
+        `DuplicateMaster` comes when they go on for longer than a former connection of ours can be there."""
         queue = topology.claims_queue(self._settings.master)
+        patience = max(DUPLICATE_MASTER_AFTER, GHOST_HEARTBEATS * self._settings.heartbeat)
         started = self._reactor.seconds()
         refused = False
         while True:
             again = lambda reason: self._consume_again(  # noqa: E731  # bound late on purpose, used twice
-                "claims", reason, lambda: self.consume_claims(on_message)
+                "claims", reason, lambda: self.consume_claims(on_message, on_held)
             )
-            consumer = Consumer(self._consuming, queue, on_message, again, exclusive=True)
+            consumer = Consumer(self._require_consuming(), queue, on_message, again, exclusive=True)
             if (yield consumer.start()):
                 return
+            holder = (
+                f"another master named {self._settings.master!r} is running on {self._settings.address}: it consumes "
+                f"{queue}. Give each master its own name (AMQPBroker(master=…)), or stop the other one"
+            )
             if not refused:
                 refused = True
-                log.info("amqp.claims_queue_held", queue=queue, detail="a ghost of our former connection; trying again")
-            if self._reactor.seconds() - started > DUPLICATE_MASTER_AFTER:
-                raise DuplicateMaster(
-                    f"another master named {self._settings.master!r} is running on "
-                    f"{self._settings.address}: it consumes {queue}. Give each master its own name "
-                    f"(AMQPBroker(master=…)), or stop the other one and restart this one"
-                )
+                on_held(f"{holder}; or the broker still has our former connection: tried again for {patience:.0f} s")
+            if self._reactor.seconds() - started > patience:
+                raise DuplicateMaster(f"{holder} and restart this one")
             yield _sleep(self._reactor, GHOST_RETRY)
 
     @defer.inlineCallbacks
@@ -167,7 +204,7 @@ class Connections:
         again = lambda reason: self._consume_again(  # noqa: E731  # as above
             "events", reason, lambda: self.consume_events(on_message)
         )
-        yield Consumer(self._consuming, queue, on_message, again, prefetch=EVENTS_PREFETCH).start()
+        yield Consumer(self._require_consuming(), queue, on_message, again, prefetch=EVENTS_PREFETCH).start()
 
     @defer.inlineCallbacks
     def consume_fleet(self, on_message: Callable[[Delivered], None]) -> Any:
@@ -193,16 +230,20 @@ class Connections:
         """A channel on the consuming connection, for sweeps."""
         return self._require_consuming().open_channel()
 
-    def close(self) -> None:
-        """End both without telling anybody."""
+    def close(self) -> defer.Deferred[Any]:
+        """End all of it without telling anybody; fires when the sockets are closed, `CLOSE_TIMEOUT` later at most."""
         self._on_lost = None
+        self._closed = True
         if self._watch is not None:
             self._watch.stop()
         if self._restoring.running:
             self._restoring.stop()
-        for connection in (self._publishing, self._consuming):
-            if connection is not None:
-                connection.abort()
+        for connection in self._made:
+            connection.end()
+        for work in list(self._work):
+            self._reactor.callLater(0, work.cancel)  # not from within what it is doing just now
+        made = [connection for connection in self._made if connection.connected]
+        return defer.DeferredList([_when_gone(connection) for connection in made])
 
     def _oldest(self) -> float | None:
         publishers = [*self._retired, *([self.publisher] if self.publisher is not None else [])]
@@ -216,7 +257,9 @@ class Connections:
         yield publisher.start()
         # Among others when somebody deletes an exchange: the next link makes it anew.
         channel.add_on_close_callback(
-            lambda _channel, reason: self._lost(str(reason)) if self.publisher is publisher else None
+            lambda _channel, reason: (
+                self._lost(failure_of(reason, self._settings.address)) if self.publisher is publisher else None
+            )
         )
         return publisher
 
@@ -254,26 +297,44 @@ class Connections:
 
     def _consume_again(self, what: str, reason: str, start: Callable[[], defer.Deferred[Any]]) -> None:
         """A consumer broke. On a live connection (consumer timeout, failover) consume anew, else the link is down."""
-        if self._on_lost is None or self._consuming is None or not self._consuming.is_open:
+        if self._closed or self._consuming is None or not self._consuming.is_open:
             return
         log.info("amqp.consumer_broken", queue=what, reason=reason)
-        again = self.declaring.run(self._restore_all)  # somebody may have deleted the queue
-        again.addCallback(lambda _made: start())
-        again.addErrback(lambda failure: self._lost(f"cannot consume {what} again: {failure.getErrorMessage()}"))
 
-    def _lost(self, reason: str) -> None:
+        def failed(failure: Failure) -> None:
+            if self._on_lost is not None:
+                why = self._why(failure.value)
+                self._lost(f"cannot consume {what} again: {why}")
+
+        again = self.declaring.run(self._restore_all)  # somebody may have deleted the queue
+        self.own(again.addCallback(lambda _made: start())).addErrback(failed)
+
+    def _why(self, error: BaseException) -> BrokerFailure | str:
+        return str(error) if isinstance(error, LinkError) else failure_of(error, self._settings.address)
+
+    def _lost(self, reason: BrokerFailure | str) -> None:
         callback = self._on_lost
         self.close()
         if callback is not None:
             callback(reason)
 
+    def _protocol(self, name: str) -> BrokerProtocol:
+        made = BrokerProtocol(self._settings, name, self._lost, self._reactor)
+        self._made.append(made)
+        if self._closed:
+            made.end()
+        return made
+
     @defer.inlineCallbacks
     def _connect(self, name: str) -> Any:
-        factory = protocol.Factory.forProtocol(lambda: BrokerProtocol(self._settings, name, self._lost, self._reactor))
-        connected = yield endpoint(self._reactor, self._settings).connect(factory)
+        factory = protocol.Factory.forProtocol(lambda: self._protocol(name))
+        factory.noisy = False  # Twisted's lines about factories mean nothing to anybody
+        connecting = endpoint(self._reactor, self._settings).connect(factory)
+        connecting.addTimeout(CONNECT_TIMEOUT, self._reactor)
+        connected = yield connecting
         ready = connected.ready
         if ready is not None:
-            timeout = self._reactor.callLater(HANDSHAKE_TIMEOUT, connected.abort)
+            timeout = self._reactor.callLater(HANDSHAKE_TIMEOUT, connected.too_late)
             try:
                 yield ready
             finally:
@@ -282,7 +343,18 @@ class Connections:
         return connected
 
 
-def _sleep(reactor: Any, seconds: float) -> defer.Deferred[None]:
+def _when_gone(connection: BrokerProtocol) -> defer.Deferred[None]:
     result: defer.Deferred[None] = defer.Deferred()
-    reactor.callLater(seconds, result.callback, None)
+
+    def gone(value: Any) -> Any:
+        result.callback(None)
+        return value
+
+    connection.gone.addBoth(gone)
+    return result
+
+
+def _sleep(reactor: Any, seconds: float) -> defer.Deferred[None]:
+    """Cancelled, its timer goes, too."""
+    result: defer.Deferred[None] = task.deferLater(reactor, seconds)
     return result

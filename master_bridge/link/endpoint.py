@@ -7,17 +7,18 @@ from typing import Any
 
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 
+from contracts.reachability import NEXT_ADDRESS
 from master_bridge.link.errors import BadSettings
 from master_bridge.link.settings import LinkSettings, TLSSettings
 
-#: Seconds for name resolution and TCP connect.
+#: Seconds for name resolution and TCP connect, all addresses of the name together.
 CONNECT_TIMEOUT = 10
 
 
 def endpoint(reactor: Any, settings: LinkSettings) -> Any:
     """A stream client endpoint. Raises `BadSettings` for TLS material that cannot be used."""
     address = settings.address
-    plain = HostnameEndpoint(reactor, address.host, address.port, timeout=CONNECT_TIMEOUT)
+    plain = HostnameEndpoint(reactor, address.host, address.port, timeout=CONNECT_TIMEOUT, attemptDelay=NEXT_ADDRESS)
     if not address.secure:
         return plain
     return wrapClientTLS(tls_options(address.host, settings.tls or TLSSettings()), plain)

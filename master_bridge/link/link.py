@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from twisted.internet import defer
 from twisted.python.failure import Failure
 
 from contracts import topology
+from contracts.broker_failure import BrokerFailure
 from contracts.codec import decode, kept_headers
 from contracts.errors import BadMessage, UnknownVersion
 from contracts.foreign import ForeignPeers
@@ -26,7 +28,8 @@ from master_bridge.link.backoff import Backoff
 from master_bridge.link.client import LinkClient
 from master_bridge.link.connections import Connections
 from master_bridge.link.consumer import Delivered
-from master_bridge.link.errors import BadSettings, DuplicateMaster
+from master_bridge.link.errors import BadSettings, DuplicateMaster, LinkError
+from master_bridge.link.failures import failure_of
 from master_bridge.link.incompatible import incompatible
 from master_bridge.link.offer_queues import OfferQueues
 from master_bridge.link.publisher import Publication
@@ -38,17 +41,36 @@ log = structlog.get_logger(__name__)
 
 #: A publication that the broker refused (nack) is tried again after this many seconds, while the link is up.
 REFUSED_RETRY = 1.0
+#: `Link.down_reason` until the first try came to something.
+NOT_STARTED = "not started"
+#: A link that lived shorter than this, in seconds, counts as a failed try: the pauses go on growing.
+SETTLED = 10.0
+#: What the broker refuses because of the URL, which may have changed since it was read.
+OF_THE_URL = frozenset({"login", "vhost"})
 #: A header is a short text; a reason that quotes a message may be long.
 REASON_MAX = 1000
 
 
 class Link:
-    """Keeps the connections of one bridge open from `start` to `stop`, and carries messages both ways."""
+    """Keeps the connections of one bridge open from `start` to `stop`, and carries messages both ways.
 
-    def __init__(self, reactor: Any, settings: LinkSettings, client: LinkClient) -> None:
+    `renew_url` is asked for the URL, which may have another password by then, after the broker refused it.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        settings: LinkSettings,
+        client: LinkClient,
+        renew_url: Callable[[], defer.Deferred[str]] | None = None,
+    ) -> None:
         self._reactor = reactor
         self._settings = settings
         self._client = client
+        self._renew_url = renew_url
+        self._url_refused = False
+        self._renewing: defer.Deferred[Any] | None = None
+        self._up_since = 0.0
         self._sign = _signer(settings)
         self._backoff = Backoff()
         self._connections: Connections | None = None
@@ -68,7 +90,7 @@ class Link:
         #: what the broker says it is: "RabbitMQ 3.10.8"; "" before the first connection
         self.product = ""
         #: why the link is down, for people; None while it is up
-        self.down_reason: str | None = "not started"
+        self.down_reason: str | None = NOT_STARTED
 
     @property
     def user(self) -> str:
@@ -88,18 +110,20 @@ class Link:
 
     @defer.inlineCallbacks
     def stop(self, timeout: float = 2.0) -> Any:
-        """Wait up to `timeout` seconds for confirms, then close."""
+        """Wait up to `timeout` seconds for confirms, then close; fires when nothing is left at the broker."""
         self._running = False
         if self._retry is not None:
             self._retry.cancel()
             self._retry = None
+        if self._renewing is not None:
+            self._renewing.cancel()
         connections = self._connections
         if connections is not None and self.up and connections.publisher is not None:
             waiting = connections.publisher.drained()
             waiting.addTimeout(timeout, self._reactor)
             waiting.addErrback(lambda _failure: None)  # what is unconfirmed now is said again by the next incarnation
             yield waiting
-        self._down("stopped")
+        yield self._down("stopped")
 
     # -- publishing ---------------------------------------------------------------------------------------------------
 
@@ -131,8 +155,8 @@ class Link:
         connections, queues = self._connections, self._queues
         if connections is None or queues is None or not self.up:
             return
-        result = queues.ensure(signatures, then)
-        result.addErrback(lambda failure: self._lost(connections, f"cannot declare: {failure.getErrorMessage()}"))
+        result = connections.own(queues.ensure(signatures, then))
+        result.addErrback(lambda failure: self._lost(connections, self._explain(failure.value)))
 
     def _restored(self, connections: Connections, made: frozenset[str]) -> None:
         """All is there again; agents are told, so that they look for the queues that they have missed."""
@@ -202,7 +226,9 @@ class Link:
         connections = self._connections
         if connections is None or not self.up:
             return defer.succeed(None)
-        result = connections.sweeping.run(self._sweep, connections, topology.cap_queue(signature), stale)
+        result = connections.own(
+            connections.sweeping.run(self._sweep, connections, topology.cap_queue(signature), stale)
+        )
         result.addErrback(
             lambda failure: log.info("amqp.sweep_failed", signature=signature, reason=failure.getErrorMessage())
         )
@@ -221,8 +247,7 @@ class Link:
             return defer.succeed(False)
         queues.forget(signature)
         connections.forget(topology.cap_queue(signature))
-        result = connections.open_channel()
-        result.addCallback(delete_empty, topology.cap_queue(signature))
+        result = connections.own(connections.open_channel().addCallback(delete_empty, topology.cap_queue(signature)))
 
         def failed(failure: Failure) -> bool:
             log.info("amqp.delete_failed", signature=signature, reason=failure.getErrorMessage())
@@ -234,63 +259,112 @@ class Link:
 
     def _try(self) -> None:
         self._retry = None
+        if self._url_refused and self._renew_url is not None:
+            self._url_refused = False
+            self._renewing = self._renew_url()
+            self._renewing.addCallbacks(self._renewed, self._not_renewed)
+            self._renewing.addCallback(lambda _: self._connect())
+            return
+        self._connect()
+
+    def _renewed(self, url: str) -> None:
+        if url != self._settings.url:
+            self._settings = replace(self._settings, url=url)
+            log.info("amqp.url_changed", address=str(self._settings.address))
+
+    def _not_renewed(self, failure: Failure) -> None:
+        if not self._running:
+            return
+        log.warning(
+            "amqp.url_unreadable", reason=failure.getErrorMessage(), effect="the one that was read before is used"
+        )
+
+    def _connect(self) -> None:
+        self._renewing = None
+        if not self._running:
+            return
         connections = Connections(
             self._reactor, self._settings, lambda reason: self._lost(connections, reason), self._sign
         )
         self._connections = connections
         self._queues = OfferQueues(connections, self._settings.queue_type, self._publish)
-        self._open(connections).addErrback(lambda failure: self._failed(connections, failure.value))
+        connections.own(self._open(connections)).addErrback(lambda failure: self._failed(connections, failure.value))
 
     @defer.inlineCallbacks
     def _open(self, connections: Connections) -> Any:
         yield connections.open(
             on_returned=self._returned,
             on_refused=self._refused,
-            on_blocked=self._client.link_blocked,
+            on_blocked=self._blocked,
             on_restored=lambda made: self._restored(connections, made),
         )
-        self._backoff.reset()
-        yield connections.consume_claims(self._delivered)
+        yield connections.consume_claims(self._delivered, self._held)
         if connections is not self._connections or not self._running:
             return
         self.up, self.down_reason, self.product = True, None, str(connections.product)
-        self._complained = None
+        self._up_since = self._reactor.seconds()
         log.info("amqp.link_up", broker=self.product, address=str(self._settings.address))
         self._client.link_up()
         yield connections.consume_events(self._delivered)
         yield connections.consume_fleet(self._fleet)
 
+    def _held(self, reason: str) -> None:
+        """Another connection consumes our claims queue."""
+        self._complain("amqp.claims_queue_held", reason)
+
+    def _blocked(self, reason: str | None) -> None:
+        if reason is None:
+            log.info("amqp.unblocked", address=str(self._settings.address))
+        else:
+            log.warning("amqp.blocked", address=str(self._settings.address), reason=reason,
+                        remedy="free memory or disk on the broker's machine")  # fmt: skip
+        self._client.link_blocked(reason is not None)
+
+    def _explain(self, error: BaseException) -> BrokerFailure | str:
+        return str(error) if isinstance(error, LinkError) else failure_of(error, self._settings.address)
+
     def _failed(self, connections: Connections, error: Exception) -> None:
+        if connections is not self._connections:
+            return  # closed in the meantime: whatever became of it is nobody's business
         if isinstance(error, (BadSettings, DuplicateMaster)):
             self._running = False
             self._down(str(error))
             log.error("amqp.link_stopped", reason=str(error))
             self._client.link_stopped(str(error))
         else:
-            self._lost(connections, str(error) or type(error).__name__)
+            self._lost(connections, self._explain(error))
 
-    def _lost(self, connections: Connections, reason: str) -> None:
+    def _lost(self, connections: Connections, why: BrokerFailure | str) -> None:
         if connections is not self._connections:
             return
-        was_up = self.up
-        self._down(reason)
+        self._url_refused = isinstance(why, BrokerFailure) and why.part in OF_THE_URL
+        if self.up:
+            self._complained = None
+        if self.up and self._reactor.seconds() - self._up_since >= SETTLED:
+            self._backoff.reset()
+        self._down(str(why))
         if not self._running:
             return
-        if was_up or reason != self._complained:
-            # one line per change of state, not one per try
-            self._complained = reason
-            log.warning("amqp.link_down", address=str(self._settings.address), reason=reason)
+        self._complain("amqp.link_down", str(why))
         self._retry = self._reactor.callLater(self._backoff.next(), self._try)
 
-    def _down(self, reason: str) -> None:
+    def _complain(self, event: str, reason: str) -> None:
+        """One line per change of state, not one per try."""
+        self.down_reason = reason
+        if reason != self._complained:
+            self._complained = reason
+            log.warning(event, address=str(self._settings.address), reason=reason)
+
+    def _down(self, reason: str) -> defer.Deferred[Any]:
+        """Fires when the connections are closed."""
         was_up, self.up, self.down_reason = self.up, False, reason
         connections, self._connections = self._connections, None
         self._deliveries.clear()
         self._queues = None
-        if connections is not None:
-            connections.close()
+        closed = connections.close() if connections is not None else defer.succeed(None)
         if was_up:
             self._client.link_down(reason)
+        return closed
 
     # -- what the broker brings ---------------------------------------------------------------------------------------
 
@@ -364,10 +438,10 @@ class Link:
             return  # the machine says again what counts, at each link-up
 
         def publish(_result: object) -> None:
-            if publication.persistent:  # what is not will be said again anyway
+            if connections is self._connections and publication.persistent:  # what is not will be said again anyway
                 self._publish(publication)
 
-        connections.renew_publisher().addBoth(publish)  # without another channel: on the old one
+        connections.own(connections.renew_publisher()).addBoth(publish)  # without another channel: on the old one
 
     def _publish(self, publication: Publication) -> None:
         if self.up and self._connections is not None and self._connections.publisher is not None:

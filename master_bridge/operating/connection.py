@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,16 +11,24 @@ from typing import Any, Union
 
 import pika
 from pika import exceptions as amqp
+from pika.adapters.utils.connection_workflow import AMQPConnectorException, AMQPConnectorStackTimeout
 
+from contracts import broker_failure
+from contracts.amqp_url import BrokerAddress
+from contracts.broker_failure import BrokerFailure
 from contracts.codec import encode
 from contracts.messages import Message
 from contracts.rabbitmq.product import Product, introduced
+from contracts.reachability import open_socket
 from master_bridge.link.errors import BadSettings
-from master_bridge.link.settings import BrokerAddress, TLSSettings, parse_url
-from master_bridge.operating.errors import NotPermitted, OperatingError
+from master_bridge.link.settings import TLSSettings, parse_url
+from master_bridge.operating.errors import NotPermitted, OperatingError, Unreachable
 
 #: Seconds for a connection to be made, and for the broker to answer.
 TIMEOUT = 10
+
+#: As pika shows it: `ConnectionClosedByBroker: (530) 'NOT_ALLOWED - vhost x not found'`.
+_CLOSED = re.compile(r"ConnectionClosedByBroker: \((\d+)\) (['\"])(.*)\2", re.DOTALL)
 
 Sign = Callable[[str, str, bytes, Mapping[str, Any]], Mapping[str, Any]]
 
@@ -116,11 +125,12 @@ class Broker:
 
 def refusal(error: Any, task: str) -> OperatingError:
     """What the broker's closing of a channel means for `task` ("publish to bb.offers")."""
+    said = broker_failure.plain(error.reply_text)
     if error.reply_code == 403:
-        return NotPermitted(f"this account may not {task} ({error.reply_text}): use an operator's account")
+        return NotPermitted(f"this account may not {task} ({said}): use an operator's account")
     if error.reply_code == 404:
-        return OperatingError(f"cannot {task}: {error.reply_text}; it is made when a master connects first")
-    return OperatingError(f"cannot {task}: {error.reply_code} {error.reply_text}")
+        return OperatingError(f"cannot {task}: {said}; it is made when a master connects first")
+    return OperatingError(f"cannot {task}: {error.reply_code} {said}")
 
 
 @contextmanager
@@ -131,7 +141,7 @@ def connect(
     try:
         address = parse_url(url)
         parameters = pika.ConnectionParameters(
-            host=address.host,
+            host=_answering(address),
             port=address.port,
             virtual_host=address.vhost,
             credentials=pika.PlainCredentials(address.user, address.password),
@@ -145,12 +155,12 @@ def connect(
         connection = pika.BlockingConnection(parameters)
     except BadSettings as error:
         raise OperatingError(str(error)) from None
-    except (amqp.AMQPError, OSError) as error:
-        raise OperatingError(explain(error, address)) from None
+    except (amqp.AMQPError, AMQPConnectorException, OSError) as error:
+        raise Unreachable(explain(error, address)) from None
     try:
         yield Broker(address, connection, sign)
     except (amqp.AMQPConnectionError, amqp.StreamLostError) as error:
-        raise OperatingError(f"the connection to {address} broke: {_named(error)}") from None
+        raise Unreachable(explain(error, address)) from None
     finally:
         if connection.is_open:
             connection.close()
@@ -167,30 +177,52 @@ def tls_context(tls: TLSSettings) -> ssl.SSLContext:
     return context
 
 
-def explain(error: BaseException, address: BrokerAddress) -> str:
-    """Why `address` cannot be had, and what to do. Never holds a password."""
-    text = str(address)
-    chain: list[BaseException] = []
-    cause: Any = error
-    while cause is not None and cause not in chain:
-        chain.append(cause)
-        causes = [getattr(inner, "exception", inner) for inner in getattr(cause, "args", ())]
-        cause = next((inner for inner in causes if isinstance(inner, BaseException)), None) or cause.__cause__
-    for cause in chain:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return (
-                f"the certificate of {text} does not verify ({cause.verify_message}): give the CA that signed it with "
-                "--tls-ca, or correct the host name in the URL"
-            )
-    if isinstance(error, (amqp.ProbableAuthenticationError, amqp.AuthenticationError)):
-        return f"{text} refuses the login: check user and password of the AMQP URL"
-    if isinstance(error, amqp.ProbableAccessDeniedError):
-        return f"{text} does not let this user in: check the vhost and its permissions"
-    return f"{text} cannot be reached: {_named(chain[-1])}"
+def _answering(address: BrokerAddress) -> str:
+    """The first address of the broker's name that answers: pika tries them one after the other, `TIMEOUT` each."""
+    with open_socket(address.host, address.port, TIMEOUT) as opened:
+        return str(opened.getpeername()[0])
 
 
-def _named(error: BaseException) -> str:
-    return str(error) or type(error).__name__
+def explain(error: BaseException, address: BrokerAddress) -> BrokerFailure:
+    """Why `address` cannot be had, and what to do. pika's blocking connection tells what the broker said in a text."""
+    if isinstance(error, amqp.ConnectionClosedByBroker):
+        return broker_failure.connection_closed(error.reply_code, error.reply_text, address)
+    for text in (str(argument) for argument in error.args):
+        said = _CLOSED.search(text)
+        if said is not None:
+            return broker_failure.connection_closed(int(said[1]), said[3], address)
+    if isinstance(error, amqp.AuthenticationError):
+        return broker_failure.no_password_login("none that takes one", address)
+    network = broker_failure.network_failure(_cause(error), address, ca="--tls-ca")
+    if network is not None and network.part != "connection":
+        return network
+    if isinstance(error, (amqp.AMQPConnectionError, AMQPConnectorException)) and not isinstance(
+        error, amqp.StreamLostError
+    ):
+        late = isinstance(error, AMQPConnectorStackTimeout)
+        return _stranger(address) or broker_failure.silent(address, closed=not late)
+    return network or broker_failure.lost(address)
+
+
+def _cause(error: BaseException) -> BaseException:
+    """pika wraps what happened: `AMQPConnectorSocketConnectError(exception)` among the arguments of another."""
+    for argument in error.args:
+        inner = getattr(argument, "exception", argument)
+        if isinstance(inner, BaseException):
+            return _cause(inner)
+    return error
+
+
+def _stranger(address: BrokerAddress) -> BrokerFailure | None:
+    """What answers there, if it is no broker: pika does not say."""
+    if address.secure:
+        return None
+    try:
+        with open_socket(address.host, address.port, TIMEOUT) as opened:
+            opened.sendall(b"AMQP\x00\x00\x09\x01")
+            return broker_failure.not_amqp(opened.recv(8), address)
+    except OSError:
+        return None
 
 
 def _text(value: Any) -> Any:

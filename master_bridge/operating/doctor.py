@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import ssl
 import time
 from collections.abc import Callable, Iterator
 from email.utils import parsedate_to_datetime
@@ -12,13 +13,14 @@ from typing import Any
 from contracts import topology
 from contracts.findings import Finding, broker_version, clock
 from contracts.rabbitmq.facts import QUEUE_CONSUMER_TIMEOUT
-from contracts.reachability import reach
+from contracts.reachability import failed, reach
 from contracts.timing import MESSAGE_MAX
+from master_bridge.link.errors import BadSettings
 from master_bridge.link.settings import TLSSettings, parse_url
 from master_bridge.management.client import Management
 from master_bridge.operating import declared
 from master_bridge.operating.connection import Broker, connect, tls_context
-from master_bridge.operating.errors import NotPermitted, OperatingError
+from master_bridge.operating.errors import NotPermitted, OperatingError, Unreachable
 from master_bridge.operating.survey import Survey
 
 #: Milliseconds of a `consumer_timeout` that a working day's build fits into.
@@ -39,7 +41,7 @@ DISK_LEAST = 1024**3
 def examine(url: str, tls: TLSSettings, management: Management | None, ctl: Callable[..., str] | None) -> list[Finding]:
     """All findings, in an order in which the first failure is the one to mend. Never raises for what it looks at."""
     address = parse_url(url)
-    findings = list(reach(address.host, address.port, (lambda: tls_context(tls)) if address.secure else None))
+    findings = list(reach(address, lambda: _context(tls), ca="--tls-ca"))
     if any(finding.verdict == "fail" for finding in findings):
         return findings
     try:
@@ -47,6 +49,8 @@ def examine(url: str, tls: TLSSettings, management: Management | None, ctl: Call
             findings.append(Finding(check="login", verdict="pass", seen=f"{address}"))
             findings += broker_version(broker.product)
             findings += [*_names(broker), *_timeouts(broker, ctl), *_limits(ctl), *_fleet(broker)]
+    except Unreachable as error:
+        findings.append(failed(error.failure))
     except OperatingError as error:
         findings.append(Finding(check="login", verdict="fail", seen=str(error), remedy="see `master-bridge enroll`"))
     if management is not None:
@@ -56,6 +60,14 @@ def examine(url: str, tls: TLSSettings, management: Management | None, ctl: Call
                                 remedy="give it, to check alarms, policies and limits"))  # fmt: skip
     findings.append(_disk())
     return findings
+
+
+def _context(tls: TLSSettings) -> ssl.SSLContext:
+    """Raises ValueError for files that cannot be used."""
+    try:
+        return tls_context(tls)
+    except BadSettings as error:
+        raise ValueError(str(error)) from None
 
 
 def _names(broker: Broker) -> Iterator[Finding]:

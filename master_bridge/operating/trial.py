@@ -19,8 +19,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from contracts.amqp_url import BrokerAddress
 from contracts.signing import generate
-from master_bridge.link.settings import BrokerAddress
 from master_bridge.management.accounts import password_hash
 from master_bridge.management.permissions import Permissions, for_master, for_operator, for_worker
 from master_bridge.operating.certificates import broker_settings, make

@@ -72,7 +72,7 @@ class Proxy:
     async def _serve(self) -> None:
         self._server = await self._loop.create_server(lambda: _Near(self), sock=self._listener)
 
-    def _do(self, what: Callable[[], None]) -> None:
+    def _do(self, what: Callable[[], object]) -> None:
         done = threading.Event()
 
         def work() -> None:

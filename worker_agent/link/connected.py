@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Callable, Container, Coroutine, Iterator
 from functools import partial
 from typing import Any
 
 import structlog
-from aio_pika import connect
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 from aiormq import exceptions as amqp
 
+from contracts.broker_failure import plain
 from contracts.codec import decode
 from contracts.errors import BadMessage, UnknownVersion
 from contracts.foreign import ForeignPeers
@@ -29,17 +28,19 @@ from worker_agent.link.declare import (
     known_tags,
     product_of,
 )
-from worker_agent.link.errors import LIBRARY_ERRORS, LinkError, explain
+from worker_agent.link.errors import LIBRARY_ERRORS, LinkError, loss_of
 from worker_agent.link.offers import SUPERVISE_EVERY, OfferConsumers
+from worker_agent.link.opening import Opened, open_connection, undisturbed
 from worker_agent.link.options import LinkOptions
 from worker_agent.link.outlet import Outlet
 from worker_agent.link.prefetch import SharedPrefetch
 from worker_agent.link.publisher import Publisher
+from worker_agent.link.transport import Heard
 
 log = structlog.get_logger(__name__)
 
-#: Seconds for the goodbye to the broker when a connection is closed on purpose.
-CLOSE_TIMEOUT = 5.0
+#: Seconds for cancelled tasks to end, once their connections are closed.
+TASKS_END = 5.0
 #: Seconds between two looks at whether exchanges and bindings are still there.
 RESTORE_EVERY = 20.0
 #: Characters shown of the name of a master of another version: what it sends is not checked.
@@ -47,7 +48,10 @@ MASTER_SHOWN = 128
 
 
 class Connected:
-    """An open link. Made by `open`; over when `lost` is done, whose result is the reason for people."""
+    """An open link. Made by `open`; over when `lost` is done, whose result is the reason for people.
+
+    It owns all that it starts, tasks and connections: after `close` none of them is left, and no input comes any more.
+    """
 
     consumers: OfferConsumers
     publisher: Publisher
@@ -65,13 +69,14 @@ class Connected:
         self.opened_at = 0.0
         self.product = Product()
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._on_input = on_input
-        self._connections: list[AbstractConnection] = []
+        self._receive = on_input
+        self._closed = False
+        self._opened: list[Opened] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def consuming_connection(self) -> AbstractConnection:
-        return self._connections[0]
+        return self._opened[0].connection
 
     async def open(
         self,
@@ -86,74 +91,84 @@ class Connected:
     ) -> None:
         """Connect, declare, consume the control queue. Raises `LinkError`; then nothing is left open."""
         try:
-            consuming, publishing = await self._connect("consumes"), await self._connect("publishes")
-            self.opened_at = time.time()
-            self.product = product_of(consuming)
-            await declared.exchanges(consuming)
-            self._agreements, self._foreign, self._prefetch = agreements, foreign, prefetch
-            outlet = Outlet(publishing, lost=partial(self._channel_closed, "publishing channel", None))
-            await outlet.open()
-            self.publisher = Publisher(
-                outlet,
-                user=self.options.user,
-                agent=agent,
-                on_input=self._on_input,
-                broken=lambda error: self._end(str(error) or type(error).__name__),
-                buried=self._buried,
-                agreements=agreements,
-            )
-            self.consumers = OfferConsumers(
-                consuming,
-                on_input=self._on_input,
-                deliveries=deliveries,
-                dead=self.publisher.bury,
-                queue_gone=queue_gone,
-                trust=self.options.trust,
-                foreign=foreign,
-                shared=prefetch.usable(self.product.version),
-                not_shared=prefetch.refused,
-            )
-            control = consuming.channel(publisher_confirms=False)
-            await control.initialize()
-            control.close_callbacks.add(partial(self._channel_closed, "control channel"))
-            queue = await declare_control_queue(control, self.address)
-            # Without acknowledgements: the queue dies with this connection, so one would save nothing.
-            tag = await queue.consume(self._control, no_ack=True)
-            live = await known_tags(control)
-        except LinkError:
-            await self.close()
-            raise
+            await self._open(agent, deliveries, queue_gone, agreements, foreign, prefetch, declared)
         except LIBRARY_ERRORS as error:
+            failure = loss_of(error, self.options, self._said)
             await self.close()
-            raise LinkError(explain(error, user=self.options.user, where=self.options.where)) from error
+            raise LinkError(failure) from error
         except BaseException:
             await self.close()
             raise
-        self._spawn(self._watch_control(live, tag))
+
+    async def _open(
+        self,
+        agent: str,
+        deliveries: Iterator[int],
+        queue_gone: Callable[[str], None],
+        agreements: Agreements,
+        foreign: ForeignPeers,
+        prefetch: SharedPrefetch,
+        declared: Declared,
+    ) -> None:
+        consuming, publishing = await self._connect("consumes"), await self._connect("publishes")
+        self.opened_at = time.time()
+        self.product = product_of(consuming)
+        await declared.exchanges(consuming)
+        self._agreements, self._foreign, self._prefetch = agreements, foreign, prefetch
+        outlet = Outlet(publishing, lost=partial(self._channel_closed, "publishing channel", None))
+        await outlet.open()
+        self.publisher = Publisher(
+            outlet,
+            user=self.options.user,
+            agent=agent,
+            on_input=self._on_input,
+            broken=lambda error: self._end(self._explain(error)),
+            buried=self._buried,
+            agreements=agreements,
+        )
+        self.consumers = OfferConsumers(
+            consuming,
+            on_input=self._on_input,
+            deliveries=deliveries,
+            dead=self.publisher.bury,
+            queue_gone=queue_gone,
+            trust=self.options.trust,
+            foreign=foreign,
+            shared=prefetch.usable(self.product.version),
+            not_shared=prefetch.refused,
+        )
+        control = consuming.channel(publisher_confirms=False)
+        await control.initialize()
+        control.close_callbacks.add(partial(self._channel_closed, "control channel"))
+        queue = await declare_control_queue(control, self.address)
+        # Without acknowledgements: the queue dies with this connection, so one would save nothing.
+        tag = await queue.consume(self._control, no_ack=True)
+        self._spawn(self._watch_control(await known_tags(control), tag))
         self._spawn(self._keep_declared(declared))
         self._spawn(self._run_consumers())
         self._spawn(self._watch_confirms(publishing))
 
     async def _connect(self, purpose: str) -> AbstractConnection:
-        connection = await connect(
-            self.options.connection_url(),
-            timeout=self.options.connect_timeout,
-            ssl_context=self.options.tls_context(),
-            client_properties={"connection_name": f"{self.options.name} {purpose}"},
-        )
-        self._connections.append(connection)
-        connection.close_callbacks.add(self._connection_closed)
-        return connection
+        opened = await open_connection(self.options, purpose)
+        self._opened.append(opened)
+        opened.connection.close_callbacks.add(self._connection_closed)
+        return opened.connection
 
     async def close(self) -> None:
-        """Close what is open. The broker takes back what was not acknowledged."""
+        """Close what is open and end what runs, cancelled or not. The broker takes back what was not acknowledged."""
         self._end("closed")
-        for task in self._tasks:
+        self._closed = True
+        await undisturbed(self._close())
+
+    async def _close(self) -> None:
+        running: set[asyncio.Task[Any]] = set(self._tasks)
+        if hasattr(self, "publisher"):
+            running |= self.publisher.under_way
+        for task in running:
             task.cancel()
-        for connection in self._connections:
-            if not connection.is_closed:
-                with contextlib.suppress(*LIBRARY_ERRORS):
-                    await asyncio.wait_for(connection.close(), CLOSE_TIMEOUT)
+        await asyncio.gather(*(opened.close() for opened in self._opened))
+        if running:
+            await asyncio.wait(running, timeout=TASKS_END)
 
     # -- what ends it ----------------------------------------------------------------------------------------------
 
@@ -164,10 +179,22 @@ class Connected:
     def _connection_closed(self, _connection: object, error: BaseException | None) -> None:
         if isinstance(error, amqp.ConnectionNotImplemented):  # of all that an agent asks, only this may not be there
             self._prefetch.refused(str(error))
-        self._end(_reason(error, "connection closed"))
+        self._end(self._explain(error))
 
     def _channel_closed(self, which: str, _channel: object, error: BaseException | None) -> None:
-        self._end(f"{which}: {_reason(error, 'closed')}")
+        self._end(self._explain(error) if self._said else f"{which}: {self._explain(error)}")
+
+    @property
+    def _said(self) -> Heard | None:
+        """Of the connection that the broker closed with a reason."""
+        return next((opened.heard for opened in self._opened if opened.heard.close is not None), None)
+
+    def _explain(self, error: BaseException | None) -> str:
+        return str(loss_of(error, self.options, self._said))
+
+    def _on_input(self, what: Input) -> None:
+        if not self._closed:
+            self._receive(what)
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(coroutine)
@@ -180,13 +207,13 @@ class Connected:
         error = None if task.cancelled() else task.exception()
         if error is not None:
             log.error("link_part_failed", exc_info=error)
-            self._end(f"a part of it failed: {_reason(error, '')}")
+            self._end(f"a part of it failed: {plain(error) or type(error).__name__}")
 
     async def _run_consumers(self) -> None:
         try:
             await self.consumers.run()
         except LIBRARY_ERRORS as error:
-            self._end(_reason(error, "connection closed"))
+            self._end(self._explain(error))
 
     async def _watch_confirms(self, publishing: AbstractConnection) -> None:
         async def ask() -> None:
@@ -197,7 +224,7 @@ class Connected:
         try:
             await ConfirmWatch(oldest=lambda: self.publisher.oldest, ask=ask, end=self._end).run()
         except LIBRARY_ERRORS as error:
-            self._end(_reason(error, "connection closed"))
+            self._end(self._explain(error))
 
     async def _watch_control(self, live: Container[str], tag: str) -> None:
         """The control queue is this connection's own; without its consumer the agent is deaf, so begin again."""
@@ -213,7 +240,7 @@ class Connected:
                 await declared.exchanges(self.consuming_connection)
                 await bind_control_queue(self.consuming_connection, self.address)
         except (LinkError, *LIBRARY_ERRORS) as error:
-            self._end(_reason(error, "connection closed"))
+            self._end(str(error) if isinstance(error, LinkError) else self._explain(error))
 
     # -- what comes in ---------------------------------------------------------------------------------------------
 
@@ -250,7 +277,3 @@ class Connected:
         """One line a master, not one a message."""
         if self._foreign.is_news(master):
             log.warning("incompatible_master", master=master, reason=reason, remedy="upgrade the older of the two")
-
-
-def _reason(error: BaseException | None, otherwise: str) -> str:
-    return (str(error) or type(error).__name__) if error is not None else otherwise

@@ -12,6 +12,7 @@ from aiormq import Channel
 from aiormq import exceptions as amqp
 
 from contracts import topology
+from contracts.broker_failure import plain
 from contracts.rabbitmq.arguments import Kind, arguments
 from contracts.rabbitmq.product import Product, introduced
 from contracts.rabbitmq.refusals import PRECONDITION_FAILED, refusal
@@ -72,12 +73,12 @@ async def declare_control_queue(channel: AbstractChannel, address: str) -> Abstr
         await _bind(queue, address)
     except amqp.ChannelAccessRefused as error:
         raise LinkError(
-            f"this account may not have its control queue {address!r} ({error}): it needs configure, write and read "
+            f"this account may not have its control queue ({plain(error)}): it needs configure, write and read "
             "on agent.<its name>.* and read on bb.control and bb.fleet (`master-bridge enroll` sets that)"
         ) from None
     except amqp.ChannelNotFoundEntity as error:
         raise LinkError(
-            f"an exchange is missing and this account may not make it ({error}): start a master first"
+            f"an exchange is missing and this account may not make it ({plain(error)}): start a master first"
         ) from None
     return queue
 

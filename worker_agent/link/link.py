@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import random
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from secrets import token_hex
 from typing import Any
 
@@ -24,6 +25,7 @@ from worker_agent.link.errors import LIBRARY_ERRORS, LinkError
 from worker_agent.link.offers import Settle
 from worker_agent.link.options import LinkOptions
 from worker_agent.link.prefetch import SharedPrefetch
+from worker_agent.loading import BadSettings, read_url
 
 log = structlog.get_logger(__name__)
 
@@ -80,6 +82,7 @@ class Link:
         self._connected: Connected | None = None
         self._entered: Connected | None = None
         self._told = ""
+        self._url_trouble = ""
         self._address = ""
         #: links made so far, for metrics
         self.connections_made = 0
@@ -103,6 +106,7 @@ class Link:
     async def _live(self) -> None:
         """One link from opening to loss. Raises `LinkError` when it failed or was short-lived."""
         loop = asyncio.get_running_loop()
+        await self._read_url_again()
         epoch = self._next_epoch()
         address = topology.control_address(self.options.user, self._instance, token_hex(6))
         connected = Connected(self.options, address, self._on_input, self._buried)
@@ -129,6 +133,23 @@ class Link:
         self._on_input(LinkDown())
         if loop.time() - began < SETTLED:
             raise LinkError(reason)
+
+    async def _read_url_again(self) -> None:
+        """The file may hold another password than at our start: each try is made with what it holds then."""
+        file = self.options.url_file
+        if file is None:
+            return
+        try:
+            url = await asyncio.to_thread(read_url, file)
+        except BadSettings as error:
+            if str(error) != self._url_trouble:
+                self._url_trouble = str(error)
+                log.warning("amqp_url_file_unusable", reason=str(error), effect="the URL that was read before is used")
+            return
+        self._url_trouble = ""
+        if url != self.options.url:
+            self.options = replace(self.options, url=url)
+            log.info("amqp_url_changed", file=str(file), broker=self.options.where, user=self.options.user)
 
     async def _leave(self) -> None:
         connected, self._connected, self._entered = self._connected, None, None

@@ -5,10 +5,11 @@ from __future__ import annotations
 import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import quote
 
 from yarl import URL
 
+from contracts.amqp_url import BrokerAddress, parse_url
 from worker_agent.link.prefetch import Choice
 from worker_agent.settings import Settings
 from worker_agent.signatures import Trust
@@ -28,6 +29,8 @@ class LinkOptions:
     """All that a link needs to know. `url` holds the password, so it is not in the repr."""
 
     url: str = field(repr=False)
+    #: the file that holds `url`, and may hold another one by the time of the next try
+    url_file: Path | None = None
     #: shown by the broker's management page and in `rabbitmqctl list_connections`
     name: str
     #: seconds; the broker gives a silent connection up after two of them
@@ -44,24 +47,27 @@ class LinkOptions:
     trust: Trust = field(default_factory=Trust)
 
     @property
+    def address(self) -> BrokerAddress:
+        return parse_url(self.url)
+
+    @property
     def user(self) -> str:
         """The broker user that logs in: the first word of the agent's own routing keys."""
-        user = urlsplit(self.url).username
-        return unquote(user) if user else "guest"
+        return self.address.user
 
     @property
     def where(self) -> str:
         """The broker for logs: scheme, host, port, vhost, and neither user nor password."""
-        return redacted(self.url)
+        return f"{self.address.listener}/{quote(self.address.vhost, safe='')}"
 
     def connection_url(self) -> URL:
         """The URL as aio-pika takes it, with the heartbeat unless the URL has one."""
-        url = URL(self.url)
+        url = URL(self.url.strip())
         return url if "heartbeat" in url.query else url.update_query(heartbeat=self.heartbeat)
 
     def tls_context(self) -> ssl.SSLContext | None:
         """Context for `amqps`, None for `amqp`. Raises OSError or ssl.SSLError for files that cannot be used."""
-        if urlsplit(self.url).scheme != "amqps":
+        if not self.address.secure:
             return None
         context = ssl.create_default_context(cafile=str(self.tls.ca) if self.tls.ca else None)
         if self.tls.certificate:
@@ -69,20 +75,12 @@ class LinkOptions:
         return context
 
 
-def redacted(url: str) -> str:
-    """`url` without user, password and query."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    if ":" in host:
-        host = f"[{host}]"
-    return urlunsplit((parts.scheme, f"{host}:{parts.port}" if parts.port else host, parts.path, "", ""))
-
-
 def link_options(settings: Settings) -> LinkOptions:
     """Of an agent with these settings, which name a broker."""
     assert settings.amqp_url is not None
     return LinkOptions(
         url=settings.amqp_url.get_secret_value(),
+        url_file=settings.amqp_url_file,
         name=f"worker-agent {settings.name}",
         heartbeat=settings.heartbeat,
         reconnect_max=settings.reconnect_max,

@@ -68,6 +68,11 @@ class Publisher:
         return len(self._under_way)
 
     @property
+    def under_way(self) -> frozenset[asyncio.Task[bool]]:
+        """Publications that are not answered; whoever closes the connection ends them."""
+        return frozenset(self._under_way)
+
+    @property
     def oldest(self) -> float | None:
         """When the oldest publication that is not answered was sent, in the event loop's seconds."""
         return next(iter(self._sent.values()), None)

@@ -1,0 +1,112 @@
+"""What an agent's link starts does not outlive it: no connection that is still being opened, no task, no input."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from contracts.testing.rabbitmq_node import RabbitMQNode
+from contracts.topology import cap_queue
+from tests.broker.agent.conftest import OpenMaster
+from tests.broker.agent.scripted_master import until
+from tests.broker.gate import Gate
+from worker_agent.core.inputs import Input, LinkUp
+from worker_agent.link.link import Link
+from worker_agent.link.options import LinkOptions
+
+
+class RunningLink:
+    def __init__(self, url: str) -> None:
+        self.inputs: list[Input] = []
+        self.before = asyncio.all_tasks()
+        self.link = Link(
+            LinkOptions(url=url, name="agent", reconnect_max=0.5),
+            instance="i", agent="agent", next_epoch=itertools.count(1).__next__, on_input=self.inputs.append,
+            queue_gone=lambda _: None, buried=lambda: None,
+        )  # fmt: skip
+        self.task = asyncio.create_task(self.link.run())
+
+    async def up(self) -> None:
+        await until(lambda: any(isinstance(each, LinkUp) for each in self.inputs), "the link")
+        self.link.enter()
+
+    async def end(self) -> None:
+        """As `Agent` ends it: cancelled, and cancelled again as long as it lasts."""
+        while not self.task.done():
+            self.task.cancel()
+            await asyncio.wait({self.task}, timeout=0.01)
+
+    def left(self) -> set[asyncio.Task[object]]:
+        return asyncio.all_tasks() - self.before - {self.task}
+
+
+@pytest.fixture
+def gate(node: RabbitMQNode, request: pytest.FixtureRequest) -> Iterator[Gate]:
+    with Gate(node.port, request.param) as made:
+        yield made
+
+
+def connections(node: RabbitMQNode, vhost: str) -> int:
+    return sum(line == vhost for line in node.ctl("list_connections", "vhost").splitlines())
+
+
+@pytest.mark.parametrize("gate", [1, 2], indirect=True)
+async def test_a_link_that_is_ended_while_it_opens_leaves_nothing(
+    gate: Gate, node: RabbitMQNode, amqp_url: str
+) -> None:
+    """The first or the second connection is under way: neither is there afterwards, and no task is."""
+    running = RunningLink(gate.url(amqp_url))
+    await until(lambda: gate.holds, "the connection to be held")
+    await running.end()
+    gate.release()
+    await until(lambda: not gate._pairs, "the held connection to be given up")
+    await until(lambda: not running.left(), "no task")
+    assert connections(node, amqp_url.rpartition("/")[2]) == 0
+    assert running.inputs == []
+
+
+@pytest.mark.parametrize("gate", [2], indirect=True)
+async def test_one_connection_is_reset_while_the_other_opens(gate: Gate, node: RabbitMQNode, amqp_url: str) -> None:
+    """The link begins anew, with two connections and not three."""
+    running = RunningLink(gate.url(amqp_url))
+    await until(lambda: gate.holds, "the connection to be held")
+    gate.reset_the_others()
+    gate.release()
+    await running.up()
+    await until(lambda: connections(node, amqp_url.rpartition("/")[2]) == 2, "two connections")
+    await running.end()
+
+
+async def test_an_ended_link_says_goodbye_and_is_silent(open_master: OpenMaster, own_node: RabbitMQNode) -> None:
+    """However often it is cancelled meanwhile: no complaint of the broker's, no input afterwards, no task."""
+    master = await open_master("any", url=own_node.url)
+    running = RunningLink(own_node.url)
+    await running.up()
+    running.link.consume((cap_queue("any"),))
+    await master.wait_for_consumers("any", 1)
+    await master.offer()
+    await until(lambda: len(running.inputs) == 2, "the offer")
+    await running.end()
+    inputs = list(running.inputs)
+    await until(lambda: not running.left(), "no task")
+    await master.wait_for_messages("cap.any", 1)
+    assert running.inputs == inputs
+    ended = re.compile(r"closing AMQP connection .*- agent .*(?:\n.*unexpectedly.*)?")
+    await until(lambda: len(ended.findall(own_node.log_tail(2000))) == 2, "two ends in the broker's log")
+    assert "unexpectedly" not in "".join(ended.findall(own_node.log_tail(2000)))
+
+
+@pytest.mark.parametrize("gate", [0], indirect=True)
+async def test_a_broker_that_does_not_answer_a_goodbye_is_not_waited_for(gate: Gate, amqp_url: str) -> None:
+    """It stands still: the link ends all the same, and its sockets are closed."""
+    running = RunningLink(gate.url(amqp_url))
+    await running.up()
+    gate.freeze()
+    await running.end()
+    await until(lambda: not running.left(), "no task")
+    gate.heal()
+    await until(lambda: not gate._pairs, "the connections to be closed")
