@@ -95,7 +95,7 @@ class Probing:
         self._news = asyncio.Event()
         self._busy = False
         self._round: asyncio.Task[bool] | None = None
-        self._plan: ProbePlan
+        self._plan = ProbePlan(now=self._loop.time(), every=every, verify=False)
 
     @property
     def running(self) -> bool:
@@ -104,9 +104,10 @@ class Probing:
 
     async def begin(self) -> None:
         """Before anything is consumed: what is known from an earlier run of this agent, or else what is found now."""
-        known = await self._abilities.remember()
-        if not known:
-            await self._abilities.probe()
+        async with self._lock:
+            known = await self._abilities.remember()
+            if not known:
+                await self._abilities.probe()
         self._plan = ProbePlan(now=self._loop.time(), every=self._every, verify=known)
         if not known:
             self._plan.ended("all", late=self._abilities.late, now=self._loop.time())

@@ -171,3 +171,16 @@ async def test_a_machine_that_is_not_known_is_probed_before_work() -> None:
     running.cancel()
     with suppress(asyncio.CancelledError):
         await running
+
+
+async def test_somebody_may_ask_at_any_time() -> None:
+    """Before the agent has begun (SIGHUP in its first second), and while a build runs: they want to know now."""
+    machine = Machine(known=True)
+    changes: list[int] = []
+    probes = Probing(machine, every=0.0, changed=lambda: changes.append(1))  # type: ignore[arg-type]
+    await probes.ask()
+    await probes.begin()
+    probes.worked(True)
+    await probes.ask()
+    assert machine.rounds == ["all", "all"]
+    assert changes == [1, 1]
