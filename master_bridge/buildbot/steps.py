@@ -12,11 +12,13 @@ from typing import Any
 
 from buildbot import config
 from buildbot.interfaces import IRenderable
+from buildbot.process.buildstep import BuildStepFailed
 from buildbot.process.results import CANCELLED
 from buildbot.steps.shell import ShellCommand
 from twisted.internet import defer
 
 from contracts.requirements import Requirements
+from master_bridge.buildbot import places
 from master_bridge.buildbot.broker import broker_of
 from master_bridge.buildbot.builddirs import component
 from master_bridge.buildbot.internals.builds import SupervisedBuild
@@ -54,6 +56,8 @@ class CapabilityCommand(ShellCommand):
         for problem in (*wrong_requirements(*known), wrong_seconds(prefer_seconds), *wrong_fencing(fencing)):
             if problem is not None:
                 config.error(f"CapabilityCommand: {problem}")
+        for name in sorted(set(places.named(kwargs))):
+            config.error(f"CapabilityCommand: {name} is a folder of the build's own worker; {places.INSTEAD}")
         super().__init__(**kwargs)
 
     @defer.inlineCallbacks
@@ -61,6 +65,7 @@ class CapabilityCommand(ShellCommand):
         """Instead of the worker's connection, one of the command's own."""
         if self.stopped:
             return CANCELLED
+        yield self._refuse_other_places(command)
         SupervisedBuild.of(self.build)  # a reconfig may remove its builder while the command waits
         broker = yield broker_of(self.master)
         connection = StepConnection(
@@ -86,6 +91,18 @@ class CapabilityCommand(ShellCommand):
             self.waiting_text = None
             connection.leave()
         return result
+
+    @defer.inlineCallbacks
+    def _refuse_other_places(self, command: Any) -> Any:
+        """End the step, as a FAILURE that says why, if the command has a folder of the build's own worker in it."""
+        folders = {name: self.getProperty(name) for name in places.OF_THE_WORKER}
+        # Buildbot puts a shell command among its arguments only when it is sent
+        found = places.used([command.args, getattr(command, "command", None)], folders)
+        if found is not None:
+            text = f"{folders[found]} (the property {found}) is a folder of the build's own worker; {places.INSTEAD}"
+            yield self.addCompleteLog("wrong folder", text)
+            self.descriptionDone = [f"{found} is a folder of another machine"]
+            raise BuildStepFailed
 
     def getCurrentSummary(self) -> Any:
         """Buildbot writes its own summary at intervals of its own: while the command waits, that is what it says."""

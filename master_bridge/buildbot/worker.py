@@ -87,13 +87,15 @@ class AMQPLatentWorker(AbstractLatentWorker):
             name = "unnamed"
         if positional:  # not shown: a password, by the habit of Buildbot's workers
             wrong(POSITIONAL)
-        problems = wrong_settings(
-            requires=requires,
-            fencing=fencing,
-            notify_after_minutes=notify_after_minutes,
-            prefers=prefers,
-            prefer_seconds=prefer_seconds,
-            **kwargs,
+        problems = list(
+            wrong_settings(
+                requires=requires,
+                fencing=fencing,
+                notify_after_minutes=notify_after_minutes,
+                prefers=prefers,
+                prefer_seconds=prefer_seconds,
+                **kwargs,
+            )
         )
         for problem in problems:
             wrong(problem)
@@ -110,8 +112,11 @@ class AMQPLatentWorker(AbstractLatentWorker):
         self._slot: Slot | None = None
         #: of the next build, while the one before may still have its slot
         self._early: EarlySearch | None = None
-        self._requirements = Requirements()
-        self._preference: Preference | None = None
+        # from the first moment on: the catalogue is told while Buildbot still configures its workers, one by one
+        self._requirements = Requirements() if problems else Requirements.of(texts(requires))
+        self._preference: Preference | None = (
+            None if problems else preference(texts(requires), texts(prefers), prefer_seconds)
+        )
         self._fencing: float | None = None
         self._notify_after = NOTICE_MINUTES * 60
         self._removed = False

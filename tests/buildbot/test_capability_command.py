@@ -76,6 +76,50 @@ def test_a_stopped_commands_offer_goes_and_one_that_waits_is_left_alone(
         wait_for(lambda: waiting() == 0, 10, "an empty queue")
 
 
+def test_a_folder_of_the_builds_own_worker_is_told(
+    make_master: Callable[..., BuildMaster], make_agent: Callable[..., Agent]
+) -> None:
+    """What a function of the configuration made of it is a failure that says what is wrong, and nothing is run."""
+    master = make_master("""
+c['workers'] = [worker.LocalWorker("local")]
+@util.renderer
+def there(props):
+    return ["touch", props.getProperty("builddir") + "/made"]
+builder("b", c['workers'], steps.CapabilityCommand(name="there", command=there, requires=["gtk"]),
+    steps.CapabilityCommand(name="here", command=["true"], requires=["gtk"], alwaysRun=True))
+""")
+    make_agent("a1", capabilities=["gtk"])
+    build = master.finished(master.force("b"))
+    assert build.step_result("there") == "FAILURE", master.describe(1)
+    assert "paths relative to it" in master.step_log(build, "there", "wrong folder")
+    assert build.step_result("here") == "SUCCESS"
+
+
+def test_a_masters_start_declares_no_queue_that_nobody_asked_for(
+    make_master: Callable[..., BuildMaster],
+) -> None:
+    """While its workers are configured one by one none of them stands for "any agent"."""
+    master = make_master("""
+c['workers'] = [w for n in range(40) for w in worker.amqp_column(f"gtk{n}", workers=2, requires=["gtk"])]
+builder("b", c['workers'], steps.ShellCommand(command=["true"]))
+""")
+    with closing(pika.BlockingConnection(pika.URLParameters(master.url))) as broker:
+        wait_for(lambda: _is_declared(broker, "cap.gtk"), 30, "the queue of the column")
+        assert not _is_declared(broker, "cap.any")
+    assert "cap.any" not in master.log()
+    assert "signature=any" not in master.log()
+
+
+def _is_declared(broker: pika.BlockingConnection, queue: str) -> bool:
+    channel = broker.channel()
+    try:
+        channel.queue_declare(queue, passive=True)
+    except pika.exceptions.ChannelClosedByBroker:
+        return False
+    channel.close()
+    return True
+
+
 def test_stop_ends_the_command_on_its_agent(
     make_master: Callable[..., BuildMaster], make_agent: Callable[..., Agent]
 ) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import stat
 from typing import BinaryIO
@@ -228,9 +229,31 @@ class _Target:
             return
         self._beside = beside
         self.file = os.fdopen(fd, "wb")
+        if found is not None and not self._take_over(found):
+            self.discard()
+            self._open_in_place()
+            return
         if mode is None and found is not None:
             mode = stat.S_IMODE(found.st_mode)
         self._set_mode(mode)
+
+    def _take_over(self, found: os.stat_result) -> bool:
+        """Give the new file the owner, the group and the attributes (access lists among them) of the one it replaces.
+
+        False: we may not; then the content is written into the old one, as Buildbot's worker does.
+        """
+        fd = self.file.fileno()
+        try:
+            made = os.fstat(fd)
+            if (made.st_uid, made.st_gid) != (found.st_uid, found.st_gid):
+                os.chown(fd, found.st_uid, found.st_gid)
+            if hasattr(os, "listxattr"):
+                for name in os.listxattr(self._path):
+                    if name.startswith("user.") or name == "system.posix_acl_access":
+                        os.setxattr(fd, name, os.getxattr(self._path, name))
+        except OSError as error:
+            return error.errno == errno.ENOTSUP  # a file system without attributes
+        return True
 
     def keep(self) -> None:
         self.file.close()
@@ -246,6 +269,7 @@ class _Target:
         if self._beside is not None:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self._beside, dir_fd=self._folder)
+            self._beside = None
         self._leave_folder()
 
     def _open_in_place(self) -> None:

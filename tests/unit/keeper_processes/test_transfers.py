@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import io
 import os
@@ -16,6 +17,7 @@ from contracts.messages import Command
 from contracts.timing import FILE_DATA_MAX
 from tests.unit.keeper_processes.harness import Driven, eventually, stream, update
 from worker_agent.core.inputs import PullWanted
+from worker_agent.keeper.download import _Target
 from worker_agent.keeper.limits import PULL_QUICK, PULLS, PULLS_QUICK, UPLOAD_AHEAD
 
 DOWNLOAD = {"workdir": "w", "workerdest": "f", "maxsize": None, "blocksize": 16384, "mode": None}
@@ -167,6 +169,47 @@ async def test_damaged_content_is_refused(driven: Driven) -> None:
     driven.keeper.run(Command(n=2, name="downloadFile", args=DOWNLOAD, digest=digest))
     assert update(await driven.completed(2), "rc") == 0
     assert (driven.build / "w/f").read_text() == "right"
+
+
+async def test_a_download_leaves_the_files_owner_group_and_attributes(driven: Driven) -> None:
+    """A new file takes the old one's place, and is its like in all but the content."""
+    target = driven.build / "w/f"
+    target.parent.mkdir(parents=True)
+    target.write_bytes(b"before")
+    target.chmod(0o640)
+    os.setxattr(target, "user.note", b"kept")
+    if os.geteuid() == 0:  # nobody else may give files away
+        os.chown(target, 1234, 4321)
+    before = target.stat()
+    await driven.open()
+    assert update(await driven.run("downloadFile", DOWNLOAD, content(10)), "rc") == 0
+    after = target.stat()
+    assert target.read_bytes() == content(10)
+    assert (after.st_uid, after.st_gid, after.st_mode) == (before.st_uid, before.st_gid, before.st_mode)
+    assert os.getxattr(target, "user.note") == b"kept"
+    assert after.st_ino != before.st_ino
+
+
+def test_a_file_that_cannot_be_given_away_is_written_in_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By one who may write it, though it is another's: as Buildbot's worker does."""
+    path = tmp_path / "f"
+    path.write_bytes(b"before")
+    before = path.stat()
+
+    def refuse(*_arguments: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    target = _Target(str(path), None)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "setxattr", refuse)
+        patch.setattr(os, "listxattr", lambda *_: ["user.note"])
+        patch.setattr(os, "getxattr", lambda *_: b"kept")
+        target.open()
+    target.file.write(b"after")
+    target.keep()
+    assert path.read_bytes() == b"after"
+    assert path.stat().st_ino == before.st_ino
+    assert [entry.name for entry in tmp_path.iterdir()] == ["f"]
 
 
 async def test_a_download_writes_through_a_link(driven: Driven) -> None:
