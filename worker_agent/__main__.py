@@ -6,11 +6,17 @@ logs: 8 MB and a quarter of a second that an agent has no use for.
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 import signal
 import sys
 
 from contracts.lossy_output import open_standard_streams, replace_standard_error
+
+#: What a disk says that takes no more of a command's answer, and the exit status then (EX_IOERR of sysexits.h).
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+EXIT_OUTPUT = 74
 
 
 def main() -> None:
@@ -23,7 +29,14 @@ def main() -> None:
         sys.modules.setdefault(unused, None)  # type: ignore[arg-type]  # importlib: None says that there is no such module
     from worker_agent.cli import main as command
 
-    command()
+    try:
+        command()
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left of its output has no place either
+        print(f"worker-agent: {error.strerror}", file=sys.stderr)  # noqa: T201  # the command's answer
+        sys.exit(EXIT_OUTPUT)
 
 
 def _mind_early_signals() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 
 from aio_pika.abc import AbstractIncomingMessage
@@ -14,6 +13,7 @@ from contracts.errors import BadMessage
 from contracts.messages import Status
 from contracts.rabbitmq.arguments import Kind, arguments
 from contracts.timing import STATUS_INTERVAL
+from worker_agent.instance import uuid_in
 from worker_agent.link.errors import LIBRARY_ERRORS, LinkError
 from worker_agent.link.opening import open_connection
 from worker_agent.settings import Settings
@@ -28,7 +28,7 @@ async def columns_of(settings: Settings, wait: float) -> tuple[str, ...] | None:
     """Signatures of the queues that the agent with this state folder consumes; None: not seen within `wait` seconds.
 
     A status that names no queue is waited past for `SETTLED` seconds: the agent may be just starting. After that the
-    answer is empty.
+    answer is empty. Raises `StateUnreadable`.
     """
     try:
         return await asyncio.wait_for(_listen(settings), wait)
@@ -47,7 +47,7 @@ async def _listen(settings: Settings) -> tuple[str, ...]:
 async def _listen_once(settings: Settings) -> tuple[str, ...]:
     from worker_agent.link.options import link_options
 
-    instance = json.loads((settings.state / "instance.json").read_text(encoding="utf-8"))["uuid"]
+    instance = uuid_in(settings.state)
     options = link_options(settings)
     settled: float | None = None
     seen: asyncio.Future[tuple[str, ...]] = asyncio.get_running_loop().create_future()

@@ -46,11 +46,15 @@ def subcommands(settings_of: SettingsOf) -> list[click.Command]:
     @click.pass_context
     def columns(context: click.Context, wait: float) -> None:
         from worker_agent.columns import columns_of
+        from worker_agent.instance import StateUnreadable
 
         settings = settings_of(context)
         if settings.amqp_url is None:
             raise click.UsageError("no broker: give --amqp-url, --amqp-url-file or WORKER_AGENT_AMQP_URL")
-        seen = asyncio.run(columns_of(settings, wait))
+        try:
+            seen = asyncio.run(columns_of(settings, wait))
+        except StateUnreadable as error:
+            raise click.ClickException(str(error)) from None
         if seen is None:
             click.echo(f"worker-agent: {settings.name} was not seen at the broker within {wait:g} s", err=True)
             context.exit(NOT_SEEN)

@@ -114,7 +114,7 @@ class Bridge:
 
     def _handle(self, event: Input) -> list[Action]:
         now = time.monotonic()
-        self.figures.saw(event, now)
+        self._count(self.figures.saw, event, now)
         try:
             return self.machine.handle(event, now)
         except ValueError as error:
@@ -122,6 +122,10 @@ class Bridge:
             request = getattr(event, "request", None)
             log.error("amqp.bad_order", order=type(event).__name__, request=request, reason=str(error))
             return [actions.Abandoned(request=request, reason=str(error))] if request is not None else []
+        except Exception:
+            # one input's bug must not make the master deaf to the others: the link would be lost with each
+            log.exception("amqp.input_failed", input=type(event).__name__)
+            return []
 
     def quick_stop(self) -> None:
         for client in list(self.clients.values()):
@@ -162,13 +166,21 @@ class Bridge:
     # -- the machine's actions ----------------------------------------------------------------------------------------
 
     def _carry_out(self, action: Action) -> None:
-        self.figures.did(action, time.monotonic())
+        self._count(self.figures.did, action, time.monotonic())
         try:
             if not self._publish(action):
                 self._tell(action)
         except Exception:
             # one client's bug must not take the master's other builds along
             log.exception("amqp.action_failed", action=type(action).__name__)
+
+    @staticmethod
+    def _count(figure: Callable[[Any, float], None], what: Input | Action, now: float) -> None:
+        """Figures are for people who watch: an error in them changes nothing."""
+        try:
+            figure(what, now)
+        except Exception:
+            log.exception("amqp.not_counted", what=type(what).__name__)
 
     def _publish(self, action: Action) -> bool:
         link = self.link

@@ -56,7 +56,7 @@ class ConfirmWatch:
             self._later(CONFIRM_LOOK, self._look)
             return
         # A failure means that the connection ends, of which others tell, and stop this.
-        self._ask().addCallbacks(
+        defer.maybeDeferred(self._ask).addCallbacks(
             lambda _: self._later(CONFIRM_LAST_PATIENCE, self._look_again, since),
             lambda _failure: self._later(CONFIRM_LOOK, self._look),
         )

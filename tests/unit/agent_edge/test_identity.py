@@ -90,6 +90,22 @@ def test_an_identity_of_nonsense_is_named(tmp_path: Path, content: bytes) -> Non
     assert (tmp_path / "instance.json").read_bytes() == content
 
 
+def test_columns_of_an_agent_that_cannot_be_known(tmp_path: Path) -> None:
+    """The subcommand that reads another process's identity names the file."""
+    (tmp_path / "instance.json").write_text("{")
+    code, said = _ended([*AGENT, "--state", str(tmp_path), "columns", "--wait", "1"], _environment(HOME="/"))
+    assert (code, "Traceback" in said) == (1, False), said
+    assert str(tmp_path / "instance.json") in said
+
+
+@pytest.mark.parametrize("arguments", ["capabilities", "doctor --json", "--help"])
+def test_an_answer_that_cannot_be_written(arguments: str, tmp_path: Path) -> None:
+    """To a full disk: said in plain words, with a status that tells it."""
+    shell = f'exec "$@" {arguments} >/dev/full'
+    code, said = _ended(["sh", "-c", shell, "sh", *AGENT, "--state", str(tmp_path)], _environment(HOME="/"))
+    assert (code, said) == (74, "worker-agent: No space left on device\n")
+
+
 def test_what_else_may_be_in_its_place(tmp_path: Path) -> None:
     """A folder, a file where the state folder is to be, a lock that is none."""
     (tmp_path / "a" / "instance.json").mkdir(parents=True)

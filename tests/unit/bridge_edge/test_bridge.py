@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+from structlog.testing import capture_logs
 from twisted.internet import defer, task
 
 from contracts.messages import Offer
@@ -55,4 +57,23 @@ def test_what_the_link_could_not_read_is_counted() -> None:
     this = bridge()
     this.message_buried("not JSON")
     assert this.figures.dead_letters == 1
+    this.stop()
+
+
+def test_an_error_that_nobody_foresaw_leaves_the_bridge_at_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of its machine, of its figures or of its link: it is said, and what comes next is handled."""
+
+    def breaks(*_: Any) -> Any:
+        raise KeyError("a bug")
+
+    this = bridge()
+    for owner, name in ((this.machine, "handle"), (this.figures, "saw"), (this.figures, "did")):
+        with monkeypatch.context() as planted, capture_logs() as lines:
+            planted.setattr(owner, name, breaks)
+            this.link_up()
+            this.link_down("test")
+        assert {line["event"] for line in lines} >= {"amqp.input_failed"} or name != "handle"
+    with capture_logs() as lines:
+        this.link_up()
+    assert not [line for line in lines if line["log_level"] == "error"]
     this.stop()
