@@ -21,7 +21,7 @@ from contracts.messages import Message
 from contracts.rabbitmq.product import Product, introduced
 from contracts.reachability import open_socket
 from master_bridge.link.errors import BadSettings
-from master_bridge.link.settings import TLSSettings, parse_url
+from master_bridge.link.settings import PLAIN_WITH_TLS, TLSSettings, parse_url
 from master_bridge.operating.errors import NotPermitted, OperatingError, Unreachable
 
 #: Seconds for a connection to be made, and for the broker to answer.
@@ -140,6 +140,8 @@ def connect(
     """A `Broker` for the time of a `with`. Raises `OperatingError` that says why it cannot be had."""
     try:
         address = parse_url(url)
+        if tls not in (None, TLSSettings()) and not address.secure:
+            raise BadSettings(PLAIN_WITH_TLS)
         parameters = pika.ConnectionParameters(
             host=_answering(address),
             port=address.port,

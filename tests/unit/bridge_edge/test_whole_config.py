@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -12,6 +13,7 @@ from buildbot.config.errors import ConfigErrors
 from buildbot.config.master import FileLoader, MasterConfig
 from buildbot.warnings import ConfigWarning
 
+from master_bridge.buildbot.broker_settings import wrong_settings
 from master_bridge.buildbot.internals.whole_config import check_whole_configs
 from master_bridge.link.errors import BadSettings
 from master_bridge.link.settings import URL_VARIABLE, LinkSettings, TLSSettings, parse_url
@@ -273,12 +275,17 @@ def test_files_of_tls_are_read(tmp_path: Path) -> None:
         assert str(tmp_path) in problem, problem
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every file")
-def test_a_file_that_may_not_be_read_is_told(tmp_path: Path) -> None:
+def test_a_file_that_may_not_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root may read every file, so the system's answer is given here."""
     cert, _key = certificate(tmp_path)
-    cert.chmod(0)
-    (problem,) = told(tmp_path, f"util.AMQPBroker(url='amqps://h', tls={{'ca': {str(cert)!r}}})")
-    assert problem == f"AMQPBroker: tls.ca: {cert}: Permission denied"
+
+    def refuse(path: Path, *_arguments: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", refuse)
+        (problem,) = wrong_settings(url="amqps://h", tls={"ca": str(cert)})
+    assert problem == f"tls.ca: {cert}: Permission denied"
 
 
 @pytest.mark.parametrize("tls", ["{}", "{'ca': 'nowhere.pem'}"])
