@@ -11,6 +11,8 @@ from contracts.testing.rabbitmq_node import RabbitMQNode
 from tests.faults import losses
 from tests.faults.lab import Lab
 
+pytestmark = pytest.mark.timeout(1200)
+
 
 @pytest.fixture
 def lab(tmp_path: Path, node: RabbitMQNode, make_vhost: Callable[[], str], master_database: Path) -> Iterator[Lab]:

@@ -18,6 +18,9 @@ from twisted.internet import defer
 from master_bridge.buildbot.worker import AMQPLatentWorker
 from tests.buildbot.inside.master import InsideMaster
 
+#: Some fifty builds each, which take their time where others compute, too.
+pytestmark = pytest.mark.timeout(1800)
+
 
 def config(builders: tuple[str, ...] = ("b",), slots: tuple[str, ...] = ("s1",), **kwargs: Any) -> dict[str, Any]:
     steps = [ShellCommand(command=["true"], name="one"), ShellCommand(command=["true"], name="two")]

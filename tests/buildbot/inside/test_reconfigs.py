@@ -19,6 +19,9 @@ from master_bridge.buildbot.steps import CapabilityCommand
 from master_bridge.buildbot.worker import AMQPLatentWorker
 from tests.buildbot.inside.master import InsideMaster
 
+#: Hundreds of reconfigs each, which take their time where others compute, too.
+pytestmark = pytest.mark.timeout(3600)
+
 Builders = dict[str, list[str]]
 
 #: What a reconfig may lead to: builder -> its slots, and what all slots require. Sequences start and end with FIRST.
