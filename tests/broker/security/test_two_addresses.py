@@ -78,6 +78,6 @@ async def test_doctors_and_tools_connect(named_url: str) -> None:
 
     def look() -> str:
         with connect(named_url) as broker:
-            return str(broker.server_properties["product"])
+            return broker.product.name
 
     assert await asyncio.to_thread(look) == "RabbitMQ"
