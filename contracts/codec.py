@@ -25,8 +25,6 @@ DATA_TYPE = "application/octet-stream"
 #: Header with the JSON of a message whose body is bulk data.
 HEADER = "bb"
 
-#: … and those that sign it (contracts.signing): all that goes on with a message to `bb.dead`.
-KEPT_HEADERS = (HEADER, "bb-key", "bb-stamp", "bb-signature")
 #: How JSON writes characters that UTF-8 may not have.
 _SURROGATES = (b"\\ud", b"\\uD")
 
@@ -117,15 +115,3 @@ def decode(body: bytes, headers: Mapping[str, Any] | None = None) -> AnyMessage:
     if data and not message.has_data:
         raise BadMessage(f"{message.t}: carries bulk data, which its type has not")
     return message
-
-
-def kept_headers(headers: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a message's headers goes with it to `bb.dead`: those of the protocol that are within its bounds.
-
-    With what is said there about the message they have to fit into one frame, whatever a stranger had put into them.
-    """
-    return {
-        name: headers[name]
-        for name in KEPT_HEADERS
-        if isinstance(headers.get(name), (str, bytes, bytearray)) and len(headers[name]) <= HEADER_MAX
-    }

@@ -30,6 +30,10 @@ class TooLarge(ContractError):
     """A message is larger than its reader takes: whoever makes it has to make it smaller, or say that it cannot."""
 
 
+class NotBelieved(ContractError):
+    """A message came by a way, or from an account, that proves nothing of its sender."""
+
+
 class BadName(ContractError):
     """A name cannot be used in a routing key or a queue name."""
 

@@ -34,6 +34,10 @@ Title = Annotated[str, _cut(TITLE_MAX)]
 Id = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.:-]+$")]
 Name = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_-]+$")]
 Address = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^agent\.[^.]+\.[^.]+\.[^.]+$")]
+#: What a bridge gave out with an offer or a grant (`contracts.tickets`); to everybody else a text without meaning.
+Ticket = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9_.:-]+$")]
+#: A broker user as one word of a routing key (`contracts.topology.key_word`).
+User = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[A-Za-z0-9_:-]+$")]
 Natural = Annotated[int, Field(ge=0, le=2**53 - 1)]
 Positive = Annotated[int, Field(ge=1, le=2**53 - 1)]
 
@@ -125,6 +129,10 @@ class Offer(Greeting):
     #: what the work is for, stable across restarts of the master: "br-17" or "br-17/step-4"
     request: str = Field(min_length=1, max_length=200)
     master: Name
+    #: the master's broker user: nobody else speaks of a session of this offer (rule 22)
+    user: User
+    #: rule 21: a claim of this offer shows it
+    ticket: Ticket
     #: Buildbot's build id: of several runs of a request, the highest counts
     run: Natural
     signature: str = Field(min_length=1, max_length=240)
@@ -162,6 +170,8 @@ class Claimant(Message):
     agent: str = Field(min_length=1, max_length=128)
     epoch: Natural
     address: Address
+    #: rule 21: that of the session's last grant; where there was none, its offer's
+    ticket: Ticket
 
 
 class Claim(Greeting, Claimant):
@@ -204,6 +214,8 @@ class Gone(Greeting):
     epoch: Natural
     address: Address
     reason: Literal["unknown", "lost", "diverged", "refused", "released", "killed", "disk", "memory"]
+    #: as in a claim or resume; without it a bridge that does not know the session notes nothing
+    ticket: Ticket | None = None
     #: for people
     detail: Text = ""
 
@@ -214,6 +226,8 @@ class Grant(Message):
     master: Name
     incarnation: Id
     run: Natural
+    #: rule 21: from now on the session shows this one
+    ticket: Ticket
     #: the agent goes on with event `stored` + 1
     stored: Natural
 
@@ -452,13 +466,12 @@ class Steer(Greeting):
     stop     give back what is held at once, killing what runs, and exit
     restart  begin anew as a process; what runs, runs on
     probe    find out the capabilities anew
-    tell     tell the fleet the status now
     """
 
     t: Literal["steer"] = "steer"
     #: None: every agent that hears it
     instance: str | None = None
-    order: Literal["drain", "resume", "leave", "stop", "restart", "probe", "tell"]
+    order: Literal["drain", "resume", "leave", "stop", "restart", "probe"]
     reason: Text = ""
 
 

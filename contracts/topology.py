@@ -23,6 +23,8 @@ DEAD_QUEUE = "dead"
 
 #: Routing key on `bb.control` that every agent's queue is bound to (roll calls, alive).
 BROADCAST = "all"
+#: … and by which whoever may write to `bb.control` asks all agents for their status. The body is not read.
+TELL = "tell"
 #: Routing keys on `bb.fleet`.
 STATUS_KEY = "status"
 CATALOGUE_KEY = "catalogue"

@@ -102,6 +102,7 @@ class Agent:
             on_input=self._put,
             queue_gone=lambda queue: self._put(lambda: self.queues.gone(queue)),
             buried=self.figures.buried,
+            asked=lambda: self.telling.tell(),
         )
         self.queues = QueueKnowledge(
             settings.state / "catalogue.json",
@@ -317,9 +318,6 @@ class Agent:
 
     def _steer(self, message: Steer) -> None:
         if message.instance not in (None, self._instance.uuid):
-            return
-        if message.order == "tell":
-            self.telling.tell()
             return
         reason = f"asked by an operator{': ' if message.reason else ''}{message.reason}"
         if message.order == "drain":

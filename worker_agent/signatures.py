@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
     from contracts.signing import Repetition, Verifier
 
 log = structlog.get_logger(__name__)
+
+_DIGITS = re.compile("[0-9]+")
+#: Refusals that are told; what comes after so many different ones is counted only.
+SAID_MAX = 1000
 
 
 class Trust:
@@ -51,9 +56,10 @@ class Trust:
         """Why an offer that was not refused is no first delivery, as far as its signature shows; None: it is one."""
         return None if self._verifier is None else self._verifier.repetition(message.headers)
 
-    def is_news(self, type: str, key: str) -> bool:
-        """True for the first refusal of this type of message to this address: a repeated one says nothing new."""
-        if (type, key) in self._said:
+    def is_news(self, reason: str, key: str) -> bool:
+        """True for the first refusal of a message to this address for this reason, whatever its numbers are."""
+        said = (_DIGITS.sub("#", reason), key)
+        if said in self._said or len(self._said) >= SAID_MAX:
             return False
-        self._said.add((type, key))
+        self._said.add(said)
         return True

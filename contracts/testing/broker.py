@@ -59,11 +59,11 @@ class MemoryBroker:
 
     # ---- for tests
 
-    def connect(self, name: str = "", *, heartbeat: float = 10.0) -> Connection:
+    def connect(self, name: str = "", *, heartbeat: float = 10.0, user: str = "guest") -> Connection:
         """A new connection; raises `ConnectionRefusedError` while the node is down."""
         if not self.up:
             raise ConnectionRefusedError("the broker is down")
-        connection = Connection(self, name, heartbeat=heartbeat)
+        connection = Connection(self, name, heartbeat=heartbeat, user=user)
         self.connections.append(connection)
         return connection
 

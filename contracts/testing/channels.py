@@ -171,6 +171,9 @@ class Channel:
         if publication.exchange not in self._broker.exchanges:
             self.fail(f"404 NOT_FOUND - no exchange '{publication.exchange}'")
             return
+        if publication.user_id not in ("", self.connection.user):
+            self.fail(f"406 PRECONDITION_FAILED - user_id '{publication.user_id}' is not '{self.connection.user}'")
+            return
         if not publication.identity:
             publication = replace(publication, identity=self._broker.next_identity())
         queues = self._broker.route(publication)

@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 class Connection:
     """One TCP connection with its two ends. Made by `MemoryBroker.connect`."""
 
-    def __init__(self, broker: MemoryBroker, name: str, *, heartbeat: float) -> None:
+    def __init__(self, broker: MemoryBroker, name: str, *, heartbeat: float, user: str) -> None:
         self.broker = broker
         self.name = name
+        #: who logged in
+        self.user = user
         self.heartbeat = heartbeat
         self.on_close: Callable[[str], object] = ignore
         #: `connection.blocked` and `connection.unblocked`

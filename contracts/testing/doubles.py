@@ -37,6 +37,7 @@ from contracts.testing.broker import MemoryBroker
 from contracts.testing.channels import Delivery
 from contracts.testing.columns import capabilities
 from contracts.testing.queues import Publication, QueueOptions
+from contracts.tickets import SECRET_BYTES, Tickets
 from contracts.timing import PARKED_TTL
 
 Got = TypeVar("Got", bound=Message)
@@ -51,12 +52,13 @@ WALL = 1_700_000_000.0
 class _Peer:
     """One connection with one channel."""
 
-    def __init__(self, broker: MemoryBroker, name: str) -> None:
+    def __init__(self, broker: MemoryBroker, name: str, user: str) -> None:
         self.broker = broker
+        self.user = user
         self.clock = broker.clock
         self.name = name
         self.received: list[Message] = []
-        self.connection = broker.connect(name)
+        self.connection = broker.connect(name, user=user)
         self.channel = self.connection.channel()
         for exchange in topology.EXCHANGES:
             broker.declare_exchange(exchange.name, exchange.type.value)
@@ -66,7 +68,7 @@ class _Peer:
         self.channel.publish(
             Publication(
                 exchange=exchange, routing_key=key, body=wire.body, size=len(wire.body), headers=dict(wire.headers),
-                type=wire.type, content_type=wire.content_type, expiration=expiration,
+                type=wire.type, content_type=wire.content_type, expiration=expiration, user_id=self.user,
             )
         )  # fmt: skip
 
@@ -91,8 +93,9 @@ class _Peer:
 class MasterDouble(_Peer):
     """A master: declares what a bridge declares, and says what the test wants."""
 
-    def __init__(self, broker: MemoryBroker, name: str = "m1") -> None:
-        super().__init__(broker, name)
+    def __init__(self, broker: MemoryBroker, name: str = "m1", user: str = "bridge") -> None:
+        super().__init__(broker, name, user)
+        self.tickets = Tickets(name.encode().ljust(SECRET_BYTES, b"."), master=name)
         self.incarnation = f"{name}-1"
         self._numbers = count(1)
         parked = QueueOptions(message_ttl=PARKED_TTL, dead_letter_exchange=topology.OFFERS)
@@ -117,14 +120,15 @@ class MasterDouble(_Peer):
 
     def offer(self, *requires: str, **fields: Any) -> Offer:
         """Publish an offer to the column with these requirements. `fields`: of `contracts.messages.Offer`."""
-        signature, number = self.column(*requires), next(self._numbers)
-        offer = Offer.model_validate(
-            {
-                "offer": f"{self.name}-o{number}", "request": f"br-{number}", "master": self.name, "run": number,
-                "signature": signature, "kind": "build", "published": WALL + self.clock.now, "builddir": "builder",
-                **fields,
-            }
-        )  # fmt: skip
+        signature, number, now = self.column(*requires), next(self._numbers), WALL + self.clock.now
+        fields = {
+            "offer": f"{self.name}-o{number}", "request": f"br-{number}", "master": self.name, "user": self.user,
+            "run": number, "signature": signature, "kind": "build", "published": now, "builddir": "builder", **fields,
+        }  # fmt: skip
+        ticket = self.tickets.for_offer(
+            fields["kind"], request=fields["request"], signature=fields["signature"], run=fields["run"], made=now
+        )
+        offer = Offer.model_validate({"ticket": ticket, **fields})
         self.say(offer, topology.OFFERS, topology.cap_queue(signature))
         return offer
 
@@ -132,9 +136,14 @@ class MasterDouble(_Peer):
         return self.wait_for(Claim, lambda claim: claim.offer == offer.offer)
 
     def grant(self, claim: Claim | Resume, *, stored: int = 0) -> Accept:
+        ticket = self.tickets.for_grant(
+            request=claim.request, signature="", run=claim.run, session=claim.session,
+            user=topology.address_user(claim.address), made=WALL + self.clock.now,
+        )  # fmt: skip
         grant = Grant(
-            session=claim.session, master=self.name, incarnation=self.incarnation, run=claim.run, stored=stored
-        )
+            session=claim.session, master=self.name, incarnation=self.incarnation, run=claim.run, stored=stored,
+            ticket=ticket,
+        )  # fmt: skip
         self.tell(claim, grant)
         return self.wait_for(Accept, lambda accept: accept.session == claim.session)
 
@@ -180,17 +189,16 @@ class WorkerDouble(_Peer):
         self, broker: MemoryBroker, name: str, *able: str, script: Script = says_nothing, user: str = "guest"
     ) -> None:
         """`able`: capabilities, `"gtk=3.24"`; `script` says what a command says."""
-        super().__init__(broker, name)
+        super().__init__(broker, name, user)
         self.capabilities = capabilities(*able)
         self.script = script
         #: commands that were run, in order
         self.ran: list[Command] = []
         self.offer: Offer | None = None
         self._delivery: Delivery | None = None
-        self._user = user
         self._numbers = count(1)
         self._session = ""
-        self._incarnation = ""
+        self._incarnation = self._ticket = ""
         self._journal: list[Event] = []
         self._commands: dict[int, str] = {}
         self.address = topology.control_address(user, name, "1")
@@ -234,7 +242,7 @@ class WorkerDouble(_Peer):
 
     def _of_session(self, message: Message) -> None:
         if isinstance(message, Grant):
-            self._incarnation = message.incarnation
+            self._incarnation, self._ticket = message.incarnation, message.ticket
             self._reply("claims", Accept(**self._who(), incarnation=message.incarnation))
         elif isinstance(message, (Refuse, Release)):
             self._end()
@@ -268,7 +276,7 @@ class WorkerDouble(_Peer):
         self._journal.append(Event.model_validate({**fields, "data": data}))
 
     def _end(self, *, requeue: bool = False) -> None:
-        delivery, self.offer, self._delivery, self._incarnation = self._delivery, None, None, ""
+        delivery, self.offer, self._delivery, self._incarnation, self._ticket = self._delivery, None, None, "", ""
         self._journal, self._commands = [], {}
         if delivery is not None and requeue:
             self.channel.nack(delivery.tag, requeue=True)
@@ -280,7 +288,7 @@ class WorkerDouble(_Peer):
         return {
             "session": self._session, "offer": self.offer.offer, "request": self.offer.request,
             "master": self.offer.master, "run": self.offer.run, "instance": self.name, "agent": self.name, "epoch": 1,
-            "address": self.address,
+            "address": self.address, "ticket": self._ticket or self.offer.ticket,
         }  # fmt: skip
 
     def _info(self) -> WorkerInfo:
@@ -289,4 +297,4 @@ class WorkerDouble(_Peer):
     def _reply(self, place: Literal["claims", "events"], message: Message) -> None:
         assert self.offer is not None
         make_key = topology.claims_key if place == "claims" else topology.events_key
-        self.say(message, topology.REPLIES, make_key(self._user, self.offer.master))
+        self.say(message, topology.REPLIES, make_key(self.user, self.offer.master))

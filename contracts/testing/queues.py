@@ -37,6 +37,8 @@ class Publication:
     #: seconds in one queue before it is dropped or dead-lettered
     expiration: float | None = None
     persistent: bool = True
+    #: who sent it, "": it does not say; another than its connection's user closes the channel
+    user_id: str = ""
     #: same for all copies, also after dead-lettering; set by the broker
     identity: int = 0
 

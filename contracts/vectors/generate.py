@@ -11,11 +11,15 @@ from contracts import topology
 from contracts.codec import DATA_TYPE, HEADER, JSON_TYPE, encode
 from contracts.digest import command_digest
 from contracts.schema import message_types
+from contracts.tickets import Tickets
 
+#: as the master of the vectors makes tickets; to a worker they are texts without meaning
+TICKETS = Tickets(b"the secret of the test vectors ...", master="m1")
 ADDRESS = "agent.builder7.7a0c3e5e-0000-4000-8000-000000000001.5f2a"
 WHO: dict[str, Any] = {
     "session": "s-1", "offer": "o-1", "request": "br-17", "master": "m1", "run": 21,
     "instance": "7a0c3e5e-0000-4000-8000-000000000001", "agent": "builder7", "epoch": 3, "address": ADDRESS,
+    "ticket": TICKETS.for_offer("build", request="br-17", signature="gtk>=3", run=21, made=1700000000.5),
 }  # fmt: skip
 HELD = {"session": "s-1", "incarnation": "inc-1"}
 ARGS = {"command": ["sh", "-c", "echo ä; exit 3"], "workdir": "build", "env": {"A": None}, "timeout": 1200}
@@ -23,25 +27,33 @@ COMMAND = m.Command(n=1, name="shell", args=ARGS, digest=command_digest("shell",
 WORKER = m.WorkerInfo(
     version="4.3.0", basedir="/builds/m1/slot-0", worker_commands={"shell": "3.3"}, facts={"os_id": "debian"}
 )
+GRANTED: dict[str, Any] = {
+    **WHO,
+    "ticket": TICKETS.for_grant(
+        request="br-17", signature="gtk>=3", run=21, session="s-1", user="builder7", made=1700000001.0
+    ),
+}
 EVERY_BYTE = bytes(range(256))
 
 MESSAGES: dict[str, m.Message] = {
     "offer": m.Offer(
-        offer="o-1", request="br-17", master="m1", run=21, signature="gtk>=3", kind="build", published=1700000000.5,
-        builddir="linux-gtk", title="linux-gtk #17", builder="linux-gtk", build_number=17,
-        locks=(m.AgentLock(name="database", capacity=2, takes=1, capacities={"builder7": 4}),),
+        offer="o-1", request="br-17", master="m1", user="bridge", ticket=WHO["ticket"], run=21, signature="gtk>=3",
+        kind="build", published=1700000000.5, builddir="linux-gtk", title="linux-gtk #17", builder="linux-gtk",
+        build_number=17, locks=(m.AgentLock(name="database", capacity=2, takes=1, capacities={"builder7": 4}),),
     ),
     "offer of a command": m.Offer(
-        offer="o-2", request="br-17/step-4", master="m1", run=21, signature="any", kind="command", ask=True,
-        published=1700000000.0, builddir="lint", fencing=60.0, commands=(COMMAND,),
+        offer="o-2", request="br-17/step-4", master="m1", user="bridge:40example",
+        ticket=TICKETS.for_offer("command", request="br-17/step-4", signature="any", run=21, made=1700000000.0),
+        run=21, signature="any", kind="command", ask=True, published=1700000000.0, builddir="lint", fencing=60.0,
+        commands=(COMMAND,),
     ),
     "claim": m.Claim(**WHO, capabilities=(m.Capability(name="gtk", version="3.24"),), worker=WORKER),
     "resume": m.Resume(
-        **WHO, worker=WORKER, commands=(m.Executing(n=1, digest=COMMAND.digest, completed=True),)
+        **GRANTED, worker=WORKER, commands=(m.Executing(n=1, digest=COMMAND.digest, completed=True),)
     ),
-    "accept": m.Accept(**WHO, incarnation="inc-1"),
+    "accept": m.Accept(**GRANTED, incarnation="inc-1"),
     "gone": m.Gone(session="s-1", request="br-17", master="m1", epoch=3, address=ADDRESS, reason="diverged"),
-    "grant": m.Grant(**HELD, master="m1", run=21, stored=0),
+    "grant": m.Grant(**HELD, master="m1", run=21, stored=0, ticket=GRANTED["ticket"]),
     "refuse": m.Refuse(session="s-1", master="m1", re="resume", reason="the build request is complete"),
     "later": m.Later(session="s-1", master="m1", request="br-17"),
     "hold": m.Hold(session="s-1", master="m1", request="br-17"),

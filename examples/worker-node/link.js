@@ -2,6 +2,7 @@
 import amqp from 'amqplib';
 import { randomBytes, randomUUID } from 'node:crypto';
 
+const KEPT = ['bb', 'bb-key', 'bb-stamp', 'bb-signature']; // all that goes to bb.dead of a message's headers
 const HEADER = 'bb'; // the JSON of a message whose body is bulk data
 const EXCHANGES = { 'bb.offers': 'direct', 'bb.control': 'topic', 'bb.replies': 'topic', 'bb.parked': 'fanout', 'bb.fleet': 'topic', 'bb.dead': 'fanout' };
 // Milliseconds between two looks for a queue that is not there: each is an error in the broker's log.
@@ -60,15 +61,27 @@ export class Link {
     this.address = `agent.${keyWord(this.user)}.${this.instance}.${randomBytes(6).toString('hex')}`;
     const control = watched(await this.incoming.createChannel());
     await control.assertQueue(this.address, { exclusive: true, durable: false, arguments: { 'x-queue-type': 'classic' } });
-    for (const key of [this.address, 'all']) await control.bindQueue(this.address, 'bb.control', key);
+    for (const key of [this.address, 'all', 'tell']) await control.bindQueue(this.address, 'bb.control', key);
     await control.bindQueue(this.address, 'bb.fleet', 'catalogue');
     this.offers = watched(await this.incoming.createChannel());
     await this.offers.prefetch(1); // for each consumer, so the others are cancelled when an offer comes
-    await control.consume(this.address, (delivery) => (delivery ? this.read(delivery, (message) => (message.t === 'catalogue' ? this.told(message) : this.on.received(message))) : lose()), { noAck: true });
+    await control.consume(this.address, (delivery) => (delivery ? this.control(delivery) : lose()), { noAck: true });
     this.news.clear();
     this.up = true;
     this.log('link up', { address: this.address });
     this.on.linked();
+  }
+  // Rule 22: from bb.fleet a catalogue, else what came straight through bb.control, and from somebody in particular.
+  control(delivery) {
+    const { fields: { exchange, routingKey }, properties: { userId, headers = {} } } = delivery;
+    if (routingKey === 'tell') return; // a wish for a status, which this worker does not tell
+    const straight = !Object.keys(headers).some((name) => /^x-(death|first-death|last-death)/.test(name));
+    const direct = exchange === 'bb.control' && [this.address, 'all'].includes(routingKey);
+    const catalogue = exchange === 'bb.fleet' && routingKey === 'catalogue';
+    this.read(delivery, (message) => {
+      if (!straight || !userId || !(message.t === 'catalogue' ? catalogue : direct)) throw new Error(`not believed: from user ${userId} through ${exchange} as ${routingKey}`);
+      message.t === 'catalogue' ? this.told(message) : this.on.received(message, keyWord(userId));
+    });
   }
   // Hands a message on to `use`. What cannot be read goes to bb.dead with the reason; then false.
   read(delivery, use) {
@@ -78,7 +91,8 @@ export class Link {
     } catch (error) {
       this.log('message rejected', { reason: error.message });
       const { type, contentType, headers } = delivery.properties;
-      const said = { type, contentType, persistent: true, headers: { ...headers, 'bb-reason': error.message.slice(0, 500) } };
+      const known = Object.fromEntries(KEPT.map((name) => [name, headers?.[name]]).filter(([, text]) => typeof text === 'string' && text.length < 16_384));
+      const said = { type, contentType, userId: this.user, persistent: true, headers: { ...known, 'bb-reason': error.message.slice(0, 500) } };
       this.publisher.publish('bb.dead', '', delivery.content, said);
       return false;
     }

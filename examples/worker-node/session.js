@@ -34,7 +34,7 @@ export class Session {
   introduce(t, more, properties) {
     const { offer, request, master, run, kind } = this.offer;
     const { name, epoch, capabilities, link } = this.worker;
-    const who = { offer, request, master, run: this.run ?? run, kind, instance: link.instance, agent: name, epoch, address: link.address };
+    const who = { offer, request, master, run: this.run ?? run, kind, instance: link.instance, agent: name, epoch, address: link.address, ticket: this.ticket ?? this.offer.ticket };
     this.tell('claims', { t, ...who, capabilities, worker: this.worker.info(path.dirname(this.dir)), ...more }, undefined, properties);
   }
   resume() {
@@ -60,7 +60,8 @@ export class Session {
     else if (t === 'data') this.fed(message);
     else if (t === 'release') this.end('ack');
   }
-  granted({ incarnation, run, stored }) {
+  granted({ incarnation, run, stored, ticket }) {
+    this.ticket = ticket; // rule 21: shown from now on
     if (this.state === 'CLAIMING') {
       fs.mkdirSync(this.dir, { recursive: true });
       this.journal = new Journal(path.join(this.worker.state, `${this.id}.journal`));

@@ -50,7 +50,7 @@ class Worker {
   unlinked() { this.session?.unlinked(); }
   consume() { if (!this.session && !this.draining && this.link.up) this.link.consume(); }
   offered(offer, delivery, queue) {
-    for (const field of ['offer', 'request', 'master', 'builddir']) {
+    for (const field of ['offer', 'request', 'master', 'user', 'ticket', 'builddir']) {
       if (typeof offer[field] !== 'string') throw new Error(`not an offer: ${field} is ${typeof offer[field]}`);
     }
     const same = this.session?.offer.request === offer.request; // rule 8
@@ -60,13 +60,16 @@ class Worker {
     this.session = new Session(this, offer, delivery); // claims it
     log('claim', { request: offer.request, session: this.session.id });
   }
-  received(message) {
+  received(message, user) {
     const { t, session, incarnation } = message;
+    if (session && this.session?.id === session && this.session.offer.user !== user) {
+      throw new Error(`user ${user} spoke of a session that is user ${this.session.offer.user}'s`); // rule 22
+    }
     if (message.master && incarnation) this.masters.set(incarnation, message.master);
     if (this.masters.size > 100) this.masters.delete(this.masters.keys().next().value);
     const master = message.master ?? this.masters.get(incarnation);
     this.silent.delete(master);
-    if (t === 'rollcall' && this.session?.offer.master === master && this.session.state === 'HELD') this.session.resume();
+    if (t === 'rollcall' && this.session?.offer.master === master && this.session.offer.user === user && this.session.state === 'HELD') this.session.resume();
     if (session && this.session?.id === session) this.session.handle(message);
     else if (session && master) this.gone(session, master, 'unknown');
   }

@@ -12,6 +12,7 @@ import structlog
 from twisted.internet import defer
 
 from contracts.messages import AnyMessage, Catalogue, Data, Offer, Status
+from contracts.tickets import Tickets
 from master_bridge.buildbot.client import Client
 from master_bridge.buildbot.figures import Figures
 from master_bridge.core import actions, inputs
@@ -41,6 +42,7 @@ class MessageLink(Protocol):
 class Bridge:
     """One incarnation of the bridge. A `LinkClient`: the link reports to it.
 
+    user            `key_word` of the broker user that logs in
     check(request)  is the build request complete? (a Deferred of bool, from Buildbot's database)
     on_link(up)     the link went up or down
     on_fleet(m)     an agent's status, or a master's catalogue
@@ -52,6 +54,8 @@ class Bridge:
         *,
         reactor: Any,
         master: str,
+        user: str,
+        tickets: Tickets,
         grace: float,
         check: Callable[[str], defer.Deferred[bool]],
         on_link: Callable[[bool], None],
@@ -68,7 +72,9 @@ class Bridge:
         #: the machine's seconds as seconds since the epoch
         self.wall: Callable[[float], float] = lambda now: now + offset
         self.machine = BridgeMachine(
-            config=BridgeConfig(master=master, incarnation=self.incarnation, grace=grace, wall=self.wall),
+            config=BridgeConfig(
+                master=master, user=user, tickets=tickets, incarnation=self.incarnation, grace=grace, wall=self.wall
+            ),
             new_id=lambda: uuid4().hex,
             now=time.monotonic(),
         )
@@ -151,14 +157,14 @@ class Bridge:
     def link_stopped(self, reason: str) -> None:
         self._on_stopped(reason)
 
-    def message_received(self, delivery: int, message: AnyMessage, user: str) -> None:
-        self.feed(inputs.MessageReceived(delivery=delivery, message=message, user=user))
+    def message_received(self, delivery: int, message: AnyMessage, user: str, size: int) -> None:
+        self.feed(inputs.MessageReceived(delivery=delivery, message=message, user=user, size=size))
 
     def message_returned(self, message: AnyMessage, routing_key: str) -> None:
         self.feed(inputs.Returned(message=message, routing_key=routing_key))
 
-    def message_buried(self, reason: str) -> None:
-        self.figures.dead_letters += 1
+    def message_buried(self, reason: str, user: str) -> bool:
+        return self.figures.reject(user)
 
     def fleet_heard(self, message: Status | Catalogue) -> None:
         self._on_fleet(message)
@@ -200,7 +206,9 @@ class Bridge:
         elif isinstance(action, actions.Ack) and link is not None:
             link.ack(action.delivery)
         elif isinstance(action, actions.DeadLetter) and link is not None:
-            log.warning("amqp.dead_letter", reason=action.reason)
+            if self.figures.reject(action.user):
+                times = self.figures.rejected[action.user]
+                log.warning("amqp.message_rejected", account=action.user, reason=action.reason, times=times)
             link.dead_letter(action.delivery, action.reason)
         else:
             return False

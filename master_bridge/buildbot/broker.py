@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import time
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -20,6 +21,8 @@ from twisted.internet.error import CannotListenError
 from contracts import memory, timing
 from contracts.messages import Catalogue, Status
 from contracts.rabbitmq.arguments import EVENTS_MAX_BYTES
+from contracts.tickets import BadSecret, Tickets, load_secret
+from contracts.topology import key_word
 from master_bridge.buildbot import catalogue, logging, overview, requests, waiting
 from master_bridge.buildbot.bridge import Bridge
 from master_bridge.buildbot.broker_settings import wrong_settings
@@ -46,6 +49,8 @@ STOP_TIMEOUT = 3.0
 
 #: Seconds from a configured worker to the catalogue: all workers of a reconfig come within one.
 CATALOGUE_SOON = 0.2
+#: In the master's folder: the secret of its tickets (`contracts.tickets`).
+TICKETS_FILE = "amqp-tickets.secret"
 #: Requests whose infrastructure failures are remembered.
 FAILURES_KEPT = 1000
 
@@ -119,7 +124,7 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
         metrics_port: int | None = None,
         metrics_host: str = "127.0.0.1",
     ) -> Any:
-        """Takes a new URL or queue setting at once; a new master name or grace at the master's next start."""
+        """Takes a new URL or queue setting at once; a new master name, broker user or grace at its next start."""
         logging.configure()
         yield super().reconfigService()
         if url is not None and not isinstance(url, str):
@@ -139,8 +144,11 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
         except BadSettings as error:  # a rendered secret is checked here only
             self._stopped(f"AMQPBroker: {error}")
         if self.bridge is not None and self.settings is not None and settings is not None:
-            if settings.master != self.settings.master or grace != self._grace:
-                log.warning("amqp.restart_needed", detail="a new master name or grace holds from the next start on")
+            same = settings.master == self.settings.master and settings.address.user == self.settings.address.user
+            if not same or grace != self._grace:
+                log.warning(
+                    "amqp.restart_needed", detail="a new master name, broker user or grace holds from the next start on"
+                )
                 return
             if settings != self.settings:
                 yield self._relink(settings)
@@ -159,9 +167,16 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
         yield self._database.hold(self.master)
         if self.settings is None:
             return
+        try:
+            tickets = Tickets(load_secret(Path(self.master.basedir, TICKETS_FILE)), master=self.settings.master)
+        except BadSecret as error:
+            self._stopped(f"AMQPBroker: {error}")
+            return
         self.bridge = Bridge(
             reactor=self.master.reactor,
             master=self.settings.master,
+            user=key_word(self.settings.address.user),
+            tickets=tickets,
             grace=self._grace,
             check=lambda request: requests.is_complete(self.master, request),
             on_link=self._link_changed,

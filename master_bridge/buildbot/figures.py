@@ -12,6 +12,11 @@ from master_bridge.core.inputs import Input
 
 #: Requests and claims whose end is awaited; the oldest are forgotten first.
 PENDING = 10_000
+#: Accounts whose rejected messages are counted one by one; all others together are `OTHERS`, and what has no `user_id`
+#: is nobody's. Neither can be the name of a user (`key_word`).
+ACCOUNTS = 200
+OTHERS = "(others)"
+UNNAMED = "(nobody)"
 
 
 class Figures:
@@ -28,6 +33,8 @@ class Figures:
         self.offers = 0
         self.lost = 0
         self.dead_letters = 0
+        #: by broker user (`key_word`), what it sent that was not believed or could not be read
+        self.rejected: Counter[str] = Counter()
         self.links = 0
         self.links_lost = 0
         #: by kind of alarm
@@ -72,10 +79,19 @@ class Figures:
         elif isinstance(action, (actions.Lost, actions.Abandoned)):
             self.lost += 1
             self._forget(action.request)
-        elif isinstance(action, (actions.DeadLetter, actions.DeadOffer)):
+        elif isinstance(action, actions.DeadOffer):
             self.dead_letters += 1
         elif isinstance(action, actions.Alarm):
             self.alarms[action.event] += 1
+
+    def reject(self, user: str) -> bool:
+        """Count a message of `user` that went to `dead`. True: it is worth a line, as the 1st, 2nd, 4th, 8th … is."""
+        self.dead_letters += 1
+        account = user or UNNAMED
+        if account not in self.rejected and len(self.rejected) >= ACCOUNTS:
+            account = OTHERS
+        self.rejected[account] += 1
+        return self.rejected[account].bit_count() == 1
 
     def _forget(self, request: str) -> None:
         self._sought.pop(request, None)

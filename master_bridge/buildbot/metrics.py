@@ -88,6 +88,13 @@ def _counters(figures: Figures) -> Iterator[Metric]:
         ("links_lost", "Links that were lost.", figures.links_lost),
     ):
         yield CounterMetricFamily(PREFIX + name, text, value=value)
+    rejected = CounterMetricFamily(
+        f"{PREFIX}rejected_messages", "Messages that were not believed or could not be read, by account.",
+        labels=["account"],
+    )  # fmt: skip
+    for account, number in figures.rejected.items():
+        rejected.add_metric([account], number)
+    yield rejected
     alarms = CounterMetricFamily(f"{PREFIX}alarms", "What should not have happened, by kind.", labels=["kind"])
     for kind, number in figures.alarms.items():
         alarms.add_metric([kind], number)

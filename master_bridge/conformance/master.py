@@ -84,6 +84,8 @@ class Master:
         self.parked: list[Rejected] = []
         self.dead: list[Rejected] = []
         self.sessions: dict[str, Session] = {}
+        #: session id -> the ticket of its last grant
+        self.tickets: dict[str, str] = {}
         #: offers that are over: further claims of them are refused
         self.over: set[str] = set()
         #: say nothing of one's own accord: no pings, no `alive`
@@ -92,6 +94,9 @@ class Master:
         self._next: dict[str, float] = {}
         self._queues: set[str] = set()
         parameters = pika.URLParameters(url)
+        #: the broker user, and as it stands in offers
+        self.login = parameters.credentials.username
+        self.user = topology.key_word(self.login)
         parameters.client_properties = {"connection_name": f"conformance kit {self.name}"}
         self.connection = pika.BlockingConnection(parameters)
         product = introduced(self.connection._impl.server_properties)  # not in pika's public face
@@ -195,9 +200,16 @@ class Master:
             wire = Wire(type=wire.type, content_type=wire.content_type, body=_json(text))
         return self.publish(wire, exchange, key)
 
-    def publish(self, wire: Wire, exchange: str, key: str) -> bool:
+    def publish(
+        self, wire: Wire, exchange: str, key: str, *, user_id: str | None = "", headers: Mapping[str, Any] | None = None
+    ) -> bool:
+        """`user_id` None: without one, "": its own; `headers`: more than the message has."""
         properties = pika.BasicProperties(
-            type=wire.type, content_type=wire.content_type, headers=dict(wire.headers) or None, delivery_mode=2
+            type=wire.type,
+            content_type=wire.content_type,
+            headers={**wire.headers, **(headers or {})} or None,
+            delivery_mode=2,
+            user_id=self.login if user_id == "" else user_id,
         )
         try:
             self._publisher.basic_publish(exchange, key, wire.body, properties, mandatory=exchange != topology.FLEET)
@@ -221,6 +233,8 @@ class Master:
             **fields,
             "offer": fields.get("offer", f"o-{uuid4().hex[:12]}") if again is None else f"o-{uuid4().hex[:12]}",
             "master": self.name,
+            "user": self.user,
+            "ticket": f"offer:{uuid4().hex}",
             "signature": self.signature,
             "published": fields.get("published", time.time()),
             "title": f"conformance #{self._runs}",
@@ -242,7 +256,7 @@ class Master:
             self.sessions[session.id] = session
         session.claim, session.incarnation, session.stored = claim, self.incarnation, stored
         session.fresh.clear()
-        grant = Grant(session=session.id, master=self.name, incarnation=self.incarnation, run=claim.run, stored=stored)
+        grant = self.grant_of(claim, stored=stored)
         before = len(self.all(Accept))
         self.tell(session, grant)
         self.wait(
@@ -254,6 +268,14 @@ class Master:
             f"'accept' of session {session.id}",
         )
         return session
+
+    def grant_of(self, claim: Claim | Resume, *, stored: int = 0) -> Grant:
+        """With a ticket that was not used before; the worker shows it from then on (rule 21)."""
+        ticket = self.tickets[claim.session] = f"grant:{uuid4().hex}"
+        return Grant(
+            session=claim.session, master=self.name, incarnation=self.incarnation, run=claim.run, stored=stored,
+            ticket=ticket,
+        )  # fmt: skip
 
     def command(self, n: int, name: str, args: Mapping[str, Any], content: str = "") -> Command:
         return Command(n=n, name=name, args=dict(args), digest=command_digest(name, args, content))

@@ -49,6 +49,8 @@ class DeadLetter:
 
     delivery: int
     reason: str
+    #: `key_word` of the broker user that published it
+    user: str
 
 
 @dataclass(frozen=True, kw_only=True)

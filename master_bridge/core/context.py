@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from contracts.messages import Claimant, Marker, Message
+from contracts.tickets import Tickets
 from contracts.timing import GRACE
 from master_bridge.core.actions import Ack, Action, Alarm, DeadLetter, Send, SendMarker, SessionReported, StateChanged
 from master_bridge.core.memory import Bounded, History, Verdict
@@ -22,12 +23,14 @@ class BridgeConfig:
 
     master: str
     incarnation: str
+    #: `key_word` of our own broker user: offers name it (rule 22), and a forged marker is known by it
+    user: str
+    #: rule 21
+    tickets: Tickets
     #: this machine's monotonic seconds -> seconds since the epoch, for `Offer.published`
     wall: Callable[[float], float]
     #: seconds, rule 10
     grace: float = GRACE
-    #: `key_word` of our own broker user, by which a forged marker is known; None: not checked
-    user: str | None = None
 
 
 class Context:
@@ -84,8 +87,8 @@ class Context:
     def ack(self, delivery: int) -> None:
         self.emit(Ack(delivery=delivery))
 
-    def dead(self, delivery: int, reason: str) -> None:
-        self.emit(DeadLetter(delivery=delivery, reason=reason))
+    def reject(self, delivery: int, reason: str, user: str) -> None:
+        self.emit(DeadLetter(delivery=delivery, reason=reason, user=user))
         self.ack(delivery)
 
     def alarm(self, event: str, detail: str, request: str | None = None) -> None:

@@ -42,8 +42,10 @@ class MessageReceived:
 
     delivery: int
     message: AnyMessage
-    #: `key_word` of the broker user that published it (first word of its routing key)
+    #: `key_word` of the broker user that published it, for which the broker vouches
     user: str
+    #: bytes of its body, and of its header `bb`
+    size: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -158,7 +158,7 @@ class BridgeMachine:
         context = self._context
         if isinstance(input, inputs.MessageReceived):
             if context.up:  # a delivery of a link that is gone is void
-                k = self._letters.read(input.delivery, input.message, input.user)
+                k = self._letters.read(input)
                 if k is not None:
                     self._marker_back(k)
         elif isinstance(input, inputs.EventStored):

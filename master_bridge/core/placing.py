@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from contracts.messages import Claim, Claimant, Command, Grant, Later, Offer, Refuse, Release, RollCall
+from contracts.messages import Claimant, Command, Grant, Later, Offer, Refuse, Release, RollCall
+from contracts.tickets import Proof
 from contracts.timing import ACCEPT_TIMEOUT, REOFFER_AFTER
 from master_bridge.core.actions import PublishOffer, StateChanged
 from master_bridge.core.context import Context
 from master_bridge.core.inputs import Seek
 from master_bridge.core.leftovers import Leftovers
-from master_bridge.core.records import Collected, Session, Work, session_of
+from master_bridge.core.records import Session, Verified, Work, session_of
 from master_bridge.core.rollcall import RollCall as Roll
 
 #: Offers of one request that may still be granted. Each link-up adds one; older ones are refused and so vanish.
 OFFERS_KEPT = 100
+#: Claims of one request that wait for the end of the roll call; more are for nobody who serves it (rule 23).
+COLLECTED_MAX = 100
 
 
 class Placing:
@@ -61,7 +64,7 @@ class Placing:
                 self.decide(work)
             elif work.collected:
                 first = work.collected.pop(next(iter(work.collected)))
-                self.take(work, first.claim, user=first.user, delivery=first.delivery)
+                self.take(work, first)
 
     # offers
 
@@ -102,15 +105,20 @@ class Placing:
 
     def _offer_of(self, seek: Seek, offer: str, *, ask: bool) -> Offer:
         context = self._context
+        config, now = context.config, context.config.wall(context.now)
         return Offer(
             offer=offer,
             request=seek.request,
-            master=context.config.master,
+            master=config.master,
+            user=config.user,
+            ticket=config.tickets.for_offer(
+                seek.kind, request=seek.request, signature=seek.signature, run=seek.run, made=now
+            ),
             run=seek.run,
             signature=seek.signature,
             kind=seek.kind,
             ask=ask,
-            published=context.config.wall(context.now),
+            published=now,
             builddir=seek.builddir,
             title=seek.title,
             builder=seek.builder,
@@ -134,13 +142,15 @@ class Placing:
 
     # grants
 
-    def take(self, work: Work, message: Claimant, *, user: str, delivery: int) -> None:
+    def take(self, work: Work, verified: Verified) -> None:
         """WAITING → GRANTED, by a claim or a resume."""
-        session = session_of(message, user=user, now=self._context.now)
-        self._context.keep(session, delivery, message)
+        session = session_of(verified, now=self._context.now)
+        self._context.keep(session, verified.delivery, verified.message)
         self._give(work, session)
 
     def _give(self, work: Work, session: Session) -> None:
+        session.given = self._context.config.wall(self._context.now)
+        session.proof = Proof(kind="grant", run=work.seek.run, made=int(session.given * 1000))
         work.session = session
         work.state = "granted"
         self.holders[session.session] = work
@@ -175,6 +185,14 @@ class Placing:
             master=config.master,
             incarnation=config.incarnation,
             run=work.seek.run,
+            ticket=config.tickets.for_grant(
+                request=work.request,
+                signature=work.seek.signature,
+                run=work.seek.run,
+                session=session.session,
+                user=session.user,
+                made=session.given,
+            ),
             stored=session.order.stored,
         )
 
@@ -186,17 +204,20 @@ class Placing:
 
     # claims during a roll call
 
-    def collect(self, work: Work, claim: Claim, *, user: str, delivery: int) -> None:
+    def collect(self, work: Work, verified: Verified) -> None:
         """A command that waits may run already: at once, before this link came up, by an agent that comes back after
         the claimant. So while the roll is called it is given to a resume only, then to the first claim."""
-        if claim.session in work.collected:
-            self._context.ack(delivery)
+        session = verified.message.session
+        if session in work.collected:
+            self._context.ack(verified.delivery)
+        elif len(work.collected) >= COLLECTED_MAX:
+            self.later(verified.message, verified.delivery)
         else:
-            work.collected[claim.session] = Collected(claim=claim, user=user, delivery=delivery)
+            work.collected[session] = verified
 
     def _refuse_collected(self, work: Work, reason: str) -> None:
         for collected in work.collected.values():
-            self.refuse_claim(collected.claim, reason, collected.delivery)
+            self.refuse_claim(collected.message, reason, collected.delivery)
         work.collected.clear()
 
     # answers

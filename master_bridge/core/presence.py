@@ -22,6 +22,9 @@ from master_bridge.core.holding import Holding
 from master_bridge.core.placing import Placing
 from master_bridge.core.records import Rival, Session, Work
 
+#: Addresses of copies that are remembered for one session (rule 23).
+CLONES_MAX = 100
+
 
 def given_up_at(missing: float, up: float, grace: float) -> float:
     """When a holder that is missing since `missing` is given up, with the link up since `up` (rule 10).
@@ -164,7 +167,7 @@ class Presence:
             and message.incarnation == context.config.incarnation
         ):
             newer = session.address
-            session.clones.add(newer)
+            self._note_clone(session, newer)
             session.rival = None
             context.timers.set("rival", session.session, None)
             self._placing.refuse_at(
@@ -184,7 +187,7 @@ class Presence:
     def suspect_answered(self, work: Work, session: Session) -> None:
         """The address that we know answers: whoever said `gone` is the copy, and has nothing to be refused."""
         if session.suspect is not None:
-            session.clones.add(session.suspect.address)
+            self._note_clone(session, session.suspect.address)
             self._cloned(work, session, session.suspect.address, session.address)
             session.suspect = None
             self._context.timers.set("suspect", session.session, None)
@@ -198,6 +201,11 @@ class Presence:
         found = self._find(session_id)
         if found is not None:
             found[1].rival = None
+
+    @staticmethod
+    def _note_clone(session: Session, address: str) -> None:
+        if len(session.clones) < CLONES_MAX:
+            session.clones.add(address)
 
     def _cloned(self, work: Work, session: Session, newer: str, older: str) -> None:
         self._context.alarm(

@@ -5,13 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from contracts.messages import Capability, Claim, Claimant, Command, Executing, Gone, Resume, WorkerInfo
+from contracts.messages import Accept, Capability, Claim, Command, Executing, Gone, Resume, WorkerInfo
+from contracts.tickets import Proof
 from master_bridge.core.actions import Holder
 from master_bridge.core.events import EventOrder
 from master_bridge.core.inputs import Seek
 
 State = Literal["window", "waiting", "granted", "held"]
 ViewState = Literal["window", "waiting", "granted", "held", "missing"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verified:
+    """A claim, resume or accept with a ticket that is right (rule 21), of a sender who may speak of its session."""
+
+    message: Claim | Resume | Accept
+    #: `key_word` of the broker user that published it
+    user: str
+    delivery: int
+    proof: Proof
+    #: bytes of its body
+    size: int
 
 
 @dataclass
@@ -42,6 +56,8 @@ class Session:
     since: float
     #: it came as a resume or an old accept: commands may have been executed in it
     resumed: bool
+    #: what its ticket proved last (rule 21), or the grant that it was given here
+    proof: Proof
     capabilities: tuple[Capability, ...] = ()
     #: None: known only from an accept of an earlier incarnation, so the agent must be asked to resume it
     worker: WorkerInfo | None = None
@@ -54,8 +70,12 @@ class Session:
     #: while nobody has asked for it: the fleet view knows of it
     reported: bool = False
 
+    #: when it was granted here, seconds since the epoch
+    given: float = 0.0
     #: given to Buildbot
     attached: bool = False
+    #: bytes that it makes this process remember, of its last claim or resume (rule 23)
+    size: int = 0
     #: when its agent's status was last heard, on the link's own clock; None: not since it is known
     heard: float | None = None
     #: rules 9, 10: when the first ping came back (`Presence` may count from before), on the link's own clock; None:
@@ -95,9 +115,10 @@ class Session:
             return any(n not in self.completed for n in self.commands)
         return any(not command.completed for command in self.executing)
 
-    def learn(self, message: Claimant) -> None:
+    def learn(self, verified: Verified) -> None:
         """Take over what a claim or resume tells of the agent."""
-        self.run = message.run
+        message = verified.message
+        self.run, self.proof, self.size = message.run, verified.proof, verified.size
         if isinstance(message, (Claim, Resume)):
             self.capabilities = message.capabilities
             self.worker = message.worker
@@ -118,7 +139,8 @@ class Session:
         self.commands, self.completed, self.interrupts = {}, set(), {}
 
 
-def session_of(message: Claimant, *, user: str, now: float) -> Session:
+def session_of(verified: Verified, *, now: float) -> Session:
+    message = verified.message
     session = Session(
         session=message.session,
         request=message.request,
@@ -126,23 +148,15 @@ def session_of(message: Claimant, *, user: str, now: float) -> Session:
         run=message.run,
         instance=message.instance,
         agent=message.agent,
-        user=user,
+        user=verified.user,
         epoch=message.epoch,
         address=message.address,
         since=now,
         resumed=not isinstance(message, Claim),
+        proof=verified.proof,
     )
-    session.learn(message)
+    session.learn(verified)
     return session
-
-
-@dataclass(frozen=True, kw_only=True)
-class Collected:
-    """A claim that is not answered yet, and its unacknowledged delivery."""
-
-    claim: Claim
-    user: str
-    delivery: int
 
 
 @dataclass
@@ -157,7 +171,7 @@ class Work:
     offers: list[str] = field(default_factory=list)
     session: Session | None = None
     #: claims that wait for the end of the roll call, by session, the oldest first (`Placing.collect`)
-    collected: dict[str, Collected] = field(default_factory=dict)
+    collected: dict[str, Verified] = field(default_factory=dict)
     #: what was last told by `StateChanged`
     told: str = ""
 

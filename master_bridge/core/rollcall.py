@@ -10,16 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from contracts.messages import Claimant, Hold, Refuse
+from contracts.messages import Hold, Refuse
 from contracts.timing import ORPHAN_IDLE, ORPHAN_RUNNING
 from master_bridge.core.actions import CheckRequest
 from master_bridge.core.context import Context
-from master_bridge.core.records import Session, session_of
+from master_bridge.core.records import Session, Verified, session_of
 
 #: A request whose sessions wait for Buildbot is looked up this often: it may have been cancelled meanwhile.
 RECHECK = 30.0
 #: Most sessions noted at a time, so that a broken agent cannot fill our memory with invented ones.
 NOTED_MAX = 10_000
+#: … and most of one account's, in number and in bytes. An agent has as many sessions as slots; 100 agents that share an
+#: account are more than anybody enrolled so.
+ACCOUNT_SESSIONS = 1_000
+ACCOUNT_BYTES = 16 * 1024 * 1024
 
 
 class RollCall:
@@ -29,6 +33,8 @@ class RollCall:
         self._context = context
         self._sessions: dict[str, Session] = {}
         self._requests: dict[str, dict[str, Session]] = {}
+        #: by broker user
+        self._accounts: dict[str, dict[str, Session]] = {}
         #: requests that Buildbot's database is being asked about
         self._checking: set[str] = set()
 
@@ -43,34 +49,48 @@ class RollCall:
 
     # noting
 
-    def note(self, message: Claimant, *, user: str, delivery: int, wanted: bool) -> None:
+    def note(self, verified: Verified, *, wanted: bool) -> None:
         """A new session. `wanted`: Buildbot has asked for its request, so there is nothing to look up."""
-        context = self._context
-        if len(self._sessions) >= NOTED_MAX:
-            context.send(self._refusal(message.session, "this master notes no more sessions"), message.address)
+        context, message = self._context, verified.message
+        full = self._too_much(verified)
+        if full is not None:
+            context.send(self._refusal(message.session, full), message.address)
             context.verdicts.put(message.session, "given up")
-            context.ack(delivery)
+            context.reject(verified.delivery, full, verified.user)
             return
-        session = session_of(message, user=user, now=context.now)
-        context.keep(session, delivery, message)
+        session = session_of(verified, now=context.now)
+        context.keep(session, verified.delivery, message)
         self.add(session, wanted=wanted)
+
+    def _too_much(self, verified: Verified) -> str | None:
+        """Why one more session is not noted, so that no account can fill our memory (rule 23); None: it is."""
+        if len(self._sessions) >= NOTED_MAX:
+            return "this master notes no more sessions"
+        theirs = self._accounts.get(verified.user, {}).values()
+        if len(theirs) >= ACCOUNT_SESSIONS:
+            return f"account {verified.user} has {len(theirs)} sessions noted here already"
+        size = sum(session.size for session in theirs) + verified.size
+        if size > ACCOUNT_BYTES:
+            return f"account {verified.user} would have {size} bytes noted here, more than {ACCOUNT_BYTES}"
+        return None
 
     def add(self, session: Session, *, wanted: bool) -> None:
         self._sessions[session.session] = session
         self._requests.setdefault(session.request, {})[session.session] = session
+        self._accounts.setdefault(session.user, {})[session.session] = session
         if wanted:
             self._hold(session)
         else:
             self._check(session.request)
 
-    def again(self, session: Session, message: Claimant, delivery: int) -> None:
+    def again(self, session: Session, verified: Verified) -> None:
         """A noted session speaks again; the highest epoch wins (rule 2)."""
-        context = self._context
+        context, message, delivery = self._context, verified.message, verified.delivery
         if message.epoch < session.epoch:
             context.ack(delivery)
             return
         session.epoch, session.address = message.epoch, message.address
-        session.learn(message)
+        session.learn(verified)
         context.keep(session, delivery, message)
         if session.reported:
             self._arm(session)
@@ -134,6 +154,10 @@ class RollCall:
     def take(self, session: Session) -> None:
         """It is no longer noted here: adopted, refused or gone."""
         self._sessions.pop(session.session, None)
+        theirs = self._accounts.get(session.user, {})
+        theirs.pop(session.session, None)
+        if not theirs:
+            self._accounts.pop(session.user, None)
         others = self._requests.get(session.request, {})
         others.pop(session.session, None)
         if not others:
@@ -144,12 +168,12 @@ class RollCall:
     def adopt(self, request: str) -> Session | None:
         """The session of the highest run, taken out; the others are refused (rule 12). None: there is none.
 
-        Of equal runs: one that told what it is, then the one that got furthest.
+        Of equal runs: the one that was granted last, one that told what it is, then the one that got furthest.
         """
         noted = self.of(request)
         if not noted:
             return None
-        best = max(noted, key=lambda s: (s.run, s.worker is not None, len(s.executing), s.epoch, s.session))
+        best = max(noted, key=_rank)
         for session in noted:
             if session is not best:
                 self.refuse(session, f"run {best.run} of this build request is held by agent {best.agent}")
@@ -171,3 +195,10 @@ class RollCall:
         for session in self._sessions.values():
             if session.reported:
                 self._arm(session, not_before=soon)
+
+
+def _rank(session: Session) -> tuple[int, int, bool, int, int, str]:
+    """Of a request's sessions the one with the highest rank is adopted. What an agent says of itself comes last."""
+    granted = session.proof.made if session.proof.kind == "grant" else 0
+    executed = len(session.executing)
+    return (session.run, granted, session.worker is not None, executed, session.epoch, session.session)

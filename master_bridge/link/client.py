@@ -21,12 +21,15 @@ class LinkClient(Protocol):
     def link_stopped(self, reason: str) -> None:
         """The link will not be tried again (wrong settings, another master of our name)."""
 
-    def message_received(self, delivery: int, message: AnyMessage, user: str) -> None:
-        """From the claims or events queue; to be answered by `Link.ack(delivery)`."""
+    def message_received(self, delivery: int, message: AnyMessage, user: str, size: int) -> None:
+        """From the claims or events queue, of broker user `user`; to be answered by `Link.ack(delivery)`.
+
+        `size`: bytes of its body and of its header `bb`.
+        """
 
     def message_returned(self, message: AnyMessage, routing_key: str) -> None: ...
 
     def fleet_heard(self, message: Status | Catalogue) -> None: ...
 
-    def message_buried(self, reason: str) -> None:
-        """What could not be read went to `bb.dead`."""
+    def message_buried(self, reason: str, user: str) -> bool:
+        """What broker user `user` sent could not be read or believed and went to `bb.dead`. True: say so in the log."""

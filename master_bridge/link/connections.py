@@ -253,7 +253,9 @@ class Connections:
     def _make_publisher(self) -> Any:
         assert self._publishing is not None
         channel = yield self._publishing.open_channel()
-        publisher = Publisher(channel, *self._answers, self._sign, self._reactor.seconds)
+        publisher = Publisher(
+            channel, *self._answers, self._sign, user=self._settings.address.user, clock=self._reactor.seconds
+        )
         yield publisher.start()
         # Among others when somebody deletes an exchange: the next link makes it anew.
         channel.add_on_close_callback(

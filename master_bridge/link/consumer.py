@@ -9,6 +9,7 @@ from typing import Any
 from pika.exceptions import ChannelClosedByBroker
 from twisted.internet import defer
 
+from contracts.envelope import Envelope
 from contracts.rabbitmq.refusals import ACCESS_REFUSED
 from master_bridge.link.channel import Calls, code
 
@@ -21,7 +22,7 @@ class Delivered:
     tag: int
     body: bytes
     headers: dict[str, Any]
-    routing_key: str
+    envelope: Envelope
     queue: str
 
     def ack(self) -> None:
@@ -88,7 +89,12 @@ class Consumer:
                 tag=method.delivery_tag,
                 body=body,
                 headers=properties.headers or {},
-                routing_key=method.routing_key,
+                envelope=Envelope.of(
+                    exchange=method.exchange,
+                    routing_key=method.routing_key,
+                    user_id=properties.user_id,
+                    headers=properties.headers,
+                ),
                 queue=self._queue,
             )
         )

@@ -17,13 +17,14 @@ from twisted.python.failure import Failure
 
 from contracts import topology
 from contracts.broker_failure import BrokerFailure
-from contracts.codec import decode, kept_headers
-from contracts.errors import BadMessage, UnknownVersion
+from contracts.burial import headers_of
+from contracts.codec import HEADER, decode
+from contracts.errors import BadMessage, BadName, NotBelieved, UnknownVersion
 from contracts.foreign import ForeignPeers
-from contracts.messages import Catalogue, Claim, Message, Offer, Resume, Status, Work
+from contracts.messages import AnyMessage, Catalogue, Claim, Message, Offer, Resume, Status, Work
 from contracts.protocol_version import Agreements, Versions
 from contracts.rabbitmq.arguments import MAX_PRIORITY
-from contracts.readable import readable
+from contracts.timing import CLAIM_MAX
 from master_bridge.link.backoff import Backoff
 from master_bridge.link.client import LinkClient
 from master_bridge.link.connections import Connections
@@ -47,8 +48,8 @@ NOT_STARTED = "not started"
 SETTLED = 10.0
 #: What the broker refuses because of the URL, which may have changed since it was read.
 OF_THE_URL = frozenset({"login", "vhost"})
-#: A header is a short text; a reason that quotes a message may be long.
-REASON_MAX = 1000
+#: Characters shown of the name of somebody whose messages cannot be read.
+NAME_SHOWN = 200
 
 
 class Link:
@@ -204,7 +205,11 @@ class Link:
     def dead_offer(self, offer: Offer, reason: str) -> None:
         self._publish(
             Publication(
-                exchange=topology.DEAD, routing_key="", message=offer, persistent=True, headers=_reason(reason, "")
+                exchange=topology.DEAD,
+                routing_key="",
+                message=offer,
+                persistent=True,
+                headers=headers_of({}, reason=reason, queue=""),
             )
         )
 
@@ -369,52 +374,86 @@ class Link:
     # -- what the broker brings ---------------------------------------------------------------------------------------
 
     def _delivered(self, delivered: Delivered) -> None:
+        """Whatever comes, it is answered, and nothing else changes."""
         try:
-            message = decode(delivered.body, delivered.headers)
-            user = _publisher(delivered.routing_key)
-        except BadMessage as error:
-            if isinstance(error, UnknownVersion):
-                self.foreign.hear()
-                self._turn_away(error)
-            log.warning("amqp.bad_message", queue=delivered.queue, key=delivered.routing_key, reason=str(error))
-            self._bury(delivered, str(error))
-            self._client.message_buried(str(error))
+            user = delivered.envelope.of_reply()
+            message = self._decode(delivered, user)
+        except (BadMessage, NotBelieved) as error:
+            self._not_read(delivered, str(error))
             delivered.ack()
             return
-        if isinstance(message, (Claim, Resume)):
-            self._agreements.learn(message.address, Versions(oldest=message.v, newest=message.upto))
+        except Exception as error:
+            log.exception("amqp.message_not_handled", queue=delivered.queue)
+            self._not_read(delivered, f"cannot be handled: {type(error).__name__}")
+            delivered.ack()
+            return
         self._next_delivery += 1
         self._deliveries[self._next_delivery] = delivered
-        self._client.message_received(self._next_delivery, message, user)
+        size = len(delivered.body) + len(delivered.headers.get(HEADER) or "")
+        self._client.message_received(self._next_delivery, message, user, size)
 
-    def _turn_away(self, error: UnknownVersion) -> None:
+    def _decode(self, delivered: Delivered, user: str) -> AnyMessage:
+        """Raises `BadMessage`. What a claim or resume says of versions holds for its sender's own address only."""
+        if delivered.queue == topology.claims_queue(self._settings.master) and len(delivered.body) > CLAIM_MAX:
+            raise BadMessage(f"{len(delivered.body)} bytes in the claims queue, more than the {CLAIM_MAX} allowed")
+        try:
+            message = decode(delivered.body, delivered.headers)
+        except UnknownVersion as error:
+            self.foreign.hear()
+            self._turn_away(error, user)
+            raise
+        if isinstance(message, (Claim, Resume)) and _is_of(message.address, user):
+            self._agreements.learn(message.address, Versions(oldest=message.v, newest=message.upto))
+        return message
+
+    def _not_read(self, delivered: Delivered, reason: str) -> None:
+        user = delivered.envelope.user
+        if self._client.message_buried(reason, user):
+            log.warning("amqp.bad_message", queue=delivered.queue, user=user, reason=reason)
+        self._bury(delivered, reason)
+
+    def _turn_away(self, error: UnknownVersion, user: str) -> None:
         """Answers a claim or resume of an agent that speaks none of our versions; nothing for anything else."""
         found = incompatible(error)
-        if found is not None:
+        if found is not None and _is_of(found.address, user):
             self._note_incompatible(found.agent, found.reason)
             self._send(found.answer, found.address, found.version)
 
     def _note_incompatible(self, who: str, reason: str) -> None:
         if self.foreign.is_news(who):
-            log.warning("amqp.incompatible", who=who[:REASON_MAX], reason=reason)
+            log.warning("amqp.incompatible", who=who[:NAME_SHOWN], reason=reason)
 
     def _fleet(self, delivered: Delivered) -> None:
         try:
-            message = decode(delivered.body, delivered.headers)
-        except BadMessage as error:
-            if isinstance(error, UnknownVersion):
-                peer = str(error.fields.get("agent") or error.fields.get("master"))
-                self.foreign.hear()
-                self._note_incompatible(peer, str(error))
-                if not self.foreign.keeps(peer):
-                    return
-            else:
-                log.warning("amqp.bad_message", queue=delivered.queue, key=delivered.routing_key, reason=str(error))
-            self._bury(delivered, str(error))
-            self._client.message_buried(str(error))
-            return
-        if isinstance(message, (Status, Catalogue)):
+            message = self._decode_of_fleet(delivered)
+        except UnknownVersion as error:
+            peer = f"{delivered.envelope.user}: {error.fields.get('agent') or error.fields.get('master')}"
+            self.foreign.hear()
+            self._note_incompatible(peer, str(error))
+            if self.foreign.keeps(peer):
+                self._bury(delivered, str(error))
+                self._client.message_buried(str(error), delivered.envelope.user)
+        except (BadMessage, NotBelieved) as error:
+            self._not_read(delivered, str(error))
+        except Exception as error:
+            log.exception("amqp.message_not_handled", queue=delivered.queue)
+            self._not_read(delivered, f"cannot be handled: {type(error).__name__}")
+        else:
             self._client.fleet_heard(message)
+
+    @staticmethod
+    def _decode_of_fleet(delivered: Delivered) -> Status | Catalogue:
+        """Raises `BadMessage` or `NotBelieved`."""
+        message = decode(delivered.body, delivered.headers)
+        if isinstance(message, Status):
+            user = delivered.envelope.to_fleet(topology.STATUS_KEY)
+            if not _is_of(message.address, user):
+                raise NotBelieved(f"user {user} told a status for the address {message.address}")
+            return message
+        delivered.envelope.to_fleet(topology.CATALOGUE_KEY)
+        if not isinstance(message, Catalogue):
+            raise BadMessage(f"a {message.t} where a status or a catalogue was expected")
+        return message
 
     def _returned(self, publication: Publication) -> None:
         message = publication.message
@@ -451,9 +490,9 @@ class Link:
         self._publish(
             Publication(
                 exchange=topology.DEAD,
-                routing_key=delivered.routing_key,
+                routing_key=delivered.envelope.routing_key,
                 body=delivered.body,
-                headers={**kept_headers(delivered.headers), **_reason(reason, delivered.queue)},
+                headers=headers_of(delivered.headers, reason=reason, queue=delivered.queue),
                 persistent=True,
             )
         )
@@ -471,13 +510,9 @@ def _signer(settings: LinkSettings) -> Any:
         raise BadSettings(str(error)) from None
 
 
-def _reason(reason: str, queue: str) -> dict[str, str]:
-    return {topology.DEAD_REASON_HEADER: readable(reason[:REASON_MAX]), topology.DEAD_QUEUE_HEADER: queue}
-
-
-def _publisher(routing_key: str) -> str:
-    """The broker user that a reply's routing key names; the broker's topic permissions vouch for it."""
-    parts = routing_key.split(".")
-    if len(parts) != 3:
-        raise BadMessage(f"routing key {routing_key!r} is not <user>.<master>.<claims or events>")
-    return parts[0]
+def _is_of(address: str, user: str) -> bool:
+    """The address is one of this account's."""
+    try:
+        return topology.address_user(address) == user
+    except BadName:
+        return False

@@ -58,8 +58,11 @@ class Publisher:
         on_returned: Callable[[Publication], None],
         on_refused: Callable[[Publication], None],
         sign: Callable[[str, str, bytes, Mapping[str, Any]], Mapping[str, str]] | None = None,
+        *,
+        user: str,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._user = user
         self._clock = clock
         self._sign = sign
         self._calls = Calls(channel)
@@ -122,6 +125,7 @@ class Publisher:
                 delivery_mode=PERSISTENT if publication.persistent else TRANSIENT,
                 priority=publication.priority,
                 message_id=str(self._next),
+                user_id=self._user,  # the broker refuses another's, so it vouches for the sender (rule 22)
             ),
             mandatory=publication.mandatory,
         )

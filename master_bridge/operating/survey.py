@@ -11,7 +11,7 @@ from pika import exceptions as amqp
 from contracts import topology
 from contracts.codec import decode
 from contracts.errors import BadMessage, UnknownVersion
-from contracts.messages import Catalogue, Status, Steer, Work
+from contracts.messages import Catalogue, Status, Work
 from contracts.rabbitmq.arguments import Kind, arguments
 from contracts.timing import STATUS_INTERVAL
 from master_bridge.operating.connection import Broker, refusal
@@ -60,7 +60,7 @@ class Survey:
         """Ask all agents for their status; without the right to, they tell it by themselves within 5 s."""
         if self.may_ask:
             try:
-                self._broker.publish(topology.CONTROL, topology.BROADCAST, Steer(order="tell"), mandatory=False)
+                self._broker.publish(topology.CONTROL, topology.TELL, b"", mandatory=False)
             except NotPermitted:
                 self.may_ask = False
 

@@ -188,8 +188,8 @@ def test_a_claim_that_cannot_be_read_is_answered_with_both_versions(
         channel.queue_bind(address, topology.CONTROL, address)
         common = {
             "session": "s1", "offer": "o1", "request": "br-1", "master": "m1", "run": 1, "instance": "stranger",
-            "agent": "old-box", "epoch": 1, "address": address, "worker": WorkerInfo(version="9", basedir="/b"),
-            "v": 7, "upto": 8,
+            "agent": "old-box", "epoch": 1, "address": address, "ticket": "t", "v": 7, "upto": 8,
+            "worker": WorkerInfo(version="9", basedir="/b"),
         }  # fmt: skip
         answers = []
         for message in (Claim(**common), Resume(**common)):

@@ -32,6 +32,9 @@ from worker_agent.core.machine import AgentConfig, AgentMachine
 from worker_agent.keeper import orders
 from worker_agent.keeper.client import order_of
 
+#: The broker account that all agents share.
+AGENTS = "agents"
+
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
@@ -47,7 +50,7 @@ class AgentHost(Host):
     def __init__(self, world: World, planned: AgentPlan) -> None:
         name = planned.name
         super().__init__(world, name)
-        self.user = "agents"
+        self.user = AGENTS
         self.planned = planned
         self.queues = planned.queues
         self.starts_keepers = True
@@ -191,17 +194,17 @@ class AgentHost(Host):
         self._carry_out()
         self.rearm()
 
-    def hear(self, process: int, message: AnyMessage, forged: bool) -> None:
+    def hear(self, process: int, message: AnyMessage, user: str, forged: bool) -> None:
         """A message from the control queue. Who is told that a session is over must end it soon."""
         if self.frozen:
-            self._thawing.append((self.hear, (process, message, forged)))
+            self._thawing.append((self.hear, (process, message, user, forged)))
             return
         if process != self.process:
             return
         over = isinstance(message, Release) or (isinstance(message, Refuse) and message.re == "resume")
         if over and not forged and message.session in self.disk.metas:  # type: ignore[union-attr]  # both have one
             self.world.clock.call_later(TOLD, self.when_thawed, self._must_be_over, self.instance, message)
-        self.feed(process, inputs.MessageReceived(message=message))
+        self.feed(process, inputs.MessageReceived(message=message, user=user))
 
     def _must_be_over(self, instance: str, message: Refuse | Release) -> None:
         ledger = self.world.ledger

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from contracts.codec import Wire
-from contracts.errors import BadMessage
+from contracts.errors import BadMessage, NotBelieved
 from contracts.messages import Message, Offer
 from contracts.testing.channels import Channel, Delivery
 from contracts.testing.connections import Connection
@@ -27,7 +27,7 @@ from contracts.topology import (
 from tests.simulation.ledger import DELIVERIES_MAX, Violation
 from tests.simulation.link import Link
 from tests.simulation.outlet import Answer, Outlet
-from tests.simulation.world import WALL, publication, read
+from tests.simulation.world import WALL, envelope, publication, read
 from worker_agent.core import actions, inputs
 
 if TYPE_CHECKING:
@@ -82,10 +82,14 @@ class AgentLink(Link):
             control.ack(delivery.tag)
             body = delivery.publication.body
             heard = read(body)
+            try:
+                user = envelope(delivery.publication).to_agent(address)
+            except NotBelieved as error:
+                user, heard = "", BadMessage(str(error))
             if isinstance(heard, BadMessage):
                 host.when_thawed(self.bury, body)
             else:
-                host.hear(self.process, heard, any(body is one for one in host.world.strange))
+                host.hear(self.process, heard, user, any(body is one for one in host.world.strange))
 
         def ready() -> None:
             self.up = True
@@ -110,9 +114,8 @@ class AgentLink(Link):
 
     def _tell_status(self, consuming: Connection) -> None:
         if self._consuming is consuming and self._outlet is not None and not self.closed:
-            self._outlet.publish(
-                publication(FLEET, STATUS_KEY, self.host.world.write(self.host.status()), persistent=False)
-            )
+            status = self.host.world.write(self.host.status())
+            self._outlet.publish(publication(FLEET, STATUS_KEY, status, persistent=False, user=self.host.user))
             self._clock.call_later(STATUS_INTERVAL, self.host.when_thawed, self._tell_status, consuming)
 
     def _lost(self, consuming: Connection, reason: str) -> None:
@@ -231,6 +234,7 @@ class AgentLink(Link):
                 offer=offer,
                 redelivered=delivery.redelivered,
                 deaths=delivery.deaths,
+                repeated=envelope(delivery.publication).user != offer.user,
             ),
         )
 
@@ -273,7 +277,8 @@ class AgentLink(Link):
     def bury(self, body: Wire, answer: Callable[[Answer], object] = lambda _: None) -> None:
         """To `dead`, as it came."""
         if self.up and self._outlet is not None:
-            self._outlet.publish(publication(DEAD, "", body), mandatory=True, tries=TRIES, answer=answer)
+            sent = publication(DEAD, "", body, user=self.host.user)
+            self._outlet.publish(sent, mandatory=True, tries=TRIES, answer=answer)
 
     def publish(self, action: actions.Publish) -> None:
         if not self.up or self._outlet is None:
@@ -282,7 +287,9 @@ class AgentLink(Link):
         key = (claims_key if action.to == "claims" else events_key)(host.user, action.master)
         message: Message = action.message
         persistent = action.to == "claims"  # a killed broker loses what goes to `events`
-        sent = publication(REPLIES, key, host.world.write(message), expires=action.expires, persistent=persistent)
+        sent = publication(
+            REPLIES, key, host.world.write(message), expires=action.expires, persistent=persistent, user=host.user
+        )
         host.world.recorded.append(sent)
         self._outlet.publish(sent, mandatory=True, tries=TRIES, answer=partial(self._answered, action.token))
 

@@ -98,7 +98,7 @@ class BelievesDigests(AgentMachine):
             known = session.commands.get(input.message.command.n) if session else None
             if known is not None:
                 command = input.message.command.model_copy(update={"digest": known.digest})
-                input = agent_inputs.MessageReceived(message=input.message.model_copy(update={"command": command}))
+                input = replace(input, message=input.message.model_copy(update={"command": command}))
         return super().handle(input, now)
 
 
@@ -204,4 +204,15 @@ class OpensTheGate(AgentMachine):
     def handle(self, input: agent_inputs.Input, now: float) -> list[agent_actions.Action]:
         for session in self._state.sessions.values():
             session.granted = False
+        return super().handle(input, now)
+
+
+class ObeysAnyUser(AgentMachine):
+    """Rule 22 left out: a session is spoken of by whoever names it and its master."""
+
+    def handle(self, input: agent_inputs.Input, now: float) -> list[agent_actions.Action]:
+        if isinstance(input, agent_inputs.MessageReceived):
+            session = self._state.sessions.get(getattr(input.message, "session", ""))
+            if session is not None:
+                input = replace(input, user=session.owner.user)
         return super().handle(input, now)

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from contracts.codec import Wire
-from contracts.errors import BadMessage
+from contracts.errors import BadMessage, NotBelieved
 from contracts.messages import Message, Offer, Status
 from contracts.testing.channels import Channel, Delivery
 from contracts.testing.connections import Connection
@@ -30,7 +30,7 @@ from contracts.topology import (
 from master_bridge.core import actions, inputs
 from tests.simulation.link import Link
 from tests.simulation.outlet import ALWAYS, Answer, Outlet
-from tests.simulation.world import CAP, CLAIMS, declare_common, publication, read
+from tests.simulation.world import CAP, CLAIMS, declare_common, envelope, publication, read
 
 if TYPE_CHECKING:
     from tests.simulation.master_host import MasterHost
@@ -176,7 +176,12 @@ class BridgeLink(Link):
             self._publish(DEAD, "", delivery.publication.body)
             self.ack(handle)
             return
-        user = delivery.publication.routing_key.split(".")[0]
+        try:
+            user = envelope(delivery.publication).of_reply()
+        except NotBelieved:
+            self._publish(DEAD, "", delivery.publication.body)
+            self.ack(handle)
+            return
         self.host.heard(message)
         self.host.feed(self.process, inputs.MessageReceived(delivery=handle, message=message, user=user))
 
@@ -221,7 +226,7 @@ class BridgeLink(Link):
         elif isinstance(action, actions.Broadcast):
             self._publish(CONTROL, BROADCAST, action.message, persistent=False)
         elif isinstance(action, actions.SendMarker):
-            self._publish(REPLIES, claims_key("bridge", self.host.name), action.message, persistent=False)
+            self._publish(REPLIES, claims_key(self.host.user, self.host.name), action.message, persistent=False)
         elif isinstance(action, actions.SweepOffers):
             self._sweep(cap_queue(action.signature))
         elif isinstance(action, actions.DeadOffer):
@@ -262,7 +267,7 @@ class BridgeLink(Link):
     ) -> None:
         if self.up and self._outlet is not None:
             wire = message if isinstance(message, Wire) else self.host.world.write(message)
-            sent = publication(exchange, key, wire, priority=priority, persistent=persistent)
+            sent = publication(exchange, key, wire, priority=priority, persistent=persistent, user=self.host.user)
             self.host.world.recorded.append(sent)
             tries = ALWAYS if persistent else 1  # what is not will be said again anyway
             self._outlet.publish(sent, mandatory=mandatory, tries=tries, answer=partial(self._answered, sent))

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from contracts.messages import Accept, Event, Grant, Offer, Refuse, Resume
+from contracts.tickets import Proof
 from master_bridge.core import actions as bridge_actions
 from master_bridge.core import inputs as bridge_inputs
 from master_bridge.core.machine import BridgeMachine
@@ -32,6 +33,7 @@ class GrantsTwice(BridgeMachine):
             incarnation=self._context.config.incarnation,
             run=1,
             stored=0,
+            ticket="planted",
         )
         return bridge_actions.Send(message=grant, address=action.address)  # type: ignore[union-attr]  # a Send
 
@@ -175,6 +177,17 @@ class BelievesAnybody(BridgeMachine):
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
         self._letters._objection = lambda message, user: None  # type: ignore[method-assign]
+
+
+class ForgetsTickets(BridgeMachine):
+    """Rule 21 left out: whoever says that he has a session is believed."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        asks = self._letters._proof
+        self._letters._proof = lambda message, user: (  # type: ignore[method-assign]
+            Proof(kind="grant", run=message.run, made=0) if isinstance(message, Resume) else asks(message, user)
+        )
 
 
 class CountsSilenceOfFenced(BridgeMachine):

@@ -27,6 +27,8 @@ class Host:
         self.name = name
         #: what its connections are called; another's than `name` where that is taken
         self.label = label or name
+        #: the broker user that it logs in as
+        self.user = ""
         #: this machine's wall clock runs ahead by these seconds
         self.wall_skew = world.between(-15.0, 15.0)
         #: no packet passes; new connections fail

@@ -37,6 +37,8 @@ class Keeper:
         self._execution: Execution | None = None
         self._left: list[tuple[str, bytes]] = []
         self._pace = 0.0
+        #: bytes of its download that came; -1: it asked for none
+        self._pulled = -1
         self._timer: Timer | None = None
         self._fence: Timer | None = None
         self._orphan: Timer | None = None

@@ -38,8 +38,8 @@ class Link:
             if host.unreachable:
                 raise ConnectionRefusedError(f"{host.name} has no network")
             heartbeat = host.world.plan.heartbeat
-            self._consuming = host.world.broker.connect(f"{host.label} consumes", heartbeat=heartbeat)
-            self._publishing = host.world.broker.connect(f"{host.label} publishes", heartbeat=heartbeat)
+            self._consuming = host.world.broker.connect(f"{host.label} consumes", heartbeat=heartbeat, user=host.user)
+            self._publishing = host.world.broker.connect(f"{host.label} publishes", heartbeat=heartbeat, user=host.user)
         except ConnectionRefusedError:
             self._clock.call_later(host.world.between(0.5, 1.5), self.connect)
             return None

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from contracts.messages import Accept, Claim, Gone, Refuse, Release, Resume
+from contracts.messages import Accept, Claim, Gone, Grant, Hold, Refuse, Release, Resume
+from contracts.tickets import SECRET_BYTES, Tickets
+from contracts.topology import address_user
 from master_bridge.core import actions, inputs
 from master_bridge.core.machine import BridgeConfig, BridgeMachine
-from tests.simulation.agent_host import _short
+from tests.simulation.agent_host import AGENTS, _short
 from tests.simulation.bridge_link import BridgeLink
 from tests.simulation.buildbot import Buildbot, Job
 from tests.simulation.host import Host
+from tests.simulation.ledger import Violation
 from tests.simulation.world import WALL
 
 if TYPE_CHECKING:
@@ -34,6 +37,8 @@ class MasterHost(Host):
 
     def __init__(self, world: World, name: str, *, signatures: tuple[str, ...], label: str | None = None) -> None:
         super().__init__(world, name, label=label)
+        self.user = f"bridge-{name}"
+        self.tickets = Tickets(self.label.encode().ljust(SECRET_BYTES, b"."), master=name)
         self.signatures = signatures
         # the database
         self.jobs: dict[str, Job] = {}
@@ -56,7 +61,13 @@ class MasterHost(Host):
         incarnation = f"{self.label}-i{self.process}"
         self.world.note(self.label, f"starts as {incarnation}")
         self._note_incarnation(incarnation)
-        config = BridgeConfig(master=self.name, incarnation=incarnation, wall=lambda now: WALL + now + self.wall_skew)
+        config = BridgeConfig(
+            master=self.name,
+            user=self.user,
+            tickets=self.tickets,
+            incarnation=incarnation,
+            wall=lambda now: WALL + now + self.wall_skew,
+        )
         self.machine = self.world.mutant.bridge_machine(BridgeMachine)(
             config=config, new_id=self._new_id, now=self.world.clock.now
         )
@@ -149,6 +160,8 @@ class MasterHost(Host):
         assert self.buildbot is not None
         if isinstance(action, actions.Send):
             message = action.message
+            if isinstance(message, (Grant, Hold)) and address_user(action.address) != AGENTS:
+                raise Violation("nothing is granted to whom nothing was offered", f"{message!r} to {action.address}")
             if isinstance(message, (Refuse, Release)):
                 self.world.ledger.given_up.setdefault(message.session, message.t)
             if message.t not in ("ping", "stored"):

@@ -173,6 +173,18 @@ MUTANTS: dict[str, Mutant] = {
             violates=(_LEFT_OVER,),
         ),
         Mutant(
+            name="forgets_tickets",
+            bridge=bridges.ForgetsTickets,
+            profile="strangers",
+            violates=("nothing is granted to whom nothing was offered",),
+        ),
+        Mutant(
+            name="obeys_any_user",
+            agent=agents.ObeysAnyUser,
+            profile="strangers",
+            violates=("only what a user stopped is CANCELLED",),
+        ),
+        Mutant(
             name="counts_silence_of_fenced",
             bridge=bridges.CountsSilenceOfFenced,
             profile="strict",

@@ -36,8 +36,11 @@ from contracts.topology import CONTROL, FLEET, OFFERS, REPLIES, STATUS_KEY, clai
 from tests.simulation.world import publication, read
 
 if TYPE_CHECKING:
+    from contracts.testing.channels import Channel
+    from contracts.testing.queues import Publication
     from tests.simulation.plan import Fault
     from tests.simulation.world import World
+    from worker_agent.core.inputs import SessionMeta
 
 _STRANGER = "mallory"
 _ADDRESS = control_address(_STRANGER, "i-mallory", "n")
@@ -45,6 +48,7 @@ _WORKER = WorkerInfo(version="0", basedir="/")
 _COMMAND = Command(n=1, name="shell", args={"duration": 1.0, "rc": 0, "chunks": 1}, digest="forged")
 #: A session that no agent has; what is answered to messages about it is of nobody's concern either.
 FORGED = "s-forged"
+FORGED_REQUEST = "br-forged"
 #: Longest run of one fault's messages.
 _MOST = 30
 
@@ -53,8 +57,7 @@ def send_strange(world: World, fault: Fault) -> None:
     """Up to 30 messages that are broken or forged."""
     dice = random.Random(fault.detail)
     forger = _Forger(world, dice)
-    made = [dice.choice(forger.ways)() for _ in range(dice.randint(1, _MOST))]
-    _send(world, [(exchange, key, _wire(body)) for exchange, key, body in made])
+    _send(world, [forger.make() for _ in range(dice.randint(1, _MOST))])
 
 
 def send_again(world: World, fault: Fault) -> None:
@@ -65,7 +68,7 @@ def send_again(world: World, fault: Fault) -> None:
     dice = random.Random(fault.detail)
     known = [sent for sent in world.recorded if not _runs_at_once(read(sent.body))]
     chosen = dice.sample(known, min(len(known), dice.randint(1, _MOST)))
-    _send(world, [(sent.exchange, sent.routing_key, sent.body) for sent in chosen])
+    _send(world, [publication(sent.exchange, sent.routing_key, sent.body, user=sent.user_id) for sent in chosen])
 
 
 def _runs_at_once(message: Any) -> bool:
@@ -77,20 +80,23 @@ def _wire(body: Any) -> Wire:
     return Wire(type="", content_type="", body=body) if isinstance(body, bytes) else encode(body)
 
 
-def _send(world: World, messages: list[tuple[str, str, Wire]]) -> None:
+def _send(world: World, messages: list[Publication]) -> None:
     if not world.broker.up:
         return
-    world.note("fault", lambda: f"sends {[(key, body.type or body.body) for _, key, body in messages]}")
-    channel = world.broker.connect("stranger").channel()
-    for exchange, key, body in messages:
-        if not any(body is one for one in world.strange):
-            world.strange.append(body)
-        channel.publish(publication(exchange, key, body))
-    channel.connection.close()
+    world.note("fault", lambda: f"sends {[(m.routing_key, m.body.type or m.body.body) for m in messages]}")
+    channels: dict[str, Channel] = {}
+    for message in messages:
+        if not any(message.body is one for one in world.strange):
+            world.strange.append(message.body)
+        if message.user_id not in channels:
+            channels[message.user_id] = world.broker.connect("stranger", user=message.user_id).channel()
+        channels[message.user_id].publish(message)
+    for channel in channels.values():
+        channel.connection.close()
 
 
 class _Forger:
-    """Makes (exchange, key, body)."""
+    """Makes (exchange, key, body) of an account that was stolen, and writes what that account can write."""
 
     def __init__(self, world: World, dice: random.Random) -> None:
         self._world = world
@@ -98,17 +104,30 @@ class _Forger:
         self.ways: tuple[Callable[[], tuple[str, str, Any]], ...] = (
             self._garbage,
             self._to_bridge,
+            self._thief,
             self._to_agent,
             self._offer,
         )
 
+    def make(self) -> Publication:
+        """Under its own name; with another's routing key over a queue that dead-letters, as RabbitMQ allows."""
+        exchange, key, body = self._dice.choice(self.ways)()
+        if exchange == REPLIES and self._dice.random() < 0.3:
+            key = key.replace(_STRANGER, self._dice.choice(("agents", "bridge-m1")), 1)
+            return publication(exchange, key, _wire(body), user=_STRANGER, dead_lettered=True)
+        return publication(exchange, key, _wire(body), user=_STRANGER)
+
+    def _metas(self) -> list[SessionMeta]:
+        return [agent.disk.meta(session) for agent in self._world.agents for session in sorted(agent.disk.metas)]
+
     def _session(self) -> tuple[str, str]:
-        """(session, request) of a session that there is, or of none."""
-        metas = [agent.disk.meta(session) for agent in self._world.agents for session in sorted(agent.disk.metas)]
+        """(session, request) of a session that there is, or of none: of a request that there is, or of none."""
+        metas = [meta for meta in self._metas() if meta.offer.user != _STRANGER]  # of its own offer it is the master
         if metas and self._dice.random() < 0.8:
             meta = self._dice.choice(metas)
             return meta.session, meta.offer.request
-        return FORGED, "br-forged"
+        requests = [request for master in self._world.masters for request in sorted(master.jobs)]
+        return FORGED, self._dice.choice([*requests, FORGED_REQUEST])
 
     def _addresses(self) -> list[str]:
         return sorted(name for name in self._world.broker.queues if name.startswith("agent.")) or [_ADDRESS]
@@ -139,14 +158,15 @@ class _Forger:
     def _to_bridge(self) -> tuple[str, str, Any]:
         """Somebody else's session, another master's name, an address that is not his, a marker."""
         dice = self._dice
-        master = dice.choice(self._world.plan.masters)
         session, request = self._session()
-        named = dice.choice((*self._world.plan.masters, "nobody"))
+        masters = self._world.plan.masters
+        master = next((name for name in masters if request.startswith(f"{name}-")), dice.choice(masters))
+        named = dice.choice((master, master, "nobody"))
         epoch = dice.choice((1, 1000))
-        address = dice.choice((_ADDRESS, *self._addresses()))
+        address = dice.choice((_ADDRESS, dice.choice(self._addresses())))
         common: dict[str, Any] = {
-            "session": session, "offer": "o-1", "request": request, "master": named, "run": 10**6,
-            "instance": "i-mallory", "agent": _STRANGER, "epoch": epoch, "address": address,
+            "session": session, "offer": "o-1", "request": request, "master": named, "run": dice.choice((1, 10**6)),
+            "instance": "i-mallory", "agent": _STRANGER, "epoch": epoch, "address": address, "ticket": self._ticket(),
         }  # fmt: skip
         body: Any = dice.choice(
             (
@@ -165,21 +185,38 @@ class _Forger:
         key = dice.choice((claims_key, events_key))(_STRANGER, master)
         return REPLIES, key, body
 
+    def _thief(self) -> tuple[str, str, Any]:
+        """All is right, the request and his own address too, but for what he was never given: the ticket."""
+        requests = [(host.name, request) for host in self._world.masters for request in sorted(host.jobs)]
+        if not requests:
+            return self._to_bridge()
+        master, request = self._dice.choice(requests)
+        common: dict[str, Any] = {
+            "session": f"s-thief-{self._dice.randrange(10**6)}", "offer": "o-1", "request": request, "master": master,
+            "run": self._dice.choice((1, 2, 10**6)), "instance": "i-mallory", "agent": _STRANGER, "epoch": 1,
+            "address": _ADDRESS, "ticket": self._ticket(),
+        }  # fmt: skip
+        body = self._dice.choice((Resume, Resume, Claim))(**common, worker=_WORKER)
+        return REPLIES, claims_key(_STRANGER, master), body
+
+    def _ticket(self) -> str:
+        """One that it made up, or one of another session's, which it has overheard."""
+        overheard = [ticket for meta in self._metas() for ticket in (meta.ticket, meta.offer.ticket) if ticket]
+        return self._dice.choice(overheard) if overheard and self._dice.random() < 0.5 else "grant:1:0:0:forged"
+
     def _incarnation(self, master: str) -> str:
         return self._world.ledger.incarnations.get(master) or "none"
 
     def _to_agent(self) -> tuple[str, str, Any]:
-        """From another master than the session's, from an incarnation that is none, or what only an agent says."""
+        """In a master's name, from an incarnation that is none, or what only an agent says."""
         dice = self._dice
         session, request = self._session()
-        owner = request.split("-")[0]
-        others = [master for master in self._world.plan.masters if master != owner]
-        named = dice.choice((*others, "nobody"))
-        forged = dice.choice([self._incarnation(master) for master in others] + ["inc-forged"])
+        named = dice.choice((*self._world.plan.masters, "nobody"))
+        forged = dice.choice([self._incarnation(master) for master in self._world.plan.masters] + ["inc-forged"])
         numbers = {"session": session, "incarnation": forged, "stored": dice.choice((0, 10**6))}
         body: Any = dice.choice(
             (
-                lambda: Grant(session=session, master=named, incarnation=forged, run=1, stored=0),
+                lambda: Grant(session=session, master=named, incarnation=forged, run=1, stored=0, ticket="forged"),
                 lambda: Refuse(session=session, master=named, re=dice.choice(("claim", "resume")), reason="forged"),
                 lambda: Later(session=session, master=named, request=request),
                 lambda: Hold(session=session, master=named, request=request),
@@ -191,7 +228,7 @@ class _Forger:
                 lambda: Event(session=session, seq=1, n=1, kind="stdout"),
             )
         )()
-        if forged != "inc-forged" and dice.random() < 0.2:
+        if dice.random() < 0.2:
             body = Release(session=session, incarnation=forged)
         return CONTROL, dice.choice(self._addresses()), body
 
@@ -201,8 +238,10 @@ class _Forger:
         queue = dice.choice(self._world.cap_queues or ["cap.none"])
         body: Any = Offer(
             offer=f"o-forged-{dice.randrange(10**9)}",
-            request="br-forged",
+            request=FORGED_REQUEST,
             master=dice.choice((*self._world.plan.masters, "nobody")),
+            user=_STRANGER,
+            ticket="build:1:0:0:forged",
             run=1,
             signature="gtk",
             kind="build",

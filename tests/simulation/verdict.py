@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from contracts.topology import DEAD_QUEUE
 from tests.simulation.ledger import DELIVERIES_MAX, Violation
-from tests.simulation.strangers import FORGED
+from tests.simulation.strangers import FORGED, FORGED_REQUEST
 from tests.simulation.world import read
 
 if TYPE_CHECKING:
@@ -105,7 +105,10 @@ def _judge_dead(world: World) -> None:
             continue
         if world.strange and getattr(dead, "detail", None) == "never had":
             continue  # an agent's answer to what was forged
-        if getattr(dead, "request", None) not in abandoned:
+        request = getattr(dead, "request", None)
+        if request == FORGED_REQUEST:
+            continue  # an agent's claim of a forged offer, which shows no ticket
+        if request not in abandoned:
             raise Violation("nothing goes to the dead that lives", f"{dead!r}")
 
 

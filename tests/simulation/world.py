@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from contracts.codec import Wire, decode, encode
+from contracts.envelope import Envelope
 from contracts.errors import BadMessage
 from contracts.messages import Message
 from contracts.testing.broker import MemoryBroker
@@ -113,6 +114,8 @@ def publication(
     expires: float | None = None,
     priority: int = 0,
     persistent: bool = True,
+    user: str = "",
+    dead_lettered: bool = False,
 ) -> Publication:
     """What AMQP carries is the body here: one object, by which a message is known again wherever it turns up."""
     size = MESSAGE_SIZE + (len(wire.body) if wire.headers else 0)
@@ -124,6 +127,17 @@ def publication(
         expiration=expires,
         priority=priority,
         persistent=persistent,
+        user_id=user,
+        headers={"x-death": ({"count": 1},)} if dead_lettered else {},
+    )
+
+
+def envelope(publication: Publication) -> Envelope:
+    return Envelope.of(
+        exchange=publication.exchange,
+        routing_key=publication.routing_key,
+        user_id=publication.user_id,
+        headers=publication.headers,
     )
 
 

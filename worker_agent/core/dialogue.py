@@ -27,11 +27,13 @@ from worker_agent.core.actions import Contact, Reject
 from worker_agent.core.commands import Commands
 from worker_agent.core.farewells import Farewell
 from worker_agent.core.intake import Intake
+from worker_agent.core.masters import MasterId
 from worker_agent.core.session import Phase, Session
 from worker_agent.core.state import AgentState
 
 #: Messages of one session that name their master …
 _NAMED = (Grant, Refuse, Later, Hold)
+Named = Union[Grant, Refuse, Later, Hold]
 #: … and those that name the incarnation of the last grant instead (rule 3).
 _HOLDERS = (Start, Interrupt, Ping, Stored, Replay, Release, Data)
 FromHolder = Union[Start, Interrupt, Ping, Stored, Replay, Release, Data]
@@ -45,47 +47,59 @@ class Dialogue:
         self._intake = intake
         self._commands = commands
 
-    def received(self, message: AnyMessage, now: float) -> None:
-        """Any message from the control queue. What no bridge of ours says to an agent is rejected."""
+    def received(self, message: AnyMessage, user: str, now: float) -> None:
+        """Any message from the control queue, of broker user `user`. What no bridge of ours says is rejected."""
         if self._state.link is None:
             return  # of a link that is gone: there is no address to answer from
-        if isinstance(message, (RollCall, Alive)):
-            self._state.heard_master(message.master, now, message.incarnation)
+        session = self._state.sessions.get(getattr(message, "session", ""))
+        if session is not None and session.owner.user != user:
+            self._not_theirs(message, MasterId(getattr(message, "master", "unnamed"), user), session)
+        elif isinstance(message, (RollCall, Alive)):
+            master = MasterId(message.master, user)
+            self._state.masters.announced(master)
+            self._state.heard_master(master, now, message.incarnation)
             if isinstance(message, RollCall):
-                self._roll_call(message.master, now)
+                self._roll_call(master, now)
         elif isinstance(message, _NAMED):
-            session = self._state.sessions.get(message.session)
-            if session is not None and session.master != message.master:
-                self._not_theirs(message, message.master, session)
-                return
-            incarnation = message.incarnation if isinstance(message, Grant) else None
-            self._state.heard_master(message.master, now, incarnation)
-            if session is None:
-                self._unknown(message.session, message.master)
-            elif isinstance(message, Grant):
-                self._grant(session, message, now)
-            elif isinstance(message, Refuse):
-                self._refuse(session, message, now)
-            else:
-                self._patience(session, message, now)
+            self._named(session, message, MasterId(message.master, user), now)
         elif isinstance(message, _HOLDERS):
-            master = self._state.masters.master_of(message.incarnation)
-            if master is not None:
-                self._state.heard_master(master, now)
-            session = self._state.sessions.get(message.session)
-            if session is None:
-                self._unknown(message.session, master)
-            elif master not in (None, session.master) and message.incarnation != session.incarnation:
-                # an incarnation that granted the session is its master's, whoever broadcast that name before it
-                self._not_theirs(message, master, session)
-            elif self._heeds(session, message):
-                self._heard(session, now)
-                self._from_holder(session, message, now)
+            self._holders(session, message, user, now)
         elif not isinstance(message, Steer):  # which the edge turns into inputs of their own
             self._state.do(Reject(message=message, reason=f"a message of type {message.t!r} is not for an agent"))
 
-    def _not_theirs(self, message: AnyMessage, master: str | None, session: Session) -> None:
-        reason = f"master {master} spoke of session {session.id}, which is master {session.master}'s"
+    def _named(self, session: Session | None, message: Named, master: MasterId, now: float) -> None:
+        if session is not None and session.owner != master:
+            self._not_theirs(message, master, session)
+            return
+        self._state.heard_master(master, now, message.incarnation if isinstance(message, Grant) else None)
+        if session is None:
+            self._unknown(message.session, master.name)
+        elif isinstance(message, Grant):
+            self._grant(session, message, now)
+        elif isinstance(message, Refuse):
+            self._refuse(session, message, now)
+        else:
+            self._patience(session, message, now)
+
+    def _holders(self, session: Session | None, message: FromHolder, user: str, now: float) -> None:
+        master = self._state.masters.master_of(message.incarnation, user)
+        if master is not None:
+            self._state.heard_master(master, now)
+        if session is None:
+            self._unknown(message.session, master.name if master is not None else None)
+        elif master not in (None, session.owner) and message.incarnation != session.incarnation:
+            # an incarnation that granted the session is its master's, whoever broadcast that name before it
+            self._not_theirs(message, master or session.owner, session)
+        elif self._heeds(session, message):
+            self._heard(session, now)
+            self._from_holder(session, message, now)
+
+    def _not_theirs(self, message: AnyMessage, who: MasterId, session: Session) -> None:
+        owner = session.owner
+        reason = (
+            f"master {who.name} (user {who.user}) spoke of session {session.id}, "
+            f"which is master {owner.name}'s (user {owner.user})"
+        )
         self._state.do(Reject(message=message, reason=reason))
 
     def _heeds(self, session: Session, message: FromHolder) -> bool:
@@ -96,7 +110,7 @@ class Dialogue:
         """
         if message.incarnation == session.incarnation:
             return True
-        answers = session.incarnation is None or message.incarnation == self._state.masters.incarnation(session.master)
+        answers = session.incarnation is None or message.incarnation == self._state.masters.incarnation(session.owner)
         return isinstance(message, Release) and session.is_resumed and answers
 
     def _heard(self, session: Session, now: float) -> None:
@@ -113,13 +127,19 @@ class Dialogue:
         elif master is not None:
             self._state.say_gone(
                 Farewell(
-                    session=session, master=master, request="unknown", reason="unknown", detail="never had", owed=False
+                    session=session,
+                    master=master,
+                    request="unknown",
+                    reason="unknown",
+                    detail="never had",
+                    ticket=None,
+                    owed=False,
                 )
             )
 
-    def _roll_call(self, master: str, now: float) -> None:
+    def _roll_call(self, master: MasterId, now: float) -> None:
         for session in list(self._state.sessions.values()):
-            if session.master == master and session.is_resumed:
+            if session.owner == master and session.is_resumed:
                 session.resume_delay = SILENCE_BEFORE_RESUME
                 self._state.say_resume(session, now)
 
@@ -135,8 +155,8 @@ class Dialogue:
             opens = not session.granted and session.claimed_from in known
             session.followed = set(session.commands) if opens else set()
             session.incarnation = grant.incarnation
-        news = session.is_pending or not session.granted or session.run != grant.run
-        session.granted, session.run = True, grant.run
+        news = session.is_pending or not session.granted or (session.run, session.ticket) != (grant.run, grant.ticket)
+        session.granted, session.run, session.ticket = True, grant.run, grant.ticket
         if session.is_pending:
             session.phase, session.since = Phase.HELD, now
             session.claim_token = session.run_due = None

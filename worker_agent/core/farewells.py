@@ -24,6 +24,8 @@ class Farewell:
     request: str
     reason: Reason
     detail: str
+    #: what the session showed (rule 21); None: it was never here
+    ticket: str | None
     #: still to be told to the bridge, unasked
     owed: bool
 

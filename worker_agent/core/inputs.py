@@ -33,7 +33,7 @@ class OfferDelivered:
     redelivered: bool
     #: how often it was dead-lettered (`x-death` counts, summed)
     deaths: int
-    #: signed, and sent before or long ago: by whom, nobody knows
+    #: sent by somebody else than its master, or signed and sent before or long ago: no first delivery (rule 15)
     repeated: bool = False
 
 
@@ -46,9 +46,13 @@ class DeliveryLost:
 
 @dataclass(frozen=True, kw_only=True)
 class MessageReceived:
-    """From the control queue; the transport has acknowledged it already."""
+    """From the control queue; the transport has acknowledged it already.
+
+    `user`: the `key_word` of the account that published it, for which the broker vouches.
+    """
 
     message: AnyMessage
+    user: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,6 +159,8 @@ class SessionMeta:
     granted: bool = False
     #: Buildbot's build id of the last grant; None: the offer's
     run: int | None = None
+    #: rule 21: the ticket of the last grant; None: none was granted, the offer's counts
+    ticket: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from contracts.timing import CLOCK_MARGIN, COMMAND_GRANT_WAIT, PARKINGS_MAX, SIL
 from worker_agent.core.actions import Bury, Consume, OpenSession
 from worker_agent.core.commands import Commands
 from worker_agent.core.inputs import OfferDelivered
-from worker_agent.core.session import Phase, Session, commands_of
+from worker_agent.core.session import Phase, Session, commands_of, owner_of
 from worker_agent.core.state import AgentState
 from worker_agent.core.window import EventWindow
 
@@ -74,7 +74,7 @@ class Intake:
             self._own(delivered, same)
             return
         at_once = self._is_first(delivered)
-        if state.masters.is_silent(offer.master) and not at_once:
+        if state.masters.is_silent(owner_of(offer)) and not at_once:
             self._park_or_bury(delivered)  # which takes no slot
             return
         slot = self.free_slot()
@@ -95,7 +95,8 @@ class Intake:
             window=EventWindow(now),
             delivery=delivered.delivery,
             run=offer.run,
-            claimed_from=state.masters.incarnation(offer.master),
+            ticket=offer.ticket,
+            claimed_from=state.masters.incarnation(owner_of(offer)),
             commands=commands_of(offer),
             heard_at=now,
             contact_at=now,
@@ -121,9 +122,10 @@ class Intake:
 
     def _park_or_bury(self, delivered: OfferDelivered) -> None:
         """Of a silent master: it waits. Of one that does not exist, it does not wait for ever."""
-        master = delivered.offer.master
-        if self._state.masters.is_absent(master) and delivered.deaths >= DEATHS_MAX:
-            reason = f"master {master} has no queue at this broker, and the offer was parked {PARKINGS_MAX} times"
+        masters, owner = self._state.masters, owner_of(delivered.offer)
+        if delivered.deaths >= DEATHS_MAX and (masters.is_absent(owner) or masters.is_disowned(owner)):
+            why = "has no queue at this broker" if masters.is_absent(owner) else f"is not user {owner.user}"
+            reason = f"master {owner.name} {why}, and the offer was parked {PARKINGS_MAX} times"
             self._state.do(Bury(delivery=delivered.delivery, reason=reason))
         else:
             self._state.settle(delivered.delivery, "park")
@@ -173,7 +175,7 @@ class Intake:
         session.claim_token = None
         if session.phase is not Phase.CONFIRMING:
             return
-        if self._state.masters.is_silent(session.master):
+        if self._state.masters.is_silent(session.owner):
             self.run_at_once(session, now)
         else:
             session.phase, session.since = Phase.AWAITING, now
@@ -182,9 +184,9 @@ class Intake:
     def refused_by_broker(self, session: Session, *, returned: bool) -> None:
         """The claim came back: no such master (`returned`), or its queue is full. Try later."""
         if returned:
-            self._state.masters.mark_absent(session.master)
+            self._state.masters.mark_absent(session.owner)
         if session.is_pending and session.phase is not Phase.AWAITING:
-            self._state.master_silent(session.master)
+            self._state.master_silent(session.owner)
             self._state.end(session, "park", "unknown")
 
     def run_at_once(self, session: Session, now: float) -> None:
@@ -198,7 +200,7 @@ class Intake:
         session.answer_due = None
         # while the claim is unconfirmed it is the broker that does not answer, not the master
         if session.claim_token is None:
-            self._state.master_silent(session.master)
+            self._state.master_silent(session.owner)
         if session.is_pending:
             self._state.end(session, "park", "unknown")
 

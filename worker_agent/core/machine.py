@@ -187,7 +187,7 @@ class AgentMachine:
     def _take(self, input: inputs.Input, now: float) -> None:
         state = self._state
         if isinstance(input, inputs.MessageReceived):
-            self._dialogue.received(input.message, now)
+            self._dialogue.received(input.message, input.user, now)
         elif isinstance(input, inputs.OfferDelivered):
             self._intake.offered(input, now)
         elif isinstance(input, inputs.Confirmed):
@@ -378,7 +378,7 @@ class AgentMachine:
         """Rule 17: finished, all events confirmed, and the master silent for 10 s, as far as this link can tell."""
         if session.phase is not Phase.HELD or session.finished_at is None or not session.window.all_confirmed:
             return None
-        heard_at = self._state.masters.heard_at(session.master)
+        heard_at = self._state.masters.heard_at(session.owner)
         return max(session.finished_at, self._state.link_since, heard_at or session.since) + ASIDE_AFTER
 
     def _set_aside(self, session: Session, now: float) -> None:

@@ -8,6 +8,7 @@ heard ──a claim unanswered for 5 s, or not deliverable──> silent
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import NamedTuple
 
 #: Incarnations remembered, over all masters. Each restart of a master makes one; older ones are of no use.
 INCARNATIONS = 256
@@ -16,33 +17,52 @@ INCARNATIONS = 256
 MASTERS = 1024
 
 
+class MasterId(NamedTuple):
+    """A master's name, and the broker user under which it speaks: of another user's words it is not meant."""
+
+    name: str
+    user: str
+
+
 class Masters:
-    """Silence, last words and incarnations, by the master's name. Times are the machine's seconds."""
+    """Silence, last words and incarnations of each master. Times are the machine's seconds."""
 
     def __init__(self) -> None:
-        self._silent: set[str] = set()
-        self._absent: set[str] = set()
-        self._heard: dict[str, float] = {}
-        self._current: dict[str, str] = {}
-        self._by_incarnation: OrderedDict[str, str] = OrderedDict()
+        self._silent: set[MasterId] = set()
+        self._absent: set[MasterId] = set()
+        self._announced: OrderedDict[MasterId, None] = OrderedDict()
+        self._heard: dict[MasterId, float] = {}
+        self._current: dict[MasterId, str] = {}
+        self._by_incarnation: OrderedDict[tuple[str, str], MasterId] = OrderedDict()
 
-    def is_silent(self, master: str) -> bool:
+    def is_silent(self, master: MasterId) -> bool:
         return master in self._silent
 
-    def mark_silent(self, master: str) -> bool:
+    def mark_silent(self, master: MasterId) -> bool:
         """True if the master was not silent before."""
         changed = master not in self._silent
         self._silent.add(master)
         return changed
 
-    def mark_absent(self, master: str) -> None:
+    def mark_absent(self, master: MasterId) -> None:
         """It has no queue at this broker: not (any more) a master here."""
         self._absent.add(master)
 
-    def is_absent(self, master: str) -> bool:
+    def is_absent(self, master: MasterId) -> bool:
         return master in self._absent
 
-    def heard(self, master: str, now: float, incarnation: str | None = None) -> bool:
+    def is_disowned(self, master: MasterId) -> bool:
+        """A master of this name has told all agents that it is there, but as another user: this one is nobody."""
+        return master not in self._announced and any(known.name == master.name for known in self._announced)
+
+    def announced(self, master: MasterId) -> None:
+        """It said so in a broadcast."""
+        self._announced[master] = None
+        self._announced.move_to_end(master)
+        if len(self._announced) > MASTERS:
+            self._announced.popitem(last=False)
+
+    def heard(self, master: MasterId, now: float, incarnation: str | None = None) -> bool:
         """A message of the master came in. True if that ended its silence."""
         self._heard.pop(master, None)
         self._heard[master] = now
@@ -52,8 +72,9 @@ class Masters:
             self._current.pop(oldest, None)
         if incarnation is not None:
             self._current[master] = incarnation
-            self._by_incarnation.setdefault(incarnation, master)  # nobody takes over another's
-            self._by_incarnation.move_to_end(incarnation)
+            spoken = (incarnation, master.user)
+            self._by_incarnation.setdefault(spoken, master)  # nobody takes over another's
+            self._by_incarnation.move_to_end(spoken)
             if len(self._by_incarnation) > INCARNATIONS:
                 self._by_incarnation.popitem(last=False)
         changed = master in self._silent
@@ -61,13 +82,13 @@ class Masters:
         self._absent.discard(master)
         return changed
 
-    def heard_at(self, master: str) -> float | None:
+    def heard_at(self, master: MasterId) -> float | None:
         return self._heard.get(master)
 
-    def incarnation(self, master: str) -> str | None:
+    def incarnation(self, master: MasterId) -> str | None:
         """The incarnation that spoke last; None while none was named."""
         return self._current.get(master)
 
-    def master_of(self, incarnation: str) -> str | None:
-        """Whose incarnation it is; most messages of a session name only that."""
-        return self._by_incarnation.get(incarnation)
+    def master_of(self, incarnation: str, user: str) -> MasterId | None:
+        """Whose incarnation it is that `user` names; most messages of a session name only that."""
+        return self._by_incarnation.get((incarnation, user))

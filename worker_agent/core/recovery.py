@@ -29,6 +29,7 @@ def recover(state: AgentState, commands: Commands, found: Recovered, now: float)
         keeper=found.alive and not meta.aside,
         run=meta.offer.run if meta.run is None else meta.run,
         granted=meta.granted,
+        ticket=meta.ticket or meta.offer.ticket,
         commands=commands_of(meta.offer),
         heard_at=now,
         contact_at=now,

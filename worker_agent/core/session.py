@@ -9,6 +9,7 @@ from typing import Any
 from contracts.messages import Command, Event, Executing, Offer
 from contracts.timing import SILENCE_BEFORE_RESUME
 from worker_agent.core.inputs import PullWanted, SessionMeta
+from worker_agent.core.masters import MasterId
 from worker_agent.core.window import EventWindow
 
 
@@ -79,6 +80,8 @@ class Session:
     keeper: bool = False
     #: Buildbot's build id of the last grant
     run: int = 0
+    #: rule 21: what the session shows; that of its last grant, before one its offer's
+    ticket: str
     #: a bridge has granted it, at any time
     granted: bool = False
     #: rule 3: the incarnation of the last grant to this process
@@ -106,6 +109,11 @@ class Session:
     @property
     def master(self) -> str:
         return self.offer.master
+
+    @property
+    def owner(self) -> MasterId:
+        """Its master, and that master's broker user: nobody else speaks of it (rule 22)."""
+        return owner_of(self.offer)
 
     @property
     def takes_slot(self) -> bool:
@@ -198,7 +206,12 @@ class Session:
             aside=self.phase is Phase.ASIDE,
             granted=self.granted,
             run=self.run,
+            ticket=self.ticket,
         )
+
+
+def owner_of(offer: Offer) -> MasterId:
+    return MasterId(offer.master, offer.user)
 
 
 def commands_of(offer: Offer) -> dict[int, CommandState]:

@@ -25,7 +25,7 @@ from worker_agent.core.config import AgentConfig
 from worker_agent.core.farewells import Farewell, Farewells, Reason
 from worker_agent.core.inputs import LinkUp
 from worker_agent.core.journal import JournalReader
-from worker_agent.core.masters import Masters
+from worker_agent.core.masters import MasterId, Masters
 from worker_agent.core.session import Phase, Session
 
 #: What becomes of the offer when its session ends.
@@ -107,6 +107,7 @@ class AgentState:
             request=session.offer.request,
             reason=reason,
             detail=detail,
+            ticket=session.ticket,
             owed=tell,
         )
         self.farewells.add(farewell)
@@ -139,6 +140,7 @@ class AgentState:
             "agent": self.config.agent,
             "epoch": self.link.epoch,
             "address": self.link.address,
+            "ticket": session.ticket,
         }
 
     def say_claim(self, session: Session, now: float) -> int:
@@ -180,6 +182,7 @@ class AgentState:
             address=self.link.address,
             reason=farewell.reason,
             detail=farewell.detail,
+            ticket=farewell.ticket,
         )
         token = self.token("gone", farewell.session) if farewell.owed else None
         self.publish(gone, farewell.master, "claims", token)
@@ -192,7 +195,7 @@ class AgentState:
             pull = Pull(session=session.id, n=n, offset=wanted.offset, length=wanted.length)
             self.publish(pull, session.master, "events")
 
-    def heard_master(self, master: str, now: float, incarnation: str | None = None) -> None:
+    def heard_master(self, master: MasterId, now: float, incarnation: str | None = None) -> None:
         """A word of the master, about whatever: it is there, so its sessions need no longer back off (rule 9).
 
         The first word of a new incarnation is as good as its roll call, which may have been lost on the way.
@@ -200,12 +203,12 @@ class AgentState:
         before = self.masters.incarnation(master)
         restarted = incarnation is not None and before is not None and incarnation != before
         for session in self.sessions.values():
-            if session.master == master and session.is_resumed:
+            if session.owner == master and session.is_resumed:
                 session.resume_delay = SILENCE_BEFORE_RESUME
                 session.resume_due = now if restarted else min(session.resume_due, now + SILENCE_BEFORE_RESUME)
         if self.masters.heard(master, now, incarnation):
-            self.do(MasterSilent(master=master, silent=False))
+            self.do(MasterSilent(master=master.name, silent=False))
 
-    def master_silent(self, master: str) -> None:
+    def master_silent(self, master: MasterId) -> None:
         if self.masters.mark_silent(master):
-            self.do(MasterSilent(master=master, silent=True))
+            self.do(MasterSilent(master=master.name, silent=True))

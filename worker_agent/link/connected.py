@@ -12,11 +12,13 @@ import structlog
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 from aiormq import exceptions as amqp
 
+from contracts import topology
 from contracts.broker_failure import plain
 from contracts.codec import decode
-from contracts.errors import BadMessage, UnknownVersion
+from contracts.envelope import Envelope
+from contracts.errors import BadMessage, NotBelieved, UnknownVersion
 from contracts.foreign import ForeignPeers
-from contracts.messages import Grant, Later, Steer
+from contracts.messages import AnyMessage, Catalogue, Grant, Later
 from contracts.protocol_version import Agreements, Versions
 from contracts.rabbitmq.product import Product
 from worker_agent.core.inputs import Input, MessageReceived
@@ -60,10 +62,16 @@ class Connected:
     _prefetch: SharedPrefetch
 
     def __init__(
-        self, options: LinkOptions, address: str, on_input: Callable[[Input], None], buried: Callable[[], None]
+        self,
+        options: LinkOptions,
+        address: str,
+        on_input: Callable[[Input], None],
+        buried: Callable[[], None],
+        asked: Callable[[], None],
     ) -> None:
         self.options = options
         self._buried = buried
+        self._asked = asked
         self.address = address
         #: seconds since the epoch, when the consuming connection was opened
         self.opened_at = 0.0
@@ -245,8 +253,57 @@ class Connected:
     # -- what comes in ---------------------------------------------------------------------------------------------
 
     async def _control(self, message: AbstractIncomingMessage) -> None:
+        """Whatever comes, it is answered, put into `bb.dead` or dropped, and nothing else changes."""
         try:
-            received = decode(message.body, message.headers)
+            await self._read(message)
+        except LIBRARY_ERRORS:
+            raise
+        except Exception as error:
+            log.exception("message_not_handled", queue=self.address)
+            await self.publisher.bury(message, f"cannot be handled: {type(error).__name__}", self.address)
+
+    async def _read(self, message: AbstractIncomingMessage) -> None:
+        """Who sent it comes first, then the signature, then the words."""
+        envelope = Envelope.of(
+            exchange=message.exchange,
+            routing_key=message.routing_key,
+            user_id=message.user_id,
+            headers=message.headers,
+        )
+        refusal: str | None = None
+        user = ""
+        try:
+            of_fleet = envelope.exchange == topology.FLEET
+            user = envelope.to_fleet(topology.CATALOGUE_KEY) if of_fleet else envelope.to_agent(self.address)
+        except NotBelieved as error:
+            refusal = str(error)
+        if refusal is None and envelope.routing_key == topology.TELL:
+            self._asked()
+            return
+        trust, exchange, key = self.options.trust, envelope.exchange, envelope.routing_key
+        if refusal is None:
+            refusal = trust.refusal(message, exchange, key, fresh=True)
+        if refusal is not None:
+            if trust.is_news(refusal, key):
+                log.error("not_believed", exchange=exchange, key=key, user=envelope.user, reason=refusal)
+                await self.publisher.bury(message, refusal, self.address)
+            return
+        received = await self._decode(message)
+        if received is None:
+            return
+        if isinstance(received, Catalogue) != (exchange == topology.FLEET):
+            await self.publisher.bury(message, f"a {received.t} does not come through {exchange}", self.address)
+            return
+        if isinstance(received, Grant):
+            self._agreements.learn(received.master, Versions(oldest=received.v, newest=received.v))
+        elif isinstance(received, Later) and received.reason:
+            self._foreign_master(received.master, received.reason)
+        self._on_input(MessageReceived(message=received, user=user))
+
+    async def _decode(self, message: AbstractIncomingMessage) -> AnyMessage | None:
+        """None: it could not be read, and is where such messages go."""
+        try:
+            return decode(message.body, message.headers)
         except UnknownVersion as error:
             master = str(error.fields.get("master", ""))[:MASTER_SHOWN]
             self._foreign.hear()
@@ -254,24 +311,10 @@ class Connected:
             # broadcasts come every few seconds, and are for whoever can read them: a few of them tell enough
             if message.routing_key == self.address or self._foreign.keeps(master):
                 await self.publisher.bury(message, str(error), self.address)
-            return
         except BadMessage as error:
             log.error("not_a_message", queue=self.address, reason=str(error))
             await self.publisher.bury(message, str(error), self.address)
-            return
-        if not (isinstance(received, Steer) and received.order == "tell"):  # tells nothing that is not told anyway
-            trust, key = self.options.trust, message.routing_key or ""
-            refusal = trust.refusal(message, message.exchange or "", key, fresh=True)
-            if refusal is not None:
-                if trust.is_news(received.t, key):
-                    log.error("not_trusted", type=received.t, key=key, reason=refusal)
-                    await self.publisher.bury(message, refusal, self.address)
-                return
-        if isinstance(received, Grant):
-            self._agreements.learn(received.master, Versions(oldest=received.v, newest=received.v))
-        elif isinstance(received, Later) and received.reason:
-            self._foreign_master(received.master, received.reason)
-        self._on_input(MessageReceived(message=received))
+        return None
 
     def _foreign_master(self, master: str, reason: str) -> None:
         """One line a master, not one a message."""

@@ -86,6 +86,7 @@ async def declare_control_queue(channel: AbstractChannel, address: str) -> Abstr
 async def _bind(queue: AbstractQueue, address: str) -> None:
     await queue.bind(topology.CONTROL, address)
     await queue.bind(topology.CONTROL, topology.BROADCAST)
+    await queue.bind(topology.CONTROL, topology.TELL)
     await queue.bind(topology.FLEET, topology.CATALOGUE_KEY)
 
 

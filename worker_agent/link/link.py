@@ -49,7 +49,7 @@ class Link:
 
     `next_epoch` gives a number greater than any before, of any process of this instance. `on_input` is called in the
     event loop, and must only note. `queue_gone` hears of a `cap.*` queue that does not exist (any more), `buried` of
-    each message that went to `bb.dead`.
+    each message that went to `bb.dead`, `asked` of each wish for the agent's status.
 
     Orders are dropped while the link is down, and until `enter` says that the machine knows of a new one: they were
     meant for the connection before.
@@ -65,9 +65,11 @@ class Link:
         on_input: Callable[[Input], None],
         queue_gone: Callable[[str], None],
         buried: Callable[[], None],
+        asked: Callable[[], None],
     ) -> None:
         self.options = options
         self._buried = buried
+        self._asked = asked
         self._instance = instance
         self._agent = agent
         self._next_epoch = next_epoch
@@ -109,7 +111,7 @@ class Link:
         await self._read_url_again()
         epoch = self._next_epoch()
         address = topology.control_address(self.options.user, self._instance, token_hex(6))
-        connected = Connected(self.options, address, self._on_input, self._buried)
+        connected = Connected(self.options, address, self._on_input, self._buried, self._asked)
         await connected.open(
             agent=self._agent,
             deliveries=self._deliveries,

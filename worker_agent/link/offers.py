@@ -25,6 +25,7 @@ from aiormq import exceptions as amqp
 
 from contracts import topology
 from contracts.foreign import ForeignPeers
+from contracts.topology import key_word
 from worker_agent.core.inputs import DeliveryLost, Input, OfferDelivered
 from worker_agent.link.declare import queue_exists
 from worker_agent.link.errors import LIBRARY_ERRORS
@@ -291,11 +292,21 @@ class OfferConsumers:
         delivery = next(self._deliveries)
         self._came += 1
         lease.held[delivery] = message
+        try:
+            self._read(delivery, queue, message)
+        except Exception as error:  # whatever it is, it is settled, and the next one is served
+            log.exception("offer_not_handled", queue=queue)
+            self._put_bury(delivery, message, f"cannot be handled: {type(error).__name__}", queue)
+
+    def _put_bury(self, delivery: int, message: AbstractIncomingMessage, reason: str, queue: str) -> None:
+        self._orders.put_nowait(partial(self._bury, delivery, message, reason, queue))
+
+    def _read(self, delivery: int, queue: str, message: AbstractIncomingMessage) -> None:
         # An offer waits, is parked and comes again, so it need not be fresh; then nothing comes of it without a grant.
         refusal = self._trust.refusal(message, topology.OFFERS, queue, fresh=False)
         if refusal is not None:
             log.error("not_trusted", type="offer", queue=queue, reason=refusal)
-            self._orders.put_nowait(partial(self._bury, delivery, message, refusal, queue))
+            self._put_bury(delivery, message, refusal, queue)
             return
         try:
             offer = read_offer(message)
@@ -306,11 +317,11 @@ class OfferConsumers:
             if waited is None:
                 self.settle(delivery, "park")  # another agent may understand it
             else:
-                self._orders.put_nowait(partial(self._bury, delivery, message, f"{error}; {waited}", queue))
+                self._put_bury(delivery, message, f"{error}; {waited}", queue)
             return
         except NotAnOffer as error:
             log.error("not_an_offer", queue=queue, reason=str(error))
-            self._orders.put_nowait(partial(self._bury, delivery, message, str(error), queue))
+            self._put_bury(delivery, message, str(error), queue)
             return
         self._backlog = offer.published < self._ready_at  # by the master's clock; a wrong one costs cancels
         self._on_input(
@@ -320,7 +331,8 @@ class OfferConsumers:
                 offer=offer,
                 redelivered=bool(message.redelivered),
                 deaths=deaths(message.headers),
-                repeated=self._repeated(message, queue, offer.offer),
+                # An operator may send an offer again, under his own name: only its master's own runs at once.
+                repeated=key_word(message.user_id or "") != offer.user or self._repeated(message, queue, offer.offer),
             )
         )
 

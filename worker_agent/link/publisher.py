@@ -15,7 +15,8 @@ from aio_pika.abc import AbstractIncomingMessage
 from aiormq import exceptions as amqp
 
 from contracts import topology
-from contracts.codec import Wire, encode, kept_headers
+from contracts.burial import headers_of
+from contracts.codec import Wire, encode
 from contracts.errors import TooLarge
 from contracts.messages import Message
 from contracts.protocol_version import Agreements
@@ -27,8 +28,8 @@ from worker_agent.link.outlet import Outlet
 
 log = structlog.get_logger(__name__)
 
-#: Longest reason in a header, characters.
-REASON_MAX = 500
+#: Most characters that are copied of a stranger's message type; ours are shorter than ten.
+TYPE_MAX = 64
 
 
 class Publisher:
@@ -101,9 +102,13 @@ class Publisher:
 
     async def bury(self, message: AbstractIncomingMessage, reason: str, queue: str) -> bool:
         """Publish what is not to be believed to `bb.dead`, as it came. True when a queue there has it."""
-        headers = kept_headers(message.headers)
         content_type = message.content_type or "application/octet-stream"
-        wire = Wire(type=message.type or "", content_type=content_type, body=message.body, headers=headers)
+        wire = Wire(
+            type=readable(message.type or "")[:TYPE_MAX],
+            content_type=readable(content_type)[:TYPE_MAX],
+            body=message.body,
+            headers=message.headers,
+        )
         return await self._to_dead(wire, reason, queue)
 
     def reject(self, message: Message, reason: str, queue: str) -> None:
@@ -114,12 +119,8 @@ class Publisher:
 
     def _to_dead(self, wire: Wire, reason: str, queue: str) -> asyncio.Task[bool]:
         self._buried()
-        why = {
-            topology.DEAD_REASON_HEADER: readable(reason[:REASON_MAX]),
-            topology.DEAD_QUEUE_HEADER: queue,
-            topology.DEAD_AGENT_HEADER: self._agent,
-        }
-        return self._send(replace(wire, headers={**wire.headers, **why}), exchange=topology.DEAD, key="")
+        headers = headers_of(wire.headers, reason=reason, queue=queue, agent=self._agent)
+        return self._send(replace(wire, headers=headers), exchange=topology.DEAD, key="")
 
     async def confirmed(self) -> None:
         """Until every publication so far is answered."""

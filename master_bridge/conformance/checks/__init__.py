@@ -13,12 +13,14 @@ from master_bridge.conformance.checks import (
     interrupts,
     journal,
     leaving,
+    senders,
     transfers,
 )
 from master_bridge.conformance.requirement import Requirement
 
 _TOPICS = (
-    claims, commands, files, events, interrupts, transfers, journal, connection, bad_input, command_offers, leaving,
+    claims, commands, files, events, interrupts, transfers, journal, connection, senders, bad_input, command_offers,
+    leaving,
 )  # fmt: skip
 
 REQUIREMENTS: tuple[Requirement, ...] = tuple(

@@ -6,7 +6,7 @@ import json
 
 from contracts import topology
 from contracts.codec import JSON_TYPE, Wire, encode
-from contracts.messages import Claim, Grant, Start
+from contracts.messages import Claim, Start
 from master_bridge.conformance.master import Rejected
 from master_bridge.conformance.requirement import Catalogue, expect
 from master_bridge.conformance.session import Session
@@ -38,7 +38,7 @@ def _session_with(stage: Stage, extra: dict[str, object]) -> None:
     claim = master.claimed(offer)
     session = Session(offer=offer, claim=claim, incarnation=master.incarnation)
     master.sessions[session.id] = session
-    grant = Grant(session=claim.session, master=master.name, incarnation=master.incarnation, run=claim.run, stored=0)
+    grant = master.grant_of(claim)
     master.say(grant, topology.CONTROL, claim.address, extra=extra)
     master.wait(lambda: any(getattr(m, "t", "") == "accept" for m in master.received), "'accept'")
     command = master.command(1, "shell", shell_args("echo x"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from contracts import topology
-from contracts.messages import Alive, Claim, Grant, Later
+from contracts.messages import Alive, Claim, Later
 from contracts.timing import CLAIM_TIMEOUT
 from master_bridge.conformance.requirement import Catalogue, expect
 from master_bridge.conformance.stage import Stage
@@ -113,7 +113,7 @@ def unanswered(stage: Stage) -> None:
     master.wait(lambda: master.parked, "the offer of a silent master to be parked", CLAIM_TIMEOUT + master.patience)
     took = time.monotonic() - begun
     expect(took > CLAIM_TIMEOUT - 1.5, f"it gave up after {took:.1f} s already", claim)
-    grant = Grant(session=claim.session, master=master.name, incarnation=master.incarnation, run=claim.run, stored=0)
+    grant = master.grant_of(claim)
     master.say(grant, topology.CONTROL, claim.address)
     stage.gone(claim.session)
 

@@ -12,8 +12,9 @@ import aio_pika
 
 from contracts import codec
 from contracts.codec import Wire
+from contracts.envelope import Envelope
 from contracts.errors import BadMessage
-from contracts.messages import AnyMessage
+from contracts.messages import AnyMessage, Start
 from tests.acceptance.protocol.faults import FAULTS, Fault, Memory
 from worker_agent.core.actions import Action
 from worker_agent.core.inputs import Input
@@ -54,6 +55,13 @@ def break_wire(how: str) -> None:
                 os._exit(3)
             raise
 
+    def of(**said: Any) -> Envelope:
+        if how == "unnamed":
+            said["user_id"] = said["user_id"] or "guest"
+        return replace(believed(**said), dead_lettered=False) if how == "dead-lettered" else believed(**said)
+
+    believed = Envelope.of
+
     async def bury(*_: Any) -> bool:
         return True
 
@@ -62,6 +70,10 @@ def break_wire(how: str) -> None:
         aio_pika.Channel.set_qos = lambda self, **_: set_qos(self, prefetch_count=10)  # type: ignore[method-assign,assignment]
     elif how == "type":
         publisher.encode = encode
+    elif how in ("unnamed", "dead-lettered"):
+        Envelope.of = of  # type: ignore[method-assign,assignment]
+    elif how == "other way":
+        connected.Catalogue = Start  # type: ignore[attr-defined]
     elif how == "bury nothing":
         publisher.Publisher.bury = bury  # type: ignore[method-assign]
     else:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from contracts.messages import (
@@ -98,7 +98,7 @@ def deaf(*kinds: type[Message]) -> Fault:
 def hears(kind: type[Message], change: Callable[[Any, Memory], list[Message]]) -> Fault:
     def hear(what: in_.Input, memory: Memory) -> list[in_.Input]:
         if isinstance(what, in_.MessageReceived) and isinstance(what.message, kind):
-            return [in_.MessageReceived(message=message) for message in change(what.message, memory)]  # type: ignore[arg-type]
+            return [replace(what, message=message) for message in change(what.message, memory)]  # type: ignore[arg-type]
         return [what]
 
     return Fault(hear=hear)
@@ -269,7 +269,7 @@ def _resumes_always(session: Any, _: Ping) -> None:
 def _never_silent(what: in_.Input, _: Memory) -> list[in_.Input]:
     if isinstance(what, in_.OfferDelivered):
         alive = Alive(master=what.offer.master, incarnation="inc-invented")
-        return [in_.MessageReceived(message=alive), what]
+        return [in_.MessageReceived(message=alive, user=what.offer.user), what]
     return [what]
 
 
@@ -376,6 +376,11 @@ FAULTS: dict[str, Fault] = {
     "silence.resumes": silent(Resume),
     "silence.patient": _reach(Ping, _resumes_always),
     "gone.unknown": silent(Gone),
+    "ticket.offer": fields(Claim, ticket="made-up"),
+    "ticket.grant": fields(Resume, ticket="made-up"),
+    "sender.unnamed": Fault(wire="unnamed"),
+    "sender.dead-lettered": Fault(wire="dead-lettered"),
+    "sender.other-way": Fault(wire="other way"),
     "input.unknown-fields": Fault(wire="strict"),
     "input.newer-peer": Fault(wire="one version"),
     "input.unknown-type": Fault(wire="exit"),

@@ -15,6 +15,7 @@ from uuid import uuid4
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractExchange, AbstractIncomingMessage
+from yarl import URL
 
 from contracts import topology
 from contracts.codec import decode, encode
@@ -59,6 +60,8 @@ class ScriptedMaster:
 
     def __init__(self, url: str, name: str = "m1") -> None:
         self.url = url
+        self.login = URL(url).user or "guest"
+        self.user = topology.key_word(self.login)
         self.name = name
         self.incarnation = f"inc-{uuid4().hex[:8]}"
         #: everything received, oldest first
@@ -128,6 +131,7 @@ class ScriptedMaster:
                 content_type=wire.content_type,
                 headers=dict(wire.headers),
                 delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+                user_id=self.login,
             ),
             key,
             mandatory=exchange != topology.FLEET,
@@ -140,6 +144,8 @@ class ScriptedMaster:
                 "offer": f"o-{uuid4().hex[:8]}",
                 "request": f"br-{number}",
                 "master": self.name,
+                "user": self.user,
+                "ticket": f"ticket-{number}",
                 "run": number,
                 "signature": signature,
                 "kind": "build",
@@ -158,8 +164,9 @@ class ScriptedMaster:
 
     async def grant(self, claim: Claim | Resume, stored: int = 0) -> Accept:
         message = Grant(
-            session=claim.session, master=self.name, incarnation=self.incarnation, run=claim.run, stored=stored
-        )
+            session=claim.session, master=self.name, incarnation=self.incarnation, run=claim.run, stored=stored,
+            ticket=claim.ticket,
+        )  # fmt: skip
         await self.say(message, topology.CONTROL, claim.address)
         return await self.wait_for(
             Accept, lambda accept: accept.session == claim.session and accept.epoch == claim.epoch

@@ -47,14 +47,15 @@ class Client:
     def link_stopped(self, reason: str) -> None:
         self.events.append(("stopped", reason))
 
-    def message_received(self, delivery: int, message: AnyMessage, user: str) -> None:
+    def message_received(self, delivery: int, message: AnyMessage, user: str, size: int) -> None:
         self.events.append(("message", delivery, message, user))
 
     def message_returned(self, message: AnyMessage, routing_key: str) -> None:
         self.events.append(("returned", message, routing_key))
 
-    def message_buried(self, reason: str) -> None:
+    def message_buried(self, reason: str, user: str) -> bool:
         self.events.append(("buried", reason))
+        return True
 
     def fleet_heard(self, message: Status | Catalogue) -> None:
         self.events.append(("fleet", message))

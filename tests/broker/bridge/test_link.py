@@ -12,7 +12,7 @@ from twisted.internet import defer, threads
 
 from contracts.codec import decode, encode
 from contracts.messages import Alive, Catalogue, Event, Marker, Offer, Ping
-from contracts.testing.rabbitmq_node import RabbitMQNode
+from contracts.testing.rabbitmq_node import USER, RabbitMQNode
 from contracts.topology import cap_queue, events_key
 from master_bridge.link import connections
 from tests.broker.bridge.conftest import RunningLink
@@ -28,6 +28,8 @@ def offer(number: int = 1, signature: str = "gtk>=3") -> Offer:
         offer=f"o{number}",
         request=f"br-{number}",
         master="m1",
+        user=USER,
+        ticket="t",
         run=number,
         signature=signature,
         kind="build",

@@ -11,6 +11,7 @@ import pytest
 
 from contracts.codec import decode
 from contracts.messages import Offer
+from contracts.testing.rabbitmq_node import USER
 from contracts.topology import cap_queue
 from tests.broker.bridge.conftest import RunningLink
 from tests.harness.brokers import version_of
@@ -29,8 +30,8 @@ def publish(make_link: MakeLink, channel: Any, **settings: Any) -> None:
     for number, priority in enumerate(PUBLISHED):
         name = ("m1", "m2")[number % 2]
         offer = Offer(
-            offer=f"{number}", request=f"br-{number}", master=name, run=1, signature="gtk", kind="build",
-            published=time.time(), builddir="b",
+            offer=f"{number}", request=f"br-{number}", master=name, user=USER, ticket="t", run=1, signature="gtk",
+            kind="build", published=time.time(), builddir="b",
         )  # fmt: skip
         masters[name].call("publish_offer", offer, priority)
         wait_for(lambda waiting=number + 1: depth(channel) == waiting, 60, f"offer {number} waits")

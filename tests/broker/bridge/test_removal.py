@@ -9,6 +9,7 @@ import pika
 import pytest
 
 from contracts.messages import Offer
+from contracts.testing.rabbitmq_node import USER
 from contracts.topology import cap_queue
 from tests.broker.bridge.conftest import RunningLink
 from tests.harness.waiting import wait_for
@@ -18,8 +19,8 @@ pytestmark = pytest.mark.brokers
 
 def offer(signature: str) -> Offer:
     return Offer(
-        offer=uuid.uuid4().hex, request="br-1", master="m1", run=1, signature=signature, kind="build", published=0,
-        builddir="b",
+        offer=uuid.uuid4().hex, request="br-1", master="m1", user=USER, ticket="t", run=1, signature=signature,
+        kind="build", published=0, builddir="b",
     )  # fmt: skip
 
 

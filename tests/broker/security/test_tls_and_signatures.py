@@ -29,8 +29,8 @@ MakeLink = Callable[..., RunningLink]
 
 def offer(number: int, **fields: Any) -> Offer:
     return Offer(
-        offer=f"o-{number}", request=f"br-{number}", master="m1", run=number, signature="any", kind="build",
-        published=time.time(), builddir="b", **fields,
+        offer=f"o-{number}", request=f"br-{number}", master="m1", user="m1", ticket="t", run=number, signature="any",
+        kind="build", published=time.time(), builddir="b", **fields,
     )  # fmt: skip
 
 
@@ -148,7 +148,7 @@ async def test_a_signed_command_that_is_sent_again_is_not_run_again(
         (claim,) = await claims(link, 1)
         await until(lambda: ran.exists() and ran.read_text() == "ran\n", "the first delivery runs without a grant")
         for message in (
-            Grant(session=claim.session, master="m1", incarnation="i1", run=1, stored=0),
+            Grant(session=claim.session, master="m1", incarnation="i1", run=1, stored=0, ticket="t"),
             Release(session=claim.session, incarnation="i1"),
         ):
             link.call("send", message, claim.address)

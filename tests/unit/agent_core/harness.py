@@ -37,6 +37,8 @@ QUEUES = frozenset({"cap.gtk", "cap.python3"})
 #: … in the order in which a fresh agent consumes them, and one that claimed an offer of the first
 IN_TURN = ("cap.gtk", "cap.python3")
 AFTER_GTK = ("cap.python3", "cap.gtk")
+#: the broker user of the masters on the table
+MASTER = "bridge"
 #: wall clock at which connections are opened
 OPENED_AT = 1_000_000.0
 
@@ -53,6 +55,8 @@ def offer(name: str = "o1", **fields: Any) -> Offer:
     values: dict[str, Any] = {
         "request": f"br-{number}",
         "master": "m",
+        "user": MASTER,
+        "ticket": "ticket-of-the-offer",
         "run": 1,
         "signature": "gtk",
         "kind": "build",
@@ -129,8 +133,8 @@ class Agent:
         )
         return delivery
 
-    def hear(self, message: AnyMessage) -> list[actions.Action]:
-        return self.tell(inputs.MessageReceived(message=message))
+    def hear(self, message: AnyMessage, user: str = MASTER) -> list[actions.Action]:
+        return self.tell(inputs.MessageReceived(message=message, user=user))
 
     def wait(self, seconds: float) -> list[actions.Action]:
         """Let time pass, with a tick at each deadline, as the edge does. Returns all that was done meanwhile."""
@@ -172,7 +176,10 @@ class Agent:
         self, session: str = "s1", incarnation: str = "I1", stored: int = 0, run: int = 1, master: str = "m"
     ) -> list[actions.Action]:
         self.watch.stored(session, stored)
-        return self.hear(Grant(session=session, master=master, incarnation=incarnation, run=run, stored=stored))
+        ticket = f"ticket-of-{incarnation}"
+        return self.hear(
+            Grant(session=session, master=master, incarnation=incarnation, run=run, stored=stored, ticket=ticket)
+        )
 
     def refuse(self, re: str = "claim", session: str = "s1", master: str = "m") -> list[actions.Action]:
         return self.hear(Refuse(session=session, master=master, re=re, reason="because"))

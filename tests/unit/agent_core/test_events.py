@@ -135,7 +135,7 @@ def test_the_gate_events_wait_for_the_new_incarnations_start_of_their_command() 
     agent.running()
     agent.write((1, "stdout"))
     agent.grant(incarnation="I2")
-    assert agent.kinds == ["accept"]
+    assert agent.kinds == ["Persist", "accept"], "the new ticket is kept"
     agent.write((1, "stdout"))
     assert agent.seqs == []
     agent.start(1, incarnation="I2")

@@ -22,7 +22,7 @@ from contracts.messages import (
 )
 from worker_agent.core import actions, inputs
 
-from .harness import AFTER_GTK, Agent, command, offer
+from .harness import AFTER_GTK, MASTER, Agent, command, offer
 
 
 def resumes(done: list[actions.Action]) -> list[Resume]:
@@ -170,7 +170,7 @@ def test_rule_7_what_comes_for_a_session_that_is_over_is_answered_gone(message: 
     agent = Agent()
     agent.running()
     agent.release()
-    agent.tell(inputs.MessageReceived(message=message))  # type: ignore[arg-type]
+    agent.tell(inputs.MessageReceived(message=message, user=MASTER))  # type: ignore[arg-type]
     [gone] = agent.said(Gone)
     assert (gone.session, gone.request, gone.master, gone.reason) == ("s1", "br-1", "m", "released")
     assert agent.of(actions.Publish)[0].to == "claims"
@@ -364,9 +364,9 @@ def test_no_master_can_take_another_s_incarnation_as_its_own() -> None:
     """A forged grant that names it changes nothing: what the real master says is still obeyed."""
     agent = Agent()
     agent.running()
-    agent.hear(Grant(session="s1", master="n", incarnation="I1", run=1, stored=0))
+    agent.hear(Grant(session="s1", master="n", incarnation="I1", run=1, stored=0, ticket="t"))
     assert agent.kinds == ["Reject"]
-    agent.hear(Grant(session="s-other", master="n", incarnation="I1", run=1, stored=0))
+    agent.hear(Grant(session="s-other", master="n", incarnation="I1", run=1, stored=0, ticket="t"))
     agent.release()
     assert agent.states == ["idle"]
 
@@ -380,5 +380,5 @@ def test_an_incarnation_of_another_master_has_no_say() -> None:
     [reject] = agent.hear(release)
     assert isinstance(reject, actions.Reject)
     assert reject.message == release
-    assert "master n spoke of session s1, which is master m's" in reject.reason
+    assert "master n (user bridge) spoke of session s1, which is master m's" in reject.reason
     assert agent.hear(Release(session="s1", incarnation="unheard-of")) == []

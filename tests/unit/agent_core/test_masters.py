@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from worker_agent.core.masters import INCARNATIONS, MASTERS, Masters
+from worker_agent.core.masters import INCARNATIONS, MASTERS, MasterId, Masters
+
+REAL = MasterId("real", "u")
 
 
 def test_invented_masters_push_out_the_longest_silent_ones() -> None:
     """The one that is heard again and again stays."""
     masters = Masters()
-    masters.heard("real", 0.0, "inc")
+    masters.heard(REAL, 0.0, "inc")
     for number in range(5 * MASTERS):
-        masters.heard(f"invented-{number}", float(number), f"inc-{number}")
+        masters.heard(MasterId(f"invented-{number}", "u"), float(number), f"inc-{number}")
         if number % 100 == 0:
-            masters.heard("real", float(number), "inc")
+            masters.heard(REAL, float(number), "inc")
     assert len(masters._heard) == MASTERS
     assert len(masters._current) <= MASTERS
     assert len(masters._by_incarnation) <= INCARNATIONS
-    assert masters.incarnation("real") == "inc"
-    assert masters.master_of("inc") == "real"
-    assert masters.heard_at("invented-0") is None
+    assert masters.incarnation(REAL) == "inc"
+    assert masters.master_of("inc", "u") == REAL
+    assert masters.heard_at(MasterId("invented-0", "u")) is None

@@ -100,6 +100,8 @@ def test_a_meta_file_can_be_read_back(tmp_path: Path) -> None:
         offer="o",
         request="br-1",
         master="m",
+        user="bridge",
+        ticket="t",
         run=1,
         signature="any",
         kind="build",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from contracts.messages import (
     Accept,
@@ -18,6 +18,7 @@ from contracts.messages import (
     Resume,
     WorkerInfo,
 )
+from contracts.tickets import Tickets
 from master_bridge.core.actions import Ack, Action, PublishOffer, Send, SendMarker
 from master_bridge.core.inputs import (
     EventStored,
@@ -34,6 +35,8 @@ from master_bridge.core.inputs import (
 from master_bridge.core.machine import BridgeConfig, BridgeMachine
 
 A = TypeVar("A")
+#: those of the bridge on the table
+TICKETS = Tickets(b"a secret of exactly 32 bytes ...", master="m")
 WORKER = WorkerInfo(version="1.0", basedir="/work")
 MAKE = PreparedCommand(name="shell", args={"command": ["make"]}, digest="d-make")
 TEST = PreparedCommand(name="shell", args={"command": ["make", "test"]}, digest="d-test")
@@ -48,6 +51,8 @@ class Agent:
         self.session = session or f"s-{name}"
         self.request, self.run, self.epoch = request, run, 1
         self.offer = "o-1"
+        #: when its last grant was made, seconds since the epoch
+        self.made = 1.0
 
     @property
     def address(self) -> str:
@@ -59,20 +64,36 @@ class Agent:
             "instance": f"i-{self.name}", "agent": self.name, "epoch": self.epoch, "address": self.address,
         }  # fmt: skip
 
-    def claim(self, offer: str) -> Claim:
+    @property
+    def offered(self) -> str:
+        """The ticket of an offer of its request."""
+        kind: Literal["build", "command"] = "command" if "/" in self.request else "build"
+        return TICKETS.for_offer(kind, request=self.request, signature="any", run=self.run, made=1.0)
+
+    @property
+    def granted(self) -> str:
+        """The ticket of a grant of its session."""
+        return TICKETS.for_grant(
+            request=self.request, signature="any", run=self.run, session=self.session, user=self.user, made=self.made
+        )
+
+    def claim(self, offer: str, ticket: str | None = None) -> Claim:
         self.offer = offer
-        return Claim(**self._common(), worker=WORKER, capabilities=(Capability(name="gtk", version="3"),))
+        capabilities = (Capability(name="gtk", version="3"),)
+        shown = self.offered if ticket is None else ticket
+        return Claim(**self._common(), worker=WORKER, capabilities=capabilities, ticket=shown)
 
-    def resume(self, *commands: Executing) -> Resume:
-        return Resume(**self._common(), worker=WORKER, commands=commands)
+    def resume(self, *commands: Executing, ticket: str | None = None) -> Resume:
+        shown = self.granted if ticket is None else ticket
+        return Resume(**self._common(), worker=WORKER, commands=commands, ticket=shown)
 
-    def accept(self, incarnation: str = "inc-1") -> Accept:
-        return Accept(**self._common(), incarnation=incarnation)
+    def accept(self, incarnation: str = "inc-1", ticket: str | None = None) -> Accept:
+        return Accept(**self._common(), incarnation=incarnation, ticket=self.granted if ticket is None else ticket)
 
-    def gone(self, reason: Any = "unknown") -> Gone:
+    def gone(self, reason: Any = "unknown", ticket: str | None = None) -> Gone:
         return Gone(
             session=self.session, request=self.request, master="m", epoch=self.epoch, address=self.address,
-            reason=reason,
+            reason=reason, ticket=self.granted if ticket is None else ticket,
         )  # fmt: skip
 
     def event(self, seq: int, n: int = 1, kind: Any = "stdout", **more: Any) -> Event:
@@ -88,7 +109,9 @@ class Scene:
 
     def __init__(self, *, grace: float = 5.0, link: bool = True) -> None:
         ids = itertools.count(1)
-        config = BridgeConfig(master="m", incarnation="inc-1", grace=grace, wall=lambda now: 1e9 + now, user="bridge")
+        config = BridgeConfig(
+            master="m", incarnation="inc-1", grace=grace, wall=lambda now: 1e9 + now, user="bridge", tickets=TICKETS
+        )
         self.machine = BridgeMachine(config=config, new_id=lambda: f"o-{next(ids)}", now=0.0)
         self.now = 0.0
         self.last: list[Action] = []
@@ -102,9 +125,9 @@ class Scene:
         self.all += self.last
         return self.last
 
-    def hear(self, message: AnyMessage, user: str) -> int:
+    def hear(self, message: AnyMessage, user: str, size: int = 100) -> int:
         delivery = next(self._deliveries)
-        self.do(MessageReceived(delivery=delivery, message=message, user=user))
+        self.do(MessageReceived(delivery=delivery, message=message, user=user, size=size))
         return delivery
 
     def says(self, agent: Agent, message: AnyMessage) -> int:

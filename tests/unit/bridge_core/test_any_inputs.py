@@ -52,7 +52,7 @@ from master_bridge.core.inputs import (
 )
 from master_bridge.core.machine import BridgeConfig, BridgeMachine
 from tests.generated import examples
-from tests.unit.bridge_core.scene import MAKE, TEST, Agent, executing
+from tests.unit.bridge_core.scene import MAKE, TEST, TICKETS, Agent, executing
 
 REQUESTS = ("br-1", "br-2", "br-2/lint")
 requests = st.sampled_from(REQUESTS)
@@ -74,7 +74,9 @@ class AnyInputs(RuleBasedStateMachine):
         self.now = 0.0
         self.offers: list[str] = []
         self.machine = BridgeMachine(
-            config=BridgeConfig(master="m", incarnation="inc-1", wall=lambda now: 1e9 + now, user="bridge"),
+            config=BridgeConfig(
+                master="m", incarnation="inc-1", wall=lambda now: 1e9 + now, user="bridge", tickets=TICKETS
+            ),
             new_id=self._new_id,
             now=0.0,
         )

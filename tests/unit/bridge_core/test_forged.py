@@ -27,7 +27,7 @@ from tests.unit.bridge_core.scene import MAKE, Agent, Scene, executing, sent
 
 S = {"session": "s-a", "incarnation": "inc-1"}
 WRONG_WAY: list[AnyMessage] = [
-    Grant(session="s-a", master="m", incarnation="inc-1", run=1, stored=0),
+    Grant(session="s-a", master="m", incarnation="inc-1", run=1, stored=0, ticket="t"),
     Refuse(session="s-a", master="m", re="claim", reason="x"),
     Later(session="s-a", master="m", request="br-1"),
     Hold(session="s-a", master="m", request="br-1"),

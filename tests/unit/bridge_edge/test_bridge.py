@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 from twisted.internet import defer, task
 
 from contracts.messages import Offer
+from contracts.tickets import Tickets
 from master_bridge.buildbot.bridge import Bridge
 from master_bridge.core import actions
 
@@ -30,6 +31,8 @@ def bridge() -> Bridge:
     return Bridge(
         reactor=task.Clock(),
         master="m1",
+        user="bridge",
+        tickets=Tickets(b"a secret of exactly 32 bytes ...", master="m1"),
         grace=5.0,
         check=lambda _: defer.succeed(False),
         on_link=nothing,
@@ -46,8 +49,9 @@ def test_a_sweep_asks_the_machine_what_is_stale() -> None:
     ((signature, stale),) = link.swept
     assert signature == "gtk"
     offer = Offer(
-        offer="o", request="br-1", master="another", run=1, signature="gtk", kind="build", published=0.0, builddir="b"
-    )
+        offer="o", request="br-1", master="another", user="u", ticket="t", run=1, signature="gtk", kind="build",
+        published=0.0, builddir="b",
+    )  # fmt: skip
     assert not stale(offer)
     this.stop()
 
@@ -55,8 +59,9 @@ def test_a_sweep_asks_the_machine_what_is_stale() -> None:
 def test_what_the_link_could_not_read_is_counted() -> None:
     """Beside what the machine rejects, as `dead_letters`."""
     this = bridge()
-    this.message_buried("not JSON")
+    assert this.message_buried("not JSON", "thief")
     assert this.figures.dead_letters == 1
+    assert this.figures.rejected == {"thief": 1}
     this.stop()
 
 

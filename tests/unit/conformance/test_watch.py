@@ -13,7 +13,7 @@ from master_bridge.conformance.watch import Watch
 
 WHO = {
     "session": "s", "offer": "o", "request": "br-1", "master": "m", "run": 1, "instance": "i", "agent": "a",
-    "epoch": 1, "address": "agent.guest.i.n",
+    "epoch": 1, "address": "agent.guest.i.n", "ticket": "t",
 }  # fmt: skip
 GOOD = SimpleNamespace(type="accept", delivery_mode=2)
 
@@ -21,8 +21,9 @@ GOOD = SimpleNamespace(type="accept", delivery_mode=2)
 @pytest.fixture
 def session() -> Session:
     offer = Offer(
-        offer="o", request="br-1", master="m", run=1, signature="any", kind="build", published=0.0, builddir="b"
-    )
+        offer="o", request="br-1", master="m", user="u", ticket="t", run=1, signature="any", kind="build",
+        published=0.0, builddir="b",
+    )  # fmt: skip
     found = Session(offer=offer, claim=Claim(**WHO, worker=WorkerInfo(version="1", basedir="/")), incarnation="inc")
     found.started = {n: Command(n=n, name="shell", args={}, digest="d") for n in (1, 2)}
     return found

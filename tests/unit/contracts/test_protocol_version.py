@@ -86,7 +86,7 @@ def test_all_that_is_said_without_a_session_is_a_greeting() -> None:
 
 CLAIM = {
     "session": "s", "offer": "o", "request": "br-1", "master": "m1", "run": 1, "instance": "i", "agent": "old-box",
-    "epoch": 1, "address": "agent.u.i.n", "v": 7, "upto": 8,
+    "epoch": 1, "address": "agent.u.i.n", "ticket": "t", "v": 7, "upto": 8,
 }  # fmt: skip
 
 

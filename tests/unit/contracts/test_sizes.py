@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from contracts import messages as m
-from contracts.codec import HEADER, decode, encode, kept_headers
+from contracts.codec import HEADER, decode, encode
 from contracts.errors import BadMessage, TooLarge
 from contracts.timing import (
     COMMAND_MAX,
@@ -76,12 +76,6 @@ def test_short_text_is_left_as_it_is() -> None:
     """Nothing is added to what fits."""
     reason = "é" * TEXT_MAX
     assert m.Interrupt(session="s", incarnation="i", n=1, reason=reason).reason == reason
-
-
-def test_of_a_strangers_headers_only_ours_and_only_small_ones_are_kept() -> None:
-    """A message that goes to `bb.dead` gets headers of ours: all have to fit into one frame."""
-    headers = {HEADER: "{}", "bb-key": b"k", "bb-stamp": 1, "bb-signature": "s" * 100_000, "x-death": [], "other": "o"}
-    assert kept_headers(headers) == {HEADER: "{}", "bb-key": b"k"}
 
 
 def command(args: dict[str, Any]) -> m.Command:

@@ -1,0 +1,60 @@
+"""What goes with a message that is put into `bb.dead`: its own bytes, and the headers that we know. Pure.
+
+Headers are a stranger's: copied as they are, with ours beside them, they may be larger than a frame, and the broker
+cuts the connection of whoever publishes that (seen on 3.10.8: one such message a second kept a master off its broker).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from contracts import topology
+from contracts.codec import HEADER
+from contracts.readable import is_readable, readable
+from contracts.signing import KEY_HEADER, SIGNATURE_HEADER, STAMP_HEADER
+from contracts.timing import HEADER_MAX
+
+#: Characters of a reason or a name in a header.
+REASON_MAX = 500
+#: Bytes of the headers that are copied, all together: none of ours has more, and they must fit into one frame beside
+#: what is said here.
+COPIED_MAX = HEADER_MAX
+#: A header of `bb.dead` that names those which were left out.
+LEFT_OUT_HEADER = "bb-left-out"
+_COPIED = (HEADER, KEY_HEADER, STAMP_HEADER, SIGNATURE_HEADER)
+
+
+def headers_of(original: Mapping[str, Any], *, reason: str, queue: str, agent: str | None = None) -> dict[str, Any]:
+    """The headers of a message in `bb.dead`: those needed to read and to check it, why it is there, and who put it."""
+    found: dict[str, Any] = {}
+    left = COPIED_MAX
+    left_out: list[str] = []
+    for name in _COPIED:
+        value = original.get(name)
+        if value is None:
+            continue
+        size = _size(value)
+        if size is None or size > left:
+            left_out.append(name)
+        else:
+            found[name] = value
+            left -= size
+    if left_out:
+        found[LEFT_OUT_HEADER] = ", ".join(left_out)
+    found[topology.DEAD_REASON_HEADER] = _shown(reason)
+    found[topology.DEAD_QUEUE_HEADER] = _shown(queue)
+    if agent is not None:
+        found[topology.DEAD_AGENT_HEADER] = _shown(agent)
+    return found
+
+
+def _size(value: object) -> int | None:
+    """Bytes of a text; None for anything else, which no header of ours is, and for what cannot be encoded."""
+    if isinstance(value, str):
+        return len(value.encode()) if is_readable(value) else None
+    return len(value) if isinstance(value, bytes) else None
+
+
+def _shown(text: str) -> str:
+    return readable(text[:REASON_MAX])
