@@ -85,7 +85,7 @@ TITLE_MAX = 200
 #: … and the text of a command's failure to these.
 FAILURE_MAX = 64 * 1024
 #: … in a claims queue, which holds what a bridge remembers of a session: who an agent is, and its environment.
-CLAIM_MAX = 512 * 1024
+CLAIM_MAX = 2 * 1024 * 1024
 #: Rule 20: an offer that has cost this many agents their lives goes to `dead`.
 LIVES = 3
 

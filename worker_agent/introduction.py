@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from contracts.messages import Capability, WorkerInfo
-from contracts.timing import MESSAGE_MAX
+from contracts.timing import CLAIM_MAX
 
-#: JSON bytes of capabilities and `WorkerInfo` together. The other half of a message is for the rest of a claim, a
-#: resume or a status.
-INTRODUCTION_MAX = MESSAGE_MAX // 2
+#: JSON bytes of capabilities and `WorkerInfo` together. The rest of a resume is for the commands that its session knows
+#: (10,000 of them are some 1.2 MiB).
+INTRODUCTION_MAX = CLAIM_MAX // 4
 #: Names of queues in a status; the first in the order of the alphabet.
 QUEUES_TOLD = 4000
 

@@ -23,7 +23,7 @@ NOTED_MAX = 10_000
 #: … and most of one account's, in number and in bytes. An agent has as many sessions as slots; 100 agents that share an
 #: account are more than anybody enrolled so.
 ACCOUNT_SESSIONS = 1_000
-ACCOUNT_BYTES = 16 * 1024 * 1024
+ACCOUNT_BYTES = 32 * 1024 * 1024
 
 
 class RollCall:

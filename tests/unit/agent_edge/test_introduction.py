@@ -43,11 +43,11 @@ def test_too_many_capabilities_or_too_large_an_environment_are_told() -> None:
 
 def test_what_is_just_small_enough_fits_into_a_claim() -> None:
     """Whatever else is in it."""
-    found = capabilities(7000)
+    found = capabilities(1700)
     assert not Introduction(lambda master, slot: info(), lambda: found).reasons()
     encode(
         Claim(
             session="s", offer="o", request="r" * 200, master="m" * 128, run=1, instance="i", agent="a" * 128, epoch=1,
-            address="agent.u.i.n", capabilities=found, worker=info(),
+            address="agent.u.i.n", ticket="t" * 200, capabilities=found, worker=info(),
         )
     )  # fmt: skip

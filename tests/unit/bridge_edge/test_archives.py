@@ -112,7 +112,9 @@ def check_nothing_escaped(folder: Path) -> None:
     assert (folder / "secret").stat().st_nlink == 1
     target = (folder / "target").resolve()
     found = list(target.rglob("*"))
-    assert not [path for path in found if path.name == "escaped" or not path.resolve().is_relative_to(target)]
+    assert not [
+        path for path in found if path.name == "escaped" or not Path(os.path.realpath(path)).is_relative_to(target)
+    ]
     mine = target / "mine"
     assert not mine.exists() or (mine.read_text(), mine.stat().st_nlink) == ("mine", 1)
 

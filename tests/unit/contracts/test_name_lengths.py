@@ -57,5 +57,6 @@ def test_a_masters_name_fits_into_routing_keys_of_every_user() -> None:
 
 def offer(builddir: str) -> Offer:
     return Offer(
-        offer="o", request="br-1", master="m", run=1, signature="any", kind="build", published=1.0, builddir=builddir
-    )
+        offer="o", request="br-1", master="m", user="u", ticket="t", run=1, signature="any", kind="build",
+        published=1.0, builddir=builddir,
+    )  # fmt: skip
