@@ -51,7 +51,7 @@ def for_worker(name: str, allow: Iterable[str] = ()) -> Permissions:
         write=_any(own, *map(_literal, (topology.REPLIES, topology.FLEET, topology.DEAD))),
         read=_any(own, *map(_literal, (topology.CONTROL, topology.FLEET)), queues),
         topics=(
-            TopicPermission(exchange=topology.CONTROL, read=_any(own, topology.BROADCAST)),
+            TopicPermission(exchange=topology.CONTROL, read=_any(own, topology.BROADCAST, topology.TELL)),
             TopicPermission(
                 exchange=topology.REPLIES, write=rf"^{re.escape(key_word(name))}\.{word}\.(claims|events)$"
             ),

@@ -112,9 +112,8 @@ def check_nothing_escaped(folder: Path) -> None:
     assert (folder / "secret").stat().st_nlink == 1
     target = (folder / "target").resolve()
     found = list(target.rglob("*"))
-    assert not [
-        path for path in found if path.name == "escaped" or not Path(os.path.realpath(path)).is_relative_to(target)
-    ]
+    real = [Path(os.path.realpath(path)) for path in found]  # which takes a link to itself as it is
+    assert not [path for path in real if path.name == "escaped" or not path.is_relative_to(target)]
     mine = target / "mine"
     assert not mine.exists() or (mine.read_text(), mine.stat().st_nlink) == ("mine", 1)
 

@@ -34,7 +34,8 @@ def test_what_is_as_large_as_may_be_is_written_and_read() -> None:
     args = {"command": "y" * (COMMAND_MAX - len(command({"command": ""}).model_dump_json()))}
     offer = m.Offer(
         offer="o" * 64, request="\x01" * 200, master="m" * 128, user="u" * 255, ticket="t" * 200, run=1,
-        signature="\x01" * 240, kind="command", published=1.0, builddir="\x01" * 255, title="\x01" * TITLE_MAX, commands=(command(args),),
+        signature="\x01" * 240, kind="command", published=1.0, builddir="\x01" * 255, title="\x01" * TITLE_MAX,
+        commands=(command(args),),
     )  # fmt: skip
     for message in (m.Start(session="s" * 64, incarnation="i" * 64, command=command(args)), offer):
         wire = encode(message)
