@@ -145,7 +145,7 @@ class AgentMachine:
 
     def _heard_at(self, session: Session) -> float:
         """When its master was heard last, of whatever."""
-        return max(self._state.masters.heard_at(session.master) or session.since, session.heard_at)
+        return max(self._state.masters.heard_at(session.owner) or session.since, session.heard_at)
 
     @property
     def deadline(self) -> float | None:
