@@ -110,8 +110,8 @@ def test_a_long_play_keeps_all_promises(seed: int) -> None:
 
 
 def test_the_plays_get_everywhere() -> None:
-    """Every action and every state of a slot occurs: a play that reaches nothing proves nothing."""
+    """Every action but reports (test_reports.py) and every state of a slot occurs: else it proves nothing."""
     did = sum((play(seed) for seed in list(SEEDS)[:30]), Counter[str]())
-    wanted = {kind.__name__ for kind in actions.Action.__args__} - {"Publish"}  # type: ignore[attr-defined]
+    wanted = {kind.__name__ for kind in actions.Action.__args__} - {"Publish", "Report"}  # type: ignore[attr-defined]
     wanted |= {"claim", "resume", "accept", "gone", "event", "pull", "idle", "claiming", "held", "aside"}
     assert not {what for what in wanted if not did[what]}
