@@ -173,7 +173,8 @@ CASES: dict[str, Case] = {
     ),
     "uploadFile keepstamp": Case(
         command="uploadFile",
-        args={"workdir": ".", "workersrc": "/etc/hostname", "maxsize": None, "blocksize": 16384, "keepstamp": True},
+        args={"workdir": ".", "workersrc": "build/f", "maxsize": None, "blocksize": 16384, "keepstamp": True},
+        files={"build/f": "x"},
     ),
     "uploadFile missing": Case(
         command="uploadFile", args={"workdir": "w", "workersrc": "f", "maxsize": None, "blocksize": 3}
