@@ -62,7 +62,23 @@ def load(flags: Mapping[str, Any], config: Path | None = None) -> Settings:
         settings = Loaded(**flags)
     except ValidationError as error:
         raise BadSettings("\n".join(_explain(problem, flags, file, path) for problem in error.errors())) from None
-    return _with_url(settings, flags, file)
+    loaded = _with_url(settings, flags, file)
+    _check_tls(loaded)
+    return loaded
+
+
+def _check_tls(settings: Settings) -> None:
+    """Nobody who names certificates wants a plain connection. Raises `BadSettings`."""
+    if settings.amqp_url is None:
+        return
+    given = [name for name in ("tls_ca", "tls_cert", "tls_key") if getattr(settings, name) is not None]
+    if settings.tls_key is not None and settings.tls_cert is None:
+        raise BadSettings("--tls-key: a key without a certificate: give --tls-cert, too")
+    if given and not parse_url(settings.amqp_url.get_secret_value()).secure:
+        raise BadSettings(
+            f"{', '.join(map(flag_of, given))}: given with amqp://, which is plain text; write amqps:// in the URL, or "
+            "leave this out"
+        )
 
 
 def _config_file(named: Path | None) -> Path | None:

@@ -222,3 +222,30 @@ def test_help_has_the_sections_of_a_manual_page() -> None:
         assert section in text
     for name in Settings.model_fields:
         assert flag_of(name) in text
+
+
+@pytest.mark.parametrize("setting", ["tls_ca", "tls_cert"])
+@pytest.mark.parametrize("where", ["flag", "variable", "file", "url file"])
+def test_certificates_with_a_plain_url_are_refused(
+    setting: str, where: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Whoever names them believes that the link is encrypted; wherever the two were said."""
+    config, flags = tmp_path / "config.toml", {"amqp_url": "amqp://u:secret@host/"}
+    config.write_text("")
+    if where == "flag":
+        flags[setting] = str(tmp_path / "pem")
+    elif where == "variable":
+        monkeypatch.setenv(variable_of(setting), str(tmp_path / "pem"))
+    elif where == "file":
+        config.write_text(f'{setting} = "{tmp_path / "pem"}"\n')
+    else:
+        (tmp_path / "url").write_text(flags.pop("amqp_url"))
+        flags |= {"amqp_url_file": str(tmp_path / "url"), setting: str(tmp_path / "pem")}
+    with pytest.raises(BadSettings, match=f"{flag_of(setting)}.*amqps://") as refused:
+        load(flags, config)
+    assert "secret" not in str(refused.value)
+
+
+def test_a_key_without_its_certificate_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadSettings, match="--tls-cert"):
+        load({"amqp_url": "amqps://host/", "tls_key": str(tmp_path / "pem")}, None)
