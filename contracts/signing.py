@@ -18,6 +18,7 @@ import base64
 import binascii
 import hashlib
 import os
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -44,6 +45,11 @@ OFFERS = 10_000
 
 #: Why an offer is no first delivery, by its signature: this reader has seen it, or it may have gone anywhere since.
 Repetition = Literal["seen", "old"]
+
+#: Characters of each of the three headers: ours have at most 100.
+HEADER_TEXT_MAX = 200
+#: `<issuer>:<counter>:<milliseconds>`, with numbers that a computation with them cannot fail for.
+_STAMP = re.compile(r"([A-Za-z0-9_.-]{1,64}):([0-9]{1,18}):([0-9]{1,16})")
 
 _CONTEXT = b"buildbot-amqp signed message 1"
 
@@ -114,7 +120,11 @@ class Verifier:
     def check(
         self, exchange: str, routing_key: str, body: bytes, headers: Mapping[str, Any], *, fresh: bool = True
     ) -> None:
-        """Raises `NotTrusted`. `fresh`: also refuse what is too old or was sent before; not for offers."""
+        """Raises `NotTrusted`, whatever the headers are. `fresh`: also refuse what is too old or was sent before; not
+        for offers.
+
+        Verified first, then parsed: what nobody trusted has signed is compared, and nothing else.
+        """
         from cryptography.exceptions import InvalidSignature
 
         name, stamp, text = (_text(headers.get(each)) for each in (KEY_HEADER, STAMP_HEADER, SIGNATURE_HEADER))
@@ -123,13 +133,15 @@ class Verifier:
         key = self._keys.get(name)
         if key is None:
             raise NotTrusted(f"signed with key {name[:40]!r}; trusted: {', '.join(self._keys)}")
+        json = headers.get(HEADER)
+        if not isinstance(json, (str, bytes, type(None))):
+            raise NotTrusted(f"the header {HEADER!r} is {type(json).__name__}, not text")
         try:
             signature = base64.b64decode(text, validate=True)
-            issuer, counter_text, milliseconds = stamp.split(":")
-            counter, sent = int(counter_text), int(milliseconds) / 1000
-            key.verify(signature, signed_bytes(exchange, routing_key, stamp, headers.get(HEADER), body))
+            key.verify(signature, signed_bytes(exchange, routing_key, stamp, json, body))
         except (InvalidSignature, ValueError, binascii.Error):
             raise NotTrusted(f"the signature by key {name} does not fit this message and its addressee") from None
+        issuer, counter, sent = _parsed(stamp)
         if fresh:
             self._check_fresh((name, issuer), counter, sent)
 
@@ -138,10 +150,11 @@ class Verifier:
 
         Whoever sends an offer again, to an agent that has seen it or later than that, gets no command run without a
         grant. Forgotten are only stamps that are too old by themselves; where memory is full, a new one counts as old.
+        Raises `NotTrusted` for a stamp that none of ours is.
         """
         name, stamp = _text(headers.get(KEY_HEADER)), _text(headers.get(STAMP_HEADER))
         now = self._clock()
-        sent = int(stamp.rpartition(":")[2]) / 1000
+        _issuer, _counter, sent = _parsed(stamp)
         if len(self._offers) >= OFFERS:
             self._offers = {each: at for each, at in self._offers.items() if now - at <= MARGIN}
         if (name, stamp) in self._offers:
@@ -215,7 +228,16 @@ def generate(path: Path) -> str:
     return key_id(key.public_key())
 
 
+def _parsed(stamp: str) -> tuple[str, int, float]:
+    """Issuer, counter, and seconds since the epoch. Raises `NotTrusted`."""
+    found = _STAMP.fullmatch(stamp)
+    if found is None:
+        raise NotTrusted(f"its stamp {stamp[:40]!r} is not <issuer>:<counter>:<milliseconds>")
+    return found[1], int(found[2]), int(found[3]) / 1000
+
+
 def _text(value: object) -> str:
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    return value if isinstance(value, str) else ""
+    """ "" for what is none of our headers: another type, too long, not ASCII."""
+    if isinstance(value, (bytes, str)) and len(value) <= HEADER_TEXT_MAX and value.isascii():
+        return value if isinstance(value, str) else value.decode("ascii")
+    return ""

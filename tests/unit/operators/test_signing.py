@@ -167,3 +167,45 @@ def test_keygen_guards_the_secret_and_overwrites_nothing(tmp_path: Path) -> None
         Signer.from_file(tmp_path / "key.pub")
     with pytest.raises(BadKey, match=r"\.pub file"):
         Verifier.from_files([tmp_path / "key"])
+
+
+#: What a header of a stranger's may be: AMQP has tables, lists, numbers and bytes, and aio-pika hands them over.
+NONSENSE: tuple[Any, ...] = (
+    None, "", " ", ":", "::", "1", "a:b:c", "i:1:" + "9" * 400, "i:" + "9" * 5000 + ":1", "i:-1:1", "i:1:1e400",
+    "i:1:nan", "i:٣:1", "i:1:1\n", "ü", "\ud800", "\x00", "x" * 100_000, b"", b"\xff\xfe", b"i:1:" + b"9" * 400, 0, -1,
+    2**70, True, 0.5, float("nan"), float("inf"), [], ["i:1:1"], {}, {"a": "b"}, object(),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+@pytest.mark.parametrize("header", ["bb-key", "bb-stamp", "bb-signature", HEADER])
+@pytest.mark.parametrize("number", range(len(NONSENSE)))
+def test_nonsense_in_a_header_is_not_trusted_and_nothing_else(
+    pair: Path, clock: Clock, header: str, number: int, fresh: bool
+) -> None:
+    """One header is not what was signed, the others are right: `NotTrusted`, never another exception."""
+    headers: dict[str, Any] = {HEADER: "{}"}
+    headers |= signer(pair, clock).headers("bb.offers", "cap.any", BODY, headers)
+    headers[header] = NONSENSE[number]
+    with pytest.raises(NotTrusted):
+        verifier(clock, pair).check("bb.offers", "cap.any", BODY, headers, fresh=fresh)
+
+
+@pytest.mark.parametrize("number", range(len(NONSENSE)))
+def test_a_stamp_of_nonsense_is_not_trusted_with_a_right_signature_either(
+    pair: Path, clock: Clock, number: int
+) -> None:
+    """By `check`, and by `repetition` where somebody asks for it without."""
+    import base64
+
+    made, checks = signer(pair, clock), verifier(clock, pair)
+    headers: dict[str, Any] = {"bb-key": made.key_id, "bb-stamp": NONSENSE[number]}
+    try:
+        covered = signing.signed_bytes("bb.offers", "cap.any", str(NONSENSE[number]), None, BODY)
+    except UnicodeEncodeError:
+        covered = b""
+    headers["bb-signature"] = base64.b64encode(made._key.sign(covered)).decode()
+    with pytest.raises(NotTrusted):
+        checks.check("bb.offers", "cap.any", BODY, headers, fresh=False)
+    with pytest.raises(NotTrusted):
+        checks.repetition(headers)
