@@ -379,7 +379,11 @@ class Agent:
             return  # the broker has it back
         self._looking.remove(offered.delivery)
         if able:
-            self._feed(offered)
+            try:
+                self._feed(offered)
+            except Exception as error:  # an offer that nobody settles keeps all others away
+                self.link.bury(offered.delivery, f"cannot be handled: {type(error).__name__}")
+                raise
             return
         log.warning("not_able_any_more", queue=offered.queue, offer=offered.offer.offer)
         self.queues.capabilities_changed()  # which ends the consumer of that queue: cancel before nack
