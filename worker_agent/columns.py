@@ -1,79 +1,83 @@
-"""Asks the broker which columns this machine's agent serves: listens to what the agent tells the fleet."""
+"""Which columns this machine's agent serves: the agent writes it into its state folder whenever it tells the fleet.
+
+The broker is not asked: what agents tell the fleet of themselves is not for workers' accounts to read.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import time
+from pathlib import Path
 
-from aio_pika.abc import AbstractIncomingMessage
+import structlog
 
 from contracts import topology
-from contracts.codec import decode
-from contracts.errors import BadMessage
-from contracts.messages import Status
-from contracts.rabbitmq.arguments import Kind, arguments
 from contracts.timing import STATUS_INTERVAL
-from worker_agent.instance import uuid_in
-from worker_agent.link.errors import LIBRARY_ERRORS, LinkError
-from worker_agent.link.opening import open_connection
-from worker_agent.settings import Settings
+from worker_agent.instance import StateUnreadable, write_atomically
 
-#: Seconds between two tries to reach the broker.
-AGAIN = 0.5
+log = structlog.get_logger(__name__)
+
+FILE = "told.json"
+#: Seconds between two looks at the file.
+AGAIN = 0.1
 #: An agent that is seen this long and still names no queue serves none (no master yet, or no column that fits).
 SETTLED = 1.5 * STATUS_INTERVAL
 
 
-async def columns_of(settings: Settings, wait: float) -> tuple[str, ...] | None:
-    """Signatures of the queues that the agent with this state folder consumes; None: not seen within `wait` seconds.
+class ToldFile:
+    """`told.json` in the state folder: the queues of the last status that went to the broker, and when."""
 
-    A status that names no queue is waited past for `SETTLED` seconds: the agent may be just starting. After that the
-    answer is empty. Raises `StateUnreadable`.
+    def __init__(self, state: Path) -> None:
+        self._path = state / FILE
+        self._failed: int | None = None
+
+    def write(self, queues: tuple[str, ...], now: float) -> None:
+        """`now`: seconds since the epoch. A disk that takes nothing is said once."""
+        try:
+            write_atomically(self._path, json.dumps({"told": now, "queues": queues}) + "\n")
+        except OSError as error:
+            if error.errno != self._failed:
+                log.warning("columns_not_written", path=str(self._path), reason=error.strerror,
+                            effect="`worker-agent columns` does not see this agent")  # fmt: skip
+            self._failed = error.errno
+        else:
+            self._failed = None
+
+
+async def columns_of(state: Path, wait: float) -> tuple[str, ...] | None:
+    """Signatures of the queues that the agent with this state folder serves; None: it told nothing for `wait` seconds.
+
+    What it told before is not believed, it may have ended since. A status that names no queue is waited past for
+    `SETTLED` seconds: the agent may be just starting. After that the answer is empty. Raises `StateUnreadable`.
     """
-    try:
-        return await asyncio.wait_for(_listen(settings), wait)
-    except asyncio.TimeoutError:
-        return None
-
-
-async def _listen(settings: Settings) -> tuple[str, ...]:
-    while True:
-        try:
-            return await _listen_once(settings)
-        except (*LIBRARY_ERRORS, LinkError, FileNotFoundError):
-            await asyncio.sleep(AGAIN)  # the broker, the exchange or the state folder is not there yet
-
-
-async def _listen_once(settings: Settings) -> tuple[str, ...]:
-    from worker_agent.link.options import link_options
-
-    instance = uuid_in(settings.state)
-    options = link_options(settings)
+    before = _read(state)
     settled: float | None = None
-    seen: asyncio.Future[tuple[str, ...]] = asyncio.get_running_loop().create_future()
+    deadline = time.monotonic() + wait
+    while (now := time.monotonic()) < deadline:
+        text = _read(state)
+        if text is not None and text != before:
+            queues = _queues(text, state)
+            settled = settled or now + SETTLED
+            if queues or now >= settled:
+                return tuple(topology.queue_signature(queue) or queue for queue in queues)
+        await asyncio.sleep(AGAIN)
+    return None
 
-    async def note(message: AbstractIncomingMessage) -> None:
-        try:
-            status = decode(message.body, message.headers)
-        except BadMessage:
-            return  # of another version; not ours, which was installed with this program
-        if not isinstance(status, Status) or status.instance != instance or seen.done():
-            return
-        nonlocal settled
-        settled = settled or time.monotonic() + SETTLED
-        if status.queues or time.monotonic() >= settled:
-            seen.set_result(tuple(topology.queue_signature(queue) or queue for queue in status.queues))
 
-    opened = await open_connection(options, "columns")
+def _read(state: Path) -> str | None:
+    """None: no agent has told anything yet."""
+    path = state / FILE
     try:
-        channel = await opened.connection.channel(publisher_confirms=False)
-        # In the agent's own name space, because that is what its account may declare.
-        queue = await channel.declare_queue(
-            topology.control_address(options.user, instance, "columns"), exclusive=True,
-            arguments=arguments(Kind.CONTROL, version=()),
-        )  # fmt: skip
-        await queue.bind(topology.FLEET, topology.STATUS_KEY)
-        await queue.consume(note, no_ack=True)
-        return await seen
-    finally:
-        await opened.close()
+        return path.read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        raise StateUnreadable(f"{path} cannot be read ({getattr(error, 'strerror', None) or error})") from None
+
+
+def _queues(text: str, state: Path) -> tuple[str, ...]:
+    try:
+        return tuple(str(queue) for queue in json.loads(text)["queues"])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise StateUnreadable(f"{state / FILE} cannot be read ({error}): the agent writes it anew") from None

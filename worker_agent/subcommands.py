@@ -41,7 +41,7 @@ def subcommands(settings_of: SettingsOf) -> list[click.Command]:
             raise click.UsageError(f"--capability or --without: {error}") from None
         click.echo(show(inventory, as_json=as_json))
 
-    @click.command(help="Show the queues that this agent serves, as it tells the fleet; 1 when it is not seen.")
+    @click.command(help="Show the queues that this machine's agent serves; 1 when it is not seen.")
     @click.option("--wait", default=15.0, show_default=True, metavar="SECONDS", help="Wait so long for it.")
     @click.pass_context
     def columns(context: click.Context, wait: float) -> None:
@@ -49,14 +49,16 @@ def subcommands(settings_of: SettingsOf) -> list[click.Command]:
         from worker_agent.instance import StateUnreadable
 
         settings = settings_of(context)
-        if settings.amqp_url is None:
-            raise click.UsageError("no broker: give --amqp-url, --amqp-url-file or WORKER_AGENT_AMQP_URL")
         try:
-            seen = asyncio.run(columns_of(settings, wait))
+            seen = asyncio.run(columns_of(settings.state, wait))
         except StateUnreadable as error:
             raise click.ClickException(str(error)) from None
         if seen is None:
-            click.echo(f"worker-agent: {settings.name} was not seen at the broker within {wait:g} s", err=True)
+            click.echo(
+                f"worker-agent: {settings.name} was not seen at the broker within {wait:g} s (it works with "
+                f"{settings.state}; its log says why)",
+                err=True,
+            )
             context.exit(NOT_SEEN)
         for queue in seen:
             click.echo(queue)

@@ -12,6 +12,7 @@ import structlog
 from contracts.messages import SlotStatus, Status
 from contracts.timing import STATUS_INTERVAL
 from worker_agent import systemd
+from worker_agent.columns import ToldFile
 from worker_agent.instance import Instance
 from worker_agent.introduction import QUEUES_TOLD
 from worker_agent.settings import Settings
@@ -46,6 +47,7 @@ class Telling:
         self._loop = asyncio.get_running_loop()
         self._soon: asyncio.TimerHandle | None = None
         self._told: tuple[object, ...] = ()
+        self._file = ToldFile(settings.state)
         #: for what a drain waits, as it was said last, and when to say it again
         self._awaited: tuple[str, ...] = ()
         self._say_again_at = 0.0
@@ -104,7 +106,9 @@ class Telling:
             self._soon = None
         self._told = self._news(self._agent.machine.slots())
         if self._agent.link.entered:
-            self._agent.link.publish_status(self.status(state or self.state))
+            status = self.status(state or self.state)
+            self._agent.link.publish_status(status)
+            self._file.write(status.queues, status.now)
 
     async def run(self) -> None:
         """Tell it regularly, until cancelled."""

@@ -55,11 +55,8 @@ def for_worker(name: str, allow: Iterable[str] = ()) -> Permissions:
             TopicPermission(
                 exchange=topology.REPLIES, write=rf"^{re.escape(key_word(name))}\.{word}\.(claims|events)$"
             ),
-            # its own status, for `worker-agent columns`
             TopicPermission(
-                exchange=topology.FLEET,
-                write=f"^{topology.STATUS_KEY}$",
-                read=_any(topology.CATALOGUE_KEY, topology.STATUS_KEY),
+                exchange=topology.FLEET, write=f"^{topology.STATUS_KEY}$", read=f"^{topology.CATALOGUE_KEY}$"
             ),
         ),
     )

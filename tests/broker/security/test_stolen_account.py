@@ -65,6 +65,15 @@ async def test_it_cannot_read_another_workers_commands(stolen: Any) -> None:
         channel.basic_get(control_address("alice", "i1", "n1"))
 
 
+async def test_it_cannot_read_what_others_tell_of_themselves(stolen: Any) -> None:
+    """Neither status, which names sessions and addresses, nor masters' work: of `bb.fleet` the catalogue only."""
+    for key in (topology.STATUS_KEY, topology.WORK_KEY, "#", "*", "status.#", "catalogue.#"):
+        channel = stolen.connection.channel()
+        queue = own(channel)
+        with pytest.raises(ChannelClosedByBroker, match="403"):
+            channel.queue_bind(queue, topology.FLEET, key)
+
+
 async def test_it_cannot_take_the_masters_mail(stolen: Any) -> None:
     """Claims and events of others are read by their master only."""
     for queue in ("claims.m1", "events.m1", "parked", "dead"):
@@ -145,8 +154,8 @@ async def test_what_a_worker_needs_it_may_do(stolen: Any) -> None:
     for exchange, key in (
         (topology.CONTROL, queue),
         (topology.CONTROL, topology.BROADCAST),
+        (topology.CONTROL, topology.TELL),
         (topology.FLEET, topology.CATALOGUE_KEY),
-        (topology.FLEET, topology.STATUS_KEY),
     ):
         stolen.queue_bind(queue, exchange, key)
     for exchange, key in (
