@@ -66,7 +66,7 @@ class BrokerProtocol(TwistedProtocolConnection):
         # every message of this protocol is answered: Nagle with delayed ACK costs 40 ms each
         transport.setTcpNoDelay(True)
         if self._ended:
-            transport.abortConnection()  # nobody waits for it any more
+            self.abort()  # nobody waits for it any more
 
     def dataReceived(self, data: bytes) -> None:
         if len(self._first) < FIRST:
@@ -81,10 +81,10 @@ class BrokerProtocol(TwistedProtocolConnection):
             self.give_up(failure_of(error, self._address))
 
     def connectionLost(self, reason: Any = None) -> None:
+        self._parting.over()
         # before pika tells: it replaces what the broker said by how the socket was closed
         self._lost(self._explain(reason.value if reason is not None else ChannelLost("the connection is closed")))
         self._ended = True
-        self._parting.over()
         super().connectionLost(reason)
         self.gone.callback(None)
 
@@ -166,23 +166,32 @@ class BrokerProtocol(TwistedProtocolConnection):
 class _Parting:
     """A transport that does not wait for ever to send the rest: a peer that is gone takes nothing any more.
 
-    pika closes so when heartbeats fail to come, which is when most often something is unsent.
+    pika closes so when heartbeats fail to come, which is when most often something is unsent. Once the connection
+    is lost there is nothing to close: Twisted's TLS takes itself apart and raises AttributeError when asked (26.10).
     """
 
     def __init__(self, transport: Any, clock: IReactorTime) -> None:
         self._transport = transport
         self._clock = clock
         self._timer: Any = None
+        self._is_over = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
 
     def loseConnection(self) -> None:
+        if self._is_over:
+            return
         self._transport.loseConnection()
         if self._timer is None:
-            self._timer = self._clock.callLater(CLOSE_TIMEOUT, self._transport.abortConnection)
+            self._timer = self._clock.callLater(CLOSE_TIMEOUT, self.abortConnection)
+
+    def abortConnection(self) -> None:
+        if not self._is_over:
+            self._transport.abortConnection()
 
     def over(self) -> None:
         """The socket is closed."""
+        self._is_over = True
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
