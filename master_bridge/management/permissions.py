@@ -63,7 +63,11 @@ def for_worker(name: str, allow: Iterable[str] = ()) -> Permissions:
 
 
 def for_master(user: str, master: str) -> Permissions:
-    """All that a bridge declares, publishes and consumes; of the masters' queues only its own. Raises `BadName`."""
+    """All that a bridge declares, publishes and consumes; of the masters' queues only its own. Raises `BadName`.
+
+    What agents are told no master reads. Masters of one vhost share `cap.*`, `parked`, `dead` and the exchanges: who
+    must not see another's offers needs a vhost of its own (docs/how-to/security.md).
+    """
     own = (_literal(topology.claims_queue(master)), _literal(topology.events_queue(master)))
     shared = (topology.PARKED_QUEUE, topology.DEAD_QUEUE, r"cap\..*", r"bb\..*", r"amq\.gen.*")
     everything = _any(*own, *shared)
@@ -77,6 +81,15 @@ def for_master(user: str, master: str) -> Permissions:
                 exchange=topology.REPLIES,
                 write=rf"^{re.escape(key_word(user))}\.{re.escape(master)}\.claims$",
                 read=rf"^\*\.{re.escape(master)}\.(claims|events)$",
+            ),
+            TopicPermission(
+                exchange=topology.CONTROL,
+                write=_any(topology.BROADCAST, topology.TELL, r"agent\.[^.#*]+\.[^.]+\.[^.]+"),
+            ),
+            TopicPermission(
+                exchange=topology.FLEET,
+                write=_any(topology.CATALOGUE_KEY, topology.WORK_KEY),
+                read=rf"^({topology.STATUS_KEY}|{topology.CATALOGUE_KEY}|{topology.WORK_KEY})(\.#)?$",
             ),
         ),
     )

@@ -104,6 +104,44 @@ async def test_it_cannot_claim_or_report_in_another_name(stolen: Any, key: str) 
         )
 
 
+async def test_a_second_master_reads_nothing_of_what_the_first_one_says_or_hears(
+    secure: SecureNode, enroll: Enroll, open_master: OpenMaster
+) -> None:
+    """Neither the orders and commands on `bb.control`, nor its claims and events; nor does it speak for an agent."""
+    await open_master("gtk")
+    url = parse_url(enroll("m2", "--as", "master").read_text().strip())
+    parameters = pika.ConnectionParameters(
+        "127.0.0.1", secure.node.port, url.vhost, pika.PlainCredentials(url.user, url.password)
+    )
+    connection = pika.BlockingConnection(parameters)
+    for exchange, key in (
+        *(
+            (topology.CONTROL, key)
+            for key in ("#", topology.BROADCAST, "agent.#", control_address("alice", "i1", "n1"))
+        ),
+        *((topology.REPLIES, key) for key in ("#", "*.m1.claims", "*.*.events", "alice.m1.claims")),
+        (topology.FLEET, "#"),
+    ):
+        channel = connection.channel()
+        queue = channel.queue_declare("", exclusive=True).method.queue
+        with pytest.raises(ChannelClosedByBroker, match="403"):
+            channel.queue_bind(queue, exchange, key)
+    for name in ("claims.m1", "events.m1"):
+        channel = connection.channel()
+        with pytest.raises(ChannelClosedByBroker, match="403"):
+            channel.basic_get(name)
+    for exchange, key in (
+        (topology.REPLIES, claims_key("alice", "m1")),
+        (topology.REPLIES, claims_key("m2", "m1")),
+        (topology.FLEET, topology.STATUS_KEY),
+    ):
+        channel = connection.channel()
+        channel.confirm_delivery()
+        with pytest.raises(ChannelClosedByBroker, match="403"):
+            channel.basic_publish(exchange, key, b"{}")
+    connection.close()
+
+
 async def test_it_cannot_publish_work_or_orders(stolen: Any) -> None:
     """No offers, no control messages, no parked offers, no catalogues, nothing through the default exchange."""
     for exchange, key in (
