@@ -27,6 +27,18 @@ _COPIED = (HEADER, KEY_HEADER, STAMP_HEADER, SIGNATURE_HEADER)
 
 def headers_of(original: Mapping[str, Any], *, reason: str, queue: str, agent: str | None = None) -> dict[str, Any]:
     """The headers of a message in `bb.dead`: those needed to read and to check it, why it is there, and who put it."""
+    found, left_out = copied(original)
+    if left_out:
+        found[LEFT_OUT_HEADER] = ", ".join(left_out)
+    found[topology.DEAD_REASON_HEADER] = _shown(reason)
+    found[topology.DEAD_QUEUE_HEADER] = _shown(queue)
+    if agent is not None:
+        found[topology.DEAD_AGENT_HEADER] = _shown(agent)
+    return found
+
+
+def copied(original: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The headers of `original` that go wherever it goes, and the names of those that cannot."""
     found: dict[str, Any] = {}
     left = COPIED_MAX
     left_out: list[str] = []
@@ -40,13 +52,7 @@ def headers_of(original: Mapping[str, Any], *, reason: str, queue: str, agent: s
         else:
             found[name] = value
             left -= size
-    if left_out:
-        found[LEFT_OUT_HEADER] = ", ".join(left_out)
-    found[topology.DEAD_REASON_HEADER] = _shown(reason)
-    found[topology.DEAD_QUEUE_HEADER] = _shown(queue)
-    if agent is not None:
-        found[topology.DEAD_AGENT_HEADER] = _shown(agent)
-    return found
+    return found, left_out
 
 
 def _size(value: object) -> int | None:

@@ -1,13 +1,23 @@
-"""Text as UTF-8 can carry it. Standard library only.
+"""Text as UTF-8 can carry it, and as people may see it. Standard library only.
 
 Python keeps bytes of the system's that are no UTF-8 (a variable, a file's name, an argument) as lone surrogates
 (PEP 383), and JSON may name some. No message, log or file of ours can carry them: a reader gets U+FFFD in their place.
+
+What others wrote may also be orders to a terminal (its title, its clipboard), turn the direction of what is read, or
+look like another line. `shown` is the one way of all foreign text to a terminal, a page, a log line or a metric's
+label; `moment` and `finite` are that of foreign numbers.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
+
+#: Characters that are shown of one text.
+SHOWN_MAX = 1000
+#: The last second of the year 9998: what `time.localtime` and `datetime` take in every zone.
+MOMENT_MAX = 253_370_764_799.0
 
 _LONE = re.compile("[\ud800-\udfff]")
 
@@ -40,3 +50,35 @@ def readable_values(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [readable_values(item) for item in value]
     return value
+
+
+def shown(text: object, limit: int = SHOWN_MAX) -> str:
+    """`text` on one line, in printable characters.
+
+    `\\x1b` for an escape, `\\n` for an end of line, `\\u202e` for a mark of direction, `\\ud800` for half a character.
+    What is longer than `limit` ends with "…".
+    """
+    whole = text if isinstance(text, str) else str(text)
+    cut = whole[:limit]
+    line = cut if cut.isprintable() else "".join(each if each.isprintable() else _escaped(each) for each in cut)
+    return line if len(line) <= limit and len(whole) <= limit else f"{line[: limit - 1]}…"
+
+
+def shown_lines(text: str, limit: int = 100 * SHOWN_MAX) -> str:
+    """Several lines of printable characters; tabs are spaces."""
+    lines = text[:limit].expandtabs(4).split("\n")
+    return "\n".join(shown(line, limit) for line in lines) + ("…" if len(text) > limit else "")
+
+
+def finite(number: float, *, least: float = 0.0, most: float = MOMENT_MAX) -> float:
+    """A number of somebody else's, as one that can be computed with and shown: within these bounds, NaN the least."""
+    return least if math.isnan(number) else float(min(max(number, least), most))
+
+
+def moment(seconds: float) -> float:
+    """Seconds since the epoch that `time.localtime` takes."""
+    return finite(seconds)
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape", "surrogatepass").decode("ascii")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from contracts.messages import Catalogue, Status
 from contracts.nearest_misses import nearest_misses
+from contracts.readable import shown
 from contracts.requirements import Requirements
 from contracts.timing import STATUS_INTERVAL
 
@@ -79,14 +80,12 @@ class FleetView:
         misses: tuple[str, ...] = ()
         if not qualified:
             nearest = nearest_misses(requirements, ((status.agent, status.capabilities) for status in agents))
-            misses = tuple(str(miss) for miss in nearest[:MISSES_SHOWN])
+            misses = tuple(shown(miss) for miss in nearest[:MISSES_SHOWN])
         unfit = tuple(_unfit(status) for status in qualified if status not in able)
         return Outlook(agents=len(agents), qualified=len(able), busy=busy, misses=misses, unfit=unfit)
 
 
 def _unfit(status: Status) -> str:
-    """Its reasons come from elsewhere and get onto a page: one line, of bounded length."""
-    reasons = "".join(letter if letter.isprintable() else " " for letter in "; ".join(status.reasons))
-    if len(reasons) > REASON_SHOWN:
-        reasons = reasons[:REASON_SHOWN] + "…"
-    return f"{status.agent} is {status.state}" + (f" ({reasons})" if reasons else "")
+    """For a page."""
+    reasons = shown("; ".join(status.reasons), REASON_SHOWN)
+    return f"{shown(status.agent)} is {status.state}" + (f" ({reasons})" if reasons else "")

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 #: Exit status when a letter that was named is not there.
 UNKNOWN = 1
+#: … or when some of all were no offers.
+LEFT = 1
 
 
 @click.group()
@@ -62,8 +64,16 @@ def show(where: Where, ids: tuple[str, ...]) -> None:
 @click.option("--all", "everything", is_flag=True, help="All of them.")
 @broker_options
 def requeue(where: Where, ids: tuple[str, ...], everything: bool) -> None:
-    """Send letters to where they came from, once more; an offer asks for a grant then."""
-    click.echo(f"{len(_walk(where, ids, 'requeue', everything=everything))} sent again")
+    """Send offers once more, with the bytes and the signature that they have. Agents ask for a grant then.
+
+    What else lies in `dead` is not sent again: who wrote it says it again by itself. Drop it.
+    """
+    letters = _walk(where, ids, "requeue", everything=everything)
+    left = [letter for letter in letters if everything and letter.offer is None]
+    click.echo(f"{len(letters) - len(left)} sent again")
+    if left:
+        click.echo(f"not sent, for it is no offer: {', '.join(letter.id for letter in left)}", err=True)
+        click.get_current_context().exit(LEFT)
 
 
 @command.command()
@@ -85,8 +95,13 @@ def _walk(where: Where, ids: tuple[str, ...], verdict: Verdict, *, everything: b
     def meant(letter: DeadLetter) -> bool:
         return everything or any(letter.id.startswith(each) for each in ids)
 
+    def judge(letter: DeadLetter) -> Verdict:
+        if not meant(letter) or (verdict == "requeue" and everything and letter.offer is None):
+            return "keep"
+        return verdict
+
     with where.broker("dead") as broker:
-        letters = [letter for letter in walk(broker, lambda each: verdict if meant(each) else "keep") if meant(letter)]
+        letters = [letter for letter in walk(broker, judge) if meant(letter)]
     missing = [each for each in ids if not any(letter.id.startswith(each) for letter in letters)]
     if missing:
         click.echo(f"not in `dead`: {', '.join(missing)}", err=True)

@@ -11,7 +11,8 @@ from typing import Any, Literal
 import pika
 
 from contracts import topology
-from contracts.codec import HEADER, decode
+from contracts.burial import copied
+from contracts.codec import HEADER, JSON_TYPE, decode
 from contracts.errors import BadMessage
 from contracts.messages import Offer
 from master_bridge.operating.connection import Broker
@@ -39,15 +40,18 @@ class DeadLetter:
     body: bytes
     headers: dict[str, Any]
 
-    @property
-    def destination(self) -> tuple[str, str] | None:
-        """Exchange and routing key that bring it back to where it came from; None: there is no way back."""
-        if self.queue.startswith("cap."):
-            return topology.OFFERS, self.queue
-        if self.queue.startswith(("claims.", "events.")) and self.routing_key:
-            return topology.REPLIES, self.routing_key
+    def destination(self) -> tuple[str, str]:
+        """Exchange and routing key of an offer: those of its own signature, wherever the letter says that it was.
+
+        Raises `OperatingError`, with what to do instead, for what is no offer.
+        """
         offer = self.offer
-        return (topology.OFFERS, topology.cap_queue(offer.signature)) if offer is not None else None
+        if offer is None:
+            raise OperatingError(
+                f"{self.id} is no offer: only offers are sent again. What an agent or a master said (from "
+                f"{self.queue or 'an unknown queue'}), it says again by itself when they next connect: drop it"
+            )
+        return topology.OFFERS, topology.cap_queue(offer.signature)
 
     @property
     def offer(self) -> Offer | None:
@@ -132,22 +136,22 @@ def read(routing_key: str, properties: Any, body: bytes) -> DeadLetter:
 
 
 def send_again(broker: Broker, letter: DeadLetter) -> None:
-    """An offer asks for a grant then (rule 16): nobody knows any more whether it ran."""
-    destination = letter.destination
-    if destination is None:
-        raise OperatingError(
-            f"{letter.id} came from {letter.queue or 'an unknown queue'}, which is gone: it can only be dropped"
-        )
+    """The bytes and the signature that it has, under this account's name: so no agent takes it for a first delivery
+    (rule 22), and each asks its master for a grant (rule 16), for nobody knows any more whether it ran.
+
+    Who wrote the letter is unknown. It is not signed anew, for an operator's key would vouch for a stranger's words.
+    """
+    exchange, key = letter.destination()
+    headers, left_out = copied(letter.headers)
+    if left_out:
+        raise OperatingError(f"{letter.id}: its headers {', '.join(left_out)} are no text of ours: drop it")
     offer = letter.offer
-    if offer is not None:
-        sent = broker.publish(*destination, offer.model_copy(update={"ask": True}))
-    else:
-        ours = (topology.DEAD_REASON_HEADER, topology.DEAD_QUEUE_HEADER, topology.DEAD_AGENT_HEADER)
-        properties = pika.BasicProperties(
-            headers={name: value for name, value in letter.headers.items() if name not in ours},
-            type=letter.type or None,
-            delivery_mode=2,
+    own = topology.key_word(broker.address.user)
+    if offer is not None and offer.kind == "command" and not offer.ask and offer.user == own:
+        raise OperatingError(
+            f"{letter.id}: {own} is the account of its master, so agents would run its commands without asking: use an "
+            "operator's account (`master-bridge enroll NAME --as operator`)"
         )
-        sent = broker.publish(*destination, letter.body, properties=properties)
-    if not sent:
-        raise OperatingError(f"{letter.id}: no queue takes it at {destination[0]} {destination[1]}; it stays in `dead`")
+    properties = pika.BasicProperties(headers=headers, type="offer", content_type=JSON_TYPE, delivery_mode=2)
+    if not broker.publish(exchange, key, letter.body, properties=properties, signed=False):
+        raise OperatingError(f"{letter.id}: no queue takes it at {exchange} {key}; it stays in `dead`")

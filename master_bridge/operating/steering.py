@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from contracts import topology
 from contracts.messages import Status, Steer
 from master_bridge.operating.connection import Broker
-from master_bridge.operating.survey import Survey
+from master_bridge.operating.survey import Survey, whose
 
 Order = Literal["drain", "resume", "leave", "stop", "restart", "probe"]
 
@@ -23,14 +23,15 @@ def steer(broker: Broker, agents: Iterable[Status], order: Order, reason: str) -
     return told, missed
 
 
-def has_happened(order: Order, before: Status, now: Status | None) -> bool:
-    """Does the agent's status show that `order` was carried out? `now` None: it has left, or is restarting."""
+def has_happened(order: Order, before: Status, now: Status | None, left: bool) -> bool:
+    """Does what the agent says show that `order` was carried out? `now`: its last status, None where it is silent or
+    gone; `left`: it has said that it leaves."""
     if order == "drain":
         return now is not None and now.state == "paused"
     if order == "resume":
         return now is not None and now.state not in ("paused", "draining")
     if order in ("leave", "stop"):
-        return now is None
+        return left
     if order == "restart":
         return now is not None and now.epoch > before.epoch
     return True  # a probe shows only where something was found
@@ -39,10 +40,14 @@ def has_happened(order: Order, before: Status, now: Status | None) -> bool:
 def wait_for(survey: Survey, order: Order, agents: Sequence[Status], seconds: float) -> list[Status]:
     """Until all have done it, for at most so long; those that have not."""
 
-    def left() -> list[Status]:
-        now = {status.instance: status for status in survey.agents}
-        return [agent for agent in agents if not has_happened(order, agent, now.get(agent.instance))]
+    waiting = {whose(agent): agent for agent in agents}
 
-    done: Callable[[], bool] = lambda: not left()  # noqa: E731  # named for the reader
+    def done() -> bool:
+        now = {whose(status): status for status in survey.agents}
+        for key, agent in list(waiting.items()):
+            if has_happened(order, agent, now.get(key), survey.has_left(agent)):
+                del waiting[key]
+        return not waiting
+
     survey.listen(seconds, until=done)
-    return left()
+    return list(waiting.values())

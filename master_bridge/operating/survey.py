@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
 
 from pika import exceptions as amqp
 
 from contracts import topology
 from contracts.codec import decode
-from contracts.errors import BadMessage, UnknownVersion
+from contracts.envelope import Envelope
+from contracts.errors import NotBelieved, UnknownVersion
 from contracts.messages import Catalogue, Status, Work
 from contracts.rabbitmq.arguments import Kind, arguments
 from contracts.timing import STATUS_INTERVAL
@@ -25,6 +27,14 @@ MASTERS_WITHIN = 2.5
 FORGET_AFTER = 3 * STATUS_INTERVAL
 #: Characters of the name of somebody whose messages cannot be checked.
 NAME_SHOWN = 128
+#: … and how many of them are named.
+FOREIGN_MAX = 1000
+#: What is kept of one account: a whole fleet may share one.
+NUMBER_MAX, BYTES_MAX = 5000, 32 * 1024 * 1024
+
+Said = TypeVar("Said")
+#: Account, as a word of a routing key, and instance or master.
+Whose = tuple[str, str]
 
 
 class Survey:
@@ -32,11 +42,15 @@ class Survey:
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
-        self._statuses: dict[str, tuple[float, Status]] = {}
-        self._catalogues: dict[str, tuple[float, Catalogue]] = {}
-        self._works: dict[str, tuple[float, Work]] = {}
+        self._statuses: Heard[Status] = Heard()
+        self._catalogues: Heard[Catalogue] = Heard()
+        self._works: Heard[Work] = Heard()
+        #: agents of which the last status was that they leave
+        self._left: Heard[Status] = Heard()
         #: agent or master -> its status cannot be read: it speaks another version of the protocol
         self.foreign: dict[str, str] = {}
+        #: messages that are not of the fleet, or not their sender's to say
+        self.not_believed = 0
         self.may_ask = True
 
     def open(self) -> Survey:
@@ -83,45 +97,112 @@ class Survey:
 
     @property
     def agents(self) -> list[Status]:
-        """By name."""
-        return sorted(_fresh(self._statuses), key=lambda status: (status.agent, status.instance))
+        """By name. Each was said by the account of its address."""
+        return sorted(self._statuses.fresh(), key=lambda status: (status.agent, status.instance))
+
+    def has_left(self, status: Status) -> bool:
+        """The agent of `status` has said a moment ago that it leaves, and nothing since then."""
+        return any(whose(each) == whose(status) for each in self._left.fresh())
 
     @property
     def works(self) -> list[Work]:
-        return sorted(_fresh(self._works), key=lambda work: work.master)
+        return sorted(self._works.fresh(), key=lambda work: work.master)
+
+    @property
+    def left_out(self) -> set[str]:
+        """Accounts that said more than is kept of one."""
+        return self._statuses.full | self._catalogues.full | self._works.full
 
     @property
     def masters(self) -> set[str]:
-        return {found.master for found in (*_fresh(self._works), *_fresh(self._catalogues))}
+        return {work.master for work in self.works} | {catalogue.master for catalogue in self._catalogues.fresh()}
 
     @property
     def signatures(self) -> set[str]:
         """Of all masters' columns and waiting requests."""
-        columns = {signature for catalogue in _fresh(self._catalogues) for signature in catalogue.signatures}
+        columns = {signature for catalogue in self._catalogues.fresh() for signature in catalogue.signatures}
         return columns | {view.signature for work in self.works for view in work.requests if view.signature}
 
-    def hear(self, message: Any) -> None:
-        now = time.monotonic()
+    def hear(self, message: Any, envelope: Envelope, size: int) -> None:
+        """Raises `NotBelieved` for what its sender may not say. `size`: bytes of it."""
         if isinstance(message, Status):
-            if message.state == "leaving":
-                self._statuses.pop(message.instance, None)
-            else:
-                self._statuses[message.instance] = (now, message)
+            user = envelope.to_fleet(topology.STATUS_KEY)
+            if topology.address_user(message.address) != user:
+                raise NotBelieved(f"user {user} told a status for the address {message.address}")
+            agent = whose(message)
+            self._left.drop(agent)
+            if message.state != "leaving":
+                self._statuses.keep(agent, message, size)
+            elif self._statuses.drop(agent):
+                self._left.keep(agent, message, size)
         elif isinstance(message, Catalogue):
-            self._catalogues[message.master] = (now, message)
+            user = envelope.to_fleet(topology.CATALOGUE_KEY)
+            self._catalogues.keep((user, message.master), message, size)
         elif isinstance(message, Work):
-            self._works[message.master] = (now, message)
+            user = envelope.to_fleet(topology.WORK_KEY)
+            self._works.keep((user, message.master), message, size)
 
     def _heard(self, _channel: Any, method: Any, properties: Any, body: bytes) -> None:
         try:
-            self.hear(decode(body, properties.headers))
+            envelope = Envelope.of(
+                exchange=method.exchange,
+                routing_key=method.routing_key,
+                user_id=properties.user_id,
+                headers=properties.headers,
+            )
+            self._read(envelope, body, properties.headers)
+        except Exception:  # whoever wrote it, it is not of the fleet; the broker counts what masters put into `dead`
+            self.not_believed += 1
+
+    def _read(self, envelope: Envelope, body: bytes, headers: Any) -> None:
+        """Who sent it comes first, then the words."""
+        envelope.to_fleet(envelope.routing_key)
+        try:
+            self.hear(decode(body, headers), envelope, len(body))
         except UnknownVersion as error:
-            told = error.fields.get("agent") or error.fields.get("master") or properties.user_id or method.routing_key
-            self.foreign[str(told)[:NAME_SHOWN]] = f"{error}: upgrade the older of the two"
-        except BadMessage:
-            return  # whoever wrote it, it is not of the fleet
+            named = error.fields.get("agent") or error.fields.get("master") or ""
+            if len(self.foreign) < FOREIGN_MAX:
+                self.foreign[f"{named} ({envelope.user})"[:NAME_SHOWN]] = f"{error}: upgrade the older of the two"
 
 
-def _fresh(heard: dict[str, tuple[float, Any]]) -> Iterable[Any]:
-    now = time.monotonic()
-    return [message for at, message in heard.values() if now - at <= FORGET_AFTER]
+def whose(status: Status) -> Whose:
+    """An agent, told apart from one of another account that calls itself the same."""
+    return topology.address_user(status.address), status.instance
+
+
+class Heard(Generic[Said]):
+    """The last words of each agent, or master. One account has bounds, so that it takes nobody else's room."""
+
+    def __init__(self) -> None:
+        self._kept: dict[Whose, tuple[float, int, Said]] = {}
+        #: account -> bytes and number of what is kept of it
+        self._bytes: Counter[str] = Counter()
+        self._number: Counter[str] = Counter()
+        #: accounts of which something is not kept
+        self.full: set[str] = set()
+
+    def keep(self, whose: Whose, message: Said, size: int) -> None:
+        self.drop(whose)
+        account = whose[0]
+        if self._bytes[account] + size > BYTES_MAX or self._number[account] >= NUMBER_MAX:
+            self.full.add(account)
+            return
+        self._bytes[account] += size
+        self._number[account] += 1
+        self._kept[whose] = (time.monotonic(), size, message)
+
+    def drop(self, whose: Whose) -> bool:
+        """False: nothing was kept."""
+        found = self._kept.pop(whose, None)
+        if found is None:
+            return False
+        self._bytes[whose[0]] -= found[1]
+        self._number[whose[0]] -= 1
+        return True
+
+    def fresh(self) -> list[Said]:
+        """What is not too old; the rest is forgotten."""
+        now = time.monotonic()
+        for whose in [whose for whose, (at, _, _) in self._kept.items() if now - at > FORGET_AFTER]:
+            self.drop(whose)
+        return [message for _, _, message in self._kept.values()]
