@@ -9,6 +9,7 @@ from typing import Literal
 
 from contracts.rabbitmq.facts import OLDEST, TESTED, UNKNOWN_SINCE, facts
 from contracts.rabbitmq.product import Product
+from contracts.readable import shown
 
 Verdict = Literal["pass", "warn", "fail"]
 
@@ -34,9 +35,9 @@ def report(findings: Iterable[Finding], *, as_json: bool) -> str:
     width = max((len(finding.check) for finding in listed), default=0)
     lines = []
     for finding in listed:
-        lines.append(f"{finding.verdict}  {finding.check:<{width}}  {finding.seen}")
+        lines.append(f"{finding.verdict}  {finding.check:<{width}}  {shown(finding.seen)}")
         if finding.remedy:
-            lines.append(f"{'':<{width + 6}}  -> {finding.remedy}")
+            lines.append(f"{'':<{width + 6}}  -> {shown(finding.remedy)}")
     return "\n".join(lines)
 
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any
+
+from contracts.readable import shown, shown_lines
+
+#: Characters of one value in a log line.
+VALUE_MAX = 10_000
 
 
 def whatever_comes(processors: Iterable[Any]) -> Any:
@@ -20,6 +25,17 @@ def whatever_comes(processors: Iterable[Any]) -> Any:
         return event
 
     return render
+
+
+def without_orders(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """A structlog processor: no text of an event is an order to a terminal, or looks like another line.
+
+    Tracebacks keep their lines. What is no text is shown by the renderers' `repr`, which escapes such characters.
+    """
+    for key, value in list(event.items()):
+        if isinstance(value, str):
+            event[key] = shown_lines(value) if key in ("exception", "stack") else shown(value, VALUE_MAX)
+    return event
 
 
 def _shown(event: Mapping[str, Any]) -> str:

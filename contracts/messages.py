@@ -47,7 +47,12 @@ class Message(BaseModel):
 
     # what is wrong is told without the value, which may be a secret of a command
     model_config = ConfigDict(
-        frozen=True, extra="ignore", ser_json_bytes="base64", val_json_bytes="base64", hide_input_in_errors=True
+        frozen=True,
+        extra="ignore",
+        ser_json_bytes="base64",
+        val_json_bytes="base64",
+        hide_input_in_errors=True,
+        allow_inf_nan=False,
     )
 
     #: True for messages whose AMQP body is raw bytes.
@@ -70,7 +75,7 @@ class Greeting(Message):
 class Part(BaseModel):
     """Base of the parts that messages are made of."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, allow_inf_nan=False)
 
 
 class Capability(Part):

@@ -72,7 +72,8 @@ def shown_lines(text: str, limit: int = 100 * SHOWN_MAX) -> str:
 
 def finite(number: float, *, least: float = 0.0, most: float = MOMENT_MAX) -> float:
     """A number of somebody else's, as one that can be computed with and shown: within these bounds, NaN the least."""
-    return least if math.isnan(number) else float(min(max(number, least), most))
+    not_a_number = isinstance(number, float) and math.isnan(number)  # a whole number may be too large for isnan()
+    return least if not_a_number else float(min(max(number, least), most))
 
 
 def moment(seconds: float) -> float:

@@ -13,7 +13,7 @@ from typing import Any
 
 import structlog
 
-from contracts.log_rendering import whatever_comes
+from contracts.log_rendering import whatever_comes, without_orders
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
@@ -29,6 +29,7 @@ def configure(*, form: str, level: str) -> None:
     if form == "json":
         processors += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     else:
+        processors += [structlog.processors.format_exc_info, without_orders]
         processors.append(
             structlog.dev.ConsoleRenderer(
                 colors=output.isatty(), exception_formatter=structlog.dev.plain_traceback, sort_keys=False

@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 from twisted.python import log as twisted_log
 
-from contracts.log_rendering import whatever_comes
+from contracts.log_rendering import whatever_comes, without_orders
 
 
 class _TwistedLogger:
@@ -42,6 +42,7 @@ def configure() -> None:
                 (
                     _level,
                     structlog.processors.format_exc_info,
+                    without_orders,
                     structlog.processors.LogfmtRenderer(key_order=["event"], drop_missing=True, bool_as_flag=False),
                 )
             )

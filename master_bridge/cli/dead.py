@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from contracts.readable import moment, shown, shown_lines
 from master_bridge.cli.options import Where, broker_options
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ def list_(where: Where, as_json: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from master_bridge.operating.picture import foreign_text
+
     letters = _walk(where, (), "keep", everything=True)
     if as_json:
         click.echo(json.dumps([_fields(letter) for letter in letters], indent=2))
@@ -43,8 +46,10 @@ def list_(where: Where, as_json: bool) -> None:
     for column in ("id", "when", "type", "from", "by", "reason"):
         table.add_column(column, overflow="fold")
     for letter in letters:
-        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(letter.timestamp)) if letter.timestamp else ""
-        table.add_row(letter.id, when, letter.type, letter.queue, letter.agent, letter.reason)
+        at = moment(letter.timestamp or 0)
+        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at)) if at else ""
+        foreign = (letter.type, letter.queue, letter.agent, letter.reason)
+        table.add_row(letter.id, when, *(foreign_text(text) for text in foreign))
     Console().print(table)
 
 
@@ -55,8 +60,8 @@ def show(where: Where, ids: tuple[str, ...]) -> None:
     """Print letters with all that is known of them."""
     for letter in _walk(where, ids, "keep"):
         for name, value in _fields(letter).items():
-            click.echo(f"{name}: {value}")
-        click.echo(letter.text())
+            click.echo(f"{name}: {shown(value)}")
+        click.echo(shown_lines(letter.text()))
 
 
 @command.command()
@@ -104,7 +109,7 @@ def _walk(where: Where, ids: tuple[str, ...], verdict: Verdict, *, everything: b
         letters = [letter for letter in walk(broker, judge) if meant(letter)]
     missing = [each for each in ids if not any(letter.id.startswith(each) for letter in letters)]
     if missing:
-        click.echo(f"not in `dead`: {', '.join(missing)}", err=True)
+        click.echo(f"not in `dead`: {shown(', '.join(missing))}", err=True)
         click.get_current_context().exit(UNKNOWN)
     return letters
 

@@ -13,6 +13,7 @@ import click
 from click.core import ParameterSource
 
 from contracts.amqp_url import has_password
+from contracts.readable import shown_lines
 from master_bridge.link.settings import URL_VARIABLE, TLSSettings
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Where:
             with connect(self.url, self.tls, purpose=purpose, sign=self._sign()) as broker:
                 yield broker
         except OperatingError as error:
-            raise click.ClickException(str(error)) from None
+            raise click.ClickException(shown_lines(str(error))) from None
 
     @contextmanager
     def management(self) -> Iterator[Management]:
@@ -56,7 +57,7 @@ class Where:
             with Management(self.management_url, ca=self.tls.ca) as management:
                 yield management
         except OperatingError as error:
-            raise click.ClickException(str(error)) from None
+            raise click.ClickException(shown_lines(str(error))) from None
 
     def _sign(self) -> Any:
         if self.signing_key is None:
@@ -66,7 +67,7 @@ class Where:
         try:
             return Signer.from_file(self.signing_key).headers
         except BadKey as error:
-            raise click.ClickException(str(error)) from None
+            raise click.ClickException(shown_lines(str(error))) from None
 
 
 def broker_options(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from contracts.readable import shown
 from master_bridge.cli.options import Where, broker_options
 
 if TYPE_CHECKING:
@@ -54,14 +55,14 @@ def _steer(
         chosen = select(survey.agents, names, match)
         told, missed = steer(broker, chosen, order, reason)
         for agent in told:
-            click.echo(f"{agent.agent}: {_SAID[order]}")
+            click.echo(f"{shown(agent.agent)}: {_SAID[order]}")
         for agent in missed:
-            click.echo(f"{agent.agent}: is not connected any more", err=True)
+            click.echo(f"{shown(agent.agent)}: is not connected any more", err=True)
         if not chosen:
             click.echo("no agent satisfies that", err=True)
         late = wait_for(survey, order, told, wait) if wait else []
         for agent in late:
-            click.echo(f"{agent.agent}: has not done it within {wait:g} s", err=True)
+            click.echo(f"{shown(agent.agent)}: has not done it within {wait:g} s", err=True)
     if missed or late or not chosen:
         click.get_current_context().exit(NOT_DONE)
 

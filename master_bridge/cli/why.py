@@ -6,10 +6,13 @@ import time
 
 import click
 
+from contracts.readable import shown
 from master_bridge.cli.options import Where, broker_options
 
 #: Exit status when no master knows of such a build.
 UNKNOWN = 1
+#: Characters of a line, which may name several agents.
+LINE_MAX = 4000
 
 
 @click.command()
@@ -28,11 +31,11 @@ def command(where: Where, build: str) -> None:
         survey = Survey(broker).open().gather(masters=True)
         found = find(survey.works, build)
         if not found:
-            masters = ", ".join(sorted(survey.masters)) or "none is alive"
+            masters = shown(", ".join(sorted(survey.masters))) or "none is alive"
             click.echo(f"no master looks for an agent for {build!r} or has one (masters: {masters})", err=True)
             click.get_current_context().exit(UNKNOWN)
         for number, each in enumerate(found):
             if number:
                 click.echo()
             queue = broker.queue(topology.cap_queue(each[1].signature or "any"))
-            click.echo("\n".join(explain(each, survey.agents, queue, time.time())))
+            click.echo("\n".join(shown(line, LINE_MAX) for line in explain(each, survey.agents, queue, time.time())))

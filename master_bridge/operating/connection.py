@@ -26,6 +26,8 @@ from master_bridge.operating.errors import NotPermitted, OperatingError, Unreach
 
 #: Seconds for a connection to be made, and for the broker to answer.
 TIMEOUT = 10
+#: Bytes of a queue's name (AMQP 0-9-1, 1.1, "shortstr"); an agent may tell longer ones.
+SHORT_MAX = 255
 
 #: As pika shows it: `ConnectionClosedByBroker: (530) 'NOT_ALLOWED - vhost x not found'`.
 _CLOSED = re.compile(r"ConnectionClosedByBroker: \((\d+)\) (['\"])(.*)\2", re.DOTALL)
@@ -109,6 +111,8 @@ class Broker:
 
     def queue(self, name: str) -> QueueFigures | None:
         """Asked passively; None: there is no such queue. Raises `NotPermitted`."""
+        if len(name.encode("utf-8", "replace")) > SHORT_MAX:
+            return None
         try:
             answer = self.channel.queue_declare(name, passive=True).method
         except amqp.ChannelClosedByBroker as error:

@@ -15,6 +15,7 @@ from contracts.burial import copied
 from contracts.codec import HEADER, JSON_TYPE, decode
 from contracts.errors import BadMessage
 from contracts.messages import Offer
+from contracts.readable import shown
 from master_bridge.operating.connection import Broker
 from master_bridge.operating.errors import OperatingError
 
@@ -67,7 +68,7 @@ class DeadLetter:
             return f"{len(self.body)} bytes of a command's output or file, not shown: they may hold secrets"
         try:
             return json.dumps(_without_arguments(json.loads(self.body)), indent=2, ensure_ascii=False)
-        except ValueError:
+        except (ValueError, RecursionError):
             pass
         try:
             return self.body.decode("utf-8")
@@ -121,18 +122,25 @@ def walk(broker: Broker, judge: Callable[[DeadLetter], Verdict]) -> list[DeadLet
 
 def read(routing_key: str, properties: Any, body: bytes) -> DeadLetter:
     headers = dict(properties.headers or {})
-    digest = hashlib.sha256(body + json.dumps(headers, sort_keys=True, default=str).encode()).hexdigest()
+    digest = hashlib.sha256(
+        body + repr(sorted(headers.items(), key=repr)).encode("utf-8", "backslashreplace")
+    ).hexdigest()
     return DeadLetter(
         id=digest[:10],
-        reason=str(headers.get(topology.DEAD_REASON_HEADER, "")),
-        queue=str(headers.get(topology.DEAD_QUEUE_HEADER, "")),
-        agent=str(headers.get(topology.DEAD_AGENT_HEADER, "")),
-        routing_key=routing_key,
+        reason=_told(headers, topology.DEAD_REASON_HEADER),
+        queue=_told(headers, topology.DEAD_QUEUE_HEADER),
+        agent=_told(headers, topology.DEAD_AGENT_HEADER),
+        routing_key=shown(routing_key),
         timestamp=properties.timestamp,
-        type=properties.type or "",
+        type=shown(properties.type or ""),
         body=body,
         headers=headers,
     )
+
+
+def _told(headers: dict[str, Any], name: str) -> str:
+    """For people, and for the beginning of a queue's name: anybody may have written it."""
+    return shown(headers.get(name, ""))
 
 
 def send_again(broker: Broker, letter: DeadLetter) -> None:

@@ -13,6 +13,7 @@ from rich.text import Text
 from contracts import topology
 from contracts.messages import Status, Work
 from contracts.protocol_version import Versions
+from contracts.readable import moment, shown
 from master_bridge.operating.connection import QueueFigures
 from master_bridge.operating.survey import Survey
 from master_bridge.operating.why import duration
@@ -21,6 +22,8 @@ from master_bridge.operating.why import duration
 _STYLES = {"ready": "green", "idle": "green", "held": "bold", "unwell": "red", "paused": "yellow", "draining": "yellow"}
 #: Capabilities are many: a table shows so many characters of them.
 CAPABILITIES_SHOWN = 60
+#: Slots of one agent in a table.
+SLOTS_SHOWN = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +35,8 @@ class Picture:
     works: tuple[Work, ...]
     queues: tuple[QueueFigures, ...]
     foreign: tuple[tuple[str, str], ...] = ()
+    #: accounts that say more than is kept of one
+    left_out: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, survey: Survey, queues: Iterable[QueueFigures], *, now: float) -> Picture:
@@ -41,6 +46,7 @@ class Picture:
             works=tuple(survey.works),
             queues=tuple(queues),
             foreign=(*sorted(survey.foreign.items()), *_strangers(survey)),
+            left_out=tuple(sorted(survey.left_out)),
         )
 
     def fields(self) -> dict[str, Any]:
@@ -87,7 +93,9 @@ def draw(picture: Picture) -> RenderableType:
     if picture.queues:
         parts.append(queue_table(picture.queues))
     for sender, reason in picture.foreign:
-        parts.append(Text(f"incompatible: {sender}: {reason}", style="red"))
+        parts.append(foreign_text(f"incompatible: {sender}: {reason}", style="red"))
+    for account in picture.left_out:
+        parts.append(foreign_text(f"account {account} tells more than is shown of one account", style="red"))
     busy = sum(slot.state == "held" for agent in picture.agents for slot in agent.slots)
     waiting = sum(view.state in ("waiting", "window") for work in picture.works for view in work.requests)
     parts.append(Text(f"{len(picture.agents)} agents, {busy} sessions, {waiting} requests wait"))
@@ -99,23 +107,30 @@ def _agents(picture: Picture) -> Table:
     for column in ("agent", "state", "slot", "does", "since", "capabilities", "version"):
         table.add_column(column, overflow="fold")
     for agent in picture.agents:
-        reasons = f"\n{'; '.join(agent.reasons)}" if agent.reasons else ""
+        reasons = f"\n{shown('; '.join(agent.reasons))}" if agent.reasons else ""
         can = ", ".join(f"{each.name} {each.version}" if each.version else each.name for each in agent.capabilities)
         if len(can) > CAPABILITIES_SHOWN:
             can = f"{can[:CAPABILITIES_SHOWN]}… ({len(agent.capabilities)})"
-        for number, slot in enumerate(agent.slots):
+        for number, slot in enumerate(agent.slots[:SLOTS_SHOWN]):
             first = number == 0
             does = slot.title or slot.session or slot.state if slot.state != "idle" else "idle"
             table.add_row(
-                agent.agent if first else "",
+                foreign_text(agent.agent) if first else "",
                 Text(agent.state + reasons, style=_STYLES.get(agent.state, "")) if first else "",
                 str(number),
-                Text(f"{does} ({slot.master})" if slot.master else does, style=_STYLES.get(slot.state, "")),
-                duration(picture.now - slot.since) if slot.since else "",
-                can if first else "",
-                agent.version if first else "",
+                foreign_text(f"{does} ({slot.master})" if slot.master else does, style=_STYLES.get(slot.state, "")),
+                duration(picture.now - moment(slot.since)) if slot.since else "",
+                foreign_text(can) if first else "",
+                foreign_text(agent.version) if first else "",
             )
+        if len(agent.slots) > SLOTS_SHOWN:
+            table.add_row("", "", "", Text(f"… and {len(agent.slots) - SLOTS_SHOWN} more slots"), "", "", "")
     return table
+
+
+def foreign_text(text: object, style: str = "") -> Text:
+    """What somebody else wrote, without markup and without orders to the terminal."""
+    return Text(shown(text), style=style)
 
 
 def queue_table(queues: Iterable[QueueFigures]) -> Table:
@@ -128,5 +143,5 @@ def queue_table(queues: Iterable[QueueFigures]) -> Table:
         style = "red" if queue.ready and not queue.consumers and queue.name.startswith("cap.") else ""
         signature = topology.queue_signature(queue.name)
         name = f"{queue.name}  ({signature})" if signature and not queue.name.endswith(f".{signature}") else queue.name
-        table.add_row(Text(name, style=style), str(queue.ready), held, str(queue.consumers))
+        table.add_row(foreign_text(name, style=style), str(queue.ready), held, str(queue.consumers))
     return table

@@ -7,6 +7,9 @@ from master_bridge.management.client import Management
 from master_bridge.operating.connection import Broker, QueueFigures
 from master_bridge.operating.survey import Survey
 
+#: Queues that are asked for: one account may speak of many, and each is a round trip.
+ASKED_MAX = 2000
+
 
 def queues(broker: Broker, survey: Survey, management: Management | None = None) -> list[QueueFigures]:
     """All queues of ours but agents' control queues, by name.
@@ -21,9 +24,9 @@ def queues(broker: Broker, survey: Survey, management: Management | None = None)
             or figures.name.startswith(("cap.", "claims.", "events."))
         ]
     names = {topology.cap_queue(signature) for signature in survey.signatures}
-    names |= {queue for status in survey.agents for queue in status.queues}
+    names |= {queue for status in survey.agents for queue in status.queues if queue.startswith("cap.")}
     for master in survey.masters:
         names |= {topology.claims_queue(master), topology.events_queue(master)}
     names |= {topology.PARKED_QUEUE, topology.DEAD_QUEUE}
-    found = (broker.queue(name) for name in sorted(names))
+    found = (broker.queue(name) for name in sorted(names)[:ASKED_MAX])
     return [figures for figures in found if figures is not None]

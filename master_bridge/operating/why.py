@@ -6,13 +6,17 @@ import time
 from collections.abc import Iterable, Sequence
 
 from contracts import topology
+from contracts.errors import BadRequirement
 from contracts.messages import Status, Work, WorkView
 from contracts.nearest_misses import Miss, nearest_misses
+from contracts.readable import finite, moment
 from contracts.requirements import Requirements
 from master_bridge.operating.connection import QueueFigures
 
 #: Nearest misses that are told, and agents that are named for each.
 MISSES_SHOWN, NAMES_SHOWN = 5, 5
+#: Slots of one agent that are told.
+SLOTS_SHOWN = 20
 
 Found = tuple[Work, WorkView]
 
@@ -33,7 +37,9 @@ def explain(found: Found, agents: Sequence[Status], queue: QueueFigures | None, 
     """Lines for people. `queue` is that of its signature, None where there is none; `now`: seconds since the epoch."""
     work, view = found
     name = f"{view.title or view.request} ({view.request}) of master {work.master}"
-    since = f"since {time.strftime('%H:%M:%S', time.localtime(view.since))} ({duration(now - view.since)})"
+    since = (
+        f"since {time.strftime('%H:%M:%S', time.localtime(moment(view.since)))} ({duration(now - moment(view.since))})"
+    )
     if view.state in ("held", "granted", "missing", "unasked"):
         return [f"{name}: {_with_agent(view)} {since}", *_lives(view)]
     needs = view.signature or "any"
@@ -42,7 +48,11 @@ def explain(found: Found, agents: Sequence[Status], queue: QueueFigures | None, 
         lines.append("the master asks first whether an agent has it already")
     lines += _lives(view)
     lines.append(_queue_line(topology.cap_queue(needs), queue))
-    return lines + agents_lines(Requirements.from_signature(needs), agents, now)
+    try:
+        requirements = Requirements.from_signature(needs)
+    except BadRequirement as error:
+        return [*lines, f"its signature cannot be read: {error}"]
+    return lines + agents_lines(requirements, agents, now)
 
 
 def agents_lines(requirements: Requirements, agents: Sequence[Status], now: float) -> list[str]:
@@ -71,14 +81,17 @@ def doing(status: Status, now: float) -> str:
         text = "busy"
     if busy:
         text += ": " + ", ".join(
-            f"{slot.title or slot.session or 'a claim'} for {duration(now - slot.since)}" for slot in busy
+            f"{slot.title or slot.session or 'a claim'} for {duration(now - moment(slot.since))}"
+            for slot in busy[:SLOTS_SHOWN]
         )
+        if len(busy) > SLOTS_SHOWN:
+            text += f" and {len(busy) - SLOTS_SHOWN} more"
     return text
 
 
 def duration(seconds: float) -> str:
     """`42 s`, `5 min`, `3.2 h`, `2.5 d`."""
-    seconds = max(0.0, seconds)
+    seconds = finite(seconds)
     if seconds < 100:
         return f"{seconds:.0f} s"
     if seconds < 100 * 60:

@@ -60,7 +60,7 @@ def test_an_agent_that_takes_no_work_is_named_with_its_reasons(state: str) -> No
     outlook = fleet.outlook(Requirements.of(["gtk>=3"]), 0.0)
     assert (outlook.qualified, outlook.misses) == (0, ())
     text = waiting_text(needs="gtk>=3", since=0.0, outlook=outlook, state="waiting", down=None)
-    expected = f"1 live agent offers what is needed, but takes no work: one is {state} (disk: 5 MiB left; clock\\n\\x1b[31m off"
+    expected = f"but takes no work: one is {state} (disk: 5 MiB left; clock\\n\\x1b[31m off"
     assert expected in text
     assert text.endswith("!…)")
     assert text.isprintable()
