@@ -13,12 +13,14 @@ from twisted.internet import defer
 
 from contracts.messages import AnyMessage, Catalogue, Data, Offer, Status
 from contracts.tickets import Tickets
+from contracts.topology import address_user
 from master_bridge.buildbot.client import Client
 from master_bridge.buildbot.figures import Figures
 from master_bridge.core import actions, inputs
 from master_bridge.core.actions import Action
 from master_bridge.core.inputs import Input
 from master_bridge.core.machine import BridgeConfig, BridgeMachine
+from master_bridge.core.names import AgentNames
 
 log = structlog.get_logger(__name__)
 
@@ -82,6 +84,7 @@ class Bridge:
         self.figures = Figures()
         #: who asked for which request
         self.clients: dict[str, Client] = {}
+        self._names = AgentNames()
         self._inputs: deque[Input] = deque()
         self._working = False
         self._timer: Any = None
@@ -158,7 +161,8 @@ class Bridge:
         self._on_stopped(reason)
 
     def message_received(self, delivery: int, message: AnyMessage, user: str, size: int) -> None:
-        self.feed(inputs.MessageReceived(delivery=delivery, message=message, user=user, size=size))
+        shown = self._names.told_apart(message, user)
+        self.feed(inputs.MessageReceived(delivery=delivery, message=shown, user=user, size=size))
 
     def message_returned(self, message: AnyMessage, routing_key: str) -> None:
         self.feed(inputs.Returned(message=message, routing_key=routing_key))
@@ -167,6 +171,8 @@ class Bridge:
         return self.figures.reject(user)
 
     def fleet_heard(self, message: Status | Catalogue) -> None:
+        if isinstance(message, Status):
+            message = self._names.told_apart(message, address_user(message.address))
         self._on_fleet(message)
 
     # -- the machine's actions ----------------------------------------------------------------------------------------

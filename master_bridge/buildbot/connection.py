@@ -189,6 +189,7 @@ def worker_info(session: Session) -> dict[str, Any]:
     # Files of a worker's info folder say nothing of what the worker itself says, in Buildbot as here.
     info = {**told.pop("facts"), **told, "delete_leftover_dirs": False}
     info["agent"] = holder.agent
+    info["agent_account"] = holder.account
     info["agent_instance"] = holder.instance
     info["capabilities"] = capability_property(holder.capabilities)
     return info

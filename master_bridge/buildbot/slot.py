@@ -285,6 +285,7 @@ class Slot:
         holder = connection.session.holder
         properties = self._build.getProperties()
         properties.setProperty("agent", holder.agent, SOURCE)
+        properties.setProperty("agent_account", holder.account, SOURCE)
         properties.setProperty("agent_instance", holder.instance, SOURCE)
         properties.setProperty("capabilities", capability_property(holder.capabilities), SOURCE)
         self._attach(connection).addErrback(self._attach_failed, connection)

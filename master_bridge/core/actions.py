@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, Union
 
 from contracts.messages import Capability, Event, Message, Offer, WorkerInfo
+from contracts.topology import address_user
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +86,11 @@ class Holder:
     address: str
     capabilities: tuple[Capability, ...]
     worker: WorkerInfo
+
+    @property
+    def account(self) -> str:
+        """The `key_word` of the broker user, which is proven, as `agent` is not."""
+        return address_user(self.address)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -75,7 +75,9 @@ DIFFERENCES: dict[str, Difference] = {
     "names": Difference(title="Lists of names have a limit"),
     "waiting": Difference(title="Waiting for an agent is normal, and the build says for what it waits"),
     "build-folder": Difference(title="A build may start in an empty directory"),
-    "agent": Difference(title="Builds have the properties `agent`, `agent_instance` and `capabilities`"),
+    "agent": Difference(
+        title="Builds have the properties `agent`, `agent_account`, `agent_instance` and `capabilities`"
+    ),
     "graceful": Difference(title="Graceful shutdown and Kill on the worker page concern the slot, not the machine"),
     "aliases": Difference(title="Commands have no second names"),
     "numcpus": Difference(title="`numcpus` counts the processors that the agent may use"),

@@ -13,7 +13,7 @@ from tests.harness.master import RESULTS, Build, BuildMaster
 
 PREPARATION = "worker_preparation"
 #: Properties in which workers differ by their nature; test_workers.py looks at them.
-OF_THE_WORKER = frozenset({"agent", "agent_instance", "capabilities", "builderid", "run"})
+OF_THE_WORKER = frozenset({"agent", "agent_account", "agent_instance", "capabilities", "builderid", "run"})
 _RUNS = re.compile(r"@(?:pb|msgpack|amqp)\b")
 #: Of the tests and of examples/side-by-side. A stream's letter may stand before one.
 _WORKERS = re.compile(r"(?:w-(?:pb|msgpack|amqp-\d+)|old-machine|newer-machine|linux-\d+)\b")

@@ -64,7 +64,7 @@ each('download',
     S(name='look', command='for f in f sub/dir/m tiny odd large big sub/m2 string number data.json ../above never; do '
         'test -e $f && stat -c "%n %s %a" $f && cksum < $f; done; cat string number data.json; ls -A'),
     S(name='look at properties', command='python3 -c "import json; d = json.load(open(\'properties.json\')); '
-        'print(sorted(d), sorted(k for k in d[\'properties\'] if k not in (\'agent\', \'agent_instance\', \'capabilities\')), d[\'sourcestamps\'][0][\'branch\'])"'),
+        'print(sorted(d), sorted(k for k in d[\'properties\'] if k not in (\'agent\', \'agent_account\', \'agent_instance\', \'capabilities\')), d[\'sourcestamps\'][0][\'branch\'])"'),
 )
 from buildbot.process import buildstep
 from buildbot.process.results import SUCCESS, FAILURE

@@ -9,10 +9,11 @@ import pytest
 from structlog.testing import capture_logs
 from twisted.internet import defer, task
 
-from contracts.messages import Offer
+from contracts.messages import Offer, Status
 from contracts.tickets import Tickets
 from master_bridge.buildbot.bridge import Bridge
 from master_bridge.core import actions
+from tests.unit.bridge_core.scene import Agent
 
 
 class Link:
@@ -54,6 +55,24 @@ def test_a_sweep_asks_the_machine_what_is_stale() -> None:
     )  # fmt: skip
     assert not stale(offer)
     this.stop()
+
+
+def test_a_thief_bears_its_accounts_name_beside_another_accounts() -> None:
+    """In what the machine hears and in what the fleet's view does."""
+    heard: list[Any] = []
+    fleet: list[Any] = []
+    this = bridge()
+    this.feed = heard.append  # type: ignore[method-assign, assignment]
+    this._on_fleet = fleet.append
+    status = Status(
+        instance="i", agent="alice", epoch=1, address="agent.alice.i.n", version="1", now=0.0, state="ready", slots=(),
+        capabilities=(),
+    )  # fmt: skip
+    this.fleet_heard(status)
+    this.fleet_heard(status.model_copy(update={"address": "agent.mallory.i.n"}))
+    this.message_received(1, Agent("alice", user="mallory").claim("o"), "mallory", 1)
+    assert [each.agent for each in fleet] == ["alice", "alice@mallory"]
+    assert [each.message.agent for each in heard] == ["alice@mallory"]
 
 
 def test_what_the_link_could_not_read_is_counted() -> None:

@@ -67,6 +67,7 @@ def test_an_agent_found_early_is_buildbots_when_it_begins() -> None:
     scene.slot.begin()
     assert scene.worker.attached_to == [scene.connection]
     assert scene.build.properties.getProperty("agent") == "a1"
+    assert scene.build.properties.getProperty("agent_account") == "u"
     assert scene.build.properties.getProperty("agent_instance") == "i1"
     assert scene.told == ["Seek"]
 
