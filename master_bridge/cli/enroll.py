@@ -83,6 +83,8 @@ def enroll(
         if accounts.exists(name) and not renew:
             raise click.ClickException(f"account {name!r} is there already: --renew gives it a new password")
         accounts.put(name, password, parse_url(where.url).vhost, granted)
+        if role == "worker":
+            accounts.limit(name, parse_url(where.url).vhost)
     text = url + "\n"
     if role == "worker":
         text = agent_config(name, url, ca=worker_ca, certificate=worker_cert, keys=trusted_key)
@@ -98,7 +100,10 @@ def enroll(
 @_CTL
 @broker_options
 def revoke(where: Where, name: str, rabbitmqctl: str | None) -> None:
-    """Take account NAME away and cut its connections. What it ran is run again by another agent."""
+    """Take account NAME away, with its connections and the queues that it made.
+
+    What it ran is run again by another agent. Queues of a master stay: another account may serve it.
+    """
     with _accounts(where, rabbitmqctl) as accounts:
         cut = accounts.remove(name)
     click.echo(f"{name}: account removed" + (f", {cut} connections cut" if cut else ""))
