@@ -152,8 +152,23 @@ def no_answer(address: BrokerAddress) -> BrokerFailure:
     )
 
 
-def certificate_failure(why: str, address: BrokerAddress, *, ca: str) -> BrokerFailure:
-    """The broker's certificate is not one that we believe. `why`: OpenSSL's words; `ca`: our setting's name."""
+def certificate_failure(why: str, address: BrokerAddress, *, ca: str, until: str | None = None) -> BrokerFailure:
+    """The broker's certificate is not one that we believe.
+
+    `why`: OpenSSL's words; `ca`: our setting's name; `until`: to when it was valid, for people, where that is known.
+    """
+    if "certificate has expired" in why:
+        return BrokerFailure(
+            part="TLS",
+            seen=f"the certificate of {address.listener} has expired" + (f" (valid until {until})" if until else ""),
+            remedy="renew it, or its authority's if that is what has expired; is the clock of this machine right?",
+        )
+    if "not yet valid" in why:
+        return BrokerFailure(
+            part="TLS",
+            seen=f"the certificate of {address.listener} is not yet valid",
+            remedy="set the clock of this machine, or wait for the certificate's first day",
+        )
     return BrokerFailure(
         part="TLS",
         seen=f"the certificate of {address.listener} does not verify ({plain(why).rstrip('.')})",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import ssl
 import time
@@ -10,7 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from contracts.amqp_url import BrokerAddress
-from contracts.broker_failure import BrokerFailure, network_failure, no_answer, other
+from contracts.broker_failure import BrokerFailure, certificate_failure, network_failure, no_answer, other
 from contracts.findings import Finding
 
 #: Seconds for a connection.
@@ -90,6 +91,8 @@ def _handshake(
         with made.wrap_socket(connection, server_hostname=address.host) as secure:
             certificate = secure.getpeercert() or {}
             version = secure.version()
+    except ssl.SSLCertVerificationError as error:
+        return failed(certificate_failure(error.verify_message, address, ca=ca, until=valid_until(address)))
     except (OSError, ValueError) as error:
         return failed(network_failure(error, address, ca=ca) or other(error, address))
     until = ssl.cert_time_to_seconds(str(certificate.get("notAfter")))
@@ -100,3 +103,27 @@ def _handshake(
         seen=f"{version}, certificate verifies, valid for {days:.0f} days",
         remedy="" if days > EXPIRES_SOON else "renew the broker's certificate",
     )
+
+
+#: In DER, `Validity` is a sequence of two times (RFC 5280, section 4.1.2.5): UTCTime or GeneralizedTime.
+_VALIDITY = re.compile(rb"\x30.(?:\x17\x0d\d{12}Z|\x18\x0f\d{14}Z)(?:\x17\x0d(\d{12})Z|\x18\x0f(\d{14})Z)", re.DOTALL)
+
+
+def valid_until(address: BrokerAddress) -> str | None:
+    """The last day of the certificate that the broker shows, as "2026-11-28"; None where it cannot be had.
+
+    Python tells nothing of a certificate that does not verify, so it is asked for once more and believed by nobody.
+    """
+    try:
+        pem = ssl.get_server_certificate((address.host, address.port), timeout=TIMEOUT)
+        found = _VALIDITY.search(ssl.PEM_cert_to_DER_cert(pem))
+    except (OSError, ValueError):
+        return None
+    if found is None:
+        return None
+    if found[2] is not None:
+        digits = found[2].decode()
+    else:  # two digits of the year: 1950 to 2049
+        short = found[1].decode()
+        digits = ("20" if short < "50" else "19") + short
+    return f"{digits[:4]}-{digits[4:6]}-{digits[6:8]}"

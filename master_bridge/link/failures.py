@@ -59,7 +59,9 @@ def _of_tls(failed: BaseException, address: BrokerAddress) -> BrokerFailure | No
         return None
     if any("certificate verify failed" in reason for reason in reasons):
         return broker_failure.certificate_failure(
-            "no authority that is known here has signed it", address, ca=CA_SETTING
+            "no authority that is known here has signed it, or its time is over: `master-bridge doctor` tells which",
+            address,
+            ca=CA_SETTING,
         )
     return broker_failure.tls_failure(reasons[-1], address)
 
