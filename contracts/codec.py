@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from contracts.errors import BadMessage, TooLarge, UnknownVersion
@@ -49,7 +49,7 @@ def encode(message: Message, version: int | None = None) -> Wire:
     """
     if version is not None and version != message.v and not isinstance(message, Greeting):
         message = message.model_copy(update={"v": version})
-    text = _json(message)
+    text = json_of(message)
     body = text.encode()
     kind: str = message.t  # type: ignore[attr-defined]  # every concrete message has it; the base has none
     bulk = isinstance(message, (Event, Data)) and message.data
@@ -61,7 +61,8 @@ def encode(message: Message, version: int | None = None) -> Wire:
     return Wire(type=kind, content_type=JSON_TYPE, body=body)
 
 
-def _json(message: Message) -> str:
+def json_of(message: BaseModel) -> str:
+    """A message or a part of one as JSON that UTF-8 can carry."""
     try:
         return message.model_dump_json()
     except PydanticSerializationError:

@@ -179,7 +179,8 @@ class Agent:
         if paused is not None:
             log.info("paused", reason=paused, remedy="`master-bridge resume`")
             self._feed(inputs.Drain(exit=False))
-        self._found_health(await self.health.check())
+        with self._errors.said("self-check"):
+            self._found_health(await self.health.check())
         self._spawn_forever("queues", self.queues.run)
         self._spawn_forever("self-check", self._look_after)
         self._spawn_forever("probes", self.probing.run)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from contracts.codec import json_of
 from contracts.messages import Capability, WorkerInfo
 from contracts.timing import CLAIM_MAX
 
@@ -35,8 +36,8 @@ class Introduction:
 
     def _weigh(self, capabilities: tuple[Capability, ...]) -> tuple[str, ...]:
         worker = self._worker_info("m", 0)
-        environment = len(worker.model_dump_json().encode("utf-8"))
-        found = sum(len(capability.model_dump_json().encode("utf-8")) + 1 for capability in capabilities)
+        environment = len(json_of(worker).encode())
+        found = sum(len(json_of(capability).encode()) + 1 for capability in capabilities)
         if environment + found <= INTRODUCTION_MAX:
             return ()
         return (

@@ -168,14 +168,15 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
         if self.settings is None:
             return
         try:
+            user = key_word(self.settings.address.user)
             tickets = Tickets(load_secret(Path(self.master.basedir, TICKETS_FILE)), master=self.settings.master)
-        except BadSecret as error:
+        except (BadSecret, BadSettings) as error:
             self._stopped(f"AMQPBroker: {error}")
             return
         self.bridge = Bridge(
             reactor=self.master.reactor,
             master=self.settings.master,
-            user=key_word(self.settings.address.user),
+            user=user,
             tickets=tickets,
             grace=self._grace,
             check=lambda request: requests.is_complete(self.master, request),

@@ -18,22 +18,18 @@ from twisted.python.failure import Failure
 from contracts import topology
 from contracts.broker_failure import BrokerFailure
 from contracts.burial import headers_of
-from contracts.codec import HEADER, decode
-from contracts.errors import BadMessage, BadName, NotBelieved, UnknownVersion
 from contracts.foreign import ForeignPeers
-from contracts.messages import AnyMessage, Catalogue, Claim, Message, Offer, Resume, Status, Work
-from contracts.protocol_version import Agreements, Versions
+from contracts.messages import Catalogue, Message, Offer, Work
 from contracts.rabbitmq.arguments import MAX_PRIORITY
-from contracts.timing import CLAIM_MAX
 from master_bridge.link.backoff import Backoff
 from master_bridge.link.client import LinkClient
 from master_bridge.link.connections import Connections
 from master_bridge.link.consumer import Delivered
 from master_bridge.link.errors import BadSettings, DuplicateMaster, LinkError
 from master_bridge.link.failures import failure_of
-from master_bridge.link.incompatible import incompatible
 from master_bridge.link.offer_queues import OfferQueues
 from master_bridge.link.publisher import Publication
+from master_bridge.link.reader import Reader
 from master_bridge.link.removal import delete_empty
 from master_bridge.link.settings import LinkSettings
 from master_bridge.link.sweep import sweep
@@ -48,8 +44,6 @@ NOT_STARTED = "not started"
 SETTLED = 10.0
 #: What the broker refuses because of the URL, which may have changed since it was read.
 OF_THE_URL = frozenset({"login", "vhost"})
-#: Characters shown of the name of somebody whose messages cannot be read.
-NAME_SHOWN = 200
 
 
 class Link:
@@ -84,14 +78,22 @@ class Link:
         self._catalogue: Catalogue | None = None
         #: seconds since the epoch, when a queue was last made that somebody had deleted; 0: never
         self._made = 0.0
-        self._agreements = Agreements()
-        #: agents and masters of other versions; its `heard` is for metrics
-        self.foreign = ForeignPeers()
+        self._reader = Reader(
+            settings.master,
+            client,
+            publish=self._publish,
+            answer=lambda found: self._send(found.answer, found.address, found.version),
+        )
         self.up = False
         #: what the broker says it is: "RabbitMQ 3.10.8"; "" before the first connection
         self.product = ""
         #: why the link is down, for people; None while it is up
         self.down_reason: str | None = NOT_STARTED
+
+    @property
+    def foreign(self) -> ForeignPeers:
+        """Agents and masters of other versions."""
+        return self._reader.foreign
 
     @property
     def user(self) -> str:
@@ -173,7 +175,7 @@ class Link:
 
     def send(self, message: Message, address: str) -> None:
         """To one agent's control queue, mandatory, in the version agreed with that agent."""
-        self._send(message, address, self._agreements.with_peer(address))
+        self._send(message, address, self._reader.agreements.with_peer(address))
 
     def _send(self, message: Message, address: str, version: int) -> None:
         self._publish(
@@ -224,7 +226,7 @@ class Link:
         """A copy of the delivery to `bb.dead`; it still wants its `ack`."""
         delivered = self._deliveries.get(delivery)
         if delivered is not None:
-            self._bury(delivered, reason)
+            self._reader.bury(delivered, reason)
 
     def sweep(self, signature: str, stale: Callable[[Offer], bool]) -> defer.Deferred[Any]:
         """Take the offers for which `stale` says so out of a queue where they wait; fires when done, never fails."""
@@ -374,86 +376,19 @@ class Link:
     # -- what the broker brings ---------------------------------------------------------------------------------------
 
     def _delivered(self, delivered: Delivered) -> None:
-        """Whatever comes, it is answered, and nothing else changes."""
-        try:
-            user = delivered.envelope.of_reply()
-            message = self._decode(delivered, user)
-        except (BadMessage, NotBelieved) as error:
-            self._not_read(delivered, str(error))
-            delivered.ack()
-            return
-        except Exception as error:
-            log.exception("amqp.message_not_handled", queue=delivered.queue)
-            self._not_read(delivered, f"cannot be handled: {type(error).__name__}")
+        """From the claims or events queue."""
+        reply = self._reader.reply(delivered)
+        if reply is None:
             delivered.ack()
             return
         self._next_delivery += 1
         self._deliveries[self._next_delivery] = delivered
-        size = len(delivered.body) + len(delivered.headers.get(HEADER) or "")
-        self._client.message_received(self._next_delivery, message, user, size)
-
-    def _decode(self, delivered: Delivered, user: str) -> AnyMessage:
-        """Raises `BadMessage`. What a claim or resume says of versions holds for its sender's own address only."""
-        if delivered.queue == topology.claims_queue(self._settings.master) and len(delivered.body) > CLAIM_MAX:
-            raise BadMessage(f"{len(delivered.body)} bytes in the claims queue, more than the {CLAIM_MAX} allowed")
-        try:
-            message = decode(delivered.body, delivered.headers)
-        except UnknownVersion as error:
-            self.foreign.hear()
-            self._turn_away(error, user)
-            raise
-        if isinstance(message, (Claim, Resume)) and _is_of(message.address, user):
-            self._agreements.learn(message.address, Versions(oldest=message.v, newest=message.upto))
-        return message
-
-    def _not_read(self, delivered: Delivered, reason: str) -> None:
-        user = delivered.envelope.user
-        if self._client.message_buried(reason, user):
-            log.warning("amqp.bad_message", queue=delivered.queue, user=user, reason=reason)
-        self._bury(delivered, reason)
-
-    def _turn_away(self, error: UnknownVersion, user: str) -> None:
-        """Answers a claim or resume of an agent that speaks none of our versions; nothing for anything else."""
-        found = incompatible(error)
-        if found is not None and _is_of(found.address, user):
-            self._note_incompatible(found.agent, found.reason)
-            self._send(found.answer, found.address, found.version)
-
-    def _note_incompatible(self, who: str, reason: str) -> None:
-        if self.foreign.is_news(who):
-            log.warning("amqp.incompatible", who=who[:NAME_SHOWN], reason=reason)
+        self._client.message_received(self._next_delivery, reply.message, reply.user, reply.size)
 
     def _fleet(self, delivered: Delivered) -> None:
-        try:
-            message = self._decode_of_fleet(delivered)
-        except UnknownVersion as error:
-            peer = f"{delivered.envelope.user}: {error.fields.get('agent') or error.fields.get('master')}"
-            self.foreign.hear()
-            self._note_incompatible(peer, str(error))
-            if self.foreign.keeps(peer):
-                self._bury(delivered, str(error))
-                self._client.message_buried(str(error), delivered.envelope.user)
-        except (BadMessage, NotBelieved) as error:
-            self._not_read(delivered, str(error))
-        except Exception as error:
-            log.exception("amqp.message_not_handled", queue=delivered.queue)
-            self._not_read(delivered, f"cannot be handled: {type(error).__name__}")
-        else:
+        message = self._reader.of_fleet(delivered)
+        if message is not None:
             self._client.fleet_heard(message)
-
-    @staticmethod
-    def _decode_of_fleet(delivered: Delivered) -> Status | Catalogue:
-        """Raises `BadMessage` or `NotBelieved`."""
-        message = decode(delivered.body, delivered.headers)
-        if isinstance(message, Status):
-            user = delivered.envelope.to_fleet(topology.STATUS_KEY)
-            if not _is_of(message.address, user):
-                raise NotBelieved(f"user {user} told a status for the address {message.address}")
-            return message
-        delivered.envelope.to_fleet(topology.CATALOGUE_KEY)
-        if not isinstance(message, Catalogue):
-            raise BadMessage(f"a {message.t} where a status or a catalogue was expected")
-        return message
 
     def _returned(self, publication: Publication) -> None:
         message = publication.message
@@ -486,17 +421,6 @@ class Link:
         if self.up and self._connections is not None and self._connections.publisher is not None:
             self._connections.publisher.publish(publication)
 
-    def _bury(self, delivered: Delivered, reason: str) -> None:
-        self._publish(
-            Publication(
-                exchange=topology.DEAD,
-                routing_key=delivered.envelope.routing_key,
-                body=delivered.body,
-                headers=headers_of(delivered.headers, reason=reason, queue=delivered.queue),
-                persistent=True,
-            )
-        )
-
 
 def _signer(settings: LinkSettings) -> Any:
     """Signs as one issuer for the life of the link. Raises `BadSettings` for a key that cannot be used."""
@@ -508,11 +432,3 @@ def _signer(settings: LinkSettings) -> Any:
         return Signer.from_file(Path(settings.signing_key)).headers
     except BadKey as error:
         raise BadSettings(str(error)) from None
-
-
-def _is_of(address: str, user: str) -> bool:
-    """The address is one of this account's."""
-    try:
-        return topology.address_user(address) == user
-    except BadName:
-        return False

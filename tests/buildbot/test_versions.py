@@ -194,7 +194,10 @@ def test_a_claim_that_cannot_be_read_is_answered_with_both_versions(
         answers = []
         for message in (Claim(**common), Resume(**common)):
             channel.basic_publish(
-                topology.REPLIES, topology.claims_key("guest", "m1"), message.model_dump_json().encode()
+                topology.REPLIES,
+                topology.claims_key("guest", "m1"),
+                message.model_dump_json().encode(),
+                pika.BasicProperties(user_id="guest"),
             )
             told = wait_for(lambda: channel.basic_get(address, auto_ack=True)[2], 60, f"an answer to {message.t}")
             answers.append(json.loads(told))

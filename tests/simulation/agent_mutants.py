@@ -10,6 +10,7 @@ from contracts.messages import Event, Refuse, Start
 from worker_agent.core import actions as agent_actions
 from worker_agent.core import inputs as agent_inputs
 from worker_agent.core.machine import AgentMachine
+from worker_agent.core.masters import MasterId
 
 
 def _drop(kind: type, actions: Iterable[Any]) -> list[Any]:
@@ -76,7 +77,7 @@ class ForgetsSilence(AgentMachine):
     def handle(self, input: agent_inputs.Input, now: float) -> list[agent_actions.Action]:
         actions = super().handle(input, now)
         for master in ("m1", "m2"):
-            self._state.masters.heard(master, now)
+            self._state.masters.heard(MasterId(master, f"bridge-{master}"), now)
         return actions
 
 

@@ -50,7 +50,7 @@ def test_the_node_worker_reads_every_vector():
 
 
 def test_the_node_worker_stays_small():
-    """An example is read: all its files together are under 600 lines."""
+    """An example is read: all its files together are under 650 lines."""
     files = sorted(NODE_WORKER.glob("*.js"))
     assert {"worker.js", "session.js"} <= {file.name for file in files}
-    assert sum(len(file.read_text().splitlines()) for file in files) < 600
+    assert sum(len(file.read_text().splitlines()) for file in files) < 650

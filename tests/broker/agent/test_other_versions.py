@@ -35,7 +35,7 @@ async def test_a_few_of_its_broadcasts_are_kept_and_all_are_counted(
     async def say(to: str, where: str, kind: str) -> None:
         body = json.dumps({"t": kind, "v": 99, "master": "m9", "incarnation": "i", "signatures": []}).encode()
         target: Any = await master.channel.get_exchange(to, ensure=False)
-        await target.publish(aio_pika.Message(body), where)
+        await target.publish(aio_pika.Message(body, user_id=master.login), where)
 
     for _ in range(SENT):
         await say(exchange, key, kind)

@@ -99,7 +99,7 @@ async def test_what_is_forged_is_buried_with_the_reason_and_counted(
     queue = await master.channel.get_queue(topology.DEAD_QUEUE)
     reasons = [str((await queue.get()).headers[topology.DEAD_REASON_HEADER]) for _ in forged]
     assert "a message of type 'event' is not for an agent" in reasons[0]
-    assert f"master mallory spoke of session {claim.session}, which is master m1's" in reasons[1]
+    assert f"master mallory (user guest) spoke of session {claim.session}, which is master m1's" in reasons[1]
     found = await until(lambda: re.search(r"http://127.0.0.1:\d+", agent.log), "the port")
     base = found.group()
     _, text = await asyncio.to_thread(get, f"{base}/metrics")

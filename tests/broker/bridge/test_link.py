@@ -109,7 +109,7 @@ def test_bulk_data_arrives_as_it_was(make_link: MakeLink, channel: Any) -> None:
     running = make_link()
     for seq in (1, 2):
         wire = encode(Event(session="s", seq=seq, n=1, kind="stdout", data=b"\x00\xff" * seq))
-        properties = pika.BasicProperties(headers=dict(wire.headers), type=wire.type)
+        properties = pika.BasicProperties(headers=dict(wire.headers), type=wire.type, user_id=USER)
         channel.basic_publish("bb.replies", events_key("guest", "m1"), wire.body, properties)
     running.wait("message", 2)
     first, second = running.client.named("message")
@@ -127,7 +127,7 @@ def test_bulk_data_arrives_as_it_was(make_link: MakeLink, channel: Any) -> None:
 def test_what_cannot_be_read_goes_to_the_dead(make_link: MakeLink, channel: Any, body: bytes, reason: str) -> None:
     """A malformed message is kept in `dead` with the reason, and stops nothing."""
     running = make_link()
-    channel.basic_publish("bb.replies", "guest.m1.claims", body)
+    channel.basic_publish("bb.replies", f"{USER}.m1.claims", body, pika.BasicProperties(user_id=USER))
     wait_for(lambda: _ready(channel, "dead") == 1, 60, "a dead letter")
     assert len(running.client.named("buried")) == 1, "counted"
     ((kept, headers),) = messages(channel, "dead")

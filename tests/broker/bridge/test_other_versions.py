@@ -6,8 +6,11 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import pika
+
 from contracts import topology
 from contracts.foreign import BROADCASTS_KEPT
+from contracts.testing.rabbitmq_node import USER
 from tests.broker.bridge.conftest import RunningLink
 from tests.harness.waiting import wait_for
 
@@ -21,7 +24,7 @@ def test_a_few_of_each_peers_broadcasts_are_kept_and_all_are_counted(
     running = make_link()
     for agent in SENT * ("a", "b"):
         body = json.dumps({"t": "status", "v": 99, "agent": agent}).encode()
-        channel.basic_publish(topology.FLEET, topology.STATUS_KEY, body)
+        channel.basic_publish(topology.FLEET, topology.STATUS_KEY, body, pika.BasicProperties(user_id=USER))
     wait_for(lambda: running.link.foreign.heard == 2 * SENT, 60, lambda: f"heard: {running.link.foreign.heard}")
 
     def dead() -> int:

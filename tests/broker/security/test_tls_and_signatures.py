@@ -15,6 +15,7 @@ from click.testing import Result
 from contracts import topology
 from contracts.messages import Catalogue, Claim, Grant, Offer, Refuse, Release, Steer
 from contracts.signing import generate
+from contracts.testing.rabbitmq_node import USER
 from contracts.timing import CLOCK_MARGIN
 from master_bridge.link.settings import TLSSettings
 from tests.broker.agent.conftest import AgentProcess, OpenMaster, StartAgent
@@ -27,9 +28,9 @@ Enroll = Callable[..., Path]
 MakeLink = Callable[..., RunningLink]
 
 
-def offer(number: int, **fields: Any) -> Offer:
+def offer(number: int, user: str = USER, **fields: Any) -> Offer:
     return Offer(
-        offer=f"o-{number}", request=f"br-{number}", master="m1", user="m1", ticket="t", run=number, signature="any",
+        offer=f"o-{number}", request=f"br-{number}", master="m1", user=user, ticket="t", run=number, signature="any",
         kind="build", published=time.time(), builddir="b", **fields,
     )  # fmt: skip
 
@@ -76,7 +77,7 @@ async def test_bridge_and_agent_work_over_tls_with_accounts_and_keys_of_their_ow
         "agent", "--tls-ca", str(made.ca), "--tls-cert", str(made.clients["agent"]),
         "--trusted-key", str(tmp_path / "key.pub"), url=url_in(enroll("agent")),
     )  # fmt: skip
-    link.call("publish_offer", offer(1))
+    link.call("publish_offer", offer(1, user="bridge"))
     (claim,) = await claims(link, 1)
     assert topology.address_user(claim.address) == "agent"
     assert [event[3] for event in link.client.named("message")] == ["agent"]
@@ -85,7 +86,7 @@ async def test_bridge_and_agent_work_over_tls_with_accounts_and_keys_of_their_ow
     assert len(subjects) >= 4
     assert all("\ttrue\t" in line and f"CN={line.split(chr(9))[0]}" in line for line in ours), subjects
     link.call("send", Refuse(session=claim.session, master="m1", re="claim", reason="test"), claim.address)
-    link.call("publish_offer", offer(2))
+    link.call("publish_offer", offer(2, user="bridge"))
     await claims(link, 2)
     assert "not_trusted" not in agent.log
 

@@ -13,18 +13,19 @@ from pika.exceptions import ChannelClosedByBroker, UnroutableError
 
 from tests.broker.topology.waiting import wait_for
 
+pytestmark = pytest.mark.brokers
+
 Connect = Callable[..., BlockingChannel]
 ADDRESS = "agent.user.instance.nonce"
 #: An agent with nothing but its control queue. Prints a line when the queue is there.
 AGENT = """
 import sys, pika
-
-pytestmark = pytest.mark.brokers
 channel = pika.BlockingConnection(pika.URLParameters(sys.argv[1])).channel()
 channel.queue_declare(sys.argv[2], exclusive=True)
 channel.queue_bind(sys.argv[2], "bb.control", sys.argv[2])
 print("ready", flush=True)
-channel.start_consuming()
+while True:
+    channel.connection.process_data_events(1)
 """
 
 

@@ -41,6 +41,12 @@ def test_too_many_capabilities_or_too_large_an_environment_are_told() -> None:
     assert Introduction(lambda master, slot: info(INTRODUCTION_MAX), lambda: ()).reasons()
 
 
+def test_bytes_that_are_no_utf_8_are_weighed_as_they_are_sent() -> None:
+    """A variable of the environment may hold any bytes; an agent is not to end of that at its start."""
+    odd = WorkerInfo(version="1", basedir="/b", environ={"CAFE": "caf\udce9"})
+    assert Introduction(lambda master, slot: odd, lambda: ()).reasons() == ()
+
+
 def test_what_is_just_small_enough_fits_into_a_claim() -> None:
     """Whatever else is in it."""
     found = capabilities(1700)
