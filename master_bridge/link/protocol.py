@@ -22,7 +22,10 @@ from contracts.amqp_url import BrokerAddress
 from contracts.broker_failure import BrokerFailure
 from master_bridge.link.errors import ChannelLost
 from master_bridge.link.failures import failure_of
+from master_bridge.link.properties import tolerate_unreadable
 from master_bridge.link.settings import LinkSettings
+
+tolerate_unreadable()
 
 #: Seconds for the goodbye to the broker when a connection is closed on purpose, and for what is unsent when it breaks.
 CLOSE_TIMEOUT = 2.0

@@ -21,8 +21,11 @@ from contracts.messages import Message
 from contracts.rabbitmq.product import Product, introduced
 from contracts.reachability import open_socket
 from master_bridge.link.errors import BadSettings
+from master_bridge.link.properties import tolerate_unreadable
 from master_bridge.link.settings import PLAIN_WITH_TLS, TLSSettings, parse_url
 from master_bridge.operating.errors import NotPermitted, OperatingError, Unreachable
+
+tolerate_unreadable()
 
 #: Seconds for a connection to be made, and for the broker to answer.
 TIMEOUT = 10

@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 
 from master_bridge.cli import main
 from tests.broker.agent.conftest import open_master, start_agent  # noqa: F401  # fixtures
+from tests.broker.bridge.conftest import make_link, twisted  # noqa: F401  # fixtures
 
 RunCommand = Callable[..., Awaitable[Result]]
 
