@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 PYTHON_IN := .venv/bin/python
-JOBS ?= 2
+JOBS ?= 3
 ARGS ?=
 # Programs that tests run; those that only long tests need are added there.
 TOOLS := busybox git node npm setpriv shellcheck ssh sshd systemd-analyze

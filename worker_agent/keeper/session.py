@@ -241,14 +241,22 @@ class Session:
 
     async def _tell_left(self, report: Report) -> None:
         """What goes on after the build, since that was asked for, is in the log of the command that started it."""
+        try:
+            found = await self._left_behind()
+        except OSError as error:  # no descriptor is free to look with: a line in a log is not worth a session
+            report.header(f"what it left running cannot be told: {error.strerror}\n")
+            return
+        for process in found:
+            if process not in self._left:
+                self._left.append(process)
+                report.header(f"left running after this build, as was asked for ({MARK}={LEAVE}): {_name(process)}\n")
+
+    async def _left_behind(self) -> list[psutil.Process]:
         guard = self.children.guard.pid
         children = [pid for pid in own_children() if pid != guard and not self.children.watched(pid)]
         if children:
             await asyncio.sleep(_EXEC)
-        for process in left_below(children):
-            if process not in self._left:
-                self._left.append(process)
-                report.header(f"left running after this build, as was asked for ({MARK}={LEAVE}): {_name(process)}\n")
+        return left_below(children)
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.ensure_future(work)
