@@ -23,7 +23,7 @@ WAIT=60
 
 usage() {
     cat <<'USAGE'
-Usage: install-worker.sh [options] [URL]
+Usage: install-worker.sh --source SOURCE [options] [URL]
 
 Makes this machine a Buildbot worker. Asks for nothing but the broker's URL, amqp[s]://USER@HOST[:PORT]/[VHOST].
 It comes from the argument, from the variable WORKER_AGENT_AMQP_URL, from a file, or is asked for. The password is
@@ -33,7 +33,8 @@ argument, which every user of the machine could read.
 Run again, it upgrades: configuration, identity and running builds stay.
 
   --url-file FILE   read the URL from this file (- for standard input)
-  --source SOURCE   install from this folder, wheel, URL or package name (default: buildbot-amqp)
+  --source SOURCE   install from this folder, wheel, URL or Git reference (git+https://…@REF). A bare name is refused:
+                    anybody may register one at a package index
   --name NAME       what people call this worker (default: the host's name)
   --slots N         builds at the same time (default: 1)
   --wait SECONDS    how long to wait until the worker is seen at the broker (default: 60)
@@ -372,12 +373,24 @@ make_user() {
     run chmod 0750 "$CONFIG_DIR" "$CONFIG_DIR/capabilities.d"
 }
 
+# A name alone would be looked up at a package index, where whoever registered it would run code here, as root.
+check_source() {
+    remedy='give a folder, a wheel, a URL or a Git reference: --source ./buildbot-amqp, --source https://HOST/FILE.whl#sha256=…, --source git+https://HOST/REPOSITORY@REF'
+    case "$source" in
+    '') misuse "--source is missing: $remedy" ;;
+    /* | *://*) ;;
+    */* | *.whl) source="$(pwd)/$source" ;; # what follows must not depend on the folder we are in
+    *)
+        [ -d "$source" ] || misuse "--source $source is neither a path nor a URL, and a name at a package index may be anybody's: $remedy"
+        source="$(pwd)/$source"
+        ;;
+    esac
+}
+
 # What pip is asked to install, with what a worker needs beside it.
 requirement() {
     case "$source" in
     *://* | git+*) printf '%s[worker] @ %s' "$PACKAGE" "$source" ;;
-    */* | *.whl) printf '%s[worker]' "$source" ;;
-    *\[*) printf '%s' "$source" ;;
     *) printf '%s[worker]' "$source" ;;
     esac
 }
@@ -760,8 +773,7 @@ main() {
     # out of the environment: no process that is started here needs them
     url_variable=${WORKER_AGENT_AMQP_URL:-} password_variable=${WORKER_AGENT_PASSWORD:-}
     unset WORKER_AGENT_AMQP_URL WORKER_AGENT_PASSWORD
-    source=$PACKAGE
-    url_file='' url_argument='' worker_name='' slots=1
+    source='' url_file='' url_argument='' worker_name='' slots=1
     no_service=no start=no dry=no action=install made_user=no old='' url=''
     while [ $# -gt 0 ]; do
         case "$1" in
@@ -802,11 +814,8 @@ main() {
     done
     case "$slots" in '' | *[!0-9]* | 0) misuse "--slots $slots: a number from 1 on is needed" ;; esac
     case "$WAIT" in '' | *[!0-9]*) misuse "--wait $WAIT: a number of seconds is needed" ;; esac
+    [ "$action" = uninstall ] || check_source
     case "$worker_name" in *[!A-Za-z0-9._-]*) misuse "--name $worker_name: use letters, digits, '.', '_' and '-'" ;; esac
-    case "$source" in
-    /* | *://* | git+*) ;;
-    */* | *.whl) source="$(pwd)/$source" ;; # pip runs in this folder, but what follows must not depend on it
-    esac
 
     find_system
     if [ "$dry" = no ] && [ "$(id -u)" != 0 ]; then

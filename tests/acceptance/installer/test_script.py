@@ -59,7 +59,7 @@ def test_a_dry_run_needs_no_root_and_says_every_step(shell: str, tmp_path: Path)
             pytest.fail("busybox is needed: apt-get install busybox-static (Alpine's sh is its ash)")
         os.symlink(shutil.which("busybox") or "", tmp_path / "ash")
         shell = str(tmp_path / "ash")
-    ran = install("--dry-run", shell=shell, WORKER_AGENT_AMQP_URL="amqps://b7:hunter2@broker.example.org/")
+    ran = install("--dry-run", "--source", "/src", shell=shell, WORKER_AGENT_AMQP_URL="amqps://b7:hunter2@broker.example.org/")
     assert ran.returncode == 0, ran.stdout
     for step in ("Checking this machine", "Broker", "User worker-agent", "Program", "Configuration", "Service"):
         assert f"== {step}" in ran.stdout
@@ -73,10 +73,14 @@ def test_a_dry_run_needs_no_root_and_says_every_step(shell: str, tmp_path: Path)
     [
         (["amqp://b7:hunter2@localhost/"], "a password on a command line can be read by every user"),
         (["http://localhost/"], "A broker URL begins with amqp:// or amqps://"),
-        (["--slots", "many"], "--slots many: a number from 1 on is needed"),
+        (["--dry-run"], "--source is missing"),
+        (["--source", "buildbot-amqp"], "a name at a package index may be anybody's"),
+        (["--source", "buildbot-amqp[worker]==0.1.0"], "a name at a package index may be anybody's"),
+        (["--source", "git+buildbot-amqp"], "a name at a package index may be anybody's"),
+        (["--source", "/src", "--slots", "many"], "--slots many: a number from 1 on is needed"),
         (["--slots"], "--slots needs a value"),
-        (["--wait", "-1"], "a number of seconds is needed"),
-        (["--name", 'a"b'], "use letters, digits"),
+        (["--source", "/src", "--wait", "-1"], "a number of seconds is needed"),
+        (["--source", "/src", "--name", 'a"b'], "use letters, digits"),
         (["--frobnicate"], "what is --frobnicate?"),
     ],
 )
@@ -85,7 +89,7 @@ def test_wrong_arguments(arguments: list[str], reason: str) -> None:
     ran = install(*arguments)
     assert ran.returncode == 2
     assert reason in ran.stdout
-    assert "==" not in ran.stdout
+    assert "\n== " not in ran.stdout
     assert "hunter2" not in ran.stdout
 
 
@@ -94,13 +98,13 @@ def test_wrong_arguments(arguments: list[str], reason: str) -> None:
 )
 def test_colons_that_are_no_password(url: str) -> None:
     """A port or a vhost may have one."""
-    assert install("--dry-run", url).returncode == 0
+    assert install("--dry-run", "--source", "/src", url).returncode == 0
 
 
 def test_without_a_url_and_a_terminal_it_says_where_to_put_it(tmp_path: Path) -> None:
     """A dry run goes on; a URL of another kind is refused before anything is done."""
-    assert "it would be asked for" in install("--dry-run").stdout
-    refused = install("--dry-run", WORKER_AGENT_AMQP_URL="broker.example.org")
+    assert "it would be asked for" in install("--dry-run", "--source", "/src").stdout
+    refused = install("--dry-run", "--source", "/src", WORKER_AGENT_AMQP_URL="broker.example.org")
     assert refused.returncode == 1
     assert "must begin with amqp:// or amqps://" in refused.stdout
     assert "== User" not in refused.stdout
