@@ -66,6 +66,7 @@ class Stage:
         self._start_alice = alice
         self.mallory = mallory
         self.admin = admin
+        self._overheard: list[AnyMessage] = []
         self.alice: Agent
         #: mallory's queue, to which whoever believes mallory answers
         self.address = topology.control_address("mallory", "i2", "n2")
@@ -113,8 +114,10 @@ class Stage:
         """What came to mallory's own queue, except for what is told to everybody."""
         return [message for message in _all(self.mallory, self.address) if not isinstance(message, RollCall)]
 
-    def overheard(self, kind: type[Any]) -> list[Any]:
-        return [message for message in _all(self.admin, self.tap) if isinstance(message, kind)]
+    def overheard(self, *kinds: type[Any]) -> list[Any]:
+        """Of all that was said on the topic exchanges so far."""
+        self._overheard += _all(self.admin, self.tap)
+        return [message for message in self._overheard if isinstance(message, kinds)]
 
     def dead(self) -> list[tuple[str, Any]]:
         """Takes out what lies in `dead`: reason, and properties."""
@@ -234,7 +237,7 @@ def test_no_header_brings_orders_or_commands_to_another_agent(stage: Stage, tmp_
     """`CC` and `BCC` are routed unchecked: what comes by them to alice is not followed."""
     request, _ = stage.running()
     session, planted = stage.session(), tmp_path / "planted"
-    incarnation = wait_for(lambda: stage.overheard(RollCall) or stage.overheard(Catalogue), 60, "an incarnation")[0]
+    incarnation = wait_for(lambda: stage.overheard(RollCall, Catalogue), 60, "an incarnation")[0]
     address = [status.address for status in stage.overheard(Status)] or [_address(stage)]
     orders: list[AnyMessage] = [
         Start(session=session, incarnation=incarnation.incarnation, command=shell(2, "touch", str(planted))),
