@@ -11,7 +11,10 @@ import structlog
 
 from worker_agent.link.errors import LIBRARY_ERRORS, LinkError, failure_of
 from worker_agent.link.options import LinkOptions
+from worker_agent.link.properties import tolerate_unreadable
 from worker_agent.link.transport import BrokerConnection, Heard, Socket
+
+tolerate_unreadable()
 
 log = structlog.get_logger(__name__)
 

@@ -15,11 +15,12 @@ from contracts.messages import Claim, Grant, Offer, Steer
 from contracts.signing import Signer, generate
 from tests.broker.agent.conftest import OpenMaster, StartAgent
 from tests.broker.agent.scripted_master import until
+from tests.broker.operators.test_hostile_fleet import UNREADABLE
 
 #: Values that a header of AMQP can have; floats, which pika does not send, are in tests/unit/operators/test_signing.py.
 VALUES: tuple[Any, ...] = (
     "", ":", "1:2:" + "9" * 400, "i:" + "9" * 5000 + ":1", "i:1:nan", "i:1:1e400", "i:٣:1", "x" * 60_000, b"\xff\xfe",
-    0, -1, 2**62, True, None, [], [1, "a"], {}, {"a": {"b": [b"\xff"]}},
+    0, -1, 2**62, True, None, *UNREADABLE, [], [1, "a"], {}, {"a": {"b": [b"\xff"]}},
 )  # fmt: skip
 BODIES = (
     b"", b"\xff", b"[", b"[]", b"null", b"{}", b"NaN", b"[" * 100_000, b'{"t":"offer"}', b'{"t":["offer"],"v":1}',

@@ -1,0 +1,27 @@
+"""Messages whose properties pamqp cannot read: they are delivered without any, so that they do not cost the connection.
+
+pamqp makes a `datetime` of a header's time and text of each name (`pamqp/decode.py`), so a time after the year 9999 or
+a name that is no UTF-8 raises where frames are read, and the connection ends. Whoever may send such a header could keep
+an agent off its broker. Without properties a message has no `user_id`, and so is not believed (rule 22).
+"""
+
+from __future__ import annotations
+
+import struct
+
+from pamqp.header import ContentHeader
+
+_unmarshal = ContentHeader.unmarshal
+
+
+def _tolerant(self: ContentHeader, data: bytes) -> None:
+    try:
+        _unmarshal(self, data)
+    except Exception:
+        self.class_id, self.weight, self.body_size = struct.unpack(">HHQ", data[:12])
+        self.properties = type(self.properties)()
+
+
+def tolerate_unreadable() -> None:
+    """pamqp's reader of frames (`pamqp/frame.py`) makes its headers itself, so the method is replaced."""
+    ContentHeader.unmarshal = _tolerant  # type: ignore[method-assign]  # there is no other way to have one's own
