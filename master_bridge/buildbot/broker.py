@@ -179,7 +179,7 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
             user=user,
             tickets=tickets,
             grace=self._grace,
-            check=lambda request: requests.is_complete(self.master, request),
+            check=requests.LookUps(self.master).is_complete,
             on_link=self._link_changed,
             on_fleet=self._fleet_heard,
             on_stopped=self._stopped,

@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from twisted.internet import defer
+from twisted.internet import defer, task
 
+#: Requests that are looked up in Buildbot's database in one second, whoever brought them up (rule 23). A master that
+#: restarts under 1,000 sessions has looked all of them up within 5 s.
+LOOK_UPS_A_SECOND = 200
 _KEY = re.compile(r"br-(?P<id>[0-9]{1,18})(?:/step-(?P<step>[0-9]{1,9}))?")
 
 
@@ -34,3 +37,20 @@ def is_complete(master: Any, request: str) -> Any:
         return True
     row = yield master.data.get(("buildrequests", int(found["id"])))
     return row is None or bool(row["complete"])
+
+
+class LookUps:
+    """`is_complete`, at most so many a second; those that came first are answered first."""
+
+    def __init__(self, master: Any, *, a_second: int = LOOK_UPS_A_SECOND) -> None:
+        self._master = master
+        self._pause = 1.0 / a_second
+        self._next = 0.0
+
+    def is_complete(self, request: str) -> defer.Deferred[bool]:
+        """The answer, once it is its turn. Fails as the database does."""
+        reactor = self._master.reactor
+        now = reactor.seconds()
+        self._next = max(now, self._next + self._pause)
+        result: defer.Deferred[bool] = task.deferLater(reactor, self._next - now, is_complete, self._master, request)
+        return result
