@@ -59,7 +59,9 @@ def test_a_dry_run_needs_no_root_and_says_every_step(shell: str, tmp_path: Path)
             pytest.fail("busybox is needed: apt-get install busybox-static (Alpine's sh is its ash)")
         os.symlink(shutil.which("busybox") or "", tmp_path / "ash")
         shell = str(tmp_path / "ash")
-    ran = install("--dry-run", "--source", "/src", shell=shell, WORKER_AGENT_AMQP_URL="amqps://b7:hunter2@broker.example.org/")
+    ran = install(
+        "--dry-run", "--source", "/src", shell=shell, WORKER_AGENT_AMQP_URL="amqps://b7:hunter2@broker.example.org/"
+    )
     assert ran.returncode == 0, ran.stdout
     for step in ("Checking this machine", "Broker", "User worker-agent", "Program", "Configuration", "Service"):
         assert f"== {step}" in ran.stdout
