@@ -22,7 +22,7 @@ from contracts import memory, timing
 from contracts.messages import Catalogue, Status
 from contracts.rabbitmq.arguments import EVENTS_MAX_BYTES
 from contracts.tickets import BadSecret, Tickets, load_secret
-from contracts.topology import key_word
+from contracts.topology import address_user, key_word
 from master_bridge.buildbot import catalogue, logging, overview, requests, waiting
 from master_bridge.buildbot.bridge import Bridge
 from master_bridge.buildbot.broker_settings import wrong_settings
@@ -345,7 +345,7 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
 
     def _fleet_heard(self, message: Status | Catalogue) -> None:
         if isinstance(message, Status) and self.bridge is not None:
-            self.bridge.feed(AgentHeard(instance=message.instance))
+            self.bridge.feed(AgentHeard(instance=message.instance, user=address_user(message.address)))
         if self.fleet.hear(message, time.monotonic()):
             self.publish_catalogue()
 

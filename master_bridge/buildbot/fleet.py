@@ -10,9 +10,13 @@ from contracts.nearest_misses import nearest_misses
 from contracts.readable import shown
 from contracts.requirements import Requirements
 from contracts.timing import STATUS_INTERVAL
+from contracts.topology import address_user
 
 #: A reader forgets an agent, or a master, that it has not heard for this long (seconds).
 FORGET_AFTER = 3 * STATUS_INTERVAL
+#: Agents of one account that are shown, and capabilities and queues of all of them together.
+ACCOUNT_AGENTS = 1_000
+ACCOUNT_FACTS = 200_000
 #: Nearest misses that a waiting build's text names.
 MISSES_SHOWN = 3
 #: Agents that offer what is needed and take no work, and characters of the reasons of each, that such a text tells.
@@ -45,7 +49,8 @@ class FleetView:
     """Fed with every status and catalogue heard; times are the reader's monotonic seconds."""
 
     def __init__(self) -> None:
-        self._agents: dict[str, tuple[float, Status]] = {}
+        #: broker user and instance -> when it was heard, and what it said: nobody takes another account's place
+        self._agents: dict[tuple[str, str], tuple[float, Status]] = {}
         self._masters: dict[str, tuple[float, Catalogue]] = {}
 
     def hear(self, message: Status | Catalogue, now: float) -> bool:
@@ -53,12 +58,19 @@ class FleetView:
         if isinstance(message, Catalogue):
             self._masters[message.master] = (now, message)
             return False
-        new = message.instance not in self._agents
-        if message.state == "leaving":
-            self._agents.pop(message.instance, None)
+        agent = (address_user(message.address), message.instance)
+        new = agent not in self._agents
+        if message.state == "leaving" or not self._has_room(agent, message):
+            self._agents.pop(agent, None)
             return False
-        self._agents[message.instance] = (now, message)
+        self._agents[agent] = (now, message)
         return new
+
+    def _has_room(self, agent: tuple[str, str], status: Status) -> bool:
+        """What one account tells is bounded (rule 23); what is too much is not shown."""
+        theirs = [known for key, (_, known) in self._agents.items() if key[0] == agent[0] and key != agent]
+        facts = sum(len(known.capabilities) + len(known.queues) for known in (*theirs, status))
+        return len(theirs) < ACCOUNT_AGENTS and facts <= ACCOUNT_FACTS
 
     def agents(self, now: float) -> Iterator[Status]:
         """Those heard lately, by name."""

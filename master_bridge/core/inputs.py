@@ -53,6 +53,8 @@ class AgentHeard:
     """The fleet heard this agent's status. A long silence before a ping comes back counts as grace."""
 
     instance: str
+    #: `key_word` of the broker user that told it
+    user: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -169,7 +169,7 @@ class BridgeMachine:
             if context.up:
                 self._presence.returned(input.message, input.routing_key)
         elif isinstance(input, inputs.AgentHeard):
-            self._presence.heard(input.instance)
+            self._presence.heard(input.instance, input.user)
         elif isinstance(input, inputs.LinkUp):
             self._link_up()
         elif isinstance(input, inputs.LinkDown):

@@ -98,10 +98,10 @@ class Presence:
         self._arm_grace(work, session)
         context.changed(work)
 
-    def heard(self, instance: str) -> None:
+    def heard(self, instance: str, user: str) -> None:
         """The fleet heard an agent. It may be late news of a connection that is gone, so it ends no absence."""
         for _, session in self._holders():
-            if session.instance == instance:
+            if (session.instance, session.user) == (instance, user):
                 session.heard = self._context.clock
 
     def _silent_since(self, work: Work, session: Session) -> float:

@@ -157,7 +157,9 @@ class BridgeLink(Link):
             channel.ack(delivery.tag)
             status = read(delivery.publication.body)
             if isinstance(status, Status):
-                self.host.feed(self.process, inputs.AgentHeard(instance=status.instance))
+                self.host.feed(
+                    self.process, inputs.AgentHeard(instance=status.instance, user=envelope(delivery.publication).user)
+                )
             else:
                 self._publish(DEAD, "", delivery.publication.body)
 

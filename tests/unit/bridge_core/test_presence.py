@@ -69,7 +69,7 @@ def test_a_silence_before_the_ping_came_back_counts_as_grace() -> None:
     """The broker takes up to three heartbeats to notice a cut cable; of its silence, all but 15 s is grace."""
     scene, agent = held_and_settled()
     heard = scene.now
-    scene.do(AgentHeard(instance=f"i-{agent.name}"))
+    scene.do(AgentHeard(instance=f"i-{agent.name}", user=agent.user))
     scene.wait(16.0)
     scene.vanish(agent)
     assert scene.state() == "missing"
@@ -83,7 +83,7 @@ def test_a_silence_before_the_ping_came_back_counts_as_grace() -> None:
 def test_an_agent_heard_of_late_has_the_whole_grace() -> None:
     """A link that is reset, or a main process killed: nobody was silent before."""
     scene, agent = held_and_settled()
-    scene.do(AgentHeard(instance=f"i-{agent.name}"))
+    scene.do(AgentHeard(instance=f"i-{agent.name}", user=agent.user))
     scene.wait(10.0)
     scene.vanish(agent)
     scene.wait(4.9)
@@ -93,7 +93,7 @@ def test_an_agent_heard_of_late_has_the_whole_grace() -> None:
 def test_strict_fencing_counts_from_the_brokers_word_only() -> None:
     """Its agent kills what runs so long after its last contact; the build must not start elsewhere before."""
     scene, agent = held_and_settled(fencing=20.0)
-    scene.do(AgentHeard(instance=f"i-{agent.name}"))
+    scene.do(AgentHeard(instance=f"i-{agent.name}", user=agent.user))
     scene.wait(60.0)
     scene.vanish(agent)
     scene.wait(24.9)

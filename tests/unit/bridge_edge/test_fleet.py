@@ -112,3 +112,30 @@ def test_texts() -> None:
     )
     assert re.search(r"no agent is alive; from \d\d:\d\d:\d\d on one with gtk will do$", preferring)
     assert "out of reach (refused)" in text(Outlook(agents=0, qualified=0, busy=0), down="refused")
+
+
+def of_account(user: str, status: Status) -> Status:
+    return status.model_copy(update={"address": f"agent.{user}.{status.instance}.n"})
+
+
+def test_nobody_takes_the_place_of_another_accounts_agent() -> None:
+    """A stolen account may tell any instance and any name."""
+    fleet = FleetView()
+    fleet.hear(of_account("alice", status("one", "gtk=3.24")), 0.0)
+    fleet.hear(of_account("mallory", status("one", state="leaving")), 1.0)
+    fleet.hear(of_account("mallory", status("one", state="unwell")), 1.0)
+    assert [(each.address.split(".")[1], each.state) for each in fleet.agents(1.0)] == [
+        ("alice", "ready"), ("mallory", "unwell"),
+    ]  # fmt: skip
+
+
+def test_what_one_account_tells_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In agents and in facts of theirs; others are seen as ever."""
+    monkeypatch.setattr("master_bridge.buildbot.fleet.ACCOUNT_AGENTS", 3)
+    monkeypatch.setattr("master_bridge.buildbot.fleet.ACCOUNT_FACTS", 5)
+    fleet = FleetView()
+    for number in range(10):
+        fleet.hear(of_account("mallory", status(f"m{number}")), 0.0)
+    fleet.hear(of_account("eve", status("big", *(f"c{number}" for number in range(6)))), 0.0)
+    fleet.hear(of_account("alice", status("one", "gtk")), 0.0)
+    assert [each.agent for each in fleet.agents(0.0)] == ["m0", "m1", "m2", "one"]
