@@ -172,6 +172,8 @@ install_packages() {
     esac
 }
 
+# Python is started with -I: it takes no module from the current folder, which may be one of the worker's.
+
 # Exits 0 for a Python that is new enough, and that the worker's user can run (one in /root he cannot).
 PYTHON_FITS='
 import os, sys
@@ -194,7 +196,7 @@ find_python() {
             ! xcode-select -p >/dev/null 2>&1; then
             continue
         fi
-        if "$candidate" -c "$PYTHON_FITS" 2>/dev/null; then
+        if "$candidate" -I -c "$PYTHON_FITS" 2>/dev/null; then
             python=$(command -v "$candidate")
             return 0
         fi
@@ -216,12 +218,12 @@ check_python() {
             fail "$distribution brings no Python 3.10 or newer. Install one (python3.11 of your distribution's backports, or pyenv), then run this again"
         fi
     fi
-    found ok "Python $("$python" -c 'import platform; print(platform.python_version())') ($python)"
-    if "$python" -c 'import venv, ensurepip' 2>/dev/null; then
+    found ok "Python $("$python" -I -c 'import platform; print(platform.python_version())') ($python)"
+    if "$python" -I -c 'import venv, ensurepip' 2>/dev/null; then
         found ok 'venv and pip for it'
     else
         found missing 'venv and pip for it'
-        series=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+        series=$("$python" -I -c 'import sys; print("%d.%d" % sys.version_info[:2])')
         case "$manager" in
         apt-get)
             if [ "$python" = /usr/bin/python3 ]; then install_packages python3-venv; else install_packages "python$series-venv"; fi
@@ -229,11 +231,11 @@ check_python() {
         apk) install_packages py3-pip ;;
         *) install_packages python3-pip ;;
         esac
-        [ "$dry" = yes ] || "$python" -c 'import venv, ensurepip' 2>/dev/null ||
+        [ "$dry" = yes ] || "$python" -I -c 'import venv, ensurepip' 2>/dev/null ||
             fail "$python still has no venv and ensurepip; install them for Python $series and run this again"
         [ "$dry" = yes ] || found ok 'venv and pip for it'
     fi
-    if "$python" -c 'import ssl' 2>/dev/null; then
+    if "$python" -I -c 'import ssl' 2>/dev/null; then
         found ok 'TLS for it (amqps)'
     else
         found missing "TLS: this Python was built without the module ssl, so only amqp:// will work"
@@ -334,7 +336,7 @@ add_password() {
     fi
     [ -n "$password" ] || return 0
     # percent-encoded by Python, which gets it through a pipe (printf is part of the shell, no process)
-    encoded=$(printf '%s' "$password" | "$python" -c 'import sys, urllib.parse; print(urllib.parse.quote(sys.stdin.read(), safe=""))')
+    encoded=$(printf '%s' "$password" | "$python" -I -c 'import sys, urllib.parse; print(urllib.parse.quote(sys.stdin.read(), safe=""))')
     url="${url%%://*}://$account:$encoded@${rest##*@}"
     password=''
 }
@@ -405,11 +407,11 @@ install_program() {
     fi
     run mkdir -p "$PREFIX/venvs"
     [ "$dry" = yes ] || printf 'made_user=%s\n' "$made_user" >>"$PREFIX/installed"
-    if ! run "$python" -m venv "$venv"; then
+    if ! run "$python" -I -m venv "$venv"; then
         rm -rf "$venv"
         fail "no virtual environment could be made in $venv; see above"
     fi
-    if ! run "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$(requirement)"; then
+    if ! run "$venv/bin/python" -I -m pip install --quiet --disable-pip-version-check "$(requirement)"; then
         rm -rf "$venv"
         fail "pip could not install $(requirement); what is installed already was not touched. pip's own configuration is used (pip config list)"
     fi
@@ -422,7 +424,7 @@ $version"
         rm -f "$PREFIX/current.new"
         ln -s "$venv" "$PREFIX/current.new"
         # mv -T / -h differ between systems; rename(2) replaces the link at once everywhere
-        "$python" -c 'import os, sys; os.replace(sys.argv[1], sys.argv[2])' "$PREFIX/current.new" "$PREFIX/current"
+        "$python" -I -c 'import os, sys; os.replace(sys.argv[1], sys.argv[2])' "$PREFIX/current.new" "$PREFIX/current"
         found ok "$version in $PREFIX"
         # the one before stays: sessions that run were started from it
         for other in "$PREFIX/venvs"/*; do
@@ -436,14 +438,30 @@ $version"
     fi
 }
 
+# A kept file of an earlier version may be the worker's own. A new file takes its place, since whoever has the old one open
+# could go on writing to it. A link is the administrator's: where it leads is not changed.
+take_over() {
+    if [ -L "$1" ]; then
+        found note "$1 is a link: see to it that the file is root's, readable by the group $USER_NAME (0640)"
+    elif [ "$dry" = yes ]; then
+        say "  would make it root's, readable by the group $USER_NAME (0640): $1"
+    elif [ -f "$1" ]; then
+        # shellcheck disable=SC2094 # it writes to a file beside, and renames that
+        write_file "$1" 0640 "root:$USER_NAME" <"$1"
+    fi
+}
+
 write_configuration() {
     step "Configuration"
     if [ -n "$url" ]; then
-        printf '%s\n' "$url" | write_file "$CONFIG_DIR/amqp-url" 0600 "$USER_NAME:$USER_NAME"
-        did "$CONFIG_DIR/amqp-url (readable by $USER_NAME only)"
+        printf '%s\n' "$url" | write_file "$CONFIG_DIR/amqp-url" 0640 "root:$USER_NAME"
+        did "$CONFIG_DIR/amqp-url (root's, readable by the group $USER_NAME)"
         url=''
+    else
+        take_over "$CONFIG_DIR/amqp-url"
     fi
     if [ -e "$CONFIG" ]; then
+        take_over "$CONFIG"
         found kept "$CONFIG"
         return 0
     fi
@@ -454,7 +472,7 @@ write_configuration() {
         say 'auto_capabilities = true'
         say "slots = $slots"
         [ -z "$worker_name" ] || say "name = \"$worker_name\""
-    } | write_file "$CONFIG" 0600 "$USER_NAME:$USER_NAME"
+    } | write_file "$CONFIG" 0640 "root:$USER_NAME"
     did "$CONFIG; probes and capabilities of your own go into $CONFIG_DIR/capabilities.d"
 }
 
@@ -578,8 +596,8 @@ launchd_plist() {
     <!-- the keepers of running sessions survive the agent's end -->
     <key>AbandonProcessGroup</key><true/>
     <key>ExitTimeOut</key><integer>90</integer>
-    <key>StandardOutPath</key><string>/var/lib/worker-agent/agent.log</string>
-    <key>StandardErrorPath</key><string>/var/lib/worker-agent/agent.log</string>
+    <key>StandardOutPath</key><string>/var/log/worker-agent.log</string>
+    <key>StandardErrorPath</key><string>/var/log/worker-agent.log</string>
 </dict>
 </plist>
 PLIST
@@ -613,6 +631,8 @@ start_service() {
         ;;
     launchd)
         launchd_plist | write_file "$PLIST" 0644 root:wheel
+        # in root's folder, where nobody can put a link in its place
+        [ -e "/var/log/$NAME.log" ] || : | write_file "/var/log/$NAME.log" 0640 "$USER_NAME:$USER_NAME"
         if [ "$dry" = no ] && launchctl print "system/org.buildbot-amqp.$NAME" >/dev/null 2>&1; then
             launchctl kill SIGUSR2 "system/org.buildbot-amqp.$NAME"
             found ok "$NAME restarted in place; running builds go on"
@@ -634,30 +654,30 @@ start_service() {
 
 command_line() { printf '%s' "$PREFIX/current/bin/python -I -m worker_agent --config $CONFIG"; }
 
-running_pid() {
-    [ -s "$RUN_PID" ] || return 1
-    read -r pid <"$RUN_PID"
-    kill -0 "$pid" 2>/dev/null || return 1
-    printf '%s' "$pid"
+# Restarts a worker in place that was started in the background. The pid file and the folder are the worker's, so this
+# is done with the worker's rights: whatever stands there, no process of another user is signalled, no link of it followed
+# by root.
+restart_in_background() {
+    # shellcheck disable=SC2016 # the inner shell expands these
+    as_user /bin/sh -c '[ -f "$1" ] && read -r pid <"$1" && case "$pid" in "" | 0* | *[!0-9]*) exit 1 ;; esac && kill -USR2 "$pid"' \
+        sh "$RUN_PID" 2>/dev/null
 }
 
 start_in_background() {
     if [ "$dry" = yes ]; then
         say "  would start in the background: $(command_line)"
-    elif pid=$(running_pid); then
-        kill -USR2 "$pid"
-        found ok "worker restarted in place (process $pid); running builds go on"
+    elif restart_in_background; then
+        found ok 'worker restarted in place; running builds go on'
     else
-        : >>"$RUN_LOG"
-        chown "$USER_NAME:$USER_NAME" "$RUN_LOG"
         detach=''
         if have setsid; then detach=setsid; fi
         # A redirection of the function would leave our own output open in the subshell, and whoever reads that waits.
         # shellcheck disable=SC2016,SC2086 # the inner shell expands these; $detach is a word or none
         (
-            exec </dev/null >>"$RUN_LOG" 2>&1
+            exec </dev/null >/dev/null 2>&1
             via='exec'
-            as_user /bin/sh -c 'cd "$1" && echo $$ >"$2" && shift 2 && exec "$@"' sh "$STATE" "$RUN_PID" \
+            as_user /bin/sh -c 'cd "$1" && echo $$ >"$2" && exec >>"$3" 2>&1 && shift 3 && exec "$@"' \
+                sh "$STATE" "$RUN_PID" "$RUN_LOG" \
                 $detach "$PREFIX/current/bin/python" -I -m worker_agent --config "$CONFIG"
         ) &
         found ok "worker started in the background; it logs to $RUN_LOG"
@@ -680,7 +700,7 @@ wait_for_broker() {
     fi
     case "$service" in
     systemd) hint="journalctl -u $NAME -n 50" ;;
-    openrc) hint="tail -n 50 /var/log/$NAME.log" ;;
+    openrc | launchd) hint="tail -n 50 /var/log/$NAME.log" ;;
     *) hint="tail -n 50 $RUN_LOG" ;;
     esac
     fail "the worker is installed, but the broker has not seen it. Why: $hint
@@ -701,12 +721,15 @@ end_processes() {
         while [ "$tries" -lt 50 ]; do
             pids=$(processes_of_user)
             [ -n "$pids" ] || return 0
-            # shellcheck disable=SC2086 # one word each
-            [ "$tries" -gt 0 ] || kill "-$signal" $pids 2>/dev/null || :
+            # with the user's rights: a number that another process got meanwhile is not signalled
+            # shellcheck disable=SC2016,SC2086 # the inner shell expands it; one word each
+            [ "$tries" -gt 0 ] || as_user /bin/sh -c 'kill "$@"' sh "-$signal" $pids 2>/dev/null || :
             sleep 0.1 2>/dev/null || sleep 1
             tries=$((tries + 1))
         done
     done
+    # they could put links into the folder while it is removed
+    fail "processes of $USER_NAME do not end: $(processes_of_user | tr '\n' ' '). Nothing was removed; end them and run this again"
 }
 
 processes_of_user() {

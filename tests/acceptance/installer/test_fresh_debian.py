@@ -59,11 +59,11 @@ def test_from_a_bare_machine_to_a_worker_and_back(
     assert "missing Python 3.10 or newer" in transcript
     assert "debian>=11+os==linux" in transcript
 
-    user = int(debian.run("id", "-u", "worker-agent").stdout)
+    group = int(debian.run("id", "-g", "worker-agent").stdout)
     for name in ("/etc/worker-agent.toml", "/etc/worker-agent/amqp-url"):
         found = debian.path(name).stat()
-        assert stat.S_IMODE(found.st_mode) == 0o600
-        assert found.st_uid == user
+        assert stat.S_IMODE(found.st_mode) == 0o640
+        assert (found.st_uid, found.st_gid) == (0, group)
     assert debian.run("getent", "passwd", "worker-agent").stdout.strip().endswith(":/usr/sbin/nologin")
     assert debian.path(os.readlink(debian.path("/opt/worker-agent/current"))).stat().st_uid == 0
 
