@@ -61,6 +61,7 @@ say "Running there: $*"
 unshare --mount --propagation private --pid --fork --kill-child bash -c '
   root=$1 variables=$2
   shift 2
+  mount --bind "$root" "$root" # a mount of its own: what runs in there may make namespaces of its own
   mount -t proc proc "$root/proc"
   mount --rbind /sys "$root/sys"
   mount --rbind /dev "$root/dev"

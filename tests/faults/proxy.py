@@ -125,6 +125,8 @@ class Pair:
         self._ends: dict[str, asyncio.Transport | None] = {"near": near, "far": None}
         self.connecting: asyncio.Task[None] | None = None
         self._over = False
+        #: what came before the other end was there: Python 3.11.2 reads on after a pause in `connection_made`
+        self._early = b""
         near.pause_reading()
 
     def connected(self, far: asyncio.Transport) -> None:
@@ -132,6 +134,7 @@ class Pair:
         if self._over:
             _abort(far)
         else:
+            far.write(self._early)
             self.flow(not self._proxy.frozen)
 
     def inject(self, data: bytes) -> None:
@@ -145,6 +148,8 @@ class Pair:
         other = self._ends["far" if end == "near" else "near"]
         if other is not None:
             other.write(data)
+        elif end == "near":
+            self._early += data
 
     def hold(self, end: str, held: bool) -> None:
         """The other end cannot take more, or can again."""

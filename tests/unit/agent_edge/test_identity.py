@@ -91,11 +91,11 @@ def test_an_identity_of_nonsense_is_named(tmp_path: Path, content: bytes) -> Non
 
 
 def test_columns_of_an_agent_that_cannot_be_known(tmp_path: Path) -> None:
-    """The subcommand that reads another process's identity names the file."""
-    (tmp_path / "instance.json").write_text("{")
+    """The subcommand that reads what another process has written names the file."""
+    (tmp_path / "told.json").mkdir()
     code, said = _ended([*AGENT, "--state", str(tmp_path), "columns", "--wait", "1"], _environment(HOME="/"))
     assert (code, "Traceback" in said) == (1, False), said
-    assert str(tmp_path / "instance.json") in said
+    assert str(tmp_path / "told.json") in said
 
 
 @pytest.mark.parametrize("arguments", ["capabilities", "doctor --json", "--help"])
