@@ -25,7 +25,7 @@ USER = "daemon"
 AGENT = """#!/bin/sh
 trap 'echo restarted' USR2
 echo begun
-while :; do sleep 0.1; done
+while [ -e "$0" ]; do sleep 0.1; done  # it ends with the test's folder
 """
 
 
