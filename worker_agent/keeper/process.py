@@ -20,7 +20,7 @@ from typing import Any
 from worker_agent.keeper.argv import CommandLine
 from worker_agent.keeper.ending import Ending
 from worker_agent.keeper.environment import build_environment
-from worker_agent.keeper.file_thread import FileThread
+from worker_agent.keeper.file_thread import FileThread, Interrupted
 from worker_agent.keeper.host import AbandonChain, Host, MachineFailure
 from worker_agent.keeper.launch import Launched, launch
 from worker_agent.keeper.logfiles import LogFile
@@ -91,6 +91,8 @@ class RunProcess:
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._ending: Ending | None = None
         self._killing: asyncio.Task[None] | None = None
+        #: it was to be ended before it was started
+        self._unwanted = False
         self._drained = asyncio.Event()
         self._started = 0.0
 
@@ -103,6 +105,8 @@ class RunProcess:
         self._started = time.time()
         try:
             refusal = await asyncio.wait_for(self._prepare(), limit)
+            if self._unwanted:  # in the moment between the last look at the disk and the start
+                raise Interrupted
             launched = self._begin(refusal)
             status = 1 if launched is None else await self._follow(launched)
         except asyncio.TimeoutError:
@@ -167,7 +171,10 @@ class RunProcess:
 
     def kill(self, why: str) -> None:
         """End it and all its tree: politely if the options say so, then by SIGKILL. Tells `why` once."""
-        if self._ending is None or self._killing is not None:
+        if self._ending is None:
+            self._unwanted = True
+            return
+        if self._killing is not None:
             return
         self._cancel_timers()
         self._report.header(f"\n{why}, attempting to kill\n")
