@@ -82,6 +82,8 @@ def enroll(
     with _accounts(where, rabbitmqctl) as accounts:
         if accounts.exists(name) and not renew:
             raise click.ClickException(f"account {name!r} is there already: --renew gives it a new password")
+        # First: workers may not make them, and RabbitMQ 4.3 refuses topic permissions on exchanges that are not there.
+        accounts.make_exchanges(parse_url(where.url).vhost)
         accounts.put(name, password, parse_url(where.url).vhost, granted)
         if role == "worker":
             accounts.limit(name, parse_url(where.url).vhost)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from typing import Protocol
 
+from contracts import topology
 from contracts.topology import key_word
 from master_bridge.management.client import Management
 from master_bridge.management.limits import OWN_QUEUES, POLICY_NAME, POLICY_PATTERN, limits_json, policy_json
@@ -35,6 +36,12 @@ length([Q || V <- rabbit_vhost:list_names(), Q <- rabbit_amqqueue:list(V), Own(a
 length([X || V <- rabbit_vhost:list_names(), X <- rabbit_exchange:list(V), Own(element(2, X))]).
 """
 
+#: Erlang: makes durable exchanges; one that is there stays as it is. `%s`: the vhost as numbers, then names and types.
+_MAKE_EXCHANGES = """
+[rabbit_exchange:declare({resource, <<%s>>, exchange, N}, T, true, false, false, [], <<"master-bridge">>)
+ || {N, T} <- [%s]].
+"""
+
 
 class Accounts(Protocol):
     """Where accounts are kept. Raises `OperatingError`."""
@@ -46,6 +53,9 @@ class Accounts(Protocol):
 
     def limit(self, user: str, vhost: str) -> None:
         """Bound a worker's connections and channels, and in `vhost` the agents' own queues."""
+
+    def make_exchanges(self, vhost: str) -> None:
+        """Those of the protocol that are not there: workers' accounts may not make them, and would ask in vain."""
 
     def remove(self, user: str) -> int:
         """Take it away, with its connections, its queues and exchanges (`agent.<user>.*`) and their bindings.
@@ -81,6 +91,11 @@ class ManagementAccounts:
             self._api.put("user-limits", user, name, body={"value": value})
         body = {"pattern": POLICY_PATTERN, "apply-to": "queues", "definition": policy_json()}
         self._api.put("operator-policies", vhost, POLICY_NAME, body=body)
+
+    def make_exchanges(self, vhost: str) -> None:
+        for exchange in topology.EXCHANGES:
+            if self._api.get("exchanges", vhost, exchange.name) is None:
+                self._api.put("exchanges", vhost, exchange.name, body={"type": exchange.type.value, "durable": True})
 
     def remove(self, user: str) -> int:
         if not self._api.delete("users", user):  # the broker closes the connections of a deleted user …
@@ -141,6 +156,10 @@ class CtlAccounts:
         for topic in permissions.topics:
             self.run("-q", "set_topic_permissions", "-p", vhost, user, topic.exchange, topic.write, topic.read)
         self.run("-q", "set_permissions", "-p", vhost, user, permissions.configure, permissions.write, permissions.read)
+
+    def make_exchanges(self, vhost: str) -> None:
+        named = ", ".join(f'{{<<"{exchange.name}">>, {exchange.type.value}}}' for exchange in topology.EXCHANGES)
+        self.run("-q", "eval", _MAKE_EXCHANGES % (", ".join(map(str, vhost.encode())), named))
 
     def limit(self, user: str, vhost: str) -> None:
         self.run("-q", "set_user_limits", user, json.dumps(limits_json()))

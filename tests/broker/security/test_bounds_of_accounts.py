@@ -118,3 +118,24 @@ def test_an_enrolled_worker_has_bounds(
         for each in opened:
             each.close()
         run("revoke", "mallory")
+
+
+def test_an_enrolled_worker_finds_the_exchanges(run: Run, secure: SecureNode, amqp_url: str, tmp_path: Path) -> None:
+    """In a vhost that no master has seen: it may not make them, and would fail at its links for as long. One that is
+    there stays as it is."""
+    vhost = amqp_url.rpartition("/")[2]
+
+    def kinds() -> dict[str, str]:
+        listed = secure.node.ctl("-q", "list_exchanges", "-p", vhost, "name", "type", "--no-table-headers")
+        lines = [line.split("\t") for line in listed.splitlines()]
+        return {name: kind for name, kind in lines if name.startswith("bb.")}
+
+    run("enroll", "carol", "--output", str(tmp_path / "one"))
+    assert kinds() == {exchange.name: exchange.type.value for exchange in topology.EXCHANGES}
+    run("enroll", "carol", "--renew", "--output", str(tmp_path / "two"))
+    connection = connection_of(tmp_path / "two")
+    channel = connection.channel()
+    channel.queue_declare("agent.carol.i.n", exclusive=True)
+    channel.queue_bind("agent.carol.i.n", topology.CONTROL, topology.BROADCAST)
+    connection.close()
+    run("revoke", "carol")
