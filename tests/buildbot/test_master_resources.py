@@ -16,7 +16,7 @@ from tests.harness.waiting import wait_for
 
 pytestmark = [
     pytest.mark.timeout(240),
-    pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small file system, which needs root"),
+    pytest.mark.root,  # mounts a small file system
 ]
 
 CONFIG = """
