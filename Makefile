@@ -9,7 +9,7 @@ ARGS ?=
 TOOLS := busybox git node npm setpriv shellcheck ssh sshd systemd-analyze
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long test-brokers lint format bench screenshot venv broker tools clean
+.PHONY: help demo test test-long test-brokers lint format docs bench screenshot venv broker tools clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -41,6 +41,9 @@ lint: venv ## ruff, format check, mypy --strict
 format: venv ## put the code into the project's format
 	$(PYTHON_IN) -m ruff check --fix .
 	$(PYTHON_IN) -m ruff format .
+
+docs: venv ## write the diagrams in docs/ anew from the machines' tables
+	@$(PYTHON_IN) docs/generate_diagrams.py
 
 bench: venv broker ## measure against Buildbot's own protocols and the raw broker
 	@$(PYTHON_IN) -c 'import matplotlib' 2>/dev/null || $(PYTHON_IN) -m pip install -q -e '.[bench]'
