@@ -25,8 +25,13 @@ LEFT_OUT_HEADER = "bb-left-out"
 _COPIED = (HEADER, KEY_HEADER, STAMP_HEADER, SIGNATURE_HEADER)
 
 
-def headers_of(original: Mapping[str, Any], *, reason: str, queue: str, agent: str | None = None) -> dict[str, Any]:
-    """The headers of a message in `bb.dead`: those needed to read and to check it, why it is there, and who put it."""
+def headers_of(
+    original: Mapping[str, Any], *, reason: str, queue: str, agent: str | None = None, priority: int | None = None
+) -> dict[str, Any]:
+    """The headers of a message in `bb.dead`: those needed to read and to check it, why it is there, and who put it.
+
+    `priority`: the AMQP property, which is not the broker's to keep here.
+    """
     found, left_out = copied(original)
     if left_out:
         found[LEFT_OUT_HEADER] = ", ".join(left_out)
@@ -34,6 +39,8 @@ def headers_of(original: Mapping[str, Any], *, reason: str, queue: str, agent: s
     found[topology.DEAD_QUEUE_HEADER] = _shown(queue)
     if agent is not None:
         found[topology.DEAD_AGENT_HEADER] = _shown(agent)
+    if priority is not None:
+        found[topology.DEAD_PRIORITY_HEADER] = priority
     return found
 
 

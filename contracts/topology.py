@@ -34,6 +34,10 @@ WORK_KEY = "work"
 DEAD_REASON_HEADER = "bb-reason"
 DEAD_QUEUE_HEADER = "bb-queue"
 DEAD_AGENT_HEADER = "bb-agent"
+#: … and the priority that it had, 0 to `MAX_PRIORITY`: `dead` itself keeps the order in which it was written.
+DEAD_PRIORITY_HEADER = "bb-priority"
+#: Header of an offer that an operator sends again: it is no first delivery (docs/protocol.md, rule 22).
+AGAIN_HEADER = "bb-again"
 
 
 class ExchangeType(str, Enum):

@@ -11,6 +11,7 @@ from uuid import uuid4
 import structlog
 from twisted.internet import defer
 
+from contracts.agent_names import named
 from contracts.messages import AnyMessage, Catalogue, Data, Offer, Status
 from contracts.tickets import Tickets
 from contracts.topology import address_user
@@ -20,7 +21,6 @@ from master_bridge.core import actions, inputs
 from master_bridge.core.actions import Action
 from master_bridge.core.inputs import Input
 from master_bridge.core.machine import BridgeConfig, BridgeMachine
-from master_bridge.core.names import AgentNames
 
 log = structlog.get_logger(__name__)
 
@@ -37,7 +37,7 @@ class MessageLink(Protocol):
     def send_marker(self, message: Any) -> None: ...
     def ack(self, delivery: int) -> None: ...
     def dead_letter(self, delivery: int, reason: str) -> None: ...
-    def dead_offer(self, offer: Offer, reason: str) -> None: ...
+    def dead_offer(self, offer: Offer, reason: str, priority: int = 0) -> None: ...
     def sweep(self, signature: str, stale: Callable[[Offer], bool]) -> Any: ...
 
 
@@ -84,7 +84,6 @@ class Bridge:
         self.figures = Figures()
         #: who asked for which request
         self.clients: dict[str, Client] = {}
-        self._names = AgentNames()
         self._inputs: deque[Input] = deque()
         self._working = False
         self._timer: Any = None
@@ -161,8 +160,7 @@ class Bridge:
         self._on_stopped(reason)
 
     def message_received(self, delivery: int, message: AnyMessage, user: str, size: int) -> None:
-        shown = self._names.told_apart(message, user)
-        self.feed(inputs.MessageReceived(delivery=delivery, message=shown, user=user, size=size))
+        self.feed(inputs.MessageReceived(delivery=delivery, message=named(message, user), user=user, size=size))
 
     def message_returned(self, message: AnyMessage, routing_key: str) -> None:
         self.feed(inputs.Returned(message=message, routing_key=routing_key))
@@ -172,7 +170,7 @@ class Bridge:
 
     def fleet_heard(self, message: Status | Catalogue) -> None:
         if isinstance(message, Status):
-            message = self._names.told_apart(message, address_user(message.address))
+            message = named(message, address_user(message.address))
         self._on_fleet(message)
 
     # -- the machine's actions ----------------------------------------------------------------------------------------
@@ -200,7 +198,7 @@ class Bridge:
             if isinstance(action, actions.PublishOffer):
                 link.publish_offer(action.offer, action.priority)
             else:
-                link.dead_offer(action.offer, action.reason)
+                link.dead_offer(action.offer, action.reason, action.priority)
         elif isinstance(action, actions.Send) and link is not None:
             link.send(action.message, action.address)
         elif isinstance(action, actions.Broadcast) and link is not None:

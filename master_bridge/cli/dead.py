@@ -48,7 +48,7 @@ def list_(where: Where, as_json: bool) -> None:
     for letter in letters:
         at = moment(letter.timestamp or 0)
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at)) if at else ""
-        foreign = (letter.type, letter.queue, letter.agent, letter.reason)
+        foreign = (letter.type, letter.queue, letter.agent or letter.account, letter.reason)
         table.add_row(letter.id, when, *(foreign_text(text) for text in foreign))
     Console().print(table)
 
@@ -121,6 +121,8 @@ def _fields(letter: DeadLetter) -> dict[str, object]:
         "reason": letter.reason,
         "queue": letter.queue,
         "agent": letter.agent,
+        "account": letter.account,
+        "priority": letter.priority,
         "routing_key": letter.routing_key,
         "timestamp": letter.timestamp,
         "bytes": len(letter.body),

@@ -60,6 +60,7 @@ class DeadOffer:
 
     offer: Offer
     reason: str
+    priority: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

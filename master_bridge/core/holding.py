@@ -192,7 +192,8 @@ class Holding:
         context.let_go(session)
         if lives >= LIVES:
             reason = f"{lives} agents were lost while they ran it; the last: {reason}"
-            context.emit(DeadOffer(offer=placing.make_offer(work, ask=True), reason=reason))
+            offer = placing.make_offer(work, ask=True)
+            context.emit(DeadOffer(offer=offer, reason=reason, priority=work.seek.priority))
             placing.forget(work, "none")
             context.emit(Abandoned(request=work.request, reason=reason))
         elif attached:

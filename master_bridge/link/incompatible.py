@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
+from contracts.agent_names import agent_name
 from contracts.errors import UnknownVersion
 from contracts.messages import Claimant, Later, Message, Refuse
 from contracts.protocol_version import OURS
@@ -22,12 +23,14 @@ class Incompatible:
     reason: str
 
 
-def incompatible(error: UnknownVersion) -> Incompatible | None:
+def incompatible(error: UnknownVersion, user: str) -> Incompatible | None:
     """The answer to the claim or resume behind `error`; None when it was neither.
 
     A claim's offer is parked, so that an agent which does speak our version gets it, or this one after its upgrade:
     refused, the offer would be gone. A resume is refused, as one of work that nobody can take up; what the agent runs
     for it ends, and its offer goes back. Both answers are the same in all versions, as are the fields read here.
+
+    `user`: the `key_word` of who sent it.
     """
     kind = error.fields.get("t")
     if kind not in ("claim", "resume"):
@@ -36,8 +39,9 @@ def incompatible(error: UnknownVersion) -> Incompatible | None:
         claimant = Claimant.model_validate({**error.fields, "t": kind})
     except ValidationError:
         return None
+    agent = agent_name(claimant.agent, user)
     reason = (
-        f"agent {claimant.agent!r} speaks protocol version {error.versions}, master {claimant.master!r} speaks {OURS}: "
+        f"agent {agent!r} speaks protocol version {error.versions}, master {claimant.master!r} speaks {OURS}: "
         "upgrade the older of the two"
     )
     answer: Message
@@ -45,6 +49,4 @@ def incompatible(error: UnknownVersion) -> Incompatible | None:
         answer = Later(session=claimant.session, master=claimant.master, request=claimant.request, reason=reason)
     else:
         answer = Refuse(session=claimant.session, master=claimant.master, re="resume", reason=reason)
-    return Incompatible(
-        agent=claimant.agent, address=claimant.address, version=claimant.v, answer=answer, reason=reason
-    )
+    return Incompatible(agent=agent, address=claimant.address, version=claimant.v, answer=answer, reason=reason)

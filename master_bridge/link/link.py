@@ -139,7 +139,7 @@ class Link:
             mandatory=True,
             persistent=True,
             # also 0: what has none counts as 4 in RabbitMQ 4.3's quorum queues
-            priority=max(0, min(MAX_PRIORITY, priority)),
+            priority=_bounded(priority),
         )
         self._publish_declared(publication, offer.signature)
 
@@ -204,14 +204,14 @@ class Link:
     def publish_work(self, work: Work) -> None:
         self._publish(Publication(exchange=topology.FLEET, routing_key=topology.WORK_KEY, message=work))
 
-    def dead_offer(self, offer: Offer, reason: str) -> None:
+    def dead_offer(self, offer: Offer, reason: str, priority: int = 0) -> None:
         self._publish(
             Publication(
                 exchange=topology.DEAD,
                 routing_key="",
                 message=offer,
                 persistent=True,
-                headers=headers_of({}, reason=reason, queue=""),
+                headers=headers_of({}, reason=reason, queue="", priority=_bounded(priority)),
             )
         )
 
@@ -420,6 +420,11 @@ class Link:
     def _publish(self, publication: Publication) -> None:
         if self.up and self._connections is not None and self._connections.publisher is not None:
             self._connections.publisher.publish(publication)
+
+
+def _bounded(priority: int) -> int:
+    """As a queue that has priorities takes it."""
+    return max(0, min(MAX_PRIORITY, priority))
 
 
 def _signer(settings: LinkSettings) -> Any:

@@ -104,7 +104,7 @@ class Reader:
             message = decode(delivered.body, delivered.headers)
         except UnknownVersion as error:
             self.foreign.hear()
-            found = incompatible(error)
+            found = incompatible(error, user)
             if found is not None and _is_of(found.address, user):
                 self._note_incompatible(found.agent, found.reason)
                 self._answer(found)

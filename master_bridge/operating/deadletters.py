@@ -11,10 +11,12 @@ from typing import Any, Literal
 import pika
 
 from contracts import topology
+from contracts.agent_names import agent_name
 from contracts.burial import copied
 from contracts.codec import HEADER, JSON_TYPE, decode
 from contracts.errors import BadMessage
 from contracts.messages import Offer
+from contracts.rabbitmq.arguments import MAX_PRIORITY
 from contracts.readable import shown
 from master_bridge.operating.connection import Broker
 from master_bridge.operating.errors import OperatingError
@@ -32,8 +34,13 @@ class DeadLetter:
     id: str
     reason: str
     queue: str
+    #: as people see it, "" where no agent put it there
     agent: str
+    #: the account that put it there; "" where the broker does not say
+    account: str
     routing_key: str
+    #: that of the message before it was put there
+    priority: int
     #: seconds since the epoch; None where its sender did not say
     timestamp: int | None
     #: the message's type as its sender named it, "" for none
@@ -125,12 +132,15 @@ def read(routing_key: str, properties: Any, body: bytes) -> DeadLetter:
     digest = hashlib.sha256(
         body + repr(sorted(headers.items(), key=repr)).encode("utf-8", "backslashreplace")
     ).hexdigest()
+    account = topology.key_word(properties.user_id or "")
     return DeadLetter(
         id=digest[:10],
         reason=_told(headers, topology.DEAD_REASON_HEADER),
         queue=_told(headers, topology.DEAD_QUEUE_HEADER),
-        agent=_told(headers, topology.DEAD_AGENT_HEADER),
+        agent=_agent(headers.get(topology.DEAD_AGENT_HEADER), account),
+        account=account,
         routing_key=shown(routing_key),
+        priority=_priority(headers.get(topology.DEAD_PRIORITY_HEADER)),
         timestamp=properties.timestamp,
         type=shown(properties.type or ""),
         body=body,
@@ -143,9 +153,18 @@ def _told(headers: dict[str, Any], name: str) -> str:
     return shown(headers.get(name, ""))
 
 
+def _agent(name: object, account: str) -> str:
+    return "" if name is None else agent_name(str(name), account)
+
+
+def _priority(value: object) -> int:
+    """Anybody may have written it."""
+    return max(0, min(MAX_PRIORITY, value)) if isinstance(value, int) else 0
+
+
 def send_again(broker: Broker, letter: DeadLetter) -> None:
-    """The bytes and the signature that it has, under this account's name: so no agent takes it for a first delivery
-    (rule 22), and each asks its master for a grant (rule 16), for nobody knows any more whether it ran.
+    """The bytes, the signature and the priority that it has, marked as sent again: no agent takes it for a first
+    delivery (rule 22), and each asks its master for a grant (rule 16), for nobody knows any more whether it ran.
 
     Who wrote the letter is unknown. It is not signed anew, for an operator's key would vouch for a stranger's words.
     """
@@ -153,13 +172,9 @@ def send_again(broker: Broker, letter: DeadLetter) -> None:
     headers, left_out = copied(letter.headers)
     if left_out:
         raise OperatingError(f"{letter.id}: its headers {', '.join(left_out)} are no text of ours: drop it")
-    offer = letter.offer
-    own = topology.key_word(broker.address.user)
-    if offer is not None and offer.kind == "command" and not offer.ask and offer.user == own:
-        raise OperatingError(
-            f"{letter.id}: {own} is the account of its master, so agents would run its commands without asking: use an "
-            "operator's account (`master-bridge enroll NAME --as operator`)"
-        )
-    properties = pika.BasicProperties(headers=headers, type="offer", content_type=JSON_TYPE, delivery_mode=2)
+    headers[topology.AGAIN_HEADER] = True
+    properties = pika.BasicProperties(
+        headers=headers, type="offer", content_type=JSON_TYPE, delivery_mode=2, priority=letter.priority
+    )
     if not broker.publish(exchange, key, letter.body, properties=properties, signed=False):
         raise OperatingError(f"{letter.id}: no queue takes it at {exchange} {key}; it stays in `dead`")

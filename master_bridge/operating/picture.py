@@ -56,6 +56,7 @@ class Picture:
             "agents": [
                 {
                     **agent.model_dump(mode="json", exclude={"t", "v", "upto", "now", "address", "capabilities"}),
+                    "account": topology.address_user(agent.address),
                     "protocol": [agent.v, agent.upto],
                     "clock_ahead": round(agent.now - self.now, 1),
                     "capabilities": {each.name: each.version for each in agent.capabilities},

@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 from pika import exceptions as amqp
 
 from contracts import topology
+from contracts.agent_names import named
 from contracts.codec import decode
 from contracts.envelope import Envelope
 from contracts.errors import NotBelieved, UnknownVersion
@@ -97,7 +98,7 @@ class Survey:
 
     @property
     def agents(self) -> list[Status]:
-        """By name. Each was said by the account of its address."""
+        """By name. Each was said by the account of its address, and is named as `agent_names` has it."""
         return sorted(self._statuses.fresh(), key=lambda status: (status.agent, status.instance))
 
     def has_left(self, status: Status) -> bool:
@@ -132,7 +133,7 @@ class Survey:
             agent = whose(message)
             self._left.drop(agent)
             if message.state != "leaving":
-                self._statuses.keep(agent, message, size)
+                self._statuses.keep(agent, named(message, user), size)
             elif self._statuses.drop(agent):
                 self._left.keep(agent, message, size)
         elif isinstance(message, Catalogue):

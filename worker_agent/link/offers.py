@@ -332,7 +332,9 @@ class OfferConsumers:
                 redelivered=bool(message.redelivered),
                 deaths=deaths(message.headers),
                 # An operator may send an offer again, under his own name: only its master's own runs at once.
-                repeated=key_word(message.user_id or "") != offer.user or self._repeated(message, queue, offer.offer),
+                repeated=topology.AGAIN_HEADER in message.headers
+                or key_word(message.user_id or "") != offer.user
+                or self._repeated(message, queue, offer.offer),
             )
         )
 

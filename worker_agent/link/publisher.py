@@ -109,7 +109,7 @@ class Publisher:
             body=message.body,
             headers=message.headers,
         )
-        return await self._to_dead(wire, reason, queue)
+        return await self._to_dead(wire, reason, queue, priority=message.priority)
 
     def reject(self, message: Message, reason: str, queue: str) -> None:
         """The same for a message that could be read."""
@@ -117,9 +117,9 @@ class Publisher:
         if wire is not None:
             self._to_dead(wire, reason, queue)
 
-    def _to_dead(self, wire: Wire, reason: str, queue: str) -> asyncio.Task[bool]:
+    def _to_dead(self, wire: Wire, reason: str, queue: str, *, priority: int | None = None) -> asyncio.Task[bool]:
         self._buried()
-        headers = headers_of(wire.headers, reason=reason, queue=queue, agent=self._agent)
+        headers = headers_of(wire.headers, reason=reason, queue=queue, agent=self._agent, priority=priority)
         return self._send(replace(wire, headers=headers), exchange=topology.DEAD, key="")
 
     async def confirmed(self) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import time
+from pathlib import Path
 from typing import Any
 
 import pika
 
 from contracts import topology
 from contracts.codec import encode
-from contracts.messages import Command, Event, Start
-from tests.broker.agent.conftest import OpenMaster
+from contracts.messages import Accept, Claim, Command, Event, Offer, Start
+from tests.broker.agent.conftest import OpenMaster, StartAgent
+from tests.broker.agent.scripted_master import shell
 from tests.broker.operators.conftest import RunCommand
 
 
@@ -55,6 +58,60 @@ async def test_dead_letters_are_listed_shown_sent_again_and_dropped(
     assert [letter["queue"] for letter in left] == ["claims.m1", "agent.guest.i.n"]
     await master_bridge("dead", "drop", "--all")
     await master.wait_for_messages("dead", 0)
+
+
+async def test_a_command_offer_is_sent_again_where_all_share_one_account(
+    amqp_url: str, open_master: OpenMaster, start_agent: StartAgent, master_bridge: RunCommand, tmp_path: Path
+) -> None:
+    """Master, agents and operator are guest. It keeps the priority that it had, and runs at nobody's first sight."""
+    master = await open_master("any")
+    ran = tmp_path / "ran"
+    offer = Offer(
+        offer="o-1", request="br-1", master="m1", user="guest", ticket="t", run=1, signature="any", kind="command",
+        published=time.time() + 3600, builddir="b", commands=(shell(1, "touch", str(ran)),),
+    )  # fmt: skip
+    for priority in (7, -1, 2**62, "x", None):
+        headers = {} if priority is None else {topology.DEAD_PRIORITY_HEADER: priority}
+        bury(amqp_url, encode(offer).body, reason="why", queue="cap.any", headers=headers)
+    await master.wait_for_messages("dead", 5)
+    await master_bridge("dead", "requeue", "--all")
+    with pika.BlockingConnection(pika.URLParameters(amqp_url)) as connection:
+        channel = connection.channel()
+        seen = []
+        for _ in range(5):
+            method, properties, body = channel.basic_get("cap.any")
+            assert body == encode(offer).body
+            seen.append((properties.priority, properties.type, properties.delivery_mode, properties.expiration))
+            last = (method, properties)
+        assert sorted(seen) == sorted((each, "offer", 2, None) for each in (7, 0, 10, 0, 0))
+        for tag in range(1, 5):
+            channel.basic_ack(tag)
+        channel.basic_nack(last[0].delivery_tag)
+        start_agent("agent")
+        claim = await master.wait_for(Claim)
+        assert claim.offer == "o-1"
+        await master.grant(claim)
+        await master.wait_for(Accept)
+        assert not ran.exists()
+
+
+async def test_what_agents_bury_keeps_its_priority(
+    amqp_url: str, open_master: OpenMaster, start_agent: StartAgent, master_bridge: RunCommand
+) -> None:
+    """An offer that an agent without the key of its master puts aside, and is sent again."""
+    master = await open_master("any")
+    offer = Offer(
+        offer="o-1", request="br-1", master="m1", user="guest", ticket="t", run=1, signature="any", kind="build",
+        published=time.time(), builddir="b",
+    )  # fmt: skip
+    with pika.BlockingConnection(pika.URLParameters(amqp_url)) as connection:
+        properties = pika.BasicProperties(priority=6, user_id="guest")
+        connection.channel().basic_publish("", "cap.any", encode(offer).body + b" and nonsense", properties)
+    agent = start_agent("agent")
+    await master.wait_for_messages("dead", 1)
+    (letter,) = json.loads((await master_bridge("dead", "list", "--json")).output)
+    assert (letter["priority"], letter["agent"], letter["account"]) == (6, "agent", "guest")
+    assert agent.child.running
 
 
 async def test_what_may_hold_secrets_is_not_shown(

@@ -107,7 +107,8 @@ async def test_what_is_sent_again_keeps_its_bytes_and_its_signature(
         channel = connection.channel()
         for body, headers in ((encode(offer).body, signed), (encode(forged).body, {})):
             method, properties, came = channel.basic_get(key)
-            assert (came, properties.headers, properties.user_id) == (body, headers, "op")
+            again = {**headers, topology.AGAIN_HEADER: True}
+            assert (came, properties.headers, properties.user_id) == (body, again, "op")
         channel.basic_nack(method.delivery_tag, multiple=True)
 
         start_agent("agent", "--trusted-key", str(tmp_path / "key.pub"))

@@ -58,7 +58,7 @@ def test_a_sweep_asks_the_machine_what_is_stale() -> None:
 
 
 def test_a_thief_bears_its_accounts_name_beside_another_accounts() -> None:
-    """In what the machine hears and in what the fleet's view does."""
+    """In what the machine hears and in what the fleet's view does, though nobody has heard of that account yet."""
     heard: list[Any] = []
     fleet: list[Any] = []
     this = bridge()
@@ -68,10 +68,10 @@ def test_a_thief_bears_its_accounts_name_beside_another_accounts() -> None:
         instance="i", agent="alice", epoch=1, address="agent.alice.i.n", version="1", now=0.0, state="ready", slots=(),
         capabilities=(),
     )  # fmt: skip
-    this.fleet_heard(status)
     this.fleet_heard(status.model_copy(update={"address": "agent.mallory.i.n"}))
     this.message_received(1, Agent("alice", user="mallory").claim("o"), "mallory", 1)
-    assert [each.agent for each in fleet] == ["alice", "alice@mallory"]
+    this.fleet_heard(status)
+    assert [each.agent for each in fleet] == ["alice@mallory", "alice"]
     assert [each.message.agent for each in heard] == ["alice@mallory"]
 
 

@@ -93,10 +93,10 @@ CLAIM = {
 @pytest.mark.parametrize("kind", ["claim", "resume"])
 def test_an_unreadable_claim_is_answered_in_its_own_version(kind: str) -> None:
     """The offer of a claim is parked, a resume is refused; both versions are named."""
-    found = incompatible(UnknownVersion("", fields={**CLAIM, "t": kind}, versions="7 to 8"))
+    found = incompatible(UnknownVersion("", fields={**CLAIM, "t": kind}, versions="7 to 8"), "u")
     assert found is not None
     assert (found.address, found.version) == ("agent.u.i.n", 7)
-    assert found.reason.startswith(f"agent 'old-box' speaks protocol version 7 to 8, master 'm1' speaks {OURS}: ")
+    assert found.reason.startswith(f"agent 'old-box@u' speaks protocol version 7 to 8, master 'm1' speaks {OURS}: ")
     expected = (
         Later(session="s", master="m1", request="br-1", reason=found.reason)
         if kind == "claim"
@@ -108,4 +108,4 @@ def test_an_unreadable_claim_is_answered_in_its_own_version(kind: str) -> None:
 @pytest.mark.parametrize("fields", [{}, {**CLAIM, "t": "event"}, {**CLAIM, "t": "claim", "address": "nowhere"}])
 def test_anything_else_of_another_version_has_no_answer(fields: dict[str, object]) -> None:
     """It goes to `dead` with the reason."""
-    assert incompatible(UnknownVersion("", fields=fields, versions="7")) is None
+    assert incompatible(UnknownVersion("", fields=fields, versions="7"), "u") is None
