@@ -12,11 +12,14 @@ import os
 import signal
 import sys
 
+from contracts.extras import missing_extra
 from contracts.lossy_output import open_standard_streams, replace_standard_error
 
 #: What a disk says that takes no more of a command's answer, and the exit status then (EX_IOERR of sysexits.h).
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 EXIT_OUTPUT = 74
+#: Exit status when the extra `worker` is not installed.
+EXIT_USAGE = 2
 
 
 def main() -> None:
@@ -31,6 +34,12 @@ def main() -> None:
 
     try:
         command()
+    except ModuleNotFoundError as error:
+        text = missing_extra(error, "worker")
+        if text is None:
+            raise
+        print(f"worker-agent: {text}", file=sys.stderr)  # noqa: T201  # the command's answer
+        sys.exit(EXIT_USAGE)
     except OSError as error:
         if error.errno not in _FULL:
             raise

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import structlog
 
 from contracts import memory
+from contracts.extras import missing_extra
 from worker_agent import logs, systemd
 from worker_agent.ending import Ending
 from worker_agent.instance import Instance, StateInUse, StateUnreadable
@@ -83,7 +84,7 @@ def _unusable_keys(settings: Settings) -> str | None:
     except BadKey as error:
         return str(error)
     except ImportError as error:
-        return f"{error}; pip install 'buildbot-amqp[worker,signing]'"
+        return missing_extra(error, "worker") or str(error)
     return None
 
 

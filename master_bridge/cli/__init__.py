@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from importlib import import_module
+from typing import Any
 
 import click
+
+from contracts.extras import missing_extra
 
 #: command -> module of this package; its `command`, or what is named after the colon, is the click command
 COMMANDS = {
@@ -41,6 +44,16 @@ class Lazy(click.Group):
         found = getattr(import_module(f"{__name__}.{module}"), attribute or "command")
         assert isinstance(found, click.Command)
         return found
+
+    def invoke(self, context: click.Context) -> Any:
+        """Runs the command. One whose libraries are not installed says which extra has them, with status 1."""
+        try:
+            return super().invoke(context)
+        except ModuleNotFoundError as error:
+            text = missing_extra(error, "master")
+            if text is None:
+                raise
+            raise click.ClickException(text) from None
 
 
 @click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

@@ -7,6 +7,7 @@ from typing import Any
 
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 
+from contracts.extras import how_to_install
 from contracts.reachability import NEXT_ADDRESS
 from master_bridge.link.errors import BadSettings
 from master_bridge.link.settings import LinkSettings, TLSSettings
@@ -30,9 +31,8 @@ def tls_options(host: str, tls: TLSSettings) -> Any:
         # pyOpenSSL and service_identity come with the extra "tls" only
         from twisted.internet.ssl import Certificate, PrivateCertificate, optionsForClientTLS, trustRootFromCertificates
     except ImportError as error:
-        raise BadSettings(
-            f"url: amqps:// needs TLS libraries ({error}); pip install 'buildbot-amqp[master,tls]'"
-        ) from None
+        remedy = how_to_install("master", "tls")
+        raise BadSettings(f"url: amqps:// needs TLS libraries ({error}), which extra 'tls' has: {remedy}") from None
     try:
         trust = None if tls.ca is None else trustRootFromCertificates(_certificates(Certificate, tls.ca))
         own = None if tls.certificate is None else _own(PrivateCertificate, tls.certificate, tls.key)
