@@ -42,8 +42,9 @@ format: venv ## put the code into the project's format
 	$(PYTHON_IN) -m ruff check --fix .
 	$(PYTHON_IN) -m ruff format .
 
-docs: venv ## write the diagrams in docs/ anew from the machines' tables
+docs: venv ## write what is generated in docs/ anew: diagrams from the machines' tables, the reference of all settings
 	@$(PYTHON_IN) docs/generate_diagrams.py
+	@$(PYTHON_IN) docs/generate_reference.py
 
 bench: venv broker ## measure against Buildbot's own protocols and the raw broker
 	@$(PYTHON_IN) -c 'import matplotlib' 2>/dev/null || $(PYTHON_IN) -m pip install -q -e '.[bench]'

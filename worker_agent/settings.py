@@ -111,15 +111,17 @@ class Settings(BaseSettings):
     min_free_disk: ByteSize = _setting(
         "256MiB", FIT, "With less free disk at the base directory take no work; 0: never mind.", "SIZE"
     )
-    min_free_temp: ByteSize = _setting("64MiB", FIT, "The same for the temporary directory.", "SIZE")
-    min_free_memory: ByteSize = _setting("64MiB", FIT, "The same for memory.", "SIZE")
+    min_free_temp: ByteSize = _setting(
+        "64MiB", FIT, "With less free space in the temporary directory take no work; 0: never mind.", "SIZE"
+    )
+    min_free_memory: ByteSize = _setting("64MiB", FIT, "With less free memory take no work; 0: never mind.", "SIZE")
     cache_free_disk: ByteSize = _setting(
         "1GiB", FIT, "With less free disk remove build directories, the longest unused first; 0: keep all.", "SIZE"
     )
 
     metrics_port: int | None = _setting(None, SEE, "Serve /metrics, /live and /ready on this port; 0: any free one.",
                                         "PORT", ge=0, le=65535)  # fmt: skip
-    metrics_host: str = _setting("127.0.0.1", SEE, "Address to serve them on.", "ADDRESS")
+    metrics_host: str = _setting("127.0.0.1", SEE, "Address of this machine to serve them on.", "ADDRESS")
     log_format: Literal["console", "json"] = _setting("console", SEE, "How log lines look.")
     log_level: Literal["debug", "info", "warning", "error"] = _setting("info", SEE, "The least serious lines to log.")
 

@@ -27,7 +27,7 @@ def subcommands(settings_of: SettingsOf) -> list[click.Command]:
         context.exit(run_agent(settings_of(context), unknown_variables()))
 
     @click.command(help="Show what is found on this machine, and how.")
-    @click.option("--json", "as_json", is_flag=True, help="For programs.")
+    @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
     @click.pass_context
     def capabilities(context: click.Context, as_json: bool) -> None:
         from worker_agent.abilities import options_of
@@ -42,7 +42,13 @@ def subcommands(settings_of: SettingsOf) -> list[click.Command]:
         click.echo(show(inventory, as_json=as_json))
 
     @click.command(help="Show the queues that this machine's agent serves; 1 when it is not seen.")
-    @click.option("--wait", default=15.0, show_default=True, metavar="SECONDS", help="Wait so long for it.")
+    @click.option(
+        "--wait",
+        default=15.0,
+        show_default=True,
+        metavar="SECONDS",
+        help="Wait so long for it to be seen at the broker.",
+    )
     @click.pass_context
     def columns(context: click.Context, wait: float) -> None:
         from worker_agent.columns import columns_of
@@ -66,7 +72,7 @@ def subcommands(settings_of: SettingsOf) -> list[click.Command]:
             click.echo("seen at the broker; no column asks for what this machine has yet", err=True)
 
     @click.command(help="Check the way to the broker, this account's permissions, and this machine.")
-    @click.option("--json", "as_json", is_flag=True, help="For programs.")
+    @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
     @click.pass_context
     def doctor(context: click.Context, as_json: bool) -> None:
         from contracts.findings import report, status

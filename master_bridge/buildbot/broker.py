@@ -59,19 +59,32 @@ check_whole_configs()
 
 
 class AMQPBroker(state.StateMixin, service.BuildbotService):
-    """The master's broker. Arguments, all by name:
+    """The master's connection to its RabbitMQ broker: one service a master, in `c["services"]`.
 
-    url               amqp://user:password@host:port/vhost or amqps://…; a string, a `Secret` or an `Interpolate`;
-                      default: the environment's BUILDBOT_AMQP_URL
-    master            this master's name on the broker: letters, digits, '-', '_'; unique there; default: made of the
-                      host and folder that Buildbot names the master by
-    tls               for amqps: {"ca": file, "certificate": file, "key": file}, each optional
-    queue_type        "classic" (one node) or "quorum" (cluster)
-    grace             seconds for which a silent agent may still come back before its build runs elsewhere
-    heartbeat         seconds between AMQP heartbeats
-    events_max_bytes  bytes that agents may publish ahead while this master is down
-    signing_key       file with the Ed25519 key that signs what agents are sent (`master-bridge keygen`)
-    metrics_port      serve /metrics, /live and /ready there; 0: any free port (see the log); metrics_host: the address
+    Without it in the configuration the first `AMQPLatentWorker` makes one with the defaults, and with the URL in the
+    environment variable BUILDBOT_AMQP_URL.
+
+    Args:
+        url (text, Secret or Interpolate): Where the broker is: amqp://user:password@host:port/vhost, or amqps://… for
+            TLS. A password is better kept in a `Secret` or in the environment than in master.cfg. Default: the
+            environment variable BUILDBOT_AMQP_URL.
+        master (text): This master's name on the broker: at most 128 letters, digits, "-" and "_". No other master of
+            the same virtual host may have it. A new name holds from the master's next start on. Default: made of the
+            host and folder that Buildbot names the master by.
+        tls (dictionary of file names): PEM files for an amqps URL, each of them optional: "ca", the authorities that
+            may have signed the broker's certificate (else the system's); "certificate" and "key", this master's own.
+        queue_type (text): "classic" for a broker of one node, "quorum" for a cluster.
+        grace (number; seconds): So long an agent that does not answer may come back before its build runs elsewhere;
+            more than 0, at most 3600. A new grace holds from the master's next start on.
+        heartbeat (whole number; seconds): Time between AMQP heartbeats, 1 to 600; a connection is given up when two
+            are missing.
+        events_max_bytes (whole number; bytes): So much the agents may publish ahead while this master is down; from
+            1 MiB on. What does not fit stays in their journals and is sent later.
+        signing_key (file): The Ed25519 key that signs what this master sends to agents, made by `master-bridge keygen`.
+            Without it nothing is signed, and agents with a `trusted_key` take no work of this master.
+        metrics_port (whole number; port): Serve /metrics, /live and /ready on this port; 0: any free port, which the
+            log names. Default: they are not served.
+        metrics_host (text): The address of this machine on which they are served.
     """
 
     name = SERVICE_NAME

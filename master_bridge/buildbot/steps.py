@@ -29,8 +29,17 @@ from master_bridge.core.actions import Holder
 
 
 class CapabilityCommand(ShellCommand):
-    """A `ShellCommand` in every other way. `requires`, `prefers`, `prefer_seconds`: as a worker's, the first two may be
-    rendered; `fencing`: None or "strict". A command that prefers starts after a grant only, so never without a master.
+    """A `ShellCommand` that any qualified agent runs, whatever worker the build has. It runs at least once.
+
+    Takes every argument of `ShellCommand`, too; folders are on the agent that runs it. `locks` are held while the
+    command runs. A build's property `agent:<step>` names that agent.
+
+    Args:
+        requires (list of texts, may be rendered): What an agent must offer, as in ["ruff", "git"]; an empty list: any.
+        prefers (list of texts, may be rendered): What it should offer as well, for `prefer_seconds`. A command that
+            prefers starts after its master granted it only, never while the master is down.
+        prefer_seconds (number; seconds): So long an agent that offers what is preferred is waited for.
+        fencing (None or "strict"): With "strict" an agent without contact ends the command before it runs elsewhere.
     """
 
     #: by which the catalogue knows such steps without importing this module

@@ -47,14 +47,22 @@ TAKEN_AWAY = (
 
 
 class AMQPLatentWorker(AbstractLatentWorker):
-    """Arguments, all but the name by name:
+    """A worker of Buildbot's that any qualified agent serves, one build at a time. `amqp_column` makes several.
 
-    requires              what an agent must offer: ["gtk>=3", "python2.3"]; empty: any agent
-    prefers               what it should offer, too: an agent that does is waited for, for
-    prefer_seconds        so long (20); then any that offers what is required is taken
-    fencing               None, or "strict": the old command is provably dead before the build runs elsewhere
-    notify_after_minutes  warn, in the log and to `notify_on_missing`, when no agent qualified for so long
-    notify_on_missing, properties, defaultProperties, locks: as for any worker of Buildbot's
+    Args:
+        name (text): Buildbot's name of this worker, unique in the master.
+        requires (list of texts): What an agent must offer, as in ["gtk>=3", "python2.3"]; an empty list: any agent.
+        prefers (list of texts): What an agent should offer as well. Such an agent is waited for, for `prefer_seconds`;
+            then any that offers what is required is taken.
+        prefer_seconds (number; seconds): So long an agent that offers what is preferred is waited for.
+        fencing (None or "strict"): With "strict" an agent without contact ends what runs before the build runs
+            elsewhere, so that the two never overlap.
+        notify_after_minutes (number; minutes): When no agent has qualified for so long, a waiting build warns in the
+            master's log, and by mail to `notify_on_missing`.
+        notify_on_missing (text or list of texts): Mail addresses for that warning.
+        properties (dictionary): Properties of builds on this worker, as for each of Buildbot's workers.
+        defaultProperties (dictionary): The same, where nothing else sets the property.
+        locks (list of lock accesses): Held by a build while it is on this worker, as for each of Buildbot's workers.
     """
 
     #: by which a configuration is known to need a broker
@@ -421,7 +429,16 @@ class AMQPLatentWorker(AbstractLatentWorker):
 
 @implementer(IWorker)  # of what it makes: Buildbot's plugin loader lets nothing else into `plugins.worker`
 def amqp_column(name: str, workers: int = 8, requires: Iterable[str] = (), **kwargs: Any) -> list[AMQPLatentWorker]:
-    """`workers` slots for one builder column, named `<name>-1` … `<name>-<workers>`, with equal settings."""
+    """Workers for one builder column, named `<name>-1` to `<name>-<workers>`, with equal settings.
+
+    Takes every argument of `AMQPLatentWorker`, too, and gives it to each of them. A list comes back: put it into
+    `c["workers"]`, and the names into the builder's `workernames`.
+
+    Args:
+        name (text): First part of the workers' names.
+        workers (whole number; workers): How many builds of this column may run at the same time; 1 or more.
+        requires (list of texts): What an agent must offer, as in ["gtk>=3", "python2.3"]; an empty list: any agent.
+    """
     if not isinstance(name, str) or not name:
         config.error("amqp_column: name: a text that is not empty")
         name = "unnamed"

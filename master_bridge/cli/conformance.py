@@ -1,4 +1,4 @@
-"""`master-bridge conformance`: does a worker, in whatever language, keep to the protocol?"""
+"""`master-bridge conformance`: does an agent, in whatever language, keep to the protocol?"""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 EPILOG = """\b
-The words {url}, {state} and {signature} in COMMAND are replaced: by where the worker
+The words {url}, {state} and {signature} in COMMAND are replaced: by where the agent
 connects to (a relay of the kit on loopback; also in AMQP_URL and WORKER_AGENT_AMQP_URL),
 by an empty folder for what it keeps, and by the capability whose queue it is to consume.
 
@@ -16,7 +16,7 @@ Our own agent:
     master-bridge conformance --amqp-url amqp://guest:guest@localhost/conformance -- \\
         worker-agent --amqp-url {url} --state {state} --capability {signature}
 \b
-Exit status: 0 it does all that a worker must do, 1 it does not, 2 wrong use.
+Exit status: 0 it does all that an agent must do, 1 it does not, 2 wrong use.
 Use a vhost that nobody else uses meanwhile: the queue cap.<signature> is deleted and made anew."""
 
 
@@ -28,7 +28,7 @@ Use a vhost that nobody else uses meanwhile: the queue cap.<signature> is delete
     "--amqp-url-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE",
     help="File that holds the URL: a command line can be read by every user of the machine.",
 )  # fmt: skip
-@click.option("--signature", default="conformance", show_default=True, help="Capability that the worker is to have.")
+@click.option("--signature", default="conformance", show_default=True, help="Capability that the agent is to have.")
 @click.option(
     "--patience", default=10.0, show_default=True, metavar="SECONDS", type=click.FloatRange(min=0.5),
     help="Wait so long for anything that should come at once.",
@@ -51,7 +51,7 @@ def command(
     as_list: bool,
     command: tuple[str, ...],
 ) -> None:
-    """Play a master against the worker that COMMAND starts, and report what it does and does not do."""
+    """Play a master against the agent that COMMAND starts, and report which requirements of the protocol it meets."""
     from master_bridge.conformance.command import list_requirements, run
     from master_bridge.conformance.run import KitOptions
 
@@ -63,7 +63,7 @@ def command(
     if not amqp_url:
         raise click.UsageError("no broker: give --amqp-url, --amqp-url-file or BUILDBOT_AMQP_URL")
     if not command:
-        raise click.UsageError("no worker: give the command that starts it after --")
+        raise click.UsageError("no agent: give the command that starts it after --")
     options = KitOptions(
         url=amqp_url, command=command, signature=signature, patience=patience, management_url=management_url, only=only
     )

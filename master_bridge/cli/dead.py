@@ -1,4 +1,4 @@
-"""`master-bridge dead`: letters that could not be read or placed."""
+"""`master-bridge dead`: messages that could not be read or placed."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ LEFT = 1
 
 @click.group()
 def command() -> None:
-    """List, show, send again or drop what lies in the queue `dead`."""
+    """List, show, send again or drop the messages in the queue `dead`."""
 
 
 @command.command("list")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 @broker_options
 def list_(where: Where, as_json: bool) -> None:
-    """One line a letter, the oldest first."""
+    """Print one line for each message, the oldest first."""
     from rich.console import Console
     from rich.table import Table
 
@@ -57,7 +57,7 @@ def list_(where: Where, as_json: bool) -> None:
 @click.argument("ids", nargs=-1, required=True)
 @broker_options
 def show(where: Where, ids: tuple[str, ...]) -> None:
-    """Print letters with all that is known of them."""
+    """Print the messages with these IDS, with all that is known of them; the start of an id is enough."""
     for letter in _walk(where, ids, "keep"):
         for name, value in _fields(letter).items():
             click.echo(f"{name}: {shown(value)}")
@@ -66,12 +66,13 @@ def show(where: Where, ids: tuple[str, ...]) -> None:
 
 @command.command()
 @click.argument("ids", nargs=-1)
-@click.option("--all", "everything", is_flag=True, help="All of them.")
+@click.option("--all", "everything", is_flag=True, help="All messages in the queue.")
 @broker_options
 def requeue(where: Where, ids: tuple[str, ...], everything: bool) -> None:
-    """Send offers once more, with the bytes and the signature that they have. Agents ask for a grant then.
+    """Send the offers with these IDS once more, with the bytes and the signature that they have.
 
-    What else lies in `dead` is not sent again: who wrote it says it again by itself. Drop it.
+    Agents then ask for a grant before they run anything. The start of an id is enough. Messages of other types are
+    not sent again, since who wrote them repeats them without being asked: drop them.
     """
     letters = _walk(where, ids, "requeue", everything=everything)
     left = [letter for letter in letters if everything and letter.offer is None]
@@ -83,10 +84,10 @@ def requeue(where: Where, ids: tuple[str, ...], everything: bool) -> None:
 
 @command.command()
 @click.argument("ids", nargs=-1)
-@click.option("--all", "everything", is_flag=True, help="All of them.")
+@click.option("--all", "everything", is_flag=True, help="All messages in the queue.")
 @broker_options
 def drop(where: Where, ids: tuple[str, ...], everything: bool) -> None:
-    """Delete letters for good."""
+    """Delete the messages with these IDS for good; the start of an id is enough."""
     click.echo(f"{len(_walk(where, ids, 'drop', everything=everything))} dropped")
 
 
@@ -95,7 +96,7 @@ def _walk(where: Where, ids: tuple[str, ...], verdict: Verdict, *, everything: b
     from master_bridge.operating.deadletters import walk
 
     if not ids and not everything:
-        raise click.UsageError("name letters by their id, or give --all")
+        raise click.UsageError("name messages by their id, or give --all")
 
     def meant(letter: DeadLetter) -> bool:
         return everything or any(letter.id.startswith(each) for each in ids)

@@ -10,9 +10,9 @@ from master_bridge.cli.options import Where, broker_options
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 @click.option(
-    "--rabbitmqctl", metavar="COMMAND", help="Also look at settings that only this tells, e.g. `rabbitmqctl`."
+    "--rabbitmqctl", metavar="COMMAND", help="Also look at settings that only this command tells, e.g. `rabbitmqctl`."
 )
 @broker_options
 def command(where: Where, as_json: bool, rabbitmqctl: str | None) -> None:

@@ -24,16 +24,19 @@ _CTL = click.option("--rabbitmqctl", metavar="COMMAND", help="Use this instead o
 @click.command()
 @click.argument("name")
 @click.option("--allow", multiple=True, metavar="SIGNATURE",
-              help="A queue that a worker may take work from; repeatable; default: all.")  # fmt: skip
-@click.option("--as", "role", type=click.Choice(["worker", "master", "operator"]), default="worker", show_default=True)
-@click.option("--master", metavar="NAME", help="With --as master: AMQPBroker's `master`; default: NAME.")
+              help="A queue that a worker may take work from, as \"gtk>=3\"; repeatable. Default: all.")  # fmt: skip
+@click.option("--as", "role", type=click.Choice(["worker", "master", "operator"]), default="worker", show_default=True,
+              help="The role, which decides the permissions: an agent's machine, a master, or a person.")  # fmt: skip
+@click.option("--master", metavar="NAME", help="With --as master: AMQPBroker's `master`. Default: NAME.")
 @click.option("--broker-url", metavar="URL", help="Where the account's owner finds the broker, without user and "
-              "password: amqps://host/vhost; default: as --amqp-url.")  # fmt: skip
+              "password: amqps://host/vhost. Default: as --amqp-url.")  # fmt: skip
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
-              help="The new file with the password; default: NAME.toml here.")  # fmt: skip
-@click.option("--worker-ca", metavar="FILE", help="tls_ca of the worker's machine.")
-@click.option("--worker-cert", metavar="FILE", help="tls_cert of the worker's machine.")
-@click.option("--trusted-key", multiple=True, metavar="FILE", help="trusted_key of the worker's machine; repeatable.")
+              help="The new file with the password. Default: NAME.toml or NAME.url here.")  # fmt: skip
+@click.option("--worker-ca", metavar="FILE", help="Where the worker's machine has the file of its setting tls_ca.")
+@click.option("--worker-cert", metavar="FILE", help="Where it has the file of its setting tls_cert.")
+@click.option(
+    "--trusted-key", multiple=True, metavar="FILE", help="Where it has the file of its setting trusted_key; repeatable."
+)
 @click.option("--renew", is_flag=True, help="The account is there: a new password and these permissions for it.")
 @_CTL
 @broker_options

@@ -15,9 +15,13 @@ REFRESH = 2.0
 
 
 @click.command()
-@click.option("--watch/--once", "watch", default=None, help="Refresh until Ctrl-C (default on a terminal), or not.")
-@click.option("--json", "as_json", is_flag=True, help="For programs: one JSON object; with --watch one a line.")
-@click.option("--no-queues", is_flag=True, help="Agents only.")
+@click.option(
+    "--watch/--once", "watch", default=None, help="Refresh until Ctrl-C, or print once. Default: refresh on a terminal."
+)
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON, for programs: one object; with --watch one object a line."
+)
+@click.option("--no-queues", is_flag=True, help="Show agents only.")
 @broker_options
 def command(where: Where, watch: bool | None, as_json: bool, no_queues: bool) -> None:
     """Show agents, their slots, what runs in them since when, and the queues."""

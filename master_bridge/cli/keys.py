@@ -24,7 +24,13 @@ def keygen(file: Path) -> None:
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--host", "hosts", multiple=True, default=("localhost", "127.0.0.1"), show_default=True,
               help="Name or address by which the broker is reached; repeatable.")  # fmt: skip
-@click.option("--client", "clients", multiple=True, metavar="NAME", help="Also a client certificate; repeatable.")
+@click.option(
+    "--client",
+    "clients",
+    multiple=True,
+    metavar="NAME",
+    help="Also make a client certificate of this name; repeatable.",
+)
 @click.option("--require-client", is_flag=True, help="The broker lets nobody in without one.")
 def trial_certificates(folder: Path, hosts: tuple[str, ...], clients: tuple[str, ...], require_client: bool) -> None:
     """Make a CA, the broker's certificate and clients' in FOLDER, and print the broker's settings."""

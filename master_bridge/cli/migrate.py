@@ -15,8 +15,9 @@ LEFT = 1
 
 @click.command()
 @click.option("--queue-type", type=click.Choice(["classic", "quorum"]), default="classic", show_default=True,
-              help="As AMQPBroker's.")  # fmt: skip
-@click.option("--events-max-bytes", default=EVENTS_MAX_BYTES, show_default=True, help="As AMQPBroker's.")
+              help="As AMQPBroker's `queue_type`.")  # fmt: skip
+@click.option("--events-max-bytes", default=EVENTS_MAX_BYTES, show_default=True, metavar="BYTES",
+              help="As AMQPBroker's `events_max_bytes`.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Only say what differs.")
 @broker_options
 def command(where: Where, queue_type: Literal["classic", "quorum"], events_max_bytes: int, dry_run: bool) -> None:

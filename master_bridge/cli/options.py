@@ -73,19 +73,24 @@ class Where:
 def broker_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Adds the options; the command gets them as its first argument, a `Where`."""
 
-    @click.option("--amqp-url", envvar=URL_VARIABLE, metavar="URL", help="amqp[s]://user:password@host[:port]/vhost")
+    @click.option(
+        "--amqp-url",
+        envvar=URL_VARIABLE,
+        metavar="URL",
+        help="Where the broker is: amqp[s]://user:password@host[:port]/vhost.",
+    )
     @click.option(
         "--amqp-url-file", envvar=f"{URL_VARIABLE}_FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path),
         metavar="FILE", help="File that holds the URL: a command line can be read by every user of the machine.",
     )  # fmt: skip
     @click.option("--tls-ca", envvar="BUILDBOT_AMQP_TLS_CA", type=click.Path(exists=True), metavar="FILE",
-                  help="PEM file of the CA that signed the broker's certificate; default: the system's.")  # fmt: skip
+                  help="PEM file of the CA that signed the broker's certificate. Default: the system's.")  # fmt: skip
     @click.option("--tls-cert", envvar="BUILDBOT_AMQP_TLS_CERT", type=click.Path(exists=True), metavar="FILE",
                   help="PEM file with a client certificate.")  # fmt: skip
     @click.option("--tls-key", envvar="BUILDBOT_AMQP_TLS_KEY", type=click.Path(exists=True), metavar="FILE",
-                  help="PEM file with its key.")  # fmt: skip
+                  help="PEM file with the key of that certificate.")  # fmt: skip
     @click.option("--management-url", envvar="BUILDBOT_AMQP_MANAGEMENT_URL", metavar="URL",
-                  help="RabbitMQ's management API: http[s]://user:password@host:15672")  # fmt: skip
+                  help="RabbitMQ's management API: http[s]://user:password@host:15672.")  # fmt: skip
     @click.option("--signing-key", envvar="BUILDBOT_AMQP_SIGNING_KEY", metavar="FILE",
                   type=click.Path(exists=True, dir_okay=False, path_type=Path),
                   help="Sign orders with this key (see `master-bridge keygen`).")  # fmt: skip

@@ -11,7 +11,7 @@ from master_bridge.cli.options import Where, broker_options
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 @broker_options
 def command(where: Where, as_json: bool) -> None:
     """Show the queues with what waits in them and how many consume them.

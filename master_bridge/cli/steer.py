@@ -29,9 +29,10 @@ def _command(name: str, text: str, *, now: bool = False) -> click.Command:
     @click.command(name, help=text)
     @click.argument("agents", nargs=-1, metavar="[AGENT]...")
     @click.option("--match", multiple=True, metavar="REQUIREMENT",
-                  help="All agents that satisfy this; repeatable; `any`: every agent.")  # fmt: skip
+                  help="All agents that satisfy this requirement; repeatable; `any`: every agent.")  # fmt: skip
     @click.option("--reason", default="", metavar="TEXT", help="For the logs, and for those who ask why.")
-    @click.option("--wait", default=0.0, metavar="SECONDS", help="Wait so long until it has happened.")
+    @click.option("--wait", default=0.0, show_default=True, metavar="SECONDS",
+                  help="Wait so long until it has happened; 0: do not wait.")  # fmt: skip
     @click.option("--now", is_flag=True, hidden=not now, help="Do not let what runs end: it runs again elsewhere.")
     @broker_options
     def command(
@@ -67,9 +68,9 @@ def _steer(
         click.get_current_context().exit(NOT_DONE)
 
 
-drain = _command("drain", "Let agents end what they hold and take nothing new. They stay connected, state `paused`, "
+drain = _command("drain", "Let each AGENT end what it holds and take nothing new. They stay connected, state `paused`, "
                  "across restarts too, until `resume`.")  # fmt: skip
-resume = _command("resume", "Let drained agents take work again.")
-stop = _command("stop", "Let agents end what they hold and exit; with --now at once.", now=True)
-restart = _command("restart", "Let agents begin anew as a process, for an upgrade; commands run on.")
-probe = _command("probe", "Let agents find out anew what they can do.")
+resume = _command("resume", "Let each drained AGENT take work again.")
+stop = _command("stop", "Let each AGENT end what it holds and exit; with --now at once.", now=True)
+restart = _command("restart", "Let the process of each AGENT begin anew, for an upgrade; commands run on.")
+probe = _command("probe", "Let each AGENT find out anew what its machine can do.")

@@ -1,0 +1,78 @@
+"""docs/reference is as the sources are, and leaves no reader without a type, a unit, a default or a sentence."""
+
+from __future__ import annotations
+
+from importlib.metadata import distribution
+
+import pytest
+
+from docs import generate_reference as reference
+from master_bridge.buildbot.worker_settings import KNOWN, SENSELESS
+from master_bridge.cli import main as master_bridge
+from worker_agent.cli import make_cli
+from worker_agent.settings import Settings
+
+COMMANDS = [*reference.commands(master_bridge, "master-bridge"), *reference.commands(make_cli(), "worker-agent")]
+
+
+def test_the_pages_are_as_the_sources_are():
+    """A change of a setting without `make docs` is caught here."""
+    assert [path.name for path in reference.stale()] == []
+
+
+@pytest.mark.parametrize(("of", "parameters"), [
+    *((heading, found) for heading, (_, found) in reference.master_cfg().items()),
+    *reference.agent_settings().items(),
+    *((command.name, command.parameters) for command in COMMANDS),
+    ("all commands", reference.shared_options()),
+])  # fmt: skip
+def test_each_parameter_has_a_type_a_unit_a_default_and_a_sentence(of: str, parameters: list[reference.Parameter]):
+    """Where one is missing, it is written in the source: docstring, description of the setting, help of the option."""
+    assert {each.names[0]: each.lacks() for each in parameters if each.lacks()} == {}, of
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_each_command_says_what_it_does(command: reference.Command):
+    """The first sentence of its help."""
+    assert command.text.partition("\n")[0].endswith("."), command.name
+
+
+def test_each_setting_of_the_agent_is_in_its_page():
+    """By flag, variable and key."""
+    found = {each.names[-1] for group in reference.agent_settings().values() for each in group}
+    assert found == set(Settings.model_fields)
+
+
+def test_the_arguments_that_go_on_to_buildbot_are_those_that_the_settings_know():
+    """A further one must be documented, too."""
+    assert set(reference.PASSED_ON) == set(KNOWN)
+    assert not set(SENSELESS) & set(KNOWN)
+
+
+def test_a_parameter_without_an_entry_is_an_error():
+    """So is an entry without a parameter: a removed setting goes from the docstring."""
+
+    def documented(here: int, missing: int) -> None:
+        """It counts.
+
+        Args:
+            here (whole number; seconds): How long it takes.
+            gone (text): Which is not there any more.
+        """
+
+    with pytest.raises(LookupError, match="'gone', 'missing'"):
+        reference.of_docstring(documented, documented)
+
+
+def test_a_number_without_a_unit_is_found():
+    """Also where it has a default and a sentence."""
+    bare = reference.Parameter(names=("wait",), type="number, more than 0", default="1", text="Wait so long for it.")
+    assert bare.lacks() == ["unit"]
+    assert reference.Parameter(names=("wait",), type="text", default="", text="Wait").lacks() == ["default", "sentence"]
+
+
+def test_buildbots_plugins_are_what_is_documented():
+    """A step that is added to the plugins must get its heading."""
+    points = distribution("buildbot-amqp").entry_points
+    ours = {f"{point.group.removeprefix('buildbot.')}.{point.name}" for point in points if "buildbot." in point.group}
+    assert ours == set(reference.master_cfg())
