@@ -53,20 +53,24 @@ def copied(original: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         value = original.get(name)
         if value is None:
             continue
-        size = _size(value)
-        if size is None or size > left:
+        text = _text(value)
+        size = 0 if text is None else len(text.encode())
+        if text is None or size > left:
             left_out.append(name)
         else:
-            found[name] = value
+            found[name] = text
             left -= size
     return found, left_out
 
 
-def _size(value: object) -> int | None:
-    """Bytes of a text; None for anything else, which no header of ours is, and for what cannot be encoded."""
-    if isinstance(value, str):
-        return len(value.encode()) if is_readable(value) else None
-    return len(value) if isinstance(value, bytes) else None
+def _text(value: object) -> str | None:
+    """None for what is no text that UTF-8 can carry: no header of ours is like that, and pamqp cannot write bytes."""
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            return None
+    return value if isinstance(value, str) and is_readable(value) else None
 
 
 def _shown(text: str) -> str:

@@ -17,8 +17,8 @@ from pydantic_core import PydanticSerializationError
 from contracts.errors import BadMessage, TooLarge, UnknownVersion
 from contracts.messages import AnyMessage, Data, Event, Greeting, Message
 from contracts.protocol_version import OURS, Versions
-from contracts.readable import has_lone, readable_values
-from contracts.timing import HEADER_MAX, MESSAGE_MAX
+from contracts.readable import has_lone, is_deeper, readable_values
+from contracts.timing import HEADER_MAX, JSON_DEPTH_MAX, MESSAGE_MAX
 
 JSON_TYPE = "application/json"
 DATA_TYPE = "application/octet-stream"
@@ -94,6 +94,8 @@ def decode(body: bytes, headers: Mapping[str, Any] | None = None) -> AnyMessage:
         raise BadMessage(f"not JSON: {error}") from None
     if not isinstance(fields, dict):
         raise BadMessage(f"JSON {type(fields).__name__} where an object was expected")
+    if text.count(b"[") + text.count(b"{") > JSON_DEPTH_MAX and is_deeper(fields, JSON_DEPTH_MAX):
+        raise BadMessage(f"JSON with more than {JSON_DEPTH_MAX} objects and arrays in one another")
     if any(escape in text for escape in _SURROGATES) and has_lone(fields):
         raise BadMessage("text with half of a surrogate pair, which UTF-8 has not")
     try:

@@ -32,13 +32,19 @@ class Envelope:
 
     @classmethod
     def of(
-        cls, *, exchange: str | None, routing_key: str | None, user_id: str | None, headers: Mapping[str, Any] | None
+        cls,
+        *,
+        exchange: str | bytes | None,
+        routing_key: str | bytes | None,
+        user_id: str | bytes | None,
+        headers: Mapping[str, Any] | None,
     ) -> Envelope:
+        """pika gives bytes for what is no UTF-8, as a routing key that a queue's owner chose for its dead letters."""
         return cls(
-            exchange=exchange or "",
-            routing_key=routing_key or "",
-            user_id=user_id or "",
-            dead_lettered=any(name.startswith(_DEATHS) for name in headers or ()),
+            exchange=_text(exchange),
+            routing_key=_text(routing_key),
+            user_id=_text(user_id),
+            dead_lettered=any(name.startswith(_DEATHS) for name in headers or () if isinstance(name, str)),
         )
 
     @property
@@ -77,3 +83,7 @@ class Envelope:
             raise NotBelieved(f"it came through exchange {self.exchange!r}, not {exchange!r}")
         if not self.user_id:
             raise NotBelieved("it has no user_id: the broker does not say who sent it")
+
+
+def _text(value: str | bytes | None) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value or ""

@@ -41,6 +41,20 @@ def has_lone(value: Any) -> bool:
     return isinstance(value, (list, tuple)) and any(has_lone(item) for item in value)
 
 
+def is_deeper(value: Any, limit: int) -> bool:
+    """Are there more than `limit` objects and arrays in one another?"""
+    left: list[tuple[Any, int]] = [(value, 0)]
+    while left:
+        each, depth = left.pop()
+        inner = each.values() if isinstance(each, dict) else each if isinstance(each, (list, tuple)) else None
+        if inner is None:
+            continue
+        if depth >= limit:
+            return True
+        left += ((item, depth + 1) for item in inner)
+    return False
+
+
 def readable_values(value: Any) -> Any:
     """The JSON value `value` with all its texts `readable`."""
     if isinstance(value, str):
@@ -58,7 +72,7 @@ def shown(text: object, limit: int = SHOWN_MAX) -> str:
     `\\x1b` for an escape, `\\n` for an end of line, `\\u202e` for a mark of direction, `\\ud800` for half a character.
     What is longer than `limit` ends with "…".
     """
-    whole = text if isinstance(text, str) else str(text)
+    whole = text if isinstance(text, str) else _text_of(text)
     cut = whole[:limit]
     line = cut if cut.isprintable() else "".join(each if each.isprintable() else _escaped(each) for each in cut)
     return line if len(line) <= limit and len(whole) <= limit else f"{line[: limit - 1]}…"
@@ -79,6 +93,14 @@ def finite(number: float, *, least: float = 0.0, most: float = MOMENT_MAX) -> fl
 def moment(seconds: float) -> float:
     """Seconds since the epoch that `time.localtime` takes."""
     return finite(seconds)
+
+
+def _text_of(value: object) -> str:
+    """What is no text should be a number or a name; whatever it is, a line about it is no reason to end."""
+    try:
+        return str(value)
+    except (ValueError, RecursionError):  # a number of thousands of digits, or lists in lists
+        return f"({type(value).__name__})"
 
 
 def _escaped(character: str) -> str:

@@ -76,6 +76,11 @@ COMMAND_MAX = MESSAGE_MAX - 64 * 1024
 #: … and so much where it travels in a header, beside bulk data. AMQP cannot divide a message's headers: a broker closes
 #: the connection of who sends more than `frame_max` of them (131,072 by default in RabbitMQ, and 4,096 at least).
 HEADER_MAX = 3 * 1024
+#: Objects and arrays in one another, in the JSON of a message. Python's own limit depends on who calls, and what walks
+#: through a deeper one raises where nobody foresees it.
+JSON_DEPTH_MAX = 100
+#: … and in an argument of a command, which a message holds.
+ARGUMENT_DEPTH_MAX = 80
 #: Longest name of a command's log file (UTF-8 bytes of JSON): it is in the headers of what that file grows by.
 LOG_NAME_MAX = 2 * 1024
 #: Text for people (reasons, details) is cut to so many characters, …

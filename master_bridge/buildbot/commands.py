@@ -11,8 +11,8 @@ from buildbot.worker.protocols.base import FileReaderImpl, FileWriterImpl
 
 from contracts.digest import command_digest
 from contracts.messages import Command
-from contracts.readable import is_readable, readable
-from contracts.timing import COMMAND_MAX
+from contracts.readable import is_deeper, is_readable, readable
+from contracts.timing import ARGUMENT_DEPTH_MAX, COMMAND_MAX
 from master_bridge.core.inputs import PreparedCommand
 
 
@@ -30,7 +30,7 @@ class Arguments:
 
 
 def split_arguments(command: str, args: Mapping[str, Any]) -> Arguments:
-    """Raises `BadArguments` for a value that is not JSON, or text that is not UTF-8."""
+    """Raises `BadArguments` for a value that is not JSON, or too deep, and for text that is not UTF-8."""
     values: dict[str, Any] = {}
     reader = writer = None
     for name, value in args.items():
@@ -39,7 +39,10 @@ def split_arguments(command: str, args: Mapping[str, Any]) -> Arguments:
         elif isinstance(value, FileWriterImpl):
             writer = value
         else:
-            values[str(name)] = _json(value, f"argument {name!r} of command {command!r}")
+            where = f"argument {name!r} of command {command!r}"
+            if is_deeper(value, ARGUMENT_DEPTH_MAX):
+                raise BadArguments(f"{where} has more than {ARGUMENT_DEPTH_MAX} lists and dictionaries in one another")
+            values[str(name)] = _json(value, where)
     return Arguments(values=values, reader=reader, writer=writer)
 
 

@@ -24,7 +24,7 @@ from worker_agent.keeper.reaper import KILL_PATIENCE, identity, kill_session, ki
 from worker_agent.keeper.server import LOG, PID_FILE, SOCKET
 from worker_agent.keeper.settings import KeeperConfig, KeeperSettings
 from worker_agent.keeper.spare import Spare
-from worker_agent.keeper.wire import WIRE_VERSION, Frames
+from worker_agent.keeper.wire import WIRE_VERSION, BadFrame, Frames
 
 #: A keeper that has not said hello after this long (seconds; it takes 0.1) will not.
 _HELLO = 30.0
@@ -40,12 +40,13 @@ def order_of(command: Command) -> orders.Said:
 
 
 def news_of(session: str, message: Mapping[str, Any]) -> Journalled | PullWanted | None:
-    """What the machine is told of a keeper's message; None: nothing."""
+    """What the machine is told of a keeper's message; None: nothing. Raises `BadOrder`."""
     event = message.get("ev")
     if event == "journalled":
-        return Journalled(session=session, seq=message["seq"])
+        return Journalled(session=session, seq=orders.number(message, "seq"))
     if event == "pull":
-        return PullWanted(session=session, n=message["n"], offset=message["offset"], length=message["length"])
+        n, offset, length = (orders.number(message, name) for name in ("n", "offset", "length"))
+        return PullWanted(session=session, n=n, offset=offset, length=length)
     return None
 
 
@@ -200,20 +201,26 @@ class Keeper:
     def _received(self, message: dict[str, Any]) -> None:
         event = message.get("ev")
         if event == "hello":
-            self.pid, self.seq, self.running = message["pid"], message["seq"], tuple(message["running"])
-            if message["version"] != WIRE_VERSION:
-                self._reason = f"it speaks version {message['version']}, this agent {WIRE_VERSION}"
-                self._hello.set_exception(ConnectionError(self._reason))
-            elif not self._hello.done():
-                self._hello.set_result(None)
+            if not self._hello.done():
+                self._greeted(message)
         elif event == "closed":
-            self.ended = tuple(message.get("ended", ()))
+            self.ended = orders.texts(message, "ended")
         elif event == "broken":
-            self._reason = message["reason"]
+            self._reason = orders.text(message, "reason")
         elif (news := news_of(self.session, message)) is not None:
             if isinstance(news, Journalled):
                 self.seq = news.seq
             self._tell(news)
+
+    def _greeted(self, message: dict[str, Any]) -> None:
+        version = orders.number(message, "version")
+        if version != WIRE_VERSION:
+            self._reason = f"it speaks version {version}, this agent {WIRE_VERSION}"
+            self._hello.set_exception(ConnectionError(self._reason))
+            return
+        self.pid, self.seq = orders.number(message, "pid"), orders.number(message, "seq")
+        self.running = orders.numbers(message, "running")
+        self._hello.set_result(None)
 
     def _tell(self, news: KeeperInput) -> None:
         if not self._quiet:
@@ -265,8 +272,13 @@ class _Link(asyncio.Protocol):
         self._outgoing = self._keeper._outgoing = Outgoing(transport)
 
     def data_received(self, data: bytes) -> None:
-        for message, _ in self._frames.feed(data):
-            self._keeper._received(message)
+        """A keeper that says what none of ours does is none of ours: its session is lost, and nothing else."""
+        try:
+            for message, _ in self._frames.feed(data):
+                self._keeper._received(message)
+        except (BadFrame, orders.BadOrder) as error:
+            self._keeper._reason = f"its keeper said what is no message: {error}"
+            self._outgoing.close()
 
     def pause_writing(self) -> None:
         self._outgoing.pause()

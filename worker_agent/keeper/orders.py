@@ -1,6 +1,7 @@
 """What main process and keeper say to each other over the keeper's socket: each message's fields, once for both sides.
 
-`wire` makes bytes of them. Standard library only: the keeper reads this.
+`wire` makes bytes of them. Whoever reads one believes none of its fields: the other end may be of another version, and
+a socket may be somebody else's. Standard library only: the keeper reads this.
 """
 
 from __future__ import annotations
@@ -9,6 +10,13 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 Said = dict[str, Any]
+
+#: The largest number that a message may name: JSON's own, in every language.
+NUMBER_MAX = 2**53 - 1
+
+
+class BadOrder(Exception):
+    """A message over the keeper's socket lacks a field, or has one that cannot be."""
 
 
 class Executor(Protocol):
@@ -46,21 +54,68 @@ def trim(seq: int) -> Said:
 
 
 def carry_out(message: Mapping[str, Any], data: bytes, executor: Executor) -> bool:
-    """Do what an order about commands says; False: it is no such order. Raises KeyError for one that is not whole."""
+    """Do what an order about commands says; False: it is no such order. Raises `BadOrder`; then nothing was done."""
     op = message.get("op")
     if op == "run":
-        executor.run(message["n"], message["name"], message["args"], message["digest"])
+        n, name, digest = number(message, "n"), text(message, "name"), text(message, "digest")
+        args = message.get("args")
+        if not isinstance(args, dict):
+            raise BadOrder(f"args of command {n} is {type(args).__name__}, not an object")
+        executor.run(n, name, args, digest)
     elif op == "complete_unstarted":
-        executor.complete_unstarted(message["n"], message["name"], message["digest"], message["reason"])
+        executor.complete_unstarted(
+            number(message, "n"), text(message, "name"), text(message, "digest"), text(message, "reason")
+        )
     elif op == "interrupt":
-        executor.interrupt(message["n"], message["reason"])
+        executor.interrupt(number(message, "n"), text(message, "reason"))
     elif op == "feed":
-        executor.feed(message["n"], message["offset"], message["size"], data)
+        executor.feed(number(message, "n"), number(message, "offset"), number(message, "size"), data)
     elif op == "trim":
-        executor.trim(message["seq"])
+        executor.trim(number(message, "seq"))
     else:
         return False
     return True
+
+
+def number(message: Mapping[str, Any], name: str) -> int:
+    """A whole number from 0 to `NUMBER_MAX`. Raises `BadOrder`."""
+    value = message.get(name)
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= NUMBER_MAX:
+        return value
+    raise BadOrder(f"{name} is no whole number from 0 to {NUMBER_MAX}")
+
+
+def seconds(message: Mapping[str, Any], name: str) -> float | None:
+    """None where it is not said. Raises `BadOrder`."""
+    value = message.get(name)
+    if value is None or (isinstance(value, (int, float)) and 0 <= value <= NUMBER_MAX):
+        return value
+    raise BadOrder(f"{name} is no number of seconds")
+
+
+def text(message: Mapping[str, Any], name: str) -> str:
+    """Raises `BadOrder`."""
+    value = message.get(name)
+    if isinstance(value, str):
+        return value
+    raise BadOrder(f"{name} is {type(value).__name__}, not text")
+
+
+def numbers(message: Mapping[str, Any], name: str) -> tuple[int, ...]:
+    """Raises `BadOrder`."""
+    return tuple(number({name: each}, name) for each in _many(message, name))
+
+
+def texts(message: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    """Raises `BadOrder`."""
+    return tuple(text({name: each}, name) for each in _many(message, name))
+
+
+def _many(message: Mapping[str, Any], name: str) -> list[Any]:
+    value = message.get(name, [])
+    if isinstance(value, list):
+        return value
+    raise BadOrder(f"{name} is {type(value).__name__}, not a list")
 
 
 # ---- from the keeper to its main process

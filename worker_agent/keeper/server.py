@@ -116,11 +116,17 @@ class Keeper:
             self._contact = boot_clock()
             self._fenced = False
         elif op == "detach":
-            self._patience = message.get("grace") or self._settings.detach_grace
+            self._patience = orders.seconds(message, "grace") or self._settings.detach_grace
         elif op == "close":
             self._end()
         else:
             orders.carry_out(message, data, session)
+
+    def refused(self, message: dict[str, Any], error: Exception) -> None:
+        """A command whose order failed is over, and says why: its step would wait for it for ever."""
+        if message.get("op") in ("run", "complete_unstarted"):
+            with contextlib.suppress(orders.BadOrder):  # then there is no command that it could be about
+                self._session.fail(orders.number(message, "n"), f"its keeper cannot run it: {error}")
 
     def _journalled(self, seq: int) -> None:
         if self._main is not None and not self._news:
@@ -209,10 +215,19 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         try:
             for message, bulk in self._frames.feed(data):
-                self._keeper.received(message, bulk)
-        except (BadFrame, KeyError) as error:
+                self._carry_out(message, bulk)
+        except BadFrame as error:  # where the next message begins nobody knows
             print(f"closing a connection that sends nonsense: {error!r}", file=sys.stderr, flush=True)  # noqa: T201
             self.close()
+
+    def _carry_out(self, message: dict[str, Any], bulk: bytes) -> None:
+        """An order that cannot be carried out changes nothing: what runs, runs on, and the next one is heard."""
+        try:
+            self._keeper.received(message, bulk)
+        except Exception as error:
+            print("an order is not carried out:", file=sys.stderr)  # noqa: T201
+            traceback.print_exc()  # to keeper.log
+            self._keeper.refused(message, error)
 
     def pause_writing(self) -> None:
         self._paused = True

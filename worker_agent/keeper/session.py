@@ -105,6 +105,16 @@ class Session:
         self.append(n, "started", {"name": name, "digest": digest})
         self.append(n, "completed", None, interrupted=reason)
 
+    def fail(self, n: int, reason: str) -> None:
+        """Command `n` cannot be run, and completes with `reason`. Not for one that runs or is over."""
+        if self._running.get(n) is not None or (n in self._known and n not in self._running):
+            return
+        if n not in self._known:
+            self._known.add(n)
+            self.append(n, "started", {"name": "", "digest": ""})
+        self._running.pop(n, None)
+        self.append(n, "completed", reason, infrastructure=reason)
+
     def interrupt(self, n: int, reason: str) -> None:
         if n in self._running:
             self._reasons.setdefault(n, reason)

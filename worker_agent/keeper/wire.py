@@ -9,6 +9,8 @@ from typing import Any
 WIRE_VERSION = 1
 #: Longest line; a command's arguments are in one (contracts.timing.MESSAGE_MAX is 4 MiB).
 _LINE_MAX = 64 * 1024 * 1024
+#: Most bytes that follow a line: a file's in one message are 1 MiB (contracts.timing.FILE_DATA_MAX).
+_DATA_MAX = 64 * 1024 * 1024
 
 
 class BadFrame(Exception):
@@ -65,8 +67,11 @@ class Frames:
     def _parse(line: bytes) -> dict[str, Any]:
         try:
             message = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise BadFrame(f"not JSON: {error}") from None
         if not isinstance(message, dict):
             raise BadFrame(f"JSON {type(message).__name__} where an object was expected")
+        size = message.get("bytes", 0)
+        if not isinstance(size, int) or not 0 <= size <= _DATA_MAX:
+            raise BadFrame(f"bytes: {str(size)[:40]} is not 0 to {_DATA_MAX}")
         return message

@@ -253,11 +253,13 @@ class Connected:
     # -- what comes in ---------------------------------------------------------------------------------------------
 
     async def _control(self, message: AbstractIncomingMessage) -> None:
-        """Whatever comes, it is answered, put into `bb.dead` or dropped, and nothing else changes."""
+        """Whatever comes, it is answered, put into `bb.dead` or dropped, and nothing else changes.
+
+        None of it waits for the library's connection: what cannot be published has ended the link by itself
+        (`Publisher`), so every error here is one about this message, a RuntimeError or an OSError too.
+        """
         try:
             await self._read(message)
-        except LIBRARY_ERRORS:
-            raise
         except Exception as error:
             log.exception("message_not_handled", queue=self.address)
             await self.publisher.bury(message, f"cannot be handled: {type(error).__name__}", self.address)

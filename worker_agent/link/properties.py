@@ -2,7 +2,8 @@
 
 pamqp makes a `datetime` of a header's time and text of each name (`pamqp/decode.py`), so a time after the year 9999 or
 a name that is no UTF-8 raises where frames are read, and the connection ends. Whoever may send such a header could keep
-an agent off its broker. Without properties a message has no `user_id`, and so is not believed (rule 22).
+an agent off its broker. Tables in tables, which it reads until Python's stack is full, are not handed on either
+(`contracts.plain_headers`). Without properties a message has no `user_id`, and so is not believed (rule 22).
 """
 
 from __future__ import annotations
@@ -11,13 +12,19 @@ import struct
 
 from pamqp.header import ContentHeader
 
+from contracts.plain_headers import is_plain
+
 _unmarshal = ContentHeader.unmarshal
 
 
 def _tolerant(self: ContentHeader, data: bytes) -> None:
     try:
         _unmarshal(self, data)
+        # aio_pika raises for another delivery mode (`aio_pika/message.py`), where nobody settles the message any more
+        readable = is_plain(self.properties.headers) and self.properties.delivery_mode in (None, 1, 2)
     except Exception:
+        readable = False
+    if not readable:
         self.class_id, self.weight, self.body_size = struct.unpack(">HHQ", data[:12])
         self.properties = type(self.properties)()
 

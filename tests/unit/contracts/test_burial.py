@@ -19,7 +19,7 @@ def test_what_is_needed_to_read_and_check_it_is_copied_and_nothing_else() -> Non
 
 
 @pytest.mark.parametrize("name", KNOWN)
-@pytest.mark.parametrize("value", ["x" * 131_038, b"x" * 131_038, "\ud800" * 50_000, [1], {"a": 1}, 7, None])
+@pytest.mark.parametrize("value", ["x" * 131_038, b"x" * 131_038, "\ud800" * 50_000, b"\xff", [1], {"a": 1}, 7, None])
 def test_a_header_that_is_too_large_or_no_text_is_left_out(name: str, value: Any) -> None:
     found = headers_of({**KNOWN, name: value}, reason="why", queue="q", agent="a")
     assert name not in found
