@@ -9,7 +9,7 @@ ARGS ?=
 TOOLS := busybox git node npm setpriv shellcheck ssh sshd systemd-analyze
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long test-brokers lint format docs bench screenshot venv broker tools clean
+.PHONY: help demo test test-long test-brokers lint format docs bench screenshot lock release venv broker tools clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -52,6 +52,18 @@ bench: venv broker ## measure against Buildbot's own protocols and the raw broke
 
 screenshot: venv ## run the demo and take docs/images/demo.png from its page
 	@$(PYTHON_IN) -m examples.demo --once --screenshot docs/images/demo.png
+
+lock: $(PYTHON_IN) ## choose the versions of requirements-dev.lock anew (ARGS="--upgrade-package NAME" for one of them)
+	@$(PYTHON_IN) -c 'import uv' 2>/dev/null || $(PYTHON_IN) -m pip install -q uv
+	$(PYTHON_IN) -m uv pip compile pyproject.toml --extra dev --universal --python-version 3.10 --generate-hashes --quiet \
+	  --no-emit-index-url --no-emit-find-links --no-emit-package buildbot-amqp --custom-compile-command "make lock" \
+	  --output-file requirements-dev.lock $(or $(ARGS),--upgrade)
+
+$(PYTHON_IN): # without what the lock lacks yet
+	@deploy/dev/ensure-venv.sh
+
+release: venv ## VERSION=1.2.3: check, build, write the changelog, commit, tag; publishes nothing
+	@deploy/dev/release.sh $(VERSION)
 
 venv:
 	@deploy/dev/ensure-venv.sh

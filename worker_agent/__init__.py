@@ -1,3 +1,1 @@
 """The worker agent: finds out what its machine can do, consumes the queues it qualifies for, runs the commands."""
-
-__version__ = "0.1.0"

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Makes .venv with all that development, tests and the demo need; quick when it is there already.
+# Makes .venv with all that development, tests and the demo need, in the versions of requirements-dev.lock; quick when it
+# is there already.
 # PYTHON chooses the interpreter (3.10 or newer).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -7,7 +8,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 # The environment is tied to this folder (scripts name their interpreter by its path) and to the list of requirements.
 stamp=.venv/.complete
-requirements=$(cksum <pyproject.toml)
+requirements=$(cat pyproject.toml requirements-dev.lock | cksum)
 if [ "$(cat "$stamp" 2>/dev/null)" = "$PWD"$'\n'"$requirements" ] && .venv/bin/python -c '' 2>/dev/null; then
   exit 0
 fi
@@ -42,5 +43,9 @@ if ! .venv/bin/python -c 'import pip' 2>/dev/null || ! new_enough .venv/bin/pyth
 fi
 rm -f "$stamp"
 say "Installing Python packages into .venv ..."
-.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+pip=(.venv/bin/python -m pip --quiet --disable-pip-version-check)
+"${pip[@]}" install --require-hashes --requirement requirements-dev.lock
+rm -rf buildbot_amqp.egg-info # left by the way in which this package was installed once: it would be believed first
+# What it needs and what builds it is there by now.
+"${pip[@]}" install --no-deps --no-build-isolation --editable .
 printf '%s\n' "$PWD" "$requirements" >"$stamp"

@@ -58,6 +58,7 @@ git clone --quiet --no-hardlinks "$PWD" "$root/buildbot-amqp"
 
 say "Running there: $*"
 # Processes and mounts are the namespaces' own: nothing of them is left when this ends, however it ends.
+# shellcheck disable=SC2016 # the inner shell expands
 unshare --mount --propagation private --pid --fork --kill-child bash -c '
   root=$1 variables=$2
   shift 2

@@ -3,7 +3,7 @@
 #
 #     deploy/dev/test-brokers.sh [pytest's arguments]
 set -uo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
 
 status=0
 ran=()
