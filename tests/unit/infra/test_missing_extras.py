@@ -14,8 +14,8 @@ import pytest
 from packaging.requirements import Requirement
 
 from master_bridge.cli import COMMANDS
+from tests.harness.tree import ROOT
 
-ROOT = Path(__file__).resolve().parents[3]
 OURS = "buildbot-amqp"
 GROUPS = {"dead": ["list"]}
 ARGUMENTS = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -32,6 +33,31 @@ def test_every_relative_link_of_a_page_leads_to_a_file(name: str) -> None:
     page = ROOT / name
     links = re.findall(r"\]\(([^)#\s]+)", re.sub(r"```.*?```", "", page.read_text(), flags=re.S))
     missing = [link for link in links if "://" not in link and not (page.parent / link).exists()]
+    assert not missing
+
+
+def anchors(page: Path) -> set[str]:
+    """Those that GitHub gives to headings: lower case, no punctuation, a hyphen for each space; twins are numbered."""
+    found: list[str] = []
+    for heading in re.findall(r"^#+ (.+)$", without_code(page), flags=re.M):
+        text = re.sub(r"[^\w\- ]", "", re.sub(r"\]\([^)]*\)", "]", heading).lower()).replace(" ", "-")
+        twins = sum(1 for each in found if re.fullmatch(rf"{re.escape(text)}(-\d+)?", each))
+        found.append(f"{text}-{twins}" if twins else text)
+    return set(found)
+
+
+def without_code(page: Path) -> str:
+    return re.sub(r"^(```|~~~).*?^\1", "", page.read_text(encoding="utf-8"), flags=re.S | re.M)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_anchor_of_a_link_is_a_heading(name: str) -> None:
+    page = ROOT / name
+    missing = []
+    for link, anchor in re.findall(r"\]\(([^)#\s:]*)#([^)\s]+)\)", without_code(page)):
+        target = page.parent / link if link else page
+        if target.suffix == ".md" and anchor not in anchors(target):
+            missing.append(f"{link}#{anchor}")
     assert not missing
 
 
