@@ -12,18 +12,9 @@ COALESCE = 0.03
 
 
 class Append(Protocol):
-    """`Session.append`: journals one event of command `n`."""
+    """`runner.Listener.append`: journals one event of command `n`."""
 
-    def __call__(
-        self,
-        n: int,
-        kind: str,
-        value: Any = None,
-        data: bytes = b"",
-        *,
-        interrupted: str | None = None,
-        infrastructure: str | None = None,
-    ) -> None: ...
+    def __call__(self, n: int, kind: str, value: Any = None, data: bytes = b"") -> None: ...
 
 
 class Report:

@@ -16,6 +16,7 @@ from typing import Any
 
 from contracts.lossy_output import replace_standard_error
 from worker_agent.keeper import orders
+from worker_agent.keeper.commands import Commands
 from worker_agent.keeper.guard import Guard
 from worker_agent.keeper.reaper import become_subreaper, identity
 from worker_agent.keeper.session import Session
@@ -55,7 +56,11 @@ class Keeper:
         self._alone_since: float | None = time.monotonic()
         self._patience = self._settings.orphan_grace
         self._session = Session(
-            config, os.environ, guard, journalled=self._journalled, pulled=self._pulled, broken=self._broken
+            config,
+            lambda session: Commands(config, os.environ, guard, session),
+            journalled=self._journalled,
+            pulled=self._pulled,
+            broken=self._broken,
         )
         self._news = 0
 
@@ -85,7 +90,7 @@ class Keeper:
         self._alone_since = None
         self._patience = self._settings.orphan_grace
         self._news = 0  # what came while nobody was attached is told by `hello`
-        self._session.attachments += 1
+        self._session.attached()
         connection.send(
             {
                 "ev": "hello",
