@@ -10,11 +10,11 @@ import traceback
 from pathlib import Path
 
 from benchmarks.cases import CASES
-from benchmarks.peers import NAMES
-from benchmarks.readme import headline, put_into
-from benchmarks.results import latest, machine, save
-from benchmarks.stage import Stage
-from benchmarks.table import scale_table, table
+from benchmarks.report.readme import headline, put_into
+from benchmarks.report.results import latest, machine, save
+from benchmarks.report.table import scale_table, table
+from benchmarks.stand.peers import NAMES
+from benchmarks.stand.stage import Stage
 
 PROJECT = Path(__file__).parents[1]
 RESULTS = PROJECT / "benchmarks" / "results"
@@ -70,7 +70,7 @@ def _report(folder: Path) -> None:
     if ours:
         put_into(PROJECT / "README.md", headline(figures))
     try:
-        from benchmarks.plots import plot
+        from benchmarks.report.plots import plot
 
         plot(figures, PROJECT / "docs" / "images" if ours else folder)
     except ImportError:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from benchmarks import claims, dispatch, failover, footprint, log, many, steps, transfers
-from benchmarks.stage import Stage
+from benchmarks.measures import claims, dispatch, failover, footprint, log, many, steps, transfers
+from benchmarks.stand.stage import Stage
 
 CASES: dict[str, Callable[[Stage], None]] = {
     "steps": steps.run,

@@ -13,10 +13,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks import many
-from benchmarks.peers import WORKERS, Peer
-from benchmarks.processes import cpu_seconds, tree
-from benchmarks.stage import Stage
+from benchmarks.measures import many
+from benchmarks.stand.peers import WORKERS, Peer
+from benchmarks.stand.processes import cpu_seconds, tree
+from benchmarks.stand.stage import Stage
 
 PROFILES = Path(__file__).parent / "profiles"
 #: Functions in which a thread only waits.

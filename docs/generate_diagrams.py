@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from contracts.transitions import Table
+from contracts.machines.transitions import Table
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -23,9 +23,9 @@ from pydantic import ByteSize, SecretStr
 
 from master_bridge.buildbot.worker_settings import SENSELESS
 from master_bridge.cli import main as master_bridge
-from worker_agent.cli import make_cli
-from worker_agent.loading import CONFIG_VARIABLE, flag_of, variable_of
-from worker_agent.settings import CONFIG_FILES, Settings
+from worker_agent.program.cli import make_cli
+from worker_agent.program.loading import CONFIG_VARIABLE, flag_of, variable_of
+from worker_agent.program.settings import CONFIG_FILES, Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "docs" / "reference"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from contracts.testing.rabbitmq_node import USER, RabbitMQNode
+from contracts.testing.rabbitmq.node import USER, RabbitMQNode
 from tests import generated
 
 #: Calls of rabbitmqctl take a second, so vhosts are made and deleted this many at a time.

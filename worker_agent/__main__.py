@@ -12,8 +12,8 @@ import os
 import signal
 import sys
 
-from contracts.extras import missing_extra
-from contracts.lossy_output import open_standard_streams, replace_standard_error
+from contracts.operations.extras import missing_extra
+from contracts.operations.lossy_output import open_standard_streams, replace_standard_error
 
 #: What a disk says that takes no more of a command's answer, and the exit status then (EX_IOERR of sysexits.h).
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
@@ -30,7 +30,7 @@ def main() -> None:
     _mind_early_signals()
     for unused in ("rich", "twisted"):
         sys.modules.setdefault(unused, None)  # type: ignore[arg-type]  # importlib: None says that there is no such module
-    from worker_agent.cli import main as command
+    from worker_agent.program.cli import main as command
 
     try:
         command()

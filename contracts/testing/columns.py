@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from contracts.messages import Capability
-from contracts.requirements import Requirements
+from contracts.requirements.sets import Requirements
 
 Fleet = Mapping[str, Iterable[str]]
 

@@ -32,11 +32,11 @@ from contracts.messages import (
     Stored,
     WorkerInfo,
 )
-from contracts.requirements import Requirements
-from contracts.testing.broker import MemoryBroker
-from contracts.testing.channels import Delivery
+from contracts.requirements.sets import Requirements
 from contracts.testing.columns import capabilities
-from contracts.testing.queues import Publication, QueueOptions
+from contracts.testing.memory_broker.broker import MemoryBroker
+from contracts.testing.memory_broker.channels import Delivery
+from contracts.testing.memory_broker.queues import Publication, QueueOptions
 from contracts.tickets import SECRET_BYTES, Tickets
 from contracts.timing import PARKED_TTL
 

@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 . deploy/dev/common.sh
 
-there() { "${PYTHON:-.venv/bin/python}" -c 'from contracts.testing.rabbitmq_program import server_command; server_command()' 2>/dev/null; }
+there() { "${PYTHON:-.venv/bin/python}" -c 'from contracts.testing.rabbitmq.program import server_command; server_command()' 2>/dev/null; }
 
 there && exit 0
 apt_install rabbitmq-server

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from contracts.testing.ports import answers_amqp
-from contracts.testing.rabbitmq_node import RabbitMQNode
-from contracts.testing.rabbitmq_program import BrokerMissing, NodeError, server_command
+from contracts.testing.rabbitmq.node import RabbitMQNode
+from contracts.testing.rabbitmq.ports import answers_amqp
+from contracts.testing.rabbitmq.program import BrokerMissing, NodeError, server_command
 from examples.demo.errors import DemoError
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 
 from contracts.testing.child import Child
-from contracts.testing.ports import free_ports
+from contracts.testing.rabbitmq.ports import free_ports
 from examples.demo.errors import DemoError
 
 MASTER = "master"

@@ -15,8 +15,8 @@ from contracts.agent_names import named
 from contracts.messages import AnyMessage, Catalogue, Data, Offer, Status
 from contracts.tickets import Tickets
 from contracts.topology import address_user
-from master_bridge.buildbot.client import Client
-from master_bridge.buildbot.figures import Figures
+from master_bridge.buildbot.fleet.figures import Figures
+from master_bridge.buildbot.search.client import Client
 from master_bridge.core import actions, inputs
 from master_bridge.core.actions import Action
 from master_bridge.core.inputs import Input

@@ -18,25 +18,28 @@ from buildbot.util import service, state
 from twisted.internet import defer, task
 from twisted.internet.error import CannotListenError
 
-from contracts import memory, timing
+from contracts import timing
 from contracts.messages import Catalogue, Status
+from contracts.operations import memory
 from contracts.rabbitmq.arguments import EVENTS_MAX_BYTES
 from contracts.tickets import BadSecret, Tickets, load_secret
 from contracts.topology import address_user, key_word
-from master_bridge.buildbot import catalogue, logging, overview, requests, waiting
+from master_bridge.buildbot import logging
 from master_bridge.buildbot.bridge import Bridge
 from master_bridge.buildbot.broker_settings import wrong_settings
-from master_bridge.buildbot.client import Client
-from master_bridge.buildbot.database import HeldDatabase
-from master_bridge.buildbot.fleet import FleetView
+from master_bridge.buildbot.fleet import catalogue, overview
+from master_bridge.buildbot.fleet.retiring import RetiredSignatures
+from master_bridge.buildbot.fleet.view import FleetView
+from master_bridge.buildbot.internals.database import HeldDatabase
+from master_bridge.buildbot.internals.secret_files import configured_url, reload_secrets
 from master_bridge.buildbot.internals.siblings import adopt
+from master_bridge.buildbot.internals.stopping import QuickStop
 from master_bridge.buildbot.internals.whole_config import SERVICE_NAME, check_whole_configs
-from master_bridge.buildbot.notices import NoAgentNotices
+from master_bridge.buildbot.output.room import LOOK_EVERY, Room
 from master_bridge.buildbot.regularly import regularly
-from master_bridge.buildbot.retiring import RetiredSignatures
-from master_bridge.buildbot.room import LOOK_EVERY, Room
-from master_bridge.buildbot.secret_files import configured_url, reload_secrets
-from master_bridge.buildbot.stopping import QuickStop
+from master_bridge.buildbot.search import requests, waiting
+from master_bridge.buildbot.search.client import Client
+from master_bridge.buildbot.search.notices import NoAgentNotices
 from master_bridge.core.inputs import AgentHeard, Declared, Seek
 from master_bridge.link.errors import BadSettings
 from master_bridge.link.link import NOT_STARTED, Link
@@ -270,7 +273,7 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
         self._port, self._serving = None, wanted
         if port is None:
             return
-        from master_bridge.buildbot.metrics import site
+        from master_bridge.buildbot.fleet.metrics import site
 
         try:
             self._port = self.master.reactor.listenTCP(port, site(self), interface=host)

@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 from twisted.python import log as twisted_log
 
-from contracts.log_rendering import whatever_comes, without_orders
+from contracts.operations.log_rendering import whatever_comes, without_orders
 
 
 class _TwistedLogger:

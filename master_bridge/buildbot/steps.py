@@ -17,13 +17,13 @@ from buildbot.process.results import CANCELLED
 from buildbot.steps.shell import ShellCommand
 from twisted.internet import defer
 
-from contracts.requirements import Requirements
+from contracts.requirements.sets import Requirements
 from master_bridge.buildbot import places
 from master_bridge.buildbot.broker import broker_of
 from master_bridge.buildbot.builddirs import component
 from master_bridge.buildbot.internals.builds import SupervisedBuild
-from master_bridge.buildbot.preference import PREFER_SECONDS, preference, wrong_seconds
-from master_bridge.buildbot.step_connection import StepConnection
+from master_bridge.buildbot.search.preference import PREFER_SECONDS, preference, wrong_seconds
+from master_bridge.buildbot.search.step_connection import StepConnection
 from master_bridge.buildbot.worker_settings import STRICT_FENCING, texts, wrong_fencing, wrong_requirements
 from master_bridge.core.actions import Holder
 

@@ -17,15 +17,15 @@ from twisted.internet import defer
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from contracts.requirements import Requirements
+from contracts.requirements.sets import Requirements
 from master_bridge.buildbot.broker import broker_of
-from master_bridge.buildbot.connected import Connected, Seen
-from master_bridge.buildbot.early import EarlySearch, crowded
 from master_bridge.buildbot.internals import choosing, registrations
 from master_bridge.buildbot.internals.builds import SupervisedBuild, restore_builder
+from master_bridge.buildbot.internals.connected import Connected, Seen
 from master_bridge.buildbot.internals.siblings import adopt
-from master_bridge.buildbot.preference import PREFER_SECONDS, Preference, preference
-from master_bridge.buildbot.slot import Slot
+from master_bridge.buildbot.search.early import EarlySearch, crowded
+from master_bridge.buildbot.search.preference import PREFER_SECONDS, Preference, preference
+from master_bridge.buildbot.search.slot import Slot
 from master_bridge.buildbot.worker_settings import (
     NOTICE_MINUTES,
     POSITIONAL,

@@ -9,8 +9,8 @@ from buildbot.interfaces import IRenderable
 from buildbot.locks import BaseLockId, LockAccess
 
 from contracts.errors import BadRequirement
-from contracts.requirements import Requirements
-from master_bridge.buildbot.preference import PREFER_SECONDS, is_duration, preference, wrong_seconds
+from contracts.requirements.sets import Requirements
+from master_bridge.buildbot.search.preference import PREFER_SECONDS, is_duration, preference, wrong_seconds
 
 #: `fencing="strict"`: an agent without contact kills what runs after these seconds; the bridge waits longer.
 STRICT_FENCING = 20.0

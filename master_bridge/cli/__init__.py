@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from contracts.extras import missing_extra
+from contracts.operations.extras import missing_extra
 
 #: command -> module of this package; its `command`, or what is named after the colon, is the click command
 COMMANDS = {

@@ -52,8 +52,8 @@ def command(
     command: tuple[str, ...],
 ) -> None:
     """Play a master against the agent that COMMAND starts, and report which requirements of the protocol it meets."""
-    from master_bridge.conformance.command import list_requirements, run
-    from master_bridge.conformance.run import KitOptions
+    from conformance.command import list_requirements, run
+    from conformance.run import KitOptions
 
     if as_list:
         list_requirements()

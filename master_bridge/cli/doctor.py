@@ -17,7 +17,7 @@ from master_bridge.cli.options import Where, broker_options
 @broker_options
 def command(where: Where, as_json: bool, rabbitmqctl: str | None) -> None:
     """Check what masters and agents need; exit status 1 when anything fails."""
-    from contracts.findings import report, status
+    from contracts.operations.findings import report, status
     from master_bridge.operating.doctor import ctl_of, examine
     from master_bridge.operating.errors import OperatingError
 

@@ -60,7 +60,7 @@ def enroll(
     the URL.
     """
     from contracts.errors import ContractError
-    from contracts.requirements import Requirements
+    from contracts.requirements.sets import Requirements
     from contracts.topology import check_name, check_user
     from master_bridge.management import permissions
     from master_bridge.operating.enrolment import agent_config, amqp_url, new_password, write_private

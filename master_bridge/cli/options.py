@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from contracts.amqp_url import has_password
+from contracts.operations.amqp_url import has_password
 from contracts.readable import shown_lines
 from master_bridge.link.settings import URL_VARIABLE, TLSSettings
 

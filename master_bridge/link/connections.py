@@ -14,21 +14,21 @@ from twisted.internet import defer, protocol, task
 from twisted.python.failure import Failure
 
 from contracts import topology
-from contracts.broker_failure import BrokerFailure
+from contracts.operations.broker_failure import BrokerFailure
 from contracts.rabbitmq.arguments import Kind, arguments
 from contracts.rabbitmq.product import Product, introduced
 from contracts.rabbitmq.refusals import Differs
 from contracts.timing import DUPLICATE_MASTER_AFTER
-from master_bridge.link.channel import Calls
-from master_bridge.link.confirms import ConfirmWatch
-from master_bridge.link.consumer import Consumer, Delivered
-from master_bridge.link.declarations import Queue, bridge_queues
-from master_bridge.link.declaring import Declaring
-from master_bridge.link.endpoint import CONNECT_TIMEOUT, endpoint
+from master_bridge.link.connection.channel import Calls
+from master_bridge.link.connection.confirms import ConfirmWatch
+from master_bridge.link.connection.endpoint import CONNECT_TIMEOUT, endpoint
+from master_bridge.link.connection.failures import failure_of
+from master_bridge.link.connection.protocol import BrokerProtocol
+from master_bridge.link.connection.publisher import Publication, Publisher
 from master_bridge.link.errors import ChannelLost, DuplicateMaster, LinkError
-from master_bridge.link.failures import failure_of
-from master_bridge.link.protocol import BrokerProtocol
-from master_bridge.link.publisher import Publication, Publisher
+from master_bridge.link.queues.consumer import Consumer, Delivered
+from master_bridge.link.queues.declarations import Queue, bridge_queues
+from master_bridge.link.queues.declaring import Declaring
 from master_bridge.link.settings import LinkSettings
 
 log = structlog.get_logger(__name__)

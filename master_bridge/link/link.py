@@ -16,23 +16,23 @@ from twisted.internet import defer
 from twisted.python.failure import Failure
 
 from contracts import topology
-from contracts.broker_failure import BrokerFailure
 from contracts.burial import headers_of
 from contracts.foreign import ForeignPeers
 from contracts.messages import Catalogue, Message, Offer, Work
+from contracts.operations.broker_failure import BrokerFailure
 from contracts.rabbitmq.arguments import MAX_PRIORITY
 from master_bridge.link.backoff import Backoff
 from master_bridge.link.client import LinkClient
+from master_bridge.link.connection.failures import failure_of
+from master_bridge.link.connection.publisher import Publication
 from master_bridge.link.connections import Connections
-from master_bridge.link.consumer import Delivered
 from master_bridge.link.errors import BadSettings, DuplicateMaster, LinkError
-from master_bridge.link.failures import failure_of
 from master_bridge.link.offer_queues import OfferQueues
-from master_bridge.link.publisher import Publication
+from master_bridge.link.queues.consumer import Delivered
+from master_bridge.link.queues.removal import delete_empty
+from master_bridge.link.queues.sweep import sweep
 from master_bridge.link.reader import Reader
-from master_bridge.link.removal import delete_empty
 from master_bridge.link.settings import LinkSettings
-from master_bridge.link.sweep import sweep
 
 log = structlog.get_logger(__name__)
 

@@ -9,10 +9,10 @@ import structlog
 from twisted.internet import defer
 
 from contracts.rabbitmq.arguments import QueueType
+from master_bridge.link.connection.publisher import Publication
 from master_bridge.link.connections import Connections
-from master_bridge.link.declarations import offer_queue
 from master_bridge.link.errors import Mismatch, NotDeclared
-from master_bridge.link.publisher import Publication
+from master_bridge.link.queues.declarations import offer_queue
 
 log = structlog.get_logger(__name__)
 

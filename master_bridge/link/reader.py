@@ -19,9 +19,9 @@ from contracts.messages import AnyMessage, Catalogue, Claim, Resume, Status
 from contracts.protocol_version import Agreements, Versions
 from contracts.timing import CLAIM_MAX
 from master_bridge.link.client import LinkClient
-from master_bridge.link.consumer import Delivered
+from master_bridge.link.connection.publisher import Publication
 from master_bridge.link.incompatible import Incompatible, incompatible
-from master_bridge.link.publisher import Publication
+from master_bridge.link.queues.consumer import Delivered
 
 log = structlog.get_logger(__name__)
 

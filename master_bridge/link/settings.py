@@ -6,9 +6,9 @@ import os
 from dataclasses import dataclass, field
 from typing import Any
 
-from contracts import amqp_url
-from contracts.amqp_url import BadURL, BrokerAddress
 from contracts.errors import BadName
+from contracts.operations import amqp_url
+from contracts.operations.amqp_url import BadURL, BrokerAddress
 from contracts.rabbitmq.arguments import EVENTS_MAX_BYTES, QueueType
 from contracts.topology import check_name
 from master_bridge.link.errors import BadSettings

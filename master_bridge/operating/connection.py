@@ -13,15 +13,15 @@ import pika
 from pika import exceptions as amqp
 from pika.adapters.utils.connection_workflow import AMQPConnectorException, AMQPConnectorStackTimeout
 
-from contracts import broker_failure
-from contracts.amqp_url import BrokerAddress
-from contracts.broker_failure import BrokerFailure
 from contracts.codec import encode
 from contracts.messages import Message
+from contracts.operations import broker_failure
+from contracts.operations.amqp_url import BrokerAddress
+from contracts.operations.broker_failure import BrokerFailure
+from contracts.operations.reachability import open_socket
 from contracts.rabbitmq.product import Product, introduced
-from contracts.reachability import open_socket
+from master_bridge.link.connection.properties import tolerate_unreadable
 from master_bridge.link.errors import BadSettings
-from master_bridge.link.properties import tolerate_unreadable
 from master_bridge.link.settings import PLAIN_WITH_TLS, TLSSettings, parse_url
 from master_bridge.operating.errors import NotPermitted, OperatingError, Unreachable
 

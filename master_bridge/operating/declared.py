@@ -8,10 +8,10 @@ from typing import get_args
 from pika import exceptions as amqp
 
 from contracts import topology
-from contracts.findings import Finding
+from contracts.operations.findings import Finding
 from contracts.rabbitmq.arguments import QueueType
 from contracts.rabbitmq.refusals import ACCESS_REFUSED, NOT_FOUND, Differs, Refusal, refusal
-from master_bridge.link.declarations import Queue, bridge_queues, offer_queue
+from master_bridge.link.queues.declarations import Queue, bridge_queues, offer_queue
 from master_bridge.operating.connection import Broker
 
 

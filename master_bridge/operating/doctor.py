@@ -11,9 +11,9 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from contracts import topology
-from contracts.findings import Finding, broker_version, clock
+from contracts.operations.findings import Finding, broker_version, clock
+from contracts.operations.reachability import failed, reach
 from contracts.rabbitmq.facts import QUEUE_CONSUMER_TIMEOUT
-from contracts.reachability import failed, reach
 from contracts.timing import MESSAGE_MAX
 from master_bridge.link.errors import BadSettings
 from master_bridge.link.settings import TLSSettings, parse_url

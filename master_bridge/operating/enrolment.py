@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from contracts.amqp_url import BrokerAddress
+from contracts.operations.amqp_url import BrokerAddress
 from master_bridge.operating.errors import OperatingError
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contracts.broker_failure import BrokerFailure
+from contracts.operations.broker_failure import BrokerFailure
 
 
 class OperatingError(Exception):

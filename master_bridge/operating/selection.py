@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from contracts.agent_names import AT
 from contracts.errors import BadRequirement
 from contracts.messages import Status
-from contracts.requirements import Requirements
+from contracts.requirements.sets import Requirements
 from contracts.topology import key_word
 from master_bridge.operating.errors import OperatingError
 from master_bridge.operating.survey import Whose, whose

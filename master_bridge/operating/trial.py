@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from contracts.amqp_url import BrokerAddress
+from contracts.operations.amqp_url import BrokerAddress
 from contracts.signing import generate
 from master_bridge.management.accounts import password_hash
 from master_bridge.management.permissions import Permissions, for_master, for_operator, for_worker

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 from contracts import topology
 from contracts.errors import BadRequirement
 from contracts.messages import Status, Work, WorkView
-from contracts.nearest_misses import Miss, nearest_misses
 from contracts.readable import finite, moment
-from contracts.requirements import Requirements
+from contracts.requirements.nearest_misses import Miss, nearest_misses
+from contracts.requirements.sets import Requirements
 from master_bridge.operating.connection import QueueFigures
 
 #: Nearest misses that are told, and agents that are named for each.

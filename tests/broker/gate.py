@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from tests.faults.proxy import Pair, Proxy
+from tests.faults.laboratory.proxy import Pair, Proxy
 
 
 class Gate(Proxy):

@@ -88,7 +88,7 @@ def start_master(make_master: Callable[..., BuildMaster], oldest: int, newest: i
 
 
 def start_agent(make_agent: Callable[..., Agent], name: str, oldest: int, newest: int) -> Agent:
-    code = pretend(oldest, newest) + "from worker_agent.cli import main; main()"
+    code = pretend(oldest, newest) + "from worker_agent.program.cli import main; main()"
     return make_agent(name, program=(sys.executable, "-c", code))
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from contracts.testing.rabbitmq_node import RabbitMQNode
+from contracts.testing.rabbitmq.node import RabbitMQNode
 from tests.conftest import Vhosts
-from tests.faults.lab import Lab
-from tests.faults.record import PROPERTY, REPORT, Finding, keep, table
+from tests.faults.laboratory.lab import Lab
+from tests.faults.laboratory.record import PROPERTY, REPORT, Finding, keep, table
 from tests.harness.master import BuildMaster
 
 #: What the step `work` of the shared builders prints.

@@ -7,10 +7,10 @@ import time
 import pytest
 
 from contracts.timing import CLOCK_MARGIN
-from tests.faults import processes, work
 from tests.faults.conftest import Record
-from tests.faults.lab import Lab
-from tests.faults.proxy import Proxy
+from tests.faults.laboratory import processes, work
+from tests.faults.laboratory.lab import Lab
+from tests.faults.laboratory.proxy import Proxy
 from tests.harness.master import Build, BuildMaster
 from tests.harness.waiting import wait_for
 

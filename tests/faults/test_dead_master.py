@@ -8,7 +8,7 @@ import time
 import pytest
 
 from tests.faults.conftest import Record
-from tests.faults.lab import Lab
+from tests.faults.laboratory.lab import Lab
 from tests.harness.master import BuildMaster
 from tests.harness.waiting import wait_for
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.faults import masters
 from tests.faults.conftest import Record
-from tests.faults.lab import Lab
+from tests.faults.laboratory import masters
+from tests.faults.laboratory.lab import Lab
 from tests.harness.master import BuildMaster
 from tests.harness.waiting import wait_for
 

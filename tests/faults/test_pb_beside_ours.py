@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.faults import pb, processes
 from tests.faults.conftest import Record
-from tests.faults.lab import Lab
-from tests.faults.proxy import Proxy
+from tests.faults.laboratory import pb, processes
+from tests.faults.laboratory.lab import Lab
+from tests.faults.laboratory.proxy import Proxy
 from tests.harness.master import BuildMaster
 from tests.harness.waiting import wait_for
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from contracts.timing import LIVES
-from tests.faults import work
 from tests.faults.conftest import Record
-from tests.faults.lab import Lab
-from tests.faults.world import World
+from tests.faults.laboratory import work
+from tests.faults.laboratory.lab import Lab
+from tests.faults.laboratory.world import World
 from tests.generated import fresh_seed
 from tests.harness.master import BuildMaster
 

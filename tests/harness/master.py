@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from contracts.testing.child import Child
-from contracts.testing.ports import free_ports
+from contracts.testing.rabbitmq.ports import free_ports
 from tests.harness.environment import program_environment
 from tests.harness.waiting import wait_for
 

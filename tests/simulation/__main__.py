@@ -6,8 +6,8 @@ import time
 
 import click
 
-from tests.simulation.mutants import MUTANTS, NONE
 from tests.simulation.plan import make_plan
+from tests.simulation.planted.mutants import MUTANTS, NONE
 from tests.simulation.profiles import PROFILES, ROTATION
 from tests.simulation.run import run
 from tests.simulation.shrink import report

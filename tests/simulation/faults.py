@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tests.simulation.agent_host import AgentHost, copy_of
+from tests.simulation.hosts.agent_host import AgentHost, copy_of
+from tests.simulation.hosts.master_host import MasterHost
 from tests.simulation.ledger import Violation
-from tests.simulation.master_host import MasterHost
 from tests.simulation.strangers import send_again, send_strange
 from worker_agent.core import inputs
 
 if TYPE_CHECKING:
-    from tests.simulation.buildbot import Job
+    from tests.simulation.hosts.buildbot import Job
     from tests.simulation.plan import Fault
     from tests.simulation.world import World
 

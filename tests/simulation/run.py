@@ -5,13 +5,13 @@ from __future__ import annotations
 import traceback
 from dataclasses import dataclass, field
 
-from tests.simulation.agent_host import AgentHost
-from tests.simulation.buildbot import Job
 from tests.simulation.faults import strike
+from tests.simulation.hosts.agent_host import AgentHost
+from tests.simulation.hosts.buildbot import Job
+from tests.simulation.hosts.master_host import MasterHost
 from tests.simulation.ledger import Violation
-from tests.simulation.master_host import MasterHost
-from tests.simulation.mutants import NONE, Mutant
 from tests.simulation.plan import JobPlan, Plan
+from tests.simulation.planted.mutants import NONE, Mutant
 from tests.simulation.verdict import all_ended, judge, unsettled
 from tests.simulation.world import World
 

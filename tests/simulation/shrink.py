@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from tests.simulation.mutants import NONE, Mutant
 from tests.simulation.plan import Plan
+from tests.simulation.planted.mutants import NONE, Mutant
 from tests.simulation.run import Outcome, run
 
 Item = TypeVar("Item")

@@ -36,8 +36,8 @@ from contracts.topology import CONTROL, FLEET, OFFERS, REPLIES, STATUS_KEY, clai
 from tests.simulation.world import publication, read
 
 if TYPE_CHECKING:
-    from contracts.testing.channels import Channel
-    from contracts.testing.queues import Publication
+    from contracts.testing.memory_broker.channels import Channel
+    from contracts.testing.memory_broker.queues import Publication
     from tests.simulation.plan import Fault
     from tests.simulation.world import World
     from worker_agent.core.inputs import SessionMeta

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.simulation.mutants import MUTANTS, Mutant
 from tests.simulation.plan import make_plan
+from tests.simulation.planted.mutants import MUTANTS, Mutant
 from tests.simulation.run import run
 from tests.simulation.shrink import shrink
 
@@ -33,7 +33,7 @@ def test_a_planted_fault_is_found(mutant: Mutant) -> None:
 def test_every_invariant_has_a_planted_fault() -> None:
     """Except those that no machine can break."""
     folder = Path(__file__).parent
-    source = "".join(path.read_text() for path in sorted(folder.glob("*.py")) if not path.name.startswith("test_"))
+    source = "".join(path.read_text() for path in sorted(folder.rglob("*.py")) if not path.name.startswith("test_"))
     named = {
         line.split('"')[1]
         for line in source.replace("Violation(\n", "Violation(").splitlines()

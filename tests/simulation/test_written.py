@@ -10,12 +10,12 @@ import pytest
 
 from contracts.codec import Wire
 from contracts.errors import BadMessage
-from tests.simulation.mutants import Mutant
 from tests.simulation.plan import make_plan
+from tests.simulation.planted.mutants import Mutant
 from tests.simulation.run import run
 from tests.simulation.world import read
-from worker_agent import metas
 from worker_agent.core.inputs import SessionMeta
+from worker_agent.keepers import metas
 
 _FOUND = "what is written is what is read"
 _PROFILE, _SEEDS = "mixed", 40

@@ -10,7 +10,7 @@ from tests.simulation.strangers import FORGED, FORGED_REQUEST
 from tests.simulation.world import read
 
 if TYPE_CHECKING:
-    from tests.simulation.buildbot import Job
+    from tests.simulation.hosts.buildbot import Job
     from tests.simulation.world import World
 
 #: How long a living master's build may wait for an idle agent beside a dead master's offers.

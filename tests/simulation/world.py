@@ -11,9 +11,9 @@ from contracts.codec import Wire, decode, encode
 from contracts.envelope import Envelope
 from contracts.errors import BadMessage
 from contracts.messages import Message
-from contracts.testing.broker import MemoryBroker
 from contracts.testing.clock import VirtualClock
-from contracts.testing.queues import Publication, QueueOptions
+from contracts.testing.memory_broker.broker import MemoryBroker
+from contracts.testing.memory_broker.queues import Publication, QueueOptions
 from contracts.timing import PARKED_TTL
 from contracts.topology import (
     DEAD,
@@ -26,8 +26,8 @@ from contracts.topology import (
 from tests.simulation.ledger import Ledger, Violation
 
 if TYPE_CHECKING:
-    from tests.simulation.agent_host import AgentHost
-    from tests.simulation.master_host import MasterHost
+    from tests.simulation.hosts.agent_host import AgentHost
+    from tests.simulation.hosts.master_host import MasterHost
     from tests.simulation.plan import Plan
 
 #: seconds since the epoch at virtual time 0

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other
 #: Three copies of a piece, as on its way through a process, for 50 pieces: 150 MiB. Prints MiB in fresh pages.
 PIECES = """
 import resource
-from contracts import memory
+from contracts.operations import memory
 memory.keep()
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -29,7 +29,7 @@ print((faults() - before) * resource.getpagesize() // 2**20)
 #: 8 MiB of pieces. Prints MiB that were kept, and given back.
 REST = """
 import resource
-from contracts import memory
+from contracts.operations import memory
 memory.keep()
 def resident():
     return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize() / 2**20

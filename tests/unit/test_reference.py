@@ -9,8 +9,8 @@ import pytest
 from docs import generate_reference as reference
 from master_bridge.buildbot.worker_settings import KNOWN, SENSELESS
 from master_bridge.cli import main as master_bridge
-from worker_agent.cli import make_cli
-from worker_agent.settings import Settings
+from worker_agent.program.cli import make_cli
+from worker_agent.program.settings import Settings
 
 COMMANDS = [*reference.commands(master_bridge, "master-bridge"), *reference.commands(make_cli(), "worker-agent")]
 

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 import structlog
 
-from contracts.requirements import normal_name
+from contracts.requirements.sets import normal_name
 from worker_agent.capabilities.commands import probe_command
 from worker_agent.capabilities.inventory import Evidence, Failure, Inventory, Stamp, in_order
 from worker_agent.capabilities.libraries import PKG_CONFIG, probe_libraries

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from contracts.messages import Capability
-from contracts.versions import sort_key
+from contracts.requirements.versions import sort_key
 from worker_agent.capabilities.options import DetectOptions
 
 

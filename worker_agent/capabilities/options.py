@@ -9,8 +9,8 @@ from pathlib import Path
 
 from contracts.errors import BadRequirement
 from contracts.messages import Capability
-from contracts.requirement_text import NAME
-from contracts.requirements import normal_name, parse
+from contracts.requirements.grammar import NAME
+from contracts.requirements.sets import normal_name, parse
 
 #: Where people put probes and fixed capabilities of their own; no upgrade touches these folders. Later ones win.
 DEFAULT_FOLDERS = (Path("/etc/worker-agent/capabilities.d"), Path("~/.config/worker-agent/capabilities.d"))

@@ -6,8 +6,8 @@ import errno
 from collections.abc import Awaitable, Mapping
 from typing import Protocol
 
-from worker_agent.keeper.launch import Children
-from worker_agent.keeper.room import Room
+from worker_agent.keeper.journal.room import Room
+from worker_agent.keeper.processes.launch import Children
 
 
 class AbandonChain(Exception):

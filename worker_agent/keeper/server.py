@@ -14,11 +14,11 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from contracts.lossy_output import replace_standard_error
+from contracts.operations.lossy_output import replace_standard_error
 from worker_agent.keeper import orders
-from worker_agent.keeper.commands import Commands
-from worker_agent.keeper.guard import Guard
-from worker_agent.keeper.reaper import become_subreaper, identity
+from worker_agent.keeper.commands.running import Commands
+from worker_agent.keeper.processes.guard import Guard
+from worker_agent.keeper.processes.reaper import become_subreaper, identity
 from worker_agent.keeper.session import Session
 from worker_agent.keeper.settings import KeeperConfig
 from worker_agent.keeper.spare import log_to, read_config

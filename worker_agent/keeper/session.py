@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from worker_agent.keeper.journal import Journal, JournalFull
+from worker_agent.keeper.journal.writer import Journal, JournalFull
 from worker_agent.keeper.limits import UPLOAD_AHEAD
 from worker_agent.keeper.runner import Listener, Runner
 from worker_agent.keeper.settings import KeeperConfig

@@ -13,12 +13,12 @@ from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 from aiormq import exceptions as amqp
 
 from contracts import topology
-from contracts.broker_failure import plain
 from contracts.codec import decode
 from contracts.envelope import Envelope
 from contracts.errors import BadMessage, NotBelieved, UnknownVersion
 from contracts.foreign import ForeignPeers
 from contracts.messages import AnyMessage, Catalogue, Grant, Later
+from contracts.operations.broker_failure import plain
 from contracts.protocol_version import Agreements, Versions
 from contracts.rabbitmq.product import Product
 from worker_agent.core.inputs import Input, MessageReceived

@@ -12,7 +12,7 @@ from aiormq import Channel
 from aiormq import exceptions as amqp
 
 from contracts import topology
-from contracts.broker_failure import plain
+from contracts.operations.broker_failure import plain
 from contracts.rabbitmq.arguments import Kind, arguments
 from contracts.rabbitmq.product import Product, introduced
 from contracts.rabbitmq.refusals import PRECONDITION_FAILED, refusal

@@ -7,9 +7,9 @@ from typing import Protocol
 
 from aiormq import exceptions as amqp
 
-from contracts import broker_failure
-from contracts.amqp_url import BrokerAddress
-from contracts.broker_failure import BrokerFailure
+from contracts.operations import broker_failure
+from contracts.operations.amqp_url import BrokerAddress
+from contracts.operations.broker_failure import BrokerFailure
 
 #: What the AMQP library raises when a connection or a channel is no longer usable. RuntimeError is what it raises for
 #: a call on a closed connection.

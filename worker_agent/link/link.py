@@ -25,7 +25,7 @@ from worker_agent.link.errors import LIBRARY_ERRORS, LinkError
 from worker_agent.link.offers import Settle
 from worker_agent.link.options import LinkOptions
 from worker_agent.link.prefetch import SharedPrefetch
-from worker_agent.loading import BadSettings, read_url
+from worker_agent.program.loading import BadSettings, read_url
 
 log = structlog.get_logger(__name__)
 

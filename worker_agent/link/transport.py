@@ -18,7 +18,7 @@ from pamqp import commands, frame
 from pamqp.exceptions import PAMQPException
 from yarl import URL
 
-from contracts.reachability import NEXT_ADDRESS
+from contracts.operations.reachability import NEXT_ADDRESS
 
 #: Bytes by which a peer is known to be no broker.
 FIRST = 8

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from contracts.testing.child import Child
-from contracts.testing.ports import free_ports
+from contracts.testing.rabbitmq.ports import free_ports
 from tests.acceptance.compose.bases import REPOSITORY
 from tests.acceptance.compose.daemon import DockerDaemon
 from tests.harness.master import BuildMaster

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from contracts.testing.rabbitmq_node import RabbitMQNode
+from contracts.testing.rabbitmq.node import RabbitMQNode
 from tests.acceptance.installer.booted import BootedDebian
 from tests.acceptance.installer.debian_root import DebianRoot
 from tests.acceptance.installer.leaks import CommandLines
@@ -170,7 +170,7 @@ def test_a_source_that_cannot_be_used_changes_no_worker(debian: DebianRoot) -> N
     assert "pip could not install /no/such/folder[worker]" in ran.stdout
     broken = debian.path("/broken")
     shutil.copytree(debian.path("/src"), broken)
-    (broken / "worker_agent" / "cli.py").write_text("import no_such_module\n")
+    (broken / "worker_agent" / "program" / "cli.py").write_text("import no_such_module\n")
     ran = debian.run("sh", "/src/deploy/install-worker.sh", "--source", "/broken", "amqp://b7@127.0.0.1/")
     assert ran.returncode == 1
     assert "does not start" in ran.stdout

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from contracts.testing.rabbitmq_node import RabbitMQNode
+from contracts.testing.rabbitmq.node import RabbitMQNode
 from tests.acceptance.installer.debian_root import DebianRoot
 from tests.harness.master import BuildMaster
 from tests.harness.waiting import wait_for

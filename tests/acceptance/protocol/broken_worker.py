@@ -85,7 +85,7 @@ def main() -> None:
     break_machine(fault)
     if fault.wire:
         break_wire(fault.wire)
-    from worker_agent.cli import main as run
+    from worker_agent.program.cli import main as run
 
     run()
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pika
 import pytest
 
-from contracts.testing.rabbitmq_node import RabbitMQNode
-from master_bridge.conformance.checks import REQUIREMENTS
-from master_bridge.conformance.run import KitOptions, run_kit
+from conformance.checks import REQUIREMENTS
+from conformance.run import KitOptions, run_kit
+from contracts.testing.rabbitmq.node import RabbitMQNode
 from master_bridge.link.errors import BadSettings
 from tests.acceptance.protocol.faults import FAULTS
 from tests.acceptance.protocol.npm import NODE_WORKER, installed

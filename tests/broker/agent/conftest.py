@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from contracts.testing.child import Child
-from contracts.testing.rabbitmq_node import RabbitMQNode
+from contracts.testing.rabbitmq.node import RabbitMQNode
 from tests.broker.agent.scripted_master import ScriptedMaster
 
 

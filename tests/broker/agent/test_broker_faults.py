@@ -8,8 +8,8 @@ import psutil
 import pytest
 
 from contracts.messages import Claim, Resume
-from contracts.testing.ports import free_ports
-from contracts.testing.rabbitmq_node import RabbitMQNode
+from contracts.testing.rabbitmq.node import RabbitMQNode
+from contracts.testing.rabbitmq.ports import free_ports
 from tests.broker.agent.conftest import OpenMaster, StartAgent
 from tests.broker.agent.scripted_master import ScriptedMaster, shell, until
 from tests.harness.brokers import version_of

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from contracts.testing.rabbitmq_node import RabbitMQNode
+from contracts.testing.rabbitmq.node import RabbitMQNode
 from contracts.topology import cap_queue
 from tests.broker.agent.conftest import OpenMaster
 from tests.broker.agent.scripted_master import until

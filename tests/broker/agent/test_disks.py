@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from contracts.messages import Claim, Status
-from contracts.testing.rabbitmq_node import RabbitMQNode
+from contracts.testing.rabbitmq.node import RabbitMQNode
 from tests.broker.agent.conftest import OpenMaster, StartAgent, close_connections
 from tests.broker.agent.scripted_master import ScriptedMaster, shell, until
-from tests.faults.full_disk import file_system, fill
+from tests.faults.laboratory.full_disk import file_system, fill
 
 #: ioctl of ext4 and XFS that lets a file system fail as a dead disk does (EXT4_IOC_SHUTDOWN, without flushing).
 _SHUTDOWN, _NO_FLUSH = 0x8004587D, struct.pack("I", 2)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from contracts.messages import Claim
-from contracts.testing.rabbitmq_node import RabbitMQNode
+from contracts.testing.rabbitmq.node import RabbitMQNode
 from tests.broker.agent.conftest import OpenMaster, close_connections
 from tests.broker.agent.scripted_master import shell, until
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from contracts.messages import Marker
-from contracts.testing.rabbitmq_node import RabbitMQNode
+from contracts.testing.rabbitmq.node import RabbitMQNode
 from master_bridge.link import connections
 from tests.broker.bridge.conftest import RunningLink
 from tests.broker.gate import Gate

@@ -14,7 +14,7 @@ import structlog
 from contracts.messages import Catalogue, Marker
 from contracts.rabbitmq import arguments
 from contracts.rabbitmq.arguments import Argument, Kind
-from contracts.testing.rabbitmq_node import RabbitMQNode
+from contracts.testing.rabbitmq.node import RabbitMQNode
 from contracts.topology import EXCHANGES, cap_queue
 from master_bridge.link import connections
 from tests.broker.bridge.conftest import RunningLink

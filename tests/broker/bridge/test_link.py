@@ -12,7 +12,7 @@ from twisted.internet import defer, threads
 
 from contracts.codec import decode, encode
 from contracts.messages import Alive, Catalogue, Event, Marker, Offer, Ping
-from contracts.testing.rabbitmq_node import USER, RabbitMQNode
+from contracts.testing.rabbitmq.node import USER, RabbitMQNode
 from contracts.topology import cap_queue, events_key
 from master_bridge.link import connections
 from tests.broker.bridge.conftest import RunningLink

@@ -10,7 +10,7 @@ import pika
 
 from contracts import topology
 from contracts.foreign import BROADCASTS_KEPT
-from contracts.testing.rabbitmq_node import USER
+from contracts.testing.rabbitmq.node import USER
 from tests.broker.bridge.conftest import RunningLink
 from tests.harness.waiting import wait_for
 

@@ -11,7 +11,7 @@ import pytest
 
 from contracts.codec import decode
 from contracts.messages import Offer
-from contracts.testing.rabbitmq_node import USER
+from contracts.testing.rabbitmq.node import USER
 from contracts.topology import cap_queue
 from tests.broker.bridge.conftest import RunningLink
 from tests.harness.brokers import version_of

@@ -9,7 +9,7 @@ import pika
 import pytest
 
 from contracts.messages import Offer
-from contracts.testing.rabbitmq_node import USER
+from contracts.testing.rabbitmq.node import USER
 from contracts.topology import cap_queue
 from tests.broker.bridge.conftest import RunningLink
 from tests.harness.waiting import wait_for

@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from contracts.rabbitmq.product import parse_version
-from contracts.testing.rabbitmq_node import RabbitMQNode
+from contracts.testing.rabbitmq.node import RabbitMQNode
 from contracts.topology import EXCHANGES
 from master_bridge.cli import main
 from tests.broker.agent.conftest import OpenMaster, StartAgent

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from contracts.testing.ports import free_ports
-from contracts.testing.rabbitmq_node import RabbitMQNode
+from contracts.testing.rabbitmq.node import RabbitMQNode
+from contracts.testing.rabbitmq.ports import free_ports
 from master_bridge.cli import main
 from master_bridge.operating.certificates import Made, broker_settings, make
 from tests.broker.agent.conftest import open_master, start_agent  # noqa: F401  # fixtures

@@ -38,7 +38,7 @@ from tests.buildbot.conftest import make_agent, make_master, master_database  # 
 from tests.harness.agents import Agent
 from tests.harness.master import Build, BuildMaster
 from tests.harness.waiting import wait_for
-from worker_agent.loading import load
+from worker_agent.program.loading import load
 
 #: The largest number that a message may carry: no run of a build's outbids it.
 HIGHEST = 2**53 - 1

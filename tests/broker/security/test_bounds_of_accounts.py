@@ -14,13 +14,13 @@ from click.testing import CliRunner
 from pika.exceptions import AMQPConnectionError, ChannelClosedByBroker
 
 from contracts import topology
-from contracts.testing.rabbitmq_program import server_command
+from contracts.testing.rabbitmq.program import server_command
 from master_bridge.cli import main
 from master_bridge.management import limits
 from master_bridge.management.client import Management
 from tests.broker.security.conftest import SecureNode
 from tests.harness.waiting import wait_for
-from worker_agent.loading import load
+from worker_agent.program.loading import load
 
 Run = Callable[..., str]
 

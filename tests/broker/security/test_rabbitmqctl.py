@@ -11,10 +11,10 @@ import pytest
 from click.testing import CliRunner
 from pika.exceptions import AMQPConnectionError, ChannelClosedByBroker
 
-from contracts.testing.rabbitmq_program import server_command
+from contracts.testing.rabbitmq.program import server_command
 from master_bridge.cli import main
 from tests.broker.security.conftest import SecureNode
-from worker_agent.loading import load
+from worker_agent.program.loading import load
 
 
 def test_an_account_is_made_renewed_and_removed(secure: SecureNode, amqp_url: str, tmp_path: Path) -> None:

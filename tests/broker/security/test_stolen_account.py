@@ -16,7 +16,7 @@ from contracts.topology import claims_key, control_address, events_key
 from master_bridge.link.settings import parse_url
 from tests.broker.agent.conftest import OpenMaster
 from tests.broker.security.conftest import SecureNode
-from worker_agent.loading import load
+from worker_agent.program.loading import load
 
 Enroll = Callable[..., Path]
 

@@ -15,14 +15,14 @@ from click.testing import Result
 from contracts import topology
 from contracts.messages import Catalogue, Claim, Grant, Offer, Refuse, Release, Steer
 from contracts.signing import generate
-from contracts.testing.rabbitmq_node import USER
+from contracts.testing.rabbitmq.node import USER
 from contracts.timing import CLOCK_MARGIN
 from master_bridge.link.settings import TLSSettings
 from tests.broker.agent.conftest import AgentProcess, OpenMaster, StartAgent
 from tests.broker.agent.scripted_master import shell, until
 from tests.broker.bridge.conftest import RunningLink, make_link, twisted  # noqa: F401  # fixtures
 from tests.broker.security.conftest import SecureNode
-from worker_agent.loading import load
+from worker_agent.program.loading import load
 
 Enroll = Callable[..., Path]
 MakeLink = Callable[..., RunningLink]

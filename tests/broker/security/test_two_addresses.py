@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from twisted.internet._resolver import GAIResolver
 
-from contracts.amqp_url import parse_url
-from contracts.reachability import reach
+from contracts.operations.amqp_url import parse_url
+from contracts.operations.reachability import reach
 from master_bridge.operating.connection import connect
 from tests.broker.agent.scripted_master import until
 from tests.broker.agent.test_closing import RunningLink as AgentLink

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from contracts.testing.ports import free_ports
-from contracts.testing.rabbitmq_node import RabbitMQNode
+from contracts.testing.rabbitmq.node import RabbitMQNode
+from contracts.testing.rabbitmq.ports import free_ports
 from master_bridge.cli import main
 from tests.broker.agent.conftest import StartAgent
 from tests.broker.agent.scripted_master import until

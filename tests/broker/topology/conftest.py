@@ -11,7 +11,7 @@ import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import AMQPError
 
-from contracts.testing.rabbitmq_node import RabbitMQNode
+from contracts.testing.rabbitmq.node import RabbitMQNode
 from tests.broker.topology.waiting import DEADLINE
 
 

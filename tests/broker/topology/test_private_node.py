@@ -15,10 +15,10 @@ import psutil
 import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 
-from contracts.testing.ports import answers_amqp
-from contracts.testing.rabbitmq_cluster import RabbitMQCluster
-from contracts.testing.rabbitmq_node import RabbitMQNode
-from contracts.testing.rabbitmq_program import NodeError
+from contracts.testing.rabbitmq.cluster import RabbitMQCluster
+from contracts.testing.rabbitmq.node import RabbitMQNode
+from contracts.testing.rabbitmq.ports import answers_amqp
+from contracts.testing.rabbitmq.program import NodeError
 from tests.broker.topology.waiting import wait_for
 
 Connect = Callable[..., BlockingChannel]
@@ -58,7 +58,7 @@ def test_killed_and_restarted_it_keeps_port_and_data(connect: Connect, tmp_path:
 def test_it_does_not_outlive_the_process_that_started_it(tmp_path: Path) -> None:
     """Neither the broker nor its port mapper is left behind when the tests are killed."""
     script = (
-        "import sys, time; from contracts.testing.rabbitmq_node import RabbitMQNode\n"
+        "import sys, time; from contracts.testing.rabbitmq.node import RabbitMQNode\n"
         "node = RabbitMQNode(sys.argv[1]).start(); print(node.pid, node.epmd_pid, flush=True); sys.stdin.read()"
     )
     parent = subprocess.Popen(

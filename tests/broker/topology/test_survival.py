@@ -9,7 +9,7 @@ import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import ChannelClosedByBroker
 
-from contracts.testing.rabbitmq_node import RabbitMQNode
+from contracts.testing.rabbitmq.node import RabbitMQNode
 from tests.broker.topology.waiting import wait_for
 from tests.harness.brokers import version_of
 

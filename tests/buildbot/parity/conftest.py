@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from contracts.testing.rabbitmq_node import USER, RabbitMQNode
-from tests.buildbot.parity.side_by_side import SideBySide
+from contracts.testing.rabbitmq.node import USER, RabbitMQNode
+from tests.buildbot.parity.comparing.side_by_side import SideBySide
 
 #: Seconds for a test with its fixtures, in which many builds run: on a busy machine Buildbot takes seconds a step.
 TIMEOUT = 400

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.buildbot.parity.side_by_side import Builders, SideBySide
+from tests.buildbot.parity.comparing.side_by_side import Builders, SideBySide
 from tests.harness.agents import Agent
 
 #: What stands for a file's name in the folder -> its name in the archive.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from tests.buildbot.parity.differences import DIFFERENCES
-from tests.buildbot.parity.table import DOCUMENT, document
+from tests.buildbot.parity.comparing.differences import DIFFERENCES
+from tests.buildbot.parity.comparing.table import DOCUMENT, document
 
 
 def test_every_difference_is_described_and_nothing_else() -> None:
@@ -15,5 +15,5 @@ def test_every_difference_is_described_and_nothing_else() -> None:
 
 
 def test_the_table_is_that_of_the_cases() -> None:
-    """docs/parity.md is made of the cases; after a change of these run `python -m tests.buildbot.parity.table`."""
+    """docs/parity.md is made of the cases; when they change: `python -m tests.buildbot.parity.comparing.table`."""
     assert DOCUMENT.read_text() == document()

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from tests.buildbot.parity.compare import differences
-from tests.buildbot.parity.picture import BuildPicture
-from tests.buildbot.parity.side_by_side import Builders, SideBySide
+from tests.buildbot.parity.comparing.compare import differences
+from tests.buildbot.parity.comparing.picture import BuildPicture
+from tests.buildbot.parity.comparing.side_by_side import Builders, SideBySide
 from tests.harness.master import Build
 
 CONFIG = r"""

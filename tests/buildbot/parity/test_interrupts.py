@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.buildbot.parity.compare import differences
-from tests.buildbot.parity.picture import BuildPicture
-from tests.buildbot.parity.side_by_side import PATIENCE, Builders, SideBySide
+from tests.buildbot.parity.comparing.compare import differences
+from tests.buildbot.parity.comparing.picture import BuildPicture
+from tests.buildbot.parity.comparing.side_by_side import PATIENCE, Builders, SideBySide
 from tests.harness.master import Build
 from tests.harness.waiting import wait_for
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.buildbot.parity.side_by_side import Builders, SideBySide
+from tests.buildbot.parity.comparing.side_by_side import Builders, SideBySide
 from tests.harness.agents import Agent
 from tests.harness.master import BuildMaster
 from tests.harness.waiting import wait_for

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from contracts.testing.ports import free_ports
-from tests.buildbot.parity.compare import differences
-from tests.buildbot.parity.picture import BuildPicture, Painter
-from tests.buildbot.parity.reference_worker import MSGPACK, PB, ReferenceWorker
-from tests.buildbot.parity.side_by_side import PATIENCE, RUNS, Builders, SideBySide
+from contracts.testing.rabbitmq.ports import free_ports
+from tests.buildbot.parity.comparing.compare import differences
+from tests.buildbot.parity.comparing.picture import BuildPicture, Painter
+from tests.buildbot.parity.comparing.reference_worker import MSGPACK, PB, ReferenceWorker
+from tests.buildbot.parity.comparing.side_by_side import PATIENCE, RUNS, Builders, SideBySide
 from tests.buildbot.parity.test_file_steps import files
 from tests.harness.agents import Agent
 from tests.harness.master import Build, BuildMaster

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.buildbot.parity.compare import differences
-from tests.buildbot.parity.picture import BuildPicture
-from tests.buildbot.parity.repositories import SshServer, git_repository, hg_repository, svn_repository
-from tests.buildbot.parity.side_by_side import Builders, SideBySide
+from tests.buildbot.parity.comparing.compare import differences
+from tests.buildbot.parity.comparing.picture import BuildPicture
+from tests.buildbot.parity.comparing.repositories import SshServer, git_repository, hg_repository, svn_repository
+from tests.buildbot.parity.comparing.side_by_side import Builders, SideBySide
 
 RUNS = ("pb", "amqp")
 #: `stat` of a file that a checkout may have left says that there is none, in a line without an end

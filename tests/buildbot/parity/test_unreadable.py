@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.buildbot.parity.compare import differences
-from tests.buildbot.parity.picture import BuildPicture
-from tests.buildbot.parity.side_by_side import Builders, SideBySide
+from tests.buildbot.parity.comparing.compare import differences
+from tests.buildbot.parity.comparing.picture import BuildPicture
+from tests.buildbot.parity.comparing.side_by_side import Builders, SideBySide
 from tests.buildbot.parity.test_file_steps import files
 
 CONFIG = r"""

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from tests.buildbot.parity.compare import differences
-from tests.buildbot.parity.picture import BuildPicture
-from tests.buildbot.parity.side_by_side import SideBySide
+from tests.buildbot.parity.comparing.compare import differences
+from tests.buildbot.parity.comparing.picture import BuildPicture
+from tests.buildbot.parity.comparing.side_by_side import SideBySide
 
 CONFIG = r"""
 import hashlib, sys

@@ -8,8 +8,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from contracts.messages import AgentLock, Event, Start
+from worker_agent.agent.dispatch import report
 from worker_agent.core import actions, inputs
-from worker_agent.hands import report
 
 from .harness import Agent, command, command_offer, offer
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 BREAKS = """
 import sys
-from worker_agent.queues import QueueKnowledge
-from worker_agent.cli import main
+from worker_agent.agent.queues import QueueKnowledge
+from worker_agent.program.cli import main
 
 async def breaks(self):
     raise RuntimeError("planted")

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from buildbot_worker.base import BotBase
 
-from worker_agent.builddirs import BuildDirs
-from worker_agent.facts import FILE_MAX, FILES_MAX, TOTAL_MAX, facts
-from worker_agent.info import Information
-from worker_agent.settings import Settings
+from worker_agent.agent.builddirs import BuildDirs
+from worker_agent.program.settings import Settings
+from worker_agent.reporting.facts import FILE_MAX, FILES_MAX, TOTAL_MAX, facts
+from worker_agent.reporting.info import Information
 
 OS_RELEASE = """# a comment
 PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
-from worker_agent import forever as module
-from worker_agent.forever import TRIES, WELL, Broken, Errors, forever
+from worker_agent.agent import forever as module
+from worker_agent.agent.forever import TRIES, WELL, Broken, Errors, forever
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contracts.codec import encode
 from contracts.messages import Capability, Claim, WorkerInfo
-from worker_agent.introduction import INTRODUCTION_MAX, Introduction
+from worker_agent.agent.introduction import INTRODUCTION_MAX, Introduction
 
 
 def capabilities(number: int) -> tuple[Capability, ...]:

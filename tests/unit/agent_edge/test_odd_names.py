@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from worker_agent.builddirs import BuildDirs
-from worker_agent.settings import check_url, default_state
+from worker_agent.agent.builddirs import BuildDirs
+from worker_agent.program.settings import check_url, default_state
 
 NAMES = [
     "b" * 255,

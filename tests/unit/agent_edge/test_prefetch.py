@@ -6,9 +6,9 @@ import pytest
 from pydantic import SecretStr
 
 from contracts.rabbitmq.product import parse_version
-from worker_agent.agent import link_options
+from worker_agent.agent.loop import link_options
 from worker_agent.link.prefetch import Choice, SharedPrefetch
-from worker_agent.settings import Settings
+from worker_agent.program.settings import Settings
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from itertools import pairwise
 
 import pytest
 
-from worker_agent import probing
-from worker_agent.probing import JITTER, LATE_FIRST, LATE_MAX, QUIET, ProbePlan, Probing
+from worker_agent.capabilities import probing
+from worker_agent.capabilities.probing import JITTER, LATE_FIRST, LATE_MAX, QUIET, ProbePlan, Probing
 
 
 def plan(*, every: float = 0.0, verify: bool = False, dice: float = 0.5) -> ProbePlan:

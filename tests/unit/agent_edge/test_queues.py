@@ -11,8 +11,8 @@ import pytest
 
 from contracts.messages import Capability, Catalogue
 from contracts.topology import cap_queue
-from worker_agent import queues
-from worker_agent.queues import MISSES, MISSES_WITHIN, Misses, QueueKnowledge
+from worker_agent.agent import queues
+from worker_agent.agent.queues import MISSES, MISSES_WITHIN, Misses, QueueKnowledge
 
 
 class Broker:

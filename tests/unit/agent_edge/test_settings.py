@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from worker_agent.cli import make_cli, settings_of
-from worker_agent.loading import BadSettings, flag_of, load, unknown_variables, variable_of
-from worker_agent.settings import Settings
+from worker_agent.program.cli import make_cli, settings_of
+from worker_agent.program.loading import BadSettings, flag_of, load, unknown_variables, variable_of
+from worker_agent.program.settings import Settings
 
 #: A value for each setting: as text, as it stands in TOML, and what becomes of it.
 VALUES = {
@@ -56,7 +56,7 @@ def _no_settings_of_the_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     for name in ("WORKER_AGENT_CONFIG", "CREDENTIALS_DIRECTORY", "STATE_DIRECTORY", "XDG_STATE_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setattr("worker_agent.loading.CONFIG_FILES", (tmp_path / "worker-agent.toml",))
+    monkeypatch.setattr("worker_agent.program.loading.CONFIG_FILES", (tmp_path / "worker-agent.toml",))
     monkeypatch.chdir(tmp_path)
     Path("URL_FILE").write_text("amqp://from:file@h/\n")
 

@@ -11,8 +11,8 @@ from twisted.internet import defer
 from twisted.internet.task import Clock
 
 from contracts.messages import WorkerInfo
-from contracts.requirements import Requirements
-from master_bridge.buildbot.client import Client
+from contracts.requirements.sets import Requirements
+from master_bridge.buildbot.search.client import Client
 from master_bridge.core.actions import Holder
 from master_bridge.core.inputs import Done, Input, Keep, Seek, Withdraw
 

@@ -11,9 +11,9 @@ from buildbot.process.remotetransfer import StringFileReader, StringFileWriter
 from twisted.internet.task import Clock
 
 from contracts.messages import Event
-from master_bridge.buildbot.commands import BadArguments, prepare, split_arguments
-from master_bridge.buildbot.downloads import MEMORY
-from master_bridge.buildbot.transfers import spool_reader, write
+from master_bridge.buildbot.files.downloads import MEMORY
+from master_bridge.buildbot.files.transfers import spool_reader, write
+from master_bridge.buildbot.sessions.commands import BadArguments, prepare, split_arguments
 
 
 def test_arguments_become_json() -> None:

@@ -9,10 +9,10 @@ from twisted.internet import defer
 from twisted.internet.task import Clock
 
 from contracts.messages import Data, Event, WorkerInfo
-from master_bridge.buildbot.logs import HOLD, INTERVAL, PIECE
-from master_bridge.buildbot.room import LOOK_EVERY, Shortage
-from master_bridge.buildbot.running import RunningCommand
-from master_bridge.buildbot.session import Session
+from master_bridge.buildbot.output.logs import HOLD, INTERVAL, PIECE
+from master_bridge.buildbot.output.room import LOOK_EVERY, Shortage
+from master_bridge.buildbot.sessions.running import RunningCommand
+from master_bridge.buildbot.sessions.session import Session
 from master_bridge.core.actions import Holder
 from master_bridge.core.inputs import EventStored, Input, InterruptCommand
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from contracts.messages import Capability
-from contracts.requirements import Requirements
+from contracts.requirements.sets import Requirements
 from worker_agent.capabilities.machine import Root, probe_machine
 
 

@@ -7,12 +7,12 @@ import json
 import pytest
 from click.testing import CliRunner
 
+from conformance.checks import REQUIREMENTS
+from conformance.report import Report, Result, line_of
+from conformance.requirement import Requirement, Violated, expect
+from conformance.run import selected
 from contracts.messages import Event, Release
 from master_bridge.cli import main
-from master_bridge.conformance.checks import REQUIREMENTS
-from master_bridge.conformance.report import Report, Result, line_of
-from master_bridge.conformance.requirement import Requirement, Violated, expect
-from master_bridge.conformance.run import selected
 from master_bridge.link.errors import BadSettings
 
 

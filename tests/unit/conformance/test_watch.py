@@ -6,10 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from conformance.session import Session
+from conformance.watch import Watch
 from contracts.messages import Accept, Claim, Command, Event, Offer, WorkerInfo
 from contracts.timing import EVENT_DATA_MAX, FILE_DATA_MAX, WINDOW_BYTES, WINDOW_EVENTS
-from master_bridge.conformance.session import Session
-from master_bridge.conformance.watch import Watch
 
 WHO = {
     "session": "s", "offer": "o", "request": "br-1", "master": "m", "run": 1, "instance": "i", "agent": "a",

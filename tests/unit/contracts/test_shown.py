@@ -13,8 +13,8 @@ from rich.console import Console
 
 from contracts.codec import decode
 from contracts.errors import BadMessage
-from contracts.log_rendering import without_orders
 from contracts.messages import Capability, SlotStatus, Status
+from contracts.operations.log_rendering import without_orders
 from contracts.readable import finite, moment, shown, shown_lines
 from master_bridge.operating.connection import QueueFigures
 from master_bridge.operating.deadletters import read

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from contracts.transitions import Row, Table, words
+from contracts.machines.transitions import Row, Table, words
 
 
 class Door(Enum):

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from contracts.testing import rabbitmq_program
-from contracts.testing.ports import PORTS, answers_amqp, free_ports
-from contracts.testing.rabbitmq_node import RabbitMQNode
-from contracts.testing.rabbitmq_program import BrokerMissing, NodeError, server_command
+from contracts.testing.rabbitmq import program as rabbitmq_program
+from contracts.testing.rabbitmq.node import RabbitMQNode
+from contracts.testing.rabbitmq.ports import PORTS, answers_amqp, free_ports
+from contracts.testing.rabbitmq.program import BrokerMissing, NodeError, server_command
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_a_node_without_the_plugin_says_how_to_get_the_management_api(tmp_path: 
 def test_without_a_server_the_command_line_ends_with_the_error(tmp_path: Path) -> None:
     """A sentence on standard error and status 1, no traceback."""
     done = subprocess.run(
-        [sys.executable, "-m", "contracts.testing.rabbitmq_node", "--folder", str(tmp_path)],
+        [sys.executable, "-m", "contracts.testing.rabbitmq.node", "--folder", str(tmp_path)],
         env=os.environ | {"RABBITMQ_SERVER": str(tmp_path / "none")},
         capture_output=True,
         text=True,

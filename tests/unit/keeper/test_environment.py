@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from worker_agent.keeper.environment import build_environment, command_environment
+from worker_agent.keeper.processes.environment import build_environment, command_environment
 
 
 def test_what_is_the_agents_own_stays_with_the_agent() -> None:

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from contracts.messages import Event
 from tests.generated import examples
-from worker_agent.keeper.journal import Journal, JournalFull
-from worker_agent.keeper.reader import HANDLES_MAX, JournalFiles
-from worker_agent.keeper.segments import segments
+from worker_agent.keeper.journal.segments import segments
+from worker_agent.keeper.journal.writer import Journal, JournalFull
+from worker_agent.keepers.journal_reader import HANDLES_MAX, JournalFiles
 
 SESSION = "s"
 GIB = 1 << 30

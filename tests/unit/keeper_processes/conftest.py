@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.keeper_processes.harness import Driven, alive
-from tests.unit.keeper_processes.planting import pids
-from worker_agent.keeper.reaper import kill_tree
+from tests.unit.keeper_processes.driving.harness import Driven, alive
+from tests.unit.keeper_processes.driving.planting import pids
+from worker_agent.keeper.processes.reaper import kill_tree
 
 
 @pytest.fixture

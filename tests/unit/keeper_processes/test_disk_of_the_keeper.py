@@ -11,10 +11,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.unit.keeper_processes.harness import PATIENCE, Driven
+from tests.unit.keeper_processes.driving.harness import PATIENCE, Driven
 from worker_agent.core.inputs import KeeperLost
-from worker_agent.keeper.client import KeeperFailed
 from worker_agent.keeper.server import LOG, SOCKET
+from worker_agent.keepers.client import KeeperFailed
 
 
 async def test_a_log_that_cannot_be_written_changes_nothing(tmp_path: Path) -> None:

@@ -13,10 +13,10 @@ import pytest
 
 from contracts.codec import decode
 from contracts.errors import BadMessage
-from tests.unit.keeper_processes.harness import Driven, eventually, stream
+from tests.unit.keeper_processes.driving.harness import Driven, eventually, stream
 from worker_agent.core.inputs import KeeperLost
-from worker_agent.keeper.client import Keeper
 from worker_agent.keeper.wire import WIRE_VERSION
+from worker_agent.keepers.client import Keeper
 
 ODD: tuple[Any, ...] = (None, "", "x", -1, 1.5, True, 2**53, 10**400, [], [[]], {}, {"a": 1})
 WHOLE: dict[str, dict[str, Any]] = {

@@ -16,10 +16,10 @@ import pytest
 
 from contracts.messages import Command
 from contracts.timing import FILE_DATA_MAX
-from tests.unit.keeper_processes.harness import Driven, alive, eventually, stream, update
+from tests.unit.keeper_processes.driving.harness import Driven, alive, eventually, stream, update
 from worker_agent.core.inputs import PullWanted
-from worker_agent.keeper.client import Keeper
 from worker_agent.keeper.settings import KeeperSettings
+from worker_agent.keepers.client import Keeper
 
 # A main process that starts a keeper and a command, says so, and waits to be killed.
 MAIN = """
@@ -27,7 +27,7 @@ import asyncio, json, sys
 from pathlib import Path
 from contracts.messages import Command
 from contracts.timing import FILE_DATA_MAX
-from worker_agent.keeper.client import Keeper
+from worker_agent.keepers.client import Keeper
 from worker_agent.keeper.settings import KeeperSettings
 
 async def main(root, session, settings):

@@ -11,14 +11,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from contracts import memory
 from contracts.messages import Command
-from worker_agent import spares
+from contracts.operations import memory
 from worker_agent.core.inputs import Journalled
-from worker_agent.keeper.client import Keeper, KeeperInput
-from worker_agent.keeper.reader import JournalFiles
 from worker_agent.keeper.spare import Spare
-from worker_agent.spares import Spares
+from worker_agent.keepers import spares
+from worker_agent.keepers.client import Keeper, KeeperInput
+from worker_agent.keepers.journal_reader import JournalFiles
+from worker_agent.keepers.spares import Spares
 
 DEADLINE = 20.0
 

@@ -12,8 +12,8 @@ import pytest
 from click.testing import CliRunner
 
 from contracts.signing import generate
-from worker_agent.cli import make_cli, settings_of
-from worker_agent.running import BAD_SETTING, run
+from worker_agent.program.cli import make_cli, settings_of
+from worker_agent.program.run import BAD_SETTING, run
 
 
 def settings_only(**given: Any) -> None:
@@ -43,7 +43,7 @@ def test_an_agent_without_keys_does_not_load_cryptography() -> None:
 
 def test_a_trusted_key_that_cannot_be_used_ends_it_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The private file instead of the public one: exit status 2, and what to give instead. Trusting nobody is safe."""
-    from worker_agent.loading import load
+    from worker_agent.program.loading import load
 
     generate(tmp_path / "key")
     flags = {"amqp_url": "amqp://h/", "state": str(tmp_path / "state"), "trusted_key": (str(tmp_path / "key"),)}

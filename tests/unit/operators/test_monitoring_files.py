@@ -23,9 +23,9 @@ def shown() -> set[str]:
     """Names of all metrics in the two collectors' sources, as Prometheus shows them."""
     names = set()
     for file, prefix in (
-        ("master_bridge/buildbot/metrics.py", "buildbot_amqp_"),
-        ("worker_agent/metrics.py", "worker_agent_"),
-        ("worker_agent/telling.py", "worker_agent_"),
+        ("master_bridge/buildbot/fleet/metrics.py", "buildbot_amqp_"),
+        ("worker_agent/reporting/metrics.py", "worker_agent_"),
+        ("worker_agent/reporting/telling.py", "worker_agent_"),
     ):
         text = (ROOT / file).read_text()
         found = re.findall(r'"([a-z_]+)"(?=,|:)', text) + re.findall(r"(?:\{PREFIX\}|worker_agent_)([a-z_]+)", text)

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from contracts.signing import Signer, Verifier
 from master_bridge.cli import main
-from worker_agent.loading import load
+from worker_agent.program.loading import load
 
 
 def make(folder: Path, *options: str) -> Result:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from contracts.findings import broker_version
+from contracts.operations.findings import broker_version
 from contracts.rabbitmq.facts import FACTS, TESTED, facts
 from contracts.rabbitmq.product import Product, introduced, parse_version
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from contracts.errors import BadRequirement
 from contracts.messages import Capability
-from contracts.requirements import ANY, QUEUE_NAME_MAX, Requirements, plain_signatures
+from contracts.requirements.sets import ANY, QUEUE_NAME_MAX, Requirements, plain_signatures
+from contracts.requirements.versions import compare
 from contracts.topology import cap_queue, queue_signature
-from contracts.versions import compare
 
 #: requirements, each of alternatives, each of a name and its comparisons
 Asked = list[list[tuple[str, list[str]]]]

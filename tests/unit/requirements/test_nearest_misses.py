@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from contracts.messages import Capability
-from contracts.nearest_misses import nearest_misses
-from contracts.requirements import Requirements
+from contracts.requirements.nearest_misses import nearest_misses
+from contracts.requirements.sets import Requirements
 
 GTK2 = (Capability(name="gtk", version="2.24"),)
 GTK3 = (Capability(name="gtk", version="3.24"),)

@@ -6,7 +6,7 @@ import pytest
 
 from contracts.errors import BadRequirement
 from contracts.messages import Capability
-from contracts.requirements import QUEUE_NAME_MAX, Requirements, parse, plain_signatures
+from contracts.requirements.sets import QUEUE_NAME_MAX, Requirements, parse, plain_signatures
 from contracts.topology import cap_queue
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from packaging.version import Version
 
-from contracts.versions import compare, in_series, parse_version, series_of, sort_key, spelled
+from contracts.requirements.versions import compare, in_series, parse_version, series_of, sort_key, spelled
 
 pep440 = st.builds(
     "{}{}{}{}{}".format,

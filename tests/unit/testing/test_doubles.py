@@ -10,11 +10,11 @@ import pytest
 
 from contracts.errors import BadRequirement
 from contracts.messages import Claim, Gone, Resume
-from contracts.requirements import Requirements
-from contracts.testing.broker import MemoryBroker
+from contracts.requirements.sets import Requirements
 from contracts.testing.clock import VirtualClock
 from contracts.testing.columns import assert_served, capabilities, column, columns_of
 from contracts.testing.doubles import MasterDouble, WorkerDouble
+from contracts.testing.memory_broker.broker import MemoryBroker
 
 GUIDE = Path(__file__).parents[3] / "docs/how-to/test-doubles.md"
 FLEET = {"old": ["gtk=2.24", "python=2.3.7"], "new": ["gtk=3.24", "python=3.11"], "bare": ["make"]}

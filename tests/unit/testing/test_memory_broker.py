@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from contracts.testing.broker import MemoryBroker, topic_matches
-from contracts.testing.channels import Channel, Delivery
 from contracts.testing.clock import VirtualClock
-from contracts.testing.connections import Connection
-from contracts.testing.queues import Publication, QueueOptions
+from contracts.testing.memory_broker.broker import MemoryBroker, topic_matches
+from contracts.testing.memory_broker.channels import Channel, Delivery
+from contracts.testing.memory_broker.connections import Connection
+from contracts.testing.memory_broker.queues import Publication, QueueOptions
 from tests.generated import seeds
 
 

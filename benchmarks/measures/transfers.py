@@ -1,0 +1,81 @@
+"""Uploads and downloads by block size, from the command's sending to its end; what arrived is compared byte by byte.
+
+The raw broker's figure is what confirmed, persistent messages of the same size reach from one process to another; it
+takes its turns after ours.
+"""
+
+from __future__ import annotations
+
+import filecmp
+import os
+from functools import partial
+from pathlib import Path
+
+from benchmarks.measures.raw import raw_throughput
+from benchmarks.report.figures import Wrong
+from benchmarks.stand.configuration import BLOCKS
+from benchmarks.stand.peers import Peer
+from benchmarks.stand.stage import MB, Stage
+from tests.harness.waiting import wait_for
+
+#: Perspective Broker's download in blocks of 1 MiB never ends; all that end take less than 25 s on an idle machine.
+_TIMEOUT = 60.0
+#: Seconds for the end of one that is given up.
+_END = 60.0
+
+
+def run(stage: Stage) -> None:
+    for block in BLOCKS:
+        kib = f"{block // 1024} KiB blocks"
+        raw: list[float] = []
+        for direction in ("upload", "download"):
+            stage.measure(direction, kib, "MB/s", "more", partial(_turn, stage, direction, block, raw))
+        if raw:
+            stage.add("raw broker", kib, "raw broker", "MB/s", "more", raw)
+
+
+def _turn(stage: Stage, direction: str, block: int, raw: list[float], peer: Peer) -> float:
+    """MB/s of one transfer; after one of ours `raw` has one more figure, taken on a machine in the same state."""
+    reached = _transfer(peer, f"{direction}-{block}", stage.transfer_file)
+    if peer.ours:
+        os.sync()
+        raw.append(raw_throughput(stage.node.url, block, stage.transfer_bytes))
+    return reached
+
+
+def _transfer(peer: Peer, builder: str, sent: Path) -> float:
+    arrived = peer.folder / ("uploaded" if builder.startswith("upload") else "downloaded")
+    arrived.unlink(missing_ok=True)
+    os.sync()  # or what was measured before would still be on its way to the disk
+    request = peer.master.force(builder)
+    try:
+        build = peer.finished(request, _TIMEOUT)
+    except AssertionError:
+        _give_up(peer, request)
+        raise Wrong(f"not done within {_TIMEOUT:.0f} s") from None
+    if build.result != "SUCCESS":
+        raise Wrong(f"the build ended as {build.result}")
+    if not arrived.exists() or not filecmp.cmp(arrived, sent, shallow=False):
+        size = arrived.stat().st_size if arrived.exists() else 0
+        raise Wrong(f"{size} bytes arrived of {sent.stat().st_size}, or others")
+    arrived.unlink()
+    marks = {what: at for _, what, at in peer.stamps(request)}
+    return sent.stat().st_size / MB / (marks["done"] - marks["sent"])
+
+
+def _give_up(peer: Peer, request: int) -> None:
+    """End it for good: Perspective Broker loses its worker over a large block, and Buildbot then begins again for ever.
+
+    That would have the worker, and a part of the machine, in all that is measured afterwards.
+    """
+    peer.have_workers(0)
+    wait_for(lambda: not _running(peer, request), _END, "the build has lost its worker")
+    peer.master.call(f"/buildrequests/{request}", "cancel", reason="too slow")
+    wait_for(
+        lambda: peer.master.get(f"/buildrequests/{request}")["buildrequests"][0]["complete"], _END, "it is cancelled"
+    )
+    peer.have_workers(1)
+
+
+def _running(peer: Peer, request: int) -> bool:
+    return any(build.result == "RUNNING" for build in peer.master.builds(request))

@@ -1,0 +1,1 @@
+"""What becomes of measurements: figures, results on disk, tables and plots."""

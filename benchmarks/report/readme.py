@@ -1,0 +1,50 @@
+"""README's table: what people ask first, between two markers that only this module writes between."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.report.figures import Figure, ratio
+from benchmarks.report.table import cell
+
+BEGIN, END = "<!-- benchmarks: written by `make bench` -->", "<!-- benchmarks: end -->"
+_PEERS = ("PB", "PB-nodelay", "ours")
+#: (case, what) -> in README's words
+_ROWS = {
+    ("steps", "a `true` step"): "a step that runs `true`",
+    ("log", "one build"): "log of one build",
+    ("log", "8 builds at once"): "logs of 8 builds at once",
+    ("log", "first line visible after"): "first line of a log visible after",
+    ("upload", "256 KiB blocks"): "upload, 256 KiB blocks",
+    ("download", "256 KiB blocks"): "download, 256 KiB blocks",
+    ("dispatch", "request to first command"): "build request to first command",
+    ("many", "steps of 8 workers"): "40 builds of 10 steps on 8 workers",
+    ("failover", "worker killed"): "worker killed, build runs elsewhere",
+    ("failover", "master killed, started again"): "master killed, build goes on",
+    ("footprint", "proportional memory (PSS)"): "idle worker",
+    ("footprint", "start until it takes work"): "worker's start until it takes work",
+}
+
+
+def headline(figures: Sequence[Figure]) -> str:
+    """Medians of ours and of Perspective Broker with and without Nagle's algorithm, and the ratio to the first."""
+    found = {(figure.case, figure.what, figure.peer): figure for figure in figures}
+    lines = [f"| | {' | '.join(_PEERS)} | ours : PB |", "|---|" + "---:|" * (len(_PEERS) + 1)]
+    for row, words in _ROWS.items():
+        ours, theirs = found.get((*row, "ours")), found.get((*row, "PB"))
+        if ours is None or ours.median is None:
+            continue
+        part = ratio(ours, theirs)
+        cells = [cell(found.get((*row, peer)), spread=False) for peer in _PEERS]
+        lines.append(f"| {words}, {ours.unit} | {' | '.join(cells)} | {'' if part is None else f'{part:.2f}'} |")
+    return "\n".join(lines) + "\n"
+
+
+def put_into(path: Path, text: str) -> None:
+    """Replace what is between the markers of `path`. Raises ValueError where they are missing."""
+    before, begin, rest = path.read_text().partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise ValueError(f"{path}: no markers {BEGIN} and {END}")
+    path.write_text(f"{before}{BEGIN}\n{text}{END}{after}")

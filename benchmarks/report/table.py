@@ -1,0 +1,83 @@
+"""Figures as a Markdown table: one row a measured thing, one column a peer, and the ratios of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from benchmarks.report.figures import Figure, ratio
+from benchmarks.stand.peers import NAMES
+
+HEAD = ("case", "what", *NAMES, "ours : PB", "ours : PB-nodelay")
+
+
+def table(figures: Sequence[Figure]) -> str:
+    """Median and, in brackets, the least and the greatest of the rounds. What has no figure says why below."""
+    rows: dict[tuple[str, str], dict[str, Figure]] = {}
+    for figure in figures:
+        rows.setdefault((figure.case, figure.what), {})[figure.peer] = figure
+    lines = ["| " + " | ".join(HEAD) + " |", "|---|---|" + "---:|" * (len(HEAD) - 2)]
+    notes = []
+    for (case, what), peers in rows.items():
+        if case in ("scale", "raw broker"):
+            continue
+        unit = next(iter(peers.values())).unit
+        cells = [cell(peers.get(name)) for name in NAMES]
+        for name in NAMES:
+            figure = peers.get(name)
+            if figure is not None and figure.failure:
+                notes.append(f"- {case}, {what}, {name}: {figure.failure}")
+        notes += [f"- {case}, {what}, {name}: {cell(peers[name])} {unit}" for name in peers if name not in NAMES]
+        ours = peers.get("ours")
+        ratios = [_ratio(ratio(ours, peers.get(name))) for name in ("PB", "PB-nodelay")]
+        lines.append("| " + " | ".join((case, f"{what}, {unit}", *cells, *ratios)) + " |")
+    raw = [figure for figure in figures if figure.case == "raw broker"]
+    for figure in raw:
+        cells = [
+            _ratio(ratio(rows.get((direction, figure.what), {}).get("ours"), figure))
+            for direction in ("upload", "download")
+        ]
+        notes.append(
+            f"- raw broker, {figure.what}: {cell(figure)} MB/s; our upload reaches {cells[0]} of it, "
+            f"our download {cells[1]}"
+        )
+    return "\n".join([*lines, "", *notes]) + "\n"
+
+
+def scale_table(figures: Sequence[Figure]) -> str:
+    """One row a fleet, one column a cost."""
+    rows: dict[str, dict[str, Figure]] = {}
+    for figure in figures:
+        if figure.case == "scale":
+            what, _, fleet = figure.what.partition(": ")
+            rows.setdefault(fleet, {})[what] = figure
+    if not rows:
+        return ""
+    columns = list(next(iter(rows.values())))
+    units = [next(iter(rows.values()))[column].unit for column in columns]
+    heads = [column if unit in column else f"{column}, {unit}" for column, unit in zip(columns, units, strict=True)]
+    lines = ["| fleet | " + " | ".join(heads) + " |", "|---|" + "---:|" * len(columns)]
+    for fleet, found in rows.items():
+        cells = [cell(found.get(column)) for column in columns]
+        lines.append(f"| {fleet} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def cell(figure: Figure | None, *, spread: bool = True) -> str:
+    """The median, with its spread in brackets unless there was one round only."""
+    if figure is None:
+        return ""
+    if figure.median is None or figure.spread is None:
+        return "wrong" if figure.failure else ""
+    if len(figure.values) == 1 or not spread:
+        return _number(figure.median)
+    return f"{_number(figure.median)} ({_number(figure.spread[0])} … {_number(figure.spread[1])})"
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def _ratio(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"

@@ -1,0 +1,174 @@
+"""A bridge without Buildbot: the real machine and the real link, and a client that takes an agent and lets it go.
+
+`python -m benchmarks.stand.bridge_process URL MASTER` reads orders and prints answers, a line of JSON each:
+{"seek": count, "signatures": [...], "at_once": n, "pause": s} asks for `count` sessions, at most `at_once` at a time
+and `pause` seconds after one has ended for the next, and answers when all were claimed, granted, accepted and released:
+seconds, latencies (ms), CPU seconds.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import Any
+
+from twisted.internet import defer, reactor, stdio
+from twisted.protocols.basic import LineOnlyReceiver
+
+from contracts import timing
+from contracts.messages import Catalogue, Claim, Event
+from master_bridge.buildbot.bridge import Bridge
+from master_bridge.core import inputs
+from master_bridge.core.actions import Holder, ServeData
+from master_bridge.link.link import Link
+from master_bridge.link.settings import LinkSettings
+
+#: Messages of offers and claims are noted as they pass; all else is the product's own code.
+
+
+class Asked:
+    """One request's client: done as soon as an agent has accepted."""
+
+    def __init__(self, run: Run, request: str, signature: str) -> None:
+        self.run = run
+        self.request = request
+        self.signature = signature
+
+    def state_changed(self, state: str) -> None: ...
+
+    def attach(self, holder: Holder, adopted: bool) -> None:
+        self.run.attached(self)
+
+    def deliver(self, event: Event) -> None: ...
+
+    def serve(self, wanted: ServeData) -> None: ...
+
+    def lost(self, reason: str) -> None:
+        self.run.failed(f"{self.request} was lost: {reason}")
+
+    def abandoned(self, reason: str) -> None:
+        self.run.failed(f"{self.request} was abandoned: {reason}")
+
+    def cancelled_earlier(self, reason: str) -> None: ...
+
+    def refresh(self) -> None: ...
+
+
+class NotingBridge(Bridge):
+    """Notes when claims come in."""
+
+    claimed: dict[str, float]
+
+    def message_received(self, delivery: int, message: Any, user: str) -> None:
+        if isinstance(message, Claim):
+            self.claimed.setdefault(message.request, time.monotonic())
+        super().message_received(delivery, message, user)
+
+
+class NotingLink(Link):
+    """Notes when offers go out."""
+
+    offered: dict[str, float]
+
+    def publish_offer(self, offer: Any, priority: int = 0) -> None:
+        self.offered.setdefault(offer.request, time.monotonic())
+        super().publish_offer(offer, priority)
+
+
+class Run(LineOnlyReceiver):
+    """Orders in, answers out."""
+
+    delimiter = b"\n"
+    MAX_LENGTH = 1_000_000
+
+    def __init__(self, url: str, master: str) -> None:
+        self._ready = False
+        self._numbers = 0
+        self._waiting: list[tuple[str, str]] = []
+        self._left = 0
+        self._pause = 0.0
+        self._began = 0.0
+        self._cpu = 0.0
+        self._accepted: dict[str, float] = {}
+        self.bridge = NotingBridge(
+            reactor=reactor, master=master, grace=timing.GRACE, check=lambda request: defer.succeed(False),
+            on_link=self._link, on_fleet=lambda message: None, on_stopped=self.failed,
+        )  # fmt: skip
+        self.bridge.claimed = {}
+        self.link = NotingLink(reactor, LinkSettings(url=url, master=master), self.bridge)
+        self.link.offered = {}
+        self.bridge.link = self.link
+        self.link.start()
+
+    def _link(self, up: bool) -> None:
+        if up and not self._ready:
+            self._ready = True
+            self._answer({"ready": True})
+
+    def lineReceived(self, line: bytes) -> None:
+        order = json.loads(line)
+        signatures = order["signatures"]
+        if order.get("declare"):
+            self.link.ensure_queues(signatures, then=lambda: self._declared(signatures))
+            return
+        for times in (self.bridge.claimed, self.link.offered, self._accepted):
+            times.clear()
+        count = self._left = order["seek"]
+        self._waiting = [(f"r-{self._numbers + i}", signatures[i % len(signatures)]) for i in range(count)]
+        self._waiting.reverse()
+        self._pause = order.get("pause", 0.0)
+        self._numbers += count
+        self._began, self._cpu = time.monotonic(), time.process_time()
+        for _ in range(min(count, order["at_once"])):
+            self._seek()
+
+    def _declared(self, signatures: list[str]) -> None:
+        self.link.publish_catalogue(
+            Catalogue(master=self.link._settings.master, incarnation=self.bridge.incarnation, signatures=signatures)
+        )
+        self._answer({"declared": True})
+
+    def _seek(self) -> None:
+        request, signature = self._waiting.pop()
+        self.bridge.seek(
+            Asked(self, request, signature),
+            inputs.Seek(request=request, run=1, kind="build", signature=signature, builddir="b", title=request),
+        )
+
+    def attached(self, asked: Asked) -> None:
+        self._accepted[asked.request] = time.monotonic()
+        reactor.callLater(0, self._leave, asked)  # type: ignore[attr-defined]  # Twisted's global reactor
+
+    def _leave(self, asked: Asked) -> None:
+        self.bridge.leave(asked, inputs.Done(request=asked.request))
+        self._left -= 1
+        if self._waiting:
+            reactor.callLater(self._pause, self._seek)  # type: ignore[attr-defined]  # as above
+        elif not self._left:
+            offered, claimed = self.link.offered, self.bridge.claimed
+            first = min(offered.values())
+            self._answer(
+                {
+                    "seconds": max(self._accepted.values()) - first,
+                    "cpu": time.process_time() - self._cpu,
+                    "offer_to_claim": [1000 * (claimed[request] - at) for request, at in offered.items()],
+                    "claim_to_accept": [1000 * (self._accepted[request] - at) for request, at in claimed.items()],
+                }
+            )
+
+    def failed(self, reason: str) -> None:
+        self._answer({"failed": reason})
+
+    def _answer(self, answer: dict[str, Any]) -> None:
+        # by the transport: it has made the pipe non-blocking, where a long line would be cut
+        self.sendLine(json.dumps(answer).encode())
+
+
+def main() -> None:
+    stdio.StandardIO(Run(sys.argv[1], sys.argv[2]))
+    reactor.run()  # type: ignore[attr-defined]  # Twisted's global reactor
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,122 @@
+"""Many agents in one process: the real machine and the real link of each, over its own two connections.
+
+Left out is what a machine does for a session (folders, keepers, processes) and what it can do (probes). Prints
+{"ready": seconds} when all consume, then one line {"cpu": seconds, "given_back": offers} for each line it reads.
+
+`python -m benchmarks.stand.fleet_process URL AGENTS PREFETCH SIGNATURE…`, PREFETCH as the agent's --shared-prefetch
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import itertools
+import json
+import sys
+import time
+from collections.abc import Iterable
+
+from pydantic import TypeAdapter
+
+from contracts.messages import WorkerInfo
+from contracts.topology import cap_queue
+from worker_agent.core import actions as do
+from worker_agent.core import inputs
+from worker_agent.core.journal import MemoryJournal
+from worker_agent.core.machine import AgentConfig, AgentMachine
+from worker_agent.link.link import Link
+from worker_agent.link.options import LinkOptions
+from worker_agent.link.prefetch import Choice
+
+#: Connections that are opened at the same time; more make a broker's accept queue overflow.
+OPENING = 20
+
+
+class SimulatedAgent:
+    """Claims, accepts, and has done when released."""
+
+    #: offers that slipped in while their agent claimed another one
+    given_back = 0
+
+    def __init__(self, url: str, number: int, prefetch: Choice, signatures: Iterable[str]) -> None:
+        self._loop = asyncio.get_running_loop()
+        instance = f"sim-{number}"
+        epochs = itertools.count(1)
+        ids = itertools.count(1)
+        self.link = Link(
+            LinkOptions(url=url, name=instance, heartbeat=60, shared_prefetch=prefetch),
+            instance=instance, agent=instance, next_epoch=lambda: next(epochs), on_input=self._put,
+            queue_gone=lambda queue: None, buried=lambda: None,
+        )  # fmt: skip
+        worker = WorkerInfo(version="0", basedir="/nowhere")
+        self._machine = AgentMachine(
+            config=AgentConfig(
+                instance=instance, agent=instance, slots=1, worker_info=lambda master, slot: worker,
+                capabilities=lambda: (),
+            ),
+            journal=MemoryJournal(), new_id=lambda: f"{instance}-{next(ids)}", now=self._loop.time(),
+        )  # fmt: skip
+        self._queues = frozenset(cap_queue(signature) for signature in signatures)
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def consuming(self) -> bool:
+        return self.link.consuming >= self._queues
+
+    def start(self) -> asyncio.Task[None]:
+        self._feed(inputs.QueuesKnown(queues=self._queues))
+        return self._loop.create_task(self.link.run())
+
+    def _put(self, what: inputs.Input) -> None:
+        self._loop.call_soon(self._feed, what)
+
+    def _feed(self, what: inputs.Input) -> None:
+        if isinstance(what, inputs.LinkUp):
+            self.link.enter()
+        for action in self._machine.handle(what, self._loop.time()):
+            self._carry_out(action)
+        if self._timer is not None:
+            self._timer.cancel()
+        deadline = self._machine.deadline
+        self._timer = self._loop.call_at(deadline, self._feed, inputs.Tick()) if deadline is not None else None
+
+    def _carry_out(self, action: do.Action) -> None:
+        if isinstance(action, do.Publish):
+            self.link.publish(action)
+        elif isinstance(action, do.Ack):
+            self.link.settle(action.delivery, "ack")
+        elif isinstance(action, do.Park):
+            self.link.settle(action.delivery, "park")
+        elif isinstance(action, do.GiveBack):
+            self.given_back += 1
+            self.link.settle(action.delivery, "give_back")
+        elif isinstance(action, do.Consume):
+            self.link.consume(action.queues)
+        elif isinstance(action, do.CancelConsumers):
+            self.link.cancel_consumers()
+
+
+async def run(url: str, count: int, prefetch: Choice, signatures: list[str]) -> None:
+    began = time.monotonic()
+    agents = [SimulatedAgent(url, number, prefetch, signatures) for number in range(count)]
+    tasks = []
+    for start in range(0, count, OPENING):
+        some = agents[start : start + OPENING]
+        tasks += [agent.start() for agent in some]
+        while not all(agent.consuming for agent in some):  # a state of 20 links, no event for it
+            await asyncio.sleep(0.02)
+    gc.collect()
+    gc.freeze()  # a thousand agents are a thousand processes elsewhere, none of which looks through the others' objects
+    print(json.dumps({"ready": time.monotonic() - began}), flush=True)
+    reader = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    while await reader.readline():
+        given_back = sum(agent.given_back for agent in agents)
+        print(json.dumps({"cpu": time.process_time(), "given_back": given_back}), flush=True)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(run(sys.argv[1], int(sys.argv[2]), TypeAdapter(Choice).validate_python(sys.argv[3]), sys.argv[4:]))

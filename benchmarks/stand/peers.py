@@ -1,0 +1,193 @@
+"""The peers of a comparison: each one a master and its workers, on the same machine and the same builders."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.report.figures import Wrong
+from benchmarks.stand import configuration
+from benchmarks.stand.processes import settle, tree
+from contracts.testing.child import Child
+from tests.harness.agents import Agent
+from tests.harness.master import Build, BuildMaster
+from tests.harness.waiting import wait_for
+
+#: Peers in the order of the tables.
+NAMES = ("PB", "PB-nodelay", "msgpack", "ours")
+WORKERS = 8
+_WORKER_NAMES = tuple(f"w{number}" for number in range(WORKERS))
+_TWISTD = "from twisted.scripts.twistd import run; run()"
+
+
+class OwnWorker:
+    """Buildbot's own worker as a child process."""
+
+    def __init__(self, folder: Path, name: str, port: int, protocol: str, extra: Sequence[str]) -> None:
+        self.folder = folder
+        self.name = name
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "buildbot.tac").write_text(configuration.worker_tac(folder, name, port, protocol, extra))
+        self._child: Child | None = None
+
+    def start(self) -> OwnWorker:
+        command = [sys.executable, "-c", _TWISTD, "--nodaemon", "--no_save", "--pidfile="]
+        command += ["--logfile=twistd.log", "--python=buildbot.tac"]
+        self._child = Child(command, output=self.folder / "stdout.log", folder=self.folder)
+        return self
+
+    @property
+    def pid(self) -> int:
+        assert self._child is not None
+        return self._child.pid
+
+    def stop(self) -> None:
+        if self._child is not None:
+            child, self._child = self._child, None
+            child.end(signal.SIGKILL)
+
+
+class OurAgent(Agent):
+    """`worker-agent`; `ready` when it consumes."""
+
+    @property
+    def ready(self) -> bool:
+        return "queues" in self.log() and "link_up" in self.log()
+
+
+class Peer:
+    """One master with up to 8 workers. `run` runs a builder once and returns the finished build."""
+
+    def __init__(self, name: str, folder: Path, url: str, database: Path, builders: dict[str, object]) -> None:
+        self.name = name
+        self.folder = folder
+        self._url = url
+        ours = name == "ours"
+        workers = configuration.OUR_WORKERS if ours else configuration.PB_WORKERS
+        if name == "msgpack":
+            workers = configuration.MSGPACK_WORKERS
+        if name == "PB-nodelay":
+            workers = configuration.NODELAY + workers
+        folder.mkdir(parents=True)
+        text = configuration.configuration(workers, folder, count=WORKERS, **builders)  # type: ignore[arg-type]
+        self.master = BuildMaster(folder / "master", text, url=url if ours else None, name=f"bench-{name}")
+        self.master.create(database)
+        self.workers: list[OwnWorker | OurAgent] = []
+        #: monotonic seconds at which its master was up
+        self.up_since = 0.0
+
+    @property
+    def ours(self) -> bool:
+        return self.name == "ours"
+
+    def start(self) -> None:
+        self.master.start(wait=False)
+
+    def wait(self) -> None:
+        self.master.wait_started()
+        if self.ours:
+            self.master.wait_linked()
+        self.up_since = time.monotonic()
+
+    def have_workers(self, count: int) -> None:
+        """Exactly `count` workers run and are connected."""
+        while len(self.workers) > count:
+            self._end(self.workers.pop())
+        made = []
+        while len(self.workers) < count:
+            taken = {worker.name for worker in self.workers}
+            made.append(self._make(next(name for name in _WORKER_NAMES if name not in taken)))
+            self.workers.append(made[-1])
+        if made and self.ours:
+            ready = lambda: all(worker.ready for worker in made if isinstance(worker, OurAgent))  # noqa: E731
+            wait_for(ready, 60, "the agents consume", every=0.02)
+        elif made:
+            wait_for(
+                lambda: sum(bool(row["connected_to"]) for row in self.master.get("/workers")["workers"]) >= count,
+                60,
+                lambda: f"{count} workers of {self.name} at their master: {made[-1].folder}",
+                every=0.02,
+            )
+
+    def _make(self, name: str) -> OwnWorker | OurAgent:
+        folder = self.folder / f"worker-{name}-{time.monotonic_ns()}"
+        if self.ours:
+            agent = OurAgent(folder, self._url, name=name, capabilities=["bench"])
+            agent.start()
+            return agent
+        protocol = "msgpack_experimental_v7" if self.name == "msgpack" else "pb"
+        extra = [configuration.NODELAY] if self.name == "PB-nodelay" else []
+        return OwnWorker(folder, name, self.master.pb_port, protocol, extra).start()
+
+    @staticmethod
+    def _end(worker: OwnWorker | OurAgent) -> None:
+        if isinstance(worker, OurAgent):
+            worker.stop_at_once(10)
+        else:
+            worker.stop()
+
+    @property
+    def pids(self) -> list[int]:
+        return [pid for root in (self.master, *self.workers) for pid in tree(root.pid)]
+
+    def settle(self) -> None:
+        settle(self.pids)
+
+    def run(self, builder: str, timeout: float = 300.0) -> Build:
+        build = self.finished(self.master.force(builder), timeout)
+        if build.result != "SUCCESS":
+            raise Wrong(f"{builder} on {self.name} ended as {build.result}")
+        return build
+
+    def finished(self, request: int, timeout: float) -> Build:
+        """The last build of `request` when it is complete; asked for seldom, since each answer costs the master 5 ms of
+        the time that is measured."""
+        complete = lambda: self.master.get(f"/buildrequests/{request}")["buildrequests"][0]["complete"]  # noqa: E731
+        wait_for(complete, timeout, lambda: f"request {request} complete: {self.master.describe(request)}", every=0.5)
+        return self.master.builds(request)[-1]
+
+    def output(self, build: Build, step: str) -> str:
+        """What a step printed so far; "" before it has a log."""
+        logs = self.master.get(f"/steps/{build.steps[step]['stepid']}/logs")["logs"]
+        return self.master.output(build, step) if logs else ""
+
+    def tree_of(self, worker: OwnWorker | OurAgent) -> list[int]:
+        return tree(worker.pid)
+
+    def command_pids(self, text: str) -> list[int]:
+        """Processes of this peer's workers whose command line contains `text`, the oldest first."""
+        found = []
+        for worker in self.workers:
+            for pid in tree(worker.pid)[1:]:
+                try:
+                    line = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                except OSError:
+                    continue
+                if text in line:
+                    found.append(pid)
+        return sorted(found)
+
+    def stamps(self, request: int) -> list[tuple[str, str, float]]:
+        """(step, what, monotonic seconds) of a build request, in the order in which they happened."""
+        rows = map(json.loads, (self.master.folder / "stamps").read_text().splitlines())
+        return [(step, what, at) for found, step, what, at in rows if found == request]
+
+    def stop(self) -> None:
+        for worker in self.workers:
+            self._end(worker)
+        self.workers.clear()
+        self.master.stop(20)
+
+
+def end_tree(pid: int) -> None:
+    """SIGKILL to a process and all its descendants at once: the machine is gone."""
+    for found in reversed(tree(pid)):
+        try:
+            os.kill(found, signal.SIGKILL)
+        except ProcessLookupError:
+            continue

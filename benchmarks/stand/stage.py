@@ -1,0 +1,146 @@
+"""Where the cases are played: a private broker, the peers, and their input files, in a folder that goes away."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+
+from benchmarks.report.figures import Figure, Wrong
+from benchmarks.stand.logs import StoredLog, numbered_lines
+from benchmarks.stand.peers import NAMES, Peer
+from contracts.testing.rabbitmq.node import RabbitMQNode
+from tests.harness.master import BuildMaster
+
+MB = 1_000_000
+
+
+class Stage:
+    """`rounds` of each measurement, peers interleaved; `quick`: smaller inputs."""
+
+    def __init__(self, *, rounds: int, quick: bool, names: Sequence[str] = NAMES, say: Callable[[str], None]) -> None:
+        self.rounds = rounds
+        self.quick = quick
+        self.names = tuple(names)
+        self.say = say
+        self.figures: list[Figure] = []
+        self.folder = Path(tempfile.mkdtemp(prefix="bench-"))
+        self.steps = 50 if quick else 100
+        self.log_bytes = 10 * MB if quick else 50 * MB
+        self.transfer_bytes = (32 if quick else 128) * 1024 * 1024
+        self._started: list[Peer] = []
+
+    def __enter__(self) -> Stage:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            for peer in self._started:
+                peer.stop()
+            if "node" in self.__dict__:
+                self.node.stop()
+        finally:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    @cached_property
+    def node(self) -> RabbitMQNode:
+        node = RabbitMQNode(self.folder / "broker")
+        node.start()
+        return node
+
+    @cached_property
+    def log_sent(self) -> StoredLog:
+        return numbered_lines(self.folder / "log.txt", self.log_bytes)
+
+    @cached_property
+    def log8_sent(self) -> StoredLog:
+        return numbered_lines(self.folder / "log8.txt", self.log_bytes // 4)
+
+    @cached_property
+    def transfer_file(self) -> Path:
+        """Random bytes: nothing on the way can make them smaller."""
+        path = self.folder / "transfer.bin"
+        with path.open("wb") as file:
+            for _ in range(self.transfer_bytes // (1024 * 1024)):
+                file.write(os.urandom(1024 * 1024))
+        return path
+
+    @cached_property
+    def peers(self) -> list[Peer]:
+        """All peers, started, with one worker each."""
+        assert self.log_sent
+        assert self.log8_sent
+        template = BuildMaster(
+            self.folder / "template", "c['workers'] = [worker.Worker('w', 'p')]\nbuilder('b', c['workers'])\n", url=None
+        )
+        template.create()
+        builders: dict[str, object] = {
+            "steps": self.steps,
+            "transfer": str(self.transfer_file),
+            "log": str(self.folder / "log.txt"),
+            "log8": str(self.folder / "log8.txt"),
+        }
+        for name in self.names:
+            peer = Peer(name, self.folder / name, self.node.url, template.folder / "state.sqlite", builders)
+            self._started.append(peer)
+            peer.start()
+        for peer in self._started:
+            peer.wait()
+            peer.have_workers(1)
+            peer.run("dispatch")  # what happens once in a master's life is over
+        return self._started
+
+    def measure(
+        self,
+        case: str,
+        what: str,
+        unit: str,
+        better: str,
+        play: Callable[[Peer], float],
+        *,
+        rounds: int | None = None,
+        peers: Sequence[Peer] | None = None,
+    ) -> None:
+        """Play once on every peer, and again, for all rounds. One that gives a wrong result has no figure."""
+        values: dict[str, list[float]] = {}
+        failures: dict[str, str] = {}
+        playing = list(self.peers if peers is None else peers)
+        for _ in range(self.rounds if rounds is None else rounds):
+            for peer in playing:
+                if peer.name in failures:
+                    continue
+                peer.settle()
+                try:
+                    values.setdefault(peer.name, []).append(play(peer))
+                except (Wrong, AssertionError) as error:
+                    failures[peer.name] = (str(error) or repr(error)).splitlines()[0][:300]
+        for peer in playing:
+            failure = failures.get(peer.name)
+            self.add(case, what, peer.name, unit, better, [] if failure else values.get(peer.name, []), failure=failure)
+
+    def add(
+        self,
+        case: str,
+        what: str,
+        peer: str,
+        unit: str,
+        better: str,
+        values: Sequence[float],
+        failure: str | None = None,
+    ) -> None:
+        figure = Figure(
+            case=case, what=what, peer=peer, unit=unit, better=better, values=tuple(values), failure=failure
+        )
+        self.figures.append(figure)
+        told = (
+            f"{figure.median:.4g} {unit} ({figure.spread[0]:.4g} … {figure.spread[1]:.4g})"
+            if figure.spread is not None
+            else f"no figure: {failure}"
+        )
+        self.say(f"{case:10} {what:34} {peer:12} {told}")

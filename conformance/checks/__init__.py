@@ -1,0 +1,28 @@
+"""All requirements, in the order of the report: what a new worker meets first comes first."""
+
+from __future__ import annotations
+
+from conformance.checks import (
+    bad_input,
+    claims,
+    command_offers,
+    commands,
+    connection,
+    events,
+    files,
+    interrupts,
+    journal,
+    leaving,
+    senders,
+    transfers,
+)
+from conformance.requirement import Requirement
+
+_TOPICS = (
+    claims, commands, files, events, interrupts, transfers, journal, connection, senders, bad_input, command_offers,
+    leaving,
+)  # fmt: skip
+
+REQUIREMENTS: tuple[Requirement, ...] = tuple(
+    requirement for topic in _TOPICS for requirement in topic.requirement.requirements
+)

@@ -1,0 +1,73 @@
+"""Ways to cut the worker's connections: a relay of our own, or the broker's management API."""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from conformance.proxy import Proxy
+from master_bridge.link.settings import parse_url
+
+#: Seconds until the management API has listed a new connection.
+_LISTED_WITHIN = 15.0
+
+
+class Cutter(Protocol):
+    #: what the worker is given to connect to
+    url: str
+
+    def cut(self) -> None:
+        """All connections of the worker are gone, now."""
+
+    def close(self) -> None: ...
+
+
+class ProxyCutter:
+    """Plain TCP through a relay on loopback. Not for amqps://: the certificate names the broker, not the relay."""
+
+    def __init__(self, url: str) -> None:
+        address = parse_url(url)
+        self._proxy = Proxy(address.host, address.port)
+        parts = urlsplit(url)
+        user = f"{parts.netloc.rpartition('@')[0]}@" if "@" in parts.netloc else ""
+        self.url = urlunsplit(parts._replace(netloc=f"{user}127.0.0.1:{self._proxy.port}"))
+
+    def cut(self) -> None:
+        self._proxy.cut()
+
+    def close(self) -> None:
+        self._proxy.close()
+
+
+class ManagementCutter:
+    """Through the management API, which closes all connections of the vhost but the kit's: use a vhost of its own."""
+
+    def __init__(self, url: str, management_url: str) -> None:
+        import httpx  # only here: a run through the relay does without
+
+        self.url = url
+        self._vhost = quote(parse_url(url).vhost, safe="")
+        self._client = httpx.Client(base_url=management_url, timeout=10)
+
+    def cut(self) -> None:
+        """Waits until the API knows of a connection: it learns of new ones every 5 s only."""
+        end = time.monotonic() + _LISTED_WITHIN
+        while not self._close_all() and time.monotonic() < end:
+            time.sleep(0.2)
+
+    def _close_all(self) -> int:
+        answer = self._client.get(f"/api/vhosts/{self._vhost}/connections")
+        answer.raise_for_status()
+        closed = 0
+        for connection in answer.json():
+            name = str(connection.get("client_properties", {}).get("connection_name", ""))
+            if not name.startswith("conformance kit"):
+                done = self._client.delete(f"/api/connections/{quote(connection['name'], safe='')}")
+                if done.status_code != 404:  # gone by itself meanwhile
+                    done.raise_for_status()
+                    closed += 1
+        return closed
+
+    def close(self) -> None:
+        self._client.close()

@@ -1,0 +1,405 @@
+"""The kit's master: offers, grants, starts, pings and remembers all that comes. It has no grace and no Buildbot.
+
+Blocking, in one thread: a scene is a script, and `wait` lets messages in until its condition holds.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from uuid import uuid4
+
+import pika
+from pika.exceptions import ChannelClosedByBroker, UnroutableError
+
+from conformance.requirement import Violated
+from conformance.session import Session
+from conformance.watch import Watch
+from contracts import topology
+from contracts.codec import Wire, decode, encode
+from contracts.digest import command_digest
+from contracts.errors import BadMessage
+from contracts.messages import (
+    Accept,
+    Alive,
+    Catalogue,
+    Claim,
+    Command,
+    Event,
+    Gone,
+    Grant,
+    Interrupt,
+    Message,
+    Offer,
+    Ping,
+    Refuse,
+    Release,
+    Replay,
+    Resume,
+    Start,
+    Status,
+    Stored,
+)
+from contracts.rabbitmq.arguments import Kind, arguments
+from contracts.rabbitmq.product import introduced
+from contracts.timing import ALIVE_INTERVAL, CATALOGUE_INTERVAL, PING_INTERVAL
+from master_bridge.link.errors import BadSettings
+
+Got = TypeVar("Got", bound=Message)
+#: Seconds of one look for messages.
+_TURN = 0.02
+#: AMQP 0-9-1, constant `not-found`.
+_NOT_FOUND = 404
+
+
+class QueueInUse(BadSettings):
+    """The kit's queue is somebody else's."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rejected:
+    """What the worker parked or sent to `bb.dead`: the message as it was, and its headers."""
+
+    body: bytes
+    headers: Mapping[str, Any]
+
+
+class Master:
+    """`url`: the broker's, not the proxy's. Its queues are exclusive, so they go with its connection."""
+
+    def __init__(self, url: str, *, signature: str, patience: float, watch: Watch) -> None:
+        self.signature = signature
+        self.queue = topology.cap_queue(signature)
+        #: seconds to wait for anything that is to come at once
+        self.patience = patience
+        self.watch = watch
+        self.name = f"conformance-{uuid4().hex[:8]}"
+        self.incarnation = ""
+        self.received: list[Message] = []
+        #: session id -> AMQP properties of its last claim
+        self.claim_properties: dict[str, Any] = {}
+        self.parked: list[Rejected] = []
+        self.dead: list[Rejected] = []
+        self.sessions: dict[str, Session] = {}
+        #: session id -> the ticket of its last grant
+        self.tickets: dict[str, str] = {}
+        #: offers that are over: further claims of them are refused
+        self.over: set[str] = set()
+        #: say nothing of one's own accord: no pings, no `alive`
+        self.silent = False
+        self._runs = 0
+        self._next: dict[str, float] = {}
+        self._queues: set[str] = set()
+        parameters = pika.URLParameters(url)
+        #: the broker user, and as it stands in offers
+        self.login = parameters.credentials.username
+        self.user = topology.key_word(self.login)
+        parameters.client_properties = {"connection_name": f"conformance kit {self.name}"}
+        self.connection = pika.BlockingConnection(parameters)
+        product = introduced(self.connection._impl.server_properties)  # not in pika's public face
+        self.broker = str(product)
+        self._publisher = self.connection.channel()
+        self._publisher.confirm_delivery()
+        self._consumer = self.connection.channel()
+        self._declare()
+        self.restart()
+
+    def _declare(self) -> None:
+        channel = self._consumer
+        for exchange in topology.EXCHANGES:
+            channel.exchange_declare(exchange.name, exchange.type.value, durable=True)
+        # Parked offers come to us instead of back into the queue after 10 s: a scene wants to see them, and be alone.
+        parking = f"{self.name}.parked"
+        channel.exchange_declare(parking, "fanout", auto_delete=True)
+        for binding in (topology.claims_binding(self.name), topology.events_binding(self.name)):
+            # One queue for both here, so that the order in which they came can be seen.
+            self._consume(f"replies.{self.name}", topology.REPLIES, binding, self._reply)
+        self._consume(f"parked.{self.name}", parking, "", self._parked)
+        self._consume(f"dead.{self.name}", topology.DEAD, "", self._dead)
+        self._consume(f"fleet.{self.name}", topology.FLEET, topology.STATUS_KEY, self._status)
+        self._check_unused()
+        channel.queue_delete(self.queue)
+        channel.queue_declare(self.queue, durable=True, arguments={"x-dead-letter-exchange": parking})
+        channel.queue_bind(self.queue, topology.OFFERS, self.queue)
+
+    def _check_unused(self) -> None:
+        """Raises `QueueInUse` when somebody works with the queue that is about to be deleted."""
+        channel = self.connection.channel()
+        try:
+            found = channel.queue_declare(self.queue, passive=True).method
+        except ChannelClosedByBroker as error:
+            if error.reply_code != _NOT_FOUND:
+                raise
+            return
+        channel.close()
+        if found.consumer_count or found.message_count:
+            raise QueueInUse(
+                f"queue {self.queue} has {found.consumer_count} consumers and {found.message_count} messages: somebody "
+                "works with it, and the kit would delete it; give the kit a vhost of its own, or another --signature"
+            )
+
+    def _consume(self, queue: str, exchange: str, key: str, callback: Callable[..., None]) -> None:
+        new = queue not in self._queues
+        self._queues.add(queue)
+        # the type is named: a vhost's default may be quorum, which no exclusive queue can be
+        self._consumer.queue_declare(queue, exclusive=True, arguments=arguments(Kind.CONTROL, version=()))
+        self._consumer.queue_bind(queue, exchange, key)
+        if new:
+            self._consumer.basic_consume(queue, callback, auto_ack=True)
+
+    def close(self) -> None:
+        if self.connection.is_open:
+            self._consumer.queue_delete(self.queue)
+            self.connection.close()
+
+    def restart(self) -> None:
+        """A new incarnation, which knows no session."""
+        self.incarnation = f"inc-{uuid4().hex[:12]}"
+
+    # ---- waiting
+
+    def pump(self, seconds: float = _TURN) -> None:
+        """Let messages in for a while, and say what is due: pings, `alive`, `stored`."""
+        end = time.monotonic() + seconds
+        while True:
+            self.connection.process_data_events(time_limit=min(_TURN, seconds))
+            self._say_what_is_due()
+            if time.monotonic() >= end:
+                return
+
+    def wait(self, condition: Callable[[], Any], what: str, timeout: float | None = None) -> Any:
+        """What `condition` gives once that is true; raises `Violated` when it does not come in time."""
+        timeout = self.patience if timeout is None else timeout
+        end = time.monotonic() + timeout
+        while not (result := condition()):
+            if time.monotonic() > end:
+                last = self.received[-1] if self.received else None
+                raise Violated(f"waited {timeout:g} s for {what}; the last message that came is shown", last)
+            self.pump()
+        return result
+
+    def wait_for(
+        self, kind: type[Got], where: Callable[[Got], bool] = lambda _: True, *, timeout: float | None = None
+    ) -> Got:
+        found: list[Got] = self.wait(lambda: self.all(kind, where), f"'{kind.__name__.lower()}'", timeout)
+        return found[-1]
+
+    def all(self, kind: type[Got], where: Callable[[Got], bool] = lambda _: True) -> list[Got]:
+        return [message for message in self.received if isinstance(message, kind) and where(message)]
+
+    # ---- saying
+
+    def say(self, message: Message, exchange: str, key: str, *, extra: Mapping[str, Any] | None = None) -> bool:
+        """Publish; False when no queue took it. `extra`: fields that no model of ours has."""
+        wire = encode(message)
+        if extra is not None:
+            text = {**message.model_dump(mode="json"), **extra}
+            wire = Wire(type=wire.type, content_type=wire.content_type, body=_json(text))
+        return self.publish(wire, exchange, key)
+
+    def publish(
+        self, wire: Wire, exchange: str, key: str, *, user_id: str | None = "", headers: Mapping[str, Any] | None = None
+    ) -> bool:
+        """`user_id` None: without one, "": its own; `headers`: more than the message has."""
+        properties = pika.BasicProperties(
+            type=wire.type,
+            content_type=wire.content_type,
+            headers={**wire.headers, **(headers or {})} or None,
+            delivery_mode=2,
+            user_id=self.login if user_id == "" else user_id,
+        )
+        try:
+            self._publisher.basic_publish(exchange, key, wire.body, properties, mandatory=exchange != topology.FLEET)
+        except UnroutableError:
+            return False
+        return True
+
+    def tell(self, session: Session, message: Message) -> bool:
+        return self.say(message, topology.CONTROL, session.address)
+
+    def offer(self, *, again: Offer | None = None, extra: Mapping[str, Any] | None = None, **fields: Any) -> Offer:
+        """Publish a new offer; `again`: the very same work under a new offer id (rule 16)."""
+        self._runs += 1
+        if again is not None:
+            fields = {**again.model_dump(), "ask": True, **fields}
+        fields = {
+            "request": f"br-{self.name[-4:]}{self._runs}",
+            "run": self._runs,
+            "builddir": f"conformance-{self._runs}",
+            "kind": "build",
+            **fields,
+            "offer": fields.get("offer", f"o-{uuid4().hex[:12]}") if again is None else f"o-{uuid4().hex[:12]}",
+            "master": self.name,
+            "user": self.user,
+            "ticket": f"offer:{uuid4().hex}",
+            "signature": self.signature,
+            "published": fields.get("published", time.time()),
+            "title": f"conformance #{self._runs}",
+        }
+        offer = Offer.model_validate(fields)
+        if not self.say(offer, topology.OFFERS, self.queue, extra=extra):
+            raise Violated(f"the queue {self.queue} is gone: somebody deleted it")
+        return offer
+
+    def claimed(self, offer: Offer, *, timeout: float | None = None) -> Claim:
+        """The last claim of this offer that was not answered yet."""
+        return self.wait_for(Claim, lambda claim: claim.offer == offer.offer, timeout=timeout)
+
+    def grant(self, offer: Offer, claim: Claim | Resume, *, stored: int = 0) -> Session:
+        """Grant a claim or a resume, and wait for the accept."""
+        session = self.sessions.get(claim.session)
+        if session is None:
+            session = Session(offer=offer, claim=claim, incarnation=self.incarnation)
+            self.sessions[session.id] = session
+        session.claim, session.incarnation, session.stored = claim, self.incarnation, stored
+        session.fresh.clear()
+        grant = self.grant_of(claim, stored=stored)
+        before = len(self.all(Accept))
+        self.tell(session, grant)
+        self.wait(
+            lambda: [
+                accept
+                for accept in self.all(Accept)[before:]
+                if (accept.session, accept.incarnation) == (session.id, self.incarnation)
+            ],
+            f"'accept' of session {session.id}",
+        )
+        return session
+
+    def grant_of(self, claim: Claim | Resume, *, stored: int = 0) -> Grant:
+        """With a ticket that was not used before; the worker shows it from then on (rule 21)."""
+        ticket = self.tickets[claim.session] = f"grant:{uuid4().hex}"
+        return Grant(
+            session=claim.session, master=self.name, incarnation=self.incarnation, run=claim.run, stored=stored,
+            ticket=ticket,
+        )  # fmt: skip
+
+    def command(self, n: int, name: str, args: Mapping[str, Any], content: str = "") -> Command:
+        return Command(n=n, name=name, args=dict(args), digest=command_digest(name, args, content))
+
+    def start(self, session: Session, command: Command) -> None:
+        session.started[command.n] = command
+        self.tell(session, Start(session=session.id, incarnation=self.incarnation, command=command))
+
+    def completed(self, session: Session, n: int, *, timeout: float | None = None) -> Event:
+        event: Event = self.wait(lambda: session.completed(n), f"'completed' of command {n}", timeout)
+        return event
+
+    def interrupt(self, session: Session, n: int, reason: str) -> None:
+        self.tell(session, Interrupt(session=session.id, incarnation=self.incarnation, n=n, reason=reason))
+
+    def replay(self, session: Session, stored: int) -> None:
+        session.stored = stored
+        self.tell(session, Replay(session=session.id, incarnation=self.incarnation, stored=stored))
+
+    def store(self, session: Session) -> None:
+        """Tell that all events that came, up to a gap, are stored."""
+        session.stored = session.contiguous
+        self.tell(session, Stored(session=session.id, incarnation=self.incarnation, stored=session.stored))
+
+    def ping(self, session: Session) -> bool:
+        return self.tell(session, Ping(session=session.id, incarnation=self.incarnation, stored=session.stored))
+
+    def refuse(self, claim: Claim | Resume, re: str, reason: str = "conformance kit") -> None:
+        message = Refuse.model_validate({"session": claim.session, "master": self.name, "re": re, "reason": reason})
+        self.say(message, topology.CONTROL, claim.address)
+
+    def release(self, session: Session) -> None:
+        self.over.add(session.offer.offer)
+        session.silent = True
+        self.tell(session, Release(session=session.id, incarnation=self.incarnation))
+
+    def alive(self) -> None:
+        self.say(Alive(master=self.name, incarnation=self.incarnation), topology.CONTROL, topology.BROADCAST)
+
+    def _say_what_is_due(self) -> None:
+        if self._due("catalogue", CATALOGUE_INTERVAL):
+            catalogue = Catalogue(master=self.name, incarnation=self.incarnation, signatures=(self.signature,))
+            self.say(catalogue, topology.FLEET, topology.CATALOGUE_KEY)
+        if self.silent:
+            return
+        if self._due("alive", ALIVE_INTERVAL):
+            self.alive()
+        for session in self.sessions.values():
+            if session.silent or session.incarnation != self.incarnation:
+                continue
+            if session.auto_stored and session.contiguous > session.stored:
+                self.store(session)
+            if self._due(f"ping {session.id}", PING_INTERVAL):
+                self.ping(session)
+
+    def _due(self, what: str, interval: float) -> bool:
+        now = time.monotonic()
+        if now < self._next.get(what, 0.0):
+            return False
+        self._next[what] = now + interval
+        return True
+
+    # ---- looking at the queue
+
+    def waiting(self) -> int:
+        """Offers in the queue that nobody holds."""
+        return int(self._consumer.queue_declare(self.queue, passive=True).method.message_count)
+
+    def consumers(self) -> int:
+        return int(self._consumer.queue_declare(self.queue, passive=True).method.consumer_count)
+
+    def forget(self) -> None:
+        """Between two scenes: nothing of the last one is left."""
+        self._consumer.queue_purge(self.queue)
+        self.over |= {session.offer.offer for session in self.sessions.values()}
+        self.over |= {claim.offer for claim in self.all(Claim)}
+        self.sessions.clear()
+        self.received.clear()
+        self.parked.clear()
+        self.dead.clear()
+        self.silent = False
+        self.restart()
+
+    # ---- hearing
+
+    def _reply(self, _channel: Any, method: Any, properties: Any, body: bytes) -> None:
+        try:
+            message = decode(body, properties.headers)
+        except BadMessage as error:
+            self.watch.unreadable(error, method.routing_key)
+            return
+        self.watch.reply(message, method.routing_key, properties)
+        self.received.append(message)
+        if isinstance(message, Event):
+            session = self.sessions.get(message.session)
+            if session is not None:
+                self.watch.event(session, message)
+                session.events.setdefault(message.seq, message)
+                session.copies.append(message)
+                session.fresh.add(message.seq)
+        elif isinstance(message, Claim):
+            self.claim_properties[message.session] = properties
+            if message.offer in self.over:
+                self.refuse(message, "claim", "its work is done")
+        elif isinstance(message, Gone):
+            gone = self.sessions.get(message.session)
+            if gone is not None:
+                gone.silent = True
+
+    def _parked(self, _channel: Any, _method: Any, properties: Any, body: bytes) -> None:
+        self.parked.append(Rejected(body=body, headers=properties.headers or {}))
+
+    def _dead(self, _channel: Any, _method: Any, properties: Any, body: bytes) -> None:
+        self.dead.append(Rejected(body=body, headers=properties.headers or {}))
+
+    def _status(self, _channel: Any, _method: Any, properties: Any, body: bytes) -> None:
+        try:
+            message = decode(body, properties.headers)
+        except BadMessage as error:
+            self.watch.unreadable(error, topology.STATUS_KEY)
+            return
+        if isinstance(message, Status):
+            self.received.append(message)
+
+
+def _json(fields: Mapping[str, Any]) -> bytes:
+    return json.dumps(fields).encode()

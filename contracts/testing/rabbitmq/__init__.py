@@ -1,0 +1,1 @@
+"""The real RabbitMQ for tests: private nodes and clusters as child processes, on loopback only."""

@@ -1,0 +1,1 @@
+"""Files between master and agent: what downloads serve, what uploads bring, archives unpacked."""

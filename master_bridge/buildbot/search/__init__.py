@@ -1,0 +1,1 @@
+"""A build's or a step's way to an agent: offer, wait, prefer, find, or give up."""

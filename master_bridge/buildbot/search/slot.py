@@ -1,0 +1,379 @@
+"""One build's search for an agent and its stay there: the bridge's `Client` for an `AMQPLatentWorker`.
+
+    seek ──► sought ── begin ──► waiting ── agent ──► attached ──► over
+                └── agent ──► found ── begin ──────────┘
+
+Buildbot hears nothing of a slot before `begin` (`start_instance`), though an agent may have been found for it by then
+(early.py); so a slot that is over before was never there for Buildbot. `stop_instance` ends it, and it is over once.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import time
+from typing import Any, Protocol
+
+import structlog
+from buildbot.interfaces import LatentWorkerCannotSubstantiate
+from buildbot.process.results import CANCELLED, RETRY
+from twisted.internet import defer
+from twisted.python.failure import Failure
+
+from contracts.messages import Event
+from contracts.requirements.sets import Requirements
+from contracts.timing import LIVES
+from master_bridge.buildbot.builddirs import component
+from master_bridge.buildbot.internals import registrations, stopping
+from master_bridge.buildbot.output.room import Shortage
+from master_bridge.buildbot.search import requests
+from master_bridge.buildbot.search.locks import agent_locks
+from master_bridge.buildbot.search.notices import WaitingNotice
+from master_bridge.buildbot.search.preference import Preference
+from master_bridge.buildbot.search.waiting import Later
+from master_bridge.buildbot.sessions.connection import AMQPConnection, capability_property
+from master_bridge.buildbot.sessions.running import RunningCommand
+from master_bridge.buildbot.sessions.session import Session
+from master_bridge.core.actions import Holder, ServeData
+from master_bridge.core.inputs import Done, Keep, Reroute, Seek, Withdraw
+
+log = structlog.get_logger(__name__)
+
+#: Source of the properties that name the agent.
+SOURCE = "AMQP"
+#: Seconds for which nothing is said of a wait. Most waits are over sooner, and each text takes six calls of Buildbot's
+#: database, beside those by which the build starts.
+QUIET = 0.5
+#: Seconds for which a build's output waits for room on the master's disk, before the build gives its agent back.
+PATIENCE = 30.0
+#: Seconds for which an agent is sought, and then held, for a build that Buildbot does not begin: it takes 50 ms for
+#: that, or has dropped the build after an error of its database or of the configuration.
+EARLY = 10.0
+
+
+class Worker(Protocol):
+    """What a slot needs of its latent worker."""
+
+    name: str
+    master: Any
+
+    def attached(self, conn: Any) -> defer.Deferred[Any]: ...
+    def cannot_substantiate(self, failure: Failure) -> None: ...
+    def command_starts(self) -> None: ...
+    def is_removed(self) -> bool: ...
+
+
+class Slot:
+    """`broker` is the master's `AMQPBroker`, `build` Buildbot's build."""
+
+    def __init__(
+        self,
+        *,
+        worker: Worker,
+        broker: Any,
+        build: Any,
+        requirements: Requirements,
+        fencing: float | None,
+        preference: Preference | None = None,
+    ) -> None:
+        self._worker = worker
+        self._broker = broker
+        self._build = build
+        self._master = worker.master
+        self._required = requirements
+        self._preference = preference
+        #: what it asks for now
+        self._requirements = preference.requirements if preference is not None else requirements
+        self._settle: Any = None
+        self._fencing = fencing
+        self.request = requests.build_key(build)
+        self.since = time.time()
+        self.state = "none"
+        self.over = False
+        #: Buildbot has asked for an agent
+        self.begun = False
+        #: it goes on with what its agent ran before the master's restart
+        self._adopted = False
+        #: why no agent will ever come, if that was known before `begin`
+        self._refusal: str | None = None
+        self._connection: AMQPConnection | None = None
+        self._session: Session | None = None
+        self._notice = WaitingNotice(broker, self._say_waiting)
+        self._quiet = True
+
+    # -- asked by the worker ------------------------------------------------------------------------------------------
+
+    @property
+    def signature(self) -> str:
+        return self._requirements.signature
+
+    @property
+    def waiting(self) -> bool:
+        """For Buildbot, too: so there is something to tell of it."""
+        return self.begun and self._searching
+
+    @property
+    def _searching(self) -> bool:
+        return not self.over and self._connection is None
+
+    def seek(self) -> None:
+        """Ask the bridge for an agent; the build has its id."""
+        builder = self._build.builder
+        self._broker.seek(
+            self,
+            Seek(
+                request=self.request,
+                run=self._build.buildid,
+                kind="build",
+                signature=self.signature,
+                builddir=component(builder.config.workerbuilddir),
+                title=f"{builder.name} #{self._build.number}",
+                builder=builder.name,
+                build_number=self._build.number,
+                locks=agent_locks(self._build, self._worker),
+                priority=self._build.requests[0].priority or 0,
+                fencing=self._fencing,
+            ),
+        )
+        if self._preference is not None and self._requirements is self._preference.requirements:
+            self._settle = self._master.reactor.callLater(self._preference.seconds, self._settle_for_less)
+
+    def begin(self) -> None:
+        """`start_instance`: Buildbot takes an agent from now on, the one that was found already first of all."""
+        self.begun = True
+        if self._refusal is not None:
+            self._give_up(self._refusal)
+        elif self._connection is not None:
+            self._hand_over(self._connection)
+        else:
+            self._master.reactor.callLater(QUIET, self._speak)
+
+    def _settle_for_less(self) -> None:
+        """Nobody came whom it prefers: any that has what is required will do."""
+        self._settle = None
+        self._ask_for(self._required)
+
+    def reroute(self, requirements: Requirements) -> None:
+        """The configuration changed. A build that runs is not touched; one that must move prefers nothing any more."""
+        if requirements.signature == self._required.signature:
+            return
+        self._cancel_preference()
+        self._required = requirements
+        self._ask_for(requirements)
+
+    def _ask_for(self, requirements: Requirements) -> None:
+        if self._searching and requirements.signature != self.signature:
+            self._requirements = requirements
+            self._feed(Reroute(request=self.request, signature=self.signature))
+            self.refresh()
+
+    def _later(self) -> Later | None:
+        if self._settle is None or self._preference is None:
+            return None
+        return Later(needs=self._required.signature, at=self.since + self._preference.seconds)
+
+    def _cancel_preference(self) -> None:
+        timer, self._settle = self._settle, None
+        if timer is not None:
+            timer.cancel()
+
+    def leave(self) -> None:
+        """`stop_instance`, or a build that comes to nothing before: Buildbot wants no agent (any more)."""
+        if self._connection is not None:
+            self._connection.disconnect()
+        elif not self.over:
+            # in a quick stop the offer stays for the next start: an agent may be on the way to it
+            keeps = self.keeps_session() or self._comes_again()
+            self._leave(Keep(request=self.request) if keeps else Withdraw(request=self.request))
+
+    def quick_stop(self) -> None:
+        """The build is lost before its step is interrupted: so it is RETRY, whatever its step was at."""
+        if self._connection is not None and self.keeps_session():
+            self._connection.disconnect()
+
+    # -- the connection's owner ---------------------------------------------------------------------------------------
+
+    def leave_session(self) -> None:
+        keep = self.keeps_session() or self._moves_on() or self._comes_again()
+        self._leave(Keep(request=self.request) if keep else Done(request=self.request))
+
+    def keeps_session(self) -> bool:
+        return stopping.keeps_session(self._master, self._build)
+
+    def build_starts(self) -> None:
+        """Property `builddir` is where the agent runs the build, also when that is not `workerbuilddir` itself."""
+        asked = self._build.builder.config.workerbuilddir
+        if self._session is not None and component(asked) != asked:
+            folder = posixpath.join(self._session.holder.worker.basedir, component(asked))
+            self._build.setProperty("builddir", folder, "Worker")
+
+    def command_starts(self) -> None:
+        self._worker.command_starts()
+
+    def is_stopping(self) -> bool:
+        return bool(self._master.botmaster.shuttingDown or not self._master.running)
+
+    def _moves_on(self) -> bool:
+        """A reconfig removed this worker from under its build: Buildbot repeats it on another, which takes over."""
+        builder = self._build.builder
+        return (
+            self._worker.is_removed()
+            and not self._build.finished
+            and not self._build.stopped
+            and any(
+                name != self._worker.name and registrations.serves(name, builder, self._master.botmaster)
+                for name in builder.config.workernames
+            )
+        )
+
+    def _comes_again(self) -> bool:
+        """It has not begun, and Buildbot will ask once more for its request: for a new build, or only later.
+
+        Then what an agent ran before the master's restart goes on; an agent that has run nothing is set free.
+        """
+        if self.begun or (self._connection is not None and not self._adopted):
+            return False
+        return bool(self._build.results == RETRY if self._build.finished else not self._build.stopped)
+
+    def _leave(self, event: Withdraw | Done | Keep) -> None:
+        self._cancel_preference()
+        if not self.over:
+            self.over = True
+            if self._session is not None:
+                self._session.end()
+            if self._broker.bridge is not None:
+                self._broker.bridge.leave(self, event)
+
+    # -- told by the bridge -------------------------------------------------------------------------------------------
+
+    def state_changed(self, state: str) -> None:
+        self.state = state
+        self.refresh()
+
+    def _speak(self) -> None:
+        self._quiet = False
+        self.refresh()
+
+    def refresh(self) -> None:
+        if not self.begun:
+            if self._build.stopped or time.time() - self.since > EARLY:
+                log.warning("amqp.not_begun", request=self.request, detail="Buildbot does not ask for what was sought")
+                self.leave()
+        elif self.waiting and not self._quiet:
+            self._notice.refresh(self._requirements, since=self.since, state=self.state, later=self._later())
+
+    def attach(self, holder: Holder, adopted: bool) -> None:
+        if self.over:
+            return
+        self._cancel_preference()
+        self._adopted = adopted
+        log.info("amqp.attached", request=self.request, agent=holder.agent, adopted=adopted, early=not self.begun)
+        self._session = Session(
+            reactor=self._master.reactor,
+            bridge=self._broker.bridge,
+            request=self.request,
+            holder=holder,
+            owner=self,
+        )
+        self._connection = AMQPConnection(
+            name=self._worker.name, session=self._session, owner=self, reactor=self._master.reactor
+        )
+        if self.begun:
+            self._hand_over(self._connection)
+
+    def _hand_over(self, connection: AMQPConnection) -> None:
+        """To Buildbot, which refuses it before `start_instance`; and each property set before is a transaction more."""
+        holder = connection.session.holder
+        properties = self._build.getProperties()
+        properties.setProperty("agent", holder.agent, SOURCE)
+        properties.setProperty("agent_account", holder.account, SOURCE)
+        properties.setProperty("agent_instance", holder.instance, SOURCE)
+        properties.setProperty("capabilities", capability_property(holder.capabilities), SOURCE)
+        self._attach(connection).addErrback(self._attach_failed, connection)
+
+    @defer.inlineCallbacks
+    def _attach(self, connection: AMQPConnection) -> Any:
+        yield self._master.workers.newConnection(connection, self._worker.name)
+        yield self._worker.attached(connection)
+
+    def _attach_failed(self, failure: Failure, connection: AMQPConnection) -> None:
+        log.warning("amqp.attach_failed", request=self.request, reason=failure.getErrorMessage())
+        connection.disconnect()
+
+    def deliver(self, event: Event) -> None:
+        if self._session is not None:
+            self._session.deliver(event)
+
+    def serve(self, wanted: ServeData) -> None:
+        if self._session is not None:
+            self._session.serve(wanted)
+
+    def lost(self, reason: str) -> None:
+        log.warning("amqp.lost", request=self.request, reason=reason)
+        if not self.begun:
+            self._forget_agent()
+            self.seek()
+        elif self._connection is not None:
+            self.over = True
+            self._connection.lose(f"{reason}; the build runs again").addBoth(lambda _: self._name_reason(reason))
+
+    def abandoned(self, reason: str) -> None:
+        log.error("amqp.abandoned", request=self.request, reason=reason)
+        if not self.begun:
+            self._forget_agent()
+            self._refusal = reason
+        else:
+            self._give_up(reason)
+
+    def _give_up(self, reason: str) -> None:
+        if self._connection is not None:
+            self._connection.fail(reason)
+        elif not self.over:
+            self.over = True
+            self._worker.cannot_substantiate(Failure(LatentWorkerCannotSubstantiate(self._worker.name, reason)))
+
+    def _forget_agent(self) -> None:
+        """Of the bridge's accord, and before Buildbot heard of it."""
+        connection, self._connection, self._session = self._connection, None, None
+        self._adopted = False
+        if connection is not None:
+            connection.disconnect(leave=False)
+
+    def cancelled_earlier(self, reason: str) -> None:
+        self._build.stopBuild(reason, CANCELLED)
+
+    # -- the session's owner ------------------------------------------------------------------------------------------
+
+    patience: float | None = PATIENCE
+
+    def shortage(self) -> Shortage | None:
+        shortage: Shortage | None = self._broker.room.shortage()
+        return shortage
+
+    def infrastructure_failed(self, running: RunningCommand, reason: str) -> None:
+        """What the machine did is not the command's result: run the build elsewhere, but not for ever."""
+        connection = self._connection
+        assert connection is not None
+        count = self._broker.count_infrastructure_failure(self.request)
+        log.warning("amqp.infrastructure", request=self.request, reason=reason, count=count)
+        if count >= LIVES:
+            connection.fail(f"{reason}; it is failure number {count} of this kind, so the build is given up")
+        else:
+            connection.disconnect()
+            self._name_reason(reason)
+
+    # -- what people read ---------------------------------------------------------------------------------------------
+
+    def _name_reason(self, reason: str) -> None:
+        if not self._build.finished:
+            self._build.text = [reason]
+
+    @defer.inlineCallbacks
+    def _say_waiting(self, text: str) -> Any:
+        step = self._build._preparation_step
+        if self.waiting and step is not None and step.stepid is not None:
+            yield self._master.data.updates.setStepStateString(step.stepid, text)
+            yield self._master.data.updates.setBuildStateString(self._build.buildid, text)
+
+    def _feed(self, event: Reroute) -> None:
+        if self._broker.bridge is not None:
+            self._broker.bridge.feed(event)

@@ -1,0 +1,290 @@
+"""What a step's remote command runs over when the command itself is the unit of work (a command offer)."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import structlog
+from buildbot.process.remotecommand import RemoteCommand
+from twisted.internet import defer, error
+from twisted.python.failure import Failure
+
+from contracts.messages import Event
+from contracts.requirements.sets import Requirements
+from contracts.timing import LIVES
+from master_bridge.buildbot.internals import stopping
+from master_bridge.buildbot.output.room import Shortage
+from master_bridge.buildbot.search import requests
+from master_bridge.buildbot.search.locks import agent_locks
+from master_bridge.buildbot.search.notices import WaitingNotice
+from master_bridge.buildbot.search.preference import Preference
+from master_bridge.buildbot.search.waiting import Later
+from master_bridge.buildbot.sessions.commands import prepare, split_arguments
+from master_bridge.buildbot.sessions.connection import DEADLINE, DEADLINE_STOPPING
+from master_bridge.buildbot.sessions.running import RunningCommand
+from master_bridge.buildbot.sessions.session import RC_KILLED, Session
+from master_bridge.buildbot.worker_settings import NOTICE_MINUTES
+from master_bridge.core.actions import Holder, ServeData
+from master_bridge.core.inputs import Done, Keep, PreparedCommand, Reroute, Seek, Withdraw
+
+log = structlog.get_logger(__name__)
+
+
+class StepConnection:
+    """Takes the place of the worker's connection for one command of one step; the bridge's `Client` for it."""
+
+    def __init__(
+        self,
+        *,
+        broker: Any,
+        step: Any,
+        requirements: Requirements,
+        preference: Preference | None,
+        fencing: float | None,
+        builddir: str,
+    ) -> None:
+        self._broker = broker
+        self._step = step
+        self._master = step.master
+        self._required = requirements
+        self._preference = preference
+        #: what it asks for now
+        self._requirements = preference.requirements if preference is not None else requirements
+        self._settle: Any = None
+        self._fencing = fencing
+        self._builddir = builddir
+        self.request = requests.step_key(step.build, step.number)
+        self._command: RemoteCommand | None = None
+        self._prepared: PreparedCommand | None = None
+        self._session: Session | None = None
+        self._running: RunningCommand | None = None
+        #: an agent asks before it starts the command: it may have run before, or may move to another queue
+        self._repeated = preference is not None
+        self._since = time.time()
+        self._state = "none"
+        self._deadline: Any = None
+        self.over = False
+        self._notice = WaitingNotice(broker, self._say_waiting)
+
+    # -- asked by Buildbot's RemoteCommand ----------------------------------------------------------------------------
+
+    @defer.inlineCallbacks
+    def remoteStartCommand(
+        self, remoteCommand: RemoteCommand, builderName: str, commandId: str, commandName: str, args: dict[str, Any]
+    ) -> Any:
+        self._command = remoteCommand
+        self._prepared = prepare(commandName, split_arguments(commandName, args), step=self._step.name)
+        if (yield requests.ran_before(self._master, self._step.build)):
+            self._repeated = True
+        if not self.over and remoteCommand.active:
+            self._seek()
+
+    def remoteInterruptCommand(self, builderName: str, commandId: str, why: str) -> defer.Deferred[None]:
+        """A quick stop of the master loses the connection instead, and keeps the command for the next start."""
+        command = self._command
+        if command is None or self.over:
+            return defer.succeed(None)
+        if self._keeps():
+            self.leave()
+            return command.interrupt(Failure(error.ConnectionLost()))
+        if self._session is None or self._running is None:
+            return self._finish_here("stopped while it waited for an agent")
+        self._session.interrupt(self._running, why)
+        wait = DEADLINE_STOPPING if self._master.botmaster.shuttingDown else DEADLINE
+        wait += 0 if self._master.botmaster.shuttingDown else float(command.args.get("sigtermTime") or 0)
+        self._deadline = self._master.reactor.callLater(wait, self._give_up)
+        return defer.succeed(None)
+
+    def quick_stop(self) -> None:
+        """Its interrupt tells: the build's own worker is somebody else's."""
+
+    def leave(self) -> None:
+        """The step is done with it, however it ended."""
+        if self.over:
+            return
+        self.over = True
+        self._cancel_preference()
+        if self._deadline is not None and self._deadline.active():
+            self._deadline.cancel()
+        if self._session is not None:
+            self._session.end()
+        if self._broker.bridge is None:
+            return
+        event: Withdraw | Done | Keep
+        if self._keeps():
+            event = Keep(request=self.request)
+        elif self._session is not None:
+            event = Done(request=self.request)
+        else:
+            event = Withdraw(request=self.request)
+        self._broker.bridge.leave(self, event)
+
+    # -- told by the bridge -------------------------------------------------------------------------------------------
+
+    @property
+    def signature(self) -> str:
+        return self._requirements.signature
+
+    def state_changed(self, state: str) -> None:
+        self._state = state
+        self.refresh()
+
+    def refresh(self) -> None:
+        if self._session is None and not self.over:
+            self._notice.refresh(self._requirements, since=self._since, state=self._state, later=self._later())
+
+    def attach(self, holder: Holder, adopted: bool) -> None:
+        if self.over or self._command is None:
+            return
+        self._cancel_preference()
+        log.info("amqp.step_attached", request=self.request, agent=holder.agent, adopted=adopted)
+        self._session = Session(
+            reactor=self._master.reactor, bridge=self._broker.bridge, request=self.request, holder=holder, owner=self
+        )
+        self._running = self._session.follow(self._command)
+        self._step.agent_found(holder)
+
+    def deliver(self, event: Event) -> None:
+        if self._session is not None:
+            self._session.deliver(event)
+
+    def serve(self, wanted: ServeData) -> None:
+        """A shell command pulls nothing."""
+
+    def lost(self, reason: str) -> None:
+        """The command runs again, elsewhere: the step goes on waiting for its result."""
+        log.warning("amqp.step_lost", request=self.request, reason=reason)
+        if self.over:
+            return
+        self._again(reason).addErrback(self._failed)
+
+    def abandoned(self, reason: str) -> None:
+        self._cancel_preference()
+        log.error("amqp.abandoned", request=self.request, reason=reason)
+        if self._command is not None and not self.over:
+            self.over = True
+            self._command.remote_complete(reason)
+
+    def cancelled_earlier(self, reason: str) -> None:
+        self._step.build.stopBuild(reason)
+
+    # -- the session's owner ------------------------------------------------------------------------------------------
+
+    #: its build goes on meanwhile, and the command would run into the same full disk again
+    patience: float | None = None
+
+    def shortage(self) -> Shortage | None:
+        shortage: Shortage | None = self._broker.room.shortage()
+        return shortage
+
+    def infrastructure_failed(self, running: RunningCommand, reason: str) -> None:
+        count = self._broker.count_infrastructure_failure(self.request)
+        if count >= LIVES:
+            running.complete(f"{reason}; it is failure number {count} of this kind, so the step is given up")
+            return
+        self._broker.bridge.leave(self, Done(request=self.request))
+        self._again(reason).addErrback(self._failed)
+
+    # -- inside -------------------------------------------------------------------------------------------------------
+
+    def _seek(self) -> None:
+        build = self._step.build
+        assert self._prepared is not None
+        self._broker.seek(
+            self,
+            Seek(
+                request=self.request,
+                run=build.buildid,
+                kind="command",
+                signature=self.signature,
+                builddir=self._builddir,
+                title=f"{build.builder.name} #{build.number}: {self._step.name}",
+                builder=build.builder.name,
+                build_number=build.number,
+                locks=agent_locks(self._step),
+                priority=build.requests[0].priority or 0,
+                fencing=self._fencing,
+                commands=(self._prepared,),
+                repeated=self._repeated,
+            ),
+        )
+        if self._preference is not None:
+            self._settle = self._master.reactor.callLater(self._preference.seconds, self._settle_for_less)
+        self.refresh()
+
+    def _settle_for_less(self) -> None:
+        """Nobody came whom it prefers: any that has what is required will do."""
+        self._settle = self._preference = None
+        if self._session is None and not self.over and self._broker.bridge is not None:
+            self._requirements = self._required
+            self._broker.bridge.feed(Reroute(request=self.request, signature=self.signature))
+            self.refresh()
+
+    def _later(self) -> Later | None:
+        if self._settle is None or self._preference is None:
+            return None
+        return Later(needs=self._required.signature, at=self._since + self._preference.seconds)
+
+    def _cancel_preference(self) -> None:
+        timer, self._settle = self._settle, None
+        if timer is not None:
+            timer.cancel()
+
+    @defer.inlineCallbacks
+    def _again(self, reason: str) -> Any:
+        running, session = self._running, self._session
+        self._session = self._running = None
+        if running is not None and running.wanted:
+            yield running.say(f"{reason}; the command runs again elsewhere")
+        if session is not None:
+            session.end()
+        if not self.over:
+            if self._command is not None and self._command.interrupted:
+                yield self._finish_here("its agent was lost while it was stopped")
+            else:
+                self._since, self._repeated = time.time(), True
+                self._requirements, self._preference = self._required, None  # it has waited long enough
+                self._seek()
+
+    @defer.inlineCallbacks
+    def _finish_here(self, text: str) -> Any:
+        """End a stopped command for which no agent will say anything."""
+        command = self._command
+        assert command is not None
+        yield command.remoteUpdate("header", f"\n{text}\n", False)
+        yield command.remoteUpdate("rc", RC_KILLED, False)
+        command.remote_complete(None)
+
+    @defer.inlineCallbacks
+    def _give_up(self) -> Any:
+        if self.over or self._running is None or not self._running.wanted:
+            return
+        running = self._running
+        yield running.flush()
+        yield self._finish_here("the agent has not confirmed the end of the command; it kills it when it hears of it")
+
+    # -- nobody qualifies ---------------------------------------------------------------------------------------------
+
+    def notice_due(self) -> float | None:
+        """As a worker's: seconds since the epoch from which on waiting in vain is worth a warning."""
+        return self._since + NOTICE_MINUTES * 60 if self._session is None and not self.over else None
+
+    def send_notice(self, text: str) -> None:
+        """To the log only: Buildbot's reporters know of workers that are missing, and a step names none."""
+        log.warning("amqp.no_agent_qualifies", step=self._step.name, needs=self.signature, detail=text)
+
+    # -- the end ------------------------------------------------------------------------------------------------------
+
+    def _failed(self, failure: Failure) -> None:
+        if self._command is not None:
+            self._command.remote_complete(failure)
+
+    def _keeps(self) -> bool:
+        return stopping.keeps_session(self._master, self._step.build)
+
+    @defer.inlineCallbacks
+    def _say_waiting(self, text: str) -> Any:
+        if self._session is None and not self.over and self._step.stepid is not None:
+            self._step.waiting_text = text
+            yield self._master.data.updates.setStepStateString(self._step.stepid, text)

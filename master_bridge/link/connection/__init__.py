@@ -1,0 +1,1 @@
+"""One connection to the broker, on pika and Twisted: the protocol, its channels, publishing with confirms."""

@@ -1,0 +1,1 @@
+"""Exchanges and queues of the bridge: declared, consumed, swept and removed."""

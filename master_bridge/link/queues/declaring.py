@@ -1,0 +1,113 @@
+"""Declares exchanges, queues and bindings, and makes anew what somebody deleted while the connection lives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pika.exceptions import ChannelClosedByBroker
+from twisted.internet import defer
+
+from contracts.rabbitmq.refusals import NOT_FOUND, PRECONDITION_FAILED, RESOURCE_LOCKED, Differs, refusal
+from contracts.topology import EXCHANGES
+from master_bridge.link.connection.channel import Calls, code
+from master_bridge.link.errors import LinkError, Mismatch, NotDeclared
+from master_bridge.link.queues.declarations import Queue
+
+
+class Declaring:
+    """What one connection has declared. One call at a time: the callers see to that.
+
+    `differs` is called with each queue that exists otherwise than we ask and is used as it is: a wrong limit must not
+    stop all builds.
+    """
+
+    def __init__(self, protocol: Any, differs: Callable[[Differs], None]) -> None:
+        self._protocol = protocol
+        self._tell_differs = differs
+        self._calls: Calls | None = None
+        self._queues: dict[str, Queue] = {}
+        #: queues that exist otherwise: to ask again as we would have them closes the channel each time
+        self._differing: set[str] = set()
+
+    @defer.inlineCallbacks
+    def exchanges(self) -> Any:
+        """All exchanges of the topology. Raises `Mismatch` for one of another type, `NotDeclared`."""
+        for exchange in EXCHANGES:
+            try:
+                yield self._call(
+                    "exchange_declare", exchange=exchange.name, exchange_type=exchange.type.value, durable=True
+                )
+            except ChannelClosedByBroker as error:
+                raise _error(error) from None
+
+    @defer.inlineCallbacks
+    def queue(self, queue: Queue) -> Any:
+        """Declare and bind. Raises `Mismatch` for one that cannot be used as it is, `NotDeclared`."""
+        self._queues[queue.name] = queue
+        if queue.name not in self._differing:
+            try:
+                yield self._call("queue_declare", queue=queue.name, durable=True, arguments=dict(queue.arguments))
+            except ChannelClosedByBroker as error:
+                found = refusal(error.reply_code, error.reply_text)
+                if not isinstance(found, Differs) or not found.usable:
+                    del self._queues[queue.name]
+                    raise _error(error) from None
+                self._differing.add(queue.name)
+                self._tell_differs(found)
+        for exchange, key in queue.bindings:
+            yield self._call("queue_bind", queue=queue.name, exchange=exchange, routing_key=key)
+
+    def forget(self, name: str) -> None:
+        """The queue is deleted on purpose."""
+        self._queues.pop(name, None)
+        self._differing.discard(name)
+
+    @defer.inlineCallbacks
+    def restore(self) -> Any:
+        """Declare and bind again all that was declared; fires with the names of what had been deleted.
+
+        Raises what `exchanges` and `queue` raise. Nothing fails at the broker while all is there.
+        """
+        made = []
+        for exchange in EXCHANGES:
+            if not (yield self._is_there("exchange_declare", exchange=exchange.name)):
+                made.append(exchange.name)
+        yield self.exchanges()
+        for queue in list(self._queues.values()):
+            there = yield self._is_there("queue_declare", queue=queue.name)
+            if queue.name not in self._queues:
+                continue  # deleted on purpose, meanwhile
+            if not there:
+                self._differing.discard(queue.name)
+                made.append(queue.name)
+            yield self.queue(queue)
+        return frozenset(made)
+
+    @defer.inlineCallbacks
+    def _is_there(self, method: str, **which: str) -> Any:
+        """Asked passively."""
+        try:
+            yield self._call(method, passive=True, **which)
+        except ChannelClosedByBroker as error:
+            if code(error) != NOT_FOUND:
+                raise _error(error) from None
+            return False
+        return True
+
+    @defer.inlineCallbacks
+    def _call(self, method: str, **arguments: Any) -> Any:
+        """On one channel for all, which is opened again after each refusal."""
+        if self._calls is None or self._calls.lost is not None:
+            self._calls = Calls((yield self._protocol.open_channel()))
+        return (yield self._calls.call(method, **arguments))
+
+
+def _error(closed: ChannelClosedByBroker) -> LinkError:
+    """The two meanings of 406 are two errors; what else a declaration is refused for is there for nobody."""
+    found = refusal(closed.reply_code, closed.reply_text)
+    if isinstance(found, Differs):
+        return Mismatch(str(found))
+    if code(closed) in (PRECONDITION_FAILED, RESOURCE_LOCKED):
+        return NotDeclared(str(found))
+    return LinkError(f"{closed.reply_code} {closed.reply_text}")

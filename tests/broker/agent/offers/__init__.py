@@ -1,0 +1,1 @@
+"""Offers: which queues an agent consumes, and what it takes from them."""

@@ -1,0 +1,202 @@
+"""One offer at a time by a prefetch that the consumers of a channel share; where a broker has none, by cancelling."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from contracts import topology
+from contracts.messages import Claim
+from contracts.rabbitmq.facts import SHARED_PREFETCH_DENIED
+from contracts.testing.rabbitmq.node import RabbitMQNode
+from tests.broker.agent.conftest import OpenMaster, StartAgent
+from tests.broker.agent.scripted_master import ScriptedMaster, until
+from tests.harness.brokers import version_of
+
+pytestmark = pytest.mark.brokers
+
+SIGNATURES = ("alpha", "beta")
+ABLE = [flag for name in SIGNATURES for flag in ("--capability", name)]
+#: They come back from the parking queue after a second; one is parked in a few milliseconds.
+SILENT_OFFERS = 3000
+
+
+async def claim_after(master: ScriptedMaster, *before: Claim) -> Claim:
+    """The first claim of another session than those."""
+    return await master.wait_for(Claim, lambda claim: claim.session not in {known.session for known in before})
+
+
+async def work(master: ScriptedMaster, claim: Claim) -> None:
+    await master.grant(claim)
+    await master.release(claim)
+
+
+async def idle(master: ScriptedMaster) -> None:
+    """Until the agent waits for work: the next offer is none that has waited for it."""
+    for signature in SIGNATURES:
+        await master.wait_for_consumers(signature, 1)
+
+
+async def test_consumers_outlive_a_claim(
+    node: RabbitMQNode, make_vhost: Callable[[], str], start_agent: StartAgent, open_master: OpenMaster
+) -> None:
+    """An agent that was waiting for its offer has the very consumers afterwards that it had before.
+
+    From 4.3 on the broker denies that, and the agent does not ask for it: it consumes anew.
+    """
+    vhost = make_vhost()
+    url = node.vhost_url(vhost)
+
+    def listed(*what: str) -> list[str]:
+        lines = node.ctl(what[0], "-p", vhost, *what[1:], "--no-table-headers").splitlines()
+        return sorted(line for line in lines if line.startswith("cap."))
+
+    def held() -> list[str]:
+        lines = listed("list_queues", "name", "messages_unacknowledged")
+        return [line.split()[0] for line in lines if line.split()[1] != "0"]
+
+    master = await open_master(*SIGNATURES, url=url)
+    start_agent("agent", *ABLE, url=url)
+    await idle(master)
+    before = listed("list_consumers", "queue_name", "consumer_tag")
+    assert len(before) == 2
+    known: list[Claim] = []
+    for signature in SIGNATURES:
+        await master.offer(signature)
+        claim = await claim_after(master, *known)
+        await master.grant(claim)  # else it is given up after 5 s, and rabbitmqctl takes its time
+        assert held() == [topology.cap_queue(signature)]
+        await master.release(claim)
+        await until(lambda: not held(), "the offer to be acknowledged")
+        known.append(claim)
+    await idle(master)
+    stay = version_of(url) < SHARED_PREFETCH_DENIED
+    assert (listed("list_consumers", "queue_name", "consumer_tag") == before) is stay
+
+
+async def test_an_agent_that_wants_no_more_is_handed_nothing(start_agent: StartAgent, open_master: OpenMaster) -> None:
+    """It is drained while it works; when it acknowledges its offer, the broker hands it no other."""
+    master = await open_master(*SIGNATURES)
+    start_agent("agent", *ABLE)
+    await idle(master)
+    await master.offer("alpha")
+    claim = await claim_after(master)
+    await master.grant(claim)
+    for signature in SIGNATURES:
+        await master.offer(signature)
+    await master.steer("drain", claim.address)
+    await master.status(lambda status: status.state == "draining")
+    await master.release(claim)
+    for signature in SIGNATURES:
+        await master.wait_for_consumers(signature, 0)
+        waiting = await (await master.channel.get_queue(topology.cap_queue(signature))).get(timeout=60)
+        assert waiting is not None
+        assert not waiting.redelivered, f"the offer of {signature} had been handed out"
+
+
+async def test_the_queue_of_a_held_offer_is_deleted(start_agent: StartAgent, open_master: OpenMaster) -> None:
+    """The broker counts the offer as held for as long as the channel lives: the next work must not wait for that."""
+    master = await open_master(*SIGNATURES)
+    agent = start_agent("agent", *ABLE)
+    await idle(master)
+    await master.offer("alpha")
+    claim = await claim_after(master)
+    await master.grant(claim)
+    await master.channel.queue_delete(topology.cap_queue("alpha"))
+    if version_of(master.url) < SHARED_PREFETCH_DENIED:  # else it has no consumer any more
+        await until(lambda: "consumer_cancelled_by_broker" in agent.log, "the agent to notice")
+    await master.declare("alpha")  # else to consume it would close the channel
+    await master.offer("beta")
+    await master.release(claim)
+    await work(master, await claim_after(master, claim))
+
+
+async def test_what_a_queue_holds_for_a_silent_master_stops_no_other(
+    start_agent: StartAgent, open_master: OpenMaster
+) -> None:
+    """Its offers are parked one by one, and come back: the living master's offer in the queue after it is not last."""
+    living, silent = await open_master(*SIGNATURES, "gamma"), await open_master(name="m2")
+    await silent.offer("alpha")  # the one that is claimed in vain; beta's turn is the next, gamma's the one after that
+    for _ in range(SILENT_OFFERS):
+        await silent.offer("beta")
+    await silent.connection.close()
+    agent = start_agent("agent", *ABLE, "--capability", "gamma")
+    await until(lambda: "master_silent" in agent.log, "a claim of m2's to be given up")
+    offer = await living.offer("gamma")
+    assert (await living.wait_for(Claim)).offer == offer.offer
+
+
+async def test_a_queue_without_a_shared_prefetch(start_agent: StartAgent, open_master: OpenMaster) -> None:
+    """A quorum queue refuses it, and the connection with it: the agent comes back and cancels its other consumers.
+
+    From 4.3 on it does so from the beginning.
+    """
+    master = await open_master("alpha")
+    queue = await master.channel.declare_queue(
+        topology.cap_queue("beta"),
+        durable=True,
+        arguments={"x-dead-letter-exchange": topology.PARKED, "x-queue-type": "quorum"},
+    )
+    await queue.bind(topology.OFFERS, topology.cap_queue("beta"))
+    agent = start_agent("agent", *ABLE)
+    refused = int(version_of(master.url) < SHARED_PREFETCH_DENIED)
+    await until(lambda: agent.log.count("shared_prefetch_refused") == refused, "the agent to notice")
+    await idle(master)
+    known: list[Claim] = []
+    for signature in ("beta", "alpha", "beta"):
+        await master.offer(signature)
+        claim = await claim_after(master, *known)
+        await master.grant(claim)
+        (other,) = {*SIGNATURES} - {signature}  # a quorum queue counts a cancelled consumer until its offer is settled
+        await master.wait_for_consumers(other, 0)
+        await master.release(claim)
+        await idle(master)
+        known.append(claim)
+    assert agent.log.count("shared_prefetch_refused") == refused
+    assert agent.log.count("link_down") == refused
+
+
+@pytest.mark.long
+async def test_what_the_brokers_owner_permits(
+    node: RabbitMQNode, start_agent: StartAgent, open_master: OpenMaster, tmp_path: Path
+) -> None:
+    """From 3.12 on an owner may deny it, from 4.3 on it has to be permitted; an agent serves one offer at a time."""
+    version = version_of(node.url)
+    # (what rabbitmq.conf says, what the agent is told, whether its consumers stay)
+    cases: list[tuple[bool | None, str, bool]] = [
+        (None, "auto", version < SHARED_PREFETCH_DENIED),
+        (None, "never", False),
+    ]
+    if version >= (3, 12):
+        cases += [(True, "always", True), (False, "always", False)]
+    for number, (permitted, choice, stay) in enumerate(cases):
+        config = {} if permitted is None else {"deprecated_features.permit.global_qos": str(permitted).lower()}
+        with RabbitMQNode(tmp_path / f"node{number}", config=config) as own:
+            await _serves(own.url, f"agent{number}", choice, stay, start_agent, open_master)
+
+
+async def _serves(
+    url: str, name: str, choice: str, stay: bool, start_agent: StartAgent, open_master: OpenMaster
+) -> None:
+    master = await open_master(*SIGNATURES, url=url)
+    agent = start_agent(name, *ABLE, "--shared-prefetch", choice, url=url)
+    await idle(master)
+    known: list[Claim] = []
+    for signature in 2 * SIGNATURES:
+        await master.offer(signature)
+        claim = await claim_after(master, *known)
+        await master.grant(claim)
+        (other,) = {*SIGNATURES} - {signature}
+        await master.offer(other)
+        await master.wait_for_consumers(other, int(stay))
+        await master.wait_for_messages(topology.cap_queue(other), 1)
+        await master.release(claim)
+        second = await claim_after(master, claim, *known)
+        await work(master, second)
+        await idle(master)
+        known += [claim, second]
+    assert agent.log.count("shared_prefetch_refused") == (1 if choice == "always" and not stay else 0)
+    assert "link_down" not in agent.log
+    agent.kill()

@@ -1,0 +1,1 @@
+"""Columns, their configuration and their workers, on a real master."""

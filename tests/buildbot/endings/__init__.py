@@ -1,0 +1,1 @@
+"""Searches and sessions that come to their end, and how."""

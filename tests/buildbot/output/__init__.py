@@ -1,0 +1,1 @@
+"""Output and files on real parts."""

@@ -1,0 +1,1 @@
+"""Faults of agents and their machines."""

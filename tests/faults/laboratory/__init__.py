@@ -1,0 +1,1 @@
+"""What the tests of faults are made of: laboratories, proxies, namespaces, disks, and the record of findings."""

@@ -1,0 +1,88 @@
+"""What a run of these tests found: fault, how it was made, what was seen, seconds. Printed, and written to files.
+
+`build/faults/<test>.json` is the newest finding of each test; `python -m tests.faults.laboratory.record` makes
+docs/faults.md of them, with Buildbot's own protocol (PB) beside ours where it was put through the same.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+ROOT = Path(__file__).parents[3]
+FINDINGS = ROOT / "build" / "faults"
+REPORT = ROOT / "build" / "fault-report.md"
+DOCUMENT = ROOT / "docs" / "faults.md"
+PROPERTY = "fault"
+
+HEADER = "| fault | how it was made | protocol | what was seen | seconds |\n|---|---|---|---|---:|"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One row. `fault` is the same text for both protocols; `seconds` is what `seen` speaks of, None: nothing timed."""
+
+    fault: str
+    how: str
+    seen: str
+    seconds: float | None
+    protocol: Literal["ours", "PB"] = "ours"
+
+    def row(self) -> str:
+        seconds = "" if self.seconds is None else f"{self.seconds:.1f}"
+        return f"| {self.fault} | {self.how} | {self.protocol} | {self.seen} | {seconds} |"
+
+
+def keep(test: str, findings: Iterable[Finding]) -> None:
+    FINDINGS.mkdir(parents=True, exist_ok=True)
+    rows = [{"at": time.time(), **asdict(finding)} for finding in findings]
+    (FINDINGS / f"{test}.json").write_text(json.dumps(rows, indent=1))
+
+
+def read() -> list[Finding]:
+    found = []
+    for file in sorted(FINDINGS.glob("*.json")):
+        for row in json.loads(file.read_text()):
+            row.pop("at")
+            found.append(Finding(**row))
+    return found
+
+
+def table(findings: Iterable[Finding]) -> str:
+    """Sorted so that the two protocols of one fault stand together."""
+    rows = list(findings)
+    order = {fault: place for place, fault in reversed(list(enumerate(finding.fault for finding in rows)))}
+    rows.sort(key=lambda finding: (order[finding.fault], finding.protocol == "PB"))
+    return "\n".join([HEADER, *(finding.row() for finding in rows)])
+
+
+INTRODUCTION = """# Faults, and what they cost
+
+Made by `make test-long` (tests/faults) from real processes: RabbitMQ, a Buildbot master, worker agents, real signals
+and network namespaces. PB is Buildbot's own protocol and worker (4.3) put through the same by the same harness. Times
+were taken on a shared machine with two cores while other tests ran beside them.
+
+One leftover is RabbitMQ's: in a cluster a quorum queue keeps what a cancelled consumer on a killed node had been given
+(an agent's lease on its offer) until the queue's leader moves; nobody is handed it and no build waits for it.
+[Operations](operations.md#a-cluster-that-lost-a-node) says what to do.
+
+"""
+
+
+def main() -> int:
+    findings = read()
+    if not findings:
+        print("no findings in build/faults: run `make test-long ARGS=tests/faults` first", file=sys.stderr)
+        return 1
+    DOCUMENT.write_text(INTRODUCTION + table(findings) + "\n")
+    print(f"{DOCUMENT}: {len(findings)} rows")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The machines of a schedule and what runs on them."""

@@ -1,0 +1,300 @@
+"""The agent's AMQP edge against the broker model: two connections, a control queue of its own, offer consumers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from contracts.codec import Wire
+from contracts.errors import BadMessage, NotBelieved
+from contracts.messages import Message, Offer
+from contracts.testing.memory_broker.channels import Channel, Delivery
+from contracts.testing.memory_broker.connections import Connection
+from contracts.testing.memory_broker.queues import QueueOptions
+from contracts.timing import STATUS_INTERVAL
+from contracts.topology import (
+    BROADCAST,
+    CONTROL,
+    DEAD,
+    FLEET,
+    REPLIES,
+    STATUS_KEY,
+    claims_key,
+    control_address,
+    events_key,
+)
+from tests.simulation.hosts.link import Link
+from tests.simulation.hosts.outlet import Answer, Outlet
+from tests.simulation.ledger import DELIVERIES_MAX, Violation
+from tests.simulation.world import WALL, envelope, publication, read
+from worker_agent.core import actions, inputs
+
+if TYPE_CHECKING:
+    from tests.simulation.hosts.agent_host import AgentHost
+
+#: what the broker refuses is published once more, on another channel
+TRIES = 2
+_CONTROL_OPTIONS = QueueOptions(durable=False, exclusive=True)
+
+
+class AgentLink(Link):
+    host: AgentHost
+
+    def __init__(self, host: AgentHost, process: int) -> None:
+        super().__init__(host, process)
+        self._offers: Channel | None = None
+        self._outlet: Outlet | None = None
+        #: of the latest connection
+        self.address = ""
+        self._wanted: tuple[str, ...] = ()
+        #: the consumer that the broker was asked for last, until it answers
+        self._starting: str | None = None
+        #: consumer tag -> queue
+        self._consumers: dict[str, str] = {}
+        self._tags = 0
+        self._handles = 0
+        #: delivery handle -> (channel, delivery tag, consumer tag, body)
+        self._held: dict[int, tuple[Channel, int, str, Any]] = {}
+
+    # ---- connecting
+
+    def connect(self) -> None:
+        """Try; a stopped process tries when it runs again."""
+        self.host.when_thawed(self._connect)
+
+    def _connect(self) -> None:
+        connections = self._open()
+        if connections is None:
+            return
+        host = self.host
+        consuming, publishing = connections
+        consuming.on_close = publishing.on_close = lambda reason: host.when_thawed(self._lost, consuming, reason)
+        opened_at = self._clock.now
+        epoch = host.disk.next_epoch()
+        self.address = address = control_address(host.user, host.instance, f"{host.name}-{epoch:x}")
+        control = consuming.channel()
+        control.declare(address, _CONTROL_OPTIONS)
+        control.bind(address, CONTROL, address)
+        control.bind(address, CONTROL, BROADCAST)
+
+        def message(delivery: Delivery) -> None:
+            control.ack(delivery.tag)
+            body = delivery.publication.body
+            heard = read(body)
+            try:
+                user = envelope(delivery.publication).to_agent(address)
+            except NotBelieved as error:
+                user, heard = "", BadMessage(str(error))
+            if isinstance(heard, BadMessage):
+                host.when_thawed(self.bury, body)
+            else:
+                host.hear(self.process, heard, user, any(body is one for one in host.world.strange))
+
+        def ready() -> None:
+            self.up = True
+            host.world.note(host.name, f"link up, epoch {epoch}")
+            up = inputs.LinkUp(epoch=epoch, address=address, opened_at=WALL + opened_at + host.wall_skew)
+            host.feed(self.process, up)
+            host.learn_queues()
+            self._tell_status(consuming)
+
+        def deaf(_: str) -> None:
+            host.when_thawed(self._lost, consuming, "control queue is not consumed any more")
+
+        control.on_close = deaf
+        control.consume(address, "control", message, on_ok=ready, on_cancel=deaf)
+        self._open_offers()
+        self._outlet = Outlet(
+            publishing,
+            later=lambda delay, *call: self._clock.call_later(delay, host.when_thawed, *call),
+            lost=lambda reason: self._lost(consuming, reason),
+            mutant=host.world.mutant,
+        )
+
+    def _tell_status(self, consuming: Connection) -> None:
+        if self._consuming is consuming and self._outlet is not None and not self.closed:
+            status = self.host.world.write(self.host.status())
+            self._outlet.publish(publication(FLEET, STATUS_KEY, status, persistent=False, user=self.host.user))
+            self._clock.call_later(STATUS_INTERVAL, self.host.when_thawed, self._tell_status, consuming)
+
+    def _lost(self, consuming: Connection, reason: str) -> None:
+        if self.closed or self._consuming is not consuming:
+            return  # both connections of one link were lost: once is enough
+        self._consuming = None
+        if self._publishing is not None:
+            self._publishing.close()
+        consuming.close()
+        was_up, self.up = self.up, False
+        self._held.clear()
+        self._consumers.clear()
+        self._wanted = ()
+        self.host.world.note(self.host.name, f"link down: {reason}")
+        if was_up:
+            self.host.feed(self.process, inputs.LinkDown())
+        self._connect_later()
+
+    # ---- offers
+
+    def _open_offers(self) -> None:
+        assert self._consuming is not None
+        self._offers = self._consuming.channel()
+        if self.host.planned.shares:
+            self._offers.share_prefetch(1)
+        self._starting = None
+        self._offers.on_close = self._offers_closed
+
+    def _offers_closed(self, error: str) -> None:
+        """A channel exception, by a consumer timeout: what was held is void, the rest is set up again."""
+        self.host.world.note(self.host.name, f"offers channel closed: {error}")
+        lost, self._held = list(self._held), {}
+        self._consumers.clear()
+        self._open_offers()
+        wanted, self._wanted = self._wanted, ()
+        for handle in lost:
+            self.host.feed(self.process, inputs.DeliveryLost(delivery=handle))
+        if wanted and not self._wanted:
+            self.consume(wanted)
+
+    def _cancelled(self, tag: str) -> None:
+        """The broker cancelled a consumer (consumer timeout from 4.3 on)."""
+        self._consumers.pop(tag, None)
+        lost = [handle for handle, held in self._held.items() if held[2] == tag]
+        for handle in lost:
+            del self._held[handle]
+        for handle in lost:
+            self.host.feed(self.process, inputs.DeliveryLost(delivery=handle))
+        self._consume_next()
+
+    def consume(self, queues: tuple[str, ...]) -> None:
+        if not self.up or self._offers is None:
+            return  # said before the link went down: the next link-up brings its own
+        if queues or not self._quiet:
+            self._cancel_all_but(queues)
+        self._wanted = queues
+        self._consume_next()
+
+    @property
+    def _quiet(self) -> bool:
+        """The broker hands nothing out before what is held is settled, so the consumers may stay."""
+        return self.host.planned.shares and bool(self._held)
+
+    def _cancel_all_but(self, queues: tuple[str, ...]) -> None:
+        assert self._offers is not None
+        for tag in [tag for tag, queue in self._consumers.items() if queue not in queues]:
+            self._offers.cancel(tag)
+            del self._consumers[tag]
+
+    def _consume_next(self) -> None:
+        """One after the other: the next when the broker has answered."""
+        queue = next((queue for queue in self._wanted if queue not in self._consumers.values()), None)
+        if queue is None or self._starting is not None or self._quiet:
+            return
+        assert self._offers is not None
+        self._tags += 1
+        tag = f"{queue}#{self._tags}"
+        self._consumers[tag] = queue
+        self._starting = tag
+        self._offers.consume(
+            queue, tag, self._offered, prefetch=1, on_ok=lambda: self._consumed(tag), on_cancel=self._cancelled
+        )
+
+    def _consumed(self, tag: str) -> None:
+        if self._starting == tag:
+            self._starting = None
+            self._consume_next()
+
+    def _offered(self, delivery: Delivery) -> None:
+        assert self._offers is not None
+        deliveries = self.host.world.broker.deliveries[delivery.publication.identity]
+        if deliveries > DELIVERIES_MAX:
+            detail = f"{read(delivery.publication.body)!r}: {deliveries} times"
+            raise Violation("no message is delivered more than 25 times", detail)
+        self._handles += 1
+        handle = self._handles
+        offer = read(delivery.publication.body)
+        self._held[handle] = (self._offers, delivery.tag, delivery.consumer, delivery.publication.body)
+        if not isinstance(offer, Offer):
+            self.host.world.note(self.host.name, f"gets what is no offer: {offer!r:.60}")
+            self.host.when_thawed(self.settle, actions.Bury(delivery=handle, reason="no offer"))
+            return
+        self.host.world.note(
+            self.host.name,
+            lambda: (
+                f"gets offer {offer.offer} of {offer.request}"
+                + (" redelivered" if delivery.redelivered else "")
+                + (f" deaths={delivery.deaths}" if delivery.deaths else "")
+            ),
+        )
+        self.host.feed(
+            self.process,
+            inputs.OfferDelivered(
+                delivery=handle,
+                queue=delivery.queue,
+                offer=offer,
+                redelivered=delivery.redelivered,
+                deaths=delivery.deaths,
+                repeated=envelope(delivery.publication).user != offer.user,
+            ),
+        )
+
+    def settle(self, action: actions.Ack | actions.Park | actions.GiveBack | actions.Bury) -> None:
+        if self.host.planned.shares:
+            # as the agent's edge does, which by then knows what is wanted afterwards
+            self._clock.call_later(0.0, self.host.when_thawed, self._wake_and_settle, action)
+        else:
+            self._settle(action)
+
+    def _wake_and_settle(self, action: actions.Ack | actions.Park | actions.GiveBack | actions.Bury) -> None:
+        """With this its consumers come to life: those that are wanted, and not that of an offer that is given back."""
+        if action.delivery not in self._held or self.closed:
+            return
+        own = self._held[action.delivery][2]
+        if self.host.world.between(0.0, 1.0) < 0.5:
+            self._cancel_all_but(())  # as in a backlog
+        else:
+            self._cancel_all_but(self._wanted)
+            if isinstance(action, actions.GiveBack) and self._consumers.pop(own, None) is not None:
+                assert self._offers is not None
+                self._offers.cancel(own)
+        self._settle(action)
+        self._consume_next()
+
+    def _settle(self, action: actions.Ack | actions.Park | actions.GiveBack | actions.Bury) -> None:
+        channel, tag, _, body = self._held.pop(action.delivery, (None, 0, "", None))
+        if channel is None or not channel.open:
+            return
+        if isinstance(action, actions.Bury):
+            # while it cannot be put there, park it
+            self.bury(body, lambda answer: channel.ack(tag) if answer == "taken" else channel.nack(tag, requeue=False))
+        elif isinstance(action, actions.Ack):
+            channel.ack(tag)
+        else:
+            channel.nack(tag, requeue=isinstance(action, actions.GiveBack))
+
+    # ---- publishing
+
+    def bury(self, body: Wire, answer: Callable[[Answer], object] = lambda _: None) -> None:
+        """To `dead`, as it came."""
+        if self.up and self._outlet is not None:
+            sent = publication(DEAD, "", body, user=self.host.user)
+            self._outlet.publish(sent, mandatory=True, tries=TRIES, answer=answer)
+
+    def publish(self, action: actions.Publish) -> None:
+        if not self.up or self._outlet is None:
+            return
+        host = self.host
+        key = (claims_key if action.to == "claims" else events_key)(host.user, action.master)
+        message: Message = action.message
+        persistent = action.to == "claims"  # a killed broker loses what goes to `events`
+        sent = publication(
+            REPLIES, key, host.world.write(message), expires=action.expires, persistent=persistent, user=host.user
+        )
+        host.world.recorded.append(sent)
+        self._outlet.publish(sent, mandatory=True, tries=TRIES, answer=partial(self._answered, action.token))
+
+    def _answered(self, token: int | None, answer: Answer) -> None:
+        if token is not None:
+            taken = inputs.Confirmed(token=token)
+            news = taken if answer == "taken" else inputs.Refused(token=token, returned=answer == "returned")
+            self.host.feed(self.process, news)

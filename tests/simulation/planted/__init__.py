@@ -1,0 +1,1 @@
+"""Planted faults: machines that break one rule each."""

@@ -1,0 +1,1 @@
+"""The fleet as a master sees it, and what a master tells of itself."""

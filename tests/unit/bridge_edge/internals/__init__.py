@@ -1,0 +1,1 @@
+"""What leans on Buildbot beyond its documented interfaces."""

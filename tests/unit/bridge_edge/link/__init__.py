@@ -1,0 +1,1 @@
+"""The bridge's link, in parts, without a broker."""

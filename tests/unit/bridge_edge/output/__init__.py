@@ -1,0 +1,1 @@
+"""Output and files between Buildbot and an agent."""

@@ -1,0 +1,1 @@
+"""A build's or a step's search for an agent."""

@@ -1,0 +1,76 @@
+"""Standard error that nobody reads."""
+
+from __future__ import annotations
+
+import io
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from contracts.operations.lossy_output import LossyOutput
+
+#: Says a line, then what happened, where a test can read it.
+SAYS = """
+import sys, os
+from contracts.operations.lossy_output import open_standard_streams, replace_standard_error
+open_standard_streams()
+replace_standard_error()
+print("line", file=sys.stderr)
+print("caf\\udce9", file=sys.stderr)
+with open(sys.argv[1], "w") as file:
+    file.write(f"{os.fstat(2).st_rdev == os.stat('/dev/null').st_rdev} {file.fileno() > 2}")
+"""
+
+
+def test_what_a_reader_takes_is_written(tmp_path: Path) -> None:
+    """To a file, long lines too, and text that is no UTF-8 with escapes."""
+    with (tmp_path / "out").open("wb") as file:
+        text = io.TextIOWrapper(LossyOutput(file.fileno()), "utf-8", "backslashreplace", write_through=True)
+        text.write("x" * 20_000 + "\n")
+        text.write("caf\udce9 \u00e9\n")
+    assert (tmp_path / "out").read_bytes() == b"x" * 20_000 + b"\n" + b"caf\\udce9 \xc3\xa9\n"
+
+
+def test_a_pipe_that_is_full_is_not_waited_for() -> None:
+    """What does not fit is dropped; the next line that fits begins on a line of its own."""
+    reading, writing = os.pipe()
+    output = LossyOutput(writing)
+    for number in range(200):
+        assert output.write(b"%4d " % number + b"x" * 995 + b"\n") == 1001
+    os.set_blocking(reading, False)
+    taken = b"".join(iter(lambda: os.read(reading, 65536) if _more(reading) else b"", b""))
+    output.write(b"after\n")
+    lines = (taken + os.read(reading, 65536)).split(b"\n")
+    assert lines[-2:] == [b"after", b""]
+    assert all(len(line) == 1000 for line in lines[:-4])
+    os.close(reading)
+    output.write(b"nobody reads\n")
+    os.close(writing)
+
+
+def _more(fd: int) -> bool:
+    import select
+
+    return bool(select.select([fd], [], [], 0)[0])
+
+
+def test_a_socket_whose_other_end_is_gone() -> None:
+    """As that to journald."""
+    ours, theirs = socket.socketpair()
+    theirs.close()
+    assert LossyOutput(ours.fileno()).write(b"line\n") == 5
+    ours.close()
+
+
+@pytest.mark.parametrize("where", ["2>&-", "1>&- 2>&-", "0<&- 1>&- 2>&-", "2>/dev/full", "2>&1 | true"])
+def test_a_program_whose_standard_error_takes_nothing(tmp_path: Path, where: str) -> None:
+    """It goes on, and what it opens does not become its standard error."""
+    out = tmp_path / "out"
+    command = f'"$0" -c "$1" "$2" {where}; true'
+    done = subprocess.run(["sh", "-c", command, sys.executable, SAYS, str(out)], check=False, timeout=60)
+    assert done.returncode == 0
+    assert out.read_text() == f"{'2>&-' in where} True"

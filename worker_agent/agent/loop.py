@@ -1,0 +1,414 @@
+"""The agent's loop: what happens goes into the machine, what it wants is carried out. One task does both.
+
+link, keepers, signals, clock ──inputs──> inbox ──> AgentMachine.handle ──actions──> Hands
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from functools import partial
+from typing import Any, Union
+from uuid import uuid4
+
+import structlog
+
+from contracts.messages import Alive, Catalogue, RollCall, Steer
+from contracts.topology import queue_signature
+from worker_agent.agent.aside import aside
+from worker_agent.agent.builddirs import BuildDirs
+from worker_agent.agent.dispatch import Hands
+from worker_agent.agent.ending import Ending
+from worker_agent.agent.forever import Errors, forever
+from worker_agent.agent.health import Health, Least, PatientHealth
+from worker_agent.agent.instance import Instance
+from worker_agent.agent.introduction import Introduction
+from worker_agent.agent.lifetime import Lifetime
+from worker_agent.agent.pause import Pause
+from worker_agent.agent.queues import QueueKnowledge
+from worker_agent.capabilities.abilities import Abilities
+from worker_agent.capabilities.probing import Probing
+from worker_agent.core import inputs
+from worker_agent.core.machine import AgentConfig, AgentMachine
+from worker_agent.keeper.processes.reaper import become_subreaper, reap_strays
+from worker_agent.keepers.journal_reader import JournalFiles
+from worker_agent.keepers.sessions import Sessions
+from worker_agent.link.link import Link
+from worker_agent.link.options import link_options
+from worker_agent.program.settings import Settings
+from worker_agent.reporting.facts import facts
+from worker_agent.reporting.figures import Figures
+from worker_agent.reporting.info import Information
+from worker_agent.reporting.telling import Telling, busy
+
+log = structlog.get_logger(__name__)
+
+#: Tasks that are still there after so many seconds are cancelled once more.
+CANCEL_AGAIN = 0.5
+#: Seconds between two self-checks of the machine, and between two looks at the room for build directories.
+HEALTH_EVERY = 5.0
+ROOM_EVERY = 30.0
+#: Seconds for the files that tell of this machine; after that they are told as they were.
+FACTS_TIMEOUT = 1.0
+#: Seconds for what was published last to be confirmed, before the agent leaves all the same.
+FLUSH_TIMEOUT = 10.0
+#: Seconds after a Stop, after which the agent leaves though something still holds it.
+STOP_TIMEOUT = 30.0
+
+
+Inbox = Union[inputs.Input, Callable[[], None]]
+
+
+class Agent:
+    """One run of the agent, from `run` to its end."""
+
+    def __init__(self, settings: Settings, instance: Instance) -> None:
+        assert settings.amqp_url is not None
+        self._settings = settings
+        self._instance = instance
+        self._loop = asyncio.get_running_loop()
+        self._inbox: asyncio.Queue[Inbox] = asyncio.Queue()
+        self._timer: asyncio.TimerHandle | None = None
+        self._restarting = False
+        self._failed = False
+        self._stop_asked = False
+        self._leaving = False
+        #: deliveries that are looked at before the machine hears of them
+        self._looking: set[int] = set()
+        self._errors = Errors()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+        self.figures = Figures()
+        self.abilities = Abilities(settings)
+        self.builddirs = BuildDirs(settings.basedir, keep_free=int(settings.cache_free_disk))
+        self.information = Information(settings, self.builddirs)
+        self.introduction = Introduction(self.information, self.abilities.capabilities)
+        self.journal = JournalFiles(settings.state)
+        self.sessions = Sessions(
+            settings.state, self.builddirs, self.journal, on_input=self._put, encoding=settings.encoding
+        )
+        least = Least(
+            disk=int(settings.min_free_disk), temp=int(settings.min_free_temp), memory=int(settings.min_free_memory)
+        )
+        health = Health(least, settings.basedir, settings.state)
+        self.health = PatientHealth(lambda: health.check() + self.builddirs.trouble() + self.introduction.reasons())
+        self.link = Link(
+            link_options(settings),
+            instance=instance.uuid,
+            agent=settings.name,
+            next_epoch=instance.next_epoch,
+            on_input=self._put,
+            queue_gone=lambda queue: self._put(lambda: self.queues.gone(queue)),
+            buried=self.figures.buried,
+            asked=lambda: self.telling.tell(),
+        )
+        self.queues = QueueKnowledge(
+            settings.state / "catalogue.json",
+            capabilities=self.abilities.capabilities,
+            plain=self.abilities.named,
+            existing=self.link.existing,
+            changed=lambda queues: self._put(inputs.QueuesKnown(queues=queues)),
+        )
+        self.information = Information(settings, self.builddirs)
+        self.probing = Probing(self.abilities, every=settings.probe_interval, changed=self._abilities_changed)
+        self.hands = Hands(self.link, self.sessions, self._errors)
+        self.pause = Pause(settings.state / "paused.json")
+        self.lifetime = Lifetime(
+            now=self._loop.time(),
+            after_idle=settings.exit_after_idle,
+            after_build=settings.exit_after_build,
+            max_uptime=settings.max_uptime,
+        )
+        self.machine: AgentMachine
+        self.telling: Telling
+
+    # -- what the outside may ask for (from the event loop) --------------------------------------------------------
+
+    def leave(self, reason: str) -> None:
+        """Drain; asked again: stop at once and give the work back."""
+        if self._leaving:
+            self._stop(reason)
+        else:
+            self._leaving = True
+            log.info("draining", reason=reason)
+            self._put(inputs.Drain())
+
+    @property
+    def leaving(self) -> bool:
+        """It was asked to leave, and not to stay since."""
+        return self._leaving
+
+    def restart(self, reason: str) -> None:
+        """End this process's part and leave the keepers to the next (`run` returns True)."""
+        log.info("restarting", reason=reason)
+        self._restarting = True
+        self._put(inputs.Tick())
+
+    def probe(self, reason: str) -> None:
+        """Find out anew what this machine can do."""
+        log.info("probing", reason=reason)
+        self._spawn(self.probing.ask(), "probing")
+
+    # -- the loop --------------------------------------------------------------------------------------------------
+
+    async def run(self) -> Ending:
+        """Work until asked to leave, or broken."""
+        become_subreaper()
+        recovered = await self.sessions.recover()
+        self._spawn_forever("link", self.link.run)  # meanwhile: what it says waits in the inbox
+        await self._learn_facts()
+        await self.probing.begin()
+        self.machine = AgentMachine(
+            config=AgentConfig(
+                instance=self._instance.uuid,
+                agent=self._settings.name,
+                slots=self._settings.slots,
+                worker_info=self.information,
+                capabilities=self.abilities.capabilities,
+            ),
+            journal=self.journal,
+            new_id=lambda: str(uuid4()),
+            now=self._loop.time(),
+            recovered=recovered,
+        )
+        self.telling = Telling(self, self._settings, self._instance)
+        self._put(inputs.Tick())
+        paused = self.pause.reason
+        if paused is not None:
+            log.info("paused", reason=paused, remedy="`master-bridge resume`")
+            self._feed(inputs.Drain(exit=False))
+        with self._errors.said("self-check"):
+            self._found_health(await self.health.check())
+        self._spawn_forever("queues", self.queues.run)
+        self._spawn_forever("self-check", self._look_after)
+        self._spawn_forever("probes", self.probing.run)
+        self._spawn_forever("room for builds", self._make_room)
+        self._spawn_forever("status", self.telling.run)
+        endpoints = self.telling.serve()
+        try:
+            while not (self.hands.left or self._restarting):
+                what = await self._inbox.get()
+                with self._errors.said("agent"):
+                    self._take(what)
+            await self._end()
+        finally:
+            if endpoints is not None:
+                endpoints.close()
+            await self._end_tasks()
+        return self.ending
+
+    async def _end_tasks(self) -> None:
+        """A cancellation can be swallowed: `asyncio.wait_for` of Python 3.11 drops one that comes with a result."""
+        while self._tasks:
+            for task in list(self._tasks):
+                task.cancel()
+            await asyncio.wait(list(self._tasks), timeout=CANCEL_AGAIN)
+
+    @property
+    def ending(self) -> Ending:
+        """How the run ends, as far as is known now."""
+        if self._failed:
+            return Ending.FAILED
+        return Ending.RESTART if self._restarting else Ending.LEFT
+
+    def _put(self, what: Inbox) -> None:
+        self._inbox.put_nowait(what)
+
+    def _take(self, what: Inbox) -> None:
+        """One thing that happened."""
+        if callable(what):
+            what()
+            return
+        if isinstance(what, inputs.MessageReceived) and isinstance(what.message, (Steer, Catalogue)):
+            self._steer(what.message) if isinstance(what.message, Steer) else self.queues.catalogue(what.message)
+            return
+        if isinstance(what, inputs.OfferDelivered):
+            self._look_before_claim(what)
+            return
+        if isinstance(what, inputs.MessageReceived) and isinstance(what.message, (Alive, RollCall)):
+            self.queues.master_speaks(what.message.master, what.message.incarnation)
+        if isinstance(what, inputs.LinkUp):
+            self.link.enter()
+            self._spawn(self._learn_facts(), "facts of the machine")
+            self.queues.link_up()
+        elif isinstance(what, inputs.LinkDown):
+            self._looking.clear()
+            self.queues.link_down()
+        elif isinstance(what, inputs.DeliveryLost) and what.delivery in self._looking:
+            self._looking.remove(what.delivery)
+            return  # the machine has not heard of it
+        self._feed(what)
+
+    def _feed(self, what: inputs.Input) -> None:
+        now = self._loop.time()
+        with self._errors.said("figures"):
+            self.figures.saw(what, now, time.time())
+        actions = self.machine.handle(what, now)
+        with self._errors.said("figures"):
+            for action in actions:
+                self.figures.did(action, now)
+        self.hands.carry_out(actions)
+        slots = self.machine.slots()
+        if not self._leaving and self.lifetime.look(slots, now):
+            self._leaving = True
+            log.info("draining", reason=self.lifetime.reason)
+            self._put(inputs.Drain())
+        self.probing.worked(busy(slots))
+        self._set_timer()
+        self.telling.look(slots, now=isinstance(what, inputs.LinkUp))
+
+    def _set_timer(self) -> None:
+        due = [time for time in (self.machine.deadline, self.lifetime.deadline) if time is not None]
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(min(due), self._put, inputs.Tick()) if due else None
+
+    async def _end(self) -> None:
+        """After the machine's last word: let it arrive, and go."""
+        if self._restarting:
+            await self.sessions.detach()
+        else:
+            await self.sessions.idle()
+            self.telling.tell(state="leaving")
+        try:
+            await asyncio.wait_for(self.link.flush(), FLUSH_TIMEOUT)
+        except asyncio.TimeoutError:
+            log.warning("left_unconfirmed", publications=self.link.unconfirmed)
+
+    def _stop(self, reason: str) -> None:
+        if self._stop_asked:
+            return
+        self._stop_asked = True
+        log.warning("stopping", reason=reason, effect="what runs is killed and given back")
+        self._put(inputs.Stop())
+        self._loop.call_later(STOP_TIMEOUT, self._put, self._give_up)
+
+    def _give_up(self) -> None:
+        log.error("stopped_by_force", sessions=len(self.sessions))
+        self._failed = True
+        self.hands.left = True
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None], name: str) -> None:
+        """Have it done; an error of it is said, and ends nothing else."""
+
+        async def do() -> None:
+            with self._errors.said(name):
+                await coroutine
+
+        self._keep(self._loop.create_task(do()))
+
+    def _spawn_forever(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
+        task = self._loop.create_task(forever(name, run, self._errors))
+        self._keep(task)
+        task.add_done_callback(self._broken)
+
+    def _keep(self, task: asyncio.Task[None]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _broken(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            # Without its link or its knowledge of queues an agent is a ghost: end, so that somebody starts it anew.
+            log.error("broken", reason=str(task.exception()))
+            self._failed = True
+            self._put(self._give_up)
+
+    # -- orders ----------------------------------------------------------------------------------------------------
+
+    def _steer(self, message: Steer) -> None:
+        if message.instance not in (None, self._instance.uuid):
+            return
+        reason = f"asked by an operator{': ' if message.reason else ''}{message.reason}"
+        if message.order == "drain":
+            log.info("pausing", reason=reason)
+            self.pause.begin(reason)
+            self._feed(inputs.Drain(exit=False))
+        elif message.order == "resume":
+            log.info("resuming", reason=reason)
+            self.pause.end()
+            self._leaving = False
+            self.lifetime.stay(self._loop.time())
+            self._feed(inputs.Drain(resume=True))
+        elif message.order == "leave":
+            if not self._leaving:
+                self.leave(reason)
+        elif message.order == "stop":
+            self._leaving = True
+            self._stop(reason)
+        elif message.order == "restart":
+            self.restart(reason)
+        else:
+            self.probe(reason)
+
+    # -- fitness ---------------------------------------------------------------------------------------------------
+
+    async def _check_health(self) -> None:
+        reasons = await self.health.check()
+        self._put(lambda: self._found_health(reasons))
+
+    def _found_health(self, reasons: tuple[str, ...]) -> None:
+        if bool(reasons) != bool(self.telling.unwell):
+            log.warning("unwell", reasons=reasons) if reasons else log.info("well_again")
+        if reasons != self.telling.unwell:
+            self.telling.unwell = reasons
+            self._feed(inputs.Wellness(reasons=reasons))
+
+    def _look_before_claim(self, offered: inputs.OfferDelivered) -> None:
+        """Is the machine well, and what the offer asks for still there? The answer comes at once, yet later."""
+        self._looking.add(offered.delivery)
+        self._spawn(self._look(offered), "look before a claim")
+
+    async def _look(self, offered: inputs.OfferDelivered) -> None:
+        try:
+            await self._check_health()
+            able = await self.abilities.still_able(queue_signature(offered.queue) or "")
+        except Exception:
+            self._put(partial(self._not_looked, offered))
+            raise
+        self._put(partial(self._looked, offered, able))
+
+    def _not_looked(self, offered: inputs.OfferDelivered) -> None:
+        """What was to be found out could not be: the offer comes again later, here or elsewhere."""
+        if offered.delivery in self._looking:
+            self._looking.remove(offered.delivery)
+            self.link.settle(offered.delivery, "park")
+
+    def _looked(self, offered: inputs.OfferDelivered, able: bool) -> None:
+        if offered.delivery not in self._looking:
+            return  # the broker has it back
+        self._looking.remove(offered.delivery)
+        if able:
+            try:
+                self._feed(offered)
+            except Exception as error:  # an offer that nobody settles keeps all others away
+                self.link.bury(offered.delivery, f"cannot be handled: {type(error).__name__}")
+                raise
+            return
+        log.warning("not_able_any_more", queue=offered.queue, offer=offered.offer.offer)
+        self.queues.capabilities_changed()  # which ends the consumer of that queue: cancel before nack
+        self._put(lambda: self.link.settle(offered.delivery, "give_back"))
+
+    async def _learn_facts(self) -> None:
+        """As Buildbot's worker, at each connection: somebody may have written another file. Nobody waits for a disk."""
+        with suppress(asyncio.TimeoutError):
+            self.information.tell(await asyncio.wait_for(aside(partial(facts, self._settings.basedir)), FACTS_TIMEOUT))
+
+    def _abilities_changed(self) -> None:
+        self._put(self.queues.capabilities_changed)
+        self._put(self.telling.tell)
+
+    async def _look_after(self) -> None:
+        while True:
+            self.telling.turned = time.monotonic()
+            await asyncio.sleep(HEALTH_EVERY)
+            await self._check_health()
+            self._instance.remember()
+            if not (self._looking or self.probing.running):  # or a probe's exit status would be taken away from it
+                reap_strays(frozenset(self.sessions.keeper_pids))
+
+    async def _make_room(self) -> None:
+        while True:
+            await aside(self.builddirs.make_room)
+            await asyncio.sleep(ROOM_EVERY)

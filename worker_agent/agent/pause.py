@@ -1,0 +1,44 @@
+"""An operator's pause outlives the process: a machine that is being repaired takes no work after its reboot."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import structlog
+
+from worker_agent.agent.instance import write_atomically
+
+log = structlog.get_logger(__name__)
+
+
+class Pause:
+    """Kept in `file` while it lasts."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        #: for people; None: not paused
+        self.reason: str | None = self._read()
+
+    def begin(self, reason: str) -> None:
+        self.reason = reason
+        try:
+            write_atomically(self._file, json.dumps({"reason": reason}) + "\n")
+        except OSError as error:
+            log.warning("pause_not_written", path=str(self._file), reason=str(error), effect="a restart would end it")
+
+    def end(self) -> None:
+        self.reason = None
+        try:
+            self._file.unlink(missing_ok=True)
+        except OSError as error:
+            log.warning("pause_not_removed", path=str(self._file), reason=str(error), effect="a restart would pause it")
+
+    def _read(self) -> str | None:
+        try:
+            return str(json.loads(self._file.read_text(encoding="utf-8"))["reason"])
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            log.warning("pause_unreadable", path=str(self._file), reason=str(error))
+            return "asked by an operator"

@@ -1,0 +1,318 @@
+"""Which `cap.*` queues this agent consumes: those that exist and whose signature it satisfies.
+
+A question for a queue that is not there is a failed operation: the broker closes the channel and writes it down. So the
+agent asks for what a master has told, which is there, since masters declare before they tell. What no master told since
+this link is up is asked for a few times an hour (`Misses`): queues that were known before, and, while no master has
+spoken, the plain ones of what the agent was told that it can (`cap.any`, `cap.gtk`, `cap.gtk3`). A queue whose column
+was removed is consumed as long as it exists: there may be work in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import math
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from pathlib import Path
+
+import structlog
+
+from contracts.errors import BadRequirement
+from contracts.messages import Capability, Catalogue
+from contracts.requirements.sets import Requirements, plain_signatures
+from contracts.topology import cap_queue
+from worker_agent.agent.instance import write_atomically
+
+log = structlog.get_logger(__name__)
+
+#: Questions in vain that an agent has, in so many seconds, for queues of which no master has told it.
+MISSES, MISSES_WITHIN = 5, 3600.0
+#: Seconds after which what was not there is asked for again, as far as the misses allow.
+ASK_AGAIN_AFTER = 600.0
+#: Seconds to wait for a catalogue on a new link before the plain queues are tried: masters answer a new agent at once.
+PLAIN_AFTER = 0.2
+#: Seconds between two questions for queues that a master told and that are not there: at first, and doubled up to.
+#: Somebody has deleted them, and the master says so when it has made them anew (`Catalogue.made`).
+MISSING_FIRST, MISSING_MAX = 0.25, 1200.0
+
+#: Asks the broker which of some queues exist: an answer for each that was asked; no more are asked after so many that
+#: do not exist. None: the link is down.
+Existing = Callable[[Iterable[str], "int | None"], Awaitable["Mapping[str, bool] | None"]]
+
+
+class Misses:
+    """How many questions may be asked in vain now: `MISSES` within `MISSES_WITHIN` seconds. Times are monotonic."""
+
+    def __init__(self) -> None:
+        self._at: deque[float] = deque()
+
+    def left(self, now: float) -> int:
+        while self._at and now - self._at[0] >= MISSES_WITHIN:
+            self._at.popleft()
+        return MISSES - len(self._at)
+
+    def count(self, number: int, now: float) -> None:
+        self._at.extend([now] * number)
+
+    def next_at(self, now: float) -> float:
+        """When there is one left."""
+        return now if self.left(now) > 0 else self._at[0] + MISSES_WITHIN
+
+    def forgive(self) -> None:
+        """Begin anew."""
+        self._at.clear()
+
+
+class QueueKnowledge:
+    """Knows the queues and says so: `changed` is called with the whole set whenever it differs.
+
+    `plain` gives the capabilities whose plain queues are worth a try. Nothing here blocks; questions run in `run`, one
+    at a time, and always with what is known by then.
+    """
+
+    def __init__(
+        self,
+        cache: Path,
+        *,
+        capabilities: Callable[[], tuple[Capability, ...]],
+        plain: Callable[[], tuple[Capability, ...]],
+        existing: Existing,
+        changed: Callable[[frozenset[str]], None],
+    ) -> None:
+        self._cache = cache
+        self._capabilities = capabilities
+        self._plain_capabilities = plain
+        self._existing = existing
+        self._changed = changed
+        #: by master, as its catalogue says, or said when this agent last ran
+        self._signatures: dict[str, frozenset[str]] = {}
+        #: signatures of earlier catalogues whose queues may still hold work
+        self._former: set[str] = set()
+        #: what the masters' catalogues said since this link is up: a different one is news
+        self._heard: dict[str, tuple[object, ...]] = {}
+        #: masters that spoke otherwise since this link is up, with their incarnations
+        self._spoke: set[tuple[str, str]] = set()
+        self._known: frozenset[str] = frozenset()
+        self._exist: frozenset[str] = frozenset()
+        #: consumed on the link before
+        self._before: frozenset[str] = frozenset()
+        self._wake = asyncio.Event()
+        #: queues that were told, to be asked for now
+        self._due: set[str] = set()
+        #: queues of which nobody told, in the order in which they are asked for, and from when on
+        self._untold: list[str] = []
+        self._untold_at = math.inf
+        self._misses = Misses()
+        self._missing_pause = MISSING_FIRST
+        self._missing_at = math.inf
+        #: queues that were not there -> the round in which they were asked for last
+        self._asked: dict[str, int] = {}
+        self._round = 0
+        self._read_cache()
+
+    @property
+    def known(self) -> frozenset[str]:
+        """The queues last told."""
+        return self._known
+
+    # -- what happens ----------------------------------------------------------------------------------------------
+
+    def link_up(self) -> None:
+        """A new link: queues may have come and gone."""
+        self._heard.clear()
+        self._spoke.clear()
+        self._due.clear()
+        self._untold = self._worth_asking()
+        self._untold_at = self._now() + (0.0 if self._before else PLAIN_AFTER)
+        self._wake.set()
+
+    def link_down(self) -> None:
+        """Nothing is known to exist any more."""
+        self._before = self._before | self._exist
+        self._exist = frozenset()
+        self._missing_at = math.inf
+        self._tell()
+
+    def catalogue(self, message: Catalogue) -> None:
+        signatures = frozenset(message.signatures)
+        news = (message.incarnation, message.made, signatures)
+        if self._heard.get(message.master) == news:
+            return
+        self._heard[message.master] = news
+        before = self._signatures.get(message.master)
+        if before != signatures:
+            self._former |= (before or frozenset()) - signatures
+            self._signatures[message.master] = signatures
+            self._write_cache()
+            log.info("catalogue", master=message.master, signatures=len(signatures))
+        self._due |= self._satisfied(signatures) | self._satisfied(self._former)
+        self._missing_pause = MISSING_FIRST
+        self._wake.set()
+
+    def master_speaks(self, master: str, incarnation: str) -> None:
+        """It lives; its catalogue comes within seconds. One that has none may still have a plain queue."""
+        if master in self._heard or (master, incarnation) in self._spoke:
+            return
+        self._spoke.add((master, incarnation))
+        self._misses.forgive()
+        self._untold = self._worth_asking()
+        self._untold_at = self._now() + PLAIN_AFTER
+        self._wake.set()
+
+    def capabilities_changed(self) -> None:
+        self._tell()  # at once: what the agent cannot do any more must not be consumed while the broker is asked
+        self._due |= self._told() - self._exist
+        self._untold = self._worth_asking()
+        self._untold_at = min(self._untold_at, self._now())
+        self._wake.set()
+
+    def gone(self, queue: str) -> None:
+        """The broker says that this queue does not exist."""
+        self._missing_pause = MISSING_FIRST
+        self._note({queue: False})
+        self._wake.set()
+
+    # -- the loop --------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Ask the broker when there is something to ask, until cancelled."""
+        while True:
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), self._patience())
+            self._wake.clear()
+            await self._ask_told()
+            await self._ask_missing()
+            await self._ask_untold()
+
+    def _patience(self) -> float | None:
+        """Seconds until there is something to ask though nothing happened."""
+        due = min(self._untold_at, self._missing_at)
+        return None if due == math.inf else max(0.0, due - self._now())
+
+    async def _ask_told(self) -> None:
+        """What a master has just told is there: ask for all of it."""
+        due, self._due = self._due & (self._told() | self._satisfied(self._former)), set()
+        await self._ask(due - self._exist, None)
+
+    async def _ask_missing(self) -> None:
+        """What a master told and is not there: seldom, and not for all of it."""
+        if self._now() < self._missing_at:
+            return
+        self._missing_at = math.inf
+        self._missing_pause = min(2 * self._missing_pause, MISSING_MAX)
+        missing = self._told() - self._exist
+        await self._ask(sorted(missing, key=lambda queue: self._asked.get(queue, 0)), MISSES)
+
+    async def _ask_untold(self) -> None:
+        """What nobody told since this link is up, as long as the misses last."""
+        if self._now() < self._untold_at:
+            return
+        told = self._told()
+        untold = [queue for queue in self._untold if queue not in told and queue not in self._exist]
+        if self._heard:  # who has told its queues has told all of them
+            untold = [queue for queue in untold if queue not in self._plain()]
+        answers = await self._ask(untold, self._misses.left(self._now())) if self._misses.left(self._now()) else {}
+        if answers is None:
+            self._untold_at = math.inf  # `link_up` will come
+            return
+        now = self._now()
+        self._misses.count(sum(not there for there in answers.values()), now)
+        self._untold = [queue for queue in untold if queue not in answers]
+        if self._untold:
+            self._untold_at = self._misses.next_at(now)
+        else:
+            self._untold = self._worth_asking()
+            self._untold_at = max(now + ASK_AGAIN_AFTER, self._misses.next_at(now)) if self._untold else math.inf
+
+    async def _ask(self, queues: Iterable[str], misses: int | None) -> Mapping[str, bool] | None:
+        """Learn which of `queues` exist; None while the link is down."""
+        asked = list(queues)
+        if not asked:
+            return {}
+        answers = await self._existing(asked, misses)
+        if answers is not None:
+            self._note(answers)
+        return answers
+
+    def _note(self, answers: Mapping[str, bool]) -> None:
+        there = frozenset(queue for queue, exists in answers.items() if exists)
+        self._exist = self._exist - answers.keys() | there
+        self._before -= answers.keys()
+        missing = answers.keys() - there
+        self._round += 1
+        self._asked = {name: asked for name, asked in self._asked.items() if name not in there}
+        self._asked.update(dict.fromkeys(missing, self._round))
+        self._former = {signature for signature in self._former if cap_queue(signature) not in missing}
+        self._tell()
+        self._missing_at = self._now() + self._missing_pause if self._told() - self._exist else math.inf
+
+    def _tell(self) -> None:
+        able = self._exist & (self._candidates() | self._plain())
+        if able != self._known:
+            log.info("queues", added=sorted(able - self._known), dropped=sorted(self._known - able), total=len(able))
+            self._known = able
+            self._changed(able)
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
+
+    # -- which -----------------------------------------------------------------------------------------------------
+
+    def _worth_asking(self) -> list[str]:
+        """Queues to ask for though nobody told: those consumed before, those of known masters, the plain ones."""
+        candidates = self._candidates()
+        plain = sorted(self._plain() - candidates, key=lambda queue: (queue != cap_queue("any"), _depth(queue), queue))
+        names = [*sorted(self._before & candidates), *sorted(candidates), *sorted(self._before), *plain]
+        return [queue for queue in dict.fromkeys(names) if queue not in self._exist]
+
+    def _told(self) -> frozenset[str]:
+        """Queues of masters that told their signatures since this link is up, and that this agent satisfies."""
+        return self._satisfied(frozenset().union(*(self._signatures[master] for master in self._heard)))
+
+    def _candidates(self) -> frozenset[str]:
+        """Queues of signatures that some master has or had, and that this agent satisfies."""
+        return self._satisfied(self._former.union(*self._signatures.values()))
+
+    def _satisfied(self, signatures: Iterable[str]) -> frozenset[str]:
+        capabilities = self._capabilities()
+        return frozenset(cap_queue(signature) for signature in signatures if _satisfies(signature, capabilities))
+
+    def _plain(self) -> frozenset[str]:
+        return frozenset(cap_queue(signature) for signature in plain_signatures(self._plain_capabilities()))
+
+    # -- what was known when the agent last ran --------------------------------------------------------------------
+
+    def _read_cache(self) -> None:
+        try:
+            fields = json.loads(self._cache.read_text(encoding="utf-8"))
+            self._signatures = {str(master): frozenset(map(str, names)) for master, names in fields.items()}
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError, AttributeError, TypeError) as error:
+            log.warning(
+                "catalogue_cache_unreadable", path=str(self._cache), reason=str(error), remedy="it is made anew"
+            )
+
+    def _write_cache(self) -> None:
+        fields = {master: sorted(names) for master, names in sorted(self._signatures.items())}
+        try:
+            write_atomically(self._cache, json.dumps(fields, indent=1) + "\n")
+        except OSError as error:
+            log.warning("catalogue_cache_not_written", path=str(self._cache), reason=str(error))
+
+
+def _depth(queue: str) -> int:
+    """How special a plain queue is: 0 for `cap.python`, 1 for `cap.python3`, 2 for `cap.python3.11`."""
+    series = queue[len(queue.rstrip("0123456789.")) :]
+    return series.count(".") + 1 if series else 0
+
+
+def _satisfies(signature: str, capabilities: tuple[Capability, ...]) -> bool:
+    try:
+        return Requirements.from_signature(signature).satisfied_by(capabilities)
+    except BadRequirement as error:
+        log.warning("signature_unreadable", signature=signature, reason=str(error), remedy="upgrade this agent")
+        return False

@@ -1,0 +1,107 @@
+"""What this agent can do at the moment: detected, remembered, and looked at again when it matters."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from contracts.messages import Capability
+from contracts.requirements.sets import Requirements, normal_name
+from worker_agent.capabilities import DetectOptions, Inventory, detect, detect_late, findings, recheck, remembered
+from worker_agent.capabilities.probe_files import load
+from worker_agent.program.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+#: In the state folder: what was found.
+FILE = "capabilities.json"
+
+
+class Abilities:
+    """The inventory of this machine. Nothing is known before `remember` or the first `probe`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._options = options_of(settings)
+        self._file = settings.state / FILE
+        self._inventory: Inventory | None = None
+        #: names in this machine's own probe files
+        self._own: frozenset[str] = frozenset()
+
+    def capabilities(self) -> tuple[Capability, ...]:
+        return self._inventory.capabilities if self._inventory else ()
+
+    def named(self) -> tuple[Capability, ...]:
+        """Those of `capabilities` that a person has named: by an option, or in a file of this machine's own."""
+        return tuple(
+            item.capability
+            for item in (self._inventory.evidence if self._inventory else ())
+            if item.how == "fixed" or normal_name(item.capability.name) in self._own
+        )
+
+    @property
+    def late(self) -> bool:
+        """Some probes ran out of time: there may be more than was found."""
+        return self._inventory is not None and self._inventory.late
+
+    async def remember(self) -> bool:
+        """Know what an earlier run of this agent found, where its programs are still the same; False: nothing."""
+        known = await asyncio.to_thread(findings.read, self._file, self._options)
+        if known is None:
+            return False
+        self._inventory = await remembered(known, self._options)
+        self._own = await asyncio.to_thread(_own_names, self._options)
+        log.info("capabilities_remembered", total=len(self.capabilities()), remedy="they are verified when it is idle")
+        return True
+
+    async def probe(self) -> bool:
+        """Look at everything again; True when something changed."""
+        return await self._learn(await detect(self._options, previous=self._inventory))
+
+    async def probe_late(self) -> bool:
+        """Look again at what ran out of time; True when something changed."""
+        assert self._inventory is not None, "nothing is late before the first probe"
+        return await self._learn(await detect_late(self._inventory))
+
+    async def _learn(self, inventory: Inventory) -> bool:
+        before, self._inventory = self.capabilities(), inventory
+        after = self.capabilities()
+        self._own = await asyncio.to_thread(_own_names, self._options)
+        await asyncio.to_thread(findings.write, self._file, inventory)
+        log.info(
+            "capabilities",
+            total=len(after),
+            added=_names(set(after) - set(before)) if before else None,
+            dropped=_names(set(before) - set(after)) if before else None,
+            failed_probes=len(inventory.failures),
+            late_probes=sum(failure.late for failure in inventory.failures),
+            seconds=round(inventory.seconds, 2),
+        )
+        return after != before
+
+    async def still_able(self, signature: str) -> bool:
+        """Cheaply, before a claim: is what decides about `signature` still there? What went away is dropped."""
+        if self._inventory is None:
+            return False
+        requirements = Requirements.from_signature(signature)
+        self._inventory = await recheck(self._inventory, requirements.names)
+        return requirements.satisfied_by(self.capabilities())
+
+
+def _own_names(options: DetectOptions) -> frozenset[str]:
+    own = load(options.folders, built_in=False)
+    tables = (own.probes, own.libraries, own.modules)
+    return frozenset(normal_name(entry.name or name) for table in tables for name, entry in table.items())
+
+
+def _names(capabilities: set[Capability]) -> list[str]:
+    return sorted(f"{found.name} {found.version}" if found.version else found.name for found in capabilities)
+
+
+def options_of(settings: Settings) -> DetectOptions:
+    return DetectOptions(
+        auto=settings.auto_capabilities,
+        fixed=settings.capability,
+        without=settings.without,
+        folders=settings.capabilities_d,
+    )

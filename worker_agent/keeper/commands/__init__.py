@@ -1,0 +1,1 @@
+"""Buildbot's remote commands, as a keeper carries them out."""

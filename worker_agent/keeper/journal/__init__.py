@@ -1,0 +1,1 @@
+"""The keeper's side of the journal: what is written, how it stands on disk, and how much of it may wait."""

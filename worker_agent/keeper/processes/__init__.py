@@ -1,0 +1,1 @@
+"""Processes of commands: started, heard, ended, and found again wherever they went."""

@@ -1,0 +1,115 @@
+"""A process that outlives its keeper for a moment: it ends what the keeper ran if that was killed.
+
+The agent's main process does the same when it is there; but whoever kills all of an agent at once (the system short of
+memory, an operator) kills both. The kernel could be asked instead, from within each command's process between its fork
+and its exec: that kills no more than that one process, only on Linux, and makes a start cost four times as much, for it
+rules out vfork.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import signal
+import struct
+import traceback
+from collections.abc import Iterable
+
+import psutil
+
+from worker_agent.keeper.processes.reaper import kill_until_none, marked, tree
+
+#: Commands' processes that are known by their numbers, at once; of further ones only those that carry the mark.
+_PLACES = 64
+_NUMBER = struct.Struct("=i")
+_OVER = b"o"
+#: Descriptors that the guard keeps: standard error is the keeper's log.
+_LOG = 2
+#: A keeper has some 20 open.
+_SOME = 256
+
+
+class Guard:
+    """The keeper's side. Raises OSError when made: the system gives no process."""
+
+    def __init__(self, session: str) -> None:
+        self._session = session
+        # Shared with the guard: it sleeps until the keeper is gone, whatever is written here meanwhile.
+        self._numbers = mmap.mmap(-1, _PLACES * _NUMBER.size)
+        self.pid = 0
+        self._life = -1
+        self.renew()
+
+    def renew(self) -> None:
+        """Make sure that there is one: it may have been killed itself. Raises OSError."""
+        if self.pid:
+            return
+        ours, self._life = os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            try:
+                _guard(ours, self._session, self._numbers)
+            except BaseException:
+                traceback.print_exc()  # to the keeper's log
+            finally:
+                os._exit(0)
+        os.close(ours)
+
+    def collected(self, pid: int) -> None:
+        """`pid` has ended and was waited for."""
+        if pid == self.pid:
+            os.close(self._life)
+            self.pid = 0
+        else:
+            self.forget(pid)
+
+    def watch(self, pid: int) -> None:
+        self._write(0, pid)
+
+    def forget(self, pid: int) -> None:
+        self._write(pid, 0)
+
+    def over(self) -> None:
+        """The session has ended, and none of its processes is left."""
+        if self.pid:
+            os.write(self._life, _OVER)
+            os.close(self._life)
+            os.waitpid(self.pid, 0)
+            self.pid = 0
+
+    def _write(self, old: int, new: int) -> None:
+        """In the place of `old`, if it has one."""
+        for place in range(0, _PLACES * _NUMBER.size, _NUMBER.size):
+            if _NUMBER.unpack_from(self._numbers, place)[0] == old:
+                _NUMBER.pack_into(self._numbers, place, new)
+                return
+
+
+def _guard(life: int, session: str, numbers: mmap.mmap) -> None:
+    """In the guard: sleep until the other end of `life` is closed, which the end of the keeper does."""
+    signal.set_wakeup_fd(-1)  # the loop's, which is the keeper's
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # a service manager's, to all of the service: the keeper ends in order
+    os.setsid()
+    for descriptor in _descriptors():
+        if descriptor > _LOG and descriptor != life:
+            with contextlib.suppress(OSError):  # by which they were listed
+                os.close(descriptor)
+    if os.read(life, 1) != _OVER:
+        kill_until_none(lambda: _left(session, [number for (number,) in _NUMBER.iter_unpack(numbers[:]) if number]))
+
+
+def _descriptors() -> Iterable[int]:
+    try:
+        return [int(name) for name in os.listdir("/dev/fd")]
+    except OSError:  # a sandbox without /proc
+        return range(_SOME)
+
+
+def _left(session: str, numbers: list[int]) -> list[psutil.Process]:
+    """Trees of the processes that the keeper had started, and all that carries the session's mark."""
+    found: dict[int, psutil.Process] = {}
+    for number in (*numbers, *(process.pid for process in marked(f"{session}/"))):
+        found.update((process.pid, process) for process in tree(number)())
+    return list(found.values())

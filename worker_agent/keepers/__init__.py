@@ -1,0 +1,1 @@
+"""What the main process knows of keepers: their sockets, sessions, files, spares and journals."""

@@ -1,0 +1,333 @@
+"""The main process's end of a keeper: starts it or finds it again, tells it what to do, hears what happened."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Union
+
+import psutil
+
+from contracts.messages import Command
+from worker_agent.core.inputs import Journalled, KeeperLost, PullWanted
+from worker_agent.keeper import orders
+from worker_agent.keeper.processes.environment import command_environment
+from worker_agent.keeper.processes.reaper import KILL_PATIENCE, identity, kill_session, kill_tree
+from worker_agent.keeper.server import LOG, PID_FILE, SOCKET
+from worker_agent.keeper.settings import KeeperConfig, KeeperSettings
+from worker_agent.keeper.spare import Spare
+from worker_agent.keeper.wire import WIRE_VERSION, BadFrame, Frames
+from worker_agent.keepers.outgoing import Outgoing
+
+#: A keeper that has not said hello after this long (seconds; it takes 0.1) will not.
+_HELLO = 30.0
+#: A keeper kills what does not go for 10 s; one that has not ended after this is killed itself.
+_CLOSE = 20.0
+
+KeeperInput = Union[Journalled, KeeperLost, PullWanted]
+
+
+def order_of(command: Command) -> orders.Said:
+    """The order to run it."""
+    return orders.run(command.n, command.name, command.args, command.digest)
+
+
+def news_of(session: str, message: Mapping[str, Any]) -> Journalled | PullWanted | None:
+    """What the machine is told of a keeper's message; None: nothing. Raises `BadOrder`."""
+    event = message.get("ev")
+    if event == "journalled":
+        return Journalled(session=session, seq=orders.number(message, "seq"))
+    if event == "pull":
+        n, offset, length = (orders.number(message, name) for name in ("n", "offset", "length"))
+        return PullWanted(session=session, n=n, offset=offset, length=length)
+    return None
+
+
+class KeeperFailed(Exception):
+    """A keeper could not be started; the text says of which session and why."""
+
+
+class Keeper:
+    """One session's keeper. `on_input` gets `Journalled`, `PullWanted` and at most one `KeeperLost`, in the event loop.
+
+    None of the methods that are not coroutines waits: what they ask is sent in order, and answered by inputs.
+    """
+
+    def __init__(self, session: str, folder: Path, on_input: Callable[[KeeperInput], None]) -> None:
+        self.session = session
+        self.folder = folder
+        #: numbers of the commands that were running when we attached
+        self.running: tuple[int, ...] = ()
+        #: the last event that was journalled, as far as we know
+        self.seq = 0
+        self.pid = 0
+        #: after `close`: what commands that were over had left running, in words
+        self.ended: tuple[str, ...] = ()
+        self._on_input = on_input
+        self._process: subprocess.Popen[bytes] | None = None
+        self._outgoing: Outgoing | None = None
+        self._hello: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._reason = ""
+        self._quiet = False
+        self._burying: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def open(
+        cls,
+        *,
+        session: str,
+        folder: Path,
+        basedir: Path,
+        builddir: str,
+        on_input: Callable[[KeeperInput], None],
+        settings: KeeperSettings | None = None,
+        env: Mapping[str, str] | None = None,
+        spare: Spare | None = None,
+    ) -> Keeper:
+        """Start the keeper of a new session; `spare` is used for it if it lives, and used up in any case.
+
+        `folder` is the session's (made if missing), `basedir` the slot's, in which the build's directory is
+        `builddir` (made if missing). `env` is the agent's environment; commands get it scrubbed
+        (`environment.command_environment`). Raises `KeeperFailed`.
+        """
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        config = KeeperConfig(
+            session=session,
+            folder=str(folder.absolute()),
+            basedir=str(basedir.absolute()),
+            builddir=builddir,
+            settings=settings or KeeperSettings(),
+        )
+        keeper = cls(session, folder, on_input)
+        try:
+            Path(config.builder).mkdir(parents=True, exist_ok=True)
+            started = _start(config, spare, command_environment(os.environ if env is None else env))
+        except OSError as error:
+            raise KeeperFailed(f"session {session}: cannot start its keeper: {error}") from None
+        keeper._process, keeper.pid = started.process, started.process.pid
+        await asyncio.get_running_loop().create_unix_connection(lambda: _Link(keeper), sock=started.socket)
+        try:
+            await asyncio.wait_for(asyncio.shield(keeper._hello), _HELLO)
+        except (asyncio.TimeoutError, ConnectionError):
+            said = ""
+            with contextlib.suppress(OSError):  # none was made
+                said = (folder / LOG).read_text(encoding="utf-8", errors="replace")[-2000:]
+            keeper._quiet = True
+            await keeper._end_process()
+            raise KeeperFailed(
+                f"session {session}: its keeper did not start: {keeper._reason or said.strip() or 'it said nothing'}"
+            ) from None
+        return keeper
+
+    @classmethod
+    async def attach(cls, *, session: str, folder: Path, on_input: Callable[[KeeperInput], None]) -> Keeper | None:
+        """The keeper that an earlier main process of this agent started; None when it is gone.
+
+        When it is gone, so are all processes of the session when this returns.
+        """
+        keeper = cls(session, folder, on_input)
+        try:
+            with _address(folder) as address:
+                await asyncio.get_running_loop().create_unix_connection(lambda: _Link(keeper), path=address)
+            await asyncio.wait_for(asyncio.shield(keeper._hello), _HELLO)
+        except (OSError, asyncio.TimeoutError):
+            keeper._quiet = True
+            if keeper._outgoing is not None:
+                keeper._outgoing.close()
+            await asyncio.to_thread(kill_leftovers, session, folder)
+            return None
+        return keeper
+
+    def run(self, command: Command) -> None:
+        """Journal `started` and run it. A command whose `n` is known already is not run again."""
+        self._send(order_of(command))
+
+    def complete_unstarted(self, command: Command, reason: str) -> None:
+        """Rule 14: journal `started` and `completed` with `interrupted`, run nothing."""
+        self._send(orders.complete_unstarted(command.n, command.name, command.digest, reason))
+
+    def interrupt(self, n: int, reason: str) -> None:
+        """End command `n` and its process tree; it completes with `interrupted=reason`. Not running: nothing."""
+        self._send(orders.interrupt(n, reason))
+
+    def feed(self, n: int, offset: int, size: int, data: bytes) -> None:
+        """Bytes that a `PullWanted` asked for, from `offset`; `size` is the whole file's."""
+        self._send(orders.feed(n, offset, size), data)
+
+    def trim(self, seq: int) -> None:
+        """Buildbot has stored all events up to `seq`."""
+        self._send(orders.trim(seq))
+
+    def contact(self) -> None:
+        """The bridge was heard: the fencing clock starts again."""
+        self._send({"op": "contact"})
+
+    def detach(self, grace: float | None = None) -> None:
+        """Planned restart: this main process leaves, another attaches within `grace` seconds (None: the setting).
+
+        Afterwards this object is of no use and reports nothing any more.
+        """
+        self._send({"op": "detach", "grace": grace})
+        self._quiet = True
+        if self._outgoing is not None:
+            self._outgoing.close()
+
+    async def close(self, keep_journal: bool = False) -> None:
+        """Kill all processes of the session, wait until none is left, then remove its folder.
+
+        With `keep_journal` the folder stays, and in it the journal. Does not report `KeeperLost`.
+        """
+        self._quiet = True
+        self._send({"op": "close"})
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(asyncio.shield(self._gone), _CLOSE)
+        await self._end_process()
+        if not keep_journal:
+            await asyncio.to_thread(shutil.rmtree, self.folder, True)
+
+    def _send(self, message: dict[str, Any], data: bytes = b"") -> None:
+        """To a keeper that is gone nothing is sent: `KeeperLost` has said so, or will."""
+        if self._outgoing is not None:
+            self._outgoing.send(message, data)
+
+    def _received(self, message: dict[str, Any]) -> None:
+        event = message.get("ev")
+        if event == "hello":
+            if not self._hello.done():
+                self._greeted(message)
+        elif event == "closed":
+            self.ended = orders.texts(message, "ended")
+        elif event == "broken":
+            self._reason = orders.text(message, "reason")
+        elif (news := news_of(self.session, message)) is not None:
+            if isinstance(news, Journalled):
+                self.seq = news.seq
+            self._tell(news)
+
+    def _greeted(self, message: dict[str, Any]) -> None:
+        version = orders.number(message, "version")
+        if version != WIRE_VERSION:
+            self._reason = f"it speaks version {version}, this agent {WIRE_VERSION}"
+            self._hello.set_exception(ConnectionError(self._reason))
+            return
+        self.pid, self.seq = orders.number(message, "pid"), orders.number(message, "seq")
+        self.running = orders.numbers(message, "running")
+        self._hello.set_result(None)
+
+    def _tell(self, news: KeeperInput) -> None:
+        if not self._quiet:
+            self._on_input(news)
+
+    def _disconnected(self) -> None:
+        self._outgoing = None
+        if not self._hello.done():
+            self._hello.set_exception(ConnectionError("it ended"))
+        if not self._gone.done():
+            self._gone.set_result(None)
+        if not self._quiet:
+            self._burying = asyncio.ensure_future(self._bury())
+
+    async def _bury(self) -> None:
+        """The keeper went without having been asked to: nothing that it ran may live on."""
+        with contextlib.suppress(OSError, psutil.Error):  # what could not be looked at cannot be ended either
+            await self._end_process()
+        status = self._process.returncode if self._process is not None else None
+        if self._reason:
+            reason = self._reason
+        elif status is not None and status < 0:
+            reason = f"its keeper was killed by signal {-status}"
+        else:
+            reason = "its keeper ended" if status is None else f"its keeper ended with status {status}"
+        self._tell(KeeperLost(session=self.session, reason=reason))
+        self._quiet = True
+
+    async def _end_process(self) -> None:
+        """Make sure that the keeper and all that it ran are gone."""
+        if self._process is not None:
+            try:
+                await asyncio.to_thread(self._process.wait, 1.0 if self._gone.done() else 0.01)
+            except subprocess.TimeoutExpired:
+                await asyncio.to_thread(kill_tree, self._process.pid)
+                with contextlib.suppress(subprocess.TimeoutExpired):  # it hangs in the kernel: not waited for
+                    await asyncio.to_thread(self._process.wait, KILL_PATIENCE)
+        await asyncio.to_thread(kill_leftovers, self.session, self.folder)
+
+
+class _Link(asyncio.Protocol):
+    def __init__(self, keeper: Keeper) -> None:
+        self._keeper = keeper
+        self._outgoing: Outgoing
+        self._frames = Frames()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._outgoing = self._keeper._outgoing = Outgoing(transport)
+
+    def data_received(self, data: bytes) -> None:
+        """A keeper that says what none of ours does is none of ours: its session is lost, and nothing else."""
+        try:
+            for message, _ in self._frames.feed(data):
+                self._keeper._received(message)
+        except (BadFrame, orders.BadOrder) as error:
+            self._keeper._reason = f"its keeper said what is no message: {error}"
+            self._outgoing.close()
+
+    def pause_writing(self) -> None:
+        self._outgoing.pause()
+
+    def resume_writing(self) -> None:
+        self._outgoing.resume()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._keeper._disconnected()
+
+
+def kill_leftovers(session: str, folder: Path) -> list[psutil.Process]:
+    """End what a session's dead keeper left, and the keeper if it hangs. Blocks; returns what would not die."""
+    left: list[psutil.Process] = []
+    with contextlib.suppress(OSError, ValueError):
+        pid, who = (folder / PID_FILE).read_text().split()
+        if identity(int(pid)) == who:
+            left = kill_tree(int(pid))
+    return left + kill_session(session)
+
+
+def _start(config: KeeperConfig, spare: Spare | None, env: Mapping[str, str]) -> Spare:
+    """A process on its way to be the session's keeper. Raises OSError."""
+    if spare is not None and spare.alive:
+        with contextlib.suppress(OSError):  # it has ended just now: one is made as if there had been none
+            spare.start(config)
+            return spare
+    if spare is not None:
+        spare.socket.close()
+    made = Spare(env, Path(config.folder) / LOG)
+    made.start(config)
+    return made
+
+
+@contextlib.contextmanager
+def _address(folder: Path) -> Iterator[str]:
+    """A path to the keeper's socket that fits into the 108 bytes (macOS: 104) of a socket address."""
+    path = str(folder / SOCKET)
+    if len(os.fsencode(path)) < 100:
+        yield path
+        return
+    if sys.platform.startswith("linux"):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            yield f"/proc/self/fd/{descriptor}/{SOCKET}"
+        finally:
+            os.close(descriptor)
+        return
+    with tempfile.TemporaryDirectory(prefix="keeper-", dir="/tmp") as short:  # $TMPDIR may be long, too
+        link = Path(short) / "s"
+        link.symlink_to(folder.absolute())
+        yield str(link / SOCKET)

@@ -1,0 +1,60 @@
+"""`meta.json` of a session: what the main process remembers of it across its own restart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import structlog
+from pydantic import TypeAdapter, ValidationError
+
+from worker_agent.agent.instance import write_atomically
+from worker_agent.core.inputs import SessionMeta
+
+log = structlog.get_logger(__name__)
+
+FILE = "meta.json"
+
+
+#: The file's fields are those of the class, so that none can be forgotten here.
+_META: TypeAdapter[SessionMeta] = TypeAdapter(SessionMeta)
+
+
+def dump(meta: SessionMeta) -> str:
+    """The text of the file: a JSON object."""
+    return _META.dump_json(meta).decode()
+
+
+def load(text: str) -> SessionMeta:
+    """Raises ValueError for what `dump` did not write."""
+    try:
+        return _META.validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "file"
+        raise ValueError(f"not a session's meta file: {where}: {first['msg']}") from None
+
+
+def persist(folder: Path, meta: SessionMeta) -> None:
+    """Write it into the session's folder, which is made when it is not there."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    write_atomically(folder / FILE, dump(meta))
+
+
+def find(sessions: Path) -> Iterator[tuple[Path, SessionMeta | None]]:
+    """Every session's folder below `sessions` and its meta; None where it cannot be read (said in the log)."""
+    try:
+        folders = sorted(sessions.iterdir())
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        log.error("sessions_unreadable", folder=str(sessions), reason=str(error), effect="what ran is given up")
+        return
+    for folder in folders:
+        if not folder.is_dir():
+            continue
+        try:
+            yield folder, load((folder / FILE).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            log.warning("session_unreadable", folder=str(folder), reason=str(error), remedy="its folder is removed")
+            yield folder, None

@@ -1,0 +1,219 @@
+"""Sessions on this machine: their folders, keepers and build directories.
+
+Each session's orders are carried out one after the other by a task of its own, so that a keeper that takes its time
+does not keep another session waiting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import structlog
+
+from worker_agent.agent.builddirs import BuildDirs
+from worker_agent.core.actions import OpenSession
+from worker_agent.core.inputs import Input, KeeperLost, Recovered, SessionMeta
+from worker_agent.keeper.settings import KeeperSettings
+from worker_agent.keepers import metas
+from worker_agent.keepers.client import Keeper, KeeperFailed, kill_leftovers
+from worker_agent.keepers.journal_reader import JournalFiles
+from worker_agent.keepers.spares import Spares
+
+log = structlog.get_logger(__name__)
+
+#: What is to be done with a session's keeper.
+Order = Callable[[Keeper], None]
+
+
+class Held:
+    """A session that has, had or will have a keeper, and its orders."""
+
+    def __init__(self, meta: SessionMeta) -> None:
+        self.meta = meta
+        self.keeper: Keeper | None = None
+        #: the last order; the next one waits for it
+        self.last: asyncio.Task[None] | None = None
+        self.in_builddir = False
+
+
+class Sessions:
+    """Carries out what the machine wants of sessions. All its methods return at once."""
+
+    def __init__(
+        self,
+        state: Path,
+        builddirs: BuildDirs,
+        journal: JournalFiles,
+        *,
+        on_input: Callable[[Input], None],
+        encoding: str = "utf-8",
+    ) -> None:
+        self.folder = state / "sessions"
+        self._builddirs = builddirs
+        self._journal = journal
+        self._on_input = on_input
+        self._encoding = encoding
+        self._held: dict[str, Held] = {}
+        self._spares = Spares()
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    @property
+    def keeper_pids(self) -> set[int]:
+        """Children of this process that are not strays."""
+        keepers = {held.keeper.pid for held in self._held.values() if held.keeper is not None}
+        return keepers | self._spares.pids
+
+    def journal_bytes(self) -> int:
+        """What the journals of all sessions take on disk."""
+        sizes = 0
+        with contextlib.suppress(OSError):  # the disk is in trouble: the self-check says so
+            for path in self.folder.glob("*/events.*"):
+                with contextlib.suppress(FileNotFoundError):  # its session ended just now
+                    sizes += path.stat().st_size
+        return sizes
+
+    async def recover(self) -> list[Recovered]:
+        """What an earlier process of this agent left: sessions whose keeper answers, and such whose does not."""
+        recovered: list[Recovered] = []
+        for folder, meta in metas.find(self.folder):
+            if meta is None:
+                await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+                continue
+            held = self._held[meta.session] = Held(meta)
+            recovered.append(await self._recover(held, folder))
+        return recovered
+
+    async def _recover(self, held: Held, folder: Path) -> Recovered:
+        meta = held.meta
+        held.keeper = await Keeper.attach(session=meta.session, folder=folder, on_input=self._on_input)
+        if not meta.aside:
+            try:
+                self._take_builddir(held)
+            except OSError as error:  # it is protected from removal all the same; its commands will say what they lack
+                log.warning("build_directory_missing", session=meta.session, reason=str(error))
+        alive = held.keeper is not None
+        if alive:
+            self._journal.trust(meta.session)
+        last = 0
+        try:
+            last = self._journal.last_seq(meta.session)
+        except OSError as error:
+            log.error("journal_unreadable", session=meta.session, reason=str(error))
+        log.info("session_found", session=meta.session, title=meta.offer.title, alive=alive)
+        return Recovered(meta=meta, alive=alive, last_seq=last)
+
+    def persist(self, meta: SessionMeta) -> None:
+        """Written when this returns. Raises OSError."""
+        self._held.setdefault(meta.session, Held(meta)).meta = meta
+        metas.persist(self.folder / meta.session, meta)
+
+    def open(self, action: OpenSession) -> None:
+        held = self._held[action.session]
+
+        async def start() -> None:
+            try:
+                self._take_builddir(held)
+                held.keeper = await Keeper.open(
+                    session=action.session,
+                    folder=self.folder / action.session,
+                    basedir=self._builddirs.slot_folder(action.master, action.slot),
+                    builddir=action.builddir,
+                    on_input=self._on_input,
+                    settings=KeeperSettings(fencing=held.meta.offer.fencing, encoding=self._encoding),
+                    spare=self._spares.take(),
+                )
+                self._journal.trust(action.session)
+            except Exception as error:
+                expected = isinstance(error, (OSError, KeeperFailed))
+                log.error("keeper_not_started", session=action.session, reason=str(error),
+                          exc_info=None if expected else error)  # fmt: skip
+                self._on_input(KeeperLost(session=action.session, reason=str(error)))
+
+        self._enqueue(held, start)
+
+    def order(self, session: str, order: Order) -> None:
+        """Have it carried out by the session's keeper, after its earlier orders; nothing if that is gone."""
+        held = self._held.get(session)
+        if held is None:
+            return
+
+        async def carry_out() -> None:
+            if held.keeper is not None:
+                order(held.keeper)
+
+        self._enqueue(held, carry_out)
+
+    def close(self, session: str, *, keep_journal: bool) -> asyncio.Task[None] | None:
+        """End the session's processes, and remove its folder unless the journal is kept. Done when the task is."""
+        held = self._held.get(session)
+        if held is None:
+            return None
+
+        async def end() -> None:
+            folder = self.folder / session
+            try:
+                if held.keeper is not None:
+                    await held.keeper.close(keep_journal=True)
+                    if held.keeper.ended:
+                        log.info("left_processes_ended", session=session, title=held.meta.offer.title,
+                                 processes=held.keeper.ended)  # fmt: skip
+                else:
+                    await asyncio.to_thread(kill_leftovers, session, folder)
+            finally:
+                held.keeper = None
+                self._leave_builddir(held)
+                if not keep_journal:
+                    self._held.pop(session, None)
+                    self._journal.forget(session)
+                    await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+                self._spares.session_over()
+
+        return self._enqueue(held, end)
+
+    async def detach(self) -> None:
+        """Leave all keepers running, for the process that takes over."""
+        for held in list(self._held.values()):
+            if held.last is not None:
+                await asyncio.wait([held.last])
+            if held.keeper is not None:
+                held.keeper.detach()
+        await self._spares.end()
+
+    async def idle(self) -> None:
+        """Until all orders given so far are carried out; no session is opened afterwards."""
+        tasks = [held.last for held in self._held.values() if held.last is not None]
+        if tasks:
+            await asyncio.wait(tasks)
+        await self._spares.end()
+
+    # -- inside ----------------------------------------------------------------------------------------------------
+
+    def _enqueue(self, held: Held, what: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
+        before = held.last
+
+        async def after() -> None:
+            if before is not None:
+                await asyncio.wait([before])
+            try:
+                await what()
+            except Exception as error:
+                log.error("session_order_failed", session=held.meta.session, exc_info=error)
+
+        held.last = asyncio.get_running_loop().create_task(after())
+        return held.last
+
+    def _take_builddir(self, held: Held) -> None:
+        offer = held.meta.offer
+        held.in_builddir = True
+        self._builddirs.take(offer.master, held.meta.slot, offer.builddir)
+
+    def _leave_builddir(self, held: Held) -> None:
+        if held.in_builddir:
+            held.in_builddir = False
+            self._builddirs.give_back(held.meta.offer.master, held.meta.slot, held.meta.offer.builddir)

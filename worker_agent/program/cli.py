@@ -1,0 +1,203 @@
+"""The command `worker-agent`: options made from the settings, and a help that reads like a manual page.
+
+What only one subcommand needs is imported there: an agent's memory and start count.
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+from pydantic.fields import FieldInfo
+
+from contracts.operations.amqp_url import has_password
+from worker_agent.program.loading import CONFIG_VARIABLE, BadSettings, flag_of, load, unknown_variables, variable_of
+from worker_agent.program.settings import CONFIG_FILES, Settings
+from worker_agent.program.subcommands import subcommands
+
+#: Exit codes: 2 for what the caller has to put right, as click has it for usage errors.
+EXIT_USAGE = 2
+#: The state folder belongs to another agent, or cannot be used (EX_CANTCREAT of sysexits.h).
+EXIT_STATE = 73
+
+DESCRIPTION = """\
+Takes work from RabbitMQ for Buildbot masters and runs it on this machine.
+
+The agent consumes the queues of all columns whose requirements this machine fulfils, runs one build per slot at a time,
+and streams everything back. It needs nothing but the broker's address; the broker need not be up yet."""
+
+EXAMPLES = """\
+Find out what this machine can do, and work:
+    worker-agent --amqp-url amqp://builder7:secret@broker/ --auto-capabilities
+Password in a file, two builds at a time:
+    worker-agent --amqp-url-file /etc/worker-agent.url --auto-capabilities --slots 2
+One build, then leave (for machines made on demand):
+    worker-agent --amqp-url-file url --auto-capabilities --exit-after-build --exit-after-idle 300
+What was found here, and how:
+    worker-agent capabilities"""
+
+SIGNALS = """\
+SIGTERM, SIGINT  drain: finish what runs, take nothing new, leave; a second one: stop at once, give the work back
+SIGHUP           probe the capabilities again
+SIGUSR2          restart in place, with the program as installed now; commands go on meanwhile"""
+
+STATUS = """\
+0   left as asked for      2   a flag, variable or file is wrong
+70  a part of it broke     73  the state folder cannot be used"""
+
+
+def _takes(field: FieldInfo) -> Any:
+    """The plain type of a setting: Optional and Annotated taken off."""
+    kind = field.annotation
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+        kind = next(part for part in typing.get_args(kind) if part is not type(None))
+    return kind
+
+
+def _extra(field: FieldInfo) -> Mapping[str, Any]:
+    return field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+
+
+def _shown_default(field: FieldInfo) -> str:
+    default = field.default
+    if default in (None, "", (), False) or str(default) in ("", "."):
+        return ""
+    if isinstance(default, tuple):
+        return f" [default: {', '.join(map(str, default))}]"
+    return f" [default: {default:g}]" if isinstance(default, (int, float)) else f" [default: {default}]"
+
+
+def option_of(setting: str, field: FieldInfo) -> click.Option:
+    """The option of a setting. Values go on as text: the settings check them, whichever way they came."""
+    text = (field.description or "") + _shown_default(field)
+    if _takes(field) is bool:
+        return click.Option([f"{flag_of(setting)}/--no-{setting.replace('_', '-')}"], default=None, help=text)
+    if typing.get_origin(_takes(field)) is typing.Literal:
+        choices = click.Choice(list(typing.get_args(_takes(field))))
+        return click.Option([flag_of(setting)], type=choices, default=None, help=text)
+    repeated = typing.get_origin(_takes(field)) is tuple
+    return click.Option(
+        [flag_of(setting)], metavar=_extra(field).get("metavar"), multiple=repeated, default=None, help=text
+    )
+
+
+class Manual(click.Group):
+    """A group that runs the agent when no subcommand is named, and whose help has the sections of a manual page."""
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        self.format_usage(ctx, formatter)
+        _section(formatter, "Description", DESCRIPTION, wrap=True)
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                field = Settings.model_fields.get(parameter.name or "")
+                groups.setdefault(_extra(field)["group"] if field else "General", []).append(record)
+        for title, records in groups.items():
+            with formatter.section(title):
+                formatter.write_dl(records)
+        self.format_commands(ctx, formatter)
+        _section(formatter, "Environment", ENVIRONMENT, wrap=True)
+        _section(formatter, "Files", FILES)
+        _section(formatter, "Signals", SIGNALS)
+        _section(formatter, "Exit status", STATUS)
+        _section(formatter, "Examples", EXAMPLES)
+
+
+ENVIRONMENT = (
+    f"Each option has a variable: that of --amqp-url is {variable_of('amqp_url')}. "
+    f"Several values are separated by commas. {CONFIG_VARIABLE} names the configuration file. "
+    "An option wins over its variable, that over the file."
+)
+FILES = (
+    "\n".join(str(path) for path in CONFIG_FILES)
+    + """
+    TOML, read unless --config names another; keys are the options' names with underscores:
+    amqp_url_file = "/etc/worker-agent.url"
+    auto_capabilities = true
+    slots = 2
+<state>/instance.json
+    who this agent is; a copy of the folder would be the same agent twice
+<state>/sessions/
+    what runs, so that a restart of the agent loses nothing"""
+)
+
+
+def _section(formatter: click.HelpFormatter, title: str, text: str, *, wrap: bool = False) -> None:
+    with formatter.section(title):
+        if wrap:
+            formatter.write_text(text)
+            return
+        for line in text.splitlines():
+            formatter.write(f"{'':{formatter.current_indent}}{line}\n")
+
+
+def _run(**given: Any) -> None:
+    context = click.get_current_context()
+    config: Path | None = given.pop("config")
+    context.obj = (given, config)
+    if context.invoked_subcommand is None:
+        settings = settings_of(context)
+        from worker_agent.program.run import run
+
+        context.exit(run(settings, unknown_variables()))
+
+
+def settings_of(context: click.Context) -> Settings:
+    """The settings, for any subcommand; ends the program with status 2 where they are wrong."""
+    given, config = context.obj
+    flags = {name: value for name, value in given.items() if value is not None and value != ()}
+    if has_password(str(flags.get("amqp_url", ""))):
+        click.echo(
+            "worker-agent: --amqp-url: its password can be read by every user of this machine; prefer --amqp-url-file, "
+            f"the configuration file or {variable_of('amqp_url')}",
+            err=True,
+        )
+    try:
+        return load(flags, config)
+    except BadSettings as error:
+        for line in str(error).splitlines():
+            click.echo(f"worker-agent: {line}", err=True)
+        context.exit(EXIT_USAGE)
+
+
+def make_cli(run: Callable[..., None] = _run) -> click.Group:
+    """The whole command line. `run` gets the options as given."""
+    config = click.Option(
+        ["--config"],
+        type=click.Path(path_type=Path, dir_okay=False),
+        metavar="FILE",
+        help="Read this configuration file.",
+    )
+    options = [option_of(name, field) for name, field in Settings.model_fields.items()]
+    group = Manual(
+        "worker-agent",
+        params=[config, *options],
+        callback=run,
+        invoke_without_command=True,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    )
+    group.params.append(
+        click.Option(
+            ["--version"], is_flag=True, is_eager=True, expose_value=False, help="Show the version.", callback=_version
+        )
+    )
+    for command in subcommands(settings_of):
+        group.add_command(command)
+    return group
+
+
+def _version(context: click.Context, _parameter: click.Parameter, asked: bool) -> None:
+    if asked and not context.resilient_parsing:
+        from worker_agent.version import version
+
+        click.echo(f"worker-agent {version()}")
+        context.exit()
+
+
+def main() -> None:
+    make_cli()()

@@ -1,0 +1,181 @@
+"""`worker-agent doctor`: the way to the broker, what this account may do there, and this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+import time
+from collections.abc import AsyncIterator, Iterator
+from secrets import token_hex
+
+from aio_pika import Message
+from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
+
+from contracts import topology
+from contracts.codec import decode
+from contracts.errors import BadMessage, BadRequirement, UnknownVersion
+from contracts.messages import Capability, Catalogue
+from contracts.operations.findings import Finding, broker_version, clock
+from contracts.operations.reachability import failed, reach
+from contracts.requirements.sets import Requirements
+from contracts.timing import CATALOGUE_INTERVAL
+from worker_agent.agent.health import Health, Least
+from worker_agent.capabilities import BadCapability, detect
+from worker_agent.capabilities.abilities import options_of
+from worker_agent.link.declare import Declared, channel_of, declare_control_queue, product_of
+from worker_agent.link.errors import CA_SETTING, LIBRARY_ERRORS, LinkError, loss_of
+from worker_agent.link.opening import open_connection
+from worker_agent.link.options import LinkOptions
+from worker_agent.program.settings import Settings
+
+#: Seconds to wait for a master: it tells its columns every 5 s.
+MASTER_WITHIN = CATALOGUE_INTERVAL + 1.0
+
+
+async def examine(settings: Settings) -> list[Finding]:
+    """All findings, in an order in which the first failure is the one to mend."""
+    capabilities, found = await _capabilities(settings)
+    findings = [*_machine(settings), found]
+    if settings.amqp_url is None:
+        return [*findings, Finding(check="broker", verdict="fail", seen="no broker is set",
+                                   remedy="give --amqp-url-file, or amqp_url in the configuration file")]  # fmt: skip
+    from worker_agent.link.options import link_options
+
+    options = link_options(settings)
+
+    def context() -> ssl.SSLContext:
+        made = options.tls_context()
+        assert made is not None  # asked for amqps only
+        return made
+
+    way = await asyncio.to_thread(lambda: list(reach(options.address, context, ca=CA_SETTING)))
+    findings += way
+    if all(finding.verdict != "fail" for finding in way):
+        findings += [finding async for finding in _broker(options, capabilities)]
+    return findings
+
+
+def _machine(settings: Settings) -> Iterator[Finding]:
+    least = Least(
+        disk=int(settings.min_free_disk), temp=int(settings.min_free_temp), memory=int(settings.min_free_memory)
+    )
+    reasons = Health(least, settings.basedir, settings.state).check()
+    for reason in reasons:
+        yield Finding(check="room", verdict="fail", seen=reason, remedy="free some, or lower --min-free-…")
+    if not reasons:
+        yield Finding(check="room", verdict="pass", seen="enough disk, temporary space and memory")
+    folder = settings.state
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    usable = os.access(folder, os.W_OK | os.X_OK)
+    yield Finding(
+        check="state folder",
+        verdict="pass" if usable else "fail",
+        seen=str(settings.state) if usable else f"{folder} may not be written to by this user",
+        remedy="" if usable else "run this as the agent's user, or choose another --state",
+    )
+
+
+async def _capabilities(settings: Settings) -> tuple[tuple[Capability, ...], Finding]:
+    check = "capabilities"
+    try:
+        inventory = await detect(options_of(settings))
+    except BadCapability as error:
+        return (), Finding(check=check, verdict="fail", seen=str(error), remedy="correct that option or file")
+    found = inventory.capabilities
+    broken = [
+        f"{failure.path}: {failure.reason}" for failure in inventory.failures if failure.probe == "capabilities.d"
+    ]
+    if broken:
+        return found, Finding(check=check, verdict="fail", seen="; ".join(broken), remedy="correct those files")
+    if not found:
+        return found, Finding(check=check, verdict="warn", seen="none: only columns that ask for nothing are served",
+                              remedy="give --auto-capabilities, or name some with --capability")  # fmt: skip
+    return found, Finding(check=check, verdict="pass", seen=f"{len(found)} (see `worker-agent capabilities`)")
+
+
+async def _broker(options: LinkOptions, capabilities: tuple[Capability, ...]) -> AsyncIterator[Finding]:
+    try:
+        opened = await open_connection(options, "doctor")
+    except LinkError as error:
+        yield _failed(error, "login")
+        return
+    connection = opened.connection
+    try:
+        yield Finding(check="login", verdict="pass", seen=f"user {options.user} at {options.where}")
+        for finding in broker_version(product_of(connection)):
+            yield finding
+        async for finding in _rights(connection, options, capabilities):
+            yield finding
+    except LinkError as error:
+        yield _failed(error, "permissions")
+    except LIBRARY_ERRORS as error:
+        yield _failed(LinkError(loss_of(error, options, opened.heard)), "permissions")
+    finally:
+        await opened.close()
+
+
+def _failed(error: LinkError, check: str) -> Finding:
+    if error.failure is not None:
+        return failed(error.failure)
+    return Finding(check=check, verdict="fail", seen=str(error),
+                   remedy="`master-bridge enroll NAME --renew` sets an account's permissions")  # fmt: skip
+
+
+async def _rights(
+    connection: AbstractConnection, options: LinkOptions, capabilities: tuple[Capability, ...]
+) -> AsyncIterator[Finding]:
+    """Control queue and its bindings, claims under its own name, a master's catalogue, the queues of its columns."""
+    await Declared().exchanges(connection)
+    heard: asyncio.Future[Catalogue | str] = asyncio.get_running_loop().create_future()
+
+    async def note(message: AbstractIncomingMessage) -> None:
+        try:
+            received: object = decode(message.body, message.headers)
+        except UnknownVersion as error:
+            received = str(error)
+        except BadMessage:
+            return
+        if isinstance(received, (Catalogue, str)) and not heard.done():
+            heard.set_result(received)
+
+    async with channel_of(connection) as channel:
+        queue = await declare_control_queue(channel, topology.control_address(options.user, "doctor", token_hex(4)))
+        await queue.consume(note, no_ack=True)
+        async with await connection.channel(publisher_confirms=True) as publishing:
+            replies = await publishing.get_exchange(topology.REPLIES, ensure=False)
+            # nobody is called that: the broker checks the permission, and has no queue to put it in
+            key = topology.claims_key(options.user, "doctor-nobody")
+            await replies.publish(Message(b"", user_id=options.user), key, mandatory=False)
+        yield Finding(check="permissions", verdict="pass", seen="control queue, broadcasts, claims in its own name")
+        try:
+            catalogue = await asyncio.wait_for(heard, MASTER_WITHIN)
+        except asyncio.TimeoutError:
+            yield Finding(check="masters", verdict="warn", seen=f"none was heard within {MASTER_WITHIN:g} s",
+                          remedy="start a master with AMQPBroker on this vhost")  # fmt: skip
+            return
+    if isinstance(catalogue, str):
+        yield Finding(check="versions", verdict="fail", seen=f"a master speaks {catalogue}", remedy="upgrade the older")
+        return
+    yield Finding(check="masters", verdict="pass", seen=f"{catalogue.master} with {len(catalogue.signatures)} columns")
+    if catalogue.now:
+        yield clock(f"master {catalogue.master}", catalogue.now - time.time())
+    yield _columns(catalogue, capabilities)
+
+
+def _columns(catalogue: Catalogue, capabilities: tuple[Capability, ...]) -> Finding:
+    """Not by consuming: an offer that was taken and given back counts as delivered before (rule 15)."""
+    able = []
+    for signature in catalogue.signatures:
+        try:
+            if Requirements.from_signature(signature).satisfied_by(capabilities):
+                able.append(signature)
+        except BadRequirement:
+            continue  # of a newer version
+    return Finding(
+        check="columns",
+        verdict="pass" if able else "warn",
+        seen=f"qualifies for {len(able)} of {len(catalogue.signatures)}" + (f": {', '.join(able)}" if able else ""),
+        remedy="" if able else "`master-bridge why BUILD` says what is missing",
+    )

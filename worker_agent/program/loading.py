@@ -1,0 +1,173 @@
+"""Brings the settings together from flags, environment and file, and says which of them was wrong."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr, ValidationError
+from pydantic_settings import BaseSettings, EnvSettingsSource, InitSettingsSource, PydanticBaseSettingsSource
+
+from contracts.operations.amqp_url import BadURL, parse_url
+from worker_agent.program.settings import CONFIG_FILES, CREDENTIAL, PREFIX, Settings, absolute, has_home
+
+#: Part of Python from 3.11 on, before that a package of its own with the same functions.
+tomllib = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
+
+#: Settings that are known to the environment only in this module.
+CONFIG_VARIABLE = f"{PREFIX}CONFIG"
+
+
+class BadSettings(Exception):
+    """Settings that cannot be used; one line each: the setting, where it came from, what is wrong with it."""
+
+
+def flag_of(setting: str) -> str:
+    return "--" + setting.replace("_", "-")
+
+
+def variable_of(setting: str) -> str:
+    return PREFIX + setting.upper()
+
+
+def load(flags: Mapping[str, Any], config: Path | None = None) -> Settings:
+    """The settings of this process. `flags`: those given on the command line; `config`: the file named there.
+
+    Raises `BadSettings`.
+    """
+    path = _config_file(config)
+    file = _read(path) if path else {}
+
+    class Loaded(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return (
+                init_settings,
+                EnvSettingsSource(settings_cls, env_prefix=PREFIX, env_ignore_empty=True),
+                InitSettingsSource(settings_cls, init_kwargs=file),
+            )
+
+    try:
+        settings = Loaded(**flags)
+    except ValidationError as error:
+        raise BadSettings("\n".join(_explain(problem, flags, file, path) for problem in error.errors())) from None
+    loaded = _with_url(settings, flags, file)
+    _check_tls(loaded)
+    return loaded
+
+
+def _check_tls(settings: Settings) -> None:
+    """Nobody who names certificates wants a plain connection. Raises `BadSettings`."""
+    if settings.amqp_url is None:
+        return
+    given = [name for name in ("tls_ca", "tls_cert", "tls_key") if getattr(settings, name) is not None]
+    if settings.tls_key is not None and settings.tls_cert is None:
+        raise BadSettings("--tls-key: a key without a certificate: give --tls-cert, too")
+    if given and not parse_url(settings.amqp_url.get_secret_value()).secure:
+        raise BadSettings(
+            f"{', '.join(map(flag_of, given))}: given with amqp://, which is plain text; write amqps:// in the URL, or "
+            "leave this out"
+        )
+
+
+def _config_file(named: Path | None) -> Path | None:
+    if named is None and os.environ.get(CONFIG_VARIABLE):
+        named = Path(os.environ[CONFIG_VARIABLE])
+    try:
+        if named is not None:
+            return absolute(named)
+    except ValueError as error:
+        raise BadSettings(f"--config: {error}") from None
+    at_home = CONFIG_FILES if has_home() else CONFIG_FILES[1:]
+    return next((path for path in (file.expanduser() for file in at_home) if path.is_file()), None)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        table: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadSettings(f"--config: {path} cannot be read: {error.strerror}") from None
+    except ValueError as error:  # TOML or UTF-8
+        raise BadSettings(f"--config: {path} is not TOML: {error}") from None
+    return table
+
+
+def source_of(setting: str, flags: Mapping[str, Any], file: Mapping[str, Any], path: Path | None) -> str:
+    """Where the value of a setting came from, as people know it."""
+    if setting in flags:
+        return flag_of(setting)
+    if os.environ.get(variable_of(setting)):
+        return f"environment variable {variable_of(setting)}"
+    if setting in file:
+        return f"{setting} in {path}"
+    return f"default of {flag_of(setting)}"
+
+
+def _explain(problem: Any, flags: Mapping[str, Any], file: Mapping[str, Any], path: Path | None) -> str:
+    if not problem["loc"]:  # of several settings together
+        return str(problem["msg"].removeprefix("Value error, "))
+    setting = str(problem["loc"][0])
+    if problem["type"] == "extra_forbidden":
+        import difflib
+
+        close = difflib.get_close_matches(setting, Settings.model_fields, n=1)
+        hint = f"; did you mean {close[0]}?" if close else "; `worker-agent --help` lists all"
+        return f"{setting} in {path}: there is no such setting{hint}"
+    text = problem["msg"].removeprefix("Value error, ")
+    return f"{source_of(setting, flags, file, path)}: {text}. See {flag_of(setting)} in `worker-agent --help`"
+
+
+def _with_url(settings: Settings, flags: Mapping[str, Any], file: Mapping[str, Any]) -> Settings:
+    """The URL itself, wherever it was kept. Of `amqp_url` and `amqp_url_file` the one from the stronger source wins."""
+    for given in (flags, {name: os.environ.get(variable_of(name)) for name in ("amqp_url", "amqp_url_file")}, file):
+        both = [name for name in ("amqp_url", "amqp_url_file") if given.get(name)]
+        if len(both) == 2:
+            raise BadSettings("--amqp-url and --amqp-url-file both say where the broker is: give one of them")
+        if both == ["amqp_url"]:
+            return settings.model_copy(update={"amqp_url_file": None})  # a weaker source's
+        if both:
+            assert settings.amqp_url_file is not None
+            return _from_file(settings, settings.amqp_url_file, source_of("amqp_url_file", flags, file, None))
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    if folder and (Path(folder) / CREDENTIAL).is_file():
+        return _from_file(settings, Path(folder) / CREDENTIAL, f"systemd credential {CREDENTIAL}")
+    return settings
+
+
+def _from_file(settings: Settings, path: Path, source: str) -> Settings:
+    try:
+        url = read_url(path)
+    except BadSettings as error:
+        raise BadSettings(f"{source}: {error}") from None
+    return settings.model_copy(update={"amqp_url": SecretStr(url), "amqp_url_file": path})
+
+
+def read_url(path: Path) -> str:
+    """The AMQP URL that a file holds. Raises `BadSettings`, which never repeats it."""
+    try:
+        url = path.read_text(encoding="utf-8").strip()
+        parse_url(url)
+    except OSError as error:
+        raise BadSettings(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise BadSettings(f"{path} is no text in UTF-8") from None
+    except BadURL as error:
+        raise BadSettings(f"{path}: {error}") from None
+    return url
+
+
+def unknown_variables() -> tuple[str, ...]:
+    """Variables with our prefix that set nothing: misspelt, or of another version."""
+    known = {variable_of(name) for name in Settings.model_fields} | {CONFIG_VARIABLE}
+    return tuple(sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known))

@@ -1,0 +1,132 @@
+"""From settings to a running agent: logs, identity, signals, the event loop, and a restart in place."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+import structlog
+
+from contracts.operations import memory
+from contracts.operations.extras import missing_extra
+from worker_agent.agent.ending import Ending
+from worker_agent.agent.instance import Instance, StateInUse, StateUnreadable
+from worker_agent.program import logs
+from worker_agent.program.settings import PREFIX, Settings
+from worker_agent.reporting import systemd
+
+log = structlog.get_logger(__name__)
+
+#: Exit codes beside 0; the last two are EX_SOFTWARE and EX_CANTCREAT of sysexits.h.
+BAD_SETTING, BROKEN, NO_STATE = 2, 70, 73
+#: Those that an agent takes for orders.
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)
+
+
+def run(settings: Settings, unknown: Sequence[str] = ()) -> int:
+    """Run the agent until it leaves; the exit status. Does not return when it restarts in place."""
+    if settings.amqp_url is None:
+        print("worker-agent: no broker: give --amqp-url, --amqp-url-file or WORKER_AGENT_AMQP_URL", file=sys.stderr)  # noqa: T201  # the command's answer
+        return BAD_SETTING
+    from worker_agent.capabilities import BadCapability
+    from worker_agent.capabilities.abilities import options_of
+
+    try:
+        options_of(settings)
+    except BadCapability as error:
+        print(f"worker-agent: --capability or --without: {error}", file=sys.stderr)  # noqa: T201  # as above
+        return BAD_SETTING
+    wrong = _unusable_keys(settings)
+    if wrong is not None:
+        print(f"worker-agent: --trusted-key: {wrong}", file=sys.stderr)  # noqa: T201  # as above
+        return BAD_SETTING
+    try:
+        instance = Instance(settings.state)
+    except (StateInUse, StateUnreadable) as error:
+        print(f"worker-agent: {error}", file=sys.stderr)  # noqa: T201  # as above
+        return NO_STATE
+    logs.configure(form=settings.log_format, level=settings.log_level)
+    for name in unknown:
+        log.warning("unknown_variable", name=name, remedy="`worker-agent --help` lists the settings")
+    environ = dict(os.environ)
+    _hide_secrets()
+    ending = asyncio.run(_run(settings, instance))
+    if ending is Ending.RESTART:
+        instance.close()
+        systemd.notify(STATUS="restarting")
+        return _execute_again(settings, environ)
+    return BROKEN if ending is Ending.FAILED else 0
+
+
+def _execute_again(settings: Settings, environ: dict[str, str]) -> int:
+    """Restart in place: returns only when that cannot be done.
+
+    The state folder stays the same, whatever has become of the host's name or of a file of settings: what runs is
+    there.
+    """
+    environ[f"{PREFIX}STATE"] = str(settings.state)
+    try:
+        os.execve(sys.executable, sys.orig_argv, environ)  # noqa: S606  # this very program, without a shell
+    except OSError as error:
+        log.error("not_restarted", program=sys.executable, reason=str(error.strerror), remedy="start this agent again")
+    return BROKEN
+
+
+def _unusable_keys(settings: Settings) -> str | None:
+    if not settings.trusted_key:
+        return None
+    try:
+        from contracts.signing import BadKey, Verifier
+
+        Verifier.from_files(settings.trusted_key)
+    except BadKey as error:
+        return str(error)
+    except ImportError as error:
+        return missing_extra(error, "worker") or str(error)
+    return None
+
+
+def _hide_secrets() -> None:
+    """What builds inherit must not hold the broker's password; `environ` of a restart gets it back."""
+    for name in list(os.environ):
+        if name.startswith(PREFIX):
+            del os.environ[name]
+
+
+async def _run(settings: Settings, instance: Instance) -> Ending:
+    from worker_agent.agent.loop import Agent
+
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(logs.unhandled)
+    memory.keep()
+    agent = Agent(settings, instance)
+    loop.add_signal_handler(signal.SIGTERM, agent.leave, "SIGTERM")
+    loop.add_signal_handler(signal.SIGINT, agent.leave, "SIGINT")
+    loop.add_signal_handler(signal.SIGHUP, agent.probe, "SIGHUP")
+    loop.add_signal_handler(signal.SIGUSR2, agent.restart, "SIGUSR2")
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # that came in a restart in place
+    log.info(
+        "agent", name=settings.name, instance=instance.uuid, pid=os.getpid(), slots=settings.slots,
+        state=str(settings.state), basedir=str(settings.basedir),
+    )  # fmt: skip
+    systemd.notify(READY=1, MAINPID=os.getpid(), STATUS="running")
+    watchdog = asyncio.create_task(_watchdog())
+    try:
+        ending = await agent.run()
+    finally:
+        watchdog.cancel()
+    if ending is Ending.RESTART:
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # they wait for the new program
+        if agent.leaving:
+            signal.raise_signal(signal.SIGTERM)  # said meanwhile: the new program is to know
+    return ending
+
+
+async def _watchdog() -> None:
+    interval = systemd.watchdog_interval()
+    while interval is not None:
+        systemd.notify(WATCHDOG=1)
+        await asyncio.sleep(interval)

@@ -1,0 +1,85 @@
+"""The subcommands of `worker-agent`. Each imports what it needs when it runs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import click
+
+from worker_agent.program.loading import unknown_variables
+from worker_agent.program.settings import Settings
+
+SettingsOf = Callable[[click.Context], Settings]
+
+#: `columns`: exit status when the agent was not seen in time.
+NOT_SEEN = 1
+
+
+def subcommands(settings_of: SettingsOf) -> list[click.Command]:
+    """`settings_of` gives the settings from the options before the subcommand."""
+
+    @click.command(help="Work. The same as without a subcommand.")
+    @click.pass_context
+    def run(context: click.Context) -> None:
+        from worker_agent.program.run import run as run_agent
+
+        context.exit(run_agent(settings_of(context), unknown_variables()))
+
+    @click.command(help="Show what is found on this machine, and how.")
+    @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+    @click.pass_context
+    def capabilities(context: click.Context, as_json: bool) -> None:
+        from worker_agent.capabilities import BadCapability, detect
+        from worker_agent.capabilities.abilities import options_of
+        from worker_agent.capabilities.report import show
+
+        settings = settings_of(context).model_copy(update={"auto_capabilities": True})
+        try:
+            inventory = asyncio.run(detect(options_of(settings)))
+        except BadCapability as error:
+            raise click.UsageError(f"--capability or --without: {error}") from None
+        click.echo(show(inventory, as_json=as_json))
+
+    @click.command(help="Show the queues that this machine's agent serves; 1 when it is not seen.")
+    @click.option(
+        "--wait",
+        default=15.0,
+        show_default=True,
+        metavar="SECONDS",
+        help="Wait so long for it to be seen at the broker.",
+    )
+    @click.pass_context
+    def columns(context: click.Context, wait: float) -> None:
+        from worker_agent.agent.instance import StateUnreadable
+        from worker_agent.reporting.columns import columns_of
+
+        settings = settings_of(context)
+        try:
+            seen = asyncio.run(columns_of(settings.state, wait))
+        except StateUnreadable as error:
+            raise click.ClickException(str(error)) from None
+        if seen is None:
+            click.echo(
+                f"worker-agent: {settings.name} was not seen at the broker within {wait:g} s (it works with "
+                f"{settings.state}; its log says why)",
+                err=True,
+            )
+            context.exit(NOT_SEEN)
+        for queue in seen:
+            click.echo(queue)
+        if not seen:
+            click.echo("seen at the broker; no column asks for what this machine has yet", err=True)
+
+    @click.command(help="Check the way to the broker, this account's permissions, and this machine.")
+    @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+    @click.pass_context
+    def doctor(context: click.Context, as_json: bool) -> None:
+        from contracts.operations.findings import report, status
+        from worker_agent.program.doctor import examine
+
+        findings = asyncio.run(examine(settings_of(context)))
+        click.echo(report(findings, as_json=as_json))
+        context.exit(status(findings))
+
+    return [run, capabilities, columns, doctor]

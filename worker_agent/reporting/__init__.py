@@ -1,0 +1,1 @@
+"""What the agent tells of itself: its status, metrics, health, columns and facts."""
