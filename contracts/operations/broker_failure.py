@@ -40,11 +40,16 @@ _WAITS = "it is tried again; the broker's log says more"
 
 @dataclass(frozen=True, kw_only=True)
 class BrokerFailure:
-    """`seen`: what is wrong, with which account and vhost. `remedy`: what to do. Never holds a password."""
+    """`seen`: what is wrong, with which account and vhost. `remedy`: what to do. Never holds a password.
+
+    `unverified`: of a certificate that was not believed; what it says of its time is to be looked at
+    (`reachability.looked_at`).
+    """
 
     part: Part
     seen: str
     remedy: str
+    unverified: bool = False
 
     def __str__(self) -> str:
         return f"{self.seen}: {self.remedy}"
@@ -152,27 +157,46 @@ def no_answer(address: BrokerAddress) -> BrokerFailure:
     )
 
 
-def certificate_failure(why: str, address: BrokerAddress, *, ca: str, until: str | None = None) -> BrokerFailure:
-    """The broker's certificate is not one that we believe.
-
-    `why`: OpenSSL's words; `ca`: our setting's name; `until`: to when it was valid, for people, where that is known.
-    """
+def certificate_failure(why: str, address: BrokerAddress, *, ca: str) -> BrokerFailure:
+    """The broker's certificate is not one that we believe. `why`: OpenSSL's words; `ca`: our setting's name."""
     if "certificate has expired" in why:
-        return BrokerFailure(
-            part="TLS",
-            seen=f"the certificate of {address.listener} has expired" + (f" (valid until {until})" if until else ""),
-            remedy="renew it, or its authority's if that is what has expired; is the clock of this machine right?",
-        )
+        return expired_certificate(address)
     if "not yet valid" in why:
-        return BrokerFailure(
-            part="TLS",
-            seen=f"the certificate of {address.listener} is not yet valid",
-            remedy="set the clock of this machine, or wait for the certificate's first day",
-        )
+        return early_certificate(address)
     return BrokerFailure(
         part="TLS",
         seen=f"the certificate of {address.listener} does not verify ({plain(why).rstrip('.')})",
         remedy=f"give the CA that signed it with {ca}, or correct the host name in the URL",
+        unverified=True,
+    )
+
+
+def expired_certificate(address: BrokerAddress, until: str | None = None) -> BrokerFailure:
+    """`until`: its last day, for people, where that is known."""
+    return BrokerFailure(
+        part="TLS",
+        seen=f"the certificate of {address.listener} has expired" + (f" (valid until {until})" if until else ""),
+        remedy="renew it, or its authority's if that is what has expired; is the clock of this machine right?",
+        unverified=True,
+    )
+
+
+def expired_authority(address: BrokerAddress, ca: str) -> BrokerFailure:
+    """The certificate itself has time left."""
+    return BrokerFailure(
+        part="TLS",
+        seen=f"the certificate of an authority that signed that of {address.listener} has expired",
+        remedy=f"renew the authority's certificate, at the broker and in what {ca} names",
+    )
+
+
+def early_certificate(address: BrokerAddress, since: str | None = None) -> BrokerFailure:
+    """`since`: its first day, for people, where that is known."""
+    return BrokerFailure(
+        part="TLS",
+        seen=f"the certificate of {address.listener} is not yet valid" + (f" (valid from {since})" if since else ""),
+        remedy="set the clock of this machine, or wait for the certificate's first day",
+        unverified=True,
     )
 
 

@@ -9,9 +9,19 @@ import ssl
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timezone
 
 from contracts.operations.amqp_url import BrokerAddress
-from contracts.operations.broker_failure import BrokerFailure, certificate_failure, network_failure, no_answer, other
+from contracts.operations.broker_failure import (
+    BrokerFailure,
+    certificate_failure,
+    early_certificate,
+    expired_authority,
+    expired_certificate,
+    network_failure,
+    no_answer,
+    other,
+)
 from contracts.operations.findings import Finding
 
 #: Seconds for a connection.
@@ -92,7 +102,7 @@ def _handshake(
             certificate = secure.getpeercert() or {}
             version = secure.version()
     except ssl.SSLCertVerificationError as error:
-        return failed(certificate_failure(error.verify_message, address, ca=ca, until=valid_until(address)))
+        return failed(looked_at(certificate_failure(error.verify_message, address, ca=ca), address, ca=ca))
     except (OSError, ValueError) as error:
         return failed(network_failure(error, address, ca=ca) or other(error, address))
     until = ssl.cert_time_to_seconds(str(certificate.get("notAfter")))
@@ -106,24 +116,41 @@ def _handshake(
 
 
 #: In DER, `Validity` is a sequence of two times (RFC 5280, section 4.1.2.5): UTCTime or GeneralizedTime.
-_VALIDITY = re.compile(rb"\x30.(?:\x17\x0d\d{12}Z|\x18\x0f\d{14}Z)(?:\x17\x0d(\d{12})Z|\x18\x0f(\d{14})Z)", re.DOTALL)
+_TIME = rb"(?:\x17\x0d(\d{12})Z|\x18\x0f(\d{14})Z)"
+_VALIDITY = re.compile(rb"\x30." + _TIME + _TIME, re.DOTALL)
+#: Seconds for a second look at a certificate: a link, or a master's end, waits for it.
+LOOK_TIMEOUT = 3.0
 
 
-def valid_until(address: BrokerAddress) -> str | None:
-    """The last day of the certificate that the broker shows, as "2026-11-28"; None where it cannot be had.
+def looked_at(failure: BrokerFailure, address: BrokerAddress, *, ca: str) -> BrokerFailure:
+    """`failure`, with what the certificate says of its time where that is why it was not believed. Blocks.
 
-    Python tells nothing of a certificate that does not verify, so it is asked for once more and believed by nobody.
+    Python tells nothing of a certificate that does not verify, and pyOpenSSL not why it does not. So it is asked for
+    once more, and believed by nobody.
     """
+    validity = _validity(address) if failure.unverified else None
+    if validity is None:
+        return failure
+    first, last = validity
+    now = datetime.now(timezone.utc)
+    if last < now:
+        return expired_certificate(address, f"{last:%Y-%m-%d}")
+    if now < first:
+        return early_certificate(address, f"{first:%Y-%m-%d}")
+    return expired_authority(address, ca) if failure == expired_certificate(address) else failure
+
+
+def _validity(address: BrokerAddress) -> tuple[datetime, datetime] | None:
+    """Of the certificate that the broker shows, the first and the last moment; None where it cannot be had."""
     try:
-        pem = ssl.get_server_certificate((address.host, address.port), timeout=TIMEOUT)
+        pem = ssl.get_server_certificate((address.host, address.port), timeout=LOOK_TIMEOUT)
         found = _VALIDITY.search(ssl.PEM_cert_to_DER_cert(pem))
+        return None if found is None else (_moment(found[1], found[2]), _moment(found[3], found[4]))
     except (OSError, ValueError):
         return None
-    if found is None:
-        return None
-    if found[2] is not None:
-        digits = found[2].decode()
-    else:  # two digits of the year: 1950 to 2049
-        short = found[1].decode()
-        digits = ("20" if short < "50" else "19") + short
-    return f"{digits[:4]}-{digits[4:6]}-{digits[6:8]}"
+
+
+def _moment(short: bytes | None, long: bytes | None) -> datetime:
+    """`short` has two digits of the year: 1950 to 2049."""
+    digits = (long or b"").decode() if short is None else ("20" if short < b"50" else "19") + short.decode()
+    return datetime.strptime(digits, "%Y%m%d%H%M%S").replace(tzinfo=timezone.utc)

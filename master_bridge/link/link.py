@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from twisted.internet import defer
+from twisted.internet import defer, threads
 from twisted.python.failure import Failure
 
 from contracts import topology
@@ -20,10 +20,11 @@ from contracts.burial import headers_of
 from contracts.foreign import ForeignPeers
 from contracts.messages import Catalogue, Message, Offer, Work
 from contracts.operations.broker_failure import BrokerFailure
+from contracts.operations.reachability import looked_at
 from contracts.rabbitmq.arguments import MAX_PRIORITY
 from master_bridge.link.backoff import Backoff
 from master_bridge.link.client import LinkClient
-from master_bridge.link.connection.failures import failure_of
+from master_bridge.link.connection.failures import CA_SETTING, failure_of
 from master_bridge.link.connection.publisher import Publication
 from master_bridge.link.connections import Connections
 from master_bridge.link.errors import BadSettings, DuplicateMaster, LinkError
@@ -69,6 +70,8 @@ class Link:
         self._sign = _signer(settings)
         self._backoff = Backoff()
         self._connections: Connections | None = None
+        #: those whose broker's certificate is looked at, since it was not believed
+        self._looking: Connections | None = None
         self._retry: Any = None
         self._running = False
         self._complained: str | None = None
@@ -342,7 +345,10 @@ class Link:
             self._lost(connections, self._explain(error))
 
     def _lost(self, connections: Connections, why: BrokerFailure | str) -> None:
-        if connections is not self._connections:
+        if connections is not self._connections or connections is self._looking:
+            return
+        if isinstance(why, BrokerFailure) and why.unverified:
+            self._look_at_certificate(connections, why)
             return
         self._url_refused = isinstance(why, BrokerFailure) and why.part in OF_THE_URL
         if self.up:
@@ -354,6 +360,21 @@ class Link:
             return
         self._complain("amqp.link_down", str(why))
         self._retry = self._reactor.callLater(self._backoff.next(), self._try)
+
+    def _look_at_certificate(self, connections: Connections, why: BrokerFailure) -> None:
+        """It is told with the day on which its time was over, where that is the reason: so it ends a little later.
+
+        What else is told of these connections until then comes of that.
+        """
+        self._looking = connections
+        pool, address = self._reactor.getThreadPool(), self._settings.address
+        look = threads.deferToThreadPool(self._reactor, pool, looked_at, why, address, ca=CA_SETTING)
+        look.addErrback(lambda _failure: why)
+        look.addCallback(lambda seen: self._looked(connections, replace(seen, unverified=False)))
+
+    def _looked(self, connections: Connections, why: BrokerFailure) -> None:
+        self._looking = None
+        self._lost(connections, why)
 
     def _complain(self, event: str, reason: str) -> None:
         """One line per change of state, not one per try."""

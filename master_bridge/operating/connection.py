@@ -18,7 +18,7 @@ from contracts.messages import Message
 from contracts.operations import broker_failure
 from contracts.operations.amqp_url import BrokerAddress
 from contracts.operations.broker_failure import BrokerFailure
-from contracts.operations.reachability import open_socket
+from contracts.operations.reachability import looked_at, open_socket
 from contracts.rabbitmq.product import Product, introduced
 from master_bridge.link.connection.properties import tolerate_unreadable
 from master_bridge.link.errors import BadSettings
@@ -205,7 +205,7 @@ def explain(error: BaseException, address: BrokerAddress) -> BrokerFailure:
         return broker_failure.no_password_login("none that takes one", address)
     network = broker_failure.network_failure(_cause(error), address, ca="--tls-ca")
     if network is not None and network.part != "connection":
-        return network
+        return looked_at(network, address, ca="--tls-ca")
     if isinstance(error, (amqp.AMQPConnectionError, AMQPConnectorException)) and not isinstance(
         error, amqp.StreamLostError
     ):

@@ -9,7 +9,8 @@ from typing import Any
 
 import structlog
 
-from worker_agent.link.errors import LIBRARY_ERRORS, LinkError, failure_of
+from contracts.operations.reachability import looked_at
+from worker_agent.link.errors import CA_SETTING, LIBRARY_ERRORS, LinkError, failure_of
 from worker_agent.link.options import LinkOptions
 from worker_agent.link.properties import tolerate_unreadable
 from worker_agent.link.transport import BrokerConnection, Heard, Socket
@@ -38,7 +39,10 @@ class Opened:
             await asyncio.wait_for(self.connection.connect(), self._options.connect_timeout)
         except LIBRARY_ERRORS as error:
             self._socket.abort()
-            raise LinkError(failure_of(error, self._options, self.heard)) from error
+            failure = failure_of(error, self._options, self.heard)
+            if failure.unverified:
+                failure = await asyncio.to_thread(looked_at, failure, self._options.address, ca=CA_SETTING)
+            raise LinkError(failure) from error
         except BaseException:
             self._socket.abort()
             raise

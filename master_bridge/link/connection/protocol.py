@@ -101,6 +101,8 @@ class BrokerProtocol(TwistedProtocolConnection):
         failure = failure_of(error, self._address)
         if failure.part == "connection" and not self._first:
             return broker_failure.silent(self._address, closed=True)
+        if failure.part == "TLS" and self._first:
+            return broker_failure.lost(self._address)  # it spoke TLS well, until something between broke it
         return failure
 
     def _lost(self, failure: BrokerFailure) -> None:

@@ -1,69 +1,63 @@
-"""A broker's certificate whose time is over, on a socket with TLS."""
+"""A broker's certificate whose time is over, or has not come, on a socket with TLS."""
 
 from __future__ import annotations
 
-import socket
 import ssl
-import threading
-from collections.abc import Iterator
-from datetime import datetime, timedelta, timezone
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import trustme
 
 from contracts.operations import reachability
-from contracts.operations.amqp_url import BrokerAddress
+from contracts.operations.broker_failure import expired_certificate
+from contracts.testing.rabbitmq.ports import free_ports
+from tests.harness.tls_listener import Shown, day, show
 
-
-class Listener:
-    """Shakes hands with whoever comes, until it is closed."""
-
-    def __init__(self, context: ssl.SSLContext) -> None:
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._socket.getsockname()[1]
-        self._context = context
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                taken, _ = self._socket.accept()
-            except OSError:
-                return  # closed
-            try:
-                self._context.wrap_socket(taken, server_side=True).close()
-            except OSError:
-                taken.close()
-
-    def close(self) -> None:
-        self._socket.close()
+Show = Callable[..., Shown]
 
 
 @pytest.fixture
-def expired(tmp_path: Path) -> Iterator[tuple[BrokerAddress, Path]]:
-    """A listener whose certificate ended yesterday, and its authority's file."""
-    authority = trustme.CA()
-    yesterday = datetime.now(timezone.utc) - timedelta(days=1)
-    issued = authority.issue_cert("127.0.0.1", not_before=yesterday - timedelta(days=9), not_after=yesterday)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    issued.configure_cert(context)
-    listener = Listener(context)
-    ca = tmp_path / "ca.pem"
-    authority.cert_pem.write_to_path(str(ca))
-    yield (
-        BrokerAddress(host="127.0.0.1", port=listener.port, user="u", password="p", vhost="/", secure=True),
-        ca,
-    )
-    listener.close()
+def shown(tmp_path: Path) -> Iterator[Show]:
+    made: list[Shown] = []
+
+    def make(first: float, last: float) -> Shown:
+        made.append(show(tmp_path, first, last))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
 
 
-def test_a_doctor_says_since_when_and_to_renew_it(expired: tuple[BrokerAddress, Path]) -> None:
+@pytest.mark.parametrize(
+    ("first", "last", "says", "remedy"),
+    [
+        (-9, -1, f"has expired (valid until {day(-1)})", "renew it"),
+        (-9000, -0.001, f"has expired (valid until {day(-0.001)})", "renew it"),
+        (1, 9, f"is not yet valid (valid from {day(1)})", "set the clock of this machine"),
+    ],
+)
+def test_a_doctor_says_since_when_and_to_renew_it(
+    shown: Show, first: float, last: float, says: str, remedy: str
+) -> None:
     """Not to give another CA, which would change nothing."""
-    address, ca = expired
-    *_, last = reachability.reach(address, lambda: ssl.create_default_context(cafile=str(ca)), ca="--tls-ca")
-    assert last.verdict == "fail"
-    yesterday = (datetime.now(timezone.utc) - timedelta(days=1)).date()
-    assert f"has expired (valid until {yesterday.isoformat()})" in last.seen
-    assert last.remedy.startswith("renew it")
-    assert "--tls-ca" not in last.remedy
+    listener = shown(first, last)
+    context = lambda: ssl.create_default_context(cafile=str(listener.ca))  # noqa: E731
+    *_, found = reachability.reach(listener.address, context, ca="--tls-ca")
+    assert found.verdict == "fail"
+    assert says in found.seen
+    assert found.remedy.startswith(remedy)
+    assert "--tls-ca" not in found.remedy
+
+
+def test_one_with_time_left_is_another_matter(shown: Show) -> None:
+    """An unknown authority, and one whose own time is over; and where nobody answers any more, nothing is added."""
+    listener = shown(-9, 9)
+    *_, found = reachability.reach(listener.address, ssl.create_default_context, ca="--tls-ca")
+    assert "does not verify" in found.seen
+    assert "--tls-ca" in found.remedy
+    expired = expired_certificate(listener.address)
+    assert "renew the authority's certificate" in str(reachability.looked_at(expired, listener.address, ca="--tls-ca"))
+    (nobody,) = free_ports(1)
+    assert reachability.looked_at(expired, replace(listener.address, port=nobody), ca="--tls-ca") == expired
