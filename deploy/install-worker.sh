@@ -33,6 +33,8 @@ argument, which every user of the machine could read.
 Run again, it upgrades: configuration, identity and running builds stay.
 
   --url-file FILE   read the URL from this file (- for standard input)
+  --config FILE     the agent's configuration, as `master-bridge enroll` writes it: no URL is asked for. Run again with
+                    another one, it takes the place of the first
   --source SOURCE   install from this folder, wheel, URL or Git reference (git+https://…@REF). A bare name is refused:
                     anybody may register one at a package index
   --name NAME       what people call this worker (default: the host's name)
@@ -279,6 +281,16 @@ check_machine() {
 # Sets url, without ever handing it to another process.
 find_url() {
     step "Broker"
+    if [ -n "${config_file:-}" ]; then
+        [ -f "$config_file" ] || fail "$config_file: there is no such file"
+        grep -Eq '^amqp_url(_file)? *=' "$config_file" || fail "$config_file names no broker: it has no line amqp_url = …"
+        found ok "as $config_file says"
+        return 0
+    fi
+    if [ -f "$CONFIG" ] && grep -Eq '^amqp_url *=' "$CONFIG"; then
+        found kept "the URL in $CONFIG (give another --config to change it)"
+        return 0
+    fi
     if [ -s "$CONFIG_DIR/amqp-url" ]; then
         found kept "the URL in $CONFIG_DIR/amqp-url (edit that file to change it)"
         url=''
@@ -389,11 +401,11 @@ check_source() {
     esac
 }
 
-# What pip is asked to install, with what a worker needs beside it.
+# What pip is asked to install, with what a worker needs beside it: cryptography, too, since `enroll` gives it keys to trust.
 requirement() {
     case "$source" in
-    *://* | git+*) printf '%s[worker] @ %s' "$PACKAGE" "$source" ;;
-    *) printf '%s[worker]' "$source" ;;
+    *://* | git+*) printf '%s[worker,signing] @ %s' "$PACKAGE" "$source" ;;
+    *) printf '%s[worker,signing]' "$source" ;;
     esac
 }
 
@@ -459,6 +471,14 @@ write_configuration() {
         url=''
     else
         take_over "$CONFIG_DIR/amqp-url"
+    fi
+    if [ -n "${config_file:-}" ]; then
+        {
+            grep -Eq '^state *=' "$config_file" || say "state = \"$STATE\""
+            cat "$config_file"
+        } | write_file "$CONFIG" 0640 "root:$USER_NAME"
+        did "$CONFIG, from $config_file"
+        return 0
     fi
     if [ -e "$CONFIG" ]; then
         take_over "$CONFIG"
@@ -704,7 +724,7 @@ wait_for_broker() {
     *) hint="tail -n 50 $RUN_LOG" ;;
     esac
     fail "the worker is installed, but the broker has not seen it. Why: $hint
-It goes on trying; the broker's URL is in $CONFIG_DIR/amqp-url"
+It goes on trying; the broker's URL is in $CONFIG or $CONFIG_DIR/amqp-url"
 }
 
 # ---------------------------------------------------------------- removing
@@ -796,14 +816,15 @@ main() {
     # out of the environment: no process that is started here needs them
     url_variable=${WORKER_AGENT_AMQP_URL:-} password_variable=${WORKER_AGENT_PASSWORD:-}
     unset WORKER_AGENT_AMQP_URL WORKER_AGENT_PASSWORD
-    source='' url_file='' url_argument='' worker_name='' slots=1
+    source='' url_file='' config_file='' url_argument='' worker_name='' slots=1
     no_service=no start=no dry=no action=install made_user=no old='' url=''
     while [ $# -gt 0 ]; do
         case "$1" in
-        --url-file | --source | --name | --slots | --wait)
+        --url-file | --config | --source | --name | --slots | --wait)
             [ $# -ge 2 ] || misuse "$1 needs a value"
             case "$1" in
             --url-file) url_file=$2 ;;
+            --config) config_file=$2 ;;
             --source) source=$2 ;;
             --name) worker_name=$2 ;;
             --slots) slots=$2 ;;

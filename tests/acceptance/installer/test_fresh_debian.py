@@ -167,7 +167,7 @@ def test_a_source_that_cannot_be_used_changes_no_worker(debian: DebianRoot) -> N
     """Not installable, or installed and yet not starting: the reason is told, the program in use stays in use."""
     ran = debian.run("sh", "/src/deploy/install-worker.sh", "--source", "/no/such/folder", "amqp://b7@127.0.0.1/")
     assert ran.returncode == 1
-    assert "pip could not install /no/such/folder[worker]" in ran.stdout
+    assert "pip could not install /no/such/folder[worker,signing]" in ran.stdout
     broken = debian.path("/broken")
     shutil.copytree(debian.path("/src"), broken)
     (broken / "worker_agent" / "program" / "cli.py").write_text("import no_such_module\n")

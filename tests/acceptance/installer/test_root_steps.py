@@ -173,6 +173,20 @@ def test_a_kept_configuration_becomes_roots(machine: Machine) -> None:
         assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (0, machine.user.pw_gid, 0o640)
 
 
+def test_an_enrolled_configuration_is_taken_as_it_is(machine: Machine) -> None:
+    """No URL is asked for, then or at the upgrade after; the next one given takes its place."""
+    enrolled = machine.folder / "builder7.toml"
+    for password in ("first", "second"):
+        enrolled.write_text(f'name = "builder7"\namqp_url = "amqps://builder7:{password}@broker/"\n')
+        said = machine.call(f"config_file={enrolled}\nfind_url\nwrite_configuration")
+        assert password not in said
+        found = machine.config.stat()
+        assert machine.config.read_text() == f'state = "{machine.state}"\n{enrolled.read_text()}'
+        assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (0, machine.user.pw_gid, 0o640)
+    assert f"the URL in {machine.config}" in machine.call("find_url\nwrite_configuration")
+    assert "second" in machine.config.read_text()
+
+
 def test_a_configuration_that_is_a_link_is_left(machine: Machine) -> None:
     target = machine.secret()
     target.chmod(0o600)

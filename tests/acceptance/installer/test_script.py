@@ -112,6 +112,16 @@ def test_without_a_url_and_a_terminal_it_says_where_to_put_it(tmp_path: Path) ->
     assert "== User" not in refused.stdout
 
 
+def test_a_configuration_that_names_no_broker_is_refused(tmp_path: Path) -> None:
+    """Before anything is changed."""
+    (tmp_path / "agent.toml").write_text('name = "b7"\n')
+    for file, reason in (("agent.toml", "names no broker"), ("gone.toml", "there is no such file")):
+        ran = install("--dry-run", "--source", "/src", "--config", str(tmp_path / file))
+        assert ran.returncode == 1
+        assert f"{file}: {reason}" in ran.stdout or f"{file} {reason}" in ran.stdout
+        assert "would run" not in ran.stdout.partition("== Broker")[2]
+
+
 def test_a_script_that_was_cut_off_does_nothing(tmp_path: Path) -> None:
     """`curl … | sh` may end anywhere; nothing runs before the last line."""
     text = SCRIPT.read_text()
