@@ -6,7 +6,7 @@ One package holds both sides; what each needs beside the messages comes with an 
 from __future__ import annotations
 
 #: Our own packages: one of their modules that is missing is a broken installation, not a missing extra.
-_OURS = ("contracts", "master_bridge", "worker_agent")
+_OURS = ("conformance", "contracts", "master_bridge", "worker_agent")
 #: Modules that come with an extra of their own; all others come with that of the program.
 _OF_OTHER_EXTRAS = {"cryptography": "signing", "OpenSSL": "tls", "service_identity": "tls"}
 

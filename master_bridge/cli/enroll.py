@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from master_bridge.management.accounts import Accounts
 
 _CTL = click.option("--rabbitmqctl", metavar="COMMAND", help="Use this instead of the management API, e.g. "
-                    "`rabbitmqctl`, `docker exec broker rabbitmqctl`.")  # fmt: skip
+                    "`rabbitmqctl`, `ssh root@broker rabbitmqctl`, `docker exec broker rabbitmqctl`.")  # fmt: skip
 
 
 @click.command()

@@ -10,6 +10,7 @@ import shlex
 import subprocess
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol
 
 from contracts import topology
@@ -186,7 +187,8 @@ class CtlAccounts:
 
     def run(self, *arguments: str) -> str:
         """`rabbitmqctl` with these arguments; what it printed."""
-        command = [*self._command, *arguments]
+        over_ssh = Path(self._command[0]).name == "ssh"  # which hands one line to a shell on the other side
+        command = [*self._command, *(map(shlex.quote, arguments) if over_ssh else arguments)]
         try:
             done = subprocess.run(
                 command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=CTL_TIMEOUT

@@ -11,7 +11,7 @@ import pytest
 from tests.harness.tree import ROOT
 
 PAGE = ROOT / "docs" / "troubleshooting.md"
-PACKAGES = ("contracts", "master_bridge", "worker_agent")
+PACKAGES = ("conformance", "contracts", "master_bridge", "worker_agent")
 #: What stands for something else in a quotation, and in a string of the sources.
 ELLIPSIS, VALUE = "…", "\0"
 #: The name of an event in a log.

@@ -1,0 +1,179 @@
+"""The machines that docs/how-to/secure-fleet.md names, as folders: `ssh` and `scp` lead there, programs are real ones.
+
+What the page's shell asks of a machine that a test cannot give (a service manager, an installer) becomes a request to
+the test, which starts a real broker or agent; the shell waits until it has.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from contracts.testing.child import Child
+from contracts.testing.rabbitmq.node import RabbitMQNode
+from contracts.testing.rabbitmq.program import server_command
+from tests.harness.environment import program_environment
+
+#: Folders of a machine that the page names.
+_PATHS = r"(?<![\w/.-])/(etc/rabbitmq|etc/worker-agent|root)\b"
+_SSH = """#!/bin/sh
+# as ssh: one line, for a shell on the other side
+host=${1#root@}; shift
+mkdir -p "$MACHINES/$host"
+PATH="$MACHINES/bin/there:$PATH" HOST="$host" exec "$PYTHON" "$MACHINES/bin/there.py" "$host" "$*"
+"""
+_SCP = """#!/bin/sh
+for last; do :; done
+host=${last%%:*}; host=${host#root@}; to="$MACHINES/$host${last#*:}"
+[ "$1" != -r ] || exit 0  # the checkout: it is here
+case "$to" in */) mkdir -p "$to" ;; *) mkdir -p "${to%/*}" ;; esac
+while [ $# -gt 1 ]; do cp "$1" "$to"; shift; done
+"""
+_REQUEST = """#!/bin/sh
+printf '%s\\n' "$*" >"$MACHINES/request.new"
+mv "$MACHINES/request.new" "$MACHINES/request"
+while [ -e "$MACHINES/request" ]; do sleep 0.05; done
+"""
+
+
+class Machines:
+    """`run` goes through a page's shell blocks; `handle` is called with each request: "block 3", "reload builder1"."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        self.folder = folder / "machines"
+        self.desk = folder / "desk"
+        self.port = port
+        self.node = RabbitMQNode(folder / "node")
+        self.agents: dict[str, Child] = {}
+        self.output = folder / "output"
+        for made in (self.desk, self.folder / "bin" / "there"):
+            made.mkdir(parents=True)
+        self._program("ssh", _SSH)
+        self._program("scp", _SCP)
+        self._program("request", _REQUEST)
+        self._program("there/systemctl", '#!/bin/sh\nexec request "$1" "$HOST"\n')
+        self._program("there/chown", "#!/bin/sh\n")
+        # -o USER -g GROUP -m MODE FROM TO, without those users
+        self._program("there/install", '#!/bin/sh\nshift 4\ninstall=$(PATH=/usr/bin:/bin command -v install)\n'
+                                       'exec "$install" "$@"\n')  # fmt: skip
+        self._program("there/rabbitmqctl", self._rabbitmqctl())
+        (self.folder / "bin" / "there.py").write_text(_THERE)
+
+    def _program(self, name: str, text: str) -> None:
+        path = self.folder / "bin" / name
+        path.write_text(text)
+        path.chmod(0o755)
+
+    def _rabbitmqctl(self) -> str:
+        *prefix, server = server_command()
+        ctl = shlex.join([*prefix, str(Path(server).with_name("rabbitmqctl"))])
+        variables = {k: v for k, v in self.node._environment().items() if os.environ.get(k) != v}
+        exports = "".join(f"export {key}={shlex.quote(value)}\n" for key, value in variables.items())
+        return f'#!/bin/sh\n{exports}exec {ctl} "$@"\n'
+
+    def path(self, host: str, path: str) -> Path:
+        return self.folder / host / path.lstrip("/")
+
+    def run(self, script: str, handle: Callable[[str], None], timeout: float = 500.0) -> None:
+        """Raises `AssertionError` with the output when a command fails."""
+        environment = program_environment() | {
+            "PATH": os.pathsep.join([str(self.folder / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]]),
+            "MACHINES": str(self.folder), "PYTHON": sys.executable, "HOME": str(self.desk),
+        }  # fmt: skip
+        request = self.folder / "request"
+        with self.output.open("wb") as sink:
+            shell = subprocess.Popen(
+                ["sh", "-euxc", f"umask 077\n{script}"], cwd=self.desk, env=environment, stdin=subprocess.DEVNULL,
+                stdout=sink, stderr=subprocess.STDOUT, start_new_session=True,
+            )  # fmt: skip
+        deadline = time.monotonic() + timeout
+        try:
+            while shell.poll() is None:
+                assert time.monotonic() < deadline, f"not done within {timeout:g} s:\n{self.said()}"
+                if request.exists():
+                    handle(request.read_text().strip())
+                    request.unlink()
+                time.sleep(0.05)
+        finally:
+            if shell.poll() is None:
+                os.killpg(shell.pid, signal.SIGKILL)
+                shell.wait()
+        assert shell.returncode == 0, self.said()
+
+    def said(self) -> str:
+        return self.output.read_text(errors="replace")[-8000:]
+
+    def start_broker(self) -> None:
+        """With the settings that lie in /etc/rabbitmq, on the test's port and beside a plain listener of the test's."""
+        text = re.sub(
+            _PATHS, rf"{self.folder}/localhost/\1", self.path("localhost", "etc/rabbitmq/rabbitmq.conf").read_text()
+        )
+        settings = dict(line.split(" = ", 1) for line in text.splitlines() if " = " in line and line[0] != "#")
+        assert settings.pop("listeners.tcp") == "none"
+        assert settings.pop("listeners.ssl.default") == "5671"
+        self.node._config = settings | {"listeners.ssl.1": f"127.0.0.1:{self.port}"}
+        self.node.start()
+
+    def install(self, host: str) -> None:
+        """As install-worker.sh does with `--config`."""
+        text = self.path(host, "root/worker-agent.toml").read_text()
+        config = self.path(host, "etc/worker-agent.toml")
+        config.write_text(f'state = "{self.path(host, "state")}"\n{text}')
+        program = [sys.executable, "-c", f"import sys; sys.argv[1:] = ['--config', {str(config)!r}]; {_AGENT}"]
+        self.agents[host] = Child(
+            program, output=self.path(host, "agent.log"),
+            environment=program_environment() | {"MACHINE": str(self.folder / host)}, folder=self.folder / host,
+        )  # fmt: skip
+
+    def agent_log(self, host: str) -> str:
+        return self.path(host, "agent.log").read_text(errors="replace")
+
+    def end(self) -> None:
+        for child in self.agents.values():
+            child.end(signal.SIGTERM, 30)
+        self.node.stop()
+
+
+#: An agent whose files in /etc are those of its machine's folder.
+_AGENT = """
+import os, re
+from pathlib import Path
+from worker_agent.program import loading
+read = loading._read
+def of_this_machine(path):
+    found = read(path)
+    there = lambda name: re.sub('^/etc', os.environ['MACHINE'] + '/etc', name)
+    found['tls_ca'] = there(found['tls_ca'])
+    found['trusted_key'] = [there(name) for name in found['trusted_key']]
+    return found
+loading._read = of_this_machine
+from worker_agent.__main__ import main
+main()
+"""
+#: A line of shell on a machine: its folders for those in `/`, requests for what only a real machine has.
+_THERE = f"""
+import os, re, subprocess, sys
+host, line = sys.argv[1:]
+here = os.path.join(os.environ["MACHINES"], host)
+os.makedirs(os.path.join(here, "etc/rabbitmq"), exist_ok=True)
+os.environ["MACHINE"] = here
+if "install-worker.sh" in line:
+    sys.exit(subprocess.call(["request", "install", host]))
+if "/opt/worker-agent/current/bin/worker-agent" in line:
+    arguments = line.split()[1:]
+    arguments = [here + each if each.startswith("/etc/") else each for each in arguments]
+    code = f"import sys; sys.argv[1:] = {{arguments!r}}; " + {_AGENT!r}
+    sys.exit(subprocess.call([sys.executable, "-c", code]))
+bare = re.sub({_PATHS!r}, here + r"/\\1", line)
+if "sed " in line:  # it changes names in a file, and must find them as they stand there
+    command, _, file = line.rpartition(" ")
+    bare = command + " " + here + file
+sys.exit(subprocess.call(["sh", "-c", bare]))
+"""
