@@ -17,7 +17,10 @@ from contracts.machines.transitions import Table
 ROOT = Path(__file__).resolve().parent.parent
 
 #: name -> page below docs/, and where its table is: "module:NAME"
-TABLES: dict[str, tuple[str, str]] = {}
+TABLES: dict[str, tuple[str, str]] = {
+    "agent-session": ("protocol.md", "worker_agent.core.transitions:TABLE"),
+    "agent-orders": ("architecture.md", "worker_agent.core.orders:TABLE"),
+}
 
 
 def table(name: str) -> Table[Any, Any, Any]:

@@ -46,7 +46,7 @@ class SimulatedAgent:
         self.link = Link(
             LinkOptions(url=url, name=instance, heartbeat=60, shared_prefetch=prefetch),
             instance=instance, agent=instance, next_epoch=lambda: next(epochs), on_input=self._put,
-            queue_gone=lambda queue: None, buried=lambda: None,
+            queue_gone=lambda queue: None, buried=lambda: None, asked=lambda: None,
         )  # fmt: skip
         worker = WorkerInfo(version="0", basedir="/nowhere")
         self._machine = AgentMachine(
@@ -83,6 +83,8 @@ class SimulatedAgent:
     def _carry_out(self, action: do.Action) -> None:
         if isinstance(action, do.Publish):
             self.link.publish(action)
+        elif isinstance(action, do.CheckMachine):
+            self._put(inputs.MachineChecked(delivery=action.delivery, able=True))
         elif isinstance(action, do.Ack):
             self.link.settle(action.delivery, "ack")
         elif isinstance(action, do.Park):

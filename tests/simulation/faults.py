@@ -138,20 +138,20 @@ class _Strikes:
         copy = copy_of(self.agent)
         self.world.copies.append(copy)
         copy.start()
-        copy.feed(copy.process, inputs.Drain(exit=False))
+        copy.feed(copy.process, inputs.Pause())
         self.later(lambda: copy.retire(power_off=self.fault.detail < 0.5))
 
     def drain_agent(self) -> None:
         """Drained; taken back unless it has ended by then, in which case it is started."""
         agent = self.agent
-        agent.feed(agent.process, inputs.Drain())
+        agent.feed(agent.process, inputs.Leave())
         self.later(lambda: self._undrain(agent))
 
     def _undrain(self, agent: AgentHost) -> None:
         if agent.machine is None:
             agent.start()
         else:
-            agent.feed(agent.process, inputs.Drain(resume=True))
+            agent.feed(agent.process, inputs.Resume())
 
     def stop_agent(self) -> None:
         self.agent.feed(self.agent.process, inputs.Stop())

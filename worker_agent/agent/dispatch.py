@@ -8,11 +8,13 @@ after the last process is gone.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
+from typing import Union
 
 import structlog
 
+from contracts.machines.exhaustive import assert_never
 from worker_agent.agent.forever import Errors
 from worker_agent.core import actions as do
 from worker_agent.keepers.client import Keeper
@@ -23,13 +25,22 @@ log = structlog.get_logger(__name__)
 
 
 class Hands:
-    """What the agent does. `left` is set when the machine said `Exit`."""
+    """What the agent does. `check` is to check the machine before a claim, `left` is told that the machine exits."""
 
-    def __init__(self, link: Link, sessions: Sessions, errors: Errors) -> None:
+    def __init__(
+        self,
+        link: Link,
+        sessions: Sessions,
+        errors: Errors,
+        *,
+        check: Callable[[do.CheckMachine], None],
+        left: Callable[[], None],
+    ) -> None:
         self._errors = errors
         self._link = link
         self._sessions = sessions
-        self.left = False
+        self._check = check
+        self._left = left
 
     def carry_out(self, actions: Iterable[do.Action]) -> None:
         gate: asyncio.Task[None] | None = None
@@ -46,16 +57,26 @@ class Hands:
             return closing
         if isinstance(action, do.Publish):
             self._link.publish(action, after=gate)
+        elif isinstance(action, do.CheckMachine):
+            self._check(action)
+        elif isinstance(action, do.Exit):
+            self._left()
+        elif isinstance(action, _ABOUT_OFFERS):
+            self._about_offers(action)
+        elif isinstance(action, _FOR_KEEPERS):
+            self._sessions.order(action.session, _order(action))
+        elif isinstance(action, do.Persist):
+            self._persist(action)
+        elif isinstance(action, do.OpenSession):
+            self._sessions.open(action)
         elif isinstance(action, do.Reject):
             log.error("not_believed", type=action.message.t, reason=action.reason)
             self._link.reject(action.message, action.reason)
-        elif isinstance(action, do.Exit):
-            self.left = True
-        elif not self._about_offers(action) and not self._about_session(action):
-            self._say(action)
+        else:
+            _say(action)
         return None
 
-    def _about_offers(self, action: do.Action) -> bool:
+    def _about_offers(self, action: AboutOffers) -> None:
         if isinstance(action, do.Ack):
             self._link.settle(action.delivery, "ack")
         elif isinstance(action, do.Park):
@@ -69,51 +90,49 @@ class Hands:
         elif isinstance(action, do.CancelConsumers):
             self._link.cancel_consumers()
         else:
-            return False
-        return True
+            assert_never(action)
 
-    def _about_session(self, action: do.Action) -> bool:
-        sessions = self._sessions
-        if isinstance(action, do.Persist):
-            try:
-                sessions.persist(action.meta)
-            except OSError as error:
-                log.error("session_not_written", session=action.meta.session, reason=str(error),
-                          effect="a restart of this agent would lose it")  # fmt: skip
-        elif isinstance(action, do.OpenSession):
-            sessions.open(action)
-        elif isinstance(action, do.RunCommand):
-            command = action.command
-            sessions.order(action.session, partial(Keeper.run, command=command))
-        elif isinstance(action, do.CompleteUnstarted):
-            sessions.order(
-                action.session, partial(Keeper.complete_unstarted, command=action.command, reason=action.reason)
-            )
-        elif isinstance(action, do.InterruptCommand):
-            sessions.order(action.session, partial(Keeper.interrupt, n=action.n, reason=action.reason))
-        elif isinstance(action, do.FeedData):
-            sessions.order(
-                action.session,
-                partial(Keeper.feed, n=action.n, offset=action.offset, size=action.size, data=action.data),
-            )
-        elif isinstance(action, do.TrimJournal):
-            sessions.order(action.session, partial(Keeper.trim, seq=action.seq))
-        elif isinstance(action, do.Contact):
-            sessions.order(action.session, Keeper.contact)
-        else:
-            return False
-        return True
+    def _persist(self, action: do.Persist) -> None:
+        try:
+            self._sessions.persist(action.meta)
+        except OSError as error:
+            log.error("session_not_written", session=action.meta.session, reason=str(error),
+                      effect="a restart of this agent would lose it")  # fmt: skip
 
-    @staticmethod
-    def _say(action: do.Action) -> None:
-        if isinstance(action, do.MasterSilent):
-            log.info("master_silent" if action.silent else "master_heard", master=action.master)
-        elif isinstance(action, do.Report):
-            report(action)
-        elif isinstance(action, do.Alarm):
-            log.error(action.event, detail=action.detail, session=action.session)
-        else:
-            raise TypeError(f"nobody carries out {type(action).__name__}")
+
+AboutOffers = Union[do.Ack, do.Park, do.GiveBack, do.Bury, do.Consume, do.CancelConsumers]
+_ABOUT_OFFERS = (do.Ack, do.Park, do.GiveBack, do.Bury, do.Consume, do.CancelConsumers)
+ForKeepers = Union[do.RunCommand, do.CompleteUnstarted, do.InterruptCommand, do.FeedData, do.TrimJournal, do.Contact]
+_FOR_KEEPERS = (do.RunCommand, do.CompleteUnstarted, do.InterruptCommand, do.FeedData, do.TrimJournal, do.Contact)
+
+
+def _order(action: ForKeepers) -> Callable[[Keeper], None]:
+    """What the session's keeper is to do."""
+    if isinstance(action, do.RunCommand):
+        return partial(Keeper.run, command=action.command)
+    if isinstance(action, do.CompleteUnstarted):
+        return partial(Keeper.complete_unstarted, command=action.command, reason=action.reason)
+    if isinstance(action, do.InterruptCommand):
+        return partial(Keeper.interrupt, n=action.n, reason=action.reason)
+    if isinstance(action, do.FeedData):
+        return partial(Keeper.feed, n=action.n, offset=action.offset, size=action.size, data=action.data)
+    if isinstance(action, do.TrimJournal):
+        return partial(Keeper.trim, seq=action.seq)
+    if isinstance(action, do.Contact):
+        return Keeper.contact
+    return assert_never(action)
+
+
+def _say(action: do.MasterSilent | do.Report | do.Alarm) -> None:
+    """For the log only."""
+    if isinstance(action, do.MasterSilent):
+        log.info("master_silent" if action.silent else "master_heard", master=action.master)
+    elif isinstance(action, do.Report):
+        report(action)
+    elif isinstance(action, do.Alarm):
+        log.error(action.event, detail=action.detail, session=action.session)
+    else:
+        assert_never(action)
 
 
 def report(action: do.Report) -> None:

@@ -15,10 +15,11 @@ from uuid import uuid4
 
 import structlog
 
+from contracts.machines.exhaustive import assert_never
 from contracts.messages import Alive, Catalogue, RollCall, Steer
-from contracts.topology import queue_signature
 from worker_agent.agent.aside import aside
 from worker_agent.agent.builddirs import BuildDirs
+from worker_agent.agent.checks import Checks
 from worker_agent.agent.dispatch import Hands
 from worker_agent.agent.ending import Ending
 from worker_agent.agent.forever import Errors, forever
@@ -31,6 +32,7 @@ from worker_agent.agent.queues import QueueKnowledge
 from worker_agent.capabilities.abilities import Abilities
 from worker_agent.capabilities.probing import Probing
 from worker_agent.core import inputs
+from worker_agent.core.availability import Order
 from worker_agent.core.machine import AgentConfig, AgentMachine
 from worker_agent.keeper.processes.reaper import become_subreaper, reap_strays
 from worker_agent.keepers.journal_reader import JournalFiles
@@ -71,12 +73,10 @@ class Agent:
         self._loop = asyncio.get_running_loop()
         self._inbox: asyncio.Queue[Inbox] = asyncio.Queue()
         self._timer: asyncio.TimerHandle | None = None
-        self._restarting = False
-        self._failed = False
-        self._stop_asked = False
-        self._leaving = False
-        #: deliveries that are looked at before the machine hears of them
-        self._looking: set[int] = set()
+        #: how the run ends; None: it goes on
+        self._ending: Ending | None = None
+        #: after a Stop: when to leave all the same
+        self._stop_by: float | None = None
         self._errors = Errors()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -93,7 +93,7 @@ class Agent:
             disk=int(settings.min_free_disk), temp=int(settings.min_free_temp), memory=int(settings.min_free_memory)
         )
         health = Health(least, settings.basedir, settings.state)
-        self.health = PatientHealth(lambda: health.check() + self.builddirs.trouble() + self.introduction.reasons())
+        patient = PatientHealth(lambda: health.check() + self.builddirs.trouble() + self.introduction.reasons())
         self.link = Link(
             link_options(settings),
             instance=instance.uuid,
@@ -111,9 +111,21 @@ class Agent:
             existing=self.link.existing,
             changed=lambda queues: self._put(inputs.QueuesKnown(queues=queues)),
         )
-        self.information = Information(settings, self.builddirs)
+        self.checks = Checks(
+            patient,
+            self.abilities,
+            unwell=lambda reasons: self._put(partial(self._found_health, reasons)),
+            not_able=self.queues.capabilities_changed,
+            checked=self._put,
+        )
         self.probing = Probing(self.abilities, every=settings.probe_interval, changed=self._abilities_changed)
-        self.hands = Hands(self.link, self.sessions, self._errors)
+        self.hands = Hands(
+            self.link,
+            self.sessions,
+            self._errors,
+            check=lambda asked: self._spawn(self.checks.before_claim(asked), "check before a claim"),
+            left=lambda: self._finish(Ending.LEFT),
+        )
         self.pause = Pause(settings.state / "paused.json")
         self.lifetime = Lifetime(
             now=self._loop.time(),
@@ -128,22 +140,25 @@ class Agent:
 
     def leave(self, reason: str) -> None:
         """Drain; asked again: stop at once and give the work back."""
-        if self._leaving:
-            self._stop(reason)
-        else:
-            self._leaving = True
-            log.info("draining", reason=reason)
-            self._put(inputs.Drain())
+        self._put(inputs.Leave(reason=reason))
+
+    def asked_to_leave(self) -> bool:
+        """After `run`: it was asked to leave, and not to stay since; also where it has not come to that order."""
+        orders: list[Inbox] = []
+        while not self._inbox.empty():
+            orders.append(self._inbox.get_nowait())
+        return self.order in (Order.LEAVE, Order.LEFT) or any(
+            isinstance(order, (inputs.Leave, inputs.Stop)) for order in orders
+        )
 
     @property
-    def leaving(self) -> bool:
-        """It was asked to leave, and not to stay since."""
-        return self._leaving
+    def order(self) -> Order:
+        return self.machine.availability.order
 
     def restart(self, reason: str) -> None:
         """End this process's part and leave the keepers to the next (`run` returns True)."""
         log.info("restarting", reason=reason)
-        self._restarting = True
+        self._finish(Ending.RESTART)
         self._put(inputs.Tick())
 
     def probe(self, reason: str) -> None:
@@ -175,12 +190,11 @@ class Agent:
         )
         self.telling = Telling(self, self._settings, self._instance)
         self._put(inputs.Tick())
-        paused = self.pause.reason
-        if paused is not None:
-            log.info("paused", reason=paused, remedy="`master-bridge resume`")
-            self._feed(inputs.Drain(exit=False))
+        if self.pause.reason is not None:
+            log.info("paused", reason=self.pause.reason, remedy="`master-bridge resume`")
+            self._feed(inputs.Pause(reason=self.pause.reason))
         with self._errors.said("self-check"):
-            self._found_health(await self.health.check())
+            self._found_health(await self.checks.health())
         self._spawn_forever("queues", self.queues.run)
         self._spawn_forever("self-check", self._look_after)
         self._spawn_forever("probes", self.probing.run)
@@ -188,7 +202,7 @@ class Agent:
         self._spawn_forever("status", self.telling.run)
         endpoints = self.telling.serve()
         try:
-            while not (self.hands.left or self._restarting):
+            while self._ending is None:
                 what = await self._inbox.get()
                 with self._errors.said("agent"):
                     self._take(what)
@@ -197,7 +211,7 @@ class Agent:
             if endpoints is not None:
                 endpoints.close()
             await self._end_tasks()
-        return self.ending
+        return self._ending
 
     async def _end_tasks(self) -> None:
         """A cancellation can be swallowed: `asyncio.wait_for` of Python 3.11 drops one that comes with a result."""
@@ -206,12 +220,9 @@ class Agent:
                 task.cancel()
             await asyncio.wait(list(self._tasks), timeout=CANCEL_AGAIN)
 
-    @property
-    def ending(self) -> Ending:
-        """How the run ends, as far as is known now."""
-        if self._failed:
-            return Ending.FAILED
-        return Ending.RESTART if self._restarting else Ending.LEFT
+    def _finish(self, ending: Ending) -> None:
+        """The run ends, so or worse."""
+        self._ending = ending if self._ending is None else max(ending, self._ending, key=list(Ending).index)
 
     def _put(self, what: Inbox) -> None:
         self._inbox.put_nowait(what)
@@ -220,26 +231,42 @@ class Agent:
         """One thing that happened."""
         if callable(what):
             what()
-            return
-        if isinstance(what, inputs.MessageReceived) and isinstance(what.message, (Steer, Catalogue)):
-            self._steer(what.message) if isinstance(what.message, Steer) else self.queues.catalogue(what.message)
-            return
-        if isinstance(what, inputs.OfferDelivered):
-            self._look_before_claim(what)
-            return
-        if isinstance(what, inputs.MessageReceived) and isinstance(what.message, (Alive, RollCall)):
-            self.queues.master_speaks(what.message.master, what.message.incarnation)
-        if isinstance(what, inputs.LinkUp):
+        elif isinstance(what, inputs.MessageReceived):
+            self._hear(what)
+        elif isinstance(what, (inputs.OfferDelivered, inputs.MachineChecked)):
+            self._feed_offer(what)
+        elif isinstance(what, (inputs.Leave, inputs.Stop)):
+            self._leave(what)
+        elif isinstance(what, inputs.LinkUp):
             self.link.enter()
             self._spawn(self._learn_facts(), "facts of the machine")
             self.queues.link_up()
+            self._feed(what)
         elif isinstance(what, inputs.LinkDown):
-            self._looking.clear()
             self.queues.link_down()
-        elif isinstance(what, inputs.DeliveryLost) and what.delivery in self._looking:
-            self._looking.remove(what.delivery)
-            return  # the machine has not heard of it
-        self._feed(what)
+            self._feed(what)
+        else:
+            self._feed(what)
+
+    def _hear(self, what: inputs.MessageReceived) -> None:
+        """What is meant for the agent as a whole stays here; the rest is the machine's."""
+        message = what.message
+        if isinstance(message, Steer):
+            self._steer(message)
+        elif isinstance(message, Catalogue):
+            self.queues.catalogue(message)
+        else:
+            if isinstance(message, (Alive, RollCall)):
+                self.queues.master_speaks(message.master, message.incarnation)
+            self._feed(what)
+
+    def _feed_offer(self, what: inputs.OfferDelivered | inputs.MachineChecked) -> None:
+        try:
+            self._feed(what)
+        except Exception as error:  # an offer that nobody settles keeps all others away
+            self.link.bury(what.delivery, f"cannot be handled: {type(error).__name__}")
+            self._put(inputs.DeliveryLost(delivery=what.delivery))
+            raise
 
     def _feed(self, what: inputs.Input) -> None:
         now = self._loop.time()
@@ -251,13 +278,12 @@ class Agent:
                 self.figures.did(action, now)
         self.hands.carry_out(actions)
         slots = self.machine.slots()
-        if not self._leaving and self.lifetime.look(slots, now):
-            self._leaving = True
-            log.info("draining", reason=self.lifetime.reason)
-            self._put(inputs.Drain())
+        leaves = self.order not in (Order.LEAVE, Order.LEFT) and self.lifetime.look(slots, now)
         self.probing.worked(busy(slots))
         self._set_timer()
         self.telling.look(slots, now=isinstance(what, inputs.LinkUp))
+        if leaves:
+            self._leave(inputs.Leave(reason=self.lifetime.reason or ""))
 
     def _set_timer(self) -> None:
         due = [time for time in (self.machine.deadline, self.lifetime.deadline) if time is not None]
@@ -266,29 +292,29 @@ class Agent:
         self._timer = self._loop.call_at(min(due), self._put, inputs.Tick()) if due else None
 
     async def _end(self) -> None:
-        """After the machine's last word: let it arrive, and go."""
-        if self._restarting:
+        """After the machine's last action: let what it published arrive, and go."""
+        if self._ending is Ending.RESTART:
             await self.sessions.detach()
         else:
-            await self.sessions.idle()
+            await self._end_sessions()
             self.telling.tell(state="leaving")
         try:
             await asyncio.wait_for(self.link.flush(), FLUSH_TIMEOUT)
         except asyncio.TimeoutError:
             log.warning("left_unconfirmed", publications=self.link.unconfirmed)
 
-    def _stop(self, reason: str) -> None:
-        if self._stop_asked:
-            return
-        self._stop_asked = True
-        log.warning("stopping", reason=reason, effect="what runs is killed and given back")
-        self._put(inputs.Stop())
-        self._loop.call_later(STOP_TIMEOUT, self._put, self._give_up)
+    async def _end_sessions(self) -> None:
+        """Until nothing of them runs any more; after a Stop not for ever."""
+        timeout = None if self._stop_by is None else self._stop_by - self._loop.time()
+        ended = self._loop.create_task(self.sessions.idle())
+        await asyncio.wait([ended], timeout=timeout)
+        if not ended.done():
+            ended.cancel()
+            self._give_up()
 
     def _give_up(self) -> None:
         log.error("stopped_by_force", sessions=len(self.sessions))
-        self._failed = True
-        self.hands.left = True
+        self._finish(Ending.FAILED)
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None], name: str) -> None:
         """Have it done; an error of it is said, and ends nothing else."""
@@ -312,10 +338,18 @@ class Agent:
         if not task.cancelled() and task.exception() is not None:
             # Without its link or its knowledge of queues an agent is a ghost: end, so that somebody starts it anew.
             log.error("broken", reason=str(task.exception()))
-            self._failed = True
-            self._put(self._give_up)
+            self._finish(Ending.FAILED)
+            self._put(inputs.Tick())
 
     # -- orders ----------------------------------------------------------------------------------------------------
+
+    def _leave(self, asked: inputs.Leave | inputs.Stop) -> None:
+        if isinstance(asked, inputs.Leave) and self.order is not Order.LEAVE:
+            log.info("draining", reason=asked.reason)
+        else:
+            log.warning("stopping", reason=asked.reason, effect="what runs is killed and given back")
+            self._stop_by = self._loop.time() + STOP_TIMEOUT
+        self._feed(asked)
 
     def _steer(self, message: Steer) -> None:
         if message.instance not in (None, self._instance.uuid):
@@ -324,71 +358,32 @@ class Agent:
         if message.order == "drain":
             log.info("pausing", reason=reason)
             self.pause.begin(reason)
-            self._feed(inputs.Drain(exit=False))
+            self._feed(inputs.Pause(reason=reason))
         elif message.order == "resume":
             log.info("resuming", reason=reason)
             self.pause.end()
-            self._leaving = False
             self.lifetime.stay(self._loop.time())
-            self._feed(inputs.Drain(resume=True))
+            self._feed(inputs.Resume())
         elif message.order == "leave":
-            if not self._leaving:
-                self.leave(reason)
+            if self.order is not Order.LEAVE:  # who asks twice, by whatever way, does not mean to stop at once
+                self._leave(inputs.Leave(reason=reason))
         elif message.order == "stop":
-            self._leaving = True
-            self._stop(reason)
+            self._leave(inputs.Stop(reason=reason))
         elif message.order == "restart":
             self.restart(reason)
-        else:
+        elif message.order == "probe":
             self.probe(reason)
+        else:
+            assert_never(message.order)
 
     # -- fitness ---------------------------------------------------------------------------------------------------
 
-    async def _check_health(self) -> None:
-        reasons = await self.health.check()
-        self._put(lambda: self._found_health(reasons))
-
     def _found_health(self, reasons: tuple[str, ...]) -> None:
-        if bool(reasons) != bool(self.telling.unwell):
+        before = self.machine.availability.unwell
+        if bool(reasons) != bool(before):
             log.warning("unwell", reasons=reasons) if reasons else log.info("well_again")
-        if reasons != self.telling.unwell:
-            self.telling.unwell = reasons
+        if reasons != before:
             self._feed(inputs.Wellness(reasons=reasons))
-
-    def _look_before_claim(self, offered: inputs.OfferDelivered) -> None:
-        """Is the machine well, and what the offer asks for still there? The answer comes at once, yet later."""
-        self._looking.add(offered.delivery)
-        self._spawn(self._look(offered), "look before a claim")
-
-    async def _look(self, offered: inputs.OfferDelivered) -> None:
-        try:
-            await self._check_health()
-            able = await self.abilities.still_able(queue_signature(offered.queue) or "")
-        except Exception:
-            self._put(partial(self._not_looked, offered))
-            raise
-        self._put(partial(self._looked, offered, able))
-
-    def _not_looked(self, offered: inputs.OfferDelivered) -> None:
-        """What was to be found out could not be: the offer comes again later, here or elsewhere."""
-        if offered.delivery in self._looking:
-            self._looking.remove(offered.delivery)
-            self.link.settle(offered.delivery, "park")
-
-    def _looked(self, offered: inputs.OfferDelivered, able: bool) -> None:
-        if offered.delivery not in self._looking:
-            return  # the broker has it back
-        self._looking.remove(offered.delivery)
-        if able:
-            try:
-                self._feed(offered)
-            except Exception as error:  # an offer that nobody settles keeps all others away
-                self.link.bury(offered.delivery, f"cannot be handled: {type(error).__name__}")
-                raise
-            return
-        log.warning("not_able_any_more", queue=offered.queue, offer=offered.offer.offer)
-        self.queues.capabilities_changed()  # which ends the consumer of that queue: cancel before nack
-        self._put(lambda: self.link.settle(offered.delivery, "give_back"))
 
     async def _learn_facts(self) -> None:
         """As Buildbot's worker, at each connection: somebody may have written another file. Nobody waits for a disk."""
@@ -403,9 +398,11 @@ class Agent:
         while True:
             self.telling.turned = time.monotonic()
             await asyncio.sleep(HEALTH_EVERY)
-            await self._check_health()
+            await self.checks.tell_health()
             self._instance.remember()
-            if not (self._looking or self.probing.running):  # or a probe's exit status would be taken away from it
+            if not (
+                self.checks.running or self.probing.running
+            ):  # or a probe's exit status would be taken away from it
                 reap_strays(frozenset(self.sessions.keeper_pids))
 
     async def _make_room(self) -> None:

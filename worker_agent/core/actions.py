@@ -43,6 +43,17 @@ class CancelConsumers:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CheckMachine:
+    """Before a claim: is the machine well, and what the offer asks for still there? Answered by `MachineChecked`."""
+
+    delivery: int
+    #: that the offer came from; its name says what it asks for
+    queue: str
+    #: the offer's id, for the log
+    offer: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Ack:
     delivery: int
 
@@ -194,7 +205,7 @@ class Exit:
 
 
 Action = Union[
-    Publish, Consume, CancelConsumers, Ack, Park, Bury, GiveBack, Persist, OpenSession, RunCommand, InterruptCommand,
-    CompleteUnstarted, FeedData, TrimJournal, Contact, CloseSession, Reject, MasterSilent, Alarm, Report,
-    Exit,
+    Publish, Consume, CancelConsumers, CheckMachine, Ack, Park, Bury, GiveBack, Persist, OpenSession, RunCommand,
+    InterruptCommand, CompleteUnstarted, FeedData, TrimJournal, Contact, CloseSession, Reject, MasterSilent, Alarm,
+    Report, Exit,
 ]  # fmt: skip

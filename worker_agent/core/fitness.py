@@ -16,8 +16,8 @@ class Fitness:
     """Times are the machine's seconds."""
 
     def __init__(self) -> None:
-        #: the self-check's verdict
-        self.well = True
+        #: the self-check's verdict: reasons against new work
+        self.unwell: tuple[str, ...] = ()
         self._pause = PAUSE
         #: nothing is taken before; None: no pause
         self.paused_until: float | None = None
@@ -32,7 +32,7 @@ class Fitness:
         """A session journalled its first event: the next failure is a first one again."""
         self._pause = PAUSE
 
-    def fit(self, now: float) -> bool:
+    def turn(self, now: float) -> None:
+        """Time has come to `now`: a pause that is over is forgotten."""
         if self.paused_until is not None and self.paused_until <= now:
             self.paused_until = None
-        return self.well and self.paused_until is None

@@ -38,6 +38,15 @@ class OfferDelivered:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MachineChecked:
+    """The answer to `CheckMachine`. What the self-check found came before it, as `Wellness`."""
+
+    delivery: int
+    #: what the offer asks for is still there; None: that could not be found out
+    able: bool | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class DeliveryLost:
     """The broker took a delivery back (consumer timeout); the link as a whole is up."""
 
@@ -86,19 +95,32 @@ class Wellness:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Drain:
-    """End what is held, take nothing new, and then exit, or with `exit` False stay: parked, until resumed.
+class Pause:
+    """Take nothing new, and stay, until resumed. What is held goes on."""
 
-    With `resume` True: take work again, whichever of the two was asked for.
-    """
+    #: for people
+    reason: str = "asked by an operator"
 
-    resume: bool = False
-    exit: bool = True
+
+@dataclass(frozen=True, kw_only=True)
+class Leave:
+    """Take nothing new, and exit when what is held has ended. Asked again: as `Stop`."""
+
+    #: for people
+    reason: str = "asked by an operator"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resume:
+    """Take work again, whatever was asked for before."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stop:
-    """At once: kill what runs, tell the bridges `gone`, give the offers back."""
+    """At once: kill what runs, tell the bridges `gone`, give the offers back, and exit."""
+
+    #: for people
+    reason: str = "asked by an operator"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,8 +156,8 @@ class Tick:
 
 
 Input = Union[
-    LinkUp, LinkDown, OfferDelivered, DeliveryLost, MessageReceived, Confirmed, Refused, QueuesKnown, Wellness,
-    Drain, Stop, Journalled, KeeperLost, PullWanted, Tick,
+    LinkUp, LinkDown, OfferDelivered, MachineChecked, DeliveryLost, MessageReceived, Confirmed, Refused, QueuesKnown,
+    Wellness, Pause, Leave, Resume, Stop, Journalled, KeeperLost, PullWanted, Tick,
 ]  # fmt: skip
 
 

@@ -1,32 +1,8 @@
-r"""The agent's state machine: all of PROTOCOL's agent-side rules and its table "Agent, per slot", without any I/O.
+"""The agent's state machine: all of the protocol's agent-side rules, without any I/O.
 
-One session per slot, and what becomes of it:
-
-                                     IDLE <────────────────────────────────────────────────┐
-         offer │                       │ command offer, first delivery (rule 15)           │
-  (silent      │ cancel consumers      │ cancel consumers, journal, open,                  │
-   master:     │ claim, ≤ 5 s          │ claim                                             │
-   park) ┌─────v────┐            ┌─────v──────┐  refuse → ack · later, 5 s → park          │
-         │ CLAIMING │            │ CONFIRMING │  link lost → drop · drain → give back      │
-         └─────┬────┘            └─────┬──────┘ (CLAIMING, CONFIRMING, AWAITING) ──────────┤
-               │ grant:                │ confirm            (AWAITING, link lost: run)      │
-               │ journal, open,   ┌────v─────┐ master silent: at once                      │
-               │ accept           │ AWAITING │ else ≤ 1 s for a grant                      │
-               │                  └────┬─────┘                                             │
-               │                       │ grant: accept, run · 1 s: run                     │
-               │   ┌───────────────────v───────────────────┐                               │
-               └──>│                 HELD                  │ release → clean up, ack ──────┤
-                   │ start, interrupt, events, data        │ refuse of a resume, Stop,     │
-                   │ link-up, rollcall, 8 s of silence:    │ fenced, diverged, keeper lost │
-                   │ resume;  grant: rewind, accept        │ → kill, clean up, give back ──┘
-                   └───────────────────┬───────────────────┘
-                                       │ rule 17: command offer finished, all events confirmed, master silent 10 s:
-                                       │ ack, slot free, keep the journal
-                                  ┌────v────┐
-                                  │  ASIDE  │ resumes as HELD does; grant, replay → events
-                                  └────┬────┘ release, refuse, diverged → delete
-                                       v
-                                    (nothing)
+What becomes of a session is the table in `transitions`, drawn in docs/protocol.md; what is asked of the agent as a
+whole is that in `orders`. This module takes inputs to the sessions that they concern, and does what falls due
+(`clock`).
 
 Whatever comes for a session that is not there is answered `gone`, from what `farewells` remembers of it.
 
@@ -38,6 +14,7 @@ command is found before a wrong line is stored. The gate stays open where nothin
 
 What the table leaves out, and what is done:
 
+- Before an offer is claimed its machine is checked (CHECKING): is it well, and able? No other offer is taken meanwhile.
 - A claim that the broker refuses (no such queue, or full) marks the master silent and parks the offer. One of a master
   that has no queue here is buried when it was parked `PARKINGS_MAX` times: nobody will ever answer for it.
 - A claim unconfirmed for 5 s: park; the broker is at fault, so the master is not called silent.
@@ -59,30 +36,30 @@ What the table leaves out, and what is done:
 - Confirmed events are not sent again while the bridge says nothing; see `EventWindow.resend_at`.
 - `Steer` messages are for the edge, which turns them into inputs.
 
-Deterministic: time and ids are passed in. Files: `intake` (IDLE to HELD), `dialogue` (messages), `commands` (keeper and
-events), `recovery`, and the data: `session`, `window`, `masters`, `farewells`, `state`.
+Deterministic: time and ids are passed in. Files: `transitions` and its handlers (`claims`, `holding`, `commands`,
+`events`), `orders`, `dialogue` (who says it, and to whom it happens), `clock`, `recovery`, and the data: `state`,
+`session`, `window`, `masters`, `farewells`, `availability`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from contracts.machines.exhaustive import assert_never
 from contracts.messages import SlotStatus
-from contracts.timing import ASIDE_AFTER, ORPHAN_IDLE, SILENCE_BEFORE_RESUME
-from worker_agent.core import inputs
-from worker_agent.core.actions import Action, CloseSession, Exit
-from worker_agent.core.commands import Commands
+from contracts.timing import ASIDE_AFTER
+from worker_agent.core import claims, clock, cues, dialogue, inputs, orders
+from worker_agent.core.actions import Action
+from worker_agent.core.availability import Availability, Order
 from worker_agent.core.config import AgentConfig
-from worker_agent.core.dialogue import Dialogue
-from worker_agent.core.farewells import Reason
-from worker_agent.core.fitness import Fitness
 from worker_agent.core.inputs import Recovered
-from worker_agent.core.intake import Intake
 from worker_agent.core.journal import JournalReader
 from worker_agent.core.recovery import recover
-from worker_agent.core.session import Phase, Session
+from worker_agent.core.session import Phase, Session, commands_of
 from worker_agent.core.state import AgentState
+from worker_agent.core.transitions import happen
 from worker_agent.core.views import awaited, status
+from worker_agent.core.window import EventWindow
 
 __all__ = ["AgentConfig", "AgentMachine"]
 
@@ -101,33 +78,20 @@ class AgentMachine:
     ) -> None:
         """`new_id` mints session ids, unique for ever. What `recovered` causes comes out of the first `handle`."""
         self._state = AgentState(config=config, journal=journal, new_id=new_id, now=now)
-        self._commands = Commands(self._state)
-        self._intake = Intake(self._state, self._commands)
-        self._dialogue = Dialogue(self._state, self._intake, self._commands)
-        self._fitness = Fitness()
-        self._draining = False
-        self._parked = False
-        self._stopped = False
-        self._exited = False
         self._idle_since = dict.fromkeys(range(config.slots), now)
         for found in recovered:
-            recover(self._state, self._commands, found, now)
+            recover(self._state, found)
 
     # ---- for views
 
     @property
-    def draining(self) -> bool:
-        """No new work is taken, because somebody asked for that."""
-        return self._draining or self._stopped
-
-    @property
-    def parked(self) -> bool:
-        """No new work is taken until somebody resumes it; what is held goes on, and the agent stays."""
-        return self._parked
+    def availability(self) -> Availability:
+        """Whether new work is taken, and why not."""
+        return self._state.availability()
 
     def slots(self) -> tuple[SlotStatus, ...]:
         """One entry a slot, then one for each session that is set aside. `since` is in the machine's seconds."""
-        held = {session.slot: session for session in self._state.sessions.values() if session.takes_slot}
+        held = {session.slot: session for session in self._state.in_slots}
         aside = [session for session in self._state.sessions.values() if not session.takes_slot]
         slots = sorted({*range(self._state.config.slots), *held})
         return (
@@ -141,259 +105,146 @@ class AgentMachine:
     def waits_for(self, now: float) -> tuple[str, ...]:
         """What a drain waits for, for people: one text for each session that is held."""
         held = [session for session in self._state.sessions.values() if session.phase is Phase.HELD]
-        return tuple(awaited(session, silent=now - self._heard_at(session) > ASIDE_AFTER) for session in held)
-
-    def _heard_at(self, session: Session) -> float:
-        """When its master was heard last, of whatever."""
-        return max(self._state.masters.heard_at(session.owner) or session.since, session.heard_at)
+        return tuple(
+            awaited(session, silent=now - clock.heard_at(self._state, session) > ASIDE_AFTER) for session in held
+        )
 
     @property
     def deadline(self) -> float | None:
         """When to `handle` a `Tick`, at the latest; None: nothing is due. In the machine's seconds."""
-        if self._exited:
-            return None
-        due = [time for session in self._state.sessions.values() for time in self._times(session)]
-        if self._fitness.paused_until is not None:
-            due.append(self._fitness.paused_until)
-        return min(due, default=None)
+        return None if self._state.order is Order.LEFT else clock.deadline(self._state)
 
     # ---- one input
 
     def handle(self, input: inputs.Input, now: float) -> list[Action]:
         """What to do about `input`, in order. `now`: monotonic seconds, never less than before."""
         state = self._state
-        if self._exited:
+        if state.order is Order.LEFT:
             return []
         state.now = now
+        state.fitness.turn(now)
         for session in list(state.sessions.values()):
-            self._fence(session, now)  # first: a word that waited while this machine was suspended is no contact
-        self._take(input, now)
+            self._do_due(session, clock.FIRST)
+        self._take(input)
         for session in list(state.sessions.values()):
-            self._on_time(session, now)
-        self._intake.open = self._fitness.fit(now) and not self.draining and not self._parked
-        self._intake.consume()
-        busy = {session.slot for session in state.sessions.values() if session.takes_slot}
-        for slot in range(state.config.slots):
-            if slot in busy:
-                self._idle_since.pop(slot, None)
-            else:
-                self._idle_since.setdefault(slot, now)
-        if self.draining and not busy:
-            self._exited = True
-            state.do(Exit())
+            self._on_time(session)
+        claims.consume(state)
+        self._note_idle_slots()
+        if not state.in_slots:
+            orders.ask(state, cues.NothingHeld())
         actions, state.actions = state.actions, []
         return actions
 
-    def _take(self, input: inputs.Input, now: float) -> None:
+    def _note_idle_slots(self) -> None:
+        busy = {session.slot for session in self._state.in_slots}
+        for slot in range(self._state.config.slots):
+            if slot in busy:
+                self._idle_since.pop(slot, None)
+            else:
+                self._idle_since.setdefault(slot, self._state.now)
+
+    def _take(self, input: inputs.Input) -> None:
+        """To whom it happens."""
         state = self._state
         if isinstance(input, inputs.MessageReceived):
-            self._dialogue.received(input.message, input.user, now)
+            dialogue.received(state, input.message, input.user)
         elif isinstance(input, inputs.OfferDelivered):
-            self._intake.offered(input, now)
-        elif isinstance(input, inputs.Confirmed):
-            self._confirmed(input.token, now)
-        elif isinstance(input, inputs.Refused):
-            self._refused(input, now)
-        elif isinstance(input, inputs.Journalled):
+            self._offered(input)
+        elif isinstance(input, (inputs.Confirmed, inputs.Refused)):
+            self._answered(input)
+        elif isinstance(input, (inputs.Journalled, inputs.PullWanted, inputs.KeeperLost)):
             session = state.sessions.get(input.session)
             if session is not None:
-                if not session.journalled:
-                    self._fitness.keeper_works()
-                self._commands.journalled(session, input.seq, now)
-        elif isinstance(input, inputs.PullWanted):
-            session = state.sessions.get(input.session)
-            if session is not None:
-                self._commands.pull(session, input, now)
-        elif isinstance(input, inputs.KeeperLost):
-            self._keeper_lost(input, now)
-        elif isinstance(input, inputs.DeliveryLost):
-            for session in state.sessions.values():
+                happen(state, session, input)
+        elif isinstance(input, (inputs.DeliveryLost, inputs.MachineChecked)):
+            for session in list(state.sessions.values()):
                 if session.delivery == input.delivery:
-                    session.delivery = None  # the bridge, not the broker, decides who holds it
-        elif isinstance(input, inputs.LinkUp):
-            self._link_down(now)
-            self._link_up(input, now)
-        elif isinstance(input, inputs.LinkDown):
-            self._link_down(now)
+                    happen(state, session, input)
+        elif isinstance(input, (inputs.LinkUp, inputs.LinkDown)):
+            self._link(input)
         elif isinstance(input, inputs.QueuesKnown):
-            self._intake.queues = input.queues
+            state.queues = input.queues
         elif isinstance(input, inputs.Wellness):
-            self._fitness.well = not input.reasons
-        elif isinstance(input, inputs.Drain):
-            self._drain(input)
-        elif isinstance(input, inputs.Stop):
-            self._stop()
+            state.fitness.unwell = input.reasons
+        elif isinstance(input, (inputs.Pause, inputs.Leave, inputs.Resume, inputs.Stop)):
+            orders.ask(state, input)
+        elif not isinstance(input, inputs.Tick):
+            assert_never(input)
 
-    def _confirmed(self, token: int, now: float) -> None:
-        """The broker has taken what was published with this token."""
-        kind, session_id = self._state.tokens.pop(token, (None, ""))
-        session = self._state.sessions.get(session_id)
-        if kind == "gone":
-            self._state.farewells.told(session_id)
-        elif session is not None and kind == "event":
-            session.window.confirmed(token)
-            self._commands.publish_events(session, now)
-        elif session is not None and kind == "claim":
-            self._intake.confirmed(session, token, now)
-
-    def _refused(self, refused: inputs.Refused, now: float) -> None:
-        """The broker has not taken it. A farewell is said again at the next link-up."""
-        kind, session_id = self._state.tokens.pop(refused.token, (None, ""))
-        session = self._state.sessions.get(session_id)
-        if session is not None and kind == "event":
-            session.window.refused(refused.token, now)
-            self._commands.publish_events(session, now)
-        elif session is not None and kind == "claim":
-            self._intake.refused_by_broker(session, returned=refused.returned)
-
-    # ---- the link
-
-    def _link_up(self, link: inputs.LinkUp, now: float) -> None:
-        state = self._state
-        state.link, state.link_since = link, now
-        for farewell in state.farewells.owed():
-            state.say_gone(farewell)
-        for session in list(state.sessions.values()):
-            session.resume_delay = SILENCE_BEFORE_RESUME
-            state.say_resume(session, now)
-            self._commands.publish_events(session, now)
-
-    def _link_down(self, now: float) -> None:
-        """Deliveries and unconfirmed publications are void; what runs, runs on and is spooled."""
-        state = self._state
+    def _offered(self, delivered: inputs.OfferDelivered) -> None:
+        """To the session that it belongs to, or to one of its own."""
+        state, offer = self._state, delivered.offer
         if state.link is None:
+            return  # the delivery went with its link
+        same = [session for session in state.sessions.values() if session.serves(offer)]
+        session = next((session for session in same if session.misses(offer)), same[0] if same else None)
+        happen(state, session or self._new_session(delivered), delivered)
+
+    def _new_session(self, delivered: inputs.OfferDelivered) -> Session:
+        offer, now = delivered.offer, self._state.now
+        return Session(
+            offer=offer,
+            since=now,
+            window=EventWindow(now),
+            run=offer.run,
+            ticket=offer.ticket,
+            commands=commands_of(offer),
+            heard_at=now,
+            contact_at=now,
+            resume_due=now,
+        )
+
+    def _answered(self, answer: inputs.Confirmed | inputs.Refused) -> None:
+        """The broker has taken what was published with this token, or has not. A `gone` is said again at link-up."""
+        state, taken = self._state, isinstance(answer, inputs.Confirmed)
+        kind, session_id = state.tokens.pop(answer.token, (None, ""))
+        if kind == "gone" and taken:
+            state.farewells.told(session_id)
+        session = state.sessions.get(session_id)
+        if session is None:
             return
-        state.link = None
-        state.consumed = frozenset()
-        state.tokens.clear()
-        for session in list(state.sessions.values()):
-            session.delivery = None
-            session.answer_due = None
-            session.window.link_lost()
-            if session.is_pending:
-                self._intake.link_lost(session, now)
+        if kind == "event":
+            cue = cues.EventConfirmed if taken else cues.EventReturned
+            happen(state, session, cue(token=answer.token))
+        elif kind == "claim" and taken:
+            happen(state, session, cues.ClaimConfirmed())
+        elif kind == "claim":
+            if isinstance(answer, inputs.Refused) and answer.returned:
+                state.masters.mark_absent(session.owner)
+            happen(state, session, cues.ClaimReturned())
 
-    # ---- the keeper
-
-    def _keeper_lost(self, lost: inputs.KeeperLost, now: float) -> None:
+    def _link(self, link: inputs.LinkUp | inputs.LinkDown) -> None:
+        """Deliveries and unconfirmed publications of the link before are void."""
         state = self._state
-        session = state.sessions.get(lost.session)
-        if session is None or session.phase is Phase.ASIDE:
-            return
-        session.keeper = False
-        if session.has_finished and session.phase is Phase.HELD:
-            return
-        detail = f"the session's processes ended with their keeper: {lost.reason}"
-        reason: Reason = "lost"
-        if not session.journalled:  # nobody's life: the agent is there, and no command has run (rule 20)
-            detail += f"; no new work for {self._fitness.keeper_failed(now):g} s"
-            reason = "killed"
-        state.alarm("keeper_lost", detail, session)
-        state.end(session, "give back" if session.executed else "park", reason, detail, tell=True)
-
-    # ---- drain and stop
-
-    def _drain(self, drain: inputs.Drain) -> None:
-        if drain.resume:
-            self._draining = self._parked = False
-        elif not drain.exit:
-            self._parked = True
-            self._turn_away()
-        elif self.draining:
-            self._stop()
-        else:
-            self._draining = True
-            self._turn_away()
-
-    def _stop(self) -> None:
-        self._stopped = True
-        self._turn_away()
-        for session in list(self._state.sessions.values()):
-            if session.phase is Phase.HELD:
-                self._state.end(session, "give back", "killed", "the agent was stopped", tell=True)
-
-    def _turn_away(self) -> None:
-        self._state.cancel_consumers()
-        for session in list(self._state.sessions.values()):
-            if session.is_pending:
-                self._intake.give_up(session)
+        if state.link is not None:
+            state.link = None
+            state.consumed = frozenset()
+            state.tokens.clear()
+            for session in list(state.sessions.values()):
+                happen(state, session, inputs.LinkDown())
+        if isinstance(link, inputs.LinkUp):
+            state.link, state.link_since = link, state.now
+            for farewell in state.farewells.owed():
+                state.say_gone(farewell)
+            for session in list(state.sessions.values()):
+                happen(state, session, link)
 
     # ---- the clock
 
-    def _times(self, session: Session) -> list[float]:
-        """When something is due for this session."""
-        times = [session.answer_due, session.run_due, _fenced_at(session), self._pointless_at(session)]
-        if self._state.link is not None and session.is_resumed:
-            times += [session.resume_due, session.window.resend_at(session.heard_at), self._aside_at(session)]
-            times += [due for _, due in session.pulls.values()]
-        return [time for time in times if time is not None]
-
-    def _on_time(self, session: Session, now: float) -> None:
-        """Do what is due. After it nothing is due any more at `now`."""
+    def _on_time(self, session: Session) -> None:
+        """Do what is due. After it nothing is due any more at this time."""
         state = self._state
         if session.journalled > session.window.last:
-            self._commands.read_on(session, now)
-        if session.answer_due is not None and session.answer_due <= now:
-            self._intake.unanswered(session)
-        if session.run_due is not None and session.run_due <= now and session.id in state.sessions:
-            self._intake.run_at_once(session, now)
-        pointless_at = self._pointless_at(session)
-        if pointless_at is not None and pointless_at <= now and session.id in state.sessions:
-            detail = f"no command was started in it, and master {session.master} is silent"
-            state.end(session, "give back", "killed", detail, tell=True)
-        if state.link is None or not session.is_resumed or session.id not in state.sessions:
-            return
-        if session.resume_due <= now:
-            state.say_resume(session, now)
-        resend_at = session.window.resend_at(session.heard_at)
-        if resend_at is not None and resend_at <= now:
-            session.window.resend(now)
-        for n, (_, due) in list(session.pulls.items()):
-            if due <= now:
-                state.say_pull(session, n, now)
-        self._commands.publish_events(session, now)
-        aside_at = self._aside_at(session)
-        if aside_at is not None and aside_at <= now and session.id in state.sessions:
-            self._set_aside(session, now)
+            happen(state, session, cues.EventsUnread())
+        self._do_due(session, clock.DUE)
+        if state.link is not None and session.is_resumed:
+            happen(state, session, cues.EventsWaiting())
+        self._do_due(session, clock.AFTER_EVENTS)
 
-    def _fence(self, session: Session, now: float) -> None:
-        fenced_at = _fenced_at(session)
-        if fenced_at is not None and fenced_at <= now:
-            detail = f"no contact with master {session.master} for {session.offer.fencing:g} s (strict fencing)"
-            self._state.alarm("session_fenced", detail, session)
-            self._state.end(session, "give back", "killed", detail, tell=True)
-
-    def _pointless_at(self, session: Session) -> float | None:
-        """Rule 17: granted, nothing was executed, and its master is silent: nothing is lost with it.
-
-        Whoever drains the agent waits for what has a meaning. Otherwise as long as a bridge waits for such a one.
-        """
-        if session.phase is not Phase.HELD or session.executed:
-            return None
-        patience = ASIDE_AFTER if self.draining or self._parked else ORPHAN_IDLE
-        since = max(self._heard_at(session), session.since)
-        return max(since, self._state.link_since if self._state.link is not None else since) + patience
-
-    def _aside_at(self, session: Session) -> float | None:
-        """Rule 17: finished, all events confirmed, and the master silent for 10 s, as far as this link can tell."""
-        if session.phase is not Phase.HELD or session.finished_at is None or not session.window.all_confirmed:
-            return None
-        heard_at = self._state.masters.heard_at(session.owner)
-        return max(session.finished_at, self._state.link_since, heard_at or session.since) + ASIDE_AFTER
-
-    def _set_aside(self, session: Session, now: float) -> None:
-        session.phase, session.since = Phase.ASIDE, now
-        session.keeper = False
-        self._state.persist(session)
-        self._state.do(CloseSession(session=session.id, keep_journal=True))
-        self._state.settle(session.delivery, "ack")
-        session.delivery = None
-
-
-def _fenced_at(session: Session) -> float | None:
-    """Strict fencing: when what runs must be dead."""
-    if session.offer.fencing is None or session.phase is not Phase.HELD:
-        return None
-    if all(command.completed for command in session.commands.values()):
-        return None
-    return session.contact_at + session.offer.fencing
+    def _do_due(self, session: Session, what: Sequence[tuple[cues.Due, clock.When]]) -> None:
+        for cue, when in what:
+            if session.phase is Phase.ABSENT:
+                return
+            time = when(self._state, session)
+            if time is not None and time <= self._state.now:
+                happen(self._state, session, cue)

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+from worker_agent.core import events, runs
 from worker_agent.core.actions import CloseSession
-from worker_agent.core.commands import Commands
 from worker_agent.core.inputs import Recovered
-from worker_agent.core.session import Phase, Session, commands_of
+from worker_agent.core.session import KeeperState, Phase, Session, commands_of
 from worker_agent.core.state import AgentState
 from worker_agent.core.window import EventWindow
 
 
-def recover(state: AgentState, commands: Commands, found: Recovered, now: float) -> None:
+def recover(state: AgentState, found: Recovered) -> None:
     """Take up one session again: alive, it resumes at link-up; dead, its bridge is told so then.
 
     A dead one whose work is done (all commands of a command offer completed) has lost nothing and resumes, too.
     The whole journal is read once, to know what was started and what has completed. A journal with holes cannot be
     replayed: its session is lost.
     """
-    meta = found.meta
+    meta, now = found.meta, state.now
     session = Session(
         id=meta.session,
         offer=meta.offer,
@@ -25,8 +25,7 @@ def recover(state: AgentState, commands: Commands, found: Recovered, now: float)
         phase=Phase.ASIDE if meta.aside else Phase.HELD,
         since=now,
         window=EventWindow(now),
-        opened=True,
-        keeper=found.alive and not meta.aside,
+        keeper=KeeperState.ALIVE if found.alive and not meta.aside else KeeperState.ENDED,
         run=meta.offer.run if meta.run is None else meta.run,
         granted=meta.granted,
         ticket=meta.ticket or meta.offer.ticket,
@@ -42,10 +41,10 @@ def recover(state: AgentState, commands: Commands, found: Recovered, now: float)
     state.sessions[session.id] = session
     session.journalled = found.last_seq
     # What meta says was started and the journal does not, never reached the keeper: it starts when its turn comes.
-    commands.read_on(session, now, run=False, told=True)
+    events.read_on(state, session, run=False, told=True)
     complete = session.window.last == found.last_seq
-    if complete and (session.keeper or session.has_finished):
-        commands.run_offer(session)
+    if complete and (session.can_run or session.has_finished):
+        runs.run_offer(state, session)
         return
     detail = (
         "its commands ended while the agent was down"

@@ -14,8 +14,12 @@ from worker_agent.core.window import EventWindow
 
 
 class Phase(Enum):
-    """Where a session stands; the picture is in `machine`."""
+    """Where a session stands; what leads from one to the next is in `transitions`."""
 
+    #: not begun, or over: what comes for it is answered `gone`
+    ABSENT = "absent"
+    #: an offer is in hand, and its machine is looked at: nothing was said to anybody yet
+    CHECKING = "checking"
     #: claimed, nothing executed, the answer is awaited
     CLAIMING = "claiming"
     #: rule 15: the claim of a first delivery is published, not confirmed yet
@@ -28,15 +32,41 @@ class Phase(Enum):
     ASIDE = "aside"
 
 
+#: A claim: nothing was executed, nothing granted.
+PENDING = (Phase.CHECKING, Phase.CLAIMING, Phase.CONFIRMING, Phase.AWAITING)
+#: Told to the bridge by resumes.
+RESUMED = (Phase.HELD, Phase.ASIDE)
+
+
+class Stage(Enum):
+    """How far a command is."""
+
+    #: a command of the offer whose turn has not come
+    WAITING = "waiting"
+    RUNNING = "running"
+    COMPLETED = "completed"
+
+
+class KeeperState(Enum):
+    """What a session has of a keeper."""
+
+    #: neither folder nor keeper was asked for
+    NONE = "none"
+    #: commands can run
+    ALIVE = "alive"
+    #: it has ended; folder and journal are there
+    ENDED = "ended"
+
+
 @dataclass(kw_only=True)
 class CommandState:
-    """A command that the session knows. Not `started`: a command of the offer whose turn has not come."""
+    """A command that the session knows."""
 
     digest: str
-    #: what to run, while it is not started
+    #: what to run, while it waits
     command: Command | None = None
-    started: bool = False
-    completed: bool = False
+    stage: Stage = Stage.WAITING
+    #: why it was interrupted, where it was
     interrupted: str | None = None
     #: for the log
     name: str = ""
@@ -46,8 +76,16 @@ class CommandState:
     elapsed: float | None = None
 
     @property
+    def started(self) -> bool:
+        return self.stage is not Stage.WAITING
+
+    @property
     def running(self) -> bool:
-        return self.started and not self.completed
+        return self.stage is Stage.RUNNING
+
+    @property
+    def completed(self) -> bool:
+        return self.stage is Stage.COMPLETED
 
     def note(self, key: Any, value: Any) -> None:
         """What an update says."""
@@ -59,25 +97,26 @@ class CommandState:
 
 @dataclass(kw_only=True)
 class Session:
-    id: str
+    """One offer's stay on this agent. Made for each offer; it has an id and a slot when it is taken up."""
+
+    id: str = ""
     offer: Offer
-    slot: int
-    phase: Phase
+    slot: int = -1
+    phase: Phase = Phase.ABSENT
     #: since when it is in its phase
     since: float
     window: EventWindow
     #: the offer as an unacknowledged delivery; None: the broker took it back, or the link is down
     delivery: int | None = None
-    #: token of the unconfirmed claim
-    claim_token: int | None = None
+    #: rule 15: it may run before a grant
+    first_delivery: bool = False
+    #: the broker has not taken charge of its claim yet
+    claim_unconfirmed: bool = False
     #: rule 19: when the claim counts as unanswered
     answer_due: float | None = None
     #: rule 15: when to run without a grant
     run_due: float | None = None
-    #: folder and keeper were asked for
-    opened: bool = False
-    #: the keeper lives: commands can run
-    keeper: bool = False
+    keeper: KeeperState = KeeperState.NONE
     #: Buildbot's build id of the last grant
     run: int = 0
     #: rule 21: what the session shows; that of its last grant, before one its offer's
@@ -121,13 +160,16 @@ class Session:
 
     @property
     def is_pending(self) -> bool:
-        """It is a claim: nothing was executed, nothing granted."""
-        return self.phase in (Phase.CLAIMING, Phase.CONFIRMING, Phase.AWAITING)
+        return self.phase in PENDING
 
     @property
     def is_resumed(self) -> bool:
-        """It is told to the bridge by resumes."""
-        return self.phase in (Phase.HELD, Phase.ASIDE)
+        return self.phase in RESUMED
+
+    @property
+    def can_run(self) -> bool:
+        """Its keeper lives."""
+        return self.keeper is KeeperState.ALIVE
 
     @property
     def executed(self) -> bool:
@@ -136,6 +178,10 @@ class Session:
     def is_offer(self, offer: Offer) -> bool:
         """`offer` is the very offer that this session claimed."""
         return offer.offer == self.offer.offer and offer.master == self.offer.master
+
+    def misses(self, offer: Offer) -> bool:
+        """`offer` is the one that this session claimed, and the broker has taken its delivery back."""
+        return self.is_offer(offer) and self.delivery is None and self.takes_slot
 
     def serves(self, offer: Offer) -> bool:
         """`offer` asks for the work that this session does (rule 8)."""
@@ -152,19 +198,30 @@ class Session:
         self.resume_delay = SILENCE_BEFORE_RESUME
         self.resume_due = now + SILENCE_BEFORE_RESUME
 
+    def lose_link(self) -> None:
+        """Its delivery and what was not confirmed are void, and nobody will answer."""
+        self.delivery = None
+        self.answer_due = None
+        self.window.link_lost()
+
+    def keeper_ended(self) -> None:
+        if self.keeper is not KeeperState.NONE:
+            self.keeper = KeeperState.ENDED
+
     def note(self, event: Event, now: float) -> None:
         """The journal holds this event: learn what it says of its command."""
         command = self.commands.get(event.n)
         if command is None:
             value = event.value if isinstance(event.value, dict) else {}
             command = self.commands[event.n] = CommandState(digest=str(value.get("digest") or "unknown"))
-        command.started = True
+        if command.stage is Stage.WAITING:
+            command.stage = Stage.RUNNING
         if event.kind == "started" and isinstance(event.value, dict):
             command.name = str(event.value.get("name") or "")
         elif event.kind == "update" and isinstance(event.value, list) and len(event.value) == 2:
             command.note(*event.value)
         if event.kind == "completed":
-            command.completed = True
+            command.stage = Stage.COMPLETED
             command.interrupted = event.interrupted
             self.pulls.pop(event.n, None)
             if self.finished_at is None and self.has_finished:

@@ -14,6 +14,7 @@ from worker_agent.core.actions import (
     Alarm,
     CancelConsumers,
     CloseSession,
+    Contact,
     GiveBack,
     MasterSilent,
     Park,
@@ -21,12 +22,14 @@ from worker_agent.core.actions import (
     Publish,
     Report,
 )
+from worker_agent.core.availability import Availability, Order
 from worker_agent.core.config import AgentConfig
 from worker_agent.core.farewells import Farewell, Farewells, Reason
+from worker_agent.core.fitness import Fitness
 from worker_agent.core.inputs import LinkUp
 from worker_agent.core.journal import JournalReader
 from worker_agent.core.masters import MasterId, Masters
-from worker_agent.core.session import Phase, Session
+from worker_agent.core.session import KeeperState, Phase, Session
 
 #: What becomes of the offer when its session ends.
 Settle = Literal["ack", "park", "give back"]
@@ -46,12 +49,48 @@ class AgentState:
     masters: Masters = field(default_factory=Masters)
     farewells: Farewells = field(default_factory=Farewells)
     actions: list[Action] = field(default_factory=list)
-    #: queues that are consumed at the moment
+    fitness: Fitness = field(default_factory=Fitness)
+    order: Order = Order.WORK
+    #: an operator's pause lasts: why, for people
+    pause: str | None = None
+    #: the `cap.*` queues that exist and that this agent qualifies for
+    queues: frozenset[str] = frozenset()
+    #: those that are consumed at the moment
     consumed: frozenset[str] = frozenset()
+    #: the queue whose offer was claimed last: it comes last in the next round
+    served: str = ""
     tokens: dict[int, Token] = field(default_factory=dict)
     last_token: int = 0
     #: the machine's time of the input that is handled
     now: float = 0.0
+    #: told of each cue: the session, its phase before, and the cue's class; for tests
+    watch: Callable[[Session, Phase, type], None] = lambda session, before, cue: None
+
+    @property
+    def in_slots(self) -> list[Session]:
+        """The sessions that take a slot."""
+        return [session for session in self.sessions.values() if session.takes_slot]
+
+    def availability(self) -> Availability:
+        """Whether new work is taken now, and why not."""
+        return Availability(
+            order=self.order,
+            pause=self.pause,
+            unwell=self.fitness.unwell,
+            keepers_fail=self.fitness.paused_until is not None,
+            linked=self.link is not None,
+            queues=self.queues,
+            claiming=any(session.is_pending for session in self.sessions.values()),
+            taken=len(self.in_slots),
+            slots=self.config.slots,
+        )
+
+    def free_slot(self) -> int | None:
+        """The first one; None where as many are taken as may be, those of a larger `slots` of before included."""
+        used = {session.slot for session in self.in_slots}
+        if len(self.in_slots) >= self.config.slots:
+            return None
+        return next((slot for slot in range(self.config.slots) if slot not in used), None)
 
     def do(self, action: Action) -> None:
         self.actions.append(action)
@@ -88,15 +127,17 @@ class AgentState:
     def end(self, session: Session, settle: Settle, reason: Reason, detail: str = "", *, tell: bool = False) -> None:
         """The session is over: kill, clean up, answer its offer; with `tell` its bridge learns it unasked."""
         self.sessions.pop(session.id, None)
-        if session.phase is Phase.HELD and session.offer.kind == "build":
+        phase, session.phase = session.phase, Phase.ABSENT
+        if phase is Phase.HELD and session.offer.kind == "build":
             commands = sum(command.started for command in session.commands.values())
             seconds = round(self.now - session.since, 3)
             self.report(
                 "build_ended", session, commands=commands, seconds=seconds, reason=reason, detail=detail or None
             )
-        if session.opened:
+        if session.keeper is not KeeperState.NONE:
             self.do(CloseSession(session=session.id))
-        self.bid_farewell(session, reason, detail, tell=tell)
+        if phase is not Phase.CHECKING:  # of which nobody was told
+            self.bid_farewell(session, reason, detail, tell=tell)
         self.settle(session.delivery, settle)
         session.delivery = None
 
@@ -143,8 +184,8 @@ class AgentState:
             "ticket": session.ticket,
         }
 
-    def say_claim(self, session: Session, now: float) -> int:
-        """Publish the claim, with its expiration (rule 19); the token that its confirm will carry."""
+    def say_claim(self, session: Session, now: float) -> None:
+        """Publish the claim, with its expiration (rule 19)."""
         token = self.token("claim", session.id)
         claim = Claim(
             **self.claimant(session),
@@ -153,8 +194,8 @@ class AgentState:
             worker=self.config.worker_info(session.master, session.slot),
         )
         self.do(Publish(message=claim, master=session.master, to="claims", token=token, expires=CLAIM_TIMEOUT))
+        session.claim_unconfirmed = True
         session.answer_due = now + CLAIM_TIMEOUT
-        return token
 
     def say_resume(self, session: Session, now: float) -> None:
         """Publish a resume, and prepare the next one (rule 9)."""
@@ -194,6 +235,13 @@ class AgentState:
         if self.link is not None and n in session.followed:
             pull = Pull(session=session.id, n=n, offset=wanted.offset, length=wanted.length)
             self.publish(pull, session.master, "events")
+
+    def heard_holder(self, session: Session) -> None:
+        """The bridge that holds the session said something about it."""
+        session.heard(self.now)
+        session.contact_at = self.now
+        if session.offer.fencing is not None and session.can_run:
+            self.do(Contact(session=session.id))
 
     def heard_master(self, master: MasterId, now: float, incarnation: str | None = None) -> None:
         """A word of the master, about whatever: it is there, so its sessions need no longer back off (rule 9).

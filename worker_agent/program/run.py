@@ -120,7 +120,7 @@ async def _run(settings: Settings, instance: Instance) -> Ending:
         watchdog.cancel()
     if ending is Ending.RESTART:
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # they wait for the new program
-        if agent.leaving:
+        if agent.asked_to_leave():
             signal.raise_signal(signal.SIGTERM)  # said meanwhile: the new program is to know
     return ending
 

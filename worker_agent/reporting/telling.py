@@ -51,8 +51,6 @@ class Telling:
         #: for what a drain waits, as it was said last, and when to say it again
         self._awaited: tuple[str, ...] = ()
         self._say_again_at = 0.0
-        #: the self-check's reasons against new work
-        self.unwell: tuple[str, ...] = ()
         #: monotonic seconds, when the agent's loop turned last
         self.turned = time.monotonic()
 
@@ -60,27 +58,19 @@ class Telling:
 
     @property
     def state(self) -> str:
-        return self._state(self._agent.machine.slots())
-
-    def _state(self, slots: Sequence[SlotStatus]) -> str:
-        machine = self._agent.machine
-        if machine.draining or (machine.parked and busy(slots)):
-            return "draining"
-        if machine.parked:
-            return "paused"
-        return "unwell" if self.unwell else "ready"
+        return self._agent.machine.availability.state
 
     @property
     def reasons(self) -> tuple[str, ...]:
         """Why it takes no new work, for people."""
-        paused = self._agent.pause.reason
+        availability = self._agent.machine.availability
         waits = tuple(f"waits for {text}" for text in self._waits_for())
-        return (*((paused,) if paused else ()), *waits, *self.unwell)
+        return (*((availability.pause,) if availability.pause else ()), *waits, *availability.unwell)
 
     def _waits_for(self) -> tuple[str, ...]:
         """What is to end before the drain is over."""
         machine = self._agent.machine
-        return machine.waits_for(self._loop.time()) if machine.draining or machine.parked else ()
+        return machine.waits_for(self._loop.time()) if machine.availability.drains else ()
 
     def _say_waiting(self) -> None:
         """In a drain: for what it waits, when that changes and each so often."""
@@ -137,7 +127,7 @@ class Telling:
         )
 
     def _news(self, slots: Sequence[SlotStatus]) -> tuple[object, ...]:
-        return (self._state(slots), self.reasons, slots, self._agent.queues.known)
+        return (self.state, self.reasons, slots, self._agent.queues.known)
 
     # -- metrics and health ----------------------------------------------------------------------------------------
 
@@ -161,6 +151,7 @@ class Telling:
 
     def _gauges(self) -> dict[str, tuple[str, float]]:
         agent = self._agent
+        availability = agent.machine.availability
         return {
             "up": ("1 while the link to the broker is up.", float(agent.link.entered)),
             "unconfirmed_publications": ("Publications that wait for a confirm.", agent.link.unconfirmed),
@@ -168,13 +159,13 @@ class Telling:
             "capabilities": ("Capabilities of this machine.", len(agent.abilities.capabilities())),
             "sessions": ("Sessions on this machine.", len(agent.sessions)),
             "journal_bytes": ("Bytes of their journals on disk.", agent.sessions.journal_bytes()),
-            "unwell": ("1 while the self-check finds this machine unfit.", float(bool(self.unwell))),
+            "unwell": ("1 while the self-check finds this machine unfit.", float(bool(availability.unwell))),
             "not_trusted": ("Messages that no trusted key had signed.", agent.link.options.trust.refused),
             "other_versions": (
                 "Messages in versions of the protocol that it does not speak.",
                 agent.link.foreign.heard,
             ),
-            "paused": ("1 while an operator's pause lasts.", float(agent.machine.parked)),
+            "paused": ("1 while an operator's pause lasts.", float(availability.pause is not None)),
         }
 
 

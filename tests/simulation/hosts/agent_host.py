@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 #: An agent that is told that a session is over has ended its processes after this many seconds.
 TOLD = 3.0
+#: A machine is checked before a claim within this many seconds.
+CHECKED = 0.05
 _CAPABILITIES = (Capability(name="model", version="1"),)
 
 
@@ -282,6 +284,8 @@ class AgentHost(Host):
             link.consume(action.queues)
         elif isinstance(action, actions.CancelConsumers):
             link.consume(())
+        elif isinstance(action, actions.CheckMachine):
+            world.clock.call_later(world.between(0.0, CHECKED), self.when_thawed, self._checked, self.process, action)
         elif isinstance(action, (actions.Ack, actions.Park, actions.GiveBack, actions.Bury)):
             world.note(self.name, lambda: f"{type(action).__name__} {action.delivery}")
             link.settle(action)
@@ -309,6 +313,10 @@ class AgentHost(Host):
                 world.clock.call_later(1.0, self.start)
         else:
             self._ask_keeper(action)
+
+    def _checked(self, process: int, action: actions.CheckMachine) -> None:
+        """Here every machine is able; it takes a moment to say so."""
+        self.feed(process, inputs.MachineChecked(delivery=action.delivery, able=True))
 
     def _must_remember(self, message: Message) -> None:
         """The machine's grants outlive its main process; what an earlier one was granted waits for a new grant."""

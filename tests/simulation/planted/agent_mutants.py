@@ -128,7 +128,7 @@ class NeverPauses(AgentMachine):
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
-        self._fitness.keeper_failed = lambda _: 0.0  # type: ignore[method-assign]
+        self._state.fitness.keeper_failed = lambda _: 0.0  # type: ignore[method-assign]
 
 
 class InterruptsOnItsOwn(AgentMachine):
@@ -178,9 +178,13 @@ class StartsAllAtOnce(AgentMachine):
 class ServesOneQueueFirst(AgentMachine):
     """The queues are always consumed in the same order."""
 
-    def __init__(self, **arguments: Any) -> None:
-        super().__init__(**arguments)
-        self._intake._in_turn = lambda queues: tuple(sorted(queues))  # type: ignore[method-assign]
+    def handle(self, input: agent_inputs.Input, now: float) -> list[agent_actions.Action]:
+        return [
+            replace(action, queues=tuple(sorted(action.queues)))
+            if isinstance(action, agent_actions.Consume)
+            else action
+            for action in super().handle(input, now)
+        ]
 
 
 class ForgetsItsGrants(AgentMachine):

@@ -122,9 +122,27 @@ class Agent:
         return self.tell(inputs.LinkDown())
 
     def offer(
+        self,
+        what: Offer,
+        *,
+        queue: str = "cap.gtk",
+        redelivered: bool = False,
+        deaths: int = 0,
+        repeated: bool = False,
+        able: bool | None = True,
+    ) -> int:
+        """Deliver it, and answer that the machine is `able`, where it is asked; returns the delivery."""
+        delivery = self.deliver(what, queue=queue, redelivered=redelivered, deaths=deaths, repeated=repeated)
+        asked = self.of(actions.CheckMachine)
+        if asked:
+            done = [action for action in self.did if action not in asked]
+            self.did = done + self.tell(inputs.MachineChecked(delivery=delivery, able=able))
+        return delivery
+
+    def deliver(
         self, what: Offer, *, queue: str = "cap.gtk", redelivered: bool = False, deaths: int = 0, repeated: bool = False
     ) -> int:
-        """Deliver it; returns the delivery."""
+        """… and leave it at that."""
         delivery = next(self.deliveries)
         self.tell(
             inputs.OfferDelivered(

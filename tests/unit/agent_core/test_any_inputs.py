@@ -84,9 +84,20 @@ class AnyInputs(RuleBasedStateMachine):
         self.agent.link_up()
         self._told()
 
-    @rule(what=offers(), redelivered=st.booleans(), deaths=st.sampled_from([0, 0, 2]))
-    def offered(self, what: Offer, redelivered: bool, deaths: int) -> None:
-        self.known_deliveries.append(self.agent.offer(what, redelivered=redelivered, deaths=deaths))
+    @rule(what=offers(), redelivered=st.booleans(), deaths=st.sampled_from([0, 0, 2]), checked=st.booleans())
+    def offered(self, what: Offer, redelivered: bool, deaths: int, checked: bool = True) -> None:
+        """`checked`: the machine says at once that it is able."""
+        deliver = self.agent.offer if checked else self.agent.deliver
+        self.known_deliveries.append(deliver(what, redelivered=redelivered, deaths=deaths))
+        self._told()
+
+    @precondition(lambda self: self.known_deliveries)
+    @rule(data=st.data(), able=st.sampled_from([True, True, False, None]))
+    def machine_checked(self, data: st.DataObject, able: bool | None) -> None:
+        """Of the last one, or of any."""
+        last = self.known_deliveries[-1]
+        delivery = data.draw(st.sampled_from([last, last, *self.known_deliveries]))
+        self.agent.tell(inputs.MachineChecked(delivery=delivery, able=able))
         self._told()
 
     @precondition(lambda self: self.known_deliveries)
@@ -122,13 +133,13 @@ class AnyInputs(RuleBasedStateMachine):
     @rule(seldom=SELDOM, resume=st.booleans())
     def drain(self, seldom: bool, resume: bool) -> None:
         if seldom or resume:
-            self.agent.tell(inputs.Drain(resume=resume))
+            self.agent.tell(inputs.Resume() if resume else inputs.Leave())
             self._told()
 
     @rule(seldom=SELDOM)
     def park(self, seldom: bool) -> None:
         if seldom:
-            self.agent.tell(inputs.Drain(exit=False))
+            self.agent.tell(inputs.Pause())
             self._told()
 
     @rule(seconds=st.sampled_from([0.1, 1.0, 3.0, 6.0, 12.0, 100.0]))

@@ -9,6 +9,7 @@ import pytest
 from contracts.messages import Event, Gone, Resume
 from contracts.timing import ASIDE_AFTER, ORPHAN_IDLE
 from worker_agent.core import actions, inputs
+from worker_agent.core.availability import Order
 from worker_agent.core.journal import MemoryJournal
 
 from .harness import AFTER_GTK, QUEUES, Agent, command_offer, offer
@@ -81,9 +82,9 @@ def test_drain_takes_nothing_new_and_exits_after_the_last_release() -> None:
     """What is held is brought to its end."""
     agent = Agent(slots=2)
     agent.running()
-    agent.tell(inputs.Drain())
+    agent.tell(inputs.Leave())
     assert agent.did == [actions.CancelConsumers()]
-    assert agent.machine.draining
+    assert agent.machine.availability.order is Order.LEAVE
     late = agent.offer(offer("o2"))
     assert agent.did == [actions.GiveBack(delivery=late)]
     agent.release()
@@ -94,14 +95,14 @@ def test_drain_gives_a_pending_claim_back() -> None:
     """Table: CLAIMING, drain."""
     agent = Agent()
     delivery = agent.offer(offer())
-    agent.tell(inputs.Drain())
+    agent.tell(inputs.Leave())
     assert agent.did == [actions.GiveBack(delivery=delivery), actions.Exit()]
 
 
 def test_an_idle_agent_drains_at_once_and_says_nothing_afterwards() -> None:
     """Exit is the last action."""
     agent = Agent()
-    agent.tell(inputs.Drain())
+    agent.tell(inputs.Leave())
     assert agent.did == [actions.CancelConsumers(), actions.Exit()]
     assert agent.link_up() == []
     assert agent.machine.deadline is None
@@ -111,41 +112,41 @@ def test_a_drain_may_be_taken_back() -> None:
     """It consumes again."""
     agent = Agent(slots=2)
     agent.running()
-    agent.tell(inputs.Drain())
-    agent.tell(inputs.Drain(resume=True))
+    agent.tell(inputs.Leave())
+    agent.tell(inputs.Resume())
     assert agent.did == [actions.Consume(queues=AFTER_GTK)]
-    assert not agent.machine.draining
+    assert agent.machine.availability.order is Order.WORK
 
 
 def test_a_parked_agent_takes_nothing_new_and_stays() -> None:
     """A drain without exit: what is held ends as usual, however often it is asked for; resume takes work again."""
     agent = Agent(slots=2)
     agent.running()
-    agent.tell(inputs.Drain(exit=False))
+    agent.tell(inputs.Pause())
     assert agent.did == [actions.CancelConsumers()]
-    agent.tell(inputs.Drain(exit=False))
+    agent.tell(inputs.Pause())
     assert agent.did == []
     late = agent.offer(offer("o2"))
     assert agent.did == [actions.GiveBack(delivery=late)]
     agent.release()
     assert agent.kinds == ["CloseSession", "Ack"]
-    assert (agent.machine.parked, agent.machine.draining) == (True, False)
-    agent.tell(inputs.Drain(resume=True))
+    assert agent.machine.availability.order is Order.PAUSE
+    agent.tell(inputs.Resume())
     assert agent.did == [actions.Consume(queues=AFTER_GTK)]
 
 
 def test_a_parked_agent_may_be_told_to_leave() -> None:
     """A drain with exit of a parked agent that holds nothing: it exits, nothing is killed by a second thought."""
     agent = Agent()
-    agent.tell(inputs.Drain(exit=False))
-    agent.tell(inputs.Drain())
+    agent.tell(inputs.Pause())
+    agent.tell(inputs.Leave())
     assert agent.did == [actions.Exit()]
 
 
 def test_a_parked_agent_stays_parked_on_a_new_link() -> None:
     """A new connection is no reason to take work."""
     agent = Agent()
-    agent.tell(inputs.Drain(exit=False))
+    agent.tell(inputs.Pause())
     agent.link_down()
     agent.link_up()
     assert "Consume" not in agent.kinds
@@ -159,8 +160,8 @@ def test_stop_kills_tells_the_bridge_and_gives_the_offer_back(how: str) -> None:
     if how == "stop":
         agent.tell(inputs.Stop())
     else:
-        agent.tell(inputs.Drain())
-        agent.tell(inputs.Drain())
+        agent.tell(inputs.Leave())
+        agent.tell(inputs.Leave())
     assert agent.kinds == ["CloseSession", "gone", "GiveBack", "Exit"]
     assert agent.said(Gone)[0].reason == "killed"
     assert actions.GiveBack(delivery=delivery) in agent.did
@@ -317,8 +318,10 @@ def test_slots_are_told_with_their_session_master_title_and_since() -> None:
 # ---- drain: for what it waits
 
 
-@pytest.mark.parametrize("asked", [inputs.Drain(), inputs.Drain(exit=False)])
-def test_a_drain_does_not_wait_for_a_session_without_a_command_of_a_silent_master(asked: inputs.Drain) -> None:
+@pytest.mark.parametrize("asked", [inputs.Leave(), inputs.Pause()])
+def test_a_drain_does_not_wait_for_a_session_without_a_command_of_a_silent_master(
+    asked: inputs.Leave | inputs.Pause,
+) -> None:
     """Nothing is lost with it: 10 s after its master's last word it is given back, and its bridge is told."""
     agent = Agent()
     agent.held()
@@ -330,14 +333,14 @@ def test_a_drain_does_not_wait_for_a_session_without_a_command_of_a_silent_maste
     assert [gone.reason for gone in agent.said(Gone)] == ["killed"]
     assert len(agent.of(actions.GiveBack)) == 1
     assert agent.machine.waits_for(agent.at) == ()
-    assert bool(agent.of(actions.Exit)) == asked.exit
+    assert bool(agent.of(actions.Exit)) == isinstance(asked, inputs.Leave)
 
 
 def test_a_drain_does_not_wait_for_such_a_session_while_the_broker_is_away() -> None:
     """Its offer went with the link."""
     agent = Agent()
     agent.held()
-    agent.tell(inputs.Drain())
+    agent.tell(inputs.Leave())
     agent.link_down()
     agent.wait(ASIDE_AFTER + 0.1)
     assert agent.of(actions.Exit)
@@ -347,7 +350,7 @@ def test_a_drain_waits_for_a_session_whose_master_is_heard() -> None:
     """Its first command may be under way."""
     agent = Agent()
     agent.held()
-    agent.tell(inputs.Drain())
+    agent.tell(inputs.Leave())
     for _ in range(10):
         agent.wait(3.0)
         agent.alive()
@@ -368,7 +371,7 @@ def test_a_drain_waits_for_what_has_run() -> None:
     """However silent its master: the build goes on when it is back."""
     agent = Agent()
     agent.running(1)
-    agent.tell(inputs.Drain())
+    agent.tell(inputs.Leave())
     assert agent.machine.waits_for(agent.at) == ("br-1 of master m: command shell runs",)
     agent.wait(2 * ORPHAN_IDLE)
     assert agent.states == ["held"]

@@ -54,7 +54,13 @@ class Play(AnyInputs):
             fencing=r.choice([None, None, None, 20.0]),
             commands=tuple(command(n) for n in range(1, count + 1)) if kind == "command" else (),
         )
-        self.offered(what, not first, 0 if first else r.choice([0, 200]))
+        self.offered(what, not first, 0 if first else r.choice([0, 200]), checked=r.random() < 0.9)
+
+    def check_last(self) -> None:
+        if self.known_deliveries:
+            able = self.random.choice([True, True, False, None])
+            self.agent.tell(inputs.MachineChecked(delivery=self.known_deliveries[-1], able=able))
+            self._told()
 
     def step(self) -> None:
         r = self.random
@@ -83,6 +89,7 @@ class Play(AnyInputs):
             (2, lambda: self.drain(seldom=False, resume=True)),
             (1, lambda: self.wellness(unwell=seldom)),
             (2, self.lose_a_delivery),
+            (10, self.check_last),
         ]
         [(_, move)] = r.choices(moves, [weight for weight, _ in moves])
         move()
