@@ -76,9 +76,12 @@ def subcommands(settings_of: SettingsOf) -> list[click.Command]:
     @click.pass_context
     def doctor(context: click.Context, as_json: bool) -> None:
         from contracts.operations.findings import report, status
+        from worker_agent.program import logs
         from worker_agent.program.doctor import examine
 
-        findings = asyncio.run(examine(settings_of(context)))
+        settings = settings_of(context)
+        logs.configure(form=settings.log_format, level="error")  # the report says all, and stdout is for it alone
+        findings = asyncio.run(examine(settings))
         click.echo(report(findings, as_json=as_json))
         context.exit(status(findings))
 
