@@ -43,7 +43,7 @@ format: venv ## put the code into the project's format
 	$(PYTHON_IN) -m ruff format .
 
 docs: venv ## write what is generated in docs/ anew: diagrams from the machines' tables, the reference of all settings
-	@$(PYTHON_IN) docs/generate_diagrams.py
+	@$(PYTHON_IN) -m docs.generate_diagrams
 	@$(PYTHON_IN) docs/generate_reference.py
 
 bench: venv broker ## measure against Buildbot's own protocols and the raw broker

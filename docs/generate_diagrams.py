@@ -12,22 +12,32 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from contracts.machines.transitions import Table
+from contracts.machines.transitions import Row, Table
+from worker_agent.keeper import session
 
 ROOT = Path(__file__).resolve().parent.parent
 
-#: name -> page below docs/, and where its table is: "module:NAME"
+#: name -> page below docs/, and where its table is: "module:NAME", which may be a function that gives it
 TABLES: dict[str, tuple[str, str]] = {
     "agent-session": ("protocol.md", "worker_agent.core.transitions:TABLE"),
     "agent-orders": ("architecture.md", "worker_agent.core.orders:TABLE"),
+    "keeper-command": ("architecture.md", "docs.generate_diagrams:keeper_command"),
 }
 
 
 def table(name: str) -> Table[Any, Any, Any]:
     """The table of that name."""
     module, _, attribute = TABLES[name][1].partition(":")
-    found: Table[Any, Any, Any] = getattr(importlib.import_module(module), attribute)
-    return found
+    found = getattr(importlib.import_module(module), attribute)
+    return found if isinstance(found, Table) else found()  # type: ignore[no-any-return]  # each is a table
+
+
+def keeper_command() -> Table[Any, Any, Any]:
+    """A keeper imports the standard library only, so its table is of plain tuples there."""
+    rows = {cell: Row(*row) for cell, row in session.ROWS.items()}
+    return Table(
+        start=session.State.UNKNOWN, states=session.State, inputs=session.Cue, rows=rows, ignored=session.IGNORED
+    )
 
 
 def drawn(name: str) -> str:

@@ -62,15 +62,6 @@ def identity_of(text: str) -> tuple[str, int]:
     return uuid, epoch
 
 
-def uuid_in(state: Path) -> str:
-    """Of the agent that works with `state`. Raises OSError (there is none yet) or `StateUnreadable`."""
-    file = state / "instance.json"
-    try:
-        return identity_of(file.read_text(encoding="utf-8"))[0]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise StateUnreadable(f"{file} cannot be read ({error})") from None
-
-
 class Instance:
     """The identity of the agent that owns `state`; one process at a time.
 

@@ -12,8 +12,6 @@ from contracts.messages import Capability
 from contracts.requirements.grammar import NAME
 from contracts.requirements.sets import normal_name, parse
 
-#: Where people put probes and fixed capabilities of their own; no upgrade touches these folders. Later ones win.
-DEFAULT_FOLDERS = (Path("/etc/worker-agent/capabilities.d"), Path("~/.config/worker-agent/capabilities.d"))
 _VERSION = re.compile(r"[!-~]{1,64}")
 
 

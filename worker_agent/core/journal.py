@@ -13,9 +13,6 @@ class JournalReader(Protocol):
     def read(self, session: str, seq: int) -> Event | None:
         """Event `seq` of `session`; None when it is not written yet, or was trimmed away."""
 
-    def last_seq(self, session: str) -> int:
-        """The highest sequence number written; 0 for none."""
-
 
 class MemoryJournal:
     """A journal in memory, for unit tests and the simulator."""

@@ -57,14 +57,6 @@ class EventWindow:
         self._kept_back = (self.next, size)
 
     @property
-    def bytes_under_way(self) -> int:
-        return self._bytes
-
-    @property
-    def events_under_way(self) -> int:
-        return len(self._under_way)
-
-    @property
     def all_confirmed(self) -> bool:
         """The broker or Buildbot has every event that the journal holds (rule 17)."""
         return self.next > self.last and len(self._confirmed) == len(self._under_way)
@@ -104,10 +96,10 @@ class EventWindow:
         self._unconfirmed -= size
         return seq
 
-    def advance(self, stored: int, now: float) -> bool:
-        """Buildbot has stored up to `stored`, at most `last`. True if that is news."""
+    def advance(self, stored: int, now: float) -> None:
+        """Buildbot has stored up to `stored`, at most `last`."""
         if stored <= self.stored:
-            return False
+            return
         self.stored = stored
         self.next = max(self.next, stored + 1)
         while self._under_way and self._under_way[0][0] <= stored:
@@ -116,7 +108,6 @@ class EventWindow:
             self._confirmed.discard(seq)
         self._progress_at = now
         self._paused_until = None
-        return True
 
     def rewind(self, stored: int, now: float) -> None:
         """A grant or a replay: everything after `stored`, at most `last`, again. It may lie before the border."""

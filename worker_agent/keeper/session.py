@@ -1,8 +1,13 @@
-"""A session inside its keeper: journals what its commands do, in the words of whoever runs them (`runner.Runner`)."""
+"""A session inside its keeper: journals what its commands do, in the words of whoever runs them (`runner.Runner`).
+
+What becomes of a command is the table at the end, `ROWS`, and `IGNORED` with reasons. docs/architecture.md shows it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +18,53 @@ from worker_agent.keeper.settings import KeeperConfig
 
 #: Reading of pipes goes on when the unstored bytes have fallen below this part of the bound.
 _RESUME_AT = 0.75
+
+
+class State(Enum):
+    """How far a command is."""
+
+    #: the session does not know it
+    UNKNOWN = "unknown"
+    #: its start is journalled, and the runner does not have it yet
+    STARTING = "starting"
+    #: the runner has it
+    RUNNING = "running"
+    #: its end is journalled
+    OVER = "over"
+
+
+class Cue(Enum):
+    """What can happen to a command: orders of the main process, and what the runner and the disk tell."""
+
+    RUN = "run"
+    COMPLETE_UNSTARTED = "complete unstarted"
+    FAIL = "fail"
+    INTERRUPT = "interrupt"
+    CONDEMN = "condemn"
+    FEED = "feed"
+    EVENT = "event"
+    COMPLETED = "completed"
+
+
+class JournalState(Enum):
+    """Whether the journal takes events."""
+
+    OPEN = "open"
+    #: the disk took no more: of commands that ran then only their ends get in
+    FULL = "full"
+    #: the session is over: nothing gets in
+    CLOSED = "closed"
+
+
+@dataclass
+class Command:
+    """What the session knows of one of its commands."""
+
+    state: State = State.UNKNOWN
+    #: why it was interrupted, where it was
+    interrupted: str | None = None
+    #: why the machine could not let it run on, where it could not
+    condemned: str | None = None
 
 
 class Session:
@@ -37,16 +89,9 @@ class Session:
         self._journalled = journalled
         self._pulled = pulled
         self._broken = broken
-        #: the disk took no more of the journal
-        self._full = False
-        self._over = False
+        self._state = JournalState.OPEN
         self._room = (True, True)
-        self._known: set[int] = set()
-        #: of those: what the runner has, or what is over
-        self._handed_on: set[int] = set()
-        self._running: set[int] = set()
-        self._reasons: dict[int, str] = {}
-        self._condemned: dict[int, str] = {}
+        self._commands: dict[int, Command] = {}
         self._runner = runner(self)
 
     @property
@@ -55,60 +100,47 @@ class Session:
 
     @property
     def running(self) -> list[int]:
-        return sorted(self._running)
+        """Commands that have begun and not ended."""
+        begun = (State.STARTING, State.RUNNING)
+        return sorted(n for n, command in self._commands.items() if command.state in begun)
 
     def attached(self) -> None:
         """A new main process is there."""
         self._runner.attached()
 
+    def happen(self, n: int, cue: Cue, **news: Any) -> None:
+        """`cue` happens to command `n`; `news` is what comes with it."""
+        command = self._commands.get(n) or Command()
+        if (command.state, cue) in ROWS:
+            self._commands[n] = command
+            ROWS[command.state, cue][0](self, n, command, **news)
+
+    # Orders of the main process: orders.Executor
+
     def run(self, n: int, name: str, args: Mapping[str, Any], digest: str) -> None:
         """Start command `n`. One that is known already is not run again."""
-        if n in self._known:
-            return
-        self._known.add(n)
-        self._running.add(n)
-        if self._full and self._journal.set_reserve():
-            self._full = False  # somebody made room
-        self._append(n, "started", {"name": name, "digest": digest})
-        if self._full:
-            self.condemn("disk full: no room for the journal")
-        self._runner.run(n, name, args, digest, unwanted=n in self._condemned)
-        self._handed_on.add(n)
+        self.happen(n, Cue.RUN, name=name, args=args, digest=digest)
 
     def complete_unstarted(self, n: int, name: str, digest: str, reason: str) -> None:
         """The interrupt came first (rule 14): journal that, run nothing."""
-        if n in self._known:
-            return
-        self._known.add(n)
-        self._append(n, "started", {"name": name, "digest": digest})
-        self._handed_on.add(n)
-        self._append(n, "completed", None, interrupted=reason)
+        self.happen(n, Cue.COMPLETE_UNSTARTED, name=name, digest=digest, reason=reason)
 
     def fail(self, n: int, reason: str) -> None:
         """Command `n` cannot be run, and completes with `reason`. Not for one that runs or is over."""
-        if n in self._handed_on:
-            return
-        if n not in self._known:
-            self._known.add(n)
-            self._append(n, "started", {"name": "", "digest": ""})
-        self._handed_on.add(n)
-        self._running.discard(n)
-        self._append(n, "completed", reason, infrastructure=reason)
+        self.happen(n, Cue.FAIL, reason=reason)
 
     def interrupt(self, n: int, reason: str) -> None:
-        if n in self._running:
-            self._reasons.setdefault(n, reason)
-            self._runner.interrupt(n)
+        """End command `n`, and say why."""
+        self.happen(n, Cue.INTERRUPT, reason=reason)
 
     def condemn(self, reason: str) -> None:
         """The machine cannot let them run: interrupt all commands, and say why in `infrastructure`."""
         for n in self.running:
-            self._condemned.setdefault(n, reason)
-            self._runner.interrupt(n)
+            self.happen(n, Cue.CONDEMN, reason=reason)
 
     def feed(self, n: int, offset: int, size: int, data: bytes) -> None:
-        if n in self._running:
-            self._runner.feed(n, offset, size, data)
+        """Bytes of the file that command `n` downloads."""
+        self.happen(n, Cue.FEED, offset=offset, size=size, data=data)
 
     def trim(self, seq: int) -> None:
         self._journal.trim(seq)
@@ -122,7 +154,7 @@ class Session:
         try:
             return await self._runner.end()
         finally:
-            self._over = True
+            self._state = JournalState.CLOSED
             self._journal.close()
 
     async def kill_all(self, reason: str) -> None:
@@ -133,22 +165,68 @@ class Session:
     # What its runner tells: runner.Listener
 
     def append(self, n: int, kind: str, value: Any = None, data: bytes = b"") -> None:
-        if n in self._running:
-            self._append(n, kind, value, data)
+        self.happen(n, Cue.EVENT, kind=kind, value=value, data=data)
 
     def completed(self, n: int, failure: str | None, infrastructure: str | None) -> None:
-        if n not in self._running:
-            return
-        self._running.discard(n)
-        if infrastructure is None:
-            infrastructure = self._condemned.get(n)
-        self._append(n, "completed", failure, interrupted=self._reasons.get(n), infrastructure=infrastructure)
+        self.happen(n, Cue.COMPLETED, failure=failure, infrastructure=infrastructure)
 
     def pull(self, n: int, offset: int, length: int) -> None:
         self._pulled(n, offset, length)
 
     def broken(self, reason: str) -> None:
         self._broken(reason)
+
+    # What happens to a command: handlers of the table
+
+    def _run(self, n: int, command: Command, *, name: str, args: Mapping[str, Any], digest: str) -> None:
+        command.state = State.STARTING
+        if self._state is JournalState.FULL and self._journal.set_reserve():
+            self._state = JournalState.OPEN  # somebody made room
+        self._append(n, "started", {"name": name, "digest": digest})
+        if self._state is JournalState.FULL:
+            self.condemn("disk full: no room for the journal")
+        self._runner.run(n, name, args, digest, unwanted=command.condemned is not None)
+        if command.state is State.STARTING:
+            command.state = State.RUNNING
+
+    def _complete_unstarted(self, n: int, command: Command, *, name: str, digest: str, reason: str) -> None:
+        command.state = State.STARTING
+        self._append(n, "started", {"name": name, "digest": digest})
+        command.state = State.OVER
+        self._append(n, "completed", None, interrupted=reason)
+
+    def _fail_unknown(self, n: int, command: Command, *, reason: str) -> None:
+        command.state = State.STARTING
+        self._append(n, "started", {"name": "", "digest": ""})
+        self._fail(n, command, reason=reason)
+
+    def _fail(self, n: int, command: Command, *, reason: str) -> None:
+        command.state = State.OVER
+        self._append(n, "completed", reason, infrastructure=reason)
+
+    def _interrupt(self, n: int, command: Command, *, reason: str) -> None:
+        if command.interrupted is None:
+            command.interrupted = reason
+        self._runner.interrupt(n)
+
+    def _condemn(self, n: int, command: Command, *, reason: str) -> None:
+        if command.condemned is None:
+            command.condemned = reason
+        self._runner.interrupt(n)
+
+    def _feed(self, n: int, command: Command, *, offset: int, size: int, data: bytes) -> None:
+        self._runner.feed(n, offset, size, data)
+
+    def _event(self, n: int, command: Command, *, kind: str, value: Any, data: bytes) -> None:
+        self._append(n, kind, value, data)
+
+    def _completed(self, n: int, command: Command, *, failure: str | None, infrastructure: str | None) -> None:
+        command.state = State.OVER
+        if infrastructure is None:
+            infrastructure = command.condemned
+        self._append(n, "completed", failure, interrupted=command.interrupted, infrastructure=infrastructure)
+
+    # The journal
 
     def _append(
         self,
@@ -161,15 +239,15 @@ class Session:
         infrastructure: str | None = None,
     ) -> None:
         """Journal one event and say so. On a full disk only that a command ran, and how it ended, still gets in."""
-        if self._over:
+        if self._state is JournalState.CLOSED:
             return
         lasting = kind in ("started", "completed")
-        if n in self._condemned and self._full and not lasting:
+        if self._commands[n].condemned is not None and self._state is JournalState.FULL and not lasting:
             return
         try:
             seq = self._journal.append(n, kind, value, data, interrupted=interrupted, infrastructure=infrastructure)
         except JournalFull as error:
-            self._full = True
+            self._state = JournalState.FULL
             self._journal.free_reserve()
             self.condemn(f"disk full: {error.strerror}")
             if not lasting:
@@ -194,3 +272,46 @@ class Session:
         if room != self._room:
             self._room = room
             self._runner.set_room(*room)
+
+
+Handler = Callable[..., None]
+#: (state, cue) -> what does it, and each state that may follow with what is done on the way, in words for the diagram.
+ROWS: dict[tuple[State, Cue], tuple[Handler, dict[State, str]]] = {
+    (State.UNKNOWN, Cue.RUN): (
+        Session._run,
+        {State.RUNNING: "journal started, run", State.OVER: "", State.STARTING: "the runner fails"},
+    ),
+    (State.UNKNOWN, Cue.COMPLETE_UNSTARTED): (
+        Session._complete_unstarted,
+        {State.OVER: "journal started and completed (interrupted)", State.STARTING: "the journal fails"},
+    ),
+    (State.UNKNOWN, Cue.FAIL): (
+        Session._fail_unknown,
+        {State.OVER: "journal started and completed (infrastructure)", State.STARTING: "the journal fails"},
+    ),
+    (State.STARTING, Cue.FAIL): (Session._fail, {State.OVER: "journal completed (infrastructure)"}),
+    (State.STARTING, Cue.INTERRUPT): (Session._interrupt, {State.STARTING: "remember the reason"}),
+    (State.STARTING, Cue.CONDEMN): (Session._condemn, {State.STARTING: "remember the reason"}),
+    (State.STARTING, Cue.EVENT): (Session._event, {State.STARTING: "journal"}),
+    (State.STARTING, Cue.COMPLETED): (Session._completed, {State.OVER: "journal completed"}),
+    (State.RUNNING, Cue.INTERRUPT): (Session._interrupt, {State.RUNNING: "end its processes"}),
+    (State.RUNNING, Cue.CONDEMN): (Session._condemn, {State.RUNNING: "end its processes"}),
+    (State.RUNNING, Cue.FEED): (Session._feed, {State.RUNNING: "feed the download"}),
+    (State.RUNNING, Cue.EVENT): (Session._event, {State.RUNNING: "journal"}),
+    (State.RUNNING, Cue.COMPLETED): (Session._completed, {State.OVER: "journal completed"}),
+}
+
+
+def _ignored() -> Iterator[tuple[State, Cue, str]]:
+    for cue in (Cue.INTERRUPT, Cue.CONDEMN, Cue.FEED, Cue.EVENT, Cue.COMPLETED):
+        yield State.UNKNOWN, cue, "No such command was asked for"
+    for state in (State.STARTING, State.RUNNING, State.OVER):
+        yield state, Cue.RUN, "A command runs once"
+        yield state, Cue.COMPLETE_UNSTARTED, "A command runs once"
+    yield State.RUNNING, Cue.FAIL, "It runs, and its runner says how it ends"
+    yield State.STARTING, Cue.FEED, "The runner does not have it yet"
+    for cue in (Cue.FAIL, Cue.INTERRUPT, Cue.CONDEMN, Cue.FEED, Cue.EVENT, Cue.COMPLETED):
+        yield State.OVER, cue, "It is over"
+
+
+IGNORED = {(state, cue): reason for state, cue, reason in _ignored()}

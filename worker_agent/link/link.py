@@ -86,8 +86,6 @@ class Link:
         self._told = ""
         self._url_trouble = ""
         self._address = ""
-        #: links made so far, for metrics
-        self.connections_made = 0
 
     # -- life ------------------------------------------------------------------------------------------------------
 
@@ -124,7 +122,6 @@ class Link:
         began = loop.time()
         self._connected = connected
         self._address = address
-        self.connections_made += 1
         self._told = ""
         log.info("link_up", broker=self.options.where, version=connected.product.text, address=address)
         self._on_input(LinkUp(epoch=epoch, address=address, opened_at=connected.opened_at))

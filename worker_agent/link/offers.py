@@ -84,7 +84,6 @@ class OfferConsumers:
         self._unusable: set[str] = set()
         self._channels: list[OfferChannel] = []
         self._orders: asyncio.Queue[Order] = asyncio.Queue()
-        self._busy = False
         self._closing = False
 
     # -- orders, carried out in the order in which they were given -----------------------------------------------

@@ -21,8 +21,6 @@ from worker_agent.program.subcommands import subcommands
 
 #: Exit codes: 2 for what the caller has to put right, as click has it for usage errors.
 EXIT_USAGE = 2
-#: The state folder belongs to another agent, or cannot be used (EX_CANTCREAT of sysexits.h).
-EXIT_STATE = 73
 
 DESCRIPTION = """\
 Takes work from RabbitMQ for Buildbot masters and runs it on this machine.
