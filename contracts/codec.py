@@ -15,7 +15,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from contracts.errors import BadMessage, TooLarge, UnknownVersion
-from contracts.messages import AnyMessage, Data, Event, Greeting, Message
+from contracts.messages import AnyMessage, Data, Event, Greeting, Message, Sealed
 from contracts.protocol_version import OURS, Versions
 from contracts.readable import has_lone, is_deeper, readable_values
 from contracts.timing import HEADER_MAX, JSON_DEPTH_MAX, MESSAGE_MAX
@@ -52,11 +52,11 @@ def encode(message: Message, version: int | None = None) -> Wire:
     text = json_of(message)
     body = text.encode()
     kind: str = message.t  # type: ignore[attr-defined]  # every concrete message has it; the base has none
-    bulk = isinstance(message, (Event, Data)) and message.data
+    bulk = isinstance(message, (Event, Data, Sealed)) and message.data
     limit = HEADER_MAX if bulk else MESSAGE_MAX
     if len(body) > limit:
         raise TooLarge(f"{kind}: {len(body)} bytes of JSON, more than the {limit} that may be sent")
-    if isinstance(message, (Event, Data)) and message.data:
+    if isinstance(message, (Event, Data, Sealed)) and message.data:
         return Wire(type=kind, content_type=DATA_TYPE, body=message.data, headers={HEADER: text})
     return Wire(type=kind, content_type=JSON_TYPE, body=body)
 

@@ -40,3 +40,7 @@ class BadName(ContractError):
 
 class BadRequirement(ContractError):
     """A requirement cannot be read; the message points at the character."""
+
+
+class BadSeal(ContractError):
+    """What is sealed cannot be opened, or nothing can be sealed with what was given; the message says why."""

@@ -38,6 +38,8 @@ Address = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^agent\.[
 Ticket = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9_.:-]+$")]
 #: A broker user as one word of a routing key (`contracts.topology.key_word`).
 User = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[A-Za-z0-9_:-]+$")]
+#: An X25519 public key, 32 bytes in hexadecimal digits (`contracts.sealing`).
+Key = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Natural = Annotated[int, Field(ge=0, le=2**53 - 1)]
 Positive = Annotated[int, Field(ge=1, le=2**53 - 1)]
 
@@ -157,6 +159,8 @@ class Offer(Greeting):
     locks: tuple[AgentLock, ...] = ()
     #: strict fencing: seconds without contact after which the agent kills what runs; None: never
     fencing: float | None = Field(default=None, gt=0)
+    #: rule 24: only an agent whose claim has a `key` gets it; then `commands` is empty, since who offers has no key yet
+    seal: bool = False
     #: for kind "command"
     commands: tuple[Command, ...] = ()
 
@@ -184,6 +188,8 @@ class Claim(Greeting, Claimant):
     kind: Literal["build", "command"] = "build"
     capabilities: tuple[Capability, ...] = ()
     worker: WorkerInfo
+    #: rule 24: where the offer asks for a seal, the session's public key
+    key: Key | None = None
 
 
 class Executing(Part):
@@ -201,6 +207,8 @@ class Resume(Greeting, Claimant):
     kind: Literal["build", "command"] = "build"
     capabilities: tuple[Capability, ...] = ()
     worker: WorkerInfo
+    #: rule 24: where the offer asks for a seal, the session's public key
+    key: Key | None = None
     commands: tuple[Executing, ...] = ()
 
 
@@ -225,6 +233,15 @@ class Gone(Greeting):
     detail: Text = ""
 
 
+class Seal(Part):
+    """By which the agent makes the keys of the session (rule 24, `contracts.sealing`)."""
+
+    #: the master's public key for this seal
+    key: Key
+    #: that the session is granted for; a part of what the keys are made of
+    signature: str = Field(min_length=1, max_length=240)
+
+
 class Grant(Message):
     t: Literal["grant"] = "grant"
     session: Id
@@ -235,6 +252,8 @@ class Grant(Message):
     ticket: Ticket
     #: the agent goes on with event `stored` + 1
     stored: Natural
+    #: rule 24: there, if the claim or resume has a `key`
+    seal: Seal | None = None
 
 
 class Refuse(Message):
@@ -364,6 +383,19 @@ class Data(Message):
     data: bytes = Field(default=b"", exclude=True)
 
 
+class Sealed(Message):
+    """A start, interrupt, data, event or pull of a session with a seal (rule 24): its bytes are encrypted."""
+
+    t: Literal["sealed"] = "sealed"
+    has_data: ClassVar[bool] = True
+    session: Id
+    #: which seal of the session: the first 16 digits of its `key`
+    seal: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+    #: from 0, each number once in each direction
+    number: Natural
+    data: bytes = Field(default=b"", exclude=True)
+
+
 class RollCall(Greeting):
     """Broadcast: whoever holds sessions of this master resumes them now."""
 
@@ -483,7 +515,7 @@ class Steer(Greeting):
 AnyMessage = Annotated[
     Union[
         Offer, Claim, Resume, Accept, Gone, Grant, Refuse, Later, Hold, Start, Interrupt, Ping, Stored, Replay,
-        Release, Event, Pull, Data, RollCall, Alive, Marker, Status, Catalogue, Work, Steer,
+        Release, Event, Pull, Data, Sealed, RollCall, Alive, Marker, Status, Catalogue, Work, Steer,
     ],
     Field(discriminator="t"),
 ]  # fmt: skip

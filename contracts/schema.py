@@ -26,13 +26,13 @@ CHANNELS: dict[str, tuple[str, str, tuple[str, ...]]] = {
         "bridge",
         (
             *("grant", "refuse", "later", "hold", "start", "interrupt", "ping", "stored", "replay", "release"),
-            *("data", "rollcall", "alive", "steer"),
+            *("data", "sealed", "rollcall", "alive", "steer"),
         ),
     ),
     topology.REPLIES: (
         "{user}.{master}.{queue}",
         "agent",
-        ("claim", "resume", "accept", "gone", "event", "pull", "marker"),
+        ("claim", "resume", "accept", "gone", "event", "pull", "sealed", "marker"),
     ),
     topology.FLEET: ("{what}", "both", ("status", "catalogue", "work")),
 }
@@ -44,9 +44,9 @@ _CHANNEL_NOTES = {
     topology.CONTROL: "Each connection of a worker declares an exclusive queue named like its address, bound with its "
     "address and with `all` (roll calls, `alive`). Deliveries may be acknowledged at once, or consumed with no-ack.",
     topology.REPLIES: "Published with publisher confirms. `claims` takes claim, resume, accept and gone, persistent; "
-    "`events` takes event and pull, which need not be, so that no log delays a claim. The first word is the broker "
-    "user, as in the worker's address: topic permissions pin an account to its own. A claim has the AMQP property "
-    f"`expiration` (at most {CLAIM_TIMEOUT * 1000:.0f} ms); nothing else expires.",
+    "`events` takes event, pull and sealed, which need not be, so that no log delays a claim. The first word is the "
+    "broker user, as in the worker's address: topic permissions pin an account to its own. A claim has the AMQP "
+    f"property `expiration` (at most {CLAIM_TIMEOUT * 1000:.0f} ms); nothing else expires.",
     topology.FLEET: "Transient, for whoever listens. A worker may publish its `status` every "
     f"{STATUS_INTERVAL:g} s under `status`; masters publish what they have queues for under `catalogue`.",
 }

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
 from typing import Any
 
 from contracts import messages as m
-from contracts import topology
+from contracts import sealing, topology
 from contracts.codec import DATA_TYPE, HEADER, JSON_TYPE, encode
 from contracts.digest import command_digest
 from contracts.schema import message_types
@@ -34,6 +35,22 @@ GRANTED: dict[str, Any] = {
     ),
 }
 EVERY_BYTE = bytes(range(256))
+
+#: rule 24: an agent's key pair, and what a master takes at random
+PRIVATE, EPHEMERAL = bytes(range(32)), bytes(range(32, 64))
+PARTIES = sealing.Parties(
+    master="m1", incarnation="inc-1", request="br-17", signature="gtk>=3", run=21, session="s-1", address=ADDRESS
+)
+
+
+def _seals() -> tuple[sealing.SealedSession, sealing.SealedSession]:
+    """The master's end and the agent's, with nothing sealed yet."""
+    master = sealing.seal_to(sealing.public_key(PRIVATE), PARTIES, lambda _length: EPHEMERAL)
+    return master, sealing.seal_of(master.key, PRIVATE, PARTIES)
+
+
+SEALS = {"public": sealing.public_key(PRIVATE), "seal": _seals()[0].key}
+SEALED = _seals()[0].seal(m.Start(**HELD, command=COMMAND))
 
 MESSAGES: dict[str, m.Message] = {
     "offer": m.Offer(
@@ -70,6 +87,17 @@ MESSAGES: dict[str, m.Message] = {
     "event writer": m.Event(session="s-1", seq=5, n=1, kind="writer", value=["utime", [981173106.25, 981173106.0]]),
     "event completed": m.Event(session="s-1", seq=6, n=1, kind="completed", interrupted="Stop"),
     "event without its bytes": m.Event(session="s-1", seq=7, n=1, kind="stdout"),
+    "offer of what is sealed": m.Offer(
+        offer="o-3", request="br-17/step-5", master="m1", user="bridge",
+        ticket=TICKETS.for_offer("command", request="br-17/step-5", signature="sealing", run=21, made=1700000000.0),
+        run=21, signature="sealing", kind="command", ask=True, published=1700000000.0, builddir="deploy", seal=True,
+    ),
+    "claim with a key": m.Claim(**WHO, worker=WORKER, key=SEALS["public"]),
+    "grant with a seal": m.Grant(
+        **HELD, master="m1", run=21, stored=0, ticket=GRANTED["ticket"],
+        seal=m.Seal(key=SEALS["seal"], signature="gtk>=3"),
+    ),
+    "sealed": SEALED,
     "pull": m.Pull(session="s-1", n=2, offset=262144, length=262144),
     "data": m.Data(**HELD, n=2, offset=0, size=256, data=EVERY_BYTE),
     "data of an empty file": m.Data(**HELD, n=2, offset=0, size=0),
@@ -120,6 +148,11 @@ COMMANDS: tuple[tuple[str, dict[str, Any], str], ...] = (
 )
 
 
+#: Sealed in this order, numbered from 0 in each direction.
+OF_MASTER = ("start", "data", "interrupt")
+OF_AGENT = ("event started", "event with every byte", "pull", "event completed")
+
+
 def documents() -> dict[str, str]:
     """File name -> text."""
     present = {type(message) for message in MESSAGES.values()}
@@ -134,7 +167,29 @@ def documents() -> dict[str, str]:
                 for name, args, content in COMMANDS
             ]
         ),
+        "seals.json": _text(_sealed()),
         "signatures.json": _text([{"signature": text, "queue": topology.cap_queue(text)} for text in SIGNATURES]),
+    }
+
+
+def _sealed() -> dict[str, Any]:
+    master, agent = _seals()
+    return {
+        "agent": {"private": PRIVATE.hex(), "public": SEALS["public"]},
+        "ephemeral": EPHEMERAL.hex(),
+        "parties": dataclasses.asdict(PARTIES),
+        "info": _base64(PARTIES.info()),
+        "seal": SEALS["seal"],
+        "messages": [
+            {
+                "name": name,
+                "from": "master" if end is master else "agent",
+                "message": _good(name, MESSAGES[name]),
+                "sealed": _good("sealed", end.seal(MESSAGES[name])),  # type: ignore[arg-type]  # all can be sealed
+            }
+            for end, names in ((master, OF_MASTER), (agent, OF_AGENT))
+            for name in names
+        ],
     }
 
 

@@ -12,7 +12,8 @@ import structlog
 from twisted.internet import defer
 
 from contracts.agent_names import named
-from contracts.messages import AnyMessage, Catalogue, Data, Offer, Status
+from contracts.errors import BadSeal, ContractError, NotBelieved
+from contracts.messages import AnyMessage, Catalogue, Data, Message, Offer, Sealed, Status
 from contracts.tickets import Tickets
 from contracts.topology import address_user
 from master_bridge.buildbot.fleet.figures import Figures
@@ -21,6 +22,7 @@ from master_bridge.core import actions, inputs
 from master_bridge.core.actions import Action
 from master_bridge.core.inputs import Input
 from master_bridge.core.machine import BridgeConfig, BridgeMachine
+from master_bridge.link.seals import Seals
 
 log = structlog.get_logger(__name__)
 
@@ -39,6 +41,7 @@ class MessageLink(Protocol):
     def dead_letter(self, delivery: int, reason: str) -> None: ...
     def dead_offer(self, offer: Offer, reason: str, priority: int = 0) -> None: ...
     def sweep(self, signature: str, stale: Callable[[Offer], bool]) -> Any: ...
+    def version_at(self, address: str) -> int: ...
 
 
 class Bridge:
@@ -80,6 +83,7 @@ class Bridge:
             new_id=lambda: uuid4().hex,
             now=time.monotonic(),
         )
+        self._seals = Seals(master=master, incarnation=self.incarnation)
         self.link: MessageLink | None = None
         self.figures = Figures()
         #: who asked for which request
@@ -102,9 +106,20 @@ class Bridge:
             del self.clients[event.request]
             self.feed(event)
 
-    def send(self, message: Data, address: str) -> None:
-        if self.link is not None:
-            self.link.send(message, address)
+    def send(self, message: Data, address: str, terms: actions.Terms | None) -> None:
+        self._send(message, address, terms)
+
+    def _send(self, message: Message, address: str, terms: actions.Terms | None) -> None:
+        """What cannot be sealed and must be is not sent."""
+        if self.link is None:
+            return
+        try:
+            version = None if terms is None else self.link.version_at(address)
+            sealed = self._seals.outgoing(message, address, terms, version)
+        except ContractError as error:
+            log.error("amqp.not_sealed", session=getattr(message, "session", None), reason=str(error))
+        else:
+            self.link.send(sealed, address)
 
     def feed(self, event: Input) -> None:
         """Hand `event` to the machine; from within an action: after that action's batch."""
@@ -160,7 +175,25 @@ class Bridge:
         self._on_stopped(reason)
 
     def message_received(self, delivery: int, message: AnyMessage, user: str, size: int) -> None:
-        self.feed(inputs.MessageReceived(delivery=delivery, message=named(message, user), user=user, size=size))
+        try:
+            opened = self._seals.incoming(message, user)
+        except (BadSeal, NotBelieved) as error:
+            self._not_opened(delivery, message, user, str(error))
+            return
+        if opened is None:
+            if self.link is not None:
+                self.link.ack(delivery)
+            return
+        self.feed(inputs.MessageReceived(delivery=delivery, message=named(opened, user), user=user, size=size))
+
+    def _not_opened(self, delivery: int, message: AnyMessage, user: str, reason: str) -> None:
+        """To `bb.dead` as it came; what must be sealed and is not goes nowhere, or it would be written to a disk."""
+        if isinstance(message, Sealed):
+            self._carry_out(actions.DeadLetter(delivery=delivery, reason=reason, user=user))
+        elif self.figures.reject(user):
+            log.warning("amqp.message_rejected", account=user, reason=reason, times=self.figures.rejected[user])
+        if self.link is not None:
+            self.link.ack(delivery)
 
     def message_returned(self, message: AnyMessage, routing_key: str) -> None:
         self.feed(inputs.Returned(message=message, routing_key=routing_key))
@@ -200,7 +233,9 @@ class Bridge:
             else:
                 link.dead_offer(action.offer, action.reason, action.priority)
         elif isinstance(action, actions.Send) and link is not None:
-            link.send(action.message, action.address)
+            self._send(action.message, action.address, action.terms)
+        elif isinstance(action, actions.ForgetSeal):
+            self._seals.forget(action.session)
         elif isinstance(action, actions.Broadcast) and link is not None:
             link.broadcast(action.message)
         elif isinstance(action, actions.SendMarker) and link is not None:

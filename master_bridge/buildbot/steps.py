@@ -24,7 +24,14 @@ from master_bridge.buildbot.builddirs import component
 from master_bridge.buildbot.internals.builds import SupervisedBuild
 from master_bridge.buildbot.search.preference import PREFER_SECONDS, preference, wrong_seconds
 from master_bridge.buildbot.search.step_connection import StepConnection
-from master_bridge.buildbot.worker_settings import STRICT_FENCING, texts, wrong_fencing, wrong_requirements
+from master_bridge.buildbot.worker_settings import (
+    STRICT_FENCING,
+    asked,
+    texts,
+    wrong_fencing,
+    wrong_requirements,
+    wrong_seal,
+)
 from master_bridge.core.actions import Holder
 
 
@@ -40,6 +47,9 @@ class CapabilityCommand(ShellCommand):
             prefers starts after its master granted it only, never while the master is down.
         prefer_seconds (number; seconds): So long an agent that offers what is preferred is waited for.
         fencing (None or "strict"): With "strict" an agent without contact ends the command before it runs elsewhere.
+        seal (None, True or False): True: the command, its environment and its output are encrypted for the agent that
+            runs it, which needs the capability `sealing`. None: as the build's own worker has it. A command that is
+            sealed starts after its master granted it only.
     """
 
     #: by which the catalogue knows such steps without importing this module
@@ -53,6 +63,7 @@ class CapabilityCommand(ShellCommand):
         prefers: Any = (),
         prefer_seconds: float = PREFER_SECONDS,
         fencing: str | None = None,
+        seal: bool | None = None,
         **kwargs: Any,
     ) -> None:
         #: for what the command waits; None while an agent runs it
@@ -61,8 +72,10 @@ class CapabilityCommand(ShellCommand):
         self.prefers = prefers
         self.prefer_seconds = prefer_seconds
         self.fencing = fencing
+        self.seal = seal
         known = [() if _holds_renderable(value) else value for value in (requires, prefers)]
-        for problem in (*wrong_requirements(*known), wrong_seconds(prefer_seconds), *wrong_fencing(fencing)):
+        wrong_others = (wrong_seconds(prefer_seconds), *wrong_fencing(fencing), *wrong_seal(seal, None))
+        for problem in (*wrong_requirements(*known), *wrong_others):
             if problem is not None:
                 config.error(f"CapabilityCommand: {problem}")
         for name in sorted(set(places.named(kwargs))):
@@ -77,12 +90,15 @@ class CapabilityCommand(ShellCommand):
         yield self._refuse_other_places(command)
         SupervisedBuild.of(self.build)  # a reconfig may remove its builder while the command waits
         broker = yield broker_of(self.master)
+        seal = bool(getattr(self.worker, "seal", False)) if self.seal is None else self.seal
+        requires = asked(self.requires, seal)
         connection = StepConnection(
             broker=broker,
             step=self,
-            requirements=Requirements.of(texts(self.requires)),
-            preference=preference(texts(self.requires), texts(self.prefers), self.prefer_seconds),
+            requirements=Requirements.of(requires),
+            preference=preference(requires, texts(self.prefers), self.prefer_seconds),
             fencing=STRICT_FENCING if self.fencing == "strict" else None,
+            seal=seal,
             builddir=component(self.build.builder.config.workerbuilddir),
         )
         self.cmd = command

@@ -30,6 +30,7 @@ from master_bridge.buildbot.worker_settings import (
     NOTICE_MINUTES,
     POSITIONAL,
     STRICT_FENCING,
+    asked,
     passed_on,
     texts,
     wrong_settings,
@@ -55,6 +56,8 @@ class AMQPLatentWorker(AbstractLatentWorker):
         prefers (list of texts): What an agent should offer as well. Such an agent is waited for, for `prefer_seconds`;
             then any that offers what is required is taken.
         prefer_seconds (number; seconds): So long an agent that offers what is preferred is waited for.
+        seal (True or False): True: commands, output and files are encrypted, so that nobody reads them at the broker.
+            Its builds go to agents with the capability `sealing` only. docs/how-to/security.md says what it hides.
         fencing (None or "strict"): With "strict" an agent without contact ends what runs before the build runs
             elsewhere, so that the two never overlap.
         notify_after_minutes (number; minutes): When no agent has qualified for so long, a waiting build warns in the
@@ -85,6 +88,7 @@ class AMQPLatentWorker(AbstractLatentWorker):
         notify_after_minutes: Any = NOTICE_MINUTES,
         prefers: Any = (),
         prefer_seconds: Any = PREFER_SECONDS,
+        seal: Any = False,
         **kwargs: Any,
     ) -> None:
         def wrong(text: str) -> None:
@@ -102,6 +106,7 @@ class AMQPLatentWorker(AbstractLatentWorker):
                 notify_after_minutes=notify_after_minutes,
                 prefers=prefers,
                 prefer_seconds=prefer_seconds,
+                seal=seal,
                 **kwargs,
             )
         )
@@ -121,9 +126,11 @@ class AMQPLatentWorker(AbstractLatentWorker):
         #: of the next build, while the one before may still have its slot
         self._early: EarlySearch | None = None
         # from the first moment on: the catalogue is told while Buildbot still configures its workers, one by one
-        self._requirements = Requirements() if problems else Requirements.of(texts(requires))
+        #: rule 24 of docs/protocol.md
+        self.seal = seal is True
+        self._requirements = Requirements() if problems else Requirements.of(asked(requires, self.seal))
         self._preference: Preference | None = (
-            None if problems else preference(texts(requires), texts(prefers), prefer_seconds)
+            None if problems else preference(asked(requires, self.seal), texts(prefers), prefer_seconds)
         )
         self._fencing: float | None = None
         self._notify_after = NOTICE_MINUTES * 60
@@ -142,11 +149,13 @@ class AMQPLatentWorker(AbstractLatentWorker):
         notify_after_minutes: float = NOTICE_MINUTES,
         prefers: Any = (),
         prefer_seconds: float = PREFER_SECONDS,
+        seal: bool = False,
         **kwargs: Any,
     ) -> Any:
         """A build that waits moves to the new requirements' queue; one that runs is left alone."""
-        self._requirements = Requirements.of(texts(requires))
-        self._preference = preference(texts(requires), texts(prefers), prefer_seconds)
+        self.seal = seal
+        self._requirements = Requirements.of(asked(requires, seal))
+        self._preference = preference(asked(requires, seal), texts(prefers), prefer_seconds)
         self._fencing = STRICT_FENCING if fencing == "strict" else None
         self._notify_after = notify_after_minutes * 60
         yield super().reconfigService(
@@ -161,7 +170,7 @@ class AMQPLatentWorker(AbstractLatentWorker):
         self._broker = yield broker_of(self.master)
         for search in (self._slot, self._early):
             if search is not None:
-                search.reroute(self._requirements)
+                search.reroute(self._requirements, self.seal)
         self._broker.columns_changed()
 
     @defer.inlineCallbacks
@@ -278,6 +287,7 @@ class AMQPLatentWorker(AbstractLatentWorker):
             requirements=self._requirements,
             fencing=self._fencing,
             preference=self._preference,
+            seal=self.seal,
         )
 
     def _end_early(self) -> None:

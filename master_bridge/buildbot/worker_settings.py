@@ -8,6 +8,7 @@ from typing import Any
 from buildbot.interfaces import IRenderable
 from buildbot.locks import BaseLockId, LockAccess
 
+from contracts import sealing
 from contracts.errors import BadRequirement
 from contracts.requirements.sets import Requirements
 from master_bridge.buildbot.search.preference import PREFER_SECONDS, is_duration, preference, wrong_seconds
@@ -44,6 +45,7 @@ def wrong_settings(
     notify_after_minutes: Any = NOTICE_MINUTES,
     prefers: Any = (),
     prefer_seconds: Any = PREFER_SECONDS,
+    seal: Any = False,
     **others: Any,
 ) -> Iterator[str]:
     """A sentence for each mistake, with the argument's name first."""
@@ -58,6 +60,7 @@ def wrong_settings(
     if (problem := wrong_seconds(prefer_seconds)) is not None:
         yield problem
     yield from wrong_fencing(fencing)
+    yield from wrong_seal(seal)
     minutes = notify_after_minutes
     if not is_duration(minutes):
         yield f"notify_after_minutes: a number of minutes above 0, not {minutes!r}"
@@ -86,6 +89,14 @@ def wrong_fencing(fencing: Any) -> Iterator[str]:
         yield f"fencing: None or 'strict', not {fencing!r}"
 
 
+def wrong_seal(seal: Any, *others: Any) -> Iterator[str]:
+    """`others`: values beside True and False that have a meaning."""
+    if not isinstance(seal, bool) and seal not in others:
+        yield f"seal: True or False, not {seal!r}"
+    elif seal and (problem := sealing.unavailable()) is not None:
+        yield f"seal: this master cannot seal: {problem}"
+
+
 def wrong_requirements(requires: Any, prefers: Any) -> Iterator[str]:
     """Each requirement on its own, so that all mistakes are told, then both sets together."""
     problems = [*_wrong_texts("requires", requires), *_wrong_texts("prefers", prefers)]
@@ -107,6 +118,11 @@ def _wrong_texts(argument: str, value: Any) -> Iterator[str]:
             Requirements.of([text])
         except BadRequirement as error:
             yield f"{argument}: {error}"
+
+
+def asked(requires: Any, seal: bool) -> list[str]:
+    """What is required of an agent: of one that gets what is sealed also that it can seal."""
+    return [*texts(requires), *([sealing.CAPABILITY] if seal else [])]
 
 
 def texts(value: Any) -> list[str]:

@@ -18,11 +18,34 @@ class PublishOffer:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Terms:
+    """What a session's seal is made for (rule 24), beside what a grant says."""
+
+    #: the agent's, of its last claim or resume
+    key: str
+    #: `key_word` of the agent's broker user
+    user: str
+    request: str
+    signature: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Send:
-    """To one agent's control queue, mandatory; an unroutable one comes back as `Returned`."""
+    """To one agent's control queue, mandatory; an unroutable one comes back as `Returned`.
+
+    With `terms` a grant is given a seal, and all else is sealed with that of the last grant to this address.
+    """
 
     message: Message
     address: str
+    terms: Terms | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForgetSeal:
+    """The session is over: its keys are of no use any more."""
+
+    session: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +169,7 @@ class CancelledEarlier:
 
 @dataclass(frozen=True, kw_only=True)
 class ServeData:
-    """An agent pulls bytes of a download: read them and `Send` a `Data` message to `address`."""
+    """An agent pulls bytes of a download: read them and `Send` a `Data` message to `address`, with these `terms`."""
 
     request: str
     session: str
@@ -154,6 +177,7 @@ class ServeData:
     offset: int
     length: int
     address: str
+    terms: Terms | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,6 +207,6 @@ class Alarm:
 
 
 Action = Union[
-    PublishOffer, Send, Broadcast, SendMarker, Ack, DeadLetter, DeadOffer, SweepOffers, CheckRequest, Attach, Deliver,
-    Lost, Abandoned, CancelledEarlier, ServeData, StateChanged, SessionReported, Alarm,
+    PublishOffer, Send, ForgetSeal, Broadcast, SendMarker, Ack, DeadLetter, DeadOffer, SweepOffers, CheckRequest,
+    Attach, Deliver, Lost, Abandoned, CancelledEarlier, ServeData, StateChanged, SessionReported, Alarm,
 ]  # fmt: skip

@@ -8,7 +8,18 @@ from dataclasses import dataclass, replace
 from contracts.messages import Claimant, Marker, Message
 from contracts.tickets import Tickets
 from contracts.timing import GRACE
-from master_bridge.core.actions import Ack, Action, Alarm, DeadLetter, Send, SendMarker, SessionReported, StateChanged
+from master_bridge.core.actions import (
+    Ack,
+    Action,
+    Alarm,
+    DeadLetter,
+    ForgetSeal,
+    Send,
+    SendMarker,
+    SessionReported,
+    StateChanged,
+    Terms,
+)
 from master_bridge.core.memory import Bounded, History, Verdict
 from master_bridge.core.records import Session, Work
 from master_bridge.core.timers import Timers
@@ -79,10 +90,10 @@ class Context:
     def emit(self, action: Action) -> None:
         self.actions.append(action)
 
-    def send(self, message: Message, address: str) -> None:
+    def send(self, message: Message, address: str, terms: Terms | None = None) -> None:
         """To an agent. Without a link: to nobody; what still matters is said again when it is up."""
         if self.up:
-            self.emit(Send(message=message, address=address))
+            self.emit(Send(message=message, address=address, terms=terms))
 
     def ack(self, delivery: int) -> None:
         self.emit(Ack(delivery=delivery))
@@ -131,6 +142,8 @@ class Context:
             self.ack(delivery)
         for purpose in ("accept", "grace", "suspect", "rival", "stored", "replay", "orphan"):
             self.timers.set(purpose, session.session, None)
+        if session.terms is not None:
+            self.emit(ForgetSeal(session=session.session))
         self.report(session, held=False)
 
     def report(self, session: Session, *, held: bool) -> None:

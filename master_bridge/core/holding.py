@@ -75,13 +75,13 @@ class Holding:
         """To a missing agent nothing is sent: all that is open is repeated when it has come back and accepted."""
         if session.missing is None:
             start = Start(session=session.session, incarnation=self._context.config.incarnation, command=command)
-            self._context.send(start, session.address)
+            self._context.send(start, session.address, session.terms)
 
     def _interrupt(self, session: Session, n: int, reason: str) -> None:
         if session.missing is None:
             incarnation = self._context.config.incarnation
             interrupt = Interrupt(session=session.session, incarnation=incarnation, n=n, reason=reason)
-            self._context.send(interrupt, session.address)
+            self._context.send(interrupt, session.address, session.terms)
 
     def pull(self, work: Work, session: Session, pull: Pull) -> None:
         if session.attached and pull.n in session.commands:
@@ -93,6 +93,7 @@ class Holding:
                     offset=pull.offset,
                     length=pull.length,
                     address=session.address,
+                    terms=session.terms,
                 )
             )
 

@@ -91,6 +91,8 @@ class Seek:
     locks: tuple[AgentLock, ...] = ()
     priority: int = 0
     fencing: float | None = None
+    #: rule 24: only an agent that can seal gets it
+    seal: bool = False
     #: for kind "command"; they are numbered 1, 2, … in this order
     commands: tuple[PreparedCommand, ...] = ()
     #: Buildbot has run this request before (earlier builds of it exist): an agent must ask before it starts (rule 16)
@@ -106,10 +108,12 @@ class Withdraw:
 
 @dataclass(frozen=True, kw_only=True)
 class Reroute:
-    """A reconfig changed the signature of a request that still waits: withdraw and publish again."""
+    """A reconfig changed the signature, or the seal, of a request that still waits: withdraw and publish again."""
 
     request: str
     signature: str
+    #: as in `Seek`
+    seal: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from contracts.topology import address_user
 from master_bridge.core.context import Context
 from master_bridge.core.holding import Holding
 from master_bridge.core.inputs import MessageReceived
-from master_bridge.core.placing import Placing
+from master_bridge.core.placing import NO_KEY, Placing, lacks_key
 from master_bridge.core.presence import Presence
 from master_bridge.core.records import Session, Verified, Work
 from master_bridge.core.rollcall import RollCall
@@ -157,6 +157,8 @@ class Letters:
         elif work.state == "waiting":
             if claim.offer not in work.offers:
                 placing.refuse_claim(claim, "a newer offer has replaced this one", delivery)
+            elif not placing.has_key(work, verified):
+                return
             elif placing.window_open and work.seek.kind == "command":
                 placing.collect(work, verified)
             else:
@@ -171,7 +173,8 @@ class Letters:
             self._roll.note(verified, wanted=work is not None)
         elif work.state == "waiting":
             if isinstance(message, Resume):
-                self._placing.take(work, verified)
+                if self._placing.has_key(work, verified):
+                    self._placing.take(work, verified)
             else:
                 # An accept of an earlier incarnation, late. Its agent, if it lives, resumes and says what it is.
                 self._placing.call_roll_at(message.address)
@@ -208,7 +211,9 @@ class Letters:
                 self._holding.accepted(work, session)
             return
         session.learn(verified)
-        if not (isinstance(message, Claim) and session.attached and not newer):
+        if lacks_key(work, session):
+            self._holding.give_up(work, session, NO_KEY)
+        elif not (isinstance(message, Claim) and session.attached and not newer):
             self._placing.grant(work, session)
 
     # gone

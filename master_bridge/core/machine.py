@@ -209,7 +209,7 @@ class BridgeMachine:
         elif isinstance(order, inputs.Keep):
             self._placing.keep(work)
         elif isinstance(order, inputs.Reroute):
-            self._placing.reroute(work, order.signature)
+            self._placing.reroute(work, order)
         elif isinstance(order, inputs.StartCommand):
             self._holding.start(work, order)
         else:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from contracts.messages import Claimant, Command, Grant, Later, Offer, Refuse, Release, RollCall
+from contracts.messages import Claim, Claimant, Command, Grant, Later, Offer, Refuse, Release, Resume, RollCall
 from contracts.tickets import Proof
 from contracts.timing import ACCEPT_TIMEOUT, REOFFER_AFTER
-from master_bridge.core.actions import PublishOffer, StateChanged
+from master_bridge.core.actions import PublishOffer, StateChanged, Terms
 from master_bridge.core.context import Context
-from master_bridge.core.inputs import Seek
+from master_bridge.core.inputs import Reroute, Seek
 from master_bridge.core.leftovers import Leftovers
 from master_bridge.core.records import Session, Verified, Work, session_of
 from master_bridge.core.rollcall import RollCall as Roll
@@ -18,6 +18,10 @@ from master_bridge.core.rollcall import RollCall as Roll
 OFFERS_KEPT = 100
 #: Claims of one request that wait for the end of the roll call; more are for nobody who serves it (rule 23).
 COLLECTED_MAX = 100
+#: Why a session that runs is refused where what is said in it must be sealed.
+NO_KEY = "its build request is sealed now, and this session gives no key"
+#: Agents without a key that are told of, for one request.
+KEYLESS_TOLD = 100
 
 
 class Placing:
@@ -51,6 +55,11 @@ class Placing:
     def decide(self, work: Work) -> None:
         """The window is closed: adopt the best session on the roll, or publish the first offer."""
         session = self._roll.adopt(work.request)
+        if session is not None and lacks_key(work, session):
+            self.refuse_at(session.session, session.address, NO_KEY)
+            self._context.verdicts.put(session.session, "given up")
+            self._context.let_go(session)
+            session = None
         if session is None:
             self.to_waiting(work)
         else:
@@ -106,6 +115,7 @@ class Placing:
     def _offer_of(self, seek: Seek, offer: str, *, ask: bool) -> Offer:
         context = self._context
         config, now = context.config, context.config.wall(context.now)
+        commands = commands_of(seek)
         return Offer(
             offer=offer,
             request=seek.request,
@@ -117,7 +127,7 @@ class Placing:
             run=seek.run,
             signature=seek.signature,
             kind=seek.kind,
-            ask=ask,
+            ask=ask or seek.seal,
             published=now,
             builddir=seek.builddir,
             title=seek.title,
@@ -125,14 +135,15 @@ class Placing:
             build_number=seek.build_number,
             locks=seek.locks,
             fencing=seek.fencing,
-            commands=commands_of(seek),
+            seal=seek.seal,
+            commands=() if seek.seal else commands,  # nobody's key is known yet: they are started after the grant
         )
 
-    def reroute(self, work: Work, signature: str) -> None:
+    def reroute(self, work: Work, order: Reroute) -> None:
         """Another signature: claims of the offers made so far are refused, and what waits is offered anew."""
-        if work.seek.signature == signature:
+        seek = replace(work.seek, signature=order.signature, seal=order.seal)
+        if seek == work.seek:
             return
-        seek = replace(work.seek, signature=signature)
         self.check(seek)
         self.leftovers.note(work.seek.signature, at_once=_runs_unasked(work))
         work.seek, work.offers = seek, []
@@ -147,6 +158,24 @@ class Placing:
         session = session_of(verified, now=self._context.now)
         self._context.keep(session, verified.delivery, verified.message)
         self._give(work, session)
+
+    def has_key(self, work: Work, verified: Verified) -> bool:
+        """Rule 24. False: it was answered, since its agent cannot seal what must be sealed. Somebody else may."""
+        message = verified.message
+        if not work.seek.seal or (isinstance(message, (Claim, Resume)) and message.key is not None):
+            return True
+        reason = (
+            f"{work.request} is sealed, and agent {message.agent} gives no key to seal it for: it needs the package "
+            "cryptography (`worker-agent doctor` tells), or a version that can seal"
+        )
+        if message.agent not in work.keyless and len(work.keyless) < KEYLESS_TOLD:
+            work.keyless.add(message.agent)
+            self._context.alarm("amqp.no_key", reason, work.request)
+        if isinstance(message, Claim):
+            self.later(message, verified.delivery, reason)
+        else:
+            self.refuse_resume(message, reason, verified.delivery)
+        return False
 
     def _give(self, work: Work, session: Session) -> None:
         session.given = self._context.config.wall(self._context.now)
@@ -170,7 +199,7 @@ class Placing:
         if session.worker is None:
             self.call_roll_at(session.address)
         else:
-            context.send(self.grant_of(work, session), session.address)
+            self.grant_at(work, session, session.address)
         if context.active:
             context.timers.set("accept", session.session, context.now + ACCEPT_TIMEOUT)
 
@@ -178,7 +207,15 @@ class Placing:
         config = self._context.config
         self._context.send(RollCall(master=config.master, incarnation=config.incarnation), address)
 
-    def grant_of(self, work: Work, session: Session) -> Grant:
+    def grant_at(self, work: Work, session: Session, address: str) -> None:
+        """Send a grant; one of a session with a key makes a seal (rule 24)."""
+        session.terms = None
+        if session.key is not None:
+            signature = work.seek.signature
+            session.terms = Terms(key=session.key, user=session.user, request=work.request, signature=signature)
+        self._context.send(self._grant_of(work, session), address, session.terms)
+
+    def _grant_of(self, work: Work, session: Session) -> Grant:
         config = self._context.config
         return Grant(
             session=session.session,
@@ -237,9 +274,11 @@ class Placing:
         refuse = Refuse(session=session, master=self._context.config.master, re="resume", reason=reason)
         self._context.send(refuse, address)
 
-    def later(self, message: Claimant, delivery: int) -> None:
-        """The holder is missing: the offer is parked until that is decided (rule 8)."""
-        later = Later(session=message.session, master=self._context.config.master, request=message.request)
+    def later(self, message: Claimant, delivery: int, reason: str = "") -> None:
+        """The offer is parked: until it is decided whether its missing holder comes back (rule 8), or for another."""
+        later = Later(
+            session=message.session, master=self._context.config.master, request=message.request, reason=reason
+        )
         self._context.send(later, message.address)
         self._context.ack(delivery)
 
@@ -309,6 +348,11 @@ class Placing:
         for work in self.works.values():
             if work.state == "waiting":
                 self._offer_again_later(work)
+
+
+def lacks_key(work: Work, session: Session) -> bool:
+    """Its agent cannot seal what must be sealed (rule 24); unknown where it is known from an accept only."""
+    return work.seek.seal and session.worker is not None and session.key is None
 
 
 def _runs_unasked(work: Work) -> bool:

@@ -142,7 +142,7 @@ class Presence:
                 self._holding.give_up(work, session, f"agent {session.agent} did not answer for {since:.0f} s")
             elif session.rival is not None and session.rival.marker is not None and session.rival.marker <= k:
                 session.rival.marker = None
-                self._context.send(self._placing.grant_of(work, session), session.rival.address)
+                self._placing.grant_at(work, session, session.rival.address)
                 self._context.timers.set("rival", session.session, self._context.now + ACCEPT_TIMEOUT)
 
     def moved(self, session: Session, message: Claimant) -> None:
@@ -181,7 +181,7 @@ class Presence:
     def gone_elsewhere(self, session_id: str, work: Work, session: Session, gone: Gone) -> None:
         """A newer epoch says `gone`, while the address that we know may live: ask that."""
         session.suspect = gone
-        self._context.send(self._placing.grant_of(work, session), session.address)
+        self._placing.grant_at(work, session, session.address)
         self._context.timers.set("suspect", session_id, self._context.now + ACCEPT_TIMEOUT)
 
     def suspect_answered(self, work: Work, session: Session) -> None:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from contracts.messages import Accept, Capability, Claim, Command, Executing, Gone, Resume, WorkerInfo
 from contracts.tickets import Proof
-from master_bridge.core.actions import Holder
+from master_bridge.core.actions import Holder, Terms
 from master_bridge.core.events import EventOrder
 from master_bridge.core.inputs import Seek
 
@@ -62,6 +62,10 @@ class Session:
     #: None: known only from an accept of an earlier incarnation, so the agent must be asked to resume it
     worker: WorkerInfo | None = None
     executing: tuple[Executing, ...] = ()
+    #: rule 24: its public key; None: its agent does not seal it
+    key: str | None = None
+    #: those of its last grant here; None: it has no seal
+    terms: Terms | None = None
     #: rule 11: its latest claim, resume or accept, unacknowledged
     delivery: int | None = None
     #: that delivery is a claim, which a resume or an accept of the same epoch outranks
@@ -122,6 +126,7 @@ class Session:
         if isinstance(message, (Claim, Resume)):
             self.capabilities = message.capabilities
             self.worker = message.worker
+            self.key = message.key
         if isinstance(message, Resume):
             self.executing = message.commands
 
@@ -172,6 +177,8 @@ class Work:
     session: Session | None = None
     #: claims that wait for the end of the roll call, by session, the oldest first (`Placing.collect`)
     collected: dict[str, Verified] = field(default_factory=dict)
+    #: names of the agents whose claims had no key, and that were told of
+    keyless: set[str] = field(default_factory=set)
     #: what was last told by `StateChanged`
     told: str = ""
 

@@ -178,7 +178,11 @@ class Link:
 
     def send(self, message: Message, address: str) -> None:
         """To one agent's control queue, mandatory, in the version agreed with that agent."""
-        self._send(message, address, self._reader.agreements.with_peer(address))
+        self._send(message, address, self.version_at(address))
+
+    def version_at(self, address: str) -> int:
+        """The version of the protocol that was agreed with this agent."""
+        return self._reader.agreements.with_peer(address)
 
     def _send(self, message: Message, address: str, version: int) -> None:
         self._publish(

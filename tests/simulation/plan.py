@@ -11,6 +11,9 @@ from typing import Any
 
 from tests.simulation.profiles import PROFILES, Profile
 
+#: Share of the jobs that are sealed.
+SEALED = 0.25
+
 
 @dataclass(frozen=True, kw_only=True)
 class AgentPlan:
@@ -35,6 +38,8 @@ class JobPlan:
     priority: int
     renders_run: bool
     waited_for: bool
+    #: what is said of it is sealed (rule 24)
+    seal: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +100,8 @@ def make_plan(name: str, seed: int) -> Plan:
         slots = dice.choice(profile.slots)
         shares = slots == 1 and sharing.random() < 0.6
         agents.append(AgentPlan(name=f"a{i + 1}", slots=slots, queues=mine, shares=shares))
-    jobs = tuple(_job(dice, profile, i, masters, signatures) for i in range(dice.choice(profile.jobs)))
+    sealing = random.Random(f"{name}/{seed}/seals")  # apart, as well
+    jobs = tuple(_job(dice, sealing, profile, i, masters, signatures) for i in range(dice.choice(profile.jobs)))
     faults = [_fault(dice, profile, i) for i in range(dice.choice(profile.faults))]
     faults.sort(key=lambda fault: fault.at)
     return Plan(
@@ -117,7 +123,12 @@ def make_plan(name: str, seed: int) -> Plan:
 
 
 def _job(
-    dice: random.Random, profile: Profile, index: int, masters: tuple[str, ...], signatures: tuple[str, ...]
+    dice: random.Random,
+    sealing: random.Random,
+    profile: Profile,
+    index: int,
+    masters: tuple[str, ...],
+    signatures: tuple[str, ...],
 ) -> JobPlan:
     kind = "command" if dice.random() < profile.commands else "build"
     script = []
@@ -143,6 +154,7 @@ def _job(
         priority=dice.choice((0, 0, 0, 5)),
         renders_run=kind == "build" and dice.random() < profile.renders_run,
         waited_for=kind == "build" and dice.random() < profile.waited_for,
+        seal=sealing.random() < SEALED,
     )
 
 

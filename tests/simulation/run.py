@@ -108,6 +108,7 @@ def _job_comes(world: World, plan: JobPlan) -> None:
         fencing=plan.fencing,
         priority=plan.priority,
         renders_run=plan.renders_run,
+        seal=plan.seal,
         waited_for=plan.waited_for,
     )
     master.jobs[job.request] = job
@@ -173,5 +174,6 @@ def _plain_job(index: int, at: float, master: str, kind: str, command: dict[str,
         fencing=None,
         priority=0,
         renders_run=False,
+        seal=False,
         waited_for=False,
     )

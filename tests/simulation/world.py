@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from contracts.codec import Wire, decode, encode
 from contracts.envelope import Envelope
 from contracts.errors import BadMessage
-from contracts.messages import Message
+from contracts.messages import Message, Offer
+from contracts.sealing import OF_AGENT, OF_MASTER
 from contracts.testing.clock import VirtualClock
 from contracts.testing.memory_broker.broker import MemoryBroker
 from contracts.testing.memory_broker.queues import Publication, QueueOptions
@@ -70,6 +71,8 @@ class World:
         self.settling = False
         self.tracing = tracing
         self.log: list[tuple[float, str, str]] = []
+        #: sessions that were claimed from offers that ask for a seal
+        self.sealed: set[str] = set()
         #: planted fault: wraps the inputs and actions of the machines
         self.mutant: Any = None
 
@@ -84,6 +87,13 @@ class World:
         if read(wire) != message:
             raise Violation("what is written is what is read", f"{message!r} is read as {read(wire)!r}")
         return wire
+
+    def write_of_session(self, message: Message) -> Wire:
+        """The same, and nothing in it is readable that must be sealed."""
+        plain = isinstance(message, (*OF_MASTER, *OF_AGENT)) and message.session in self.sealed
+        if plain or (isinstance(message, Offer) and message.seal and message.commands):
+            raise Violation("what is sealed is nowhere in plain text", f"{message!r}")
+        return self.write(message)
 
     def between(self, low: float, high: float) -> float:
         return low + (high - low) * self.dice.random()

@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from typing import Union
 
 import structlog
 
+from contracts.errors import BadSeal, ContractError
 from contracts.machines.exhaustive import assert_never
 from worker_agent.agent.forever import Errors
 from worker_agent.core import actions as do
 from worker_agent.keepers.client import Keeper
 from worker_agent.keepers.sessions import Sessions
 from worker_agent.link.link import Link
+from worker_agent.link.seals import Seals
 
 log = structlog.get_logger(__name__)
 
@@ -33,10 +36,12 @@ class Hands:
         sessions: Sessions,
         errors: Errors,
         *,
+        seals: Seals,
         check: Callable[[do.CheckMachine], None],
         left: Callable[[], None],
     ) -> None:
         self._errors = errors
+        self._seals = seals
         self._link = link
         self._sessions = sessions
         self._check = check
@@ -56,7 +61,9 @@ class Hands:
                 self._link.hold_until(closing)
             return closing
         if isinstance(action, do.Publish):
-            self._link.publish(action, after=gate)
+            self._publish(action, gate)
+        elif isinstance(action, (do.Agree, do.ForgetSeal)):
+            self._about_seals(action)
         elif isinstance(action, do.CheckMachine):
             self._check(action)
         elif isinstance(action, do.Exit):
@@ -75,6 +82,24 @@ class Hands:
         else:
             _say(action)
         return None
+
+    def _publish(self, order: do.Publish, gate: asyncio.Task[None] | None) -> None:
+        """What cannot be sealed and must be is not said: it is said again after the next grant."""
+        try:
+            message = self._seals.outgoing(order, self._link.version_with(order.master))
+        except ContractError as error:
+            log.error("not_sealed", type=order.message.t, reason=str(error))  # type: ignore[attr-defined]  # all have it
+        else:
+            self._link.publish(replace(order, message=message), after=gate)
+
+    def _about_seals(self, action: do.Agree | do.ForgetSeal) -> None:
+        if isinstance(action, do.ForgetSeal):
+            self._seals.forget(action.session)
+            return
+        try:
+            self._seals.agree(action)
+        except BadSeal as error:
+            log.error("seal_not_usable", session=action.grant.session, reason=str(error))
 
     def _about_offers(self, action: AboutOffers) -> None:
         if isinstance(action, do.Ack):

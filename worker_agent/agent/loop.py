@@ -9,14 +9,16 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any, Union
 from uuid import uuid4
 
 import structlog
 
+from contracts.errors import BadSeal
 from contracts.machines.exhaustive import assert_never
-from contracts.messages import Alive, Catalogue, RollCall, Steer
+from contracts.messages import Alive, Catalogue, RollCall, Sealed, Steer
 from worker_agent.agent.aside import aside
 from worker_agent.agent.builddirs import BuildDirs
 from worker_agent.agent.checks import Checks
@@ -39,6 +41,7 @@ from worker_agent.keepers.journal_reader import JournalFiles
 from worker_agent.keepers.sessions import Sessions
 from worker_agent.link.link import Link
 from worker_agent.link.options import link_options
+from worker_agent.link.seals import Seals
 from worker_agent.program.settings import Settings
 from worker_agent.reporting.facts import facts
 from worker_agent.reporting.figures import Figures
@@ -119,10 +122,12 @@ class Agent:
             checked=self._put,
         )
         self.probing = Probing(self.abilities, every=settings.probe_interval, changed=self._abilities_changed)
+        self.seals = Seals()
         self.hands = Hands(
             self.link,
             self.sessions,
             self._errors,
+            seals=self.seals,
             check=lambda asked: self._spawn(self.checks.before_claim(asked), "check before a claim"),
             left=lambda: self._finish(Ending.LEFT),
         )
@@ -182,6 +187,7 @@ class Agent:
                 slots=self._settings.slots,
                 worker_info=self.information,
                 capabilities=self.abilities.capabilities,
+                seals=self.abilities.seals,
             ),
             journal=self.journal,
             new_id=lambda: str(uuid4()),
@@ -255,10 +261,22 @@ class Agent:
             self._steer(message)
         elif isinstance(message, Catalogue):
             self.queues.catalogue(message)
+        elif isinstance(message, Sealed):
+            self._feed(self._opened(message, what))
         else:
             if isinstance(message, (Alive, RollCall)):
                 self.queues.master_speaks(message.master, message.incarnation)
             self._feed(what)
+
+    def _opened(self, sealed: Sealed, what: inputs.MessageReceived) -> inputs.MessageReceived:
+        """Here and not where it arrives: by now the machine has heard the grant that came before it."""
+        try:
+            message = self.seals.incoming(sealed, what.user)
+        except BadSeal as error:
+            log.error("not_believed", type=sealed.t, user=what.user, reason=str(error))
+            self.link.reject(sealed, str(error))
+            return what
+        return replace(what, message=message, sealed=not isinstance(message, Sealed))
 
     def _feed_offer(self, what: inputs.OfferDelivered | inputs.MachineChecked) -> None:
         try:

@@ -6,6 +6,7 @@ import asyncio
 
 import structlog
 
+from contracts import sealing
 from contracts.messages import Capability
 from contracts.requirements.sets import Requirements, normal_name
 from worker_agent.capabilities import DetectOptions, Inventory, detect, detect_late, findings, recheck, remembered
@@ -25,11 +26,23 @@ class Abilities:
         self._options = options_of(settings)
         self._file = settings.state / FILE
         self._inventory: Inventory | None = None
+        #: what the program can do on any machine
+        self._program = of_program(self._options)
+        self._told: tuple[Inventory | None, tuple[Capability, ...]] = (None, ())
         #: names in this machine's own probe files
         self._own: frozenset[str] = frozenset()
 
+    @property
+    def seals(self) -> bool:
+        """This program can seal, and nobody has withheld that (`--without sealing`)."""
+        return bool(self._program)
+
     def capabilities(self) -> tuple[Capability, ...]:
-        return self._inventory.capabilities if self._inventory else ()
+        """The same object as long as nothing changes."""
+        inventory = self._inventory
+        if inventory is not self._told[0]:
+            self._told = inventory, (*inventory.capabilities, *self._program) if inventory else ()
+        return self._told[1]
 
     def named(self) -> tuple[Capability, ...]:
         """Those of `capabilities` that a person has named: by an option, or in a file of this machine's own."""
@@ -86,6 +99,12 @@ class Abilities:
         requirements = Requirements.from_signature(signature)
         self._inventory = await recheck(self._inventory, requirements.names)
         return requirements.satisfied_by(self.capabilities())
+
+
+def of_program(options: DetectOptions) -> tuple[Capability, ...]:
+    """What this program can do on any machine, if nobody withholds it."""
+    capability = Capability(name=sealing.CAPABILITY, version=sealing.CAPABILITY_VERSION)
+    return () if options.removes(capability) or sealing.unavailable() is not None else (capability,)
 
 
 def _own_names(options: DetectOptions) -> frozenset[str]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Union
 
-from contracts.messages import AnyMessage, Command, Message, Offer
+from contracts.messages import AnyMessage, Command, Grant, Message, Offer
 from worker_agent.core.inputs import SessionMeta
 
 
@@ -25,6 +25,27 @@ class Publish:
     token: int | None = None
     #: seconds after which the broker may drop it (claims only)
     expires: float | None = None
+    #: its session has a seal (rule 24): a claim or resume gives its key, an event or pull is sealed or not sent
+    sealed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agree:
+    """A grant has a seal (rule 24): make the session's keys of it, for what follows in both directions."""
+
+    grant: Grant
+    #: `key_word` of the master's broker user: nobody else's messages are opened
+    user: str
+    request: str
+    #: the agent's own
+    address: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForgetSeal:
+    """The session is over, and its keys are of no use any more."""
+
+    session: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,7 +226,7 @@ class Exit:
 
 
 Action = Union[
-    Publish, Consume, CancelConsumers, CheckMachine, Ack, Park, Bury, GiveBack, Persist, OpenSession, RunCommand,
-    InterruptCommand, CompleteUnstarted, FeedData, TrimJournal, Contact, CloseSession, Reject, MasterSilent, Alarm,
-    Report, Exit,
+    Publish, Agree, ForgetSeal, Consume, CancelConsumers, CheckMachine, Ack, Park, Bury, GiveBack, Persist,
+    OpenSession, RunCommand, InterruptCommand, CompleteUnstarted, FeedData, TrimJournal, Contact, CloseSession, Reject,
+    MasterSilent, Alarm, Report, Exit,
 ]  # fmt: skip

@@ -18,6 +18,8 @@ from worker_agent.core.state import AgentState
 
 #: Deaths of an offer that was parked often enough: one by rejection, one by expiry each time.
 DEATHS_MAX = 2 * PARKINGS_MAX
+#: Masters that the log names for one and the same reason.
+MASTERS_TOLD = 100
 
 
 # ---- consuming
@@ -59,6 +61,10 @@ def take_up(state: AgentState, session: Session, delivered: OfferDelivered) -> N
     if not _has_room(state, offer.locks):
         state.settle(delivered.delivery, "park")  # for another agent, or for this one when it has
         return
+    if offer.seal and not state.config.seals:
+        _say_cannot_seal(state, session)
+        state.settle(delivered.delivery, "park")
+        return
     state.cancel_consumers()
     state.served = delivered.queue
     session.id, session.slot = state.new_id(), slot
@@ -66,6 +72,15 @@ def take_up(state: AgentState, session: Session, delivered: OfferDelivered) -> N
     session.phase, session.since = Phase.CHECKING, state.now
     state.sessions[session.id] = session
     state.do(CheckMachine(delivery=delivered.delivery, queue=delivered.queue, offer=offer.offer))
+
+
+def _say_cannot_seal(state: AgentState, session: Session) -> None:
+    """Once for each master: such an offer comes every few seconds until another agent takes it."""
+    owner = session.owner
+    if owner not in state.cannot_seal and len(state.cannot_seal) < MASTERS_TOLD:
+        state.cannot_seal.add(owner)
+        detail = f"{session.offer.request} of master {owner.name} is sealed: it is left to agents that can seal"
+        state.alarm("cannot_seal", f"{detail}; `worker-agent doctor` tells what is missing here")
 
 
 def own_again(state: AgentState, session: Session, delivered: OfferDelivered) -> None:
@@ -112,6 +127,7 @@ def _is_first(state: AgentState, delivered: OfferDelivered) -> bool:
         and offer.kind == "command"
         and bool(offer.commands)
         and offer.fencing is None
+        and not offer.seal
         and not delivered.redelivered
         and not delivered.repeated
         and delivered.deaths == 0

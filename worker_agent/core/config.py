@@ -22,3 +22,5 @@ class AgentConfig:
     worker_info: Callable[[str, int], WorkerInfo]
     #: what the agent can do at the moment
     capabilities: Callable[[], tuple[Capability, ...]]
+    #: it has what sealing needs (rule 24)
+    seals: bool = False

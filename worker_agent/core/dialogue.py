@@ -27,12 +27,15 @@ from contracts.messages import (
     Replay,
     Resume,
     RollCall,
+    Sealed,
     Start,
     Status,
     Steer,
     Stored,
     Work,
 )
+from contracts.sealing import OF_MASTER
+from contracts.timing import REPLAY_INTERVAL
 from worker_agent.core import cues
 from worker_agent.core.actions import Reject
 from worker_agent.core.farewells import Farewell
@@ -53,13 +56,20 @@ _FOR_THE_EDGE = (Steer, Catalogue)
 _NOT_FOR_AGENTS = (Offer, Claim, Resume, Accept, Gone, Event, Pull, Marker, Status, Work)
 
 
-def received(state: AgentState, message: AnyMessage, user: str) -> None:
-    """Any message from the control queue, of broker user `user`. What no bridge of ours says is rejected."""
+def received(state: AgentState, message: AnyMessage, user: str, *, sealed: bool) -> None:
+    """Any message from the control queue, of broker user `user`. What no bridge of ours says is rejected.
+
+    `sealed`: it came sealed and was opened; a message of type `sealed` is one that could not be.
+    """
     if state.link is None:
         return  # of a link that is gone: there is no address to answer from
     session = state.sessions.get(getattr(message, "session", ""))
     if session is not None and session.owner.user != user:
         _not_theirs(state, message, MasterId(getattr(message, "master", "unnamed"), user), session)
+    elif isinstance(message, Sealed):
+        _not_opened(state, session, message)
+    elif session is not None and session.offer.seal and isinstance(message, OF_MASTER) and not sealed:
+        state.alarm("not_sealed", f"a {message.t} came in plain text, and the session has a seal", session)
     elif isinstance(message, (RollCall, Alive)):
         _broadcast(state, message, MasterId(message.master, user))
     elif isinstance(message, _NAMED):
@@ -107,6 +117,14 @@ def _holders(state: AgentState, session: Session | None, message: FromHolder, us
         _not_theirs(state, message, master or session.owner, session)
     elif _heeds(state, session, message):
         happen(state, session, message)
+
+
+def _not_opened(state: AgentState, session: Session | None, message: Sealed) -> None:
+    """What was in it is missing: after a new grant the bridge says again what counts (at most once a second)."""
+    if session is None:
+        _unknown(state, message.session, None)
+    elif session.is_resumed:
+        session.resume_due = min(session.resume_due, state.now + REPLAY_INTERVAL)
 
 
 def _not_theirs(state: AgentState, message: AnyMessage, who: MasterId, session: Session) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contracts.messages import Accept, Grant, Hold, Later, Release, RollCall
 from contracts.timing import SILENCE_BEFORE_RESUME
 from worker_agent.core import claims, cues, events, runs
-from worker_agent.core.actions import CloseSession, Contact
+from worker_agent.core.actions import Agree, CloseSession, Contact
 from worker_agent.core.inputs import KeeperLost, LinkDown, LinkUp, Stop
 from worker_agent.core.session import KeeperState, Phase, Session
 from worker_agent.core.state import AgentState
@@ -15,6 +15,8 @@ from worker_agent.core.state import AgentState
 
 def granted(state: AgentState, session: Session, grant: Grant) -> None:
     """A claim is granted: HELD from now on."""
+    if not _agreed(state, session, grant):
+        return
     session.phase, session.since = Phase.HELD, state.now
     session.claim_unconfirmed, session.run_due = False, None
     if session.offer.kind == "build":
@@ -24,8 +26,24 @@ def granted(state: AgentState, session: Session, grant: Grant) -> None:
 
 def granted_again(state: AgentState, session: Session, grant: Grant) -> None:
     """A resume is granted, or an `accept` was not heard."""
+    if not _agreed(state, session, grant):
+        return
     news = not session.granted or (session.run, session.ticket) != (grant.run, grant.ticket)
     _follow(state, session, grant, news=news)
+
+
+def _agreed(state: AgentState, session: Session, grant: Grant) -> bool:
+    """Rule 24: the session has its keys, where its offer asks for a seal. False: it ended, or it would be read."""
+    if not session.offer.seal:
+        return True
+    if grant.seal is None or state.link is None:
+        detail = f"master {session.master} granted it without a seal, which its offer asks for"
+        state.alarm("no_seal", detail, session)
+        state.end(session, "give back", "refused", detail, tell=True)
+        return False
+    request, address = session.offer.request, state.link.address
+    state.do(Agree(grant=grant, user=session.owner.user, request=request, address=address))
+    return True
 
 
 def _follow(state: AgentState, session: Session, grant: Grant, *, news: bool) -> None:

@@ -62,6 +62,8 @@ class MessageReceived:
 
     message: AnyMessage
     user: str
+    #: it came sealed, and was opened (rule 24)
+    sealed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -147,7 +147,7 @@ class AgentMachine:
         """To whom it happens."""
         state = self._state
         if isinstance(input, inputs.MessageReceived):
-            dialogue.received(state, input.message, input.user)
+            dialogue.received(state, input.message, input.user, sealed=input.sealed)
         elif isinstance(input, inputs.OfferDelivered):
             self._offered(input)
         elif isinstance(input, (inputs.Confirmed, inputs.Refused)):

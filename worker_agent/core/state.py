@@ -15,6 +15,7 @@ from worker_agent.core.actions import (
     CancelConsumers,
     CloseSession,
     Contact,
+    ForgetSeal,
     GiveBack,
     MasterSilent,
     Park,
@@ -60,6 +61,8 @@ class AgentState:
     #: the queue whose offer was claimed last: it comes last in the next round
     served: str = ""
     tokens: dict[int, Token] = field(default_factory=dict)
+    #: masters that the log has named, since this agent cannot seal and so leaves their offers to others (rule 24)
+    cannot_seal: set[MasterId] = field(default_factory=set)
     last_token: int = 0
     #: the machine's time of the input that is handled
     now: float = 0.0
@@ -136,6 +139,8 @@ class AgentState:
             )
         if session.keeper is not KeeperState.NONE:
             self.do(CloseSession(session=session.id))
+        if session.offer.seal:
+            self.do(ForgetSeal(session=session.id))
         if phase is not Phase.CHECKING:  # of which nobody was told
             self.bid_farewell(session, reason, detail, tell=tell)
         self.settle(session.delivery, settle)
@@ -166,7 +171,9 @@ class AgentState:
     # ---- what is said
 
     def publish(self, message: Message, master: str, to: Literal["claims", "events"], token: int | None = None) -> None:
-        self.do(Publish(message=message, master=master, to=to, token=token))
+        session = self.sessions.get(getattr(message, "session", ""))
+        sealed = session is not None and session.offer.seal
+        self.do(Publish(message=message, master=master, to=to, token=token, sealed=sealed))
 
     def claimant(self, session: Session) -> dict[str, Any]:
         """The fields of `contracts.messages.Claimant`. Only while the link is up."""
@@ -193,7 +200,8 @@ class AgentState:
             capabilities=self.config.capabilities(),
             worker=self.config.worker_info(session.master, session.slot),
         )
-        self.do(Publish(message=claim, master=session.master, to="claims", token=token, expires=CLAIM_TIMEOUT))
+        sealed, master = session.offer.seal, session.master
+        self.do(Publish(message=claim, master=master, to="claims", token=token, expires=CLAIM_TIMEOUT, sealed=sealed))
         session.claim_unconfirmed = True
         session.answer_due = now + CLAIM_TIMEOUT
 

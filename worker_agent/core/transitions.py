@@ -97,6 +97,7 @@ def _goes_on(*phases: Phase) -> _Ignored:
 
 
 _LOST = {ABSENT: "gone (lost), kill, give back"}
+_NOT_HELD = {ABSENT: "gone (lost, or without the seal that its offer asks for), kill, give back"}
 
 _LINES: tuple[_Line[Any], ...] = (
     # ---- an offer
@@ -104,7 +105,7 @@ _LINES: tuple[_Line[Any], ...] = (
         OfferDelivered,
         _row(
             claims.take_up, ABSENT,
-            stays="silent master or no room for its locks, park or bury. No new work, give back",
+            stays="silent master, no room for its locks or no seal, park or bury. No new work, give back",
             to={CHECKING: "cancel consumers, check the machine"},
         ),
         _row(claims.own_again, *PRESENT, stays="hold its own offer again, park another of its request"),
@@ -144,8 +145,8 @@ _LINES: tuple[_Line[Any], ...] = (
     ),
     _on(
         Grant,
-        _row(holding.granted, *ASKED, to={HELD: "journal, open, accept", **_LOST}),
-        _row(holding.granted_again, HELD, ASIDE, stays="events from stored on, accept", to=_LOST),
+        _row(holding.granted, *ASKED, to={HELD: "journal, open, accept", **_NOT_HELD}),
+        _row(holding.granted_again, HELD, ASIDE, stays="events from stored on, accept", to=_NOT_HELD),
         _NO_SESSION, _unknown(CHECKING),
     ),
     _on(

@@ -194,6 +194,10 @@ class Link:
         """The machine is about to be told of the present link: orders count for it from now on."""
         self._entered = self._connected
 
+    def version_with(self, master: str) -> int:
+        """The version of the protocol that was agreed with this master."""
+        return self._agreements.with_peer(master)
+
     # -- orders ----------------------------------------------------------------------------------------------------
 
     def publish(self, order: Publish, after: asyncio.Future[None] | None = None) -> None:

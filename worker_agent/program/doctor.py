@@ -12,7 +12,7 @@ from secrets import token_hex
 from aio_pika import Message
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 
-from contracts import topology
+from contracts import sealing, topology
 from contracts.codec import decode
 from contracts.errors import BadMessage, BadRequirement, UnknownVersion
 from contracts.messages import Capability, Catalogue
@@ -22,7 +22,7 @@ from contracts.requirements.sets import Requirements
 from contracts.timing import CATALOGUE_INTERVAL
 from worker_agent.agent.health import Health, Least
 from worker_agent.capabilities import BadCapability, detect
-from worker_agent.capabilities.abilities import options_of
+from worker_agent.capabilities.abilities import of_program, options_of
 from worker_agent.link.declare import Declared, channel_of, declare_control_queue, product_of
 from worker_agent.link.errors import CA_SETTING, LIBRARY_ERRORS, LinkError, loss_of
 from worker_agent.link.opening import open_connection
@@ -36,7 +36,9 @@ MASTER_WITHIN = CATALOGUE_INTERVAL + 1.0
 async def examine(settings: Settings) -> list[Finding]:
     """All findings, in an order in which the first failure is the one to mend."""
     capabilities, found = await _capabilities(settings)
-    findings = [*_machine(settings), found]
+    seals, sealed = _sealing(settings)
+    capabilities += seals
+    findings = [*_machine(settings), found, sealed]
     if settings.amqp_url is None:
         return [*findings, Finding(check="broker", verdict="fail", seen="no broker is set",
                                    remedy="give --amqp-url-file, or amqp_url in the configuration file")]  # fmt: skip
@@ -93,6 +95,23 @@ async def _capabilities(settings: Settings) -> tuple[tuple[Capability, ...], Fin
         return found, Finding(check=check, verdict="warn", seen="none: only columns that ask for nothing are served",
                               remedy="give --auto-capabilities, or name some with --capability")  # fmt: skip
     return found, Finding(check=check, verdict="pass", seen=f"{len(found)} (see `worker-agent capabilities`)")
+
+
+def _sealing(settings: Settings) -> tuple[tuple[Capability, ...], Finding]:
+    """Not a failure: only columns with `seal=True` ask for it. Tried, not only looked for."""
+    check = "sealing"
+    reason = sealing.unavailable()
+    if reason is not None:
+        return (), Finding(check=check, verdict="warn", seen=f"no: {reason}", remedy="only sealed columns need it")
+    able = of_program(options_of(settings))
+    if not able:
+        return (), Finding(check=check, verdict="warn", seen="withheld by --without", remedy="leave that out to seal")
+    try:
+        sealing.public_key(sealing.new_private(os.urandom))
+    except Exception as error:  # whatever a broken installation raises
+        return (), Finding(check=check, verdict="fail", seen=f"cryptography does not work: {error}",
+                           remedy="install it anew: pip install --force-reinstall cryptography")  # fmt: skip
+    return able, Finding(check=check, verdict="pass", seen="sealed columns are served, too")
 
 
 async def _broker(options: LinkOptions, capabilities: tuple[Capability, ...]) -> AsyncIterator[Finding]:

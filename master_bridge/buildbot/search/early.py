@@ -56,9 +56,9 @@ class EarlySearch:
         if slot is not None:
             slot.leave()
 
-    def reroute(self, requirements: Requirements) -> None:
+    def reroute(self, requirements: Requirements, seal: bool = False) -> None:
         if self._slot is not None:
-            self._slot.reroute(requirements)
+            self._slot.reroute(requirements, seal)
 
     def _numbered(self, _buildid: int) -> None:
         # Not at once: in this same turn Buildbot finds out whether the request was cancelled meanwhile. It stops such

@@ -74,6 +74,7 @@ class Slot:
         requirements: Requirements,
         fencing: float | None,
         preference: Preference | None = None,
+        seal: bool = False,
     ) -> None:
         self._worker = worker
         self._broker = broker
@@ -85,6 +86,7 @@ class Slot:
         self._requirements = preference.requirements if preference is not None else requirements
         self._settle: Any = None
         self._fencing = fencing
+        self._seal = seal
         self.request = requests.build_key(build)
         self.since = time.time()
         self.state = "none"
@@ -132,6 +134,7 @@ class Slot:
                 locks=agent_locks(self._build, self._worker),
                 priority=self._build.requests[0].priority or 0,
                 fencing=self._fencing,
+                seal=self._seal,
             ),
         )
         if self._preference is not None and self._requirements is self._preference.requirements:
@@ -152,18 +155,19 @@ class Slot:
         self._settle = None
         self._ask_for(self._required)
 
-    def reroute(self, requirements: Requirements) -> None:
+    def reroute(self, requirements: Requirements, seal: bool = False) -> None:
         """The configuration changed. A build that runs is not touched; one that must move prefers nothing any more."""
-        if requirements.signature == self._required.signature:
+        if requirements.signature == self._required.signature and seal == self._seal:
             return
+        self._seal = seal
         self._cancel_preference()
         self._required = requirements
         self._ask_for(requirements)
 
     def _ask_for(self, requirements: Requirements) -> None:
-        if self._searching and requirements.signature != self.signature:
+        if self._searching:
             self._requirements = requirements
-            self._feed(Reroute(request=self.request, signature=self.signature))
+            self._feed(Reroute(request=self.request, signature=self.signature, seal=self._seal))
             self.refresh()
 
     def _later(self) -> Later | None:

@@ -42,6 +42,7 @@ class StepConnection:
         requirements: Requirements,
         preference: Preference | None,
         fencing: float | None,
+        seal: bool,
         builddir: str,
     ) -> None:
         self._broker = broker
@@ -53,6 +54,7 @@ class StepConnection:
         self._requirements = preference.requirements if preference is not None else requirements
         self._settle: Any = None
         self._fencing = fencing
+        self._seal = seal
         self._builddir = builddir
         self.request = requests.step_key(step.build, step.number)
         self._command: RemoteCommand | None = None
@@ -205,6 +207,7 @@ class StepConnection:
                 locks=agent_locks(self._step),
                 priority=build.requests[0].priority or 0,
                 fencing=self._fencing,
+                seal=self._seal,
                 commands=(self._prepared,),
                 repeated=self._repeated,
             ),
@@ -218,7 +221,7 @@ class StepConnection:
         self._settle = self._preference = None
         if self._session is None and not self.over and self._broker.bridge is not None:
             self._requirements = self._required
-            self._broker.bridge.feed(Reroute(request=self.request, signature=self.signature))
+            self._broker.bridge.feed(Reroute(request=self.request, signature=self.signature, seal=self._seal))
             self.refresh()
 
     def _later(self) -> Later | None:

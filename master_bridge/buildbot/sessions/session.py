@@ -18,7 +18,7 @@ from master_bridge.buildbot.output.logs import HOLD, INTERVAL, OUTPUT, PIECE
 from master_bridge.buildbot.output.room import LOOK_EVERY, Shortage, is_disk_full
 from master_bridge.buildbot.sessions.commands import prepare, split_arguments
 from master_bridge.buildbot.sessions.running import RunningCommand
-from master_bridge.core.actions import Holder, ServeData
+from master_bridge.core.actions import Holder, ServeData, Terms
 from master_bridge.core.inputs import EventStored, Input, InterruptCommand, StartCommand
 
 log = structlog.get_logger(__name__)
@@ -36,7 +36,7 @@ class Bridge(Protocol):
 
     def feed(self, event: Input) -> None: ...
 
-    def send(self, message: Data, address: str) -> None: ...
+    def send(self, message: Data, address: str, terms: Terms | None) -> None: ...
 
 
 class SessionOwner(Protocol):
@@ -154,6 +154,7 @@ class Session:
                 data=data,
             ),
             wanted.address,
+            wanted.terms,
         )
 
     @defer.inlineCallbacks

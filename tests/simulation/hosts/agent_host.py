@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
+from random import Random
 from typing import TYPE_CHECKING, Any
 
+from contracts.errors import BadSeal
 from contracts.messages import (
     Accept,
     AnyMessage,
     Capability,
+    Claim,
     Event,
     Message,
     Refuse,
     Release,
     Resume,
+    Sealed,
     Status,
     WorkerInfo,
 )
@@ -31,6 +35,7 @@ from worker_agent.core.inputs import Recovered
 from worker_agent.core.machine import AgentConfig, AgentMachine
 from worker_agent.keeper import orders
 from worker_agent.keepers.client import order_of
+from worker_agent.link.seals import Seals
 
 #: The broker account that all agents share.
 AGENTS = "agents"
@@ -96,7 +101,9 @@ class AgentHost(Host):
             slots=self.planned.slots,
             worker_info=lambda master, slot: _worker_info(self.name, master, slot),
             capabilities=lambda: _CAPABILITIES,
+            seals=True,
         )
+        self.seals = Seals(random=Random(f"{self.name}/{self.process}").randbytes)
         self.machine = self.world.mutant.agent_machine(AgentMachine)(
             config=config,
             journal=self.disk,
@@ -192,9 +199,21 @@ class AgentHost(Host):
             return
         if self.machine is None or process != self.process:
             return
-        self._todo.extend(self.machine.handle(news, self.world.clock.now))
+        self._todo.extend(
+            action for action in self.machine.handle(news, self.world.clock.now) if not self._about_seals(action)
+        )
         self._carry_out()
         self.rearm()
+
+    def _about_seals(self, action: actions.Action) -> bool:
+        """At once, before anything else is heard."""
+        if isinstance(action, actions.Agree):
+            self.seals.agree(action)
+        elif isinstance(action, actions.ForgetSeal):
+            self.seals.forget(action.session)
+        else:
+            return False
+        return True
 
     def hear(self, process: int, message: AnyMessage, user: str, forged: bool) -> None:
         """A message from the control queue. Who is told that a session is over must end it soon."""
@@ -203,10 +222,16 @@ class AgentHost(Host):
             return
         if process != self.process:
             return
+        sealed = isinstance(message, Sealed)
+        try:
+            message = self.seals.incoming(message, user)
+        except BadSeal as error:
+            self.world.note(self.name, f"ALARM {error}")
+        sealed = sealed and not isinstance(message, Sealed)
         over = isinstance(message, Release) or (isinstance(message, Refuse) and message.re == "resume")
         if over and not forged and message.session in self.disk.metas:  # type: ignore[union-attr]  # both have one
             self.world.clock.call_later(TOLD, self.when_thawed, self._must_be_over, self.instance, message)
-        self.feed(process, inputs.MessageReceived(message=message, user=user))
+        self.feed(process, inputs.MessageReceived(message=message, user=user, sealed=sealed))
 
     def _must_be_over(self, instance: str, message: Refuse | Release) -> None:
         ledger = self.world.ledger
@@ -278,7 +303,7 @@ class AgentHost(Host):
         if isinstance(action, actions.Publish):
             world.note(self.name, lambda: f"publishes {_short(action.message)}")
             self._must_remember(action.message)
-            link.publish(action)
+            self._publish(action)
         elif isinstance(action, actions.Consume):
             world.note(self.name, lambda: f"consumes {list(action.queues)}")
             link.consume(action.queues)
@@ -317,6 +342,17 @@ class AgentHost(Host):
     def _checked(self, process: int, action: actions.CheckMachine) -> None:
         """Here every machine is able; it takes a moment to say so."""
         self.feed(process, inputs.MachineChecked(delivery=action.delivery, able=True))
+
+    def _publish(self, action: actions.Publish) -> None:
+        if isinstance(action.message, (Claim, Resume)) and action.sealed:
+            self.world.sealed.add(action.message.session)
+        try:
+            message = self.seals.outgoing(action)
+        except BadSeal as error:
+            self.world.note(self.name, f"cannot seal: {error}")
+        else:
+            assert self.link is not None
+            self.link.publish(replace(action, message=message))
 
     def _must_remember(self, message: Message) -> None:
         """The machine's grants outlive its main process; what an earlier one was granted waits for a new grant."""

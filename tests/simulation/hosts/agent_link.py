@@ -288,7 +288,12 @@ class AgentLink(Link):
         message: Message = action.message
         persistent = action.to == "claims"  # a killed broker loses what goes to `events`
         sent = publication(
-            REPLIES, key, host.world.write(message), expires=action.expires, persistent=persistent, user=host.user
+            REPLIES,
+            key,
+            host.world.write_of_session(message),
+            expires=action.expires,
+            persistent=persistent,
+            user=host.user,
         )
         host.world.recorded.append(sent)
         self._outlet.publish(sent, mandatory=True, tries=TRIES, answer=partial(self._answered, action.token))

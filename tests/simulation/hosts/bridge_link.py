@@ -6,8 +6,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from contracts.codec import Wire
-from contracts.errors import BadMessage, NotBelieved
-from contracts.messages import Message, Offer, Status
+from contracts.errors import BadMessage, BadSeal, NotBelieved
+from contracts.messages import AnyMessage, Message, Offer, Sealed, Status
 from contracts.testing.memory_broker.channels import Channel, Delivery
 from contracts.testing.memory_broker.connections import Connection
 from contracts.testing.memory_broker.queues import Publication, QueueOptions
@@ -184,8 +184,10 @@ class BridgeLink(Link):
             self._publish(DEAD, "", delivery.publication.body)
             self.ack(handle)
             return
-        self.host.heard(message)
-        self.host.feed(self.process, inputs.MessageReceived(delivery=handle, message=message, user=user))
+        opened = self._opened(message, user, delivery, handle)
+        if opened is not None:
+            self.host.heard(opened)
+            self.host.feed(self.process, inputs.MessageReceived(delivery=handle, message=opened, user=user))
 
     def _answered(self, sent: Publication, answer: Answer) -> None:
         if answer == "returned":
@@ -221,10 +223,14 @@ class BridgeLink(Link):
             self.ack(action.delivery)
         elif isinstance(action, actions.PublishOffer):
             self._publish(
-                OFFERS, cap_queue(action.offer.signature), action.offer, mandatory=True, priority=action.priority
+                OFFERS,
+                cap_queue(action.offer.signature),
+                self.host.world.write_of_session(action.offer),
+                mandatory=True,
+                priority=action.priority,
             )
         elif isinstance(action, actions.Send):
-            self._publish(CONTROL, action.address, action.message, mandatory=True, persistent=False)
+            self._send(action)
         elif isinstance(action, actions.Broadcast):
             self._publish(CONTROL, BROADCAST, action.message, persistent=False)
         elif isinstance(action, actions.SendMarker):
@@ -237,6 +243,28 @@ class BridgeLink(Link):
             held = self._held.get(action.delivery)
             if held is not None:
                 self._publish(DEAD, "", held[1].publication.body)
+
+    def _send(self, action: actions.Send) -> None:
+        try:
+            message = self.host.seals.outgoing(action.message, action.address, action.terms)
+        except BadSeal as error:
+            self.host.world.note(self.host.name, f"cannot seal: {error}")
+        else:
+            wire = self.host.world.write_of_session(message)
+            self._publish(CONTROL, action.address, wire, mandatory=True, persistent=False)
+
+    def _opened(self, message: AnyMessage, user: str, delivery: Delivery, handle: int) -> AnyMessage | None:
+        """None: it is answered."""
+        try:
+            opened = self.host.seals.incoming(message, user)
+        except (BadSeal, NotBelieved) as error:
+            self.host.world.note(self.host.name, f"ALARM {error}")
+            if isinstance(message, Sealed):
+                self._publish(DEAD, "", delivery.publication.body)
+            opened = None
+        if opened is None:
+            self.ack(handle)
+        return opened
 
     def _sweep(self, queue: str) -> None:
         """As master_bridge.link.queues.sweep: get all that is ready, keep what is not stale, give it back then."""

@@ -44,6 +44,8 @@ class Job:
     renders_run: bool = False
     #: a step of another build waits for it: Buildbot cancels it when the master stops
     waited_for: bool = False
+    #: what is said of it is sealed (rule 24)
+    seal: bool = False
     result: Result | None = None
     stop_wanted: bool = False
     #: Buildbot's build ids so far
@@ -124,6 +126,7 @@ class Buildbot:
                 title=job.request,
                 priority=job.priority,
                 fencing=job.fencing,
+                seal=job.seal,
                 commands=commands,
                 repeated=len(job.runs) > 1,
             )
@@ -332,7 +335,7 @@ class Buildbot:
             session=action.session, incarnation=incarnation, n=action.n, offset=action.offset, size=size, data=data
         )
         assert self.host.link is not None
-        self.host.link.carry_out(actions.Send(message=message, address=action.address))
+        self.host.link.carry_out(actions.Send(message=message, address=action.address, terms=action.terms))
 
     def _tell(self, news: inputs.Input) -> None:
         self.host.feed(self.process, news)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 from contracts.messages import Accept, Claim, Gone, Grant, Hold, Refuse, Release, Resume
@@ -10,6 +11,7 @@ from contracts.tickets import SECRET_BYTES, Tickets
 from contracts.topology import address_user
 from master_bridge.core import actions, inputs
 from master_bridge.core.machine import BridgeConfig, BridgeMachine
+from master_bridge.link.seals import Seals
 from tests.simulation.hosts.agent_host import AGENTS, _short
 from tests.simulation.hosts.bridge_link import BridgeLink
 from tests.simulation.hosts.buildbot import Buildbot, Job
@@ -45,6 +47,7 @@ class MasterHost(Host):
         self.last_run = 0
         # the process
         self.buildbot: Buildbot | None = None
+        self.seals: Seals
         #: rule 4: it found its name taken, said so and stopped
         self.was_duplicate = False
         self._ids = 0
@@ -70,6 +73,9 @@ class MasterHost(Host):
         )
         self.machine = self.world.mutant.bridge_machine(BridgeMachine)(
             config=config, new_id=self._new_id, now=self.world.clock.now
+        )
+        self.seals = Seals(
+            master=self.name, incarnation=incarnation, random=Random(f"{self.label}/{self.process}").randbytes
         )
         self.link = BridgeLink(self, self.process)
         self.buildbot = Buildbot(self, self.process)
@@ -167,6 +173,8 @@ class MasterHost(Host):
             if message.t not in ("ping", "stored"):
                 self.world.note(self.name, lambda: f"sends {_short(message)} to {action.address}")
             self.link.carry_out(action)
+        elif isinstance(action, actions.ForgetSeal):
+            self.seals.forget(action.session)
         elif isinstance(action, actions.PublishOffer):
             self.world.note(
                 self.name,

@@ -17,6 +17,18 @@ def _drop(kind: type, actions: Iterable[Any]) -> list[Any]:
     return [action for action in actions if not isinstance(action, kind)]
 
 
+class SpeaksInPlain(AgentMachine):
+    """Rule 24 left out for events: a session has a seal, and its output is published as it is."""
+
+    def handle(self, input: agent_inputs.Input, now: float) -> list[agent_actions.Action]:
+        return [
+            replace(action, sealed=False)
+            if isinstance(action, agent_actions.Publish) and isinstance(action.message, Event)
+            else action
+            for action in super().handle(input, now)
+        ]
+
+
 class StartsAgain(AgentMachine):
     """A `start` runs its command, known or not."""
 

@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from contracts.messages import Accept, Event, Grant, Offer, Refuse, Resume
+from contracts.messages import Accept, Event, Grant, Offer, Refuse, Resume, Start
 from contracts.tickets import Proof
 from master_bridge.core import actions as bridge_actions
 from master_bridge.core import inputs as bridge_inputs
 from master_bridge.core.machine import BridgeMachine
+from master_bridge.core.placing import commands_of
 
 
 def _drop(kind: type, actions: Iterable[Any]) -> list[Any]:
@@ -292,6 +293,31 @@ class SwallowsEarlierStops(BridgeMachine):
 
     def handle(self, input: bridge_inputs.Input, now: float) -> list[bridge_actions.Action]:
         return _drop(bridge_actions.CancelledEarlier, super().handle(input, now))
+
+
+class SendsInPlain(BridgeMachine):
+    """Rule 24 left out for commands: a session has a seal, and they are sent as they are."""
+
+    def handle(self, input: bridge_inputs.Input, now: float) -> list[bridge_actions.Action]:
+        return [
+            replace(action, terms=None)
+            if isinstance(action, bridge_actions.Send) and isinstance(action.message, Start)
+            else action
+            for action in super().handle(input, now)
+        ]
+
+
+class OffersInPlain(BridgeMachine):
+    """Rule 24 left out for command offers: what they run stands in the queue."""
+
+    def handle(self, input: bridge_inputs.Input, now: float) -> list[bridge_actions.Action]:
+        return [self._plain(action) for action in super().handle(input, now)]
+
+    def _plain(self, action: bridge_actions.Action) -> bridge_actions.Action:
+        if not isinstance(action, bridge_actions.PublishOffer) or action.offer.request not in self._placing.works:
+            return action
+        commands = commands_of(self._placing.works[action.offer.request].seek)
+        return replace(action, offer=action.offer.model_copy(update={"commands": commands}))
 
 
 class Crashes(BridgeMachine):

@@ -65,6 +65,7 @@ _LEFT_OVER = "nothing is left over, every agent ends idle and consuming"
 _ONCE = "a restarted master runs no command again"
 _RUNS_ONCE = "a command runs once in a session"
 _WRITTEN = "what is written is what is read"
+_SEALED = "what is sealed is nowhere in plain text"
 _ORDER = "every event reaches Buildbot once, in order"
 
 MUTANTS: dict[str, Mutant] = {
@@ -270,6 +271,9 @@ MUTANTS: dict[str, Mutant] = {
             profile="people",
             violates=("every event reaches Buildbot as it was",),
         ),
+        Mutant(name="sends_in_plain", bridge=bridges.SendsInPlain, profile="calm", violates=(_SEALED,)),
+        Mutant(name="offers_in_plain", bridge=bridges.OffersInPlain, profile="commands", violates=(_SEALED,)),
+        Mutant(name="speaks_in_plain", agent=agents.SpeaksInPlain, profile="calm", violates=(_SEALED,)),
         Mutant(name="crashes", bridge=bridges.Crashes, profile="links", violates=("no machine crashes",)),
         Mutant(name="has_no_grace", bridge=bridges.HasNoGrace, profile="restart", violates=(_ONCE,)),
     )

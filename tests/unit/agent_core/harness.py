@@ -22,10 +22,12 @@ from contracts.messages import (
     Release,
     Replay,
     RollCall,
+    Seal,
     Start,
     Stored,
     WorkerInfo,
 )
+from contracts.sealing import OF_MASTER
 from worker_agent.core import actions, inputs
 from worker_agent.core.config import AgentConfig
 from worker_agent.core.journal import MemoryJournal
@@ -79,6 +81,7 @@ class Agent:
         recovered: Sequence[inputs.Recovered] = (),
         journal: MemoryJournal | None = None,
         linked: bool = True,
+        seals: bool = True,
     ) -> None:
         self.at = 100.0
         self.journal = MemoryJournal() if journal is None else journal
@@ -92,6 +95,7 @@ class Agent:
             slots=slots,
             worker_info=lambda master, slot: WorkerInfo(version="1", basedir=f"/builds/{master}/slot-{slot}"),
             capabilities=lambda: (Capability(name="gtk", version="3.24"),),
+            seals=seals,
         )
         self.machine = AgentMachine(
             config=config, journal=self.journal, new_id=lambda: f"s{next(self.ids)}", now=self.at, recovered=recovered
@@ -151,8 +155,15 @@ class Agent:
         )
         return delivery
 
-    def hear(self, message: AnyMessage, user: str = MASTER) -> list[actions.Action]:
-        return self.tell(inputs.MessageReceived(message=message, user=user))
+    def hear(self, message: AnyMessage, user: str = MASTER, sealed: bool | None = None) -> list[actions.Action]:
+        """`sealed` None: as it should come to its session."""
+        if sealed is None:
+            sealed = isinstance(message, OF_MASTER) and self._is_sealed(message.session)
+        return self.tell(inputs.MessageReceived(message=message, user=user, sealed=sealed))
+
+    def _is_sealed(self, session: str) -> bool:
+        known = self.machine._state.sessions.get(session)
+        return known is not None and known.offer.seal
 
     def wait(self, seconds: float) -> list[actions.Action]:
         """Let time pass, with a tick at each deadline, as the edge does. Returns all that was done meanwhile."""
@@ -195,8 +206,17 @@ class Agent:
     ) -> list[actions.Action]:
         self.watch.stored(session, stored)
         ticket = f"ticket-of-{incarnation}"
+        seal = Seal(key="0" * 64, signature="gtk") if self._is_sealed(session) else None
         return self.hear(
-            Grant(session=session, master=master, incarnation=incarnation, run=run, stored=stored, ticket=ticket)
+            Grant(
+                session=session,
+                master=master,
+                incarnation=incarnation,
+                run=run,
+                stored=stored,
+                ticket=ticket,
+                seal=seal,
+            )
         )
 
     def refuse(self, re: str = "claim", session: str = "s1", master: str = "m") -> list[actions.Action]:

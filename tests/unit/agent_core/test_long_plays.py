@@ -25,6 +25,7 @@ class Play(AnyInputs):
     def __init__(self, seed: int) -> None:
         super().__init__()
         self.random = random.Random(seed)
+        self.seals = random.Random(f"{seed}/seals")  # apart: the rest goes as it went without them
         self.begin(self.random.choice(SLOTS))
         self.did: Counter[str] = Counter()
 
@@ -52,6 +53,7 @@ class Play(AnyInputs):
             ask=not first,
             published=OPENED_AT + 100,
             fencing=r.choice([None, None, None, 20.0]),
+            seal=self.seals.random() < 0.15,
             commands=tuple(command(n) for n in range(1, count + 1)) if kind == "command" else (),
         )
         self.offered(what, not first, 0 if first else r.choice([0, 200]), checked=r.random() < 0.9)
