@@ -63,7 +63,7 @@ class Parties:
 def unavailable() -> str | None:
     """Why this program cannot seal, with the remedy; None: it can."""
     if importlib.util.find_spec("cryptography") is None:
-        return "the package cryptography is missing: pip install 'buildbot-amqp[sealing]'"
+        return "the package cryptography is missing: it comes with the extra 'signing'"
     return None
 
 
