@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pika
 import pytest
-from contracts.testing.rabbitmq_node import RabbitMQNode
 
+from contracts.testing.rabbitmq.node import RabbitMQNode
 from tests.harness.agents import Agent
 from tests.harness.master import BuildMaster
 from tests.harness.waiting import wait_for
