@@ -85,7 +85,7 @@ def _nothing_runs(*phases: Phase) -> _Ignored:
 
 
 def _not_holder() -> _Ignored:
-    return _ignored("Only a bridge that has granted the session is heeded (rule 3)", *ASKED)
+    return _ignored("Only a bridge that has granted the session is obeyed (rule 3)", *ASKED)
 
 
 def _too_late(*phases: Phase) -> _Ignored:

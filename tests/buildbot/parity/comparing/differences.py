@@ -78,13 +78,13 @@ DIFFERENCES: dict[str, Difference] = {
     "agent": Difference(
         title="Builds have the properties `agent`, `agent_account`, `agent_instance` and `capabilities`"
     ),
-    "graceful": Difference(title="Graceful shutdown and Kill on the worker page concern the slot, not the machine"),
+    "graceful": Difference(title="Graceful shutdown and Kill on the worker page concern the worker, not the machine"),
     "aliases": Difference(title="Commands have no second names"),
     "numcpus": Difference(title="`numcpus` counts the processors that the agent may use"),
     "restart": Difference(title="A restart of the master does not lose a build"),
     "machine-failure": Difference(title="A failure of the machine is not the command's"),
     "killed-logs": Difference(title="A killed command's log files are not sent to their end"),
-    "hanging-path": Difference(title="A path that does not answer holds nothing else up"),
+    "hanging-path": Difference(title="A path that does not answer blocks nothing else"),
     "archives": Difference(title="Archives are unpacked alike on every Python"),
     "archive-limit": Difference(title="What an archive unpacks to has a limit"),
     "left-running": Difference(title="What a build leaves running ends with the build"),
