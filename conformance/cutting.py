@@ -6,11 +6,20 @@ import time
 from typing import Protocol
 from urllib.parse import quote, urlsplit, urlunsplit
 
+from conformance.errors import BadOptions
 from conformance.proxy import Proxy
-from master_bridge.link.settings import parse_url
+from contracts.operations.amqp_url import BadURL, BrokerAddress, parse_url
 
 #: Seconds until the management API has listed a new connection.
 _LISTED_WITHIN = 15.0
+
+
+def address_of(url: str) -> BrokerAddress:
+    """Where the broker is. Raises `BadOptions`, which does not repeat the URL: it may hold a password."""
+    try:
+        return parse_url(url)
+    except BadURL as error:
+        raise BadOptions(f"url: {error}") from None
 
 
 class Cutter(Protocol):
@@ -27,7 +36,7 @@ class ProxyCutter:
     """Plain TCP through a relay on loopback. Not for amqps://: the certificate names the broker, not the relay."""
 
     def __init__(self, url: str) -> None:
-        address = parse_url(url)
+        address = address_of(url)
         self._proxy = Proxy(address.host, address.port)
         parts = urlsplit(url)
         user = f"{parts.netloc.rpartition('@')[0]}@" if "@" in parts.netloc else ""
@@ -47,7 +56,7 @@ class ManagementCutter:
         import httpx  # only here: a run through the relay does without
 
         self.url = url
-        self._vhost = quote(parse_url(url).vhost, safe="")
+        self._vhost = quote(address_of(url).vhost, safe="")
         self._client = httpx.Client(base_url=management_url, timeout=10)
 
     def cut(self) -> None:

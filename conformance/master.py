@@ -15,7 +15,7 @@ from uuid import uuid4
 import pika
 from pika.exceptions import ChannelClosedByBroker, UnroutableError
 
-from conformance.requirement import Violated
+from conformance.errors import QueueInUse, Violated
 from conformance.session import Session
 from conformance.watch import Watch
 from contracts import topology
@@ -46,17 +46,12 @@ from contracts.messages import (
 from contracts.rabbitmq.arguments import Kind, arguments
 from contracts.rabbitmq.product import introduced
 from contracts.timing import ALIVE_INTERVAL, CATALOGUE_INTERVAL, PING_INTERVAL
-from master_bridge.link.errors import BadSettings
 
 Got = TypeVar("Got", bound=Message)
 #: Seconds of one look for messages.
 _TURN = 0.02
 #: AMQP 0-9-1, constant `not-found`.
 _NOT_FOUND = 404
-
-
-class QueueInUse(BadSettings):
-    """The kit's queue is somebody else's."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,24 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from contracts.messages import Message
-
-if TYPE_CHECKING:
-    from conformance.stage import Stage
+from conformance.stage import Stage
 
 Level = Literal["must", "should"]
-Check = Callable[["Stage"], None]
-
-
-class Violated(Exception):
-    """The worker broke a requirement: what happened, and the message that shows it, where there is one."""
-
-    def __init__(self, what: str, message: Message | None = None) -> None:
-        super().__init__(what)
-        self.what = what
-        self.message = message
+Check = Callable[[Stage], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +23,7 @@ class Requirement:
     text: str
     #: of docs/protocol.md: a rule's number, or the section's name
     rule: str
-    #: raises `Violated`
+    #: raises `errors.Violated`
     check: Check
     #: it needs a worker of its own, because it ends it
     own_worker: bool = False
@@ -57,9 +45,3 @@ class Catalogue:
             return check
 
         return add
-
-
-def expect(condition: object, what: str, message: Message | None = None) -> None:
-    """Raise `Violated` with `what` unless `condition` holds."""
-    if not condition:
-        raise Violated(what, message)

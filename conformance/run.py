@@ -11,13 +11,13 @@ from pathlib import Path
 
 from conformance.checks import REQUIREMENTS
 from conformance.cutting import Cutter, ManagementCutter, ProxyCutter
+from conformance.errors import BadOptions, Violated
 from conformance.master import Master
 from conformance.report import Report, Result
-from conformance.requirement import Requirement, Violated
+from conformance.requirement import Requirement
 from conformance.stage import Stage
 from conformance.watch import Watch
 from conformance.worker import WorkerProcess
-from master_bridge.link.errors import BadSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class KitOptions:
 
 
 class Kit:
-    """One worker under test, and a master to play with. A context manager; raises `BadSettings` and pika's errors."""
+    """One worker under test, and a master to play with. A context manager; raises `BadOptions` and pika's errors."""
 
     def __init__(self, options: KitOptions) -> None:
         self.options = options
@@ -112,10 +112,10 @@ class Kit:
 
 
 def selected(only: Sequence[str]) -> tuple[Requirement, ...]:
-    """The requirements that `only` names. Raises `BadSettings` for a name that none has."""
+    """The requirements that `only` names. Raises `BadOptions` for a name that none has."""
     for name in only:
         if not any(_is(requirement, name) for requirement in REQUIREMENTS):
-            raise BadSettings(f"no requirement is called {name!r}; `--list` shows them")
+            raise BadOptions(f"no requirement is called {name!r}; `--list` shows them")
     return tuple(r for r in REQUIREMENTS if not only or any(_is(r, name) for name in only))
 
 
@@ -138,7 +138,7 @@ def _cutter(options: KitOptions) -> Cutter:
     if options.management_url is not None:
         return ManagementCutter(options.url, options.management_url)
     if options.url.startswith("amqps:"):
-        raise BadSettings(
+        raise BadOptions(
             "amqps:// cannot pass through the kit's relay, whose name no certificate has: "
             "give --management-url, with which connections can be cut"
         )

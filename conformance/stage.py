@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from conformance.cutting import Cutter
+from conformance.errors import expect
 from conformance.master import Master
-from conformance.requirement import expect
 from conformance.session import Session
 from conformance.worker import WorkerProcess
 from contracts import topology

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 
+from conformance.errors import expect
 from conformance.master import Rejected
-from conformance.requirement import Catalogue, expect
+from conformance.requirement import Catalogue
 from conformance.session import Session
 from conformance.stage import Stage, shell_args
 from contracts import topology

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 
-from conformance.requirement import Catalogue, expect
+from conformance.errors import expect
+from conformance.requirement import Catalogue
 from conformance.stage import Stage
 from contracts import topology
 from contracts.messages import Alive, Claim, Later

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from conformance.requirement import Catalogue, expect
+from conformance.errors import expect
+from conformance.requirement import Catalogue
 from conformance.stage import Stage, shell_args
 from contracts.messages import Claim, Event, Offer
 from contracts.timing import ASIDE_AFTER, CLAIM_TIMEOUT, CLOCK_MARGIN, COMMAND_GRANT_WAIT

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 
-from conformance.requirement import Catalogue, expect
+from conformance.errors import expect
+from conformance.requirement import Catalogue
 from conformance.session import Session
 from conformance.stage import Stage, shell_args
 from contracts.timing import EVENT_RESEND, WINDOW_BYTES, WINDOW_EVENTS

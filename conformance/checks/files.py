@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import stat as modes
 
-from conformance.requirement import Catalogue, Violated, expect
+from conformance.errors import Violated, expect
+from conformance.requirement import Catalogue
 from conformance.session import Session
 from conformance.stage import Stage
 

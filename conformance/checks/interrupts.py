@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from conformance.requirement import Catalogue, expect
+from conformance.errors import expect
+from conformance.requirement import Catalogue
 from conformance.stage import Stage
 from contracts.messages import Claim, Interrupt
 

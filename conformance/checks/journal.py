@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from conformance.requirement import Catalogue, expect
+from conformance.errors import expect
+from conformance.requirement import Catalogue
 from conformance.session import Session
 from conformance.stage import Stage, shell_args
 from contracts.messages import Event, Message

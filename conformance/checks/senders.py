@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from conformance.requirement import Catalogue, expect
+from conformance.errors import expect
+from conformance.requirement import Catalogue
 from conformance.stage import Stage, shell_args
 from contracts import topology
 from contracts.codec import encode

@@ -8,7 +8,8 @@ import tarfile
 from collections.abc import Callable
 from typing import Any
 
-from conformance.requirement import Catalogue, expect
+from conformance.errors import expect
+from conformance.requirement import Catalogue
 from conformance.session import Session
 from conformance.stage import Stage
 from contracts import topology

@@ -11,9 +11,9 @@ import pika
 import pytest
 
 from conformance.checks import REQUIREMENTS
+from conformance.errors import BadOptions
 from conformance.run import KitOptions, run_kit
 from contracts.testing.rabbitmq.node import RabbitMQNode
-from master_bridge.link.errors import BadSettings
 from tests.acceptance.protocol.faults import FAULTS
 from tests.acceptance.protocol.npm import NODE_WORKER, installed
 
@@ -79,7 +79,7 @@ def test_the_kit_refuses_a_queue_that_is_in_use(amqp_url: str) -> None:
     channel.queue_declare("cap.conformance", durable=True)
     channel.confirm_delivery()
     channel.basic_publish("", "cap.conformance", b"an offer")
-    with pytest.raises(BadSettings, match="1 messages"):
+    with pytest.raises(BadOptions, match="1 messages"):
         run_kit(KitOptions(url=amqp_url, command=("true",), only=("claim.answers",)))
     assert channel.queue_declare("cap.conformance", passive=True).method.message_count == 1
     connection.close()

@@ -8,12 +8,12 @@ import pytest
 from click.testing import CliRunner
 
 from conformance.checks import REQUIREMENTS
+from conformance.errors import BadOptions, Violated, expect
 from conformance.report import Report, Result, line_of
-from conformance.requirement import Requirement, Violated, expect
+from conformance.requirement import Requirement
 from conformance.run import selected
 from contracts.messages import Event, Release
 from master_bridge.cli import main
-from master_bridge.link.errors import BadSettings
 
 
 def requirement(level: str = "must", id: str = "topic.name") -> Requirement:
@@ -79,14 +79,14 @@ def test_requirements_are_selected_by_name_or_topic():
     assert [each.id for each in selected(["shell.rc"])] == ["shell.rc"]
     assert all(each.id.startswith("shell.") for each in selected(["shell"]))
     assert len(selected([])) == len(REQUIREMENTS)
-    with pytest.raises(BadSettings, match="shelf"):
+    with pytest.raises(BadOptions, match="shelf"):
         selected(["shelf"])
 
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--amqp-url", "amqp://localhost/"], "no worker"),
+        (["--amqp-url", "amqp://localhost/"], "no agent"),
         (["--", "worker"], "no broker"),
         (["--amqp-url", "http://localhost/", "--", "worker"], "amqp"),
         (["--amqp-url", "amqps://localhost/", "--", "worker"], "--management-url"),

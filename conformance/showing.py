@@ -1,4 +1,4 @@
-"""`master-bridge conformance`: the kit from the command line."""
+"""Runs the kit for the command line, and shows what it found."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import click
 from pika.exceptions import AMQPError
 
 from conformance.checks import REQUIREMENTS
+from conformance.cutting import address_of
+from conformance.errors import BadOptions
 from conformance.report import Result, line_of
 from conformance.run import KitOptions, run_kit
-from master_bridge.link.errors import BadSettings
-from master_bridge.link.settings import parse_url
 
 
 def list_requirements() -> None:
@@ -20,7 +20,7 @@ def list_requirements() -> None:
 
 
 def run(options: KitOptions, *, as_json: bool) -> int:
-    """Returns the exit status: 0 conforms, 1 does not; `BadSettings` and connection errors end as usage errors."""
+    """Returns the exit status: 0 conforms, 1 does not; `BadOptions` and connection errors end as usage errors."""
 
     shown: dict[str, Result] = {}
 
@@ -30,10 +30,10 @@ def run(options: KitOptions, *, as_json: bool) -> int:
 
     try:
         report = run_kit(options, on_result=show)
-    except BadSettings as error:
+    except BadOptions as error:
         raise click.UsageError(str(error)) from None
     except (AMQPError, OSError) as error:
-        where = parse_url(options.url)
+        where = address_of(options.url)
         raise click.ClickException(f"cannot use the broker at {where}: {error or type(error).__name__}") from None
     for result in report.results:  # what was seen in passing is known only now
         if result != shown[result.requirement.id]:
