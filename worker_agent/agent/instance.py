@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 import re
 import time
 from pathlib import Path
@@ -12,6 +11,8 @@ from typing import IO
 from uuid import uuid4
 
 import structlog
+
+from worker_agent.state_files import StateUnreadable, write_atomically
 
 log = structlog.get_logger(__name__)
 
@@ -21,31 +22,6 @@ _UUID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 class StateInUse(Exception):
     """Another agent works with this state folder."""
-
-
-class StateUnreadable(Exception):
-    """The state folder cannot be used; the message says why and what to do."""
-
-
-def write_atomically(path: Path, text: str, *, durably: bool = False) -> None:
-    """Replace `path` in one step: a reader sees the old text or the new. Raises OSError.
-
-    Not flushed to the disk unless `durably`: it guards against the end of this process, and a machine that loses power
-    loses the processes that most of these texts are about, too.
-    """
-    temporary = path.with_name(f".{path.name}.new")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        if durably:
-            file.flush()
-            os.fsync(file.fileno())
-    os.replace(temporary, path)
-    if durably:
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 def identity_text(uuid: str, epoch: int) -> str:

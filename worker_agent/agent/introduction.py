@@ -11,8 +11,6 @@ from contracts.timing import CLAIM_MAX
 #: JSON bytes of capabilities and `WorkerInfo` together. The rest of a resume is for the commands that its session knows
 #: (10,000 of them are some 1.2 MiB).
 INTRODUCTION_MAX = CLAIM_MAX // 4
-#: Names of queues in a status; the first in the order of the alphabet.
-QUEUES_TOLD = 4000
 
 
 class Introduction:

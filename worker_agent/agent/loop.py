@@ -20,7 +20,6 @@ from contracts.errors import BadSeal
 from contracts.machines.exhaustive import assert_never
 from contracts.messages import Alive, Catalogue, RollCall, Sealed, Steer
 from worker_agent.agent.aside import aside
-from worker_agent.agent.builddirs import BuildDirs
 from worker_agent.agent.checks import Checks
 from worker_agent.agent.dispatch import Hands
 from worker_agent.agent.ending import Ending
@@ -31,12 +30,14 @@ from worker_agent.agent.introduction import Introduction
 from worker_agent.agent.lifetime import Lifetime
 from worker_agent.agent.pause import Pause
 from worker_agent.agent.queues import QueueKnowledge
+from worker_agent.agent.snapshots import Snapshots
 from worker_agent.capabilities.abilities import Abilities
 from worker_agent.capabilities.probing import Probing
 from worker_agent.core import inputs
 from worker_agent.core.availability import Order
 from worker_agent.core.machine import AgentConfig, AgentMachine
 from worker_agent.keeper.processes.reaper import become_subreaper, reap_strays
+from worker_agent.keepers.builddirs import BuildDirs
 from worker_agent.keepers.journal_reader import JournalFiles
 from worker_agent.keepers.sessions import Sessions
 from worker_agent.link.link import Link
@@ -86,7 +87,7 @@ class Agent:
         self.figures = Figures()
         self.abilities = Abilities(settings)
         self.builddirs = BuildDirs(settings.basedir, keep_free=int(settings.cache_free_disk))
-        self.information = Information(settings, self.builddirs)
+        self.information = Information(settings, self.builddirs.slot_folder)
         self.introduction = Introduction(self.information, self.abilities.capabilities)
         self.journal = JournalFiles(settings.state)
         self.sessions = Sessions(
@@ -139,6 +140,7 @@ class Agent:
             max_uptime=settings.max_uptime,
         )
         self.machine: AgentMachine
+        self.snapshots: Snapshots
         self.telling: Telling
 
     # -- what the outside may ask for (from the event loop) --------------------------------------------------------
@@ -194,7 +196,10 @@ class Agent:
             now=self._loop.time(),
             recovered=recovered,
         )
-        self.telling = Telling(self, self._settings, self._instance)
+        self.snapshots = Snapshots(
+            self._instance, self.machine, self.link, self.queues, self.abilities, self.introduction, self.sessions
+        )
+        self.telling = Telling(self._settings, lambda: self.snapshots.take(self._loop.time()), self.link.publish_status)
         self._put(inputs.Tick())
         if self.pause.reason is not None:
             log.info("paused", reason=self.pause.reason, remedy="`master-bridge resume`")
@@ -206,7 +211,7 @@ class Agent:
         self._spawn_forever("probes", self.probing.run)
         self._spawn_forever("room for builds", self._make_room)
         self._spawn_forever("status", self.telling.run)
-        endpoints = self.telling.serve()
+        endpoints = self.telling.serve(self.figures, self.snapshots.amounts)
         try:
             while self._ending is None:
                 what = await self._inbox.get()
@@ -299,7 +304,7 @@ class Agent:
         leaves = self.order not in (Order.LEAVE, Order.LEFT) and self.lifetime.look(slots, now)
         self.probing.worked(busy(slots))
         self._set_timer()
-        self.telling.look(slots, now=isinstance(what, inputs.LinkUp))
+        self.telling.look(self.snapshots.take(now, slots), now=isinstance(what, inputs.LinkUp))
         if leaves:
             self._leave(inputs.Leave(reason=self.lifetime.reason or ""))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import structlog
 
-from worker_agent.agent.instance import write_atomically
+from worker_agent.state_files import write_atomically
 
 log = structlog.get_logger(__name__)
 

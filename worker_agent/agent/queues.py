@@ -23,7 +23,7 @@ from contracts.errors import BadRequirement
 from contracts.messages import Capability, Catalogue
 from contracts.requirements.sets import Requirements, plain_signatures
 from contracts.topology import cap_queue
-from worker_agent.agent.instance import write_atomically
+from worker_agent.state_files import write_atomically
 
 log = structlog.get_logger(__name__)
 

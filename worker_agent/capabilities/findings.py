@@ -12,9 +12,9 @@ from pathlib import Path
 import structlog
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from worker_agent.agent.instance import write_atomically
 from worker_agent.capabilities.inventory import Evidence, Failure, Inventory, Stamp
 from worker_agent.capabilities.options import DetectOptions
+from worker_agent.state_files import write_atomically
 
 log = structlog.get_logger(__name__)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import structlog
 from pydantic import TypeAdapter, ValidationError
 
-from worker_agent.agent.instance import write_atomically
 from worker_agent.core.inputs import SessionMeta
+from worker_agent.state_files import write_atomically
 
 log = structlog.get_logger(__name__)
 

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import structlog
 
-from worker_agent.agent.builddirs import BuildDirs
 from worker_agent.core.actions import OpenSession
 from worker_agent.core.inputs import Input, KeeperLost, Recovered, SessionMeta
 from worker_agent.keeper.settings import KeeperSettings
 from worker_agent.keepers import metas
+from worker_agent.keepers.builddirs import BuildDirs
 from worker_agent.keepers.client import Keeper, KeeperFailed, kill_leftovers
 from worker_agent.keepers.journal_reader import JournalFiles
 from worker_agent.keepers.spares import Spares

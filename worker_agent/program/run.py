@@ -13,10 +13,11 @@ import structlog
 from contracts.operations import memory
 from contracts.operations.extras import missing_extra
 from worker_agent.agent.ending import Ending
-from worker_agent.agent.instance import Instance, StateInUse, StateUnreadable
+from worker_agent.agent.instance import Instance, StateInUse
 from worker_agent.program import logs
 from worker_agent.program.settings import PREFIX, Settings
 from worker_agent.reporting import systemd
+from worker_agent.state_files import StateUnreadable
 
 log = structlog.get_logger(__name__)
 

@@ -51,8 +51,8 @@ def subcommands(settings_of: SettingsOf) -> list[click.Command]:
     )
     @click.pass_context
     def columns(context: click.Context, wait: float) -> None:
-        from worker_agent.agent.instance import StateUnreadable
         from worker_agent.reporting.columns import columns_of
+        from worker_agent.state_files import StateUnreadable
 
         settings = settings_of(context)
         try:

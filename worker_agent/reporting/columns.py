@@ -14,7 +14,7 @@ import structlog
 
 from contracts import topology
 from contracts.timing import STATUS_INTERVAL
-from worker_agent.agent.instance import StateUnreadable, write_atomically
+from worker_agent.state_files import StateUnreadable, write_atomically
 
 log = structlog.get_logger(__name__)
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from contracts.messages import WorkerInfo
-from worker_agent.agent.builddirs import BuildDirs
 from worker_agent.keeper.commands.registry import command_versions
 from worker_agent.keeper.processes.environment import command_environment
 from worker_agent.program.settings import Settings
@@ -19,9 +19,10 @@ class Information:
     What settings say of admin, host and access_uri counts before the files `info/admin` and so on.
     """
 
-    def __init__(self, settings: Settings, builddirs: BuildDirs) -> None:
+    def __init__(self, settings: Settings, slot_folder: Callable[[str, int], Path]) -> None:
+        """`slot_folder`: of a master and a slot, where builds run."""
         self._settings = settings
-        self._builddirs = builddirs
+        self._slot_folder = slot_folder
         self._common = WorkerInfo(
             version=version(),
             system=os.name,
@@ -47,7 +48,7 @@ class Information:
         )
 
     def __call__(self, master: str, slot: int) -> WorkerInfo:
-        return self._common.model_copy(update={"basedir": str(self._builddirs.slot_folder(master, slot))})
+        return self._common.model_copy(update={"basedir": str(self._slot_folder(master, slot))})
 
 
 def _cpus() -> int:

@@ -145,7 +145,7 @@ class MemoryBroker:
         self._identity += 1
         return self._identity
 
-    def declare_queue(self, name: str, options: QueueOptions, connection: Connection) -> str | None:
+    def declare_queue(self, name: str, options: QueueOptions, connection: object) -> str | None:
         """None, or the channel error."""
         queue = self.queues.get(name)
         if queue is None:

@@ -5,14 +5,13 @@ A client calls methods that return at once; what the broker makes of them arrive
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import Literal, Protocol
 
+from contracts.testing.memory_broker import queues
+from contracts.testing.memory_broker.network import Direction
 from contracts.testing.memory_broker.queues import Entry, Publication, Queue, QueueOptions
-
-if TYPE_CHECKING:
-    from contracts.testing.memory_broker.connections import Connection
 
 
 def ignore(*_: object) -> None:
@@ -33,6 +32,45 @@ class Delivery:
     def deaths(self) -> int:
         """How often it was dead-lettered."""
         return sum(death["count"] for death in self.publication.headers.get("x-death", ()))
+
+
+class Node(queues.Node, Protocol):
+    """The broker, as channels know it."""
+
+    timeout_cancels: bool
+
+    @property
+    def exchanges(self) -> Mapping[str, str]: ...
+
+    @property
+    def queues(self) -> Mapping[str, Queue]: ...
+
+    def declare_queue(self, name: str, options: QueueOptions, connection: object) -> str | None: ...
+
+    def bind(self, queue: str, exchange: str, key: str) -> None: ...
+
+    def route(self, publication: Publication) -> list[Queue]: ...
+
+    def delivered(self, queue: Queue, entry: Entry) -> None: ...
+
+    def confirm_delay(self) -> float: ...
+
+    def fraction(self) -> float: ...
+
+    def next_identity(self) -> int: ...
+
+
+class Wire(Protocol):
+    """The connection, as its channels know it."""
+
+    user: str
+    client_open: bool
+    server_open: bool
+    to_server: Direction
+    to_client: Direction
+
+    @property
+    def broker(self) -> Node: ...
 
 
 class Consumer:
@@ -71,7 +109,7 @@ class Consumer:
 class Channel:
     """One AMQP channel. Methods are the client's; callbacks reach the client."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Wire) -> None:
         self.connection = connection
         #: the channel was closed by the broker: (code and text)
         self.on_close: Callable[[str], object] = ignore

@@ -6,20 +6,26 @@ After a connection is lost no callback comes but `on_close`; a killed client get
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Protocol
 
+from contracts.testing.clock import Timer
+from contracts.testing.memory_broker import channels
 from contracts.testing.memory_broker.channels import Channel, ignore
 from contracts.testing.memory_broker.network import Direction
 
-if TYPE_CHECKING:
-    from contracts.testing.clock import Timer
-    from contracts.testing.memory_broker.broker import MemoryBroker
+
+class Node(channels.Node, Protocol):
+    """The broker, as connections know it."""
+
+    def latency(self) -> float: ...
+
+    def forget(self, connection: Connection) -> None: ...
 
 
 class Connection:
     """One TCP connection with its two ends. Made by `MemoryBroker.connect`."""
 
-    def __init__(self, broker: MemoryBroker, name: str, *, heartbeat: float, user: str) -> None:
+    def __init__(self, broker: Node, name: str, *, heartbeat: float, user: str) -> None:
         self.broker = broker
         self.name = name
         #: who logged in

@@ -9,13 +9,9 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, Protocol
 
-from contracts.testing.clock import Timer
-
-if TYPE_CHECKING:
-    from contracts.testing.memory_broker.broker import MemoryBroker
-    from contracts.testing.memory_broker.channels import Consumer
+from contracts.testing.clock import Timer, VirtualClock
 
 DeathReason = Literal["rejected", "expired", "delivery_limit"]
 #: How many (queue, reason) pairs `x-death` may name before the model says that something runs in circles.
@@ -76,12 +72,34 @@ class Entry:
     safe: bool = False
 
 
+class Consuming(Protocol):
+    """A consumer, as its queue knows it."""
+
+    exclusive: bool
+
+    @property
+    def has_room(self) -> bool: ...
+
+    def deliver(self, entry: Entry) -> None: ...
+
+
+class Node(Protocol):
+    """The broker, as its queues know it."""
+
+    clock: VirtualClock
+    ack_flush: float
+
+    def chance(self, probability: float) -> bool: ...
+
+    def dead_letter(self, publication: Publication) -> None: ...
+
+
 class Queue:
-    def __init__(self, broker: MemoryBroker, name: str, options: QueueOptions, owner: object | None) -> None:
+    def __init__(self, broker: Node, name: str, options: QueueOptions, owner: object | None) -> None:
         self.name = name
         self.options = options
         self.owner = owner
-        self.consumers: deque[Consumer] = deque()
+        self.consumers: deque[Consuming] = deque()
         self.unacked: dict[int, Entry] = {}
         self.ready_bytes = 0
         self._broker = broker
@@ -207,7 +225,7 @@ class Queue:
         self.ready_bytes -= entry.publication.size
         return entry
 
-    def _next_consumer(self) -> Consumer | None:
+    def _next_consumer(self) -> Consuming | None:
         for _ in range(len(self.consumers)):
             consumer = self.consumers[0]
             self.consumers.rotate(-1)

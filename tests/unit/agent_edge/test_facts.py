@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from buildbot_worker.base import BotBase
 
-from worker_agent.agent.builddirs import BuildDirs
+from worker_agent.keepers.builddirs import BuildDirs
 from worker_agent.program.settings import Settings
 from worker_agent.reporting.facts import FILE_MAX, FILES_MAX, TOTAL_MAX, facts
 from worker_agent.reporting.info import Information
@@ -25,7 +25,7 @@ HOME_URL="https://www.debian.org/?a=b"
 
 def information(tmp_path: Path, **settings: object) -> Information:
     given = {"basedir": tmp_path, "state": tmp_path / "state", "name": "builder7", **settings}
-    return Information(Settings.model_validate(given), BuildDirs(tmp_path, keep_free=0))
+    return Information(Settings.model_validate(given), BuildDirs(tmp_path, keep_free=0).slot_folder)
 
 
 def told(tmp_path: Path, **settings: object) -> dict[str, object]:

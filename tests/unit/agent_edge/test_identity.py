@@ -14,8 +14,9 @@ import pytest
 
 from contracts.messages import SlotStatus
 from tests.harness.waiting import wait_for
-from worker_agent.agent.instance import Instance, StateUnreadable
+from worker_agent.agent.instance import Instance
 from worker_agent.agent.lifetime import Lifetime
+from worker_agent.state_files import StateUnreadable
 
 AGENT = (sys.executable, "-m", "worker_agent")
 NOBODY_THERE = "amqp://127.0.0.1:1/"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from worker_agent.agent.builddirs import BuildDirs
+from worker_agent.keepers.builddirs import BuildDirs
 from worker_agent.program.settings import check_url, default_state
 
 NAMES = [

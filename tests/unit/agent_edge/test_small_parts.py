@@ -9,14 +9,15 @@ import pytest
 
 from contracts.messages import Offer, SlotStatus
 from contracts.timing import PARKINGS_MAX
-from worker_agent.agent.builddirs import BuildDirs
 from worker_agent.agent.health import MEBIBYTE, Health, Least
-from worker_agent.agent.instance import Instance, StateInUse, StateUnreadable
+from worker_agent.agent.instance import Instance, StateInUse
 from worker_agent.agent.lifetime import Lifetime
 from worker_agent.core.inputs import SessionMeta
 from worker_agent.keepers import metas
+from worker_agent.keepers.builddirs import BuildDirs
 from worker_agent.link.incoming import deaths, too_long_parked
 from worker_agent.link.options import LinkOptions
+from worker_agent.state_files import StateUnreadable
 
 
 def test_health_does_not_flutter(tmp_path: Path) -> None:

@@ -1,0 +1,31 @@
+"""Files of the state folder: written whole or not at all, and what is said where they cannot be read."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+class StateUnreadable(Exception):
+    """The state folder cannot be used; the message says why and what to do."""
+
+
+def write_atomically(path: Path, text: str, *, durably: bool = False) -> None:
+    """Replace `path` in one step: a reader sees the old text or the new. Raises OSError.
+
+    Not flushed to the disk unless `durably`: it guards against the end of this process, and a machine that loses power
+    loses the processes that most of these texts are about, too.
+    """
+    temporary = path.with_name(f".{path.name}.new")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        if durably:
+            file.flush()
+            os.fsync(file.fileno())
+    os.replace(temporary, path)
+    if durably:
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
