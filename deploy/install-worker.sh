@@ -36,7 +36,7 @@ Run again, it upgrades: configuration, identity and running builds stay.
   --config FILE     the agent's configuration, as `master-bridge enroll` writes it: no URL is asked for. Run again with
                     another one, it takes the place of the first
   --source SOURCE   install from this folder, wheel, URL or Git reference (git+https://…@REF). A bare name is refused:
-                    anybody may register one at a package index
+                    anybody may register one at a package index. So is http:// without #sha256=…
   --name NAME       what people call this worker (default: the host's name)
   --slots N         builds at the same time (default: 1)
   --wait SECONDS    how long to wait until the worker is seen at the broker (default: 60)
@@ -106,23 +106,37 @@ quietly() {
 
 have() { command -v "$1" >/dev/null 2>&1; }
 
-# Runs a command as the worker's user, with an environment of its own: nothing of root's. With via=exec it takes the
-# place of this (sub)shell.
-via=''
+# Runs a command as the worker's user, with an environment of its own: nothing of root's, and not the terminal. Before
+# Linux 6.2 who has it as controlling terminal may type on it (TIOCSTI), and who has it open may read what root types and
+# give it orders; other processes of that user may take this one over. So it has a session of its own, and its output
+# comes through a pipe, as printable characters.
 as_user() {
+    {
+        as_user_status=$(
+            {
+                { (become_user "$@" </dev/null 2>&1 3>&- 4>&-) || as_user_code=$?; printf '%s' "${as_user_code:-0}" >&3; } |
+                    LC_ALL=C tr -cd '\t\n -~' >&4
+            } 3>&1
+        )
+    } 4>&1
+    return "$as_user_status"
+}
+
+# Takes the place of this subshell.
+become_user() {
     set -- env -i HOME="$STATE" USER="$USER_NAME" LOGNAME="$USER_NAME" LANG="${LANG:-C.UTF-8}" \
         PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$@"
     if [ "$system" = macos ]; then
-        $via sudo -u "$USER_NAME" -- "$@"
+        exec perl -MPOSIX -e 'POSIX::setsid(); exec @ARGV' sudo -u "$USER_NAME" -- "$@"
     elif setpriv --help 2>&1 | grep -q -- --reuid; then
-        $via setpriv --reuid "$USER_NAME" --regid "$USER_NAME" --clear-groups -- "$@"
+        exec setsid setpriv --reuid "$USER_NAME" --regid "$USER_NAME" --clear-groups -- "$@"
     else
         # busybox: words are quoted one by one, they hold no secrets
         quoted=''
         for word in "$@"; do
             quoted="$quoted '$(printf '%s' "$word" | sed "s/'/'\\\\''/g")'"
         done
-        $via su -s /bin/sh "$USER_NAME" -c "exec $quoted"
+        exec setsid su -s /bin/sh "$USER_NAME" -c "exec $quoted"
     fi
 }
 
@@ -392,13 +406,41 @@ check_source() {
     remedy='give a folder, a wheel, a URL or a Git reference: --source ./buildbot-amqp, --source https://HOST/FILE.whl#sha256=…, --source git+https://HOST/REPOSITORY@REF'
     case "$source" in
     '') misuse "--source is missing: $remedy" ;;
-    /* | *://*) ;;
+    *://*) check_url ;;
+    /*) ;;
     */* | *.whl) source="$(pwd)/$source" ;; # what follows must not depend on the folder we are in
     *)
         [ -d "$source" ] || misuse "--source $source is neither a path nor a URL, and a name at a package index may be anybody's: $remedy"
         source="$(pwd)/$source"
         ;;
     esac
+}
+
+# On the way from there nobody may put something else in its place: TLS and SSH see to that, a hash or a commit's whole id
+# does where they are not used.
+check_url() {
+    case "$(printf '%s' "${source%%://*}" | tr '[:upper:]' '[:lower:]')" in
+    https | file | git+https | git+ssh | git+file) return 0 ;;
+    git+*)
+        id=${source##*@}
+        if is_hex "${id%%#*}" 40; then return 0; fi
+        ;;
+    *)
+        case "$source" in
+        *'#'*sha256=*)
+            id=${source##*sha256=}
+            if is_hex "${id%%&*}" 64; then return 0; fi
+            ;;
+        esac
+        ;;
+    esac
+    misuse "--source $source: on its way here anybody could put something else in its place, which would run as root. Use https, or say what it must be: http://HOST/FILE.whl#sha256=… (64 digits), git+http://HOST/REPOSITORY@COMMIT (40 digits)"
+}
+
+# Is $1 made of $2 hexadecimal digits?
+is_hex() {
+    case "$1" in *[!0-9a-fA-F]*) return 1 ;; esac
+    [ "${#1}" -eq "$2" ]
 }
 
 # What pip is asked to install, with what a worker needs beside it: cryptography, too, since `enroll` gives it keys to trust.
@@ -680,7 +722,7 @@ command_line() { printf '%s' "$PREFIX/current/bin/python -I -m worker_agent --co
 restart_in_background() {
     # shellcheck disable=SC2016 # the inner shell expands these
     as_user /bin/sh -c '[ -f "$1" ] && read -r pid <"$1" && case "$pid" in "" | 0* | *[!0-9]*) exit 1 ;; esac && kill -USR2 "$pid"' \
-        sh "$RUN_PID" 2>/dev/null
+        sh "$RUN_PID" >/dev/null
 }
 
 start_in_background() {
@@ -689,16 +731,13 @@ start_in_background() {
     elif restart_in_background; then
         found ok 'worker restarted in place; running builds go on'
     else
-        detach=''
-        if have setsid; then detach=setsid; fi
         # A redirection of the function would leave our own output open in the subshell, and whoever reads that waits.
-        # shellcheck disable=SC2016,SC2086 # the inner shell expands these; $detach is a word or none
+        # shellcheck disable=SC2016 # the inner shell expands these
         (
             exec </dev/null >/dev/null 2>&1
-            via='exec'
-            as_user /bin/sh -c 'cd "$1" && echo $$ >"$2" && exec >>"$3" 2>&1 && shift 3 && exec "$@"' \
+            become_user /bin/sh -c 'cd "$1" && echo $$ >"$2" && exec >>"$3" 2>&1 && shift 3 && exec "$@"' \
                 sh "$STATE" "$RUN_PID" "$RUN_LOG" \
-                $detach "$PREFIX/current/bin/python" -I -m worker_agent --config "$CONFIG"
+                "$PREFIX/current/bin/python" -I -m worker_agent --config "$CONFIG"
         ) &
         found ok "worker started in the background; it logs to $RUN_LOG"
     fi
@@ -743,7 +782,7 @@ end_processes() {
             [ -n "$pids" ] || return 0
             # with the user's rights: a number that another process got meanwhile is not signalled
             # shellcheck disable=SC2016,SC2086 # the inner shell expands it; one word each
-            [ "$tries" -gt 0 ] || as_user /bin/sh -c 'kill "$@"' sh "-$signal" $pids 2>/dev/null || :
+            [ "$tries" -gt 0 ] || as_user /bin/sh -c 'kill "$@"' sh "-$signal" $pids >/dev/null || :
             sleep 0.1 2>/dev/null || sleep 1
             tries=$((tries + 1))
         done

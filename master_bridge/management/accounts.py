@@ -16,7 +16,14 @@ from typing import Protocol
 from contracts import topology
 from contracts.topology import key_word
 from master_bridge.management.client import Management
-from master_bridge.management.limits import OWN_QUEUES, POLICY_NAME, POLICY_PATTERN, limits_json, policy_json
+from master_bridge.management.limits import (
+    OWN_QUEUES,
+    POLICY_NAME,
+    POLICY_PATTERN,
+    limits_json,
+    operator_policy,
+    policy_json,
+)
 from master_bridge.management.permissions import Permissions
 from master_bridge.operating.errors import OperatingError
 
@@ -90,8 +97,7 @@ class ManagementAccounts:
     def limit(self, user: str, vhost: str) -> None:
         for name, value in limits_json().items():
             self._api.put("user-limits", user, name, body={"value": value})
-        body = {"pattern": POLICY_PATTERN, "apply-to": "queues", "definition": policy_json()}
-        self._api.put("operator-policies", vhost, POLICY_NAME, body=body)
+        self._api.put("operator-policies", vhost, POLICY_NAME, body=operator_policy())
 
     def make_exchanges(self, vhost: str) -> None:
         for exchange in topology.EXCHANGES:

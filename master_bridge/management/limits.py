@@ -7,6 +7,8 @@ those nor the arguments of a queue go beyond it. Both are the same from 3.10 to 
 
 from __future__ import annotations
 
+from typing import Any
+
 #: Connections of an account at once. An agent has two, its doctor some more, and after a lost link the broker keeps the
 #: former ones for a while.
 MAX_CONNECTIONS = 30
@@ -27,6 +29,11 @@ MAX_BYTES = 256 * 1024 * 1024
 
 def limits_json() -> dict[str, int]:
     return {"max-connections": MAX_CONNECTIONS, "max-channels": MAX_CHANNELS}
+
+
+def operator_policy() -> dict[str, Any]:
+    """As the management API and a definitions file take it."""
+    return {"pattern": POLICY_PATTERN, "apply-to": "queues", "priority": 0, "definition": policy_json()}
 
 
 def policy_json() -> dict[str, int]:

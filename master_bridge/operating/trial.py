@@ -15,13 +15,15 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from contracts import topology
 from contracts.operations.amqp_url import BrokerAddress
 from contracts.signing import generate
 from master_bridge.management.accounts import password_hash
+from master_bridge.management.limits import POLICY_NAME, limits_json, operator_policy
 from master_bridge.management.permissions import Permissions, for_master, for_operator, for_worker
 from master_bridge.operating.certificates import broker_settings, make
 from master_bridge.operating.enrolment import agent_config, amqp_url, new_password, write_private
@@ -82,13 +84,16 @@ def make_trial(
     settings = {key: value.replace(str(folder / BROKER), str(seen)) for key, value in broker_settings(made).items()}
     settings["load_definitions"] = str(seen / "definitions.json")
     write_private(folder / BROKER / "security.conf", "".join(f"{key} = {value}\n" for key, value in settings.items()))
-    write_private(folder / BROKER / "definitions.json", json.dumps(definitions(granted), indent=2) + "\n")
+    write_private(folder / BROKER / "definitions.json", json.dumps(definitions(granted, workers), indent=2) + "\n")
     done.touch()
     return True
 
 
-def definitions(accounts: Mapping[str, tuple[str, Permissions]]) -> dict[str, Any]:
-    """RabbitMQ's definitions file for `accounts`: name -> (password, permissions), all in the vhost "/"."""
+def definitions(accounts: Mapping[str, tuple[str, Permissions]], workers: Collection[str]) -> dict[str, Any]:
+    """RabbitMQ's definitions file for `accounts`: name -> (password, permissions), all in the vhost "/".
+
+    With the limits of workers' accounts, the policy for their queues and the exchanges, as `enroll` makes them.
+    """
     return {
         "users": [
             {
@@ -96,10 +101,24 @@ def definitions(accounts: Mapping[str, tuple[str, Permissions]]) -> dict[str, An
                 "password_hash": password_hash(password),
                 "hashing_algorithm": "rabbit_password_hashing_sha256",
                 "tags": "monitoring" if name == OPERATOR else "",
+                "limits": limits_json() if name in workers else {},
             }
             for name, (password, _permissions) in accounts.items()
         ],
         "vhosts": [{"name": "/"}],
+        "exchanges": [
+            {
+                "name": exchange.name,
+                "vhost": "/",
+                "type": exchange.type.value,
+                "durable": True,
+                "auto_delete": False,
+                "internal": False,
+                "arguments": {},
+            }
+            for exchange in topology.EXCHANGES
+        ],
+        "parameters": [{"vhost": "/", "component": "operator_policy", "name": POLICY_NAME, "value": operator_policy()}],
         "permissions": [
             {"user": name, "vhost": "/", "configure": given.configure, "write": given.write, "read": given.read}
             for name, (_password, given) in accounts.items()

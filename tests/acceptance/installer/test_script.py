@@ -79,6 +79,23 @@ def test_a_dry_run_needs_no_root_and_says_every_step(shell: str, tmp_path: Path)
         (["--source", "buildbot-amqp"], "a name at a package index may be anybody's"),
         (["--source", "buildbot-amqp[worker]==0.1.0"], "a name at a package index may be anybody's"),
         (["--source", "git+buildbot-amqp"], "a name at a package index may be anybody's"),
+        *(
+            (["--source", source], "anybody could put something else in its place")
+            for source in (
+                "http://h/f.whl",
+                "HTTP://h/f.whl",
+                "http://h/f.whl#sha256=",
+                "http://h/f.whl#sha256=" + "g" * 64,
+                "http://h/f.whl#md5=" + "a" * 32,
+                "http://h/f.whl#egg=x&sha256=" + "a" * 63,
+                "git+http://h/r",
+                "git+http://h/r@main",
+                "git+git://h/r@" + "a" * 39,
+                "git://h/r",
+                "ftp://h/f.whl",
+                "svn+http://h/r",
+            )
+        ),
         (["--source", "/src", "--slots", "many"], "--slots many: a number from 1 on is needed"),
         (["--slots"], "--slots needs a value"),
         (["--source", "/src", "--wait", "-1"], "a number of seconds is needed"),
@@ -93,6 +110,20 @@ def test_wrong_arguments(arguments: list[str], reason: str) -> None:
     assert reason in ran.stdout
     assert "\n== " not in ran.stdout
     assert "hunter2" not in ran.stdout
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "https://h/f.whl", "HTTPS://h/f.whl", "git+https://h/r@main", "git+ssh://git@h/r", "file:///src", "./src",
+        "http://h/f.whl#sha256=" + "aB0" * 21 + "a", "http://h/f.whl#egg=x&sha256=" + "a" * 64 + "&x=y",
+        "git+http://h/r@" + "a" * 40, "git+git://h/r@" + "a" * 40 + "#egg=x",
+    ],
+)  # fmt: skip
+def test_sources_that_are_what_they_say(source: str) -> None:
+    """By TLS or SSH, of this machine, or by a hash."""
+    ran = install("--dry-run", "--source", source)
+    assert ran.returncode == 0, ran.stdout
 
 
 @pytest.mark.parametrize(
