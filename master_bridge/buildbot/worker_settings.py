@@ -20,8 +20,8 @@ NOTICE_MINUTES = 10.0
 #: Arguments of Buildbot's workers that make no sense for a slot in a queue, and why.
 SENSELESS = {
     "password": "agents log in at the broker",
-    "build_wait_timeout": "a slot gives its agent back after each build",
-    "max_builds": "a slot runs one build at a time; make more slots",
+    "build_wait_timeout": "this worker gives its agent back after each build",
+    "max_builds": "this worker runs one build at a time; make a column of more workers",
     "missing_timeout": "a build may wait in the queue for as long as it takes; see notify_after_minutes",
     "keepalive_interval": "the bridge watches its agents by itself",
     "check_instance_interval": "there is no instance to check",

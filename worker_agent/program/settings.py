@@ -109,12 +109,12 @@ class Settings(BaseSettings):
     max_uptime: float | None = _setting(None, LIFE, "After so long take no new work, finish, leave.", "SECONDS", gt=0)
 
     min_free_disk: ByteSize = _setting(
-        "256MiB", FIT, "With less free disk at the base directory take no work; 0: never mind.", "SIZE"
+        "256MiB", FIT, "With less free disk at the base directory take no work; 0: do not check.", "SIZE"
     )
     min_free_temp: ByteSize = _setting(
-        "64MiB", FIT, "With less free space in the temporary directory take no work; 0: never mind.", "SIZE"
+        "64MiB", FIT, "With less free space in the temporary directory take no work; 0: do not check.", "SIZE"
     )
-    min_free_memory: ByteSize = _setting("64MiB", FIT, "With less free memory take no work; 0: never mind.", "SIZE")
+    min_free_memory: ByteSize = _setting("64MiB", FIT, "With less free memory take no work; 0: do not check.", "SIZE")
     cache_free_disk: ByteSize = _setting(
         "1GiB", FIT, "With less free disk remove build directories, the longest unused first; 0: keep all.", "SIZE"
     )
