@@ -6,7 +6,7 @@ PYTHON_IN := .venv/bin/python
 JOBS ?= 3
 ARGS ?=
 # Programs that tests run; those that only long tests need are added there.
-TOOLS := busybox git node npm setpriv shellcheck ssh sshd systemd-analyze
+TOOLS := busybox chromedriver chromium git node npm setpriv shellcheck ssh sshd systemd-analyze
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-long test-brokers lint format docs bench screenshot lock release venv broker tools clean
@@ -50,8 +50,8 @@ bench: venv broker ## measure against Buildbot's own protocols and the raw broke
 	@$(PYTHON_IN) -c 'import matplotlib' 2>/dev/null || $(PYTHON_IN) -m pip install -q -e '.[bench]'
 	$(PYTHON_IN) -m benchmarks $(ARGS)
 
-screenshot: venv ## run the demo and take docs/images/demo.png from its page
-	@$(PYTHON_IN) -m examples.demo --once --screenshot docs/images/demo.png
+screenshot: venv ## run the demo and take docs/images/fleet.png from its page
+	@$(PYTHON_IN) -m examples.demo --once --screenshot docs/images/fleet.png
 
 lock: $(PYTHON_IN) ## choose the versions of requirements-dev.lock anew (ARGS="--upgrade-package NAME" for one of them)
 	@$(PYTHON_IN) -c 'import uv' 2>/dev/null || $(PYTHON_IN) -m pip install -q uv

@@ -445,6 +445,11 @@ class Status(Greeting):
     capabilities: tuple[Capability, ...]
     #: names of the cap.* queues it consumes when idle
     queues: tuple[str, ...] = ()
+    #: when the agent's process began, seconds since the epoch; 0: not told
+    started: float = 0.0
+    #: capability -> how it was found ("command /usr/bin/gcc --version"), for people. Told when it changed, at a new
+    #: connection and to who asks, not each time: it is the longest part
+    found: dict[str, Text] = {}
 
 
 class Catalogue(Greeting):
@@ -511,6 +516,9 @@ class Steer(Greeting):
     order: Literal["drain", "resume", "leave", "stop", "restart", "probe"]
     reason: Text = ""
 
+
+#: What `bb.fleet` carries.
+FleetMessage = Union[Status, Catalogue, Work]
 
 AnyMessage = Annotated[
     Union[

@@ -107,7 +107,7 @@ MESSAGES: dict[str, m.Message] = {
     "status": m.Status(
         instance=WHO["instance"], agent="builder7", epoch=3, address=ADDRESS, version="0.1.0", now=1700000000.25,
         state="ready", slots=(m.SlotStatus(state="idle"),), capabilities=(m.Capability(name="gtk"),),
-        queues=("cap.gtk:ge:3",),
+        queues=("cap.gtk:ge:3",), started=1690000000.0, found={"gtk": "pkg-config /usr/lib/pkgconfig/gtk+-3.0.pc"},
     ),
     "catalogue": m.Catalogue(master="m1", incarnation="inc-2", signatures=("gtk>=3", "any")),
     "work": m.Work(master="m1", incarnation="inc-2", now=1700000000.0, version="0.1.0"),

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs programs that tests run, where they are missing: version control, an ssh server, Node.js. None is started as a
-# service.
+# Installs programs that tests run, where they are missing: version control, an ssh server, Node.js, a browser. None is
+# started as a service.
 #
 #     deploy/dev/ensure-tools.sh git sshd hg svn
 set -euo pipefail
@@ -8,7 +8,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 . deploy/dev/common.sh
 
 declare -A package=(
-  [busybox]=busybox [debootstrap]=debootstrap [docker]=docker.io [docker-compose]=docker-compose [dockerd]=docker.io
+  [busybox]=busybox [chromedriver]=chromium-driver [chromium]=chromium [debootstrap]=debootstrap [docker]=docker.io
+  [docker-compose]=docker-compose [dockerd]=docker.io
   [git]=git [hg]=mercurial [ip]=iproute2 [iptables]=iptables [node]=nodejs [npm]=npm [promtool]=prometheus
   [setpriv]=util-linux [shellcheck]=shellcheck [ssh]=openssh-client [sshd]=openssh-server [svn]=subversion
   [systemd-analyze]=systemd

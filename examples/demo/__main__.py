@@ -55,9 +55,9 @@ def main(once: bool, screenshot: Path | None) -> None:
             for build in builds:
                 if build.result != 0:
                     console.print(f"  {build.builder}: {build.url}")
-            say(f"web page: {master.url}")
+            say(f"web page: {master.url}#/fleet")
             if screenshot:
-                take(f"{master.url}#/", screenshot)
+                take(f"{master.url}#/fleet", screenshot)
                 say(f"picture: {screenshot}")
             if not once:
                 say("everything stays up until Ctrl-C")

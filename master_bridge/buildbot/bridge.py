@@ -13,7 +13,7 @@ from twisted.internet import defer
 
 from contracts.agent_names import named
 from contracts.errors import BadSeal, ContractError, NotBelieved
-from contracts.messages import AnyMessage, Catalogue, Data, Message, Offer, Sealed, Status
+from contracts.messages import AnyMessage, Data, FleetMessage, Message, Offer, Sealed, Status
 from contracts.tickets import Tickets
 from contracts.topology import address_user
 from master_bridge.buildbot.fleet.figures import Figures
@@ -50,8 +50,9 @@ class Bridge:
     user            `key_word` of the broker user that logs in
     check(request)  is the build request complete? (a Deferred of bool, from Buildbot's database)
     on_link(up)     the link went up or down
-    on_fleet(m)     an agent's status, or a master's catalogue
+    on_fleet(m)     an agent's status, a master's catalogue, or what its requests do
     on_stopped(r)   the link will not be tried again, and why
+    on_returned(m, a)  nobody was at address `a` for message `m`
     """
 
     def __init__(
@@ -64,14 +65,16 @@ class Bridge:
         grace: float,
         check: Callable[[str], defer.Deferred[bool]],
         on_link: Callable[[bool], None],
-        on_fleet: Callable[[Status | Catalogue], None],
+        on_fleet: Callable[[FleetMessage], None],
         on_stopped: Callable[[str], None],
+        on_returned: Callable[[AnyMessage, str], None] = lambda _message, _address: None,
     ) -> None:
         self._reactor = reactor
         self._check = check
         self._on_link = on_link
         self._on_fleet = on_fleet
         self._on_stopped = on_stopped
+        self._on_returned = on_returned
         self.incarnation = uuid4().hex
         offset = time.time() - time.monotonic()
         #: the machine's seconds as seconds since the epoch
@@ -196,12 +199,13 @@ class Bridge:
             self.link.ack(delivery)
 
     def message_returned(self, message: AnyMessage, routing_key: str) -> None:
+        self._on_returned(message, routing_key)
         self.feed(inputs.Returned(message=message, routing_key=routing_key))
 
     def message_buried(self, reason: str, user: str) -> bool:
         return self.figures.reject(user)
 
-    def fleet_heard(self, message: Status | Catalogue) -> None:
+    def fleet_heard(self, message: FleetMessage) -> None:
         if isinstance(message, Status):
             message = named(message, address_user(message.address))
         self._on_fleet(message)

@@ -19,7 +19,7 @@ from twisted.internet import defer, task
 from twisted.internet.error import CannotListenError
 
 from contracts import timing
-from contracts.messages import Catalogue, Status
+from contracts.messages import Catalogue, FleetMessage, Status
 from contracts.operations import memory
 from contracts.rabbitmq.arguments import EVENTS_MAX_BYTES
 from contracts.tickets import BadSecret, Tickets, load_secret
@@ -44,6 +44,7 @@ from master_bridge.core.inputs import AgentHeard, Declared, Seek
 from master_bridge.link.errors import BadSettings
 from master_bridge.link.link import NOT_STARTED, Link
 from master_bridge.link.settings import HEARTBEAT, LinkSettings, TLSSettings, parse_url, url_from_environment
+from master_bridge.www.fleet_page import FleetPage
 
 log = structlog.get_logger(__name__)
 
@@ -107,6 +108,7 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
             )
         super().__init__(*args, **kwargs)
         self.fleet = FleetView()
+        self.page = FleetPage(self)
         self.room = Room(lambda: self.master)
         self.bridge: Bridge | None = None
         self.link: Link | None = None
@@ -198,6 +200,7 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
             check=requests.LookUps(self.master).is_complete,
             on_link=self._link_changed,
             on_fleet=self._fleet_heard,
+            on_returned=self.page.returned,
             on_stopped=self._stopped,
         )
         self._quick_stop = QuickStop(self.master, self.bridge.quick_stop)
@@ -206,7 +209,9 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
         self._every(LOOK_EVERY, self.room.look)
         self._every(waiting.REFRESH, self.publish_work)
         self._every(waiting.REFRESH, self._refresh_waiting)
+        self._every(waiting.REFRESH, self.page.look)
         self._retired.remember((yield self.getState("signatures", ())))
+        yield self.page.remember()
 
     @defer.inlineCallbacks
     def stopService(self) -> Any:
@@ -218,6 +223,7 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
         if self._quick_stop is not None:
             self._quick_stop.forget()
         yield self._serve("", None)
+        yield self.page.keep()
         self._timers.clear()
         bridge, link = self.bridge, self.link
         if bridge is not None and link is not None:
@@ -359,9 +365,10 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
             self.publish_catalogue()
         self._refresh_waiting()
 
-    def _fleet_heard(self, message: Status | Catalogue) -> None:
+    def _fleet_heard(self, message: FleetMessage) -> None:
         if isinstance(message, Status) and self.bridge is not None:
             self.bridge.feed(AgentHeard(instance=message.instance, user=address_user(message.address)))
+        self.page.hear(message)
         if self.fleet.hear(message, time.monotonic()):
             self.publish_catalogue()
 
@@ -389,6 +396,13 @@ def broker_of(master: Any) -> Any:
     if configured is None:
         configured = (yield _Shared.getService(master)).broker
     return configured
+
+
+def running_broker(master: Any) -> AMQPBroker | None:
+    """The master's `AMQPBroker`, which is not made for this question."""
+    configured = master.service_manager.namedServices.get(SERVICE_NAME)
+    shared = master.namedServices.get(_Shared.getName())
+    return configured if configured is not None else getattr(shared, "broker", None)
 
 
 def default_master_name(buildbot_name: str) -> str:

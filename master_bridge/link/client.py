@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from contracts.messages import AnyMessage, Catalogue, Status
+from contracts.messages import AnyMessage, FleetMessage
 
 
 class LinkClient(Protocol):
@@ -29,7 +29,7 @@ class LinkClient(Protocol):
 
     def message_returned(self, message: AnyMessage, routing_key: str) -> None: ...
 
-    def fleet_heard(self, message: Status | Catalogue) -> None: ...
+    def fleet_heard(self, message: FleetMessage) -> None: ...
 
     def message_buried(self, reason: str, user: str) -> bool:
         """What broker user `user` sent could not be read or believed and went to `bb.dead`. True: say so in the log."""

@@ -208,7 +208,7 @@ class Connections:
 
     @defer.inlineCallbacks
     def consume_fleet(self, on_message: Callable[[Delivered], None]) -> Any:
-        """Status of all agents and catalogues of all masters, through a queue of this connection's own."""
+        """Status of all agents, catalogues and work of all masters, through a queue of this connection's own."""
         calls = Calls((yield self._require_consuming().open_channel()))
         answer = yield calls.call(
             "queue_declare",
@@ -223,7 +223,7 @@ class Connections:
 
     @defer.inlineCallbacks
     def _bind_fleet(self, calls: Calls) -> Any:
-        for key in (topology.STATUS_KEY, topology.CATALOGUE_KEY):
+        for key in (topology.STATUS_KEY, topology.CATALOGUE_KEY, topology.WORK_KEY):
             yield calls.call("queue_bind", queue=self._fleet_queue, exchange=topology.FLEET, routing_key=f"{key}.#")
 
     def open_channel(self) -> defer.Deferred[Any]:

@@ -27,9 +27,10 @@ from master_bridge.link.client import LinkClient
 from master_bridge.link.connection.failures import CA_SETTING, failure_of
 from master_bridge.link.connection.publisher import Publication
 from master_bridge.link.connections import Connections
-from master_bridge.link.errors import BadSettings, DuplicateMaster, LinkError
+from master_bridge.link.errors import BadSettings, ChannelLost, DuplicateMaster, LinkError
 from master_bridge.link.offer_queues import OfferQueues
 from master_bridge.link.queues.consumer import Delivered
+from master_bridge.link.queues.peeking import peek
 from master_bridge.link.queues.removal import delete_empty
 from master_bridge.link.queues.sweep import sweep
 from master_bridge.link.reader import Reader
@@ -253,6 +254,15 @@ class Link:
     def _sweep(connections: Connections, queue: str, stale: Callable[[Offer], bool]) -> Any:
         channel = yield connections.open_channel()
         return (yield sweep(channel, queue, stale))
+
+    @defer.inlineCallbacks
+    def peek(self, queue: str, limit: int) -> Any:
+        """The first messages of a queue (`peeking.peek`). Fails with `ChannelLost` where the link is down."""
+        connections = self._connections
+        if connections is None or not self.up:
+            raise ChannelLost("the broker is out of reach")
+        channel = yield connections.own(connections.open_channel())
+        return (yield connections.own(peek(channel, queue, limit)))
 
     def delete_empty(self, signature: str) -> defer.Deferred[Any]:
         """Delete the queue of `signature` if nothing waits in it; fires with whether it is gone, never fails."""

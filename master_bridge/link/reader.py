@@ -15,7 +15,7 @@ from contracts.burial import headers_of
 from contracts.codec import HEADER, decode
 from contracts.errors import BadMessage, BadName, NotBelieved, UnknownVersion
 from contracts.foreign import ForeignPeers
-from contracts.messages import AnyMessage, Catalogue, Claim, Resume, Status
+from contracts.messages import AnyMessage, Catalogue, Claim, FleetMessage, Resume, Status, Work
 from contracts.protocol_version import Agreements, Versions
 from contracts.timing import CLAIM_MAX
 from master_bridge.link.client import LinkClient
@@ -72,7 +72,7 @@ class Reader:
             return Reply(message=message, user=user, size=size)
         return None
 
-    def of_fleet(self, delivered: Delivered) -> Status | Catalogue | None:
+    def of_fleet(self, delivered: Delivered) -> FleetMessage | None:
         """From `bb.fleet`. None: it was not to be read or believed."""
         try:
             return _decode_of_fleet(delivered)
@@ -137,7 +137,7 @@ class Reader:
         self.bury(delivered, reason)
 
 
-def _decode_of_fleet(delivered: Delivered) -> Status | Catalogue:
+def _decode_of_fleet(delivered: Delivered) -> FleetMessage:
     """Raises `BadMessage` or `NotBelieved`."""
     message = decode(delivered.body, delivered.headers)
     if isinstance(message, Status):
@@ -145,9 +145,9 @@ def _decode_of_fleet(delivered: Delivered) -> Status | Catalogue:
         if not _is_of(message.address, user):
             raise NotBelieved(f"user {user} told a status for the address {message.address}")
         return message
-    delivered.envelope.to_fleet(topology.CATALOGUE_KEY)
-    if not isinstance(message, Catalogue):
-        raise BadMessage(f"a {message.t} where a status or a catalogue was expected")
+    if not isinstance(message, (Catalogue, Work)):
+        raise BadMessage(f"a {message.t} where a status, a catalogue or a master's work was expected")
+    delivered.envelope.to_fleet(topology.WORK_KEY if isinstance(message, Work) else topology.CATALOGUE_KEY)
     return message
 
 

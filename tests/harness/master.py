@@ -48,6 +48,7 @@ BROKER = dict({broker})
 c['buildbotNetUsageData'] = None
 c['protocols'] = {{'null': {{}}}}
 c['www'] = {{'port': 'tcp:{www_port}:interface=127.0.0.1'}}
+c['buildbotURL'] = 'http://127.0.0.1:{www_port}/'
 c['db'] = {{'db_url': 'sqlite:///state.sqlite'}}
 c['services'] = [util.AMQPBroker(url=AMQP_URL, master=MASTER, **BROKER)] if AMQP_URL else []
 c['workers'] = []
@@ -204,6 +205,15 @@ class BuildMaster:
                 return json.load(answer)["result"]
         except urllib.error.HTTPError as error:
             raise AssertionError(f"{method} {path}: {error.read().decode(errors='replace')}") from None
+
+    def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> int:
+        """The status of an answer to what a stranger's program sends."""
+        request = urllib.request.Request(f"http://127.0.0.1:{self.www_port}{path}", body, dict(headers))
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            return error.code
 
     def builder_id(self, name: str) -> int:
         found = self.get(f"/builders?name={name}")["builders"]

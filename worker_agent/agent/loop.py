@@ -106,7 +106,7 @@ class Agent:
             on_input=self._put,
             queue_gone=lambda queue: self._put(lambda: self.queues.gone(queue)),
             buried=self.figures.buried,
-            asked=lambda: self.telling.tell(),
+            asked=lambda: self.telling.asked(),
         )
         self.queues = QueueKnowledge(
             settings.state / "catalogue.json",
@@ -199,7 +199,12 @@ class Agent:
         self.snapshots = Snapshots(
             self._instance, self.machine, self.link, self.queues, self.abilities, self.introduction, self.sessions
         )
-        self.telling = Telling(self._settings, lambda: self.snapshots.take(self._loop.time()), self.link.publish_status)
+        self.telling = Telling(
+            self._settings,
+            lambda: self.snapshots.take(self._loop.time()),
+            self.link.publish_status,
+            self.abilities.found,
+        )
         self._put(inputs.Tick())
         if self.pause.reason is not None:
             log.info("paused", reason=self.pause.reason, remedy="`master-bridge resume`")

@@ -52,6 +52,11 @@ class Abilities:
             if item.how == "fixed" or normal_name(item.capability.name) in self._own
         )
 
+    def found(self) -> dict[str, str]:
+        """Capability's name -> how it was found, for people: "command /usr/bin/gcc"."""
+        evidence = self._inventory.evidence if self._inventory else ()
+        return {item.capability.name: f"{item.how} {item.path or item.command}".strip() for item in reversed(evidence)}
+
     @property
     def late(self) -> bool:
         """Some probes ran out of time: there may be more than was found."""

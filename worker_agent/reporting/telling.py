@@ -41,10 +41,22 @@ def busy(slots: Sequence[SlotStatus]) -> bool:
 class Telling:
     """Tells the fleet how the agent is whenever that changes, and regularly. It knows it from snapshots only."""
 
-    def __init__(self, settings: Settings, snapshot: Callable[[], Snapshot], publish: Callable[[Status], None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        snapshot: Callable[[], Snapshot],
+        publish: Callable[[Status], None],
+        found: Callable[[], dict[str, str]],
+    ) -> None:
+        """`found`: capability -> how it was found."""
         self._settings = settings
         self._snapshot = snapshot
         self._publish = publish
+        self._found = found
+        #: of which connection and capabilities it was told how they were found
+        self._found_told: tuple[object, ...] = ()
+        #: when this process began to work, seconds since the epoch
+        self._started = time.time()
         self._loop = asyncio.get_running_loop()
         self._soon: asyncio.TimerHandle | None = None
         self._told: tuple[object, ...] = ()
@@ -70,6 +82,11 @@ class Telling:
         snapshot = self._snapshot()
         self._tell(snapshot, state or snapshot.state)
 
+    def asked(self) -> None:
+        """Somebody wants to know all."""
+        self._found_told = ()
+        self.tell()
+
     async def run(self) -> None:
         """Tell it regularly, until cancelled."""
         while True:
@@ -86,6 +103,7 @@ class Telling:
         if snapshot.linked:
             status = self._status(snapshot, state)
             self._publish(status)
+            self._found_told = (snapshot.address, snapshot.capabilities)
             self._file.write(status.queues, status.now)
 
     def _say_waiting(self, waits: tuple[str, ...]) -> None:
@@ -99,6 +117,7 @@ class Telling:
 
     def _status(self, snapshot: Snapshot, state: str) -> Status:
         offset = time.time() - self._loop.time()
+        told = (snapshot.address, snapshot.capabilities)
         return Status.model_validate(
             {
                 "instance": snapshot.instance,
@@ -112,6 +131,8 @@ class Telling:
                 "slots": [_on_the_wall(slot, offset) for slot in snapshot.slots],
                 "capabilities": snapshot.capabilities,
                 "queues": tuple(sorted(snapshot.queues)[:QUEUES_TOLD]),
+                "started": self._started,
+                "found": self._found() if snapshot.capabilities and self._found_told != told else {},
             }
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from contracts.messages import Catalogue, Status
+from contracts.messages import Catalogue, FleetMessage, Status, Work
 from contracts.readable import shown
 from contracts.requirements.nearest_misses import nearest_misses
 from contracts.requirements.sets import Requirements
@@ -53,8 +53,10 @@ class FleetView:
         self._agents: dict[tuple[str, str], tuple[float, Status]] = {}
         self._masters: dict[str, tuple[float, Catalogue]] = {}
 
-    def hear(self, message: Status | Catalogue, now: float) -> bool:
+    def hear(self, message: FleetMessage, now: float) -> bool:
         """True when `message` comes from an agent that was not known."""
+        if isinstance(message, Work):
+            return False
         if isinstance(message, Catalogue):
             self._masters[message.master] = (now, message)
             return False

@@ -23,6 +23,8 @@ from master_bridge.buildbot.search.locks import limits_nothing
 from master_bridge.link.settings import URL_VARIABLE, url_from_environment
 
 SERVICE_NAME = "amqp-broker"
+#: The page's name among Buildbot's plugins (an entry point of `buildbot.www`).
+PAGE = "amqp_fleet"
 #: Names of a long list that are told.
 TOLD = 5
 
@@ -35,6 +37,7 @@ def check_whole_configs() -> None:
 
     def check_builders(self: MasterConfig) -> None:
         theirs(self)
+        show_page(self)
         for problem in problems(self):
             config.error(problem)
         for text in limits_nothing(self):  # no error: a worker of Buildbot's beside ours may be limited by it
@@ -42,6 +45,12 @@ def check_whole_configs() -> None:
 
     check_builders.of_amqp = True  # type: ignore[attr-defined]  # so that it is wrapped once
     MasterConfig.check_builders = check_builders
+
+
+def show_page(whole: Any) -> None:
+    """The fleet's page belongs to a master that has agents: Buildbot shows a plugin only where `www` names it."""
+    if whole.www.get("port") is not None and (SERVICE_NAME in whole.services or any(_needing_a_broker(whole))):
+        whole.www["plugins"] = {PAGE: {}, **whole.www.get("plugins", {})}
 
 
 def problems(whole: Any) -> Iterator[str]:

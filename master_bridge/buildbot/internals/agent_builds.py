@@ -1,0 +1,135 @@
+"""What Buildbot's database says of an agent's builds, and of requests that have no build yet.
+
+Its data API finds no build by a property's value, so its tables are asked. A build's `agent` and `agent_account` are
+properties (`buildbot/slot.py`).
+
+Source: db/model.py (`builds`, `build_properties`, `builders`), db/pool.py `DBThreadPool.do`, data/buildrequests.py.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+from buildbot.data.resultspec import Filter
+from twisted.internet import defer
+
+from contracts.readable import shown
+
+#: Requests that are told.
+REQUESTS_MAX = 500
+#: Builds among which an agent's are looked for: the newest, so that a large database costs no more than a small one.
+BUILDS_LOOKED_AT = 20_000
+#: Spans of time that are told of one day.
+SPANS_MAX = 2_000
+#: Seconds for which what waits in the database is good enough for the next viewer.
+PENDING_FRESH = 3.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgentBuilds:
+    """`latest`: newest first, each as JSON; `busy`: [start, end or None] of those of the wanted time."""
+
+    latest: list[dict[str, Any]]
+    busy: list[list[float | None]]
+
+
+def builds_of(master: Any, agent: str, account: str, since: float, limit: int) -> defer.Deferred[AgentBuilds]:
+    """Builds that ran on this agent. `since`: seconds since the epoch, from when on its busy times are wanted."""
+    model = master.db.model
+    builds, builders = model.builds, model.builders
+    name, owner = model.build_properties.alias(), model.build_properties.alias()
+
+    def thd(conn: Any) -> AgentBuilds:
+        newest = conn.execute(sa.select(sa.func.max(builds.c.id))).scalar() or 0
+        query = (
+            sa.select(
+                builds.c.id,
+                builds.c.number,
+                builds.c.builderid,
+                builders.c.name,
+                builds.c.started_at,
+                builds.c.complete_at,
+                builds.c.results,
+            )
+            .select_from(
+                builds.join(builders, builders.c.id == builds.c.builderid)
+                .join(name, name.c.buildid == builds.c.id)
+                .join(owner, owner.c.buildid == builds.c.id)
+            )
+            .where(
+                builds.c.id > newest - BUILDS_LOOKED_AT,
+                name.c.name == "agent",
+                name.c.value == json.dumps(agent),
+                owner.c.name == "agent_account",
+                owner.c.value == json.dumps(account),
+            )
+            .order_by(builds.c.id.desc())
+            .limit(SPANS_MAX)
+        )
+        rows = conn.execute(query).fetchall()
+        latest = [
+            {
+                "build": row[0],
+                "number": row[1],
+                "builderid": row[2],
+                "builder": shown(row[3]),
+                "started": row[4],
+                "complete": row[5],
+                "results": row[6],
+            }
+            for row in rows[:limit]
+        ]
+        busy = [[float(row[4]), row[5]] for row in rows if (row[5] or time.time()) >= since]
+        return AgentBuilds(latest=latest, busy=busy)
+
+    result: defer.Deferred[AgentBuilds] = master.db.pool.do(thd)
+    return result
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pending:
+    """`requests`: (request, builder, seconds since the epoch when it was made, priority); `builders`: name -> id."""
+
+    requests: tuple[tuple[str, str, float, int], ...] = ()
+    builders: Mapping[str, int] = field(default_factory=dict)
+
+
+class PendingRequests:
+    """Requests that Buildbot has given to no worker yet, asked for every few seconds at most."""
+
+    def __init__(self, master: Any) -> None:
+        self._master = master
+        self._at = 0.0
+        self._found = Pending()
+
+    @defer.inlineCallbacks
+    def look(self) -> Any:
+        """A `Pending`."""
+        now = time.monotonic()
+        if now - self._at >= PENDING_FRESH or not self._at:
+            self._at = now
+            rows = yield self._master.data.get(
+                ("buildrequests",),
+                filters=[Filter("complete", "eq", [False]), Filter("claimed", "eq", [False])],
+                limit=REQUESTS_MAX,
+                order=["buildrequestid"],
+            )
+            names = {each["builderid"]: each["name"] for each in (yield self._master.data.get(("builders",)))}
+            self._found = Pending(
+                requests=tuple(
+                    (
+                        f"br-{row['buildrequestid']}",
+                        names.get(row["builderid"], "?"),
+                        row["submitted_at"].timestamp(),
+                        row["priority"],
+                    )
+                    for row in rows
+                ),
+                builders={name: number for number, name in names.items()},
+            )
+        return self._found

@@ -1,0 +1,131 @@
+"""What the masters' columns need and have, and what waits for them. Pure.
+
+A column is here all that has one signature, whichever builders, steps and masters name it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from contracts.readable import shown
+from contracts.requirements.nearest_misses import nearest_misses
+from contracts.requirements.sets import Requirements
+from master_bridge.www.agents import TEXT_SHOWN, Agents, Row
+
+#: Requests that are shown as waiting, and nearest misses of a column.
+WAITING_SHOWN, MISSES_SHOWN = 500, 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """As the masters' configurations have it."""
+
+    signature: str
+    requirements: Requirements
+    #: of this master
+    builders: tuple[str, ...] = ()
+    #: workers of this master's Buildbot: builds that may run at once
+    places: int = 0
+    #: other masters that have such a column
+    masters: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waiter:
+    """A request that has no agent. Times are seconds since the epoch."""
+
+    request: str
+    title: str
+    since: float
+    signature: str = ""
+    #: the bridge's; "pending": Buildbot has not given it a place, so nobody was asked yet
+    state: Literal["window", "waiting", "granted", "pending"]
+    priority: int = 0
+    #: agents that it has cost
+    lives: int = 0
+    #: "" for this one
+    master: str = ""
+
+
+def column_rows(columns: Mapping[str, Column], waiting: Iterable[Waiter], agents: Agents, now: float) -> dict[str, Row]:
+    """By signature. `now`: seconds since the epoch."""
+    oldest: dict[str, list[float]] = {}
+    for waiter in waiting:
+        oldest.setdefault(waiter.signature, []).append(waiter.since)
+    rows = {}
+    for signature, column in columns.items():
+        theirs = oldest.get(signature, [])
+        able = [known for known in agents if known.satisfies(signature, column.requirements)]
+        working = [known for known in able if known.takes_work]
+        rows[signature] = {
+            "signature": shown(signature, TEXT_SHOWN),
+            "names": [shown(name, TEXT_SHOWN) for name in column.requirements.names],
+            "builders": [shown(name, TEXT_SHOWN) for name in column.builders],
+            "masters": [shown(name, TEXT_SHOWN) for name in column.masters],
+            "places": column.places,
+            "waiting": len(theirs),
+            "oldest": round(max(0.0, now - min(theirs))) if theirs else None,
+            "qualified": len(working),
+            "unfit": len(able) - len(working),
+            "busy": sum(known.busy for known in working),
+            "free": sum(known.free for known in working),
+            "missing": [] if able else _missing(column.requirements, agents),
+        }
+    return rows
+
+
+def waiting_rows(waiting: Iterable[Waiter], rows: Mapping[str, Row], *, down: str | None) -> list[Row]:
+    """Those that seek an agent, then those that Buildbot holds back, each in its order. `rows`: of the columns.
+
+    `down`: why the broker is out of reach.
+    """
+    found: list[Row] = []
+    places: dict[tuple[str, str], int] = {}
+    for waiter in sorted(waiting, key=lambda each: (each.state == "pending", -each.priority, each.since)):
+        line = (waiter.signature, waiter.title if waiter.state == "pending" else "")
+        places[line] = places.get(line, 0) + 1
+        if len(found) < WAITING_SHOWN:
+            found.append(
+                {
+                    "request": None if waiter.master else waiter.request,
+                    "title": shown(waiter.title or waiter.request, TEXT_SHOWN),
+                    "master": shown(waiter.master, TEXT_SHOWN),
+                    "signature": shown(waiter.signature, TEXT_SHOWN),
+                    "since": round(waiter.since),
+                    "place": places[line],
+                    "lost": waiter.lives,
+                    "reason": _reason(waiter, rows.get(waiter.signature), down),
+                }
+            )
+    return found
+
+
+def _reason(waiter: Waiter, row: Row | None, down: str | None) -> str:
+    """Why it has no agent, in one sentence."""
+    if waiter.state == "pending":
+        return "Buildbot has not started it: the places of its builder are taken, or a lock is held"
+    if down is not None and not waiter.master:
+        return f"the broker is out of reach: {shown(down, TEXT_SHOWN)}"
+    if waiter.state == "window":
+        return "its master asks first whether an agent has it already"
+    if waiter.state == "granted":
+        return "an agent is taking it"
+    if row is None:
+        return "waits for an agent"
+    if row["free"]:
+        return f"{row['free']} {'slot is' if row['free'] == 1 else 'slots are'} free: it is about to be taken"
+    if row["qualified"]:
+        one = row["qualified"] == 1
+        return "the one agent that qualifies is busy" if one else f"all {row['qualified']} agents that qualify are busy"
+    if row["unfit"]:
+        return f"agents that have what is needed take no work (paused, unwell, silent, leaving): {row['unfit']}"
+    nearest = f"; nearest: {'; '.join(row['missing'])}" if row["missing"] else ""
+    return f"no agent offers {row['signature']}{nearest}"
+
+
+def _missing(requirements: Requirements, agents: Agents) -> list[str]:
+    """What the agents that come nearest lack: "builder7 has gtk 2.24, needs gtk>=3"."""
+    alive = ((known.status.agent, known.status.capabilities) for known in agents if known.state != "silent")
+    return [shown(miss, TEXT_SHOWN) for miss in nearest_misses(requirements, alive)[:MISSES_SHOWN]]

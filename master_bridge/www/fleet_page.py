@@ -1,0 +1,100 @@
+"""What a master does for its fleet's page: hears the fleet, tells orders, keeps them, looks into `dead`."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import structlog
+from twisted.internet import defer
+
+from contracts import topology
+from contracts.messages import FleetMessage, Steer
+from contracts.readable import shown_lines
+from master_bridge.operating.deadletters import read
+from master_bridge.www.agents import TEXT_SHOWN, Known, Row
+from master_bridge.www.feed import Feed
+from master_bridge.www.orders import Entry
+
+log = structlog.get_logger(__name__)
+
+#: Under this key Buildbot's database keeps the orders.
+STATE_KEY = "orders"
+#: Messages of `dead` that are shown, and characters of each.
+DEAD_SHOWN, DEAD_TEXT = 50, 4_000
+
+
+class FleetPage:
+    """Of one `AMQPBroker`, for as long as it runs."""
+
+    def __init__(self, broker: Any) -> None:
+        self._broker = broker
+        self.feed = Feed(broker)
+
+    @defer.inlineCallbacks
+    def remember(self) -> Any:
+        """The orders of before the master's restart."""
+        self.feed.orders.remember((yield self._broker.getState(STATE_KEY, [])))
+
+    def hear(self, message: FleetMessage) -> None:
+        self.feed.hear(message)
+
+    def returned(self, message: Any, address: str) -> None:
+        """The broker had no queue at `address` for `message`."""
+        if isinstance(message, Steer) and message.instance is not None:
+            self.feed.orders.returned(address, message.instance, time.time())
+
+    def look(self) -> Any:
+        """Every few seconds: who is silent, and orders that are to be stored. A Deferred, or None."""
+        self.feed.tick()
+        return self.keep()
+
+    def keep(self) -> Any:
+        """Store what the next start of the master is to know. A Deferred, or None."""
+        if self.feed.orders.changed:
+            return self._broker.setState(STATE_KEY, self.feed.orders.stored())
+        return None
+
+    def order(self, order: str, agents: list[str], *, reason: str, who: str) -> list[Known]:
+        """Tell those of `agents` that are known; these are returned. Their own address is that of their last status."""
+        link = self._broker.link
+        told = [known for each in agents if (known := self.feed.agents.find(each)) is not None]
+        if link is None or not link.up:
+            return []
+        for known in told:
+            status = known.status
+            self.feed.orders.add(
+                Entry(
+                    when=time.time(),
+                    who=who,
+                    order=order,
+                    agent=known.id,
+                    name=known.row.get("name", ""),
+                    reason=reason,
+                    epoch=status.epoch,
+                )
+            )
+            message = Steer.model_validate(
+                {"order": order, "instance": status.instance, "reason": f"{reason} (ordered by {who})"}
+            )
+            link.send(message, status.address)
+        return told
+
+    @defer.inlineCallbacks
+    def dead(self) -> Any:
+        """The first messages in `dead` as JSON, and how many more there are."""
+        seen, more = yield self._broker.link.peek(topology.DEAD_QUEUE, DEAD_SHOWN)
+        return {"messages": [_dead_row(*each) for each in seen], "more": more}
+
+
+def _dead_row(routing_key: str, properties: Any, body: bytes) -> Row:
+    message = read(routing_key, properties, body)
+    return {
+        "id": message.id,
+        "reason": message.reason[:TEXT_SHOWN],
+        "queue": message.queue[:TEXT_SHOWN],
+        "agent": message.agent[:TEXT_SHOWN],
+        "type": message.type[:TEXT_SHOWN],
+        "when": message.timestamp,
+        "text": shown_lines(message.text(), DEAD_TEXT),
+    }

@@ -1,0 +1,151 @@
+"""What the page knows of agents: states, rows that changed, who is gone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from contracts.messages import Capability, SlotStatus, Status
+from contracts.requirements.sets import Requirements
+from master_bridge.www import agents as module
+from master_bridge.www.agents import AGENTS_MAX, Agents, Link
+
+GTK3 = {"gtk>=3": Requirements.from_signature("gtk>=3")}
+
+
+def status(name: str = "a", *, account: str = "u", gtk: str = "3.24", held: str | None = None, **more: Any) -> Status:
+    slot = SlotStatus(state="held", session=held, title="gtk #1", master="m1", since=1.0) if held else None
+    return Status.model_validate(
+        {
+            "instance": name,
+            "agent": name,
+            "epoch": 1,
+            "address": f"agent.{account}.{name}.n",
+            "version": "1",
+            "now": 1e9,
+            "state": "ready",
+            "slots": [slot or SlotStatus(state="idle")],
+            "capabilities": [Capability(name="gtk", version=gtk)],
+            **more,
+        }
+    )
+
+
+def test_a_row_is_told_once_and_again_when_it_changes() -> None:
+    agents = Agents()
+    agents.hear(status(), 100.0)
+    agents.look(GTK3, {})
+    (row,) = agents.rows(0)
+    assert (row["id"], row["state"], row["serves"]) == ("u/a", "idle", ["gtk>=3"])
+    seen = agents.at
+    agents.hear(status(), 105.0)
+    agents.look(GTK3, {})
+    assert agents.rows(seen) == []
+    agents.hear(status(held="s"), 110.0)
+    agents.look(GTK3, {"s": Link(request="br-7", builder=3, number=1)})
+    (row,) = agents.rows(seen)
+    assert (row["state"], row["since"]) == ("busy", 110)
+    assert row["slots"][0]["link"] == {"request": "br-7", "builder": 3, "number": 1}
+
+
+def test_what_it_serves_follows_its_capabilities_and_the_columns() -> None:
+    agents = Agents()
+    agents.hear(status(gtk="2.24"), 1.0)
+    agents.look(GTK3, {})
+    assert agents.rows(0)[0]["serves"] == []
+    agents.hear(status(), 2.0)
+    agents.look(GTK3, {})
+    assert agents.rows(0)[0]["serves"] == ["gtk>=3"]
+    agents.look({}, {})
+    assert agents.rows(0)[0]["serves"] == []
+
+
+def test_silence_and_leaving_are_states_and_then_the_end() -> None:
+    agents = Agents()
+    agents.hear(status("quiet"), 0.0)
+    agents.hear(status("leaver"), 0.0)
+    agents.hear(status("leaver", state="leaving"), 1.0)
+    agents.tick(16.0)
+    agents.look({}, {})
+    assert {row["name"]: row["state"] for row in agents.rows(0)} == {"quiet": "silent", "leaver": "leaving"}
+    seen = agents.at
+    agents.tick(32.0)
+    assert agents.gone(seen) == ["u/leaver"]
+    quiet = agents.find("u/quiet")
+    assert quiet is not None
+    assert not quiet.free
+    agents.tick(1.0 + module.SILENT_SHOWN)
+    assert agents.gone(seen) == ["u/leaver", "u/quiet"]
+    assert agents.find("u/quiet") is None
+
+
+def test_a_silent_agent_that_speaks_is_there_again() -> None:
+    agents = Agents()
+    agents.hear(status(), 0.0)
+    agents.tick(20.0)
+    agents.hear(status(), 21.0)
+    known = agents.find("u/a")
+    assert known is not None
+    assert [change[1] for change in known.changes] == ["idle", "silent", "idle"]
+
+
+def test_late_news_of_an_older_connection_changes_nothing() -> None:
+    agents = Agents()
+    agents.hear(status(epoch=2), 1.0)
+    agents.hear(status(epoch=1, state="leaving"), 2.0)
+    agents.look({}, {})
+    assert agents.rows(0)[0]["state"] == "idle"
+
+
+def test_two_accounts_with_one_instance_are_two_agents() -> None:
+    agents = Agents()
+    agents.hear(status(account="u"), 1.0)
+    agents.hear(status(account="thief", state="leaving"), 2.0)
+    agents.look({}, {})
+    assert {row["id"]: row["state"] for row in agents.rows(0)} == {"u/a": "idle", "thief/a": "leaving"}
+
+
+def test_agents_are_bounded_and_a_viewer_that_missed_too_much_takes_all_anew() -> None:
+    agents = Agents()
+    for number in range(AGENTS_MAX):
+        agents.hear(status(f"a{number}"), float(number))
+    agents.look({}, {})
+    seen = agents.at
+    for number in range(AGENTS_MAX, 2 * AGENTS_MAX + 1):
+        agents.hear(status(f"a{number}"), float(number))
+    assert len(agents) == AGENTS_MAX
+    assert agents.gone(seen) is None
+    assert agents.find("u/a0") is None
+
+
+def test_foreign_numbers_and_texts_are_bounded() -> None:
+    agents = Agents()
+    hostile = status(
+        "a",
+        agent="\x1b[31m" + "x" * 10_000,
+        slots=[SlotStatus(state="held", title="\u202e" * 10_000, since=1.0e300)] * 1_000,
+        capabilities=[Capability(name=f"c{number}") for number in range(5_000)],
+        reasons=["r" * 5_000] * 100,
+        started=-1.0e300,
+    )
+    agents.hear(hostile, 1.0)
+    agents.look({}, {})
+    row = agents.rows(0)[0]
+    assert row["name"].startswith("\\x1b[31m")
+    assert max(len(row["name"]), *map(len, row["reasons"])) <= module.TEXT_SHOWN
+    assert (len(row["slots"]), len(row["capabilities"]), len(row["reasons"]), row["capacity"]) == (
+        100,
+        2_000,
+        20,
+        1_000,
+    )
+    assert row["started"] == 0
+    assert row["slots"][0]["since"] < 1e12
+
+
+def test_how_it_was_found_is_kept_while_it_is_not_told() -> None:
+    agents = Agents()
+    agents.hear(status(found={"gtk": "pkg-config /usr/lib/gtk.pc"}), 1.0)
+    agents.hear(status(), 6.0)
+    known = agents.find("u/a")
+    assert known is not None
+    assert known.found == {"gtk": "pkg-config /usr/lib/gtk.pc"}
