@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Union
 
 import psutil
 
 from worker_agent.agent.aside import aside
+from worker_agent.agent.errands import Errands, Here
+from worker_agent.agent.room import Found, room
 
 #: An agent that found too little of something wants this much more than the least before it is well again.
 RECOVERY = 1.25
@@ -22,9 +21,6 @@ RECOVERY = 1.25
 PATIENCE = 10.0
 
 MEBIBYTE = 1024 * 1024
-
-#: Free bytes, or why there is nothing to be had at all, for people.
-Found = Union[int, str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +45,7 @@ class Health:
         basedir: Path,
         state: Path | None = None,
         measure: Callable[[], Mapping[str, Found]] | None = None,
+        errands: Errands | None = None,
     ) -> None:
         self._least: dict[str, int] = {
             "disk": least.disk, "disk of the state folder": least.disk,
@@ -57,6 +54,8 @@ class Health:
         self._basedir = basedir
         self._state = state
         self._measure = measure or self._ask_system
+        #: looks where builds run
+        self._errands = errands or Here()
         self._short: set[str] = set()
 
     def check(self) -> tuple[str, ...]:
@@ -87,19 +86,23 @@ class Health:
         return dict(self._findings())
 
     def _findings(self) -> Iterator[tuple[str, Found]]:
-        base = room("base directory", self._basedir)
+        base = self._found("room", "base directory", str(self._basedir))
         yield "disk", base
         if self._state is not None:
             state = room("state folder", self._state)
             if isinstance(state, str) or not _on_one_disk(self._basedir, self._state):
                 yield "disk of the state folder", state
         if self._least["temporary space"]:
-            try:
-                yield "temporary space", room("temporary folder", Path(tempfile.gettempdir()))
-            except OSError as error:
-                yield "temporary space", f"no usable temporary folder: {error.strerror}; set TMPDIR"
+            yield "temporary space", self._found("temporary room")
         with contextlib.suppress(OSError, psutil.Error, ValueError):  # a sandbox without /proc
             yield "memory", psutil.virtual_memory().available
+
+    def _found(self, job: str, *arguments: str) -> Found:
+        try:
+            found: object = self._errands.do(job, *arguments)
+        except OSError as error:
+            return f"{job} is not known: {error.strerror or error}"
+        return found if isinstance(found, int) else str(found)
 
 
 class PatientHealth:
@@ -116,23 +119,6 @@ class PatientHealth:
             self._asked = aside(self._check)
         done, _ = await asyncio.wait([self._asked], timeout=self._patience)
         return self._asked.result() if done else (f"a disk has not answered for {self._patience:g} s",)
-
-
-def room(what: str, folder: Path) -> Found:
-    """Free bytes for `folder`, which need not be there yet; or why nothing can be kept in it."""
-    try:
-        place = folder
-        while not os.path.lexists(place) and place != place.parent:
-            place = place.parent
-        if not place.is_dir():
-            return f"{what} {folder} cannot be used: {place} is no directory"
-        if place != folder and not os.access(place, os.W_OK | os.X_OK):
-            return f"{what} {folder} cannot be made in {place}: it is read-only, or another's"
-        if place == folder:
-            tempfile.TemporaryFile(dir=folder).close()  # without a name, where the system has such files
-        return shutil.disk_usage(place).free
-    except OSError as error:
-        return f"{what} {folder} cannot be used: {error.strerror}"
 
 
 def _on_one_disk(*folders: Path) -> bool:

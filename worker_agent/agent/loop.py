@@ -23,6 +23,7 @@ from worker_agent.agent.aside import aside
 from worker_agent.agent.checks import Checks
 from worker_agent.agent.dispatch import Hands
 from worker_agent.agent.ending import Ending
+from worker_agent.agent.errands import ByUser, Here
 from worker_agent.agent.forever import Errors, forever
 from worker_agent.agent.health import Health, Least, PatientHealth
 from worker_agent.agent.instance import Instance
@@ -37,6 +38,7 @@ from worker_agent.core import inputs
 from worker_agent.core.availability import Order
 from worker_agent.core.machine import AgentConfig, AgentMachine
 from worker_agent.keeper.processes.reaper import become_subreaper, reap_strays
+from worker_agent.keeper.second_user import SecondUser
 from worker_agent.keepers.builddirs import BuildDirs
 from worker_agent.keepers.journal_reader import JournalFiles
 from worker_agent.keepers.sessions import Sessions
@@ -70,7 +72,7 @@ Inbox = Union[inputs.Input, Callable[[], None]]
 class Agent:
     """One run of the agent, from `run` to its end."""
 
-    def __init__(self, settings: Settings, instance: Instance) -> None:
+    def __init__(self, settings: Settings, instance: Instance, user: SecondUser | None = None) -> None:
         assert settings.amqp_url is not None
         self._settings = settings
         self._instance = instance
@@ -85,18 +87,24 @@ class Agent:
         self._tasks: set[asyncio.Task[None]] = set()
 
         self.figures = Figures()
-        self.abilities = Abilities(settings)
-        self.builddirs = BuildDirs(settings.basedir, keep_free=int(settings.cache_free_disk))
-        self.information = Information(settings, self.builddirs.slot_folder)
+        self._errands: Here | ByUser = Here() if user is None else ByUser(user)
+        self.abilities = Abilities(settings, user, self._errands)
+        self.builddirs = BuildDirs(settings.basedir, keep_free=int(settings.cache_free_disk), errands=self._errands)
+        self.information = Information(settings, self.builddirs.slot_folder, user)
         self.introduction = Introduction(self.information, self.abilities.capabilities)
         self.journal = JournalFiles(settings.state)
         self.sessions = Sessions(
-            settings.state, self.builddirs, self.journal, on_input=self._put, encoding=settings.encoding
+            settings.state,
+            self.builddirs,
+            self.journal,
+            on_input=self._put,
+            encoding=settings.encoding,
+            run_as="" if user is None else user.name,
         )
         least = Least(
             disk=int(settings.min_free_disk), temp=int(settings.min_free_temp), memory=int(settings.min_free_memory)
         )
-        health = Health(least, settings.basedir, settings.state)
+        health = Health(least, settings.basedir, settings.state, errands=self._errands)
         patient = PatientHealth(lambda: health.check() + self.builddirs.trouble() + self.introduction.reasons())
         self.link = Link(
             link_options(settings),
@@ -227,6 +235,7 @@ class Agent:
             if endpoints is not None:
                 endpoints.close()
             await self._end_tasks()
+            self._errands.close()
         return self._ending
 
     async def _end_tasks(self) -> None:
@@ -415,8 +424,9 @@ class Agent:
 
     async def _learn_facts(self) -> None:
         """As Buildbot's worker, at each connection: somebody may have written another file. Nobody waits for a disk."""
+        look = partial(facts, self._settings.basedir, errands=self._errands)
         with suppress(asyncio.TimeoutError):
-            self.information.tell(await asyncio.wait_for(aside(partial(facts, self._settings.basedir)), FACTS_TIMEOUT))
+            self.information.tell(await asyncio.wait_for(aside(look), FACTS_TIMEOUT))
 
     def _abilities_changed(self) -> None:
         self._put(self.queues.capabilities_changed)
@@ -428,10 +438,8 @@ class Agent:
             await asyncio.sleep(HEALTH_EVERY)
             await self.checks.tell_health()
             self._instance.remember()
-            if not (
-                self.checks.running or self.probing.running
-            ):  # or a probe's exit status would be taken away from it
-                reap_strays(frozenset(self.sessions.keeper_pids))
+            if not (self.checks.running or self.probing.running):  # or a probe's exit status would be taken from it
+                reap_strays(frozenset(self.sessions.keeper_pids | self._errands.pids))
 
     async def _make_room(self) -> None:
         while True:

@@ -9,8 +9,10 @@ import structlog
 from contracts import sealing
 from contracts.messages import Capability
 from contracts.requirements.sets import Requirements, normal_name
+from worker_agent.agent.errands import Errands, Here
 from worker_agent.capabilities import DetectOptions, Inventory, detect, detect_late, findings, recheck, remembered
 from worker_agent.capabilities.probe_files import load
+from worker_agent.keeper.second_user import SecondUser
 from worker_agent.program.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -22,8 +24,9 @@ FILE = "capabilities.json"
 class Abilities:
     """The inventory of this machine. Nothing is known before `remember` or the first `probe`."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._options = options_of(settings)
+    def __init__(self, settings: Settings, user: SecondUser | None = None, errands: Errands | None = None) -> None:
+        """`user`: whom probes run as, as the commands do; `errands`: reads files for them."""
+        self._options = options_of(settings, user, errands)
         self._file = settings.state / FILE
         self._inventory: Inventory | None = None
         #: what the program can do on any machine
@@ -122,8 +125,10 @@ def _names(capabilities: set[Capability]) -> list[str]:
     return sorted(f"{found.name} {found.version}" if found.version else found.name for found in capabilities)
 
 
-def options_of(settings: Settings) -> DetectOptions:
+def options_of(settings: Settings, user: SecondUser | None = None, errands: Errands | None = None) -> DetectOptions:
     return DetectOptions(
+        user=user,
+        errands=errands or Here(),
         auto=settings.auto_capabilities,
         fixed=settings.capability,
         without=settings.without,

@@ -24,13 +24,14 @@ async def probe_command(
     name: str, probe: Probe, path: str, options: DetectOptions
 ) -> tuple[Sequence[Evidence], Sequence[Failure]]:
     """What the program at `path` is, or why that could not be found out."""
-    if probe.file and (read := _from_file(name, probe, path)) is not None:
+    if probe.file and (read := _from_file(name, probe, path, options)) is not None:
         return (read,), ()
     command = [path, *probe.words[1:]]
     ran = await run(
         command,
         timeout=probe.timeout or options.timeout,
-        environment=scrubbed_environment(options.search_path, probe.environment),
+        environment=scrubbed_environment(options.search_path, probe.environment, options.user),
+        user=options.user,
     )
     when = time.time()
 
@@ -68,12 +69,11 @@ async def probe_command(
     ), ()
 
 
-def _from_file(name: str, probe: Probe, path: str) -> Evidence | None:
+def _from_file(name: str, probe: Probe, path: str, options: DetectOptions) -> Evidence | None:
     """What the file beside the program says; None: it is not there, or does not say it."""
     beside = Path(os.path.realpath(path)).parent / probe.file
     try:
-        with beside.open(encoding="utf-8", errors="replace") as file:
-            text = file.read(SEARCHED_MAX)
+        text = str(options.errands.do("read", str(beside), SEARCHED_MAX))
     except OSError:
         return None
     match = re.search(probe.file_version, text, re.MULTILINE)

@@ -36,9 +36,9 @@ async def probe_libraries(
     found = programs.find(_PKG_CONFIG)
     if not found or programs.is_stand_in(found[0]):
         return (), ()
-    environment = scrubbed_environment(options.search_path)
+    environment = scrubbed_environment(options.search_path, user=options.user)
     command = [found[0], "--variable", "pc_path", "pkg-config"]
-    ran = await run(command, timeout=options.timeout, environment=environment)
+    ran = await run(command, timeout=options.timeout, environment=environment, user=options.user)
     when = time.time()
     if ran.problem or ran.code != 0 or not ran.output.strip():
         reason = ran.problem or f"does not say where it looks (exit code {ran.code})"
@@ -53,7 +53,7 @@ async def probe_libraries(
             if path is None:
                 continue
             try:
-                version, line = _version(path, library)
+                version, line = _version(path, library, options)
                 evidence.append(
                     Evidence(
                         capability=checked(library.name or name, version or None),
@@ -79,14 +79,13 @@ def _pc_file(module: str, folders: Sequence[str]) -> Path | None:
     return None
 
 
-def _version(path: Path, library: Library) -> tuple[str, str]:
+def _version(path: Path, library: Library, options: DetectOptions) -> tuple[str, str]:
     """Version and the line it stands in; both empty where nothing tells the library's own version."""
     if not library.versioned:
         return "", ""
-    with path.open(encoding="utf-8", errors="replace") as file:
-        text = file.read(_FILE_MAX)
+    text = str(options.errands.do("read", str(path), _FILE_MAX))
     if library.header:
-        return _version_of_header(text, library)
+        return _version_of_header(text, library, options)
     match = _VERSION.search(text)
     if match is None:
         return "", ""
@@ -94,7 +93,7 @@ def _version(path: Path, library: Library) -> tuple[str, str]:
     return tidy_version(version.split()[0] if version.split() else ""), clean(match[0])
 
 
-def _version_of_header(text: str, library: Library) -> tuple[str, str]:
+def _version_of_header(text: str, library: Library, options: DetectOptions) -> tuple[str, str]:
     """What the header says that a compiler would read. `text`: of the `.pc` file."""
     cflags = _CFLAGS.search(text)
     folders = [*_INCLUDE.findall(cflags[1] if cflags else ""), "${includedir}"]
@@ -102,8 +101,7 @@ def _version_of_header(text: str, library: Library) -> tuple[str, str]:
         path = Path(_filled_in(folder, text), library.header)
         if not path.is_file():
             continue
-        with path.open(encoding="utf-8", errors="replace") as file:
-            match = re.search(library.header_version, file.read(_HEADER_MAX))
+        match = re.search(library.header_version, str(options.errands.do("read", str(path), _HEADER_MAX)))
         if match is not None:
             return tidy_version(".".join(match.groups())), clean(f"{path}: {match[0]}")
     return "", ""

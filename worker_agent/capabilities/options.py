@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from contracts.errors import BadRequirement
 from contracts.messages import Capability
 from contracts.requirements.grammar import NAME
 from contracts.requirements.sets import normal_name, parse
+from worker_agent.agent.errands import Errands, Here
+from worker_agent.keeper.second_user import SecondUser
 
 _VERSION = re.compile(r"[!-~]{1,64}")
 
@@ -37,6 +39,10 @@ class DetectOptions:
     parallel: int = 0
     #: where programs are looked for; None: PATH
     path: str | None = None
+    #: whom probes run as; None: us
+    user: SecondUser | None = None
+    #: reads the files that tell a version
+    errands: Errands = field(default_factory=Here, compare=False)
 
     def __post_init__(self) -> None:
         for text in self.fixed:

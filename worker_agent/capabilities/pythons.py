@@ -87,7 +87,10 @@ async def probe_python(
     ran = await run(
         command,
         timeout=probe.timeout or options.timeout,
-        environment=scrubbed_environment(options.search_path, {"PYTHONDONTWRITEBYTECODE": "1", **probe.environment}),
+        environment=scrubbed_environment(
+            options.search_path, {"PYTHONDONTWRITEBYTECODE": "1", **probe.environment}, options.user
+        ),
+        user=options.user,
     )
     when = time.time()
     stamp = Stamp.of(path)

@@ -11,6 +11,8 @@ from asyncio.subprocess import DEVNULL, PIPE, STDOUT
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from worker_agent.keeper.second_user import SecondUser
+
 #: Most bytes of a probe's output that are read; a version stands in the first lines.
 OUTPUT_MAX = 64 * 1024
 #: A command that has ended may have left children with its output open; they are not waited for longer than this.
@@ -36,9 +38,12 @@ class Ran:
     late: bool = False
 
 
-def scrubbed_environment(search_path: str, more: Mapping[str, str] | None = None) -> dict[str, str]:
-    """What a probe sees: where tools are, plain English output, nothing secret."""
-    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
+def scrubbed_environment(
+    search_path: str, more: Mapping[str, str] | None = None, user: SecondUser | None = None
+) -> dict[str, str]:
+    """What a probe sees: where tools are, plain English output, nothing secret. `user`: whom it runs as."""
+    own = os.environ if user is None else user.environ(os.environ)
+    kept = {name: own[name] for name in KEPT if name in own}
     return {
         **kept,
         "PATH": search_path,
@@ -52,13 +57,15 @@ def scrubbed_environment(search_path: str, more: Mapping[str, str] | None = None
     }
 
 
-async def run(command: Sequence[str], *, timeout: float, environment: Mapping[str, str]) -> Ran:
-    """Run `command` in / for at most `timeout` seconds; never raises for what the command does."""
+async def run(
+    command: Sequence[str], *, timeout: float, environment: Mapping[str, str], user: SecondUser | None = None
+) -> Ran:
+    """Run `command` in / for at most `timeout` seconds, as `user`; never raises for what the command does."""
     loop = asyncio.get_running_loop()
     try:
         transport, watch = await loop.subprocess_exec(
             lambda: _Watch(loop),
-            *command,
+            *(command if user is None else user.argv(command)),
             stdin=DEVNULL,
             stdout=PIPE,
             stderr=STDOUT,

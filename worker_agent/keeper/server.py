@@ -11,18 +11,23 @@ import struct
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from contracts.operations.lossy_output import replace_standard_error
 from worker_agent.keeper import orders
 from worker_agent.keeper.commands.running import Commands
 from worker_agent.keeper.processes.guard import Guard
 from worker_agent.keeper.processes.reaper import become_subreaper, identity
+from worker_agent.keeper.runner import Listener, Runner
 from worker_agent.keeper.session import Session
 from worker_agent.keeper.settings import KeeperConfig
 from worker_agent.keeper.spare import log_to, read_config
 from worker_agent.keeper.wire import WIRE_VERSION, BadFrame, Frames, encode
+
+if TYPE_CHECKING:
+    from worker_agent.keeper.apart import ApartProcess
 
 SOCKET = "keeper.sock"
 #: Who the keeper is, for an agent that starts after both it and the main process were killed.
@@ -45,7 +50,7 @@ def boot_clock() -> float:
 class Keeper:
     """One session's keeper. `run` returns when it is over."""
 
-    def __init__(self, config: KeeperConfig, guard: Guard) -> None:
+    def __init__(self, config: KeeperConfig, runner: Callable[[Listener], Runner]) -> None:
         self._config = config
         self._settings = config.settings
         self._main: _Connection | None = None
@@ -57,7 +62,7 @@ class Keeper:
         self._patience = self._settings.orphan_grace
         self._session = Session(
             config,
-            lambda session: Commands(config, os.environ, guard, session),
+            runner,
             journalled=self._journalled,
             pulled=self._pulled,
             broken=self._broken,
@@ -268,26 +273,48 @@ def _may_command(sock: Any) -> bool:
     return uid in (0, os.getuid())
 
 
-def main(fd: int) -> None:
-    """`fd` is a connected socket to the main process, which gives the `KeeperConfig` when there is a session."""
+def main(fd: int, run_as: str = "") -> None:
+    """`fd` is a connected socket to the main process, which gives the `KeeperConfig` when there is a session.
+
+    `run_as`: the user whom its commands run as; empty: ours.
+    """
     replace_standard_error()  # it goes to keeper.log, on a disk that may be full
     initial = socket.socket(fileno=fd)
+    apart = _process_of(run_as) if run_as else None
     config = read_config(initial)
     if config is None:
         return  # a spare that was not needed
+    guard: Guard | None = None
     try:
         os.chdir(config.folder)
         log_to(Path(LOG))
         become_subreaper()
         Path(PID_FILE).write_text(f"{os.getpid()} {identity(os.getpid())}\n")
-        guard = Guard(config.session)
-        asyncio.run(_main(config, guard, initial))
+        if apart is None:
+            guard = Guard(config.session)
+        asyncio.run(_main(config, guard, apart, initial))
     except OSError as error:  # a disk that takes nothing more, no room for a process
         with contextlib.suppress(OSError):
             initial.sendall(encode({"ev": "broken", "reason": f"its keeper cannot work in {config.folder}: {error}"}))
         raise
-    guard.over()
+    if guard is not None:
+        guard.over()
 
 
-async def _main(config: KeeperConfig, guard: Guard, initial: socket.socket) -> None:
-    await Keeper(config, guard).run(initial)
+def _process_of(run_as: str) -> ApartProcess:
+    from worker_agent.keeper.apart import ApartProcess  # memory that other keepers do without
+    from worker_agent.keeper.second_user import SecondUser
+
+    return ApartProcess(SecondUser.named(run_as), os.environ)
+
+
+async def _main(config: KeeperConfig, guard: Guard | None, apart: ApartProcess | None, initial: socket.socket) -> None:
+    def runner(session: Listener) -> Runner:
+        if guard is not None:
+            return Commands(config, os.environ, guard, session)
+        from worker_agent.keeper.apart import Apart
+
+        assert apart is not None
+        return Apart(config, apart, session)
+
+    await Keeper(config, runner).run(initial)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 MIB = 1024 * 1024
 
@@ -26,6 +28,8 @@ class KeeperSettings:
     fencing: float | None = None
     #: encoding of arguments and text, as Buildbot's worker's `unicode_encoding`
     encoding: str = "utf-8"
+    #: user whom commands run as, by a process of their own; empty: the keeper's own, in the keeper
+    run_as: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,5 +51,9 @@ class KeeperConfig:
 
     @classmethod
     def loads(cls, text: str) -> KeeperConfig:
-        fields = json.loads(text)
+        return cls.of(json.loads(text))
+
+    @classmethod
+    def of(cls, fields: Mapping[str, Any]) -> KeeperConfig:
+        """From what `dataclasses.asdict` made."""
         return cls(**{**fields, "settings": KeeperSettings(**fields["settings"])})

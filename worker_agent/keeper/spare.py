@@ -9,12 +9,10 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-import psutil
-
+from worker_agent.keeper.isolated import isolated
 from worker_agent.keeper.settings import KeeperConfig
 
 #: Seconds that a spare has for its end, once told; it does nothing but end.
@@ -25,14 +23,15 @@ _PEEK = 4096
 class Spare:
     """A waiting keeper process. Used once: by `start`, or by `end`."""
 
-    def __init__(self, env: Mapping[str, str], log: Path | None = None) -> None:
+    def __init__(self, env: Mapping[str, str], log: Path | None = None, run_as: str = "") -> None:
         """Raises OSError: no process can be made.
 
         `env` is what its commands will inherit. `log`: where it complains if it cannot start; None: where we do.
+        `run_as`: the user whom they run as; empty: ours.
         """
         self.socket, theirs = socket.socketpair()
         try:
-            self.process = _spawn(theirs, env, log)
+            self.process = _spawn(theirs, env, log, run_as)
         except OSError:
             self.socket.close()
             raise
@@ -57,19 +56,14 @@ class Spare:
             self.process.wait()
 
 
-def _spawn(connection: socket.socket, env: Mapping[str, str], log: Path | None) -> subprocess.Popen[bytes]:
-    # Isolated, without site: nothing in the environment, the working directory or a .pth file changes what is run.
-    places = [str(Path(__file__).parents[2]), str(Path(psutil.__file__).parents[1])]
-    # A keeper speaks no TLS; asyncio does without ssl when told that there is none, and starts the sooner for it.
-    code = (
-        f"import sys; sys.path += {places!r}; sys.modules['ssl'] = None; "
-        "from worker_agent.keeper.server import main; main(int(sys.argv[2]))"
-    )
+def _spawn(connection: socket.socket, env: Mapping[str, str], log: Path | None, run_as: str) -> subprocess.Popen[bytes]:
+    # Isolated: nothing in the environment, the working directory or a .pth file changes what is run.
+    program = isolated("from worker_agent.keeper.server import main; main(int(sys.argv[2]), *sys.argv[3:])")
     output = _open_log(log) if log is not None else None
     try:
         fd = connection.fileno()
         return subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", code, "worker-agent keeper", str(fd)],
+            [*program, "worker-agent keeper", str(fd), *([run_as] if run_as else [])],
             env=dict(env),
             stdin=subprocess.DEVNULL,
             stdout=output if output is not None else subprocess.DEVNULL,

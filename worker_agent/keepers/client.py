@@ -18,13 +18,22 @@ import psutil
 from contracts.messages import Command
 from worker_agent.core.inputs import Journalled, KeeperLost, PullWanted
 from worker_agent.keeper import orders
+from worker_agent.keeper.apart import APART_FILE
+from worker_agent.keeper.apart import end_leftovers as apart_leftovers
 from worker_agent.keeper.processes.environment import command_environment
-from worker_agent.keeper.processes.reaper import KILL_PATIENCE, identity, kill_session, kill_tree
+from worker_agent.keeper.processes.reaper import (
+    KILL_PATIENCE,
+    alive,
+    identity,
+    kill_session,
+    kill_tree,
+    kill_until_none,
+)
+from worker_agent.keeper.sending import Outgoing
 from worker_agent.keeper.server import LOG, PID_FILE, SOCKET
 from worker_agent.keeper.settings import KeeperConfig, KeeperSettings
 from worker_agent.keeper.spare import Spare
 from worker_agent.keeper.wire import WIRE_VERSION, BadFrame, Frames
-from worker_agent.keepers.outgoing import Outgoing
 
 #: A keeper that has not said hello after this long (seconds; it takes 0.1) will not.
 _HELLO = 30.0
@@ -108,7 +117,8 @@ class Keeper:
         )
         keeper = cls(session, folder, on_input)
         try:
-            Path(config.builder).mkdir(parents=True, exist_ok=True)
+            if not config.settings.run_as:
+                Path(config.builder).mkdir(parents=True, exist_ok=True)
             started = _start(config, spare, command_environment(os.environ if env is None else env))
         except OSError as error:
             raise KeeperFailed(f"session {session}: cannot start its keeper: {error}") from None
@@ -255,7 +265,7 @@ class Keeper:
             try:
                 await asyncio.to_thread(self._process.wait, 1.0 if self._gone.done() else 0.01)
             except subprocess.TimeoutExpired:
-                await asyncio.to_thread(kill_tree, self._process.pid)
+                await asyncio.to_thread(_kill_keeper, self._process.pid, self.folder)
                 with contextlib.suppress(subprocess.TimeoutExpired):  # it hangs in the kernel: not waited for
                     await asyncio.to_thread(self._process.wait, KILL_PATIENCE)
         await asyncio.to_thread(kill_leftovers, self.session, self.folder)
@@ -296,8 +306,20 @@ def kill_leftovers(session: str, folder: Path) -> list[psutil.Process]:
     with contextlib.suppress(OSError, ValueError):
         pid, who = (folder / PID_FILE).read_text().split()
         if identity(int(pid)) == who:
-            left = kill_tree(int(pid))
+            left = _kill_keeper(int(pid), folder)
+    if (folder / APART_FILE).exists() and apart_leftovers(session, folder):
+        return left
     return left + kill_session(session)
+
+
+def _kill_keeper(pid: int, folder: Path) -> list[psutil.Process]:
+    """With all that it runs, but for what runs as another user: that is ended with that user's rights."""
+    if not (folder / APART_FILE).exists():
+        return kill_tree(pid)
+    with contextlib.suppress(psutil.NoSuchProcess):
+        keeper = psutil.Process(pid)
+        return kill_until_none(lambda: [keeper] if alive(keeper) else [])
+    return []
 
 
 def _start(config: KeeperConfig, spare: Spare | None, env: Mapping[str, str]) -> Spare:
@@ -308,7 +330,7 @@ def _start(config: KeeperConfig, spare: Spare | None, env: Mapping[str, str]) ->
             return spare
     if spare is not None:
         spare.socket.close()
-    made = Spare(env, Path(config.folder) / LOG)
+    made = Spare(env, Path(config.folder) / LOG, config.settings.run_as)
     made.start(config)
     return made
 

@@ -10,10 +10,12 @@ import asyncio
 import contextlib
 import shutil
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import structlog
 
+from worker_agent.agent.aside import aside
 from worker_agent.core.actions import OpenSession
 from worker_agent.core.inputs import Input, KeeperLost, Recovered, SessionMeta
 from worker_agent.keeper.settings import KeeperSettings
@@ -51,14 +53,17 @@ class Sessions:
         *,
         on_input: Callable[[Input], None],
         encoding: str = "utf-8",
+        run_as: str = "",
     ) -> None:
+        """`run_as`: the user whom commands run as; empty: the agent's own."""
         self.folder = state / "sessions"
         self._builddirs = builddirs
         self._journal = journal
         self._on_input = on_input
         self._encoding = encoding
         self._held: dict[str, Held] = {}
-        self._spares = Spares()
+        self._run_as = run_as
+        self._spares = Spares(run_as)
 
     def __len__(self) -> int:
         return len(self._held)
@@ -94,7 +99,7 @@ class Sessions:
         held.keeper = await Keeper.attach(session=meta.session, folder=folder, on_input=self._on_input)
         if not meta.aside:
             try:
-                self._take_builddir(held)
+                await self._take_builddir(held)
             except OSError as error:  # it is protected from removal all the same; its commands will say what they lack
                 log.warning("build_directory_missing", session=meta.session, reason=str(error))
         alive = held.keeper is not None
@@ -118,14 +123,16 @@ class Sessions:
 
         async def start() -> None:
             try:
-                self._take_builddir(held)
+                await self._take_builddir(held)
                 held.keeper = await Keeper.open(
                     session=action.session,
                     folder=self.folder / action.session,
                     basedir=self._builddirs.slot_folder(action.master, action.slot),
                     builddir=action.builddir,
                     on_input=self._on_input,
-                    settings=KeeperSettings(fencing=held.meta.offer.fencing, encoding=self._encoding),
+                    settings=KeeperSettings(
+                        fencing=held.meta.offer.fencing, encoding=self._encoding, run_as=self._run_as
+                    ),
                     spare=self._spares.take(),
                 )
                 self._journal.trust(action.session)
@@ -208,10 +215,11 @@ class Sessions:
         held.last = asyncio.get_running_loop().create_task(after())
         return held.last
 
-    def _take_builddir(self, held: Held) -> None:
+    async def _take_builddir(self, held: Held) -> None:
         offer = held.meta.offer
         held.in_builddir = True
-        self._builddirs.take(offer.master, held.meta.slot, offer.builddir)
+        take = partial(self._builddirs.take, offer.master, held.meta.slot, offer.builddir)
+        await aside(take) if self._builddirs.apart else take()
 
     def _leave_builddir(self, held: Held) -> None:
         if held.in_builddir:

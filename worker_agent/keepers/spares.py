@@ -27,7 +27,9 @@ KEEP = 60.0
 class Spares:
     """All methods return at once, but for `end`. Needs a running loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, run_as: str = "") -> None:
+        """`run_as`: the user whom commands run as; empty: the agent's own."""
+        self._run_as = run_as
         self._spare: Spare | None = None
         self._ended = False
         self._timers: list[asyncio.TimerHandle] = []
@@ -67,7 +69,7 @@ class Spares:
         if self._spare is not None and self._spare.alive:
             return
         try:
-            self._spare = Spare(command_environment(os.environ))
+            self._spare = Spare(command_environment(os.environ), run_as=self._run_as)
         except OSError as error:  # no room for one more process: the next session will say so, if it still holds
             log.warning("no_spare_keeper", reason=str(error))
 

@@ -20,13 +20,16 @@ from contracts.operations.findings import Finding, broker_version, clock
 from contracts.operations.reachability import failed, reach
 from contracts.requirements.sets import Requirements
 from contracts.timing import CATALOGUE_INTERVAL
+from worker_agent.agent.errands import ByUser, Errands, Here
 from worker_agent.agent.health import Health, Least
 from worker_agent.capabilities import BadCapability, detect
 from worker_agent.capabilities.abilities import of_program, options_of
+from worker_agent.keeper.second_user import SecondUser
 from worker_agent.link.declare import Declared, channel_of, declare_control_queue, product_of
 from worker_agent.link.errors import CA_SETTING, LIBRARY_ERRORS, LinkError, loss_of
 from worker_agent.link.opening import open_connection
 from worker_agent.link.options import LinkOptions
+from worker_agent.program.separation import findings as separation_of
 from worker_agent.program.settings import Settings
 
 #: Seconds to wait for a master: it tells its columns every 5 s.
@@ -35,10 +38,16 @@ MASTER_WITHIN = CATALOGUE_INTERVAL + 1.0
 
 async def examine(settings: Settings) -> list[Finding]:
     """All findings, in an order in which the first failure is the one to mend."""
-    capabilities, found = await _capabilities(settings)
-    seals, sealed = _sealing(settings)
-    capabilities += seals
-    findings = [*_machine(settings), found, sealed]
+    user, separation = await asyncio.to_thread(separation_of, settings)
+    errands = Here() if user is None else ByUser(user)
+    try:
+        capabilities, found = await _capabilities(settings, user, errands)
+        tried = user is not None or settings.run_as is None
+        seals, sealed = _sealing(settings)
+        capabilities += seals
+        findings = [*_machine(settings, errands if tried else None), separation, found, sealed]
+    finally:
+        errands.close()
     if settings.amqp_url is None:
         return [*findings, Finding(check="broker", verdict="fail", seen="no broker is set",
                                    remedy="give --amqp-url-file, or amqp_url in the configuration file")]  # fmt: skip
@@ -58,15 +67,10 @@ async def examine(settings: Settings) -> list[Finding]:
     return findings
 
 
-def _machine(settings: Settings) -> Iterator[Finding]:
-    least = Least(
-        disk=int(settings.min_free_disk), temp=int(settings.min_free_temp), memory=int(settings.min_free_memory)
-    )
-    reasons = Health(least, settings.basedir, settings.state).check()
-    for reason in reasons:
-        yield Finding(check="room", verdict="fail", seen=reason, remedy="free some, or lower --min-free-…")
-    if not reasons:
-        yield Finding(check="room", verdict="pass", seen="enough disk, temporary space and memory")
+def _machine(settings: Settings, errands: Errands | None) -> Iterator[Finding]:
+    """`errands`: looks at the base directory; None: nobody can, which is said elsewhere."""
+    if errands is not None:
+        yield from _room(settings, errands)
     folder = settings.state
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
@@ -79,10 +83,23 @@ def _machine(settings: Settings) -> Iterator[Finding]:
     )
 
 
-async def _capabilities(settings: Settings) -> tuple[tuple[Capability, ...], Finding]:
+def _room(settings: Settings, errands: Errands) -> Iterator[Finding]:
+    least = Least(
+        disk=int(settings.min_free_disk), temp=int(settings.min_free_temp), memory=int(settings.min_free_memory)
+    )
+    reasons = Health(least, settings.basedir, settings.state, errands=errands).check()
+    for reason in reasons:
+        yield Finding(check="room", verdict="fail", seen=reason, remedy="free some, or lower --min-free-…")
+    if not reasons:
+        yield Finding(check="room", verdict="pass", seen="enough disk, temporary space and memory")
+
+
+async def _capabilities(
+    settings: Settings, user: SecondUser | None, errands: Errands
+) -> tuple[tuple[Capability, ...], Finding]:
     check = "capabilities"
     try:
-        inventory = await detect(options_of(settings))
+        inventory = await detect(options_of(settings, user, errands))
     except BadCapability as error:
         return (), Finding(check=check, verdict="fail", seen=str(error), remedy="correct that option or file")
     found = inventory.capabilities

@@ -62,6 +62,7 @@ def load(flags: Mapping[str, Any], config: Path | None = None) -> Settings:
         settings = Loaded(**flags)
     except ValidationError as error:
         raise BadSettings("\n".join(_explain(problem, flags, file, path) for problem in error.errors())) from None
+    settings._config_file = path
     loaded = _with_url(settings, flags, file)
     _check_tls(loaded)
     return loaded

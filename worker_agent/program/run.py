@@ -14,6 +14,7 @@ from contracts.operations import memory
 from contracts.operations.extras import missing_extra
 from worker_agent.agent.ending import Ending
 from worker_agent.agent.instance import Instance, StateInUse
+from worker_agent.keeper.second_user import NoSecondUser, SecondUser, give_up_ambient, own_name
 from worker_agent.program import logs
 from worker_agent.program.settings import PREFIX, Settings
 from worker_agent.reporting import systemd
@@ -44,6 +45,17 @@ def run(settings: Settings, unknown: Sequence[str] = ()) -> int:
     if wrong is not None:
         print(f"worker-agent: --trusted-key: {wrong}", file=sys.stderr)  # noqa: T201  # as above
         return BAD_SETTING
+    user: SecondUser | None = None
+    try:
+        if settings.run_as is not None:
+            from worker_agent.program.separation import second_user
+
+            user = second_user(settings)
+    except NoSecondUser as error:
+        print(f"worker-agent: --run-as {settings.run_as}: {error}", file=sys.stderr)  # noqa: T201  # as above
+        return BAD_SETTING
+    if user is None:
+        give_up_ambient()
     try:
         instance = Instance(settings.state)
     except (StateInUse, StateUnreadable) as error:
@@ -54,7 +66,7 @@ def run(settings: Settings, unknown: Sequence[str] = ()) -> int:
         log.warning("unknown_variable", name=name, remedy="`worker-agent --help` lists the settings")
     environ = dict(os.environ)
     _hide_secrets()
-    ending = asyncio.run(_run(settings, instance))
+    ending = asyncio.run(_run(settings, instance, user))
     if ending is Ending.RESTART:
         instance.close()
         systemd.notify(STATUS="restarting")
@@ -97,13 +109,13 @@ def _hide_secrets() -> None:
             del os.environ[name]
 
 
-async def _run(settings: Settings, instance: Instance) -> Ending:
+async def _run(settings: Settings, instance: Instance, user: SecondUser | None) -> Ending:
     from worker_agent.agent.loop import Agent
 
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(logs.unhandled)
     memory.keep()
-    agent = Agent(settings, instance)
+    agent = Agent(settings, instance, user)
     loop.add_signal_handler(signal.SIGTERM, agent.leave, "SIGTERM")
     loop.add_signal_handler(signal.SIGINT, agent.leave, "SIGINT")
     loop.add_signal_handler(signal.SIGHUP, agent.probe, "SIGHUP")
@@ -113,6 +125,12 @@ async def _run(settings: Settings, instance: Instance) -> Ending:
         "agent", name=settings.name, instance=instance.uuid, pid=os.getpid(), slots=settings.slots,
         state=str(settings.state), basedir=str(settings.basedir),
     )  # fmt: skip
+    if user is None:
+        log.warning("commands_run_as_the_agent", user=own_name(),
+                    effect="a build can read the broker's password and this agent's state",
+                    remedy="--run-as USER, see docs/how-to/security.md")  # fmt: skip
+    else:
+        log.info("commands_run_apart", user=user.name, agent=own_name())
     systemd.notify(READY=1, MAINPID=os.getpid(), STATUS="running")
     watchdog = asyncio.create_task(_watchdog())
     try:

@@ -6,14 +6,16 @@ environment, that over the file, that over the default. How they are loaded is i
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import pwd
 import re
 import socket
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import ByteSize, Field, SecretStr, field_validator, model_validator
+from pydantic import ByteSize, Field, PrivateAttr, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from contracts.operations.amqp_url import BadURL, parse_url
@@ -81,7 +83,15 @@ class Settings(BaseSettings):
 
     name: str = _setting("", WORK, "What people call this agent. Default: the host's name.", "NAME", max_length=128)
     slots: int = _setting(1, WORK, "How many builds run here at the same time.", "N", ge=1, le=1000)
-    basedir: Path = _setting(Path(""), WORK, "Where builds run. Default: `builds` in the state folder.", "FOLDER")
+    run_as: str | None = _setting(
+        None, WORK, "User whom commands run as, so that a build can read neither the agent's broker password nor its "
+        "state. Linux; the agent needs the right to change users (docs/how-to/security.md). Default: the agent's own "
+        "user.", "USER", min_length=1,
+    )  # fmt: skip
+    basedir: Path = _setting(
+        Path(""), WORK, "Where builds run. Default: `builds` in the state folder; with --run-as `builds/NAME` in that "
+        "user's home.", "FOLDER",
+    )  # fmt: skip
     state: Path = _setting(
         Path(""), WORK, "The agent's own folder: identity, journals. Default: $STATE_DIRECTORY, else "
         "~/.local/state/worker-agent/NAME.", "FOLDER",
@@ -125,6 +135,13 @@ class Settings(BaseSettings):
     log_format: Literal["console", "json"] = _setting("console", SEE, "How log lines look.")
     log_level: Literal["debug", "info", "warning", "error"] = _setting("info", SEE, "The least serious lines to log.")
 
+    _config_file: Path | None = PrivateAttr(default=None)
+
+    @property
+    def config_file(self) -> Path | None:
+        """The file that some of them were read from (`loading.load`)."""
+        return self._config_file
+
     @field_validator("capability", "without", "capabilities_d", "trusted_key", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
@@ -163,7 +180,8 @@ class Settings(BaseSettings):
         if isinstance(values, dict):
             name = values.get("name") or host_name()
             state = values.get("state") or default_state(str(name), os.environ)
-            values = {**values, "state": state, "basedir": values.get("basedir") or Path(str(state)) / "builds"}
+            builds = default_basedir(Path(str(state)), str(name), values.get("run_as"))
+            values = {**values, "state": state, "basedir": values.get("basedir") or builds}
         return values
 
     @field_validator("state", "basedir", "amqp_url_file", "tls_ca", "tls_cert", "tls_key")
@@ -205,10 +223,23 @@ def default_state(name: str, environ: Any) -> Path:
     base = environ.get("XDG_STATE_HOME")
     if not base and not has_home():
         raise ValueError("no folder for the agent's state is known: give --state, or set HOME")
+    return absolute(Path(base or "~/.local/state")) / "worker-agent" / _folder_of(name)
+
+
+def default_basedir(state: Path, name: str, run_as: object) -> Path:
+    """Where builds run: another user's cannot be in the state folder, which that one cannot enter."""
+    if isinstance(run_as, str):
+        with contextlib.suppress(KeyError, ValueError):  # there is no such user: that is said when it is needed
+            return Path(pwd.getpwnam(run_as).pw_dir) / "builds" / _folder_of(name)
+    return state / "builds"
+
+
+def _folder_of(name: str) -> str:
+    """An agent's folder, called as it is."""
     folder = re.sub(r"[^A-Za-z0-9_.-]", "_", name).lstrip(".")
     if folder != name:  # another agent's name may read the same then
         folder = f"{folder or 'agent'}-{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:12]}"
-    return absolute(Path(base or "~/.local/state")) / "worker-agent" / folder
+    return folder
 
 
 def check_url(url: str) -> None:

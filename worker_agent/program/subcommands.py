@@ -30,13 +30,20 @@ def subcommands(settings_of: SettingsOf) -> list[click.Command]:
     @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
     @click.pass_context
     def capabilities(context: click.Context, as_json: bool) -> None:
+        from worker_agent.agent.errands import ByUser, Here
         from worker_agent.capabilities import BadCapability, detect
         from worker_agent.capabilities.abilities import options_of
         from worker_agent.capabilities.report import show
+        from worker_agent.keeper.second_user import NoSecondUser
+        from worker_agent.program.separation import second_user
 
         settings = settings_of(context).model_copy(update={"auto_capabilities": True})
         try:
-            inventory = asyncio.run(detect(options_of(settings)))
+            user = second_user(settings)
+            errands = Here() if user is None else ByUser(user)
+            inventory = asyncio.run(detect(options_of(settings, user, errands)))
+        except NoSecondUser as error:
+            raise click.ClickException(f"--run-as {settings.run_as}: {error}") from None
         except BadCapability as error:
             raise click.UsageError(f"--capability or --without: {error}") from None
         click.echo(show(inventory, as_json=as_json))

@@ -13,6 +13,7 @@ from pathlib import Path
 import structlog
 
 from contracts.readable import readable
+from worker_agent.agent.errands import Errands, Here
 
 log = structlog.get_logger(__name__)
 
@@ -23,9 +24,20 @@ OS_RELEASE = Path("/etc/os-release")
 FILE_MAX, TOTAL_MAX, FILES_MAX = 16 * 1024, 64 * 1024, 64
 
 
-def facts(basedir: Path, os_release: Path = OS_RELEASE) -> dict[str, str]:
+def facts(basedir: Path, os_release: Path = OS_RELEASE, errands: Errands | None = None) -> dict[str, str]:
     """Name -> text, as `buildbot_worker.base.BotBase.remote_getWorkerInfo` has them. Never raises; may block."""
-    return {**dict(_files(basedir / FOLDER)), **dict(_os_release(os_release))}
+    try:
+        said: object = (errands or Here()).do("info", str(basedir))
+    except OSError as error:
+        log.warning("info_unreadable", path=str(basedir / FOLDER), reason=readable(str(error)))
+        said = {}
+    files = {str(name): str(text) for name, text in said.items()} if isinstance(said, dict) else {}
+    return {**files, **dict(_os_release(os_release))}
+
+
+def files_of(basedir: str) -> dict[str, str]:
+    """Of `<basedir>/info/`. Never raises; may block."""
+    return dict(_files(Path(basedir) / FOLDER))
 
 
 def _files(folder: Path) -> Iterator[tuple[str, str]]:

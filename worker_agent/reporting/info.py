@@ -9,6 +9,7 @@ from pathlib import Path
 from contracts.messages import WorkerInfo
 from worker_agent.keeper.commands.registry import command_versions
 from worker_agent.keeper.processes.environment import command_environment
+from worker_agent.keeper.second_user import SecondUser
 from worker_agent.program.settings import Settings
 from worker_agent.version import version
 
@@ -19,8 +20,10 @@ class Information:
     What settings say of admin, host and access_uri counts before the files `info/admin` and so on.
     """
 
-    def __init__(self, settings: Settings, slot_folder: Callable[[str, int], Path]) -> None:
-        """`slot_folder`: of a master and a slot, where builds run."""
+    def __init__(
+        self, settings: Settings, slot_folder: Callable[[str, int], Path], user: SecondUser | None = None
+    ) -> None:
+        """`slot_folder`: of a master and a slot, where builds run. `user`: whom commands run as; None: us."""
         self._settings = settings
         self._slot_folder = slot_folder
         self._common = WorkerInfo(
@@ -29,7 +32,7 @@ class Information:
             basedir="",
             numcpus=_cpus(),
             # Shown on Buildbot's pages, so without what is the agent's own: broker address and password.
-            environ=command_environment(os.environ),
+            environ=command_environment(os.environ) if user is None else user.environ(os.environ),
             worker_commands=command_versions(),
             encoding=settings.encoding,
         )

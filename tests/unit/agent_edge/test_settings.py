@@ -25,6 +25,7 @@ VALUES = {
     "name": ("b7", '"b7"', "b7"),
     "slots": ("3", "3", 3),
     "basedir": ("/a/b", '"/a/b"', Path("/a/b")),
+    "run_as": ("nobody", '"nobody"', "nobody"),
     "state": ("/a/s", '"/a/s"', Path("/a/s")),
     "admin": ("me", '"me"', "me"),
     "host": ("a box", '"a box"', "a box"),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from worker_agent.keeper.sending import PIECE, Outgoing
 from worker_agent.keeper.wire import Frames
-from worker_agent.keepers.outgoing import PIECE, Outgoing
 
 
 class Transport(asyncio.Transport):

@@ -97,7 +97,12 @@ def _guard(life: int, session: str, numbers: mmap.mmap) -> None:
             with contextlib.suppress(OSError):  # by which they were listed
                 os.close(descriptor)
     if os.read(life, 1) != _OVER:
-        kill_until_none(lambda: _left(session, [number for (number,) in _NUMBER.iter_unpack(numbers[:]) if number]))
+        end_what_is_left(session, [number for (number,) in _NUMBER.iter_unpack(numbers[:]) if number])
+
+
+def end_what_is_left(session: str, pids: list[int]) -> None:
+    """Kill the trees of `pids` and all that carries the mark of a command of the session. Blocks."""
+    kill_until_none(lambda: _left(session, pids))
 
 
 def _descriptors() -> Iterable[int]:

@@ -55,6 +55,11 @@ def taken_first() -> Iterator[None]:
             _swap_oom_score(lambda _: before)
 
 
+def go_first() -> None:
+    """The same for this process itself, for good: one that cannot tell itself from what it starts."""
+    _swap_oom_score(lambda score: max(score, _OOM_SCORE))
+
+
 def _swap_oom_score(change: Callable[[int], int]) -> int | None:
     """Returns what it was; None: the system has no such thing."""
     try:
@@ -193,13 +198,9 @@ def kill_session(session: str) -> list[psutil.Process]:
 def reap_strays(known: frozenset[int]) -> None:
     """Collect zombies that this process adopted as a subreaper, but not its own children `known`."""
     for pid in own_children():
-        if pid in known:
-            continue
-        try:
-            if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+        if pid not in known:
+            with contextlib.suppress(ChildProcessError):  # somebody has collected it just now
                 os.waitpid(pid, os.WNOHANG)
-        except (psutil.NoSuchProcess, ChildProcessError):
-            continue
 
 
 def own_children() -> list[int]:
