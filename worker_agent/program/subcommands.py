@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import click
 
+from contracts.readable import shown, shown_lines
 from worker_agent.program.loading import unknown_variables
 from worker_agent.program.settings import Settings
 
@@ -46,7 +47,7 @@ def subcommands(settings_of: SettingsOf) -> list[click.Command]:
             raise click.ClickException(f"--run-as {settings.run_as}: {error}") from None
         except BadCapability as error:
             raise click.UsageError(f"--capability or --without: {error}") from None
-        click.echo(show(inventory, as_json=as_json))
+        click.echo(shown_lines(show(inventory, as_json=as_json)))  # as programs of this machine say it
 
     @click.command(help="Show the queues that this machine's agent serves; 1 when it is not seen.")
     @click.option(
@@ -74,7 +75,7 @@ def subcommands(settings_of: SettingsOf) -> list[click.Command]:
             )
             context.exit(NOT_SEEN)
         for queue in seen:
-            click.echo(queue)
+            click.echo(shown(queue))  # as masters name them
         if not seen:
             click.echo("seen at the broker; no column asks for what this machine has yet", err=True)
 

@@ -61,7 +61,7 @@ class Member:
 
     @property
     def name(self) -> str:
-        return shown(b"/".join(self.path))
+        return member_name(b"/".join(self.path))
 
 
 class Headers:
@@ -104,7 +104,7 @@ class Headers:
         return content
 
 
-def shown(raw: bytes) -> str:
+def member_name(raw: bytes) -> str:
     """A foreign name for a message: quoted, escaped and not too long."""
     text = ascii(raw.decode("utf-8", "surrogateescape"))
     return text if len(text) <= 200 else f"{text[:200]}…"
@@ -113,7 +113,7 @@ def shown(raw: bytes) -> str:
 def _extend(extended: dict[bytes, bytes], more: Mapping[bytes, bytes]) -> None:
     """Two headers that say different things of one member are a way to be read differently by different readers."""
     if twice := extended.keys() & more.keys():
-        raise ArchiveRefused(f"the archive says twice what the {shown(min(twice))} of one member is")
+        raise ArchiveRefused(f"the archive says twice what the {member_name(min(twice))} of one member is")
     extended.update(more)
 
 
@@ -141,13 +141,13 @@ def _member(header: tarfile.TarInfo, extended: Mapping[bytes, bytes]) -> Member:
     kind = _KINDS.get(header.type)
     if kind is None:
         what = _REFUSED.get(header.type, f"of type {header.type!r}")
-        raise ArchiveRefused(f"{shown(raw)} is {what}: only files, folders and links are unpacked")
+        raise ArchiveRefused(f"{member_name(raw)} is {what}: only files, folders and links are unpacked")
     size = _size(header, extended, raw)
     if kind != "file" and size:
-        raise ArchiveRefused(f"{shown(raw)} is a {kind} with content")
+        raise ArchiveRefused(f"{member_name(raw)} is a {kind} with content")
     path = _path(raw)
     if not path and kind != "folder":
-        raise ArchiveRefused(f"{shown(raw)} is a {kind} in the target folder's own place")
+        raise ArchiveRefused(f"{member_name(raw)} is a {kind} in the target folder's own place")
     link: Path = ()
     if kind == "link":
         link = _target(path, extended.get(b"linkpath", _raw(header.linkname)))
@@ -167,7 +167,7 @@ def _size(header: tarfile.TarInfo, extended: Mapping[bytes, bytes], raw: bytes) 
     else:
         size = int(digits) if digits.isdigit() and len(digits) <= _DIGITS_MAX else -1
     if size < 0:
-        raise ArchiveRefused(f"{shown(raw)} has no size that could be")
+        raise ArchiveRefused(f"{member_name(raw)} has no size that could be")
     return size
 
 
@@ -184,7 +184,7 @@ def _path(raw: bytes) -> Path:
     """Where below the target a member belongs. Of an absolute name what follows the root counts, as in GNU tar."""
     path = _components(raw)
     if b".." in path:
-        raise ArchiveRefused(f"{shown(raw)} could lie outside of the target folder: a member's name has no '..'")
+        raise ArchiveRefused(f"{member_name(raw)} could lie outside of the target folder: a member's name has no '..'")
     return path
 
 
@@ -194,7 +194,9 @@ def _target(path: Path, raw: bytes) -> Path:
     Its `..` are all at its beginning, where they leave folders that are folders, and no links: the link's own are. What
     follows them goes down only, through links perhaps, of which the same is true.
     """
-    refusal = ArchiveRefused(f"Link {shown(b'/'.join(path))} leads outside of the target folder: to {shown(raw)}")
+    refusal = ArchiveRefused(
+        f"Link {member_name(b'/'.join(path))} leads outside of the target folder: to {member_name(raw)}"
+    )
     if not raw or raw.startswith(b"/"):
         raise refusal
     normal: list[bytes] = []
@@ -210,8 +212,8 @@ def _target(path: Path, raw: bytes) -> Path:
 
 def _components(raw: bytes) -> Path:
     if b"\0" in raw or len(raw) > PATH_MAX:
-        raise ArchiveRefused(f"{shown(raw)} is no name that a file can have")
+        raise ArchiveRefused(f"{member_name(raw)} is no name that a file can have")
     components = tuple(each for each in raw.split(b"/") if each not in (b"", b"."))
     if len(components) > DEPTH_MAX:
-        raise ArchiveRefused(f"{shown(raw)} has more than {DEPTH_MAX} folders, one in the other")
+        raise ArchiveRefused(f"{member_name(raw)} has more than {DEPTH_MAX} folders, one in the other")
     return components

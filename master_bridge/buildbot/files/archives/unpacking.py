@@ -12,7 +12,7 @@ import stat
 from pathlib import Path as FilePath
 from typing import BinaryIO
 
-from master_bridge.buildbot.files.archives.members import BLOCK, PATH_MAX, Headers, Member, Path, shown
+from master_bridge.buildbot.files.archives.members import BLOCK, PATH_MAX, Headers, Member, Path, member_name
 from master_bridge.buildbot.files.archives.source import PIECE, ArchiveRefused, Source, Steps
 
 #: Most files, folders and links that one archive makes.
@@ -114,7 +114,7 @@ class _Target:
         if found is None or not stat.S_ISDIR(found.st_mode):
             whole = b"/".join(path)
             if whole in self._files or whole in self._links:
-                raise ArchiveRefused(f"{shown(whole)} is a file or a link in the archive, and a folder, too")
+                raise ArchiveRefused(f"{member_name(whole)} is a file or a link in the archive, and a folder, too")
             if found is not None:
                 os.unlink(name, dir_fd=above)
             self._count()
@@ -163,7 +163,7 @@ class _Target:
         other = b"/".join(member.link)
         if other not in self._files:
             raise ArchiveRefused(
-                f"Link {member.name} leads outside of the archive: {shown(other)} is no file before it"
+                f"Link {member.name} leads outside of the archive: {member_name(other)} is no file before it"
             )
         folder = os.dup(self._root)
         try:
