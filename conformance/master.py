@@ -6,6 +6,7 @@ Blocking, in one thread: a scene is a script, and `wait` lets messages in until 
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from conformance.watch import Watch
 from contracts import topology
 from contracts.codec import Wire, decode, encode
 from contracts.digest import command_digest
-from contracts.errors import BadMessage
+from contracts.errors import BadMessage, BadSeal
 from contracts.messages import (
     Accept,
     Alive,
@@ -39,12 +40,15 @@ from contracts.messages import (
     Release,
     Replay,
     Resume,
+    Seal,
+    Sealed,
     Start,
     Status,
     Stored,
 )
 from contracts.rabbitmq.arguments import Kind, arguments
 from contracts.rabbitmq.product import introduced
+from contracts.sealing import OF_MASTER, Parties, SealedSession, seal_to
 from contracts.timing import ALIVE_INTERVAL, CATALOGUE_INTERVAL, PING_INTERVAL
 
 Got = TypeVar("Got", bound=Message)
@@ -81,6 +85,8 @@ class Master:
         self.sessions: dict[str, Session] = {}
         #: session id -> the ticket of its last grant
         self.tickets: dict[str, str] = {}
+        #: session id -> the seal of its last grant (rule 24)
+        self.seals: dict[str, SealedSession] = {}
         #: offers that are over: further claims of them are refused
         self.over: set[str] = set()
         #: say nothing of one's own accord: no pings, no `alive`
@@ -213,6 +219,8 @@ class Master:
         return True
 
     def tell(self, session: Session, message: Message) -> bool:
+        if session.seal is not None and isinstance(message, OF_MASTER):
+            message = session.seal.seal(message)
         return self.say(message, topology.CONTROL, session.address)
 
     def offer(self, *, again: Offer | None = None, extra: Mapping[str, Any] | None = None, **fields: Any) -> Offer:
@@ -252,6 +260,7 @@ class Master:
         session.claim, session.incarnation, session.stored = claim, self.incarnation, stored
         session.fresh.clear()
         grant = self.grant_of(claim, stored=stored)
+        session.seal = self.seals.get(claim.session)
         before = len(self.all(Accept))
         self.tell(session, grant)
         self.wait(
@@ -267,9 +276,19 @@ class Master:
     def grant_of(self, claim: Claim | Resume, *, stored: int = 0) -> Grant:
         """With a ticket that was not used before; the worker shows it from then on (rule 21)."""
         ticket = self.tickets[claim.session] = f"grant:{uuid4().hex}"
+        seal = None
+        if claim.key is not None:
+            made = self.seals[claim.session] = seal_to(claim.key, self._parties(claim), os.urandom)
+            seal = Seal(key=made.key, signature=self.signature)
         return Grant(
             session=claim.session, master=self.name, incarnation=self.incarnation, run=claim.run, stored=stored,
-            ticket=ticket,
+            ticket=ticket, seal=seal,
+        )  # fmt: skip
+
+    def _parties(self, claim: Claim | Resume) -> Parties:
+        return Parties(
+            master=self.name, incarnation=self.incarnation, request=claim.request, signature=self.signature,
+            run=claim.run, session=claim.session, address=claim.address,
         )  # fmt: skip
 
     def command(self, n: int, name: str, args: Mapping[str, Any], content: str = "") -> Command:
@@ -348,6 +367,7 @@ class Master:
         self.over |= {session.offer.offer for session in self.sessions.values()}
         self.over |= {claim.offer for claim in self.all(Claim)}
         self.sessions.clear()
+        self.seals.clear()
         self.received.clear()
         self.parked.clear()
         self.dead.clear()
@@ -363,12 +383,20 @@ class Master:
             self.watch.unreadable(error, method.routing_key)
             return
         self.watch.reply(message, method.routing_key, properties)
+        sealed = isinstance(message, Sealed)
+        if isinstance(message, Sealed):
+            try:
+                message = self.seals[message.session].open(message)
+            except (KeyError, BadSeal):
+                return  # of an earlier grant
         self.received.append(message)
         if isinstance(message, Event):
             session = self.sessions.get(message.session)
             if session is not None:
                 self.watch.event(session, message)
                 session.events.setdefault(message.seq, message)
+                if sealed:
+                    session.sealed.add(message.seq)
                 session.copies.append(message)
                 session.fresh.add(message.seq)
         elif isinstance(message, Claim):

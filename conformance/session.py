@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Union
 
 from contracts.messages import Claim, Command, Event, Offer, Resume
+from contracts.sealing import SealedSession
 
 
 @dataclass(kw_only=True)
@@ -26,6 +27,10 @@ class Session:
     copies: list[Event] = field(default_factory=list)
     #: numbers that came since the last grant: what may be called stored
     fresh: set[int] = field(default_factory=set)
+    #: rule 24: of its last grant; None: it has none
+    seal: SealedSession | None = None
+    #: numbers of the events that came sealed
+    sealed: set[int] = field(default_factory=set)
     #: no pings: the kit has gone silent for this session
     silent: bool = False
 

@@ -13,14 +13,15 @@ from conformance.checks import (
     interrupts,
     journal,
     leaving,
+    seals,
     senders,
     transfers,
 )
 from conformance.requirement import Requirement
 
 _TOPICS = (
-    claims, commands, files, events, interrupts, transfers, journal, connection, senders, bad_input, command_offers,
-    leaving,
+    claims, commands, files, events, interrupts, transfers, journal, connection, senders, seals, bad_input,
+    command_offers, leaving,
 )  # fmt: skip
 
 REQUIREMENTS: tuple[Requirement, ...] = tuple(

@@ -12,7 +12,6 @@ from conformance.errors import expect
 from conformance.requirement import Catalogue
 from conformance.session import Session
 from conformance.stage import Stage
-from contracts import topology
 from contracts.messages import Data, Pull
 from contracts.timing import EVENT_RESEND
 
@@ -30,7 +29,7 @@ def _download(name: str, **more: Any) -> dict[str, Any]:
     return {"workdir": "build", "workerdest": name, "maxsize": None, "blocksize": 16384, "mode": None, **more}
 
 
-def _serve(stage: Stage, session: Session, n: int, content: bytes, *, ignore: int = 0, times: int = 1) -> None:
+def serve(stage: Stage, session: Session, n: int, content: bytes, *, ignore: int = 0, times: int = 1) -> None:
     """Answer each pull `times` times until the command is complete; the first `ignore` of them not at all."""
     patience = stage.master.patience + ignore * EVENT_RESEND * 2
     seen = 0
@@ -55,15 +54,15 @@ def _answer(stage: Stage, session: Session, pull: Pull, content: bytes) -> None:
         session=session.id, incarnation=stage.master.incarnation, n=pull.n, offset=pull.offset, size=len(content),
         data=part,
     )  # fmt: skip
-    stage.master.say(data, topology.CONTROL, session.address)
+    stage.master.tell(session, data)
 
 
-def _begin_download(stage: Stage, session: Session, n: int, content: bytes, **more: Any) -> None:
+def begin_download(stage: Stage, session: Session, n: int, content: bytes, **more: Any) -> None:
     command = stage.master.command(n, "downloadFile", _download("file", **more), hashlib.sha256(content).hexdigest())
     stage.master.start(session, command)
 
 
-def _check_file(stage: Stage, session: Session, n: int, content: bytes) -> None:
+def check_file(stage: Stage, session: Session, n: int, content: bytes) -> None:
     completed = stage.shell(session, n, "cat file", timeout=None)
     found = session.data(n, "stdout")
     expect(
@@ -141,20 +140,20 @@ def upload_directory(stage: Stage) -> None:
 @requirement("download.file", "`downloadFile` pulls the file and writes it, byte by byte", rule=RULE)
 def download_file(stage: Stage) -> None:
     session = stage.session()
-    _begin_download(stage, session, 1, CONTENT)
-    _serve(stage, session, 1, CONTENT)
+    begin_download(stage, session, 1, CONTENT)
+    serve(stage, session, 1, CONTENT)
     expect(session.updates(1).get("rc") == 0, f"rc is {session.updates(1).get('rc')!r}", session.completed(1))
-    _check_file(stage, session, 2, CONTENT)
+    check_file(stage, session, 2, CONTENT)
     stage.finish(session)
 
 
 @requirement("download.empty", "An empty file is downloaded, too", rule=RULE)
 def download_empty(stage: Stage) -> None:
     session = stage.session()
-    _begin_download(stage, session, 1, b"")
-    _serve(stage, session, 1, b"")
+    begin_download(stage, session, 1, b"")
+    serve(stage, session, 1, b"")
     expect(session.updates(1).get("rc") == 0, f"rc is {session.updates(1).get('rc')!r}", session.completed(1))
-    _check_file(stage, session, 2, b"")
+    check_file(stage, session, 2, b"")
     stage.finish(session)
 
 
@@ -162,8 +161,8 @@ def download_empty(stage: Stage) -> None:
 def download_mode(stage: Stage) -> None:
     session = stage.session()
     content = b"#!/bin/sh\necho ran\n"
-    _begin_download(stage, session, 1, content, mode=0o755)
-    _serve(stage, session, 1, content)
+    begin_download(stage, session, 1, content, mode=0o755)
+    serve(stage, session, 1, content)
     completed = stage.shell(session, 2, "./file")
     expect(session.data(2, "stdout") == b"ran\n", "the file cannot be run", completed)
     stage.finish(session)
@@ -173,26 +172,26 @@ def download_mode(stage: Stage) -> None:
 def download_pull_again(stage: Stage) -> None:
     session = stage.session()
     content = b"patience"
-    _begin_download(stage, session, 1, content)
-    _serve(stage, session, 1, content, ignore=1)
+    begin_download(stage, session, 1, content)
+    serve(stage, session, 1, content, ignore=1)
     expect(session.updates(1).get("rc") == 0, f"rc is {session.updates(1).get('rc')!r}", session.completed(1))
-    _check_file(stage, session, 2, content)
+    check_file(stage, session, 2, content)
     stage.finish(session)
 
 
 @requirement("download.duplicate-data", "Bytes that come twice are written once", rule=RULE)
 def download_duplicate(stage: Stage) -> None:
     session = stage.session()
-    _begin_download(stage, session, 1, CONTENT)
-    _serve(stage, session, 1, CONTENT, times=2)
-    _check_file(stage, session, 2, CONTENT)
+    begin_download(stage, session, 1, CONTENT)
+    serve(stage, session, 1, CONTENT, times=2)
+    check_file(stage, session, 2, CONTENT)
     stage.finish(session)
 
 
 @requirement("download.interrupt", "A download that waits for its bytes can be interrupted", rule=14)
 def download_interrupt(stage: Stage) -> None:
     session = stage.session()
-    _begin_download(stage, session, 1, CONTENT)
+    begin_download(stage, session, 1, CONTENT)
     stage.master.wait_for(Pull)
     stage.master.interrupt(session, 1, "no patience")
     completed = stage.master.completed(session, 1)

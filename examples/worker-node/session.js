@@ -4,6 +4,7 @@ import path from 'node:path';
 import { randomUUID } from 'node:crypto';
 import { COMMANDS } from './commands.js';
 import { Journal } from './journal.js';
+import { newKeys, Seal, SEALED } from './seal.js';
 
 const [WINDOW_BYTES, WINDOW_EVENTS] = [2 * 1024 * 1024, 64]; // published and not stored: at most so much
 const SPOOL_BYTES = 64 * 1024 * 1024; // journalled and not stored: more than this, and commands wait at their pipes
@@ -26,25 +27,43 @@ export class Session {
     this.stored = this.sent = 0; // events up to here are stored, published
     this.unstored = this.flying = 0; // bytes journalled beyond `stored`, bytes of those that are published
     this.waiting = []; // who waits for room in the spool
+    this.keys = offer.seal ? newKeys() : undefined; // rule 24; never written down
     this.introduce('claim', {}, { expiration: CLAIM_TIMEOUT * 1000 });
   }
 
   // ---- what is said
-  tell(place, message, ...more) { this.worker.link.reply(this.offer.master, place, { session: this.id, ...message }, ...more); }
+  tell(place, message, data, properties) {
+    const told = { session: this.id, ...message };
+    const [said, bytes] = this.keys && place === 'events' ? this.seal.close({ v: 1, ...told }, data) : [told, data];
+    this.worker.link.reply(this.offer.master, place, said, bytes, properties);
+  }
   introduce(t, more, properties) {
     const { offer, request, master, run, kind } = this.offer;
     const { name, epoch, capabilities, link } = this.worker;
     const who = { offer, request, master, run: this.run ?? run, kind, instance: link.instance, agent: name, epoch, address: link.address, ticket: this.ticket ?? this.offer.ticket };
-    this.tell('claims', { t, ...who, capabilities, worker: this.worker.info(path.dirname(this.dir)), ...more }, undefined, properties);
+    this.tell('claims', { t, ...who, capabilities, worker: this.worker.info(path.dirname(this.dir)), key: this.keys?.public, ...more }, undefined, properties);
   }
   resume() {
     this.resumed = now();
-    this.introduce('resume', { commands: [...this.commands].map(([n, { digest, completed }]) => ({ n, digest, completed })) });
+    this.introduce('resume', { commands: [...this.commands].map(([n, { digest, completed }]) => ({ n, digest: this.keys ? 'sealed' : digest, completed })) });
   }
   fail(reason, detail) { this.worker.gone(this.id, this.offer.master, reason, detail, this.offer.request); this.end('giveBack'); }
 
   // ---- what is heard: every message of the control queue that names this session
   handle(message) {
+    if (message.t === 'sealed') return this.obey(this.open(message));
+    if (!this.keys || !SEALED.includes(message.t)) this.obey(message); // else it should have been sealed
+  }
+  open(message) {
+    try {
+      if (!this.seal) throw new Error('sealed, and nothing was agreed on');
+      return this.seal.open(message);
+    } catch (error) {
+      if (this.state === 'HELD' && now() - (this.resumed ?? 0) > 1) this.resume(); // after a grant it is said again
+      throw error; // to bb.dead, with the reason
+    }
+  }
+  obey(message) {
     const { t, incarnation } = message;
     if (t !== 'grant' && t !== 'release' && incarnation !== undefined && incarnation !== this.incarnation) return; // rule 3
     Object.assign(this, { heard: now(), patience: SILENCE });
@@ -60,8 +79,13 @@ export class Session {
     else if (t === 'data') this.fed(message);
     else if (t === 'release') this.end('ack');
   }
-  granted({ incarnation, run, stored, ticket }) {
+  granted({ incarnation, run, stored, ticket, seal }) {
     this.ticket = ticket; // rule 21: shown from now on
+    if (this.keys && !seal) return this.fail('refused', 'granted without the seal that its offer asks for');
+    if (this.keys && this.seal?.key !== seal.key) {
+      const { master, request } = this.offer;
+      this.seal = new Seal(this.keys, seal.key, [master, incarnation, request, seal.signature, run, this.id, this.worker.link.address]);
+    }
     if (this.state === 'CLAIMING') {
       fs.mkdirSync(this.dir, { recursive: true });
       this.journal = new Journal(path.join(this.worker.state, `${this.id}.journal`));

@@ -27,6 +27,7 @@ class Worker {
     this.left = fs.readdirSync(this.state).filter((name) => name.startsWith('held,')); // sessions of a process that was killed
     this.masters = new Map(); // incarnation -> master, to answer those who ask for a session that is over
     this.capabilities = options.capability.map((text) => text.split('=')).map(([name, version = null]) => ({ name, version }));
+    this.capabilities.push({ name: 'sealing', version: '1' }); // what columns with seal=True require
     this.link = new Link(options['amqp-url'], options.signature.map(queueOf), log, this);
   }
   info(basedir) {

@@ -27,6 +27,7 @@ from contracts.messages import (
     Refuse,
     Replay,
     Resume,
+    Seal,
     Start,
 )
 from worker_agent.core import actions as do_
@@ -288,8 +289,29 @@ _ack_is_give_back = instead(do_.Ack, lambda a: [do_.GiveBack(delivery=a.delivery
 _at_once = offers(ask=False, published=4e9, fencing=None)
 _cut = data("stdout", lambda text: text[:-1])
 
+
 #: id of a requirement -> a fault that breaks it
+def in_plain(kind: type[Message]) -> Fault:
+    """In a session with a seal it says this in plain text; of a claim: without its key."""
+
+    def do(action: do_.Action, _: Memory) -> list[do_.Action]:
+        plain = isinstance(action, do_.Publish) and isinstance(action.message, kind)
+        return [replace(action, sealed=False)] if plain else [action]  # type: ignore[call-arg]  # a Publish
+
+    return Fault(do=do)
+
+
+def _takes_plain(what: in_.Input, _: Memory) -> list[in_.Input]:
+    return [replace(what, sealed=True)] if isinstance(what, in_.MessageReceived) else [what]
+
+
 FAULTS: dict[str, Fault] = {
+    "seal.offer": in_plain(Claim),
+    "seal.session": in_plain(Event),
+    "seal.changed": Fault(hear=_takes_plain),
+    "seal.grant": hears(
+        Grant, lambda grant, _: [grant.model_copy(update={"seal": grant.seal or Seal(key="09" * 32, signature="x")})]
+    ),
     "claim.answers": says(Claim, lambda claim: claim.model_copy(update={"run": claim.run + 1})),
     "claim.capabilities": fields(Claim, capabilities=()),
     "claim.expires": Fault(do=lambda a, _: [do_.Publish(message=a.message, master=a.master, to=a.to, token=a.token)]
