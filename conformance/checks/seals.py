@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from conformance.checks.transfers import CONTENT, begin_download, check_file, serve
-from conformance.requirement import Catalogue, expect
+from conformance.errors import expect
+from conformance.requirement import Catalogue
 from conformance.session import Session
 from conformance.stage import Stage, shell_args
 from contracts import topology
