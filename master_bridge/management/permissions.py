@@ -69,12 +69,13 @@ def for_master(user: str, master: str) -> Permissions:
     must not see another's offers needs a vhost of its own (docs/how-to/security.md).
     """
     own = (_literal(topology.claims_queue(master)), _literal(topology.events_queue(master)))
-    shared = (topology.PARKED_QUEUE, topology.DEAD_QUEUE, r"cap\..*", r"bb\..*", r"amq\.gen.*")
-    everything = _any(*own, *shared)
+    queues = (*own, topology.PARKED_QUEUE, topology.DEAD_QUEUE, r"cap\..*", r"amq\.gen.*")
+    exchanges = tuple(_literal(exchange.name) for exchange in topology.EXCHANGES)
     return Permissions(
-        configure=everything,
-        write=everything,
-        read=everything,
+        # not exchanges: who makes one anew, of a type that has no topic permissions, reads all that is said there
+        configure=_any(*queues),
+        write=_any(*queues, *exchanges),
+        read=_any(*queues, *exchanges),
         topics=(
             # its markers; bindings of its queues
             TopicPermission(

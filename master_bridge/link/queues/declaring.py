@@ -8,7 +8,14 @@ from typing import Any
 from pika.exceptions import ChannelClosedByBroker
 from twisted.internet import defer
 
-from contracts.rabbitmq.refusals import NOT_FOUND, PRECONDITION_FAILED, RESOURCE_LOCKED, Differs, refusal
+from contracts.rabbitmq.refusals import (
+    ACCESS_REFUSED,
+    NOT_FOUND,
+    PRECONDITION_FAILED,
+    RESOURCE_LOCKED,
+    Differs,
+    refusal,
+)
 from contracts.topology import EXCHANGES
 from master_bridge.link.connection.channel import Calls, code
 from master_bridge.link.errors import LinkError, Mismatch, NotDeclared
@@ -26,6 +33,8 @@ class Declaring:
         self._protocol = protocol
         self._tell_differs = differs
         self._calls: Calls | None = None
+        #: False: this account may not make exchanges, as none does that `enroll` makes; then they are there already
+        self._exchanges_ours = True
         self._queues: dict[str, Queue] = {}
         #: queues that exist otherwise: to ask again as we would have them closes the channel each time
         self._differing: set[str] = set()
@@ -34,12 +43,26 @@ class Declaring:
     def exchanges(self) -> Any:
         """All exchanges of the topology. Raises `Mismatch` for one of another type, `NotDeclared`."""
         for exchange in EXCHANGES:
+            if not self._exchanges_ours:
+                yield self._found(exchange.name)
+                continue
             try:
                 yield self._call(
                     "exchange_declare", exchange=exchange.name, exchange_type=exchange.type.value, durable=True
                 )
             except ChannelClosedByBroker as error:
-                raise _error(error) from None
+                if code(error) != ACCESS_REFUSED:
+                    raise _error(error) from None
+                self._exchanges_ours = False
+                yield self._found(exchange.name)
+
+    @defer.inlineCallbacks
+    def _found(self, exchange: str) -> Any:
+        if not (yield self._is_there("exchange_declare", exchange=exchange)):
+            raise NotDeclared(
+                f"there is no exchange {exchange}, and this account may not make it: `master-bridge enroll NAME --as "
+                "master --renew` makes those that are missing"
+            )
 
     @defer.inlineCallbacks
     def queue(self, queue: Queue) -> Any:
