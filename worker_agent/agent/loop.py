@@ -171,7 +171,7 @@ class Agent:
         return self.machine.availability.order
 
     def restart(self, reason: str) -> None:
-        """End this process's part and leave the keepers to the next (`run` returns True)."""
+        """End this process's part and leave the keepers to the next."""
         log.info("restarting", reason=reason)
         self._finish(Ending.RESTART)
         self._put(inputs.Tick())
@@ -351,7 +351,7 @@ class Agent:
 
     def _give_up(self) -> None:
         log.error("stopped_by_force", sessions=len(self.sessions))
-        self._finish(Ending.FAILED)
+        self._finish(Ending.FAILED)  # of which the loop hears first of all
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None], name: str) -> None:
         """Have it done; an error of it is said, and ends nothing else."""
@@ -386,6 +386,7 @@ class Agent:
         else:
             log.warning("stopping", reason=asked.reason, effect="what runs is killed and given back")
             self._stop_by = self._loop.time() + STOP_TIMEOUT
+            self._loop.call_at(self._stop_by, self._put, self._give_up)
         self._feed(asked)
 
     def _steer(self, message: Steer) -> None:

@@ -11,6 +11,7 @@ from worker_agent.core import actions as agent_actions
 from worker_agent.core import inputs as agent_inputs
 from worker_agent.core.machine import AgentMachine
 from worker_agent.core.masters import MasterId
+from worker_agent.core.session import Stage
 
 
 def _drop(kind: type, actions: Iterable[Any]) -> list[Any]:
@@ -182,7 +183,7 @@ class StartsAllAtOnce(AgentMachine):
             session = self._state.sessions.get(action.session)
             for known in session.commands.values() if session is not None else ():
                 if not known.started and known.command is not None:
-                    known.started = True
+                    known.stage = Stage.RUNNING
                     actions.append(agent_actions.RunCommand(session=action.session, command=known.command))
         return actions
 

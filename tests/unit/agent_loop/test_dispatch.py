@@ -1,0 +1,145 @@
+"""Every action of the machine is carried out by the part that it is for, in the order given; a failure ends none."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, get_args
+
+import pytest
+import structlog
+
+from contracts.messages import Alive, Offer
+from worker_agent.agent.dispatch import Hands
+from worker_agent.agent.forever import Errors
+from worker_agent.core import actions as do
+from worker_agent.core.inputs import SessionMeta
+
+from .stage import USER, FakeLink, FakeSessions, command
+
+MESSAGE = Alive(master="m", incarnation="I1")
+OFFER = Offer(
+    offer="o1", request="br-1", master="m", user=USER, ticket="t", run=1, signature="any", kind="build",
+    published=1.0, builddir="b", builder="gtk", build_number=17,
+)  # fmt: skip
+META = SessionMeta(session="s1", offer=OFFER, slot=0, resumes=False)
+
+#: action -> what is asked of whom; of the log: level and event
+CARRIED_OUT: list[tuple[do.Action, tuple[Any, ...]]] = [
+    (do.Publish(message=MESSAGE, master="m", to="claims"), ("link", "publish", MESSAGE)),
+    (do.Consume(queues=("cap.any",)), ("link", "consume", ("cap.any",))),
+    (do.CancelConsumers(), ("link", "cancel")),
+    (do.CheckMachine(delivery=1, queue="cap.any", offer="o1"), ("check", 1)),
+    (do.Ack(delivery=1), ("link", "settle", 1, "ack")),
+    (do.Park(delivery=2), ("link", "settle", 2, "park")),
+    (do.GiveBack(delivery=3), ("link", "settle", 3, "give_back")),
+    (do.Bury(delivery=4, reason="why"), ("link", "bury", 4, "why")),
+    (do.Persist(meta=META), ("sessions", "persist", "s1")),
+    (do.OpenSession(session="s1", master="m", slot=0, builddir="b"), ("sessions", "open", "s1")),
+    (do.RunCommand(session="s1", command=command()), ("sessions", "order", "s1", "run")),
+    (
+        do.CompleteUnstarted(session="s1", command=command(), reason="Stop"),
+        ("sessions", "order", "s1", "complete_unstarted"),
+    ),
+    (do.InterruptCommand(session="s1", n=1, reason="Stop"), ("sessions", "order", "s1", "interrupt")),
+    (do.FeedData(session="s1", n=1, offset=0, size=1, data=b"1"), ("sessions", "order", "s1", "feed")),
+    (do.TrimJournal(session="s1", seq=7), ("sessions", "order", "s1", "trim")),
+    (do.Contact(session="s1"), ("sessions", "order", "s1", "contact")),
+    (do.CloseSession(session="s1", keep_journal=True), ("sessions", "close", "s1", True)),
+    (do.Reject(message=MESSAGE, reason="forged"), ("link", "reject", MESSAGE, "forged")),
+    (do.MasterSilent(master="m", silent=True), ("info", "master_silent")),
+    (do.MasterSilent(master="m", silent=False), ("info", "master_heard")),
+    (do.Alarm(event="session_lost", detail="why"), ("error", "session_lost")),
+    (do.Report(event="build", session="s1", offer=OFFER), ("info", "build")),
+    (do.Exit(), ("left",)),
+]
+
+
+class Both:
+    """Hands, and all that they did."""
+
+    def __init__(self) -> None:
+        self.link = FakeLink(None, on_input=lambda what: None)
+        self.sessions = FakeSessions()
+        self.did: list[tuple[Any, ...]] = []
+        self.hands = Hands(
+            self.link,  # type: ignore[arg-type]  # a double
+            self.sessions,  # type: ignore[arg-type]  # a double
+            Errors(),
+            check=lambda asked: self.did.append(("check", asked.delivery)),
+            left=lambda: self.did.append(("left",)),
+        )
+
+    def carry_out(self, *actions: do.Action) -> list[tuple[Any, ...]]:
+        with structlog.testing.capture_logs() as entries:
+            self.hands.carry_out(actions)
+        return [
+            *self.did,
+            *(("link", *order) for order in self.link.orders if order[0] != "hold until"),
+            *(("sessions", *order) for order in self.sessions.orders),
+            *((entry["log_level"], entry["event"]) for entry in entries),
+        ]
+
+
+@pytest.mark.parametrize(("action", "expected"), CARRIED_OUT, ids=lambda value: type(value).__name__)
+async def test_an_action_is_carried_out(action: do.Action, expected: tuple[Any, ...]) -> None:
+    """By one part, once."""
+    did = Both().carry_out(action)
+    assert [order for order in did if order != ("error", "not_believed")] == [expected]
+
+
+def test_every_action_is_looked_at() -> None:
+    """A new one needs a line here."""
+    assert {type(action) for action, _ in CARRIED_OUT} == set(get_args(do.Action))
+
+
+async def test_one_that_fails_takes_no_other_along() -> None:
+    """It is said, and the next one is carried out."""
+    both = Both()
+    both.link.fails = OSError("planted")
+    did = both.carry_out(do.Publish(message=MESSAGE, master="m", to="claims"), do.Ack(delivery=1))
+    assert ("link", "settle", 1, "ack") in did
+    assert ("error", "part_failed") in did
+
+
+async def test_what_follows_a_close_waits_for_it() -> None:
+    """A `gone`, and the offer that goes back: not before the last process of the session is gone. The next batch does
+    not wait."""
+    both = Both()
+    gates: list[Any] = []
+    both.link.publish = lambda order, after=None: gates.append(after)  # type: ignore[method-assign]
+    publish = do.Publish(message=MESSAGE, master="m", to="claims")
+    both.carry_out(publish, do.CloseSession(session="s1"), publish, do.GiveBack(delivery=1), publish)
+    both.carry_out(publish)
+    assert gates[0] is None
+    assert isinstance(gates[1], asyncio.Task)
+    assert gates[1] is gates[2]
+    assert gates[3] is None
+    names = [order[0] for order in both.link.orders]
+    assert names == ["hold until", "settle"]
+    await gates[1]
+
+
+async def test_a_session_that_cannot_be_written_is_said_and_runs() -> None:
+    """A restart would lose it; the work goes on."""
+    both = Both()
+
+    def full(meta: SessionMeta) -> None:
+        raise OSError(28, "No space left on device")
+
+    both.sessions.persist = full  # type: ignore[method-assign]
+    did = both.carry_out(do.Persist(meta=META), do.OpenSession(session="s1", master="m", slot=0, builddir="b"))
+    assert did == [("sessions", "open", "s1"), ("error", "session_not_written")]
+
+
+async def test_a_report_names_whose_work_it_is_and_leaves_out_what_is_not_known() -> None:
+    """One line of the log."""
+    both = Both()
+    fields = {"exit_code": 0.0, "failure": None, "step": ""}
+    with structlog.testing.capture_logs() as entries:
+        both.hands.carry_out([do.Report(event="command_ended", session="s1", offer=OFFER, fields=fields)])
+    assert entries == [
+        {
+            "event": "command_ended", "log_level": "info", "builder": "gtk", "build_number": 17, "master": "m",
+            "session": "s1", "exit_code": 0.0,
+        }
+    ]  # fmt: skip
