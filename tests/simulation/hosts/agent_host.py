@@ -310,7 +310,8 @@ class AgentHost(Host):
         elif isinstance(action, actions.CancelConsumers):
             link.consume(())
         elif isinstance(action, actions.CheckMachine):
-            world.clock.call_later(world.between(0.0, CHECKED), self.when_thawed, self._checked, self.process, action)
+            takes = CHECKED * (action.delivery % 8) / 8  # without the dice: what else is drawn stays as it is
+            world.clock.call_later(takes, self.when_thawed, self._checked, self.process, action)
         elif isinstance(action, (actions.Ack, actions.Park, actions.GiveBack, actions.Bury)):
             world.note(self.name, lambda: f"{type(action).__name__} {action.delivery}")
             link.settle(action)

@@ -10,6 +10,7 @@ import pytest
 
 from contracts.machines.transitions import Row, Table
 from contracts.messages import Data, Event
+from tests.harness.moves import Move, Moves, text
 from worker_agent.core import actions, cues, inputs, orders
 from worker_agent.core.availability import Order
 from worker_agent.core.inputs import Recovered, SessionMeta
@@ -18,7 +19,6 @@ from worker_agent.core.session import Phase
 from worker_agent.core.transitions import TABLE
 
 from .harness import Agent, command_offer, offer
-from .moves import Move, Moves, text
 from .test_long_plays import STEPS, Play
 
 #: Plays whose moves are looked at.
