@@ -51,6 +51,9 @@ class FakeLink:
     def enter(self) -> None:
         self.entered = True
 
+    def version_with(self, master: str) -> int | None:
+        return None
+
     def publish(self, order: actions.Publish, after: Any = None) -> None:
         if self.fails is not None:
             raise self.fails

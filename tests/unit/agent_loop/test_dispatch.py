@@ -8,7 +8,8 @@ from typing import Any, get_args
 import pytest
 import structlog
 
-from contracts.messages import Alive, Offer
+from contracts.errors import BadSeal
+from contracts.messages import Alive, Grant, Offer
 from worker_agent.agent.dispatch import Hands
 from worker_agent.agent.forever import Errors
 from worker_agent.core import actions as do
@@ -21,6 +22,7 @@ OFFER = Offer(
     offer="o1", request="br-1", master="m", user=USER, ticket="t", run=1, signature="any", kind="build",
     published=1.0, builddir="b", builder="gtk", build_number=17,
 )  # fmt: skip
+GRANT = Grant(session="s1", master="m", incarnation="I1", run=1, stored=0, ticket="t")
 META = SessionMeta(session="s1", offer=OFFER, slot=0, resumes=False)
 
 #: action -> what is asked of whom; of the log: level and event
@@ -28,6 +30,8 @@ CARRIED_OUT: list[tuple[do.Action, tuple[Any, ...]]] = [
     (do.Publish(message=MESSAGE, master="m", to="claims"), ("link", "publish", MESSAGE)),
     (do.Consume(queues=("cap.any",)), ("link", "consume", ("cap.any",))),
     (do.CancelConsumers(), ("link", "cancel")),
+    (do.Agree(grant=GRANT, user=USER, request="br-1", address="agent.u.i.1"), ("seals", "agree", "s1")),
+    (do.ForgetSeal(session="s1"), ("seals", "forget", "s1")),
     (do.CheckMachine(delivery=1, queue="cap.any", offer="o1"), ("check", 1)),
     (do.Ack(delivery=1), ("link", "settle", 1, "ack")),
     (do.Park(delivery=2), ("link", "settle", 2, "park")),
@@ -54,17 +58,40 @@ CARRIED_OUT: list[tuple[do.Action, tuple[Any, ...]]] = [
 ]
 
 
+class FakeSeals:
+    """Nothing is sealed, and what is asked is written down."""
+
+    def __init__(self) -> None:
+        self.orders: list[tuple[Any, ...]] = []
+        self.fails: BadSeal | None = None
+
+    def outgoing(self, order: do.Publish, version: int | None = None) -> Any:
+        if self.fails is not None:
+            raise self.fails
+        return order.message
+
+    def agree(self, agree: do.Agree) -> None:
+        if self.fails is not None:
+            raise self.fails
+        self.orders.append(("agree", agree.grant.session))
+
+    def forget(self, session: str) -> None:
+        self.orders.append(("forget", session))
+
+
 class Both:
     """Hands, and all that they did."""
 
     def __init__(self) -> None:
         self.link = FakeLink(None, on_input=lambda what: None)
         self.sessions = FakeSessions()
+        self.seals = FakeSeals()
         self.did: list[tuple[Any, ...]] = []
         self.hands = Hands(
             self.link,  # type: ignore[arg-type]  # a double
             self.sessions,  # type: ignore[arg-type]  # a double
             Errors(),
+            seals=self.seals,  # type: ignore[arg-type]  # a double
             check=lambda asked: self.did.append(("check", asked.delivery)),
             left=lambda: self.did.append(("left",)),
         )
@@ -76,6 +103,7 @@ class Both:
             *self.did,
             *(("link", *order) for order in self.link.orders if order[0] != "hold until"),
             *(("sessions", *order) for order in self.sessions.orders),
+            *(("seals", *order) for order in self.seals.orders),
             *((entry["log_level"], entry["event"]) for entry in entries),
         ]
 
@@ -99,6 +127,15 @@ async def test_one_that_fails_takes_no_other_along() -> None:
     did = both.carry_out(do.Publish(message=MESSAGE, master="m", to="claims"), do.Ack(delivery=1))
     assert ("link", "settle", 1, "ack") in did
     assert ("error", "part_failed") in did
+
+
+async def test_what_cannot_be_sealed_is_not_said() -> None:
+    """An operator hears of it; a seal that is of no use is one, too."""
+    both = Both()
+    both.seals.fails = BadSeal("no seal yet")
+    agree = do.Agree(grant=GRANT, user=USER, request="br-1", address="agent.u.i.1")
+    did = both.carry_out(do.Publish(message=GRANT, master="m", to="claims"), agree)
+    assert did == [("error", "not_sealed"), ("error", "seal_not_usable")]
 
 
 async def test_what_follows_a_close_waits_for_it() -> None:
