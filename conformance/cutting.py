@@ -1,4 +1,4 @@
-"""Ways to cut the worker's connections: a relay of our own, or the broker's management API."""
+"""Ways to cut the agent's connections: a relay of our own, or the broker's management API."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def address_of(url: str) -> BrokerAddress:
 
 
 class Cutter(Protocol):
-    #: what the worker is given to connect to
+    #: what the agent is given to connect to
     url: str
 
     def cut(self) -> None:
-        """All connections of the worker are gone, now."""
+        """All connections of the agent are gone, now."""
 
     def close(self) -> None: ...
 

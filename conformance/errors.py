@@ -14,7 +14,7 @@ class QueueInUse(BadOptions):
 
 
 class Violated(Exception):
-    """The worker broke a requirement: what happened, and the message that shows it, where there is one."""
+    """The agent broke a requirement: what happened, and the message that shows it, where there is one."""
 
     def __init__(self, what: str, message: Message | None = None) -> None:
         super().__init__(what)

@@ -60,7 +60,7 @@ _NOT_FOUND = 404
 
 @dataclass(frozen=True, kw_only=True)
 class Rejected:
-    """What the worker parked or sent to `bb.dead`: the message as it was, and its headers."""
+    """What the agent parked or sent to `bb.dead`: the message as it was, and its headers."""
 
     body: bytes
     headers: Mapping[str, Any]
@@ -274,7 +274,7 @@ class Master:
         return session
 
     def grant_of(self, claim: Claim | Resume, *, stored: int = 0) -> Grant:
-        """With a ticket that was not used before; the worker shows it from then on (rule 21)."""
+        """With a ticket that was not used before; the agent shows it from then on (rule 21)."""
         ticket = self.tickets[claim.session] = f"grant:{uuid4().hex}"
         seal = None
         if claim.key is not None:

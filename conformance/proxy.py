@@ -1,4 +1,4 @@
-"""A TCP relay on loopback between the worker and the broker, so that the kit can cut the worker's connections."""
+"""A TCP relay on loopback between the agent and the broker, so that the kit can cut the agent's connections."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Proxy:
             try:
                 server = socket.create_connection(self._target, timeout=10)
             except OSError:
-                client.close()  # the broker is away: the worker sees what it would see without us
+                client.close()  # the broker is away: the agent sees what it would see without us
                 continue
             server.settimeout(None)
             for end in (client, server):

@@ -47,7 +47,7 @@ class Report:
 
     @property
     def conforms(self) -> bool:
-        """All that a worker must do, it does."""
+        """All that an agent must do, it does."""
         return not self.failed("must")
 
     def summary(self) -> str:

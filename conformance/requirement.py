@@ -1,4 +1,4 @@
-"""A requirement: what a worker must or should do, and the function that finds out whether it does."""
+"""A requirement: what an agent must or should do, and the function that finds out whether it does."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class Requirement:
     #: stable, for programs: "events.window"
     id: str
     level: Level
-    #: what a conforming worker does, one sentence
+    #: what a conforming agent does, one sentence
     text: str
     #: of docs/protocol.md: a rule's number, or the section's name
     rule: str
     #: raises `errors.Violated`
     check: Check
-    #: it needs a worker of its own, because it ends it
+    #: it needs an agent of its own, because it ends it
     own_worker: bool = False
 
 

@@ -1,4 +1,4 @@
-"""Runs the requirements against a worker, one after the other."""
+"""Runs the requirements against an agent, one after the other."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from conformance.worker import WorkerProcess
 class KitOptions:
     #: amqp://… of a vhost that nobody else uses meanwhile
     url: str
-    #: starts the worker; `{url}`, `{state}` and `{signature}` are filled in
+    #: starts the agent; `{url}`, `{state}` and `{signature}` are filled in
     command: Sequence[str]
     signature: str = "conformance"
     #: seconds to wait for anything that should come at once
@@ -36,7 +36,7 @@ class KitOptions:
 
 
 class Kit:
-    """One worker under test, and a master to play with. A context manager; raises `BadOptions` and pika's errors."""
+    """One agent under test, and a master to play with. A context manager; raises `BadOptions` and pika's errors."""
 
     def __init__(self, options: KitOptions) -> None:
         self.options = options
@@ -59,7 +59,7 @@ class Kit:
         return WorkerProcess(options.command, url=self.cutter.url, state=state, signature=options.signature)
 
     def check(self, requirement: Requirement) -> Result:
-        """One requirement. After a failure the worker is replaced by a fresh one."""
+        """One requirement. After a failure the agent is replaced by a fresh one."""
         begun = time.monotonic()
         found = len(self.watch.violations)
         what, message = "", None
@@ -74,7 +74,7 @@ class Kit:
             what, message = violated.what, violated.message
             worker = self.stage.worker
             if worker is not None and not worker.running and not requirement.own_worker:
-                what += f" (the worker has ended with status {worker.status})"
+                what += f" (the agent has ended with status {worker.status})"
         for violation in self.watch.violations[found:]:
             if violation.id == requirement.id and not what:
                 what, message = violation.what, violation.message

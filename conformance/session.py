@@ -11,7 +11,7 @@ from contracts.sealing import SealedSession
 
 @dataclass(kw_only=True)
 class Session:
-    """Granted to a worker. `stored` is what the kit has told the worker; `auto_stored`: tell it by itself."""
+    """Granted to an agent. `stored` is what the kit has told the agent; `auto_stored`: tell it by itself."""
 
     offer: Offer
     #: the latest claim or resume: who speaks, and where it is reached

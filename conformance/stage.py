@@ -1,4 +1,4 @@
-"""What a check has to play with: the kit's master, the worker, and a way to cut the worker's connections."""
+"""What a check has to play with: the kit's master, the agent, and a way to cut the agent's connections."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from conformance.worker import WorkerProcess
 from contracts import topology
 from contracts.messages import Claim, Command, Event, Gone, Hold, Offer, Resume, RollCall
 
-#: Seconds for a worker to start and to consume its queue.
+#: Seconds for an agent to start and to consume its queue.
 START_TIMEOUT = 60.0
 
 
@@ -28,19 +28,19 @@ class Stage:
         self._start_worker = start_worker
         self.worker: WorkerProcess | None = None
 
-    # ---- the worker
+    # ---- the agent
 
     def ready(self, *, same_state: bool = False) -> None:
-        """A worker runs and consumes its queue, and nothing of an earlier scene is left."""
+        """An agent runs and consumes its queue, and nothing of an earlier scene is left."""
         if self.worker is None or not self.worker.running:
             self.worker = self._start_worker(same_state)
         worker = self.worker
         self.master.wait(
             lambda: self.master.consumers() > 0 or not worker.running,
-            f"a consumer of {self.master.queue}; the worker says:\n{worker.tail()}",
+            f"a consumer of {self.master.queue}; the agent says:\n{worker.tail()}",
             START_TIMEOUT,
         )
-        expect(worker.running, f"the worker ended with status {worker.status}; it says:\n{worker.tail()}")
+        expect(worker.running, f"the agent ended with status {worker.status}; it says:\n{worker.tail()}")
 
     def end_worker(self) -> None:
         if self.worker is not None:
@@ -50,7 +50,7 @@ class Stage:
     # ---- scenes
 
     def session(self, **fields: Any) -> Session:
-        """A session on the worker: offered, claimed, granted, accepted."""
+        """A session on the agent: offered, claimed, granted, accepted."""
         offer = self.master.offer(**fields)
         return self.master.grant(offer, self.master.claimed(offer))
 
@@ -72,21 +72,21 @@ class Stage:
         return command
 
     def finish(self, session: Session) -> None:
-        """Release it, and see its offer acknowledged: the worker takes the next one."""
+        """Release it, and see its offer acknowledged: the agent takes the next one."""
         self.master.release(session)
         self.is_free()
 
     def is_free(self) -> None:
-        """The worker takes an offer: it has its slot free. Claimed and refused."""
+        """The agent takes an offer: it has its slot free. Claimed and refused."""
         offer = self.master.offer()
         claim = self.master.claimed(offer)
         self.master.over.add(offer.offer)
         self.master.refuse(claim, "claim")
-        self.master.wait(lambda: self.master.consumers() > 0, "the worker consumes again")
+        self.master.wait(lambda: self.master.consumers() > 0, "the agent consumes again")
 
     def is_free_again(self) -> None:
-        """As `is_free`, after the worker's connections broke."""
-        self.master.wait(lambda: self.master.consumers() > 0, "the worker to consume again", 3 * self.master.patience)
+        """As `is_free`, after the agent's connections broke."""
+        self.master.wait(lambda: self.master.consumers() > 0, "the agent to consume again", 3 * self.master.patience)
         self.is_free()
 
     def roll_call(self) -> None:
@@ -111,7 +111,7 @@ class Stage:
         self.master.say(message, topology.CONTROL, resume.address)
 
     def restart_worker(self) -> None:
-        """After its process ended: the same worker, with the same state folder."""
+        """After its process ended: the same agent, with the same state folder."""
         self.worker = self._start_worker(True)
 
     def gone(self, session: str) -> Gone:
@@ -139,7 +139,7 @@ class Stage:
         return found[0]
 
     def pid_gone(self, pid: int, what: str) -> None:
-        """A process that the worker started is not there any more; the worker runs on this machine."""
+        """A process that the agent started is not there any more; the agent runs on this machine."""
         self.master.wait(lambda: not _alive(pid), f"{what} (process {pid}) to be gone")
 
 

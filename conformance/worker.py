@@ -1,4 +1,4 @@
-"""The worker under test: a process that COMMAND starts."""
+"""The agent under test: a process that COMMAND starts."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pathlib import Path
 
 from contracts.testing.child import Child
 
-#: Characters of the worker's own output that a report shows.
+#: Characters of the agent's own output that a report shows.
 _TAIL = 2000
 
 
 class WorkerProcess:
     """Runs COMMAND with `{url}`, `{state}` and `{signature}` filled in; the URL is also in the environment.
 
-    `state` is an empty folder in the beginning, kept when the same worker is started again.
+    `state` is an empty folder in the beginning, kept when the same agent is started again.
     """
 
     def __init__(self, command: Sequence[str], *, url: str, state: Path, signature: str) -> None:

@@ -336,7 +336,7 @@ class Event(Message):
     started    {"name": …, "digest": …}
     stdout     -                                  bytes the command wrote
     stderr     -                                  bytes the command wrote
-    header     -                                  UTF-8 text of the worker itself
+    header     -                                  UTF-8 text of the agent itself
     log        name of the log file               bytes that file grew by
     update     [key, JSON value]                  (rc, elapsed, failure_reason, files, stat, …)
     write      -                                  bytes for the command's writer (uploads)

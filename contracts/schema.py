@@ -38,21 +38,21 @@ CHANNELS: dict[str, tuple[str, str, tuple[str, ...]]] = {
 }
 #: What a stranger must know of each channel to take part.
 _CHANNEL_NOTES = {
-    topology.OFFERS: "A worker declares nothing here: it consumes the `cap.*` queues that exist and that it qualifies "
+    topology.OFFERS: "An agent declares nothing here: it consumes the `cap.*` queues that exist and that it qualifies "
     "for, with basic.qos prefetch 1 and manual acknowledgement, and holds an offer unacknowledged for as long as its "
     "session lasts. To park an offer, reject it without requeue: its queue dead-letters it.",
-    topology.CONTROL: "Each connection of a worker declares an exclusive queue named like its address, bound with its "
+    topology.CONTROL: "Each connection of an agent declares an exclusive queue named like its address, bound with its "
     "address and with `all` (roll calls, `alive`). Deliveries may be acknowledged at once, or consumed with no-ack.",
     topology.REPLIES: "Published with publisher confirms. `claims` takes claim, resume, accept and gone, persistent; "
     "`events` takes event, pull and sealed, which need not be, so that no log delays a claim. The first word is the "
-    "broker user, as in the worker's address: topic permissions pin an account to its own. A claim has the AMQP "
+    "broker user, as in the agent's address: topic permissions pin an account to its own. A claim has the AMQP "
     f"property `expiration` (at most {CLAIM_TIMEOUT * 1000:.0f} ms); nothing else expires.",
-    topology.FLEET: "Transient, for whoever listens. A worker may publish its `status` every "
+    topology.FLEET: "Transient, for whoever listens. An agent may publish its `status` every "
     f"{STATUS_INTERVAL:g} s under `status`; masters publish what they have queues for under `catalogue`.",
 }
 _PARAMETER_NOTES = {
     "queue": "`claims` or `events`",
-    "address": "`agent.<user>.<instance>.<nonce>`, or `all` for every worker",
+    "address": "`agent.<user>.<instance>.<nonce>`, or `all` for every agent",
     "user": "the broker user that publishes; what is no letter, digit, `-` or `_` is written `:xx`, byte by byte",
     "master": "the master's name",
     "what": "`status`, `catalogue` or `work`",
@@ -75,7 +75,7 @@ def schema(name: str, model: type[Message]) -> dict[str, Any]:
 
 
 def asyncapi() -> dict[str, Any]:
-    """The AsyncAPI 3 document: channels are exchanges, operations are seen from the worker's side."""
+    """The AsyncAPI 3 document: channels are exchanges, operations are seen from the agent's side."""
     messages: dict[str, Any] = {}
     schemas: dict[str, Any] = {}
     for name, model in message_types():
@@ -113,7 +113,7 @@ def asyncapi() -> dict[str, Any]:
         "info": {
             "title": "Buildbot work, brokered by RabbitMQ",
             "version": f"{VERSION}.0.0",
-            "description": "The worker's side of the protocol. docs/protocol.md explains it.",
+            "description": "The agent's side of the protocol. docs/protocol.md explains it.",
             "license": {"name": "GPL-2.0-only"},
         },
         "servers": {
@@ -122,7 +122,7 @@ def asyncapi() -> dict[str, Any]:
                 "pathname": "/{vhost}",
                 "protocol": "amqp",
                 "protocolVersion": "0-9-1",
-                "description": "RabbitMQ 3.10 or later; amqps with TLS. Two connections of a worker: one consumes, one "
+                "description": "RabbitMQ 3.10 or later; amqps with TLS. Two connections of an agent: one consumes, one "
                 "publishes, because a broker under a resource alarm blocks connections that publish.",
                 "variables": {
                     "host": {"description": "host and port of the broker", "default": "localhost:5672"},
@@ -177,7 +177,7 @@ _OPERATION_NOTES = {
     "receive-offers": "Take one offer at a time.",
     "receive-control": "Heed what the bridges say.",
     "send-replies": "Claim, resume, accept; publish events.",
-    "send-fleet": "Tell what this worker is and does (optional).",
+    "send-fleet": "Tell what this agent is and does (optional).",
     "receive-fleet": "Learn which queues there are (optional).",
 }
 

@@ -1,4 +1,4 @@
-"""All requirements, in the order of the report: what a new worker meets first comes first."""
+"""All requirements, in the order of the report: what a new agent meets first comes first."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def _is_dead(stage: Stage, body: bytes) -> Rejected:
 
 
 def _control(stage: Stage, body: bytes, kind: str = "whatever", headers: dict[str, str] | None = None) -> None:
-    """Send this to the worker while it holds a session, and see that it goes on."""
+    """Send this to the agent while it holds a session, and see that it goes on."""
     session = stage.session()
     wire = Wire(type=kind, content_type=JSON_TYPE, body=body, headers=headers or {})
     stage.master.publish(wire, topology.CONTROL, session.address)

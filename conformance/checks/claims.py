@@ -28,7 +28,7 @@ def answers(stage: Stage) -> None:
     stage.master.refuse(claim, "claim")
 
 
-@requirement("claim.capabilities", "A claim names the worker's capabilities", rule=5, level="should")
+@requirement("claim.capabilities", "A claim names the agent's capabilities", rule=5, level="should")
 def capabilities(stage: Stage) -> None:
     claim = stage.master.claimed(stage.master.offer())
     stage.master.refuse(claim, "claim")
@@ -137,7 +137,7 @@ def silent_master(stage: Stage) -> None:
     stage.is_free()
 
 
-@requirement("claim.one-in-hand", "While its slot is taken a worker holds no other offer", rule=20)
+@requirement("claim.one-in-hand", "While its slot is taken an agent holds no other offer", rule=20)
 def one_in_hand(stage: Stage) -> None:
     master = stage.master
     first, second = master.offer(), master.offer()
@@ -148,7 +148,7 @@ def one_in_hand(stage: Stage) -> None:
     master.pump(QUIET)
     claims = [claim for claim in master.all(Claim) if claim.offer == other.offer]
     expect(not claims, "it claims a second offer while it holds a session", claims[0] if claims else None)
-    expect(not master.parked, "it parked the second offer, which another worker could have taken", claim)
+    expect(not master.parked, "it parked the second offer, which another agent could have taken", claim)
     expect(master.waiting() == 1, "it holds a second offer in hand", claim)
     master.release(session)
     claim = master.claimed(other)

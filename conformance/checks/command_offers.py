@@ -12,7 +12,7 @@ from contracts.messages import Claim, Event, Offer
 from contracts.timing import ASIDE_AFTER, CLAIM_TIMEOUT, CLOCK_MARGIN, COMMAND_GRANT_WAIT
 
 requirement = Catalogue()
-#: Published so far after the worker's connection was opened that rule 15 lets it run at once.
+#: Published so far after the agent's connection was opened that rule 15 lets it run at once.
 LATER = CLOCK_MARGIN + 5.0
 #: Seconds in which something that must not happen would have happened.
 QUIET = COMMAND_GRANT_WAIT + 1.5
@@ -59,7 +59,7 @@ def asks(stage: Stage) -> None:
 
 
 @requirement(
-    "command-offer.old", "A command offer published before the worker connected runs nothing before its grant", rule=15
+    "command-offer.old", "A command offer published before the agent connected runs nothing before its grant", rule=15
 )
 def old(stage: Stage) -> None:
     offer = _offer(stage, "echo too early", published=time.time() - 3600)
@@ -114,7 +114,7 @@ def aside(stage: Stage) -> None:
     master.silent = True
     master.wait(
         lambda: master.waiting() == 0 and master.consumers() > 0 and _events(stage),
-        "the worker to consume again",
+        "the agent to consume again",
         ASIDE_AFTER + CLAIM_TIMEOUT + 2 * master.patience,
     )
     again = [other for other in master.all(Claim) if other.offer == offer.offer and other is not claim]

@@ -26,7 +26,7 @@ def rc(stage: Stage) -> None:
     session = stage.session()
     completed = stage.shell(session, 1, "exit 3")
     expect(session.updates(1).get("rc") == 3, f"rc is {session.updates(1).get('rc')!r}, not 3", completed)
-    expect(completed.value is None, "an exit code is no failure of the worker", completed)
+    expect(completed.value is None, "an exit code is no failure of the agent", completed)
     stage.finish(session)
 
 
@@ -69,7 +69,7 @@ def workdir(stage: Stage) -> None:
     stage.finish(session)
 
 
-@requirement("shell.environment", "`env` adds to the worker's environment; null removes", rule=RULE)
+@requirement("shell.environment", "`env` adds to the agent's environment; null removes", rule=RULE)
 def environment(stage: Stage) -> None:
     session = stage.session()
     script = 'echo "$GREETING|${HOME-none}|${PATH:+path}"'
@@ -126,7 +126,7 @@ def secrets(stage: Stage) -> None:
 
 
 @requirement(
-    "shell.missing", "A program that does not exist ends with an rc other than 0, not with a dead worker", rule=RULE
+    "shell.missing", "A program that does not exist ends with an rc other than 0, not with a dead agent", rule=RULE
 )
 def missing(stage: Stage) -> None:
     session = stage.session()

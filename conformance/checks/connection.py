@@ -12,7 +12,7 @@ from contracts.timing import SILENCE_BEFORE_RESUME
 requirement = Catalogue()
 
 
-@requirement("reconnect.idle", "An idle worker whose connections break comes back and consumes again", rule=2)
+@requirement("reconnect.idle", "An idle agent whose connections break comes back and consumes again", rule=2)
 def idle(stage: Stage) -> None:
     stage.cutter.cut()
     stage.master.wait(lambda: stage.master.consumers() == 0, "the broker to notice")
@@ -82,7 +82,7 @@ def redelivery(stage: Stage) -> None:
     expect(not stage.master.parked, "the offer was parked, and would come back", session.claim)
 
 
-@requirement("silence.resumes", "A worker that hears nothing of its bridge for 8 s resumes", rule=9)
+@requirement("silence.resumes", "An agent that hears nothing of its bridge for 8 s resumes", rule=9)
 def silence(stage: Stage) -> None:
     session = stage.session()
     session.silent = True
@@ -93,7 +93,7 @@ def silence(stage: Stage) -> None:
     stage.finish(session)
 
 
-@requirement("silence.patient", "A worker that hears its bridge does not resume", rule=9, level="should")
+@requirement("silence.patient", "An agent that hears its bridge does not resume", rule=9, level="should")
 def patient(stage: Stage) -> None:
     session = stage.session()
     stage.master.pump(SILENCE_BEFORE_RESUME + 1.0)
@@ -102,7 +102,7 @@ def patient(stage: Stage) -> None:
     stage.finish(session)
 
 
-@requirement("gone.unknown", "A message for a session that the worker does not have is answered `gone`", rule=7)
+@requirement("gone.unknown", "A message for a session that the agent does not have is answered `gone`", rule=7)
 def unknown(stage: Stage) -> None:
     session = stage.session()
     ping = Ping(session="never-heard-of", incarnation=stage.master.incarnation, stored=0)

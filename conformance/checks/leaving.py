@@ -1,4 +1,4 @@
-"""How a worker leaves, and how it comes back (the agent's table: drain, start with a journal)."""
+"""How an agent leaves, and how it comes back (the agent's table: drain, start with a journal)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a worker shows, and whom it believes (rules 21, 22)."""
+"""What an agent shows, and whom it believes (rules 21, 22)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files between master and worker: uploads as events, downloads by pulls (docs/protocol.md, "Transfers")."""
+"""Files between master and agent: uploads as events, downloads by pulls (docs/protocol.md, "Transfers")."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def check_file(stage: Stage, session: Session, n: int, content: bytes) -> None:
     completed = stage.shell(session, n, "cat file", timeout=None)
     found = session.data(n, "stdout")
     expect(
-        found == content, f"the worker's file has {len(found)} bytes, or others than the {len(content)} sent", completed
+        found == content, f"the agent's file has {len(found)} bytes, or others than the {len(content)} sent", completed
     )
 
 
