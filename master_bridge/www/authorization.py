@@ -23,8 +23,8 @@ class FleetEndpointMatcher(EndpointMatcherBase):
 
     Args:
         role (text): The role that a user must have, as Buildbot's role matchers give it.
-        orders (list of texts): The orders that the rule is for, of drain, resume, leave, stop, restart and probe; None:
-            all of them.
+        orders (list of texts): The orders that the rule is for, of drain, resume, leave, stop, restart and probe.
+            Default: all of them.
         defaultDeny (True or False): With False the next rule decides about a user who has not the role.
     """
 
