@@ -81,7 +81,7 @@ class Machines:
     def path(self, host: str, path: str) -> Path:
         return self.folder / host / path.lstrip("/")
 
-    def run(self, script: str, handle: Callable[[str], None], timeout: float = 500.0) -> None:
+    def run(self, script: str, handle: Callable[[str], None], timeout: float = 1000.0) -> None:
         """Raises `AssertionError` with the output when a command fails."""
         environment = program_environment() | {
             "PATH": os.pathsep.join([str(self.folder / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]]),

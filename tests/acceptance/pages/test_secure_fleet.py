@@ -107,7 +107,7 @@ class Fleet:
 
 
 @pytest.mark.long
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_the_page_makes_a_fleet_that_works(machines: Machines, tmp_path: Path) -> None:
     """From no certificate to a revoked machine, with a build after each change."""
     fleet = Fleet(machines, tmp_path)
