@@ -11,6 +11,9 @@ PACKAGE='buildbot-amqp'
 NAME='worker-agent'
 PREFIX="/opt/$NAME"
 USER_NAME="$NAME"
+# Commands run as this one, who can read nothing of the agent's.
+BUILD_NAME='worker-build'
+BUILDS="/var/lib/$BUILD_NAME"
 CONFIG="/etc/$NAME.toml"
 CONFIG_DIR="/etc/$NAME"
 STATE="/var/lib/$NAME"
@@ -31,6 +34,10 @@ asked for, or stands in the URL of the variable or file, or in the variable WORK
 argument, which every user of the machine could read.
 
 Run again, it upgrades: configuration, identity and running builds stay.
+
+On Linux the agent and its commands are two users, worker-agent and worker-build, so that a build can read neither the
+broker's password nor the agent's state. An installation whose configuration has no line run_as stays with one user
+until it is given one: run_as = "worker-build", then run this again.
 
   --url-file FILE   read the URL from this file (- for standard input)
   --config FILE     the agent's configuration, as `master-bridge enroll` writes it: no URL is asked for. Run again with
@@ -122,14 +129,22 @@ as_user() {
     return "$as_user_status"
 }
 
-# Takes the place of this subshell.
+# Busybox has a program of that name that cannot change the user.
+have_setpriv() { setpriv --help 2>&1 | grep -q -- --reuid; }
+
+# What an agent has that starts commands as another user; commands have none of it.
+RIGHTS='-all,+setuid,+setgid,+kill'
+AGENT_RIGHTS="--inh-caps=$RIGHTS --ambient-caps=$RIGHTS --bounding-set=$RIGHTS"
+
+# Takes the place of this subshell. `rights`: options of setpriv that leave it some.
 become_user() {
     set -- env -i HOME="$STATE" USER="$USER_NAME" LOGNAME="$USER_NAME" LANG="${LANG:-C.UTF-8}" \
         PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$@"
     if [ "$system" = macos ]; then
         exec perl -MPOSIX -e 'POSIX::setsid(); exec @ARGV' sudo -u "$USER_NAME" -- "$@"
-    elif setpriv --help 2>&1 | grep -q -- --reuid; then
-        exec setsid setpriv --reuid "$USER_NAME" --regid "$USER_NAME" --clear-groups -- "$@"
+    elif have_setpriv; then
+        # shellcheck disable=SC2086 # words, or none
+        exec setsid setpriv --reuid "$USER_NAME" --regid "$USER_NAME" --clear-groups ${rights:-} -- "$@"
     else
         # busybox: words are quoted one by one, they hold no secrets
         quoted=''
@@ -369,36 +384,73 @@ add_password() {
 
 # ---------------------------------------------------------------- installing
 
-make_user() {
-    step "User $USER_NAME"
-    if id "$USER_NAME" >/dev/null 2>&1; then
-        found kept "user $USER_NAME"
+# Makes user $1, whose home is $2, with a group of the same name: no password, no login. 1: it is there already.
+make_account() {
+    if id "$1" >/dev/null 2>&1; then
+        found kept "user $1"
+        return 1
     elif [ "$system" = macos ]; then
         number=400
         while dscl . -list /Users UniqueID | awk '{ print $2 }' | grep -qx "$number"; do number=$((number + 1)); done
-        run dscl . -create "/Groups/$USER_NAME" PrimaryGroupID "$number"
-        run dscl . -create "/Users/$USER_NAME" UniqueID "$number"
-        run dscl . -create "/Users/$USER_NAME" PrimaryGroupID "$number"
-        run dscl . -create "/Users/$USER_NAME" UserShell /usr/bin/false
-        run dscl . -create "/Users/$USER_NAME" NFSHomeDirectory "$STATE"
-        run dscl . -create "/Users/$USER_NAME" IsHidden 1
-        made_user=yes
+        run dscl . -create "/Groups/$1" PrimaryGroupID "$number"
+        run dscl . -create "/Users/$1" UniqueID "$number"
+        run dscl . -create "/Users/$1" PrimaryGroupID "$number"
+        run dscl . -create "/Users/$1" UserShell /usr/bin/false
+        run dscl . -create "/Users/$1" NFSHomeDirectory "$2"
+        run dscl . -create "/Users/$1" IsHidden 1
     elif have useradd; then
         shell=/usr/sbin/nologin
         [ -x "$shell" ] || shell=/sbin/nologin
-        run useradd --system --user-group --home-dir "$STATE" --no-create-home --shell "$shell" "$USER_NAME"
-        made_user=yes
+        run useradd --system --user-group --home-dir "$2" --no-create-home --shell "$shell" "$1"
     else
-        run addgroup -S "$USER_NAME"
-        run adduser -S -D -H -h "$STATE" -s /sbin/nologin -G "$USER_NAME" "$USER_NAME"
-        made_user=yes
+        run addgroup -S "$1"
+        run adduser -S -D -H -h "$2" -s /sbin/nologin -G "$1" "$1"
     fi
-    [ "$made_user" = no ] || did "user $USER_NAME: no password, no login, home $STATE"
+    did "user $1: no password, no login, home $2"
+}
+
+make_users() {
+    step "User $USER_NAME"
+    if make_account "$USER_NAME" "$STATE"; then made_user=yes; fi
     run mkdir -p "$STATE" "$CONFIG_DIR/capabilities.d"
     run chown "$USER_NAME:$USER_NAME" "$STATE"
     run chmod 0700 "$STATE"
     run chown "root:$USER_NAME" "$CONFIG_DIR" "$CONFIG_DIR/capabilities.d"
     run chmod 0750 "$CONFIG_DIR" "$CONFIG_DIR/capabilities.d"
+    decide_separation
+    [ "$separate" = yes ] || return 0
+    # an in-place restart keeps the rights that the process has: the first time it has to be another one
+    [ "$(sed -n 's/^separate=//p' "$PREFIX/installed" 2>/dev/null | tail -n 1)" = yes ] || regain=yes
+    if make_account "$BUILD_NAME" "$BUILDS"; then made_build_user=yes; fi
+    run mkdir -p "$BUILDS"
+    run chown "$BUILD_NAME:$BUILD_NAME" "$BUILDS"
+    run chmod 0750 "$BUILDS"
+    did "commands run as $BUILD_NAME, the agent as $USER_NAME"
+}
+
+# Sets separate: are commands to run as a user of their own?
+decide_separation() {
+    separate=no
+    one_user="commands run as the agent's own user, $USER_NAME: a build can read the broker's password"
+    if [ "$system" != linux ]; then
+        found note "$one_user. Two users need Linux"
+        return 0
+    fi
+    if [ -z "${config_file:-}" ] && [ -e "$CONFIG" ] && ! grep -Eq '^run_as *=' "$CONFIG"; then
+        found note "$one_user. To change that put run_as = \"$BUILD_NAME\" into $CONFIG and run this again"
+        return 0
+    fi
+    if ! have_setpriv; then
+        found missing 'setpriv, which starts commands as another user'
+        if [ "$manager" = apk ]; then install_packages setpriv; else install_packages util-linux || :; fi
+    fi
+    if have_setpriv || [ "$dry" = yes ]; then
+        separate=yes
+    elif [ -e "$CONFIG" ] && grep -Eq '^run_as *=' "$CONFIG"; then
+        fail "$CONFIG has run_as, and there is no setpriv (util-linux): install it, or take that line away"
+    else
+        found note "$one_user. Two users need the program setpriv (util-linux)"
+    fi
 }
 
 # A name alone would be looked up at a package index, where whoever registered it would run code here, as root.
@@ -460,7 +512,7 @@ install_program() {
         old=$(cd "$PREFIX/current" && pwd -P)
     fi
     run mkdir -p "$PREFIX/venvs"
-    [ "$dry" = yes ] || printf 'made_user=%s\n' "$made_user" >>"$PREFIX/installed"
+    [ "$dry" = yes ] || printf '%s\n' "made_user=$made_user" "made_build_user=$made_build_user" "separate=$separate" >>"$PREFIX/installed"
     if ! run "$python" -I -m venv "$venv"; then
         rm -rf "$venv"
         fail "no virtual environment could be made in $venv; see above"
@@ -517,6 +569,7 @@ write_configuration() {
     if [ -n "${config_file:-}" ]; then
         {
             grep -Eq '^state *=' "$config_file" || say "state = \"$STATE\""
+            [ "$separate" = no ] || grep -Eq '^run_as *=' "$config_file" || say "run_as = \"$BUILD_NAME\""
             cat "$config_file"
         } | write_file "$CONFIG" 0640 "root:$USER_NAME"
         did "$CONFIG, from $config_file"
@@ -531,6 +584,7 @@ write_configuration() {
         say "# Settings of the worker agent; 'worker-agent --help' lists them all. Kept when the program is upgraded."
         say "amqp_url_file = \"$CONFIG_DIR/amqp-url\""
         say "state = \"$STATE\""
+        [ "$separate" = no ] || say "run_as = \"$BUILD_NAME\""
         say 'auto_capabilities = true'
         say "slots = $slots"
         [ -z "$worker_name" ] || say "name = \"$worker_name\""
@@ -581,10 +635,11 @@ TasksMax=infinity
 # PrivateTmp (a restart would remove /tmp under running builds), MemoryDenyWriteExecute, PrivateDevices (GPU, KVM),
 # RestrictNamespaces (rootless containers), SystemCallArchitectures (32-bit builds).
 NoNewPrivileges=yes
-CapabilityBoundingSet=
-AmbientCapabilities=
+# To start commands as the user of `run_as`, and to end them; commands have none of these. Without `run_as` both are empty.
+CapabilityBoundingSet=CAP_SETUID CAP_SETGID CAP_KILL
+AmbientCapabilities=CAP_SETUID CAP_SETGID CAP_KILL
 ProtectSystem=strict
-ReadWritePaths=/tmp /var/tmp
+ReadWritePaths=/tmp /var/tmp -/var/lib/worker-build
 ProtectHome=yes
 ProtectKernelTunables=yes
 ProtectKernelModules=yes
@@ -665,14 +720,30 @@ launchd_plist() {
 PLIST
 }
 
+# With one user the agent needs no right.
+fit_unit() {
+    if [ "$separate" = yes ]; then cat; else sed -e 's/^\(CapabilityBoundingSet\|AmbientCapabilities\)=.*/\1=/'; fi
+}
+
+# With two users the agent keeps the rights to start and to end commands of the other.
+fit_openrc() {
+    if [ "$separate" = no ]; then
+        cat
+        return 0
+    fi
+    start="--reuid=$USER_NAME --regid=$USER_NAME --init-groups $AGENT_RIGHTS --"
+    start="$start env HOME=$STATE USER=$USER_NAME LOGNAME=$USER_NAME $PREFIX/current/bin/python"
+    sed -e "s|^command=.*|command=$(command -v setpriv)|" -e "s|^command_args=\"|&$start |" -e '/^command_user=/d'
+}
+
 start_service() {
     step "Service"
     case "$service" in
     systemd)
-        systemd_unit | write_file "$UNIT" 0644 root:root
+        systemd_unit | fit_unit | write_file "$UNIT" 0644 root:root
         run systemctl daemon-reload
         run systemctl enable --quiet "$NAME"
-        if [ "$dry" = no ] && systemctl is-active --quiet "$NAME"; then
+        if [ "$dry" = no ] && [ "$regain" = no ] && systemctl is-active --quiet "$NAME"; then
             systemctl reload "$NAME"
             found ok "$NAME restarted in place; running builds go on"
         else
@@ -681,9 +752,12 @@ start_service() {
         fi
         ;;
     openrc)
-        openrc_script | write_file "$RC_SCRIPT" 0755 root:root
+        openrc_script | fit_openrc | write_file "$RC_SCRIPT" 0755 root:root
         run rc-update add "$NAME" default
-        if [ "$dry" = no ] && rc-service "$NAME" status >/dev/null 2>&1; then
+        if [ "$dry" = no ] && [ "$regain" = yes ] && rc-service "$NAME" status >/dev/null 2>&1; then
+            rc-service "$NAME" restart
+            found ok "$NAME restarted: its commands run as $BUILD_NAME now"
+        elif [ "$dry" = no ] && rc-service "$NAME" status >/dev/null 2>&1; then
             rc-service "$NAME" reload
             found ok "$NAME restarted in place; running builds go on"
         else
@@ -707,8 +781,13 @@ start_service() {
         if [ "$start" = yes ]; then
             start_in_background
         else
-            found note 'no service manager: start the worker yourself, as the user '"$USER_NAME"':'
-            say "      $(command_line)"
+            if [ "$separate" = yes ]; then
+                found note 'no service manager: start the worker yourself, as root:'
+                say "      setpriv --reuid=$USER_NAME --regid=$USER_NAME --init-groups $AGENT_RIGHTS -- $(command_line)"
+            else
+                found note 'no service manager: start the worker yourself, as the user '"$USER_NAME"':'
+                say "      $(command_line)"
+            fi
         fi
         ;;
     esac
@@ -728,6 +807,8 @@ restart_in_background() {
 start_in_background() {
     if [ "$dry" = yes ]; then
         say "  would start in the background: $(command_line)"
+    elif [ "$regain" = yes ] && as_user test -e "$RUN_PID"; then
+        found note "a worker with one user may run already: end it (kill -TERM the number in $RUN_PID), remove that file and run this again"
     elif restart_in_background; then
         found ok 'worker restarted in place; running builds go on'
     else
@@ -735,6 +816,7 @@ start_in_background() {
         # shellcheck disable=SC2016 # the inner shell expands these
         (
             exec </dev/null >/dev/null 2>&1
+            [ "$separate" = no ] || rights=$AGENT_RIGHTS
             become_user /bin/sh -c 'cd "$1" && echo $$ >"$2" && exec >>"$3" 2>&1 && shift 3 && exec "$@"' \
                 sh "$STATE" "$RUN_PID" "$RUN_LOG" \
                 "$PREFIX/current/bin/python" -I -m worker_agent --config "$CONFIG"
@@ -828,6 +910,15 @@ uninstall() {
         ;;
     esac
     end_processes
+    if grep -qs '^made_build_user=yes$' "$PREFIX/installed"; then
+        # its processes are nobody else's, either; its folder is empty of whatever they could still do there
+        agent_user=$USER_NAME USER_NAME=$BUILD_NAME
+        end_processes
+        USER_NAME=$agent_user
+        run rm -rf "$BUILDS"
+        if have userdel; then run userdel "$BUILD_NAME"; else run deluser "$BUILD_NAME"; fi
+        did "user $BUILD_NAME and its builds removed"
+    fi
     ours=no
     if [ -e "$PREFIX/installed" ] && grep -q '^made_user=yes$' "$PREFIX/installed"; then ours=yes; fi
     run rm -rf "$PREFIX" "$CONFIG" "$CONFIG_DIR" "$STATE" "/var/log/$NAME.log"
@@ -856,7 +947,7 @@ main() {
     url_variable=${WORKER_AGENT_AMQP_URL:-} password_variable=${WORKER_AGENT_PASSWORD:-}
     unset WORKER_AGENT_AMQP_URL WORKER_AGENT_PASSWORD
     source='' url_file='' config_file='' url_argument='' worker_name='' slots=1
-    no_service=no start=no dry=no action=install made_user=no old='' url=''
+    no_service=no start=no dry=no action=install made_user=no made_build_user=no separate=no regain=no old='' url=''
     while [ $# -gt 0 ]; do
         case "$1" in
         --url-file | --config | --source | --name | --slots | --wait)
@@ -910,7 +1001,7 @@ main() {
     fi
     check_machine
     find_url
-    make_user
+    make_users
     install_program
     write_configuration
     start_service

@@ -17,7 +17,9 @@ from tests.harness.waiting import wait_for
 pytestmark = [pytest.mark.long, pytest.mark.root, pytest.mark.timeout(1800)]
 
 WORKER, WORKER_C, MASTER = "buildbot-amqp-worker:local", "buildbot-amqp-worker-c:local", "buildbot-amqp-master:local"
-USERS = {WORKER: "10001", WORKER_C: "10001", MASTER: "10002"}
+IMAGES = (WORKER, WORKER_C, MASTER)
+#: Of the agent and of its commands in a worker's container, and of the master in its own.
+AGENT, BUILD, BUILDMASTER = "10001", "10002", "10002"
 SERVICES = ("broker", "master", "worker", "worker-c")
 MIB = 1024 * 1024
 #: What the slim image may add to its Python base, MiB: 14 the agent and its libraries, 134 git with Perl.
@@ -64,12 +66,12 @@ def up(project: ComposeProject, tmp_path: Path) -> Iterator[tuple[ComposeProject
 def test_images_are_non_root_labelled_checked_and_small(
     project: ComposeProject, record_testsuite_property: Callable[..., None]
 ) -> None:
-    """Each has a user without rights, a health check and OCI labels; the agent's has no Buildbot and no Twisted."""
+    """Each becomes a user without rights, and has a health check and labels; the agent's no Buildbot and no Twisted."""
     daemon = project.daemon
-    for image, user in USERS.items():
+    assert _run(daemon, MASTER, "id", "-u").strip() == BUILDMASTER
+    for image in IMAGES:
         config = daemon.inspect(image)["Config"]
-        assert config["User"] not in ("", "root", "0")
-        assert _run(daemon, image, "id", "-u").strip() == user
+        assert (config["User"] in ("", "root", "0")) == (config["Entrypoint"] == ["start-agent"])
         assert config["Healthcheck"]["Test"][0] == "CMD"
         assert config["StopSignal"] == "SIGTERM"
         for name in ("title", "description", "licenses", "version"):
@@ -80,7 +82,7 @@ def test_images_are_non_root_labelled_checked_and_small(
     assert _run(daemon, MASTER, "python3", "-c", find).strip() == "['buildbot', 'twisted']"
     assert "gcc" not in _run(daemon, WORKER, "sh", "-c", "command -v git gcc make || true")
 
-    sizes = {name: daemon.inspect(name)["Size"] / MIB for name in (python_image(), broker_image(), *USERS)}
+    sizes = {name: daemon.inspect(name)["Size"] / MIB for name in (python_image(), broker_image(), *IMAGES)}
     report = ", ".join(f"{name} {size:.0f} MiB" for name, size in sizes.items())
     print(report)
     record_testsuite_property("image_sizes", report)
@@ -197,7 +199,14 @@ def test_everything_is_encrypted_signed_and_has_an_account_of_its_own(up: tuple[
     assert names == {"sample", "operator", "worker", "worker-c"}
 
     assert docker("exec", master, "ls", "/run/buildbot-amqp").split() == ["amqp-url", "ca.pem", "signing-key"]
-    assert docker("exec", worker, "ls", "/run/buildbot-amqp").split() == [
+    status = docker("exec", worker, "sh", "-c", "cat /proc/[0-9]*/status 2>/dev/null || true")
+    users_of_processes = {line.split()[1] for line in status.splitlines() if line.startswith("Uid:")}
+    assert {AGENT, BUILD} <= users_of_processes
+    assert "commands_run_apart" in project.logs()
+    for user, allowed in ((AGENT, "yes"), (BUILD, "no")):
+        read = "cat /run/buildbot-amqp/worker-agent.toml >/dev/null 2>&1 && echo yes || echo no"
+        assert docker("exec", f"--user={user}", worker, "sh", "-c", read).strip() == allowed
+    assert docker("exec", f"--user={AGENT}", worker, "ls", "/run/buildbot-amqp").split() == [
         "ca.pem", "signing-key.pub", "worker-agent.toml",
     ]  # fmt: skip
     assert docker("exec", worker, "sh", "-c", "touch /run/buildbot-amqp/x || echo no").strip() == "no"

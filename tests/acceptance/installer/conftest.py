@@ -19,7 +19,7 @@ CONFIG = """
 c['workers'] = worker.amqp_column("linux", workers=1, requires=["os==linux", "debian>=11"])
 builder("hello", c['workers'], steps.ShellCommand(name="who", command="id -un; pwd"))
 builder("slow", c['workers'], steps.ShellCommand(name="wait",
-    command="echo begun; until test -e /var/lib/worker-agent/go; do sleep 0.2; done; echo ended"))
+    command="echo begun; until test -e /var/tmp/go; do sleep 0.2; done; echo ended"))
 """
 
 

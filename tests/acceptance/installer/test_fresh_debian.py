@@ -71,8 +71,11 @@ def test_from_a_bare_machine_to_a_worker_and_back(
     assert build.result == "SUCCESS", buildmaster.describe(build.row["buildrequestid"])
     assert buildmaster.properties(build)["agent"] == "fresh-debian"
     who, where = buildmaster.output(build, "who").split()
-    assert who == "worker-agent"
-    assert where.startswith("/var/lib/worker-agent/builds/")
+    assert who == "worker-build"
+    assert where.startswith("/var/lib/worker-build/builds/fresh-debian/")
+    doctor = debian.run("/opt/worker-agent/current/bin/worker-agent", "--config", "/etc/worker-agent.toml", "doctor")
+    assert "commands run as worker-build, the agent as root" in doctor.stdout  # as whom it was asked
+    assert "pass  separation" in doctor.stdout
 
     # upgrade, while a build runs
     configuration = debian.path("/etc/worker-agent.toml")
@@ -88,8 +91,9 @@ def test_from_a_bare_machine_to_a_worker_and_back(
     assert os.readlink(debian.path("/opt/worker-agent/current")) != program
     assert "Edited by hand" in configuration.read_text()
     assert debian.path("/etc/worker-agent/amqp-url").read_text().strip().endswith(vhost)
-    debian.path("/var/lib/worker-agent/go").touch()
+    debian.path("/var/tmp/go").touch()
     build = buildmaster.finished(request, timeout=90)
+    debian.path("/var/tmp/go").unlink()
     assert build.result == "SUCCESS", buildmaster.describe(request)
     assert buildmaster.output(build, "wait") == "begun\nended\n"
     assert len(buildmaster.builds(request)) == 1
@@ -100,7 +104,9 @@ def test_from_a_bare_machine_to_a_worker_and_back(
     assert "user worker-agent removed" in removed
     for name in ("/opt/worker-agent", "/etc/worker-agent.toml", "/etc/worker-agent", "/var/lib/worker-agent"):
         assert not debian.path(name).exists()
-    assert debian.run("id", "worker-agent").returncode != 0
+    assert not debian.path("/var/lib/worker-build").exists()
+    for user in ("worker-agent", "worker-build"):
+        assert debian.run("id", user).returncode != 0
     wait_for(lambda: debian.processes() == [], 60, "every process of the worker has ended")
 
 
@@ -126,13 +132,16 @@ def test_under_systemd_a_build_outlives_the_agents_crash_and_upgrade(
     assert installed.returncode == 0, installed.stdout
     assert "services by systemd" in installed.stdout
     assert "debian>=11+os==linux" in installed.stdout
-    properties = ("ActiveState", "User", "KillMode", "NoNewPrivileges", "WatchdogUSec")
+    properties = ("ActiveState", "User", "KillMode", "NoNewPrivileges", "WatchdogUSec", "AmbientCapabilities")
     shown = machine.run("systemctl", "show", "worker-agent", *(f"--property={name}" for name in properties)).stdout
     assert set(shown.split()) == {
         "ActiveState=active", "User=worker-agent", "KillMode=process", "NoNewPrivileges=yes", "WatchdogUSec=1min",
+        "AmbientCapabilities=cap_kill", "cap_setgid", "cap_setuid",
     }  # fmt: skip
 
-    go = debian.path("/var/lib/worker-agent/go")
+    go = debian.path("/var/tmp/go")
+    build = buildmaster.finished(buildmaster.force("hello"), timeout=90)
+    assert buildmaster.output(build, "who").split()[0] == "worker-build"
     request = buildmaster.force("slow")
     buildmaster.step_running(request, "wait", timeout=60)
     first = _main_pid(machine)
@@ -143,9 +152,26 @@ def test_under_systemd_a_build_outlives_the_agents_crash_and_upgrade(
     assert "restarted in place" in upgraded.stdout
     go.touch()
     build = buildmaster.finished(request, timeout=90)
+    go.unlink()
     assert build.result == "SUCCESS", buildmaster.describe(request)
     assert buildmaster.output(build, "wait") == "begun\nended\n"
     assert len(buildmaster.builds(request)) == 1
+
+    # an installation of before, with one user, stays so; with a line run_as it gets the second
+    configuration = debian.path("/etc/worker-agent.toml")
+    with_two = configuration.read_text()
+    configuration.write_text(with_two.replace('run_as = "worker-build"\n', ""))
+    upgraded = machine.run(*script)
+    assert upgraded.returncode == 0, upgraded.stdout
+    assert "commands run as the agent's own user" in upgraded.stdout
+    build = buildmaster.finished(buildmaster.force("hello"), timeout=90)
+    assert buildmaster.output(build, "who").split()[0] == "worker-agent"
+    machine.run("systemctl", "restart", "worker-agent")
+    configuration.write_text(with_two)
+    upgraded = machine.run(*script)
+    assert upgraded.returncode == 0, upgraded.stdout
+    build = buildmaster.finished(buildmaster.force("hello"), timeout=90)
+    assert buildmaster.output(build, "who").split()[0] == "worker-build"
 
     removed = machine.run("sh", "/src/deploy/install-worker.sh", "--uninstall")
     assert removed.returncode == 0, removed.stdout

@@ -52,7 +52,8 @@ class Machine:
         text, last, _ = SCRIPT.read_text().rpartition('main "$@"')
         assert last
         settings = f"""
-            system=linux service=none dry=no start=yes url='' made_user=no NAME={self.folder.name} USER_NAME={USER}
+            system=linux service=none dry=no start=yes url='' made_user=no made_build_user=no separate=no regain=no
+            NAME={self.folder.name} USER_NAME={USER}
             PREFIX={self.folder}/opt CONFIG={self.config} CONFIG_DIR={self.url.parent} STATE={self.state}
             RUN_LOG={self.log} RUN_PID={self.pid}
         """
@@ -121,6 +122,44 @@ def test_the_worker_is_started_and_restarted_with_its_own_rights(machine: Machin
     assert "restarted in place" in machine.call("start_in_background")
     wait_for(lambda: "restarted" in machine.log.read_text(), 30, "the agent was signalled")
     assert machine.agents() == [pid]
+
+
+def test_with_two_users_the_agent_keeps_three_rights(machine: Machine) -> None:
+    """Started in the background: those to change the user and to end its processes, also after a restart in place."""
+    machine.call("separate=yes\nstart_in_background")
+    wait_for(lambda: machine.log.exists() and "begun" in machine.log.read_text(), 30, "the agent runs")
+    status = Path(f"/proc/{int(machine.pid.read_text())}/status").read_text()
+    three = f"{1 << 5 | 1 << 6 | 1 << 7:016x}"  # CAP_KILL, CAP_SETGID, CAP_SETUID
+    for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+        assert f"{name}:\t{three}\n" in status
+    assert "end it" in machine.call("separate=yes regain=yes\nstart_in_background")
+
+
+def test_the_unit_has_rights_for_two_users_only(machine: Machine) -> None:
+    """With one user builds would inherit them; OpenRC's service keeps them by setpriv."""
+    two, one = (machine.call(f"separate={answer}\nsystemd_unit | fit_unit") for answer in ("yes", "no"))
+    assert "\nAmbientCapabilities=CAP_SETUID CAP_SETGID CAP_KILL\n" in two
+    assert "\nAmbientCapabilities=\n" in one
+    assert "\nCapabilityBoundingSet=\n" in one
+    two, one = (machine.call(f"separate={answer}\nopenrc_script | fit_openrc") for answer in ("yes", "no"))
+    assert "command_user" not in two
+    assert f'\ncommand_args="--reuid={USER} --regid={USER} --init-groups --inh-caps=-all,+setuid' in two
+    assert "\ncommand=/usr/bin/setpriv\n" in two
+    assert "setpriv" not in one
+
+
+def test_a_kept_configuration_decides_about_two_users(machine: Machine) -> None:
+    """A new installation has both; one of before is told how to get the second."""
+    show = '\nfind_url() { :; }\ndecide_separation\nsay "separate=$separate"'
+    assert "separate=yes" in machine.call(show)
+    machine.by_worker(machine.config, "slots = 2\n")
+    said = machine.call(show)
+    assert "separate=no" in said
+    assert 'put run_as = "worker-build" into' in said
+    machine.by_worker(machine.config, 'run_as = "worker-build"\n')
+    assert "separate=yes" in machine.call(show)
+    said = machine.call("system=macos\ndecide_separation")
+    assert "a build can read the broker's password. Two users need Linux" in said
 
 
 @pytest.mark.parametrize("name", ["agent.log", "agent.pid"])
