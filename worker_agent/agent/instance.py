@@ -67,6 +67,9 @@ class Instance:
         except OSError as error:
             self._lock.close()
             raise _unusable(state, error) from None
+        except StateUnreadable:
+            self._lock.close()
+            raise
 
     def _read(self) -> tuple[str, int]:
         """Raises OSError: there is none, and none can be made; `StateUnreadable`: it is not one of ours."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -26,18 +28,22 @@ def folder_of(state: Path, session: str = SESSION) -> Path:
     return folder
 
 
+@pytest.fixture
+def files(tmp_path: Path) -> Iterator[JournalFiles]:
+    with closing(JournalFiles(tmp_path)) as made:
+        yield made
+
+
 def writer(state: Path, segment_size: int = 4096, spool_max: int = GIB, journal_max: int = GIB) -> Journal:
     return Journal(folder_of(state), spool_max=spool_max, journal_max=journal_max, segment_size=segment_size)
 
 
-def test_events_are_read_as_they_were_written(tmp_path: Path) -> None:
+def test_events_are_read_as_they_were_written(tmp_path: Path, files: JournalFiles) -> None:
     """All fields, and data as raw bytes."""
     made = writer(tmp_path)
     made.append(1, "started", {"name": "shell", "digest": "d"})
     made.append(1, "log", "name ☃", bytes(range(256)))
     made.append(1, "completed", None, interrupted="why", infrastructure="disk")
-
-    files = JournalFiles(tmp_path)
 
     assert files.read(SESSION, 1) == Event(
         session=SESSION, seq=1, n=1, kind="started", value={"name": "shell", "digest": "d"}
@@ -83,14 +89,13 @@ def test_any_order_of_reading_gives_the_same_events(
 
 
 @pytest.mark.parametrize("cut", [1, 5, 11, 12, 40])
-def test_a_torn_tail_is_not_an_event(tmp_path: Path, cut: int) -> None:
+def test_a_torn_tail_is_not_an_event(tmp_path: Path, files: JournalFiles, cut: int) -> None:
     """A writer killed in mid-record: what was whole is read, a new writer goes on after it."""
     made = writer(tmp_path)
     made.append(1, "stdout", None, b"whole")
     made.append(1, "stdout", None, b"torn" * 20)
     _, path = segments(folder_of(tmp_path))[0]
     os.truncate(path, path.stat().st_size - cut)
-    files = JournalFiles(tmp_path)
     assert files.last_seq(SESSION) == 1
     assert files.read(SESSION, 2) is None
 
@@ -103,7 +108,7 @@ def test_a_torn_tail_is_not_an_event(tmp_path: Path, cut: int) -> None:
     assert files.last_seq(SESSION) == 2
 
 
-def test_damage_in_the_tail_is_found_by_its_checksum(tmp_path: Path) -> None:
+def test_damage_in_the_tail_is_found_by_its_checksum(tmp_path: Path, files: JournalFiles) -> None:
     """Bytes that were never written (a machine that lost power) do not become an event."""
     made = writer(tmp_path)
     made.append(1, "stdout", None, b"x" * 100)
@@ -112,18 +117,17 @@ def test_damage_in_the_tail_is_found_by_its_checksum(tmp_path: Path) -> None:
     content[-1] ^= 1
     path.write_bytes(content)
 
-    assert JournalFiles(tmp_path).read(SESSION, 1) is None
+    assert files.read(SESSION, 1) is None
 
 
 @pytest.mark.parametrize("cut", [1, 3, 20])
-def test_a_torn_tail_of_a_trusted_journal_is_not_read(tmp_path: Path, cut: int) -> None:
+def test_a_torn_tail_of_a_trusted_journal_is_not_read(tmp_path: Path, files: JournalFiles, cut: int) -> None:
     """A keeper that was killed while it wrote leaves a record that is too short, which no checksum has to tell."""
     made = writer(tmp_path)
     made.append(1, "stdout", None, b"first")
     made.append(1, "stdout", None, b"second")
     _, path = segments(folder_of(tmp_path))[0]
     path.write_bytes(path.read_bytes()[:-cut])
-    files = JournalFiles(tmp_path)
     files.trust(SESSION)
 
     event = files.read(SESSION, 1)
@@ -132,7 +136,7 @@ def test_a_torn_tail_of_a_trusted_journal_is_not_read(tmp_path: Path, cut: int) 
     assert files.read(SESSION, 2) is None
 
 
-def test_trust_ends_with_the_session(tmp_path: Path) -> None:
+def test_trust_ends_with_the_session(tmp_path: Path, files: JournalFiles) -> None:
     """A journal found after a power cut is checked, also one whose session was trusted under the same name."""
     made = writer(tmp_path)
     made.append(1, "stdout", None, b"as it was written")
@@ -140,7 +144,6 @@ def test_trust_ends_with_the_session(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
-    files = JournalFiles(tmp_path)
     files.trust(SESSION)
     assert files.read(SESSION, 1) is not None
 
@@ -149,11 +152,12 @@ def test_trust_ends_with_the_session(tmp_path: Path) -> None:
     assert files.read(SESSION, 1) is None
 
 
-def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_nothing_half_written(
+    tmp_path: Path, files: JournalFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The event is refused as a whole, also when some of its bytes went in; later ones are fine."""
     made = writer(tmp_path)
     made.append(1, "stdout", None, b"first")
-    files = JournalFiles(tmp_path)
     room = 50
 
     def write(fd: int, parts: list[memoryview]) -> int:
@@ -176,10 +180,9 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path, monkeypatch: py
     assert event.data == b"third"
 
 
-def test_stored_segments_go_when_the_journal_reaches_its_bound(tmp_path: Path) -> None:
+def test_stored_segments_go_when_the_journal_reaches_its_bound(tmp_path: Path, files: JournalFiles) -> None:
     """Oldest first, only stored ones, and a reader that comes late is told that they are gone."""
     made = writer(tmp_path, segment_size=1000, journal_max=5000)
-    files = JournalFiles(tmp_path)
     for _ in range(20):
         made.append(1, "stdout", None, b"x" * 500)
     assert files.read(SESSION, 1) is not None
@@ -189,7 +192,8 @@ def test_stored_segments_go_when_the_journal_reaches_its_bound(tmp_path: Path) -
 
     assert total(tmp_path) <= 6000
     assert files.first_seq(SESSION) > 1
-    assert JournalFiles(tmp_path).read(SESSION, 1) is None
+    with closing(JournalFiles(tmp_path)) as late:
+        assert late.read(SESSION, 1) is None
     assert files.read(SESSION, 13) is not None
     assert files.last_seq(SESSION) == 20
 
@@ -217,9 +221,8 @@ def test_many_small_events_do_not_make_the_count_large(tmp_path: Path) -> None:
     assert len(made._groups) < 10
 
 
-def test_open_files_are_bounded(tmp_path: Path) -> None:
+def test_open_files_are_bounded(tmp_path: Path, files: JournalFiles) -> None:
     """However many sessions are read, a bounded number of files is open; and `forget` closes a session's."""
-    files = JournalFiles(tmp_path)
     for number in range(HANDLES_MAX + 20):
         session = f"s{number}"
         made = Journal(folder_of(tmp_path, session), spool_max=GIB, journal_max=GIB)

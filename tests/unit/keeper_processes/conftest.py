@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.keeper_processes.driving.harness import Driven, alive
+from tests.unit.keeper_processes.driving.harness import JOURNALS, Driven, alive
 from tests.unit.keeper_processes.driving.planting import pids
 from worker_agent.keeper.processes.reaper import kill_tree
 
@@ -17,6 +17,14 @@ async def driven(tmp_path: Path) -> AsyncIterator[Driven]:
     yield made
     if hasattr(made, "keeper"):
         await made.keeper.close()
+
+
+@pytest.fixture(autouse=True)
+def journals_are_closed() -> Iterator[None]:
+    """Those of every `Driven` that the test made."""
+    yield
+    while JOURNALS:
+        JOURNALS.pop().close()
 
 
 @pytest.fixture

@@ -62,7 +62,7 @@ async def test_a_command_outlives_a_killed_main_process(driven: Driven, tmp_path
     process, pid = main_process(driven, tmp_path)
     await eventually(lambda: driven.journal.last_seq(driven.session) >= 3, "output of the command")
     process.kill()
-    process.wait()
+    process.communicate()
 
     keeper = await attach(driven)
     assert keeper.pid == pid
@@ -114,7 +114,7 @@ async def test_without_a_main_process_all_ends_after_the_grace(driven: Driven, t
         await eventually(lambda: driven.journal.last_seq(driven.session) >= 3, "output of the command")
     finally:
         process.kill()
-        process.wait()
+        process.communicate()
 
     await eventually(lambda: not alive(pid), "the keeper to leave")
     assert not mentions(str(driven.build))

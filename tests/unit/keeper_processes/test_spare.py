@@ -55,6 +55,7 @@ async def run_true(state: Path, spare: Spare | None) -> tuple[Keeper, list[str]]
         return "completed" in kinds
 
     await until(complete, "the command completes")
+    journal.close()
     return keeper, kinds
 
 

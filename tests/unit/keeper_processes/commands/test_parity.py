@@ -40,7 +40,7 @@ def reference() -> Iterator[subprocess.Popen[str]]:
     )
     yield process
     process.kill()
-    process.wait()
+    process.communicate()
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -19,6 +19,8 @@ from worker_agent.keepers.client import Keeper, KeeperInput
 from worker_agent.keepers.journal_reader import JournalFiles
 
 PATIENCE = 60.0
+#: what the `Driven` of a test read; closed at its end
+JOURNALS: list[JournalFiles] = []
 
 
 class Driven:
@@ -32,6 +34,7 @@ class Driven:
         self.base = root / "base"
         self.build = self.base / "b"
         self.journal = JournalFiles(self.state)
+        JOURNALS.append(self.journal)
         self.inputs: list[KeeperInput] = []
         self.keeper: Keeper
         #: by command number: the file that a download gets

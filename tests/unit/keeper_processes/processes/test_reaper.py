@@ -62,7 +62,8 @@ def test_a_tree_is_killed_from_its_root_down() -> None:
 
     for pid in children:
         wait_for(pid)
-    assert root.wait() == -signal.SIGKILL
+    root.communicate()
+    assert root.returncode == -signal.SIGKILL
 
 
 def test_processes_of_one_session_are_found_by_their_mark() -> None:
