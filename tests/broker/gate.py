@@ -29,7 +29,12 @@ class Gate(Proxy):
 
     def reset_the_others(self) -> None:
         """Of the connections so far."""
-        self._do(lambda: [pair.abort() for pair in list(self._pairs) if pair is not self._pair])
+        self._do(self._abort_the_others)
+
+    def _abort_the_others(self) -> None:
+        for pair in list(self._pairs):
+            if pair is not self._pair:
+                pair.abort()
 
     def release(self) -> None:
         self._do(self._released.set)

@@ -150,7 +150,7 @@ def _dead_masters_jobs(plan: Plan) -> tuple[JobPlan, ...]:
 
     The agents need 5 s to find out (one claim unanswered); from then on nobody may notice that a master is dead.
     """
-    command = {"duration": 0.5, "chunks": 1, "rc": 0}
+    command: dict[str, object] = {"duration": 0.5, "chunks": 1, "rc": 0}
     dies_at = _dies_at(plan)
     jobs = [_plain_job(i, 0.0, plan.masters[0], "build", command, plan) for i in range(20)]
     for i in range(6):

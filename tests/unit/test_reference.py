@@ -15,7 +15,7 @@ from worker_agent.program.settings import Settings
 COMMANDS = [*reference.commands(master_bridge, "master-bridge"), *reference.commands(make_cli(), "worker-agent")]
 
 
-def test_the_pages_are_as_the_sources_are():
+def test_the_pages_are_as_the_sources_are() -> None:
     """A change of a setting without `make docs` is caught here."""
     assert [path.name for path in reference.stale()] == []
 
@@ -26,30 +26,32 @@ def test_the_pages_are_as_the_sources_are():
     *((command.name, command.parameters) for command in COMMANDS),
     ("all commands", reference.shared_options()),
 ])  # fmt: skip
-def test_each_parameter_has_a_type_a_unit_a_default_and_a_sentence(of: str, parameters: list[reference.Parameter]):
+def test_each_parameter_has_a_type_a_unit_a_default_and_a_sentence(
+    of: str, parameters: list[reference.Parameter]
+) -> None:
     """Where one is missing, it is written in the source: docstring, description of the setting, help of the option."""
     assert {each.names[0]: each.lacks() for each in parameters if each.lacks()} == {}, of
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
-def test_each_command_says_what_it_does(command: reference.Command):
+def test_each_command_says_what_it_does(command: reference.Command) -> None:
     """The first sentence of its help."""
     assert command.text.partition("\n")[0].endswith("."), command.name
 
 
-def test_each_setting_of_the_agent_is_in_its_page():
+def test_each_setting_of_the_agent_is_in_its_page() -> None:
     """By flag, variable and key."""
     found = {each.names[-1] for group in reference.agent_settings().values() for each in group}
     assert found == set(Settings.model_fields)
 
 
-def test_the_arguments_that_go_on_to_buildbot_are_those_that_the_settings_know():
+def test_the_arguments_that_go_on_to_buildbot_are_those_that_the_settings_know() -> None:
     """A further one must be documented, too."""
     assert set(reference.PASSED_ON) == set(KNOWN)
     assert not set(SENSELESS) & set(KNOWN)
 
 
-def test_a_parameter_without_an_entry_is_an_error():
+def test_a_parameter_without_an_entry_is_an_error() -> None:
     """So is an entry without a parameter: a removed setting goes from the docstring."""
 
     def documented(here: int, missing: int) -> None:
@@ -64,14 +66,14 @@ def test_a_parameter_without_an_entry_is_an_error():
         reference.of_docstring(documented, documented)
 
 
-def test_a_number_without_a_unit_is_found():
+def test_a_number_without_a_unit_is_found() -> None:
     """Also where it has a default and a sentence."""
     bare = reference.Parameter(names=("wait",), type="number, more than 0", default="1", text="Wait so long for it.")
     assert bare.lacks() == ["unit"]
     assert reference.Parameter(names=("wait",), type="text", default="", text="Wait").lacks() == ["default", "sentence"]
 
 
-def test_buildbots_plugins_are_what_is_documented():
+def test_buildbots_plugins_are_what_is_documented() -> None:
     """A step that is added to the plugins must get its heading. A page (`buildbot.www`) has no settings."""
     points = distribution("buildbot-amqp").entry_points
     groups = {f"buildbot.{group}": group for group in ("steps", "util", "worker")}

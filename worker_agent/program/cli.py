@@ -191,7 +191,7 @@ def make_cli(run: Callable[..., None] = _run) -> click.Group:
 
 def _version(context: click.Context, _parameter: click.Parameter, asked: bool) -> None:
     if asked and not context.resilient_parsing:
-        from worker_agent.version import version
+        from contracts.operations.program_version import version
 
         click.echo(f"worker-agent {version()}")
         context.exit()

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from contracts.messages import WorkerInfo
+from contracts.operations.program_version import version
 from worker_agent.keeper.commands.registry import command_versions
 from worker_agent.keeper.processes.environment import command_environment
 from worker_agent.keeper.second_user import SecondUser
 from worker_agent.program.settings import Settings
-from worker_agent.version import version
 
 
 class Information:

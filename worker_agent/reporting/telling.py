@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import structlog
 
 from contracts.messages import SlotStatus, Status
+from contracts.operations.program_version import version
 from contracts.timing import STATUS_INTERVAL
 from worker_agent.program.settings import Settings
 from worker_agent.reporting import systemd
 from worker_agent.reporting.columns import ToldFile
 from worker_agent.reporting.figures import Figures
 from worker_agent.reporting.snapshot import Amounts, Snapshot
-from worker_agent.version import version
 
 if TYPE_CHECKING:
     from worker_agent.reporting.metrics import Endpoints

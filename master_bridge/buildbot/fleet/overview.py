@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 
 from contracts.messages import Work, WorkView
+from contracts.operations.program_version import version
 from master_bridge.core.machine import BridgeMachine
-from master_bridge.version import version
 
 #: Requests in one message: about 200 KiB.
 SHOWN = 1000

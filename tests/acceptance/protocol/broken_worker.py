@@ -65,19 +65,23 @@ def break_wire(how: str) -> None:
     async def bury(*_: Any) -> bool:
         return True
 
+    # names are replaced where they are used, which types do not allow
+    sending: Any = publisher
+    hearing: Any = connected
+    receiving: Any = incoming
     if how == "prefetch":
         set_qos = aio_pika.Channel.set_qos
-        aio_pika.Channel.set_qos = lambda self, **_: set_qos(self, prefetch_count=10)  # type: ignore[method-assign,assignment]
+        aio_pika.Channel.set_qos = lambda self, **_: set_qos(self, prefetch_count=10)  # type: ignore[method-assign]
     elif how == "type":
-        publisher.encode = encode
+        sending.encode = encode
     elif how in ("unnamed", "dead-lettered"):
-        Envelope.of = of  # type: ignore[method-assign,assignment]
+        Envelope.of = of  # type: ignore[method-assign]
     elif how == "other way":
-        connected.Catalogue = Start  # type: ignore[attr-defined]
+        hearing.Catalogue = Start
     elif how == "bury nothing":
-        publisher.Publisher.bury = bury  # type: ignore[method-assign]
+        sending.Publisher.bury = bury
     else:
-        connected.decode = incoming.decode = decode
+        hearing.decode = receiving.decode = decode
 
 
 def main() -> None:

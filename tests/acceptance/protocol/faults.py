@@ -167,7 +167,7 @@ def after_reconnect(fault: Fault) -> Fault:
     )
 
 
-def _once(key: Callable[[Message], Any], kind: type[Message]) -> Fault:
+def _once(key: Callable[[Any], Any], kind: type[Message]) -> Fault:
     """What was said once is not said again."""
 
     def do(action: do_.Action, memory: Memory) -> list[do_.Action]:
@@ -185,7 +185,7 @@ def _reach(kind: type[Message], touch: Callable[[Any, Any], None]) -> Fault:
 
     def after(what: in_.Input, memory: Memory) -> None:
         if isinstance(what, in_.MessageReceived) and isinstance(what.message, kind):
-            session = memory.machine._state.sessions.get(what.message.session)  # type: ignore[attr-defined]
+            session = memory.machine._state.sessions.get(getattr(what.message, "session", ""))
             if session is not None:
                 touch(session, what.message)
 

@@ -20,7 +20,7 @@ def node(script: str, text: str) -> Any:
     return json.loads(done.stdout)
 
 
-def test_the_official_parser_accepts_the_asyncapi_document():
+def test_the_official_parser_accepts_the_asyncapi_document() -> None:
     """It finds neither errors nor warnings, and sees every operation."""
     installed(HERE)
     document = schema.asyncapi()
@@ -29,7 +29,7 @@ def test_the_official_parser_accepts_the_asyncapi_document():
     assert sorted(said["operations"]) == sorted(document["operations"])
 
 
-def test_the_official_parser_refuses_a_document_that_is_wrong():
+def test_the_official_parser_refuses_a_document_that_is_wrong() -> None:
     """The test above can fail."""
     installed(HERE)
     document = schema.asyncapi()
@@ -38,7 +38,7 @@ def test_the_official_parser_refuses_a_document_that_is_wrong():
     assert node("validate.js", json.dumps(document))["problems"]
 
 
-def test_the_node_worker_reads_every_vector():
+def test_the_node_worker_reads_every_vector() -> None:
     """What Python writes JavaScript reads, to the byte; what must be refused it refuses."""
     installed(NODE_WORKER)
     good, bad = vectors.good(), vectors.bad()
@@ -50,7 +50,7 @@ def test_the_node_worker_reads_every_vector():
     assert all("error" in found for found in refused)
 
 
-def test_the_node_worker_opens_and_seals_every_vector():
+def test_the_node_worker_opens_and_seals_every_vector() -> None:
     """Rule 24: what Python seals JavaScript opens, once, and what it seals is the same to the byte."""
     given = vectors.seals()
     for vector, found in zip(given["messages"], node("seals.js", json.dumps(given)), strict=True):
@@ -63,7 +63,7 @@ def test_the_node_worker_opens_and_seals_every_vector():
         assert "error" in elsewhere
 
 
-def resealed(given, vector):
+def resealed(given: dict[str, Any], vector: dict[str, Any]) -> bytes:
     """JSON has many spellings: what JavaScript writes has to be what Python opens, so it is sealed as that wrote it."""
     message = vector["message"]
     text = json.dumps(message["message"], separators=(",", ":"), ensure_ascii=False).encode()
@@ -74,7 +74,7 @@ def resealed(given, vector):
     return hpke.Cipher(key=keys[:32], base_nonce=keys[32:]).seal(vector["sealed"]["message"]["number"], plain)
 
 
-def test_the_node_worker_stays_small():
+def test_the_node_worker_stays_small() -> None:
     """An example is read: all its files together are under 740 lines."""
     files = sorted(NODE_WORKER.glob("*.js"))
     assert {"worker.js", "session.js"} <= {file.name for file in files}

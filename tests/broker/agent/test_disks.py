@@ -88,10 +88,11 @@ async def _runs_a_build(master: ScriptedMaster) -> None:
 async def _status(master: ScriptedMaster, state: str) -> Status:
     """The next one of this state."""
     heard = len(master.received)
-    return await until(
+    found: Status = await until(
         lambda: next((m for m in master.received[heard:] if isinstance(m, Status) and m.state == state), None),
         f"a status that says {state}",
     )
+    return found
 
 
 @pytest.mark.root

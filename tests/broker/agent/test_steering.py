@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import signal
+from functools import partial
 from pathlib import Path
 
 import psutil
 
-from contracts.messages import Claim, Gone, Resume
+from contracts.messages import Claim, Gone, Offer, Resume
 from tests.broker.agent.conftest import OpenMaster, StartAgent
 from tests.broker.agent.scripted_master import ScriptedMaster, shell, until
 
@@ -161,14 +162,22 @@ async def test_two_slots_take_two_builds(start_agent: StartAgent, open_master: O
     first, second, _ = [await master.offer() for _ in range(3)]
     claims = {}
     for offer in (first, second):
-        claims[offer.offer] = await master.wait_for(Claim, lambda claim, offer=offer: claim.offer == offer.offer)
+        claims[offer.offer] = await master.wait_for(Claim, partial(_answers, offer))
         await master.grant(claims[offer.offer])
     for claim in claims.values():
         await master.start(claim, shell(1, "sh", "-c", "pwd; sleep 1000"))
     folders = set()
     for claim in claims.values():
-        await until(lambda claim=claim: [e for e in master.events(claim.session) if e.kind == "stdout"], "pwd's line")
+        await until(partial(_printed, master, claim), "pwd's line")
         folders |= {event.data for event in master.events(claim.session) if event.kind == "stdout"}
     assert len(folders) == 2
     await master.wait_for_messages("cap.any", 1)
     assert len(master.all(Claim)) == 2
+
+
+def _answers(offer: Offer, claim: Claim) -> bool:
+    return claim.offer == offer.offer
+
+
+def _printed(master: ScriptedMaster, claim: Claim) -> bool:
+    return any(event.kind == "stdout" for event in master.events(claim.session))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pika
@@ -67,15 +68,17 @@ def all_routed(url: str) -> bool:
     return True
 
 
+def _delete_exchange(name: str, channel: Any) -> object:
+    return channel.exchange_delete(name)
+
+
+def _delete_queue(name: str, channel: Any) -> object:
+    return channel.queue_delete(name)
+
+
 DELETIONS: dict[str, Callable[[Any], object]] = {
-    **{
-        f"exchange {exchange.name}": lambda channel, name=exchange.name: channel.exchange_delete(name)
-        for exchange in EXCHANGES
-    },
-    **{
-        f"queue {name}": lambda channel, name=name: channel.queue_delete(name)
-        for name in ("parked", "dead", "claims.m1", "events.m1", CAP)
-    },
+    **{f"exchange {exchange.name}": partial(_delete_exchange, exchange.name) for exchange in EXCHANGES},
+    **{f"queue {name}": partial(_delete_queue, name) for name in ("parked", "dead", "claims.m1", "events.m1", CAP)},
     "binding of an offer queue": lambda channel: channel.queue_unbind(CAP, "bb.offers", CAP),
     "binding of claims": lambda channel: channel.queue_unbind("claims.m1", "bb.replies", "*.m1.claims"),
     "binding of parked": lambda channel: channel.queue_unbind("parked", "bb.parked", ""),

@@ -40,7 +40,7 @@ def offer(number: int = 1, signature: str = "gtk>=3") -> Offer:
 
 def messages(channel: Any, queue: str) -> list[Any]:
     """Takes all ready messages out of `queue`: (message or raw body, headers)."""
-    found = []
+    found: list[Any] = []
     while True:
         method, properties, body = channel.basic_get(queue, auto_ack=True)
         if method is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pika
@@ -34,7 +35,7 @@ def publish(make_link: MakeLink, channel: Any, **settings: Any) -> None:
             kind="build", published=time.time(), builddir="b",
         )  # fmt: skip
         masters[name].call("publish_offer", offer, priority)
-        wait_for(lambda waiting=number + 1: depth(channel) == waiting, 60, f"offer {number} waits")
+        wait_for(partial(_waiting, channel, number + 1), 60, f"offer {number} waits")
 
 
 def depth(channel: Any) -> int:
@@ -92,3 +93,7 @@ def merged(high: list[int], normal: list[int]) -> list[int]:
         order += high[:2] + normal[:1]
         high, normal = high[2:], normal[1:]
     return order
+
+
+def _waiting(channel: Any, number: int) -> bool:
+    return depth(channel) == number

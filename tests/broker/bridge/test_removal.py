@@ -52,4 +52,4 @@ def depth(channel: pika.channel.Channel, signature: str) -> int | None:
     except pika.exceptions.ChannelClosedByBroker:
         return None
     probe.close()
-    return answer.method.message_count
+    return int(answer.method.message_count)

@@ -16,8 +16,8 @@ MasterBridge = Callable[..., Awaitable[Result]]
 
 def declare_old(channel: Any) -> None:
     """As some earlier version might have: without priorities, and with another byte limit."""
-    for exchange in topology.EXCHANGES:
-        channel.exchange_declare(exchange.name, exchange.type.value, durable=True)
+    for known in topology.EXCHANGES:
+        channel.exchange_declare(known.name, known.type.value, durable=True)
     for name, exchange, key in (
         ("cap.gtk", topology.OFFERS, "cap.gtk"),
         ("events.m1", topology.REPLIES, topology.events_binding("m1")),

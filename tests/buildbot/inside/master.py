@@ -152,7 +152,7 @@ class _Case(TestReactorMixin):
     def mktemp(self) -> str:
         return str(self._folder / "basedir")
 
-    def addCleanup(self, work: Callable[[], Any]) -> None:  # type: ignore[override]  # its base is trial's in mypy only
+    def addCleanup(self, work: Callable[[], Any]) -> None:
         self.cleanups.append(work)
 
 

@@ -151,7 +151,7 @@ def test_a_reconfig_at_any_await(inside: InsideMaster, to: dict[str, Any]) -> No
         inside.at_await = lambda at, name, fault=fault, number=number: fault(inside) if at == number else None
         request = inside.force("b")
         inside.until(
-            partial(begun_or_over, inside, lambda fault=fault: fault.done, request), "it begins, or all is over"
+            partial(begun_or_over, inside, partial(getattr, fault, "done"), request), "it begins, or all is over"
         )
         inside.at_await = None
         if fault.done is None:
@@ -174,7 +174,7 @@ def test_buildbot_stop_at_any_await(inside: InsideMaster) -> None:
             stops.append(botmaster.cleanShutdown(quickMode=True, stopReactor=False)) if at == number else None
         )
         request = inside.force("b")
-        inside.until(partial(begun_or_over, inside, lambda stops=stops: stops, request), "it begins, or all is over")
+        inside.until(partial(begun_or_over, inside, partial(bool, stops), request), "it begins, or all is over")
         inside.at_await = None
         if not stops:
             return

@@ -89,7 +89,7 @@ def test_upgrade_in_mid_command(settled: Lab, record: Record, tmp_path: Path) ->
     request = master.force("b")
     settled.wait_mark("work", "begin")
     began = time.monotonic()
-    (site / "worker_agent/version.py").write_text('def version() -> str:\n    return "99.9"\n')
+    (site / "contracts/operations/program_version.py").write_text('def version() -> str:\n    return "99.9"\n')
     shutil.rmtree(site / "worker_agent/keeper/__pycache__", ignore_errors=True)
     restart(agent)
     away = time.monotonic() - began

@@ -163,7 +163,9 @@ class World:
 
     def f_agent_upgraded(self) -> None:
         self._serial += 1
-        (self._site / "worker_agent/version.py").write_text(f'def version() -> str:\n    return "99.{self._serial}"\n')
+        (self._site / "contracts/operations/program_version.py").write_text(
+            f'def version() -> str:\n    return "99.{self._serial}"\n'
+        )
         os.kill(self._any().pid, signal.SIGUSR2)
 
     def f_agent_stands_still(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from contracts.codec import Wire
 from contracts.errors import BadMessage, NotBelieved
@@ -261,7 +261,7 @@ class AgentLink(Link):
         self._consume_next()
 
     def _settle(self, action: actions.Ack | actions.Park | actions.GiveBack | actions.Bury) -> None:
-        channel, tag, _, body = self._held.pop(action.delivery, (None, 0, "", None))
+        channel, tag, _, body = self._held.pop(action.delivery, (None, 0, "", cast(Any, None)))
         if channel is None or not channel.open:
             return
         if isinstance(action, actions.Bury):

@@ -80,7 +80,7 @@ class BridgeLink(Link):
     def _consume_claims(self, consuming: Connection) -> None:
         """Exclusive (rule 4): the ghost of our former connection may still be there; try until it is not."""
         channel = consuming.channel()
-        broken = []
+        broken: list[object] = []
 
         def refused(error: str) -> None:
             if broken:  # cancelled, then closed for an acknowledgement that came too late: once is enough
@@ -127,7 +127,7 @@ class BridgeLink(Link):
 
     def _consume_events(self, consuming: Connection) -> None:
         channel = consuming.channel()
-        broken = []
+        broken: list[object] = []
 
         def again(error: str) -> None:
             if broken:

@@ -165,7 +165,7 @@ class MasterHost(Host):
         assert self.link is not None
         assert self.buildbot is not None
         if isinstance(action, actions.Send):
-            message = action.message
+            message: Any = action.message
             if isinstance(message, (Grant, Hold)) and address_user(action.address) != AGENTS:
                 raise Violation("nothing is granted to whom nothing was offered", f"{message!r} to {action.address}")
             if isinstance(message, (Refuse, Release)):

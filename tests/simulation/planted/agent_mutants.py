@@ -141,7 +141,7 @@ class NeverPauses(AgentMachine):
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
-        self._state.fitness.keeper_failed = lambda _: 0.0  # type: ignore[method-assign]
+        self._state.fitness.keeper_failed = lambda now: 0.0  # type: ignore[method-assign]
 
 
 class InterruptsOnItsOwn(AgentMachine):

@@ -88,7 +88,7 @@ class ForgetsFencing(BridgeMachine):
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
-        self._presence._grace = lambda _: 0.0  # type: ignore[method-assign]
+        self._presence._grace = lambda work: 0.0  # type: ignore[method-assign]
 
 
 class CallsNoRoll(BridgeMachine):
@@ -167,8 +167,8 @@ class BelievesCopies(BridgeMachine):
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
-        self._presence.gone_elsewhere = lambda _, work, session, gone: self._holding.gone(  # type: ignore[method-assign]
-            work, session, gone
+        self._presence.gone_elsewhere = (  # type: ignore[method-assign]
+            lambda session_id, work, session, gone: self._holding.gone(work, session, gone)
         )
 
 

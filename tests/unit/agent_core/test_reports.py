@@ -13,7 +13,7 @@ from worker_agent.core import actions, inputs
 
 from .harness import Agent, command, command_offer, offer
 
-NAMED = {"builder": "gtk", "build_number": 17, "title": "gtk #17"}
+NAMED: dict[str, Any] = {"builder": "gtk", "build_number": 17, "title": "gtk #17"}
 
 
 def said(agent: Agent) -> list[dict[str, Any]]:
@@ -59,7 +59,7 @@ def test_a_build_and_its_commands() -> None:
         ("disk full", {"infrastructure": "disk full"}, {"failure": "disk full", "infrastructure": "disk full"}),
     ],
 )
-def test_how_else_a_command_ends(value: str | None, more: dict[str, str], told: dict[str, str]) -> None:
+def test_how_else_a_command_ends(value: str | None, more: dict[str, Any], told: dict[str, str]) -> None:
     """By a Stop, by the worker's failure, by the machine's."""
     agent = Agent()
     agent.running(1)
@@ -84,8 +84,9 @@ def test_a_command_of_its_own_is_said_once() -> None:
 def test_what_ended_before_a_restart_is_not_said_again() -> None:
     """The process that was there has said it."""
     journal = Agent().journal
-    for seq, kind in enumerate(("started", "completed"), 1):
-        journal.append(Event(session="s1", seq=seq, n=1, kind=kind))  # type: ignore[arg-type]
+    kinds: tuple[Any, ...] = ("started", "completed")
+    for seq, kind in enumerate(kinds, 1):
+        journal.append(Event(session="s1", seq=seq, n=1, kind=kind))
     found = inputs.Recovered(
         meta=inputs.SessionMeta(session="s1", offer=offer(**NAMED), slot=0, resumes=True, granted=True),
         alive=True,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from contracts.messages import Accept, Claim, Grant, Hold, Refuse, Resume
+from contracts.messages import Accept, Claim, Grant, Hold, Message, Refuse, Resume
 from contracts.tickets import Tickets
 from master_bridge.core import rollcall
 from master_bridge.core.actions import Ack, CheckRequest, DeadLetter, PublishOffer, Send
@@ -23,7 +25,7 @@ def rejected(scene: Scene) -> str:
 
 def made_up(agent: Agent) -> list[str]:
     """What a thief has: nothing, another master's, another session's, account's, request's, or a higher run."""
-    mine = {"request": agent.request, "signature": "any", "run": agent.run, "made": 1.0}
+    mine: dict[str, Any] = {"request": agent.request, "signature": "any", "run": agent.run, "made": 1.0}
     grant = {**mine, "session": agent.session, "user": agent.user}
     return [
         "grant:1:0:0:forged",
@@ -117,13 +119,17 @@ def test_a_granted_session_is_granted_again_with_the_same_ticket() -> None:
 
 
 @pytest.mark.parametrize("kind", [Claim, Resume, Accept])
-def test_a_session_that_is_held_stays_as_it_is(kind: type) -> None:
+def test_a_session_that_is_held_stays_as_it_is(kind: type[Message]) -> None:
     """By its own account, with a ticket of something else."""
     scene = Scene()
     agent = scene.held(Agent("a"), commands=(MAKE,))
     agent.epoch = 2
-    message = {Claim: agent.claim("o-1", "x"), Resume: agent.resume(ticket="x"), Accept: agent.accept(ticket="x")}[kind]
-    scene.says(agent, message)
+    messages: dict[Any, Any] = {
+        Claim: agent.claim("o-1", "x"),
+        Resume: agent.resume(ticket="x"),
+        Accept: agent.accept(ticket="x"),
+    }
+    scene.says(agent, messages[kind])
     assert "no ticket" in rejected(scene)
     assert scene.machine.requests()[0].address == "agent.u-a.i-a.1"
 

@@ -38,7 +38,9 @@ def test_checkconfig_tells_where_it_can_be_seen(argument: dict[str, Any]) -> Non
 
 
 def test_other_properties_are_right() -> None:
-    step = {"command": ["make", util.Interpolate("%(prop:branch)s-%(prop:builddirs)s"), util.Property("got")]}
+    step: dict[str, Any] = {
+        "command": ["make", util.Interpolate("%(prop:branch)s-%(prop:builddirs)s"), util.Property("got")]
+    }
     assert list(named(step)) == []
     CapabilityCommand(**step)
 

@@ -105,7 +105,7 @@ class World:
             ),
             owner=self.owner,
         )
-        self.running = self.session.follow(self.command)  # type: ignore[arg-type]
+        self.running = self.session.follow(self.command)
         self._seq = 0
 
     def deliver(self, kind: Any, value: Any = None, data: bytes = b"", **more: Any) -> int:
@@ -142,7 +142,7 @@ def test_the_first_line_of_the_next_command_does_not_wait_longer() -> None:
     world.deliver("stdout", data=b"one\n")
     world.deliver("completed")
     world.command.active = True
-    world.session.follow(world.command)  # type: ignore[arg-type]
+    world.session.follow(world.command)
     world.session.deliver(Event(session="s1", seq=3, n=2, kind="header", data=b"true\n"))
     world.clock.advance(HOLD)
     assert world.command.updates == [("stdout", "one\n"), ("header", "true\n")]

@@ -28,7 +28,7 @@ def failed(level: str) -> Result:
 PASSED = Result(requirement=requirement(), outcome="pass")
 
 
-def test_every_requirement_has_a_name_a_level_a_sentence_and_a_rule():
+def test_every_requirement_has_a_name_a_level_a_sentence_and_a_rule() -> None:
     """And its name is its own: programs compare reports by it."""
     assert len({requirement.id for requirement in REQUIREMENTS}) == len(REQUIREMENTS)
     for each in REQUIREMENTS:
@@ -38,7 +38,7 @@ def test_every_requirement_has_a_name_a_level_a_sentence_and_a_rule():
         assert not each.rule.isdigit() or 1 <= int(each.rule) <= 24, each.id
 
 
-def test_a_failed_must_does_not_conform_a_failed_should_does():
+def test_a_failed_must_does_not_conform_a_failed_should_does() -> None:
     """The verdict, and the numbers in the last line."""
     assert not Report(results=(PASSED, failed("must")), broker="b").conforms
     lenient = Report(results=(PASSED, failed("should")), broker="RabbitMQ 9")
@@ -46,7 +46,7 @@ def test_a_failed_must_does_not_conform_a_failed_should_does():
     assert lenient.summary() == "must 1/1, should 0/1: conforms (RabbitMQ 9)"
 
 
-def test_a_failure_shows_what_happened_and_the_message_without_its_bulk():
+def test_a_failure_shows_what_happened_and_the_message_without_its_bulk() -> None:
     """1000 bytes of output do not stand in a table."""
     text = line_of(failed("must"))
     assert text.startswith("FAIL  must")
@@ -55,7 +55,7 @@ def test_a_failure_shows_what_happened_and_the_message_without_its_bulk():
     assert '"(bytes of data)": 1000' in text
 
 
-def test_the_json_is_for_programs():
+def test_the_json_is_for_programs() -> None:
     """One entry a requirement, failures with their message."""
     document = json.loads(Report(results=(PASSED, failed("must")), broker="b").as_json())
     assert (document["conforms"], document["must_failed"]) == (False, 1)
@@ -65,7 +65,7 @@ def test_the_json_is_for_programs():
     assert bad["message"]["kind"] == "stdout"
 
 
-def test_expect_carries_the_message():
+def test_expect_carries_the_message() -> None:
     """The message that broke it is part of the verdict."""
     message = Release(session="s", incarnation="i")
     with pytest.raises(Violated) as caught:
@@ -74,7 +74,7 @@ def test_expect_carries_the_message():
     expect(True, "right")
 
 
-def test_requirements_are_selected_by_name_or_topic():
+def test_requirements_are_selected_by_name_or_topic() -> None:
     """`shell` is all of the topic; an unknown name is an error, not an empty run."""
     assert [each.id for each in selected(["shell.rc"])] == ["shell.rc"]
     assert all(each.id.startswith("shell.") for each in selected(["shell"]))
@@ -93,7 +93,7 @@ def test_requirements_are_selected_by_name_or_topic():
         (["--amqp-url", "amqp://localhost/", "--only", "nothing", "--", "worker"], "nothing"),
     ],
 )
-def test_wrong_use_is_told_with_status_2(arguments: list[str], says: str, monkeypatch: pytest.MonkeyPatch):
+def test_wrong_use_is_told_with_status_2(arguments: list[str], says: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is missing, and how to give it."""
     monkeypatch.delenv("BUILDBOT_AMQP_URL", raising=False)
     result = CliRunner().invoke(main, ["conformance", *arguments])
@@ -101,13 +101,13 @@ def test_wrong_use_is_told_with_status_2(arguments: list[str], says: str, monkey
     assert says in result.output
 
 
-def test_the_requirements_can_be_listed_without_a_broker():
+def test_the_requirements_can_be_listed_without_a_broker() -> None:
     result = CliRunner().invoke(main, ["conformance", "--list"])
     assert result.exit_code == 0
     assert len(result.output.splitlines()) == len(REQUIREMENTS)
 
 
-def test_a_broker_that_is_not_there_is_told_without_its_password():
+def test_a_broker_that_is_not_there_is_told_without_its_password() -> None:
     """Status 1, the address, no secret, no traceback."""
     arguments = ["conformance", "--amqp-url", "amqp://me:s3cret@127.0.0.1:1/v", "--", "worker"]
     result = CliRunner().invoke(main, arguments)

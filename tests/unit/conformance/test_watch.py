@@ -54,7 +54,7 @@ def done(seq: int, n: int = 1) -> Event:
     return Event(session="s", seq=seq, n=n, kind="completed")
 
 
-def test_a_good_command_violates_nothing(session: Session):
+def test_a_good_command_violates_nothing(session: Session) -> None:
     """Two of them, and a repetition of the first event."""
     assert play(session, started(), out(2), done(3), started(4, 2), done(5, 2), started()) == []
 
@@ -73,23 +73,23 @@ def test_a_good_command_violates_nothing(session: Session):
         ([started(1, 9)], ["journal.gate"]),
     ],
 )
-def test_each_fault_is_seen(session: Session, events: list[Event], violated: list[str]):
+def test_each_fault_is_seen(session: Session, events: list[Event], violated: list[str]) -> None:
     assert play(session, *events) == violated
 
 
-def test_a_piece_of_a_file_may_be_larger_than_one_of_output(session: Session):
+def test_a_piece_of_a_file_may_be_larger_than_one_of_output(session: Session) -> None:
     """A mebibyte: it becomes no row of Buildbot's."""
     assert play(session, started(), piece(2, FILE_DATA_MAX)) == []
 
 
-def test_an_event_may_be_transient():
+def test_an_event_may_be_transient() -> None:
     """The journal repeats what a broker loses; a claim nobody repeats."""
     watch = Watch()
     watch.reply(started(), "guest.m.events", SimpleNamespace(type="event", delivery_mode=1))
     assert watch.violations == []
 
 
-def test_the_window_is_two_mebibytes_and_64_events(session: Session):
+def test_the_window_is_two_mebibytes_and_64_events(session: Session) -> None:
     """Full is right, more is not; what is stored does not count."""
     full = [started(), *(out(seq, EVENT_DATA_MAX) for seq in range(2, 2 + WINDOW_BYTES // EVENT_DATA_MAX))]
     assert play(session, *full) == []
@@ -98,7 +98,7 @@ def test_the_window_is_two_mebibytes_and_64_events(session: Session):
     assert play(session, out(len(full) + 2)) == []
 
 
-def test_many_small_events_are_too_many(session: Session):
+def test_many_small_events_are_too_many(session: Session) -> None:
     assert play(session, started(), *(out(seq) for seq in range(2, WINDOW_EVENTS + 1))) == []
     assert play(session, out(WINDOW_EVENTS + 1)) == ["events.small"]
 
@@ -114,7 +114,7 @@ def test_many_small_events_are_too_many(session: Session):
         ("guest.m.claims", SimpleNamespace(type=None, delivery_mode=2), ["messages.properties"]),
     ],
 )
-def test_where_and_how_a_reply_is_published(key: str, properties: SimpleNamespace, violated: list[str]):
+def test_where_and_how_a_reply_is_published(key: str, properties: SimpleNamespace, violated: list[str]) -> None:
     """Queue, user and properties."""
     watch = Watch()
     watch.reply(Accept(**WHO, incarnation="inc"), key, properties)

@@ -33,14 +33,14 @@ ROWS: dict[tuple[Door, Any], Row[Door, Any]] = {
     (Door.CLOSED, Push): Row(push, {Door.OPEN: "", Door.CLOSED: "stuck"}),
     (Door.CLOSED, KickHard): Row(push, {Door.GONE: "", Door.CLOSED: ""}),
 }
-IGNORED = {(Door.OPEN, KickHard): "nothing is there to be kicked"}
+IGNORED: dict[Any, str] = {(Door.OPEN, KickHard): "nothing is there to be kicked"}
 
 
 def door(rows: Any = ROWS, ignored: Any = IGNORED) -> Table[Door, type, Any]:
     return Table(start=Door.OPEN, states=Door, inputs=(Push, KickHard), rows=rows, ignored=ignored, ends=(Door.GONE,))
 
 
-def test_a_row_is_found_and_what_is_ignored_has_none():
+def test_a_row_is_found_and_what_is_ignored_has_none() -> None:
     """The handler of the row is what the machine calls."""
     found = door().row(Door.OPEN, Push)
     assert found is not None
@@ -48,7 +48,7 @@ def test_a_row_is_found_and_what_is_ignored_has_none():
     assert door().row(Door.OPEN, KickHard) is None
 
 
-def test_what_the_table_does_not_know_is_an_error():
+def test_what_the_table_does_not_know_is_an_error() -> None:
     """Also in a state in which all is over."""
     with pytest.raises(KeyError, match="OPEN knows no int"):
         door().row(Door.OPEN, int)
@@ -56,7 +56,7 @@ def test_what_the_table_does_not_know_is_an_error():
         door().row(Door.GONE, Push)
 
 
-def test_only_what_a_row_names_may_follow():
+def test_only_what_a_row_names_may_follow() -> None:
     """An ignored input changes nothing."""
     assert door().allows(Door.CLOSED, Push, Door.OPEN)
     assert not door().allows(Door.CLOSED, Push, Door.GONE)
@@ -76,13 +76,13 @@ def test_only_what_a_row_names_may_follow():
         ({**ROWS, (Door.OPEN, Push): Row(push, {Door.OPEN: "a: b"})}, IGNORED, "'a: b' breaks a label"),
     ],
 )
-def test_a_table_that_is_not_whole_is_refused(rows: Any, ignored: Any, says: str):
+def test_a_table_that_is_not_whole_is_refused(rows: Any, ignored: Any, says: str) -> None:
     """The cell is named."""
     with pytest.raises(ValueError, match=says):
         door(rows, ignored)
 
 
-def test_a_diagram_has_an_arrow_for_each_effect_and_none_for_a_loop_without_words():
+def test_a_diagram_has_an_arrow_for_each_effect_and_none_for_a_loop_without_words() -> None:
     """Inputs with the same effect share one."""
     assert door().diagram().splitlines() == [
         "```mermaid",
@@ -97,12 +97,12 @@ def test_a_diagram_has_an_arrow_for_each_effect_and_none_for_a_loop_without_word
     ]
 
 
-def test_what_is_ignored_is_told_with_its_reason():
+def test_what_is_ignored_is_told_with_its_reason() -> None:
     """States that ignore the same inputs for the same reason share a line."""
     assert door().left_out() == "- nothing is there to be kicked: kick hard (OPEN)"
 
 
-def test_inputs_have_names_for_people():
+def test_inputs_have_names_for_people() -> None:
     """Classes and members of enums alike."""
     assert words(KickHard) == "kick hard"
     assert words(Enum("Input", ["LINK_UP"]).LINK_UP) == "link up"  # type: ignore[attr-defined]

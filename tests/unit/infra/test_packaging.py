@@ -27,10 +27,10 @@ def git(folder: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
-@pytest.fixture
-def checkout(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """This tree as a repository of its own, with one news fragment at least."""
-    folder = tmp_path / "checkout"
+    folder = tmp_path_factory.mktemp("repository")
     for name in project_files():
         if name != "PKG-INFO":
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -40,6 +40,12 @@ def checkout(tmp_path: Path) -> Path:
     git(folder, "add", "--all", "--force")
     git(folder, "commit", "-q", "-m", "as it is")
     return folder
+
+
+@pytest.fixture
+def checkout(repository: Path, tmp_path: Path) -> Path:
+    git(tmp_path, "clone", "-q", str(repository), "checkout")
+    return tmp_path / "checkout"
 
 
 def release(checkout: Path, version: str) -> subprocess.CompletedProcess[str]:

@@ -80,7 +80,7 @@ def test_a_full_disk_is_the_machines(tmp_path: Path, monkeypatch: pytest.MonkeyP
             raise FileNotFoundError(path)
         return full
 
-    monkeypatch.setattr(health_module.os, "statvfs", statvfs)
+    monkeypatch.setattr(health_module.os, "statvfs", statvfs)  # type: ignore[attr-defined]  # replaced where it is used
 
     assert f"file system of {tmp_path}" in (health.verdict(1, killed=False) or "")
     assert health.verdict(0, killed=False) is None

@@ -47,7 +47,8 @@ async def run_true(state: Path, spare: Spare | None) -> tuple[Keeper, list[str]]
         session="s1", folder=folder, basedir=state / "base", builddir="b", on_input=on_input, spare=spare
     )
     keeper.run(Command(n=1, name="shell", args={"command": ["true"], "workdir": "build"}, digest="d"))
-    journal, kinds = JournalFiles(state), []
+    kinds: list[str] = []
+    journal = JournalFiles(state)
 
     def complete() -> bool:
         while (event := journal.read("s1", len(kinds) + 1)) is not None:

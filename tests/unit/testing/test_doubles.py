@@ -25,7 +25,7 @@ def broker() -> MemoryBroker:
     return MemoryBroker(VirtualClock())
 
 
-def test_a_column_is_served_by_those_who_qualify_and_says_what_the_others_lack():
+def test_a_column_is_served_by_those_who_qualify_and_says_what_the_others_lack() -> None:
     """Versions count; a nearest miss names what is there."""
     found = column(["gtk>=3"], FLEET, builders=["linux-gtk"])
     assert found.served_by == ("new",)
@@ -34,7 +34,7 @@ def test_a_column_is_served_by_those_who_qualify_and_says_what_the_others_lack()
     assert "linux-gtk" in str(found)
 
 
-def test_a_column_that_nobody_serves_fails_the_test_with_a_reason():
+def test_a_column_that_nobody_serves_fails_the_test_with_a_reason() -> None:
     """So that a master.cfg that waits for ever is found before it is deployed."""
     served, unserved = column(["gtk"], FLEET), column(["gtk>=4"], FLEET)
     assert_served([served])
@@ -44,12 +44,12 @@ def test_a_column_that_nobody_serves_fails_the_test_with_a_reason():
         assert_served([served], at_least=3)
 
 
-def test_a_bad_requirement_is_an_error_not_an_empty_column():
+def test_a_bad_requirement_is_an_error_not_an_empty_column() -> None:
     with pytest.raises(BadRequirement):
         column(["gtk>>3"], FLEET)
 
 
-def test_the_columns_of_a_configuration_are_found():
+def test_the_columns_of_a_configuration_are_found() -> None:
     """AMQP workers by what they ask for, with their builders; other workers are left out."""
     gtk, any_ = Requirements.of(["gtk>=3"]).signature, Requirements.of([]).signature
     config = {
@@ -70,7 +70,7 @@ def test_the_columns_of_a_configuration_are_found():
     assert found[any_].served_by == ("bare", "new", "old")
 
 
-def test_an_offer_reaches_the_worker_that_qualifies_and_no_other(broker: MemoryBroker):
+def test_an_offer_reaches_the_worker_that_qualifies_and_no_other(broker: MemoryBroker) -> None:
     """Through the queue of its signature, as on a real broker."""
     master = MasterDouble(broker)
     master.column("gtk>=3")
@@ -82,7 +82,7 @@ def test_an_offer_reaches_the_worker_that_qualifies_and_no_other(broker: MemoryB
     assert old.offer is None
 
 
-def test_a_build_runs_by_the_script_and_its_offer_is_acknowledged(broker: MemoryBroker):
+def test_a_build_runs_by_the_script_and_its_offer_is_acknowledged(broker: MemoryBroker) -> None:
     """Claim, grant, accept, commands, release: then the next one is taken."""
     master = MasterDouble(broker)
     worker = WorkerDouble(
@@ -102,7 +102,7 @@ def test_a_build_runs_by_the_script_and_its_offer_is_acknowledged(broker: Memory
         assert worker.offer is None
 
 
-def test_a_refused_claim_is_acknowledged(broker: MemoryBroker):
+def test_a_refused_claim_is_acknowledged(broker: MemoryBroker) -> None:
     master, worker = MasterDouble(broker), WorkerDouble(broker, "w")
     master.column()
     worker.serve()
@@ -113,7 +113,7 @@ def test_a_refused_claim_is_acknowledged(broker: MemoryBroker):
     assert master.all(Claim) == [claim]
 
 
-def test_after_a_restart_of_the_master_the_worker_answers_from_its_journal(broker: MemoryBroker):
+def test_after_a_restart_of_the_master_the_worker_answers_from_its_journal(broker: MemoryBroker) -> None:
     """The same command is not run again; another one under its number ends the session."""
     master, worker = MasterDouble(broker), WorkerDouble(broker, "w")
     master.column()
@@ -135,14 +135,14 @@ def test_after_a_restart_of_the_master_the_worker_answers_from_its_journal(broke
     assert master.all(Gone)[0].reason == "diverged"
 
 
-def test_what_does_not_come_fails_with_the_name_of_what_was_missed(broker: MemoryBroker):
+def test_what_does_not_come_fails_with_the_name_of_what_was_missed(broker: MemoryBroker) -> None:
     """And in no real time."""
     master = MasterDouble(broker)
     with pytest.raises(AssertionError, match="no Claim within 60 s"):
         master.claimed(master.offer("gtk"))
 
 
-def test_the_examples_of_the_guide_run():
+def test_the_examples_of_the_guide_run() -> None:
     """Every block of Python in docs/how-to/test-doubles.md, as it stands."""
     blocks = re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
     assert len(blocks) >= 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import aio_pika
 import pytest
@@ -143,7 +144,7 @@ async def test_an_offer_of_a_version_that_nobody_speaks_ends_in_the_dead(
 ) -> None:
     """Parked often enough it is buried; the reason names both versions."""
     master = await open_master("any")
-    parked = {"queue": "cap.any", "reason": "rejected", "count": PARKINGS_MAX}
+    parked: Any = {"queue": "cap.any", "reason": "rejected", "count": PARKINGS_MAX}
     exchange = await master.channel.get_exchange(topology.OFFERS)
     message = aio_pika.Message(
         b'{"t": "offer", "v": 99}', content_type="application/json", headers={"x-death": [parked]}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import pika
 import pytest
@@ -48,7 +50,7 @@ async def test_without_a_master(
         if number == 4:
             break
         node.ctl("close_all_connections", "-p", vhost, "test")
-        await until(lambda number=number: links(agent) >= number, "another link")
+        await until(partial(_linked, agent, number), "another link")
     master = await open_master(url=url)  # says nothing yet; status comes every 5 s
     await master.status(lambda status: bool(status.agent))
     assert channel_errors(node, vhost) <= MISSES
@@ -124,3 +126,7 @@ def _routed(url: str, exchange: str, key: str) -> bool:
     finally:
         connection.close()
     return True
+
+
+def _linked(agent: Any, number: int) -> bool:
+    return links(agent) >= number

@@ -17,7 +17,7 @@ from master_bridge.link.connection.protocol import CLOSE_TIMEOUT, BrokerProtocol
 from master_bridge.link.settings import LinkSettings
 
 
-class Transport(StringTransport):  # type: ignore[misc]  # Twisted's testing is not typed
+class Transport(StringTransport):
     def setTcpNoDelay(self, enabled: bool) -> None:
         """As a socket has it."""
 

@@ -8,6 +8,7 @@ import io
 import tarfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from buildbot.process.remotetransfer import DirectoryWriter
 from twisted.internet import defer
@@ -40,7 +41,7 @@ def archive(members: Sequence[tarfile.TarInfo], content: bytes = b"", *, format:
     return made.getvalue()
 
 
-def block(name: str, kind: bytes = tarfile.REGTYPE, content: bytes = b"", **more: object) -> bytes:
+def block(name: str, kind: bytes = tarfile.REGTYPE, content: bytes = b"", **more: Any) -> bytes:
     """One header as it is said, with whatever content follows it: also what `tarfile` would not write."""
     header = member(name, kind, size=more.pop("size", len(content)), **more).tobuf(tarfile.GNU_FORMAT)
     return header + content + bytes(-len(content) % tarfile.BLOCKSIZE)

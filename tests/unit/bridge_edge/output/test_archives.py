@@ -386,7 +386,7 @@ def _tree(folder: Path) -> dict[str, tuple[object, ...]]:
 
 
 def test_a_writer_of_the_configurations_own_unpacks_itself(tmp_path: Path) -> None:
-    class Own(DirectoryWriter):  # type: ignore[misc]
+    class Own(DirectoryWriter):
         def remote_unpack(self) -> str:
             self.remote_close()
             return "own"

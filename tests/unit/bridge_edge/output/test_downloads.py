@@ -23,7 +23,7 @@ from master_bridge.buildbot.files.transfers import spool_reader
 CONTENT = b"0123456789" * (MEMORY // 4)
 
 
-class Once(FileReaderImpl):  # type: ignore[misc]  # Buildbot's base is untyped
+class Once(FileReaderImpl):
     """A reader of somebody's own, which gives its content once."""
 
     def __init__(self, content: bytes) -> None:
@@ -37,7 +37,7 @@ class Once(FileReaderImpl):  # type: ignore[misc]  # Buildbot's base is untyped
         self.closed += 1
 
 
-class OwnRead(FileReader):  # type: ignore[misc]  # untyped
+class OwnRead(FileReader):
     """One that changes what is in the file."""
 
     def remote_read(self, length: int) -> bytes:
@@ -55,7 +55,7 @@ def temporary_files(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         made.append(make(*args, **kwargs))
         return made[-1]
 
-    monkeypatch.setattr(downloads.tempfile, "TemporaryFile", note)
+    monkeypatch.setattr(downloads.tempfile, "TemporaryFile", note)  # type: ignore[attr-defined]  # replaced where it is used
     return made
 
 
@@ -88,7 +88,7 @@ def test_any_part_can_be_read_again(kind: str, maxsize: int | None, tmp_path: Pa
     }
     given = CONTENT.replace(b"0", b"X") if kind == "own read" else CONTENT
     whole = given if maxsize is None else given[: maxsize + 1]
-    spool = content(readers[kind](), maxsize)
+    spool = content(readers[kind](), maxsize)  # type: ignore[no-untyped-call]  # a lambda
     assert spool.size == len(whole)
     assert spool.digest() == hashlib.sha256(whole).hexdigest()
     for _ in range(2):
@@ -143,7 +143,7 @@ def test_a_file_that_is_written_over_is_known_to_have_changed(tmp_path: Path) ->
 def test_a_copy_waits_for_room_and_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """For as long as its owner is patient; then it says what was full, and nothing is kept."""
     full = OSError(errno.ENOSPC, "No space left on device")
-    monkeypatch.setattr(downloads.tempfile, "TemporaryFile", lambda **_: (_ for _ in ()).throw(full))
+    monkeypatch.setattr(downloads.tempfile, "TemporaryFile", lambda **_: (_ for _ in ()).throw(full))  # type: ignore[attr-defined]  # replaced where it is used
     clock, copies = Clock(), Copies()
     reader = Once(CONTENT)
     found = spooled(reader, clock=clock, copies=copies, patience=30.0)
@@ -168,7 +168,7 @@ def test_a_copy_goes_on_where_it_was_when_there_is_room_again(monkeypatch: pytes
                 raise OSError(errno.ENOSPC, "No space left on device")
             return super().write(bytes(data)[: MEMORY // 3])
 
-    monkeypatch.setattr(downloads.tempfile, "TemporaryFile", lambda **_: Narrow())
+    monkeypatch.setattr(downloads.tempfile, "TemporaryFile", lambda **_: Narrow())  # type: ignore[attr-defined]  # replaced where it is used
     clock = Clock()
     found = spooled(Once(CONTENT), clock=clock, copies=Copies(), patience=None)
     clock.pump([1.0] * 5)
@@ -197,7 +197,7 @@ def test_one_copy_at_a_time_grows_and_all_are_bounded() -> None:
     first[0].close()
     first[0].close()
     second[0].close()
-    assert (copies.held, copies.growing) == (0, None)
+    assert (copies.held, copies.growing) == (0, None)  # type: ignore[comparison-overlap]  # `close` changes it
 
 
 @pytest.mark.parametrize("reader", [Once, lambda content: StringFileReader(content.decode())])

@@ -84,7 +84,7 @@ def test_a_log_of_another_kind_marks_its_lines_itself() -> None:
     """A subclass of Buildbot's log is given the lines as ever."""
     told: list[Any] = []
 
-    class Own(StreamLog):  # type: ignore[misc]  # Buildbot's log is untyped
+    class Own(StreamLog):
         def add_stderr_lines(self, text: str) -> defer.Deferred[None]:
             told.append(text)
             return defer.succeed(None)

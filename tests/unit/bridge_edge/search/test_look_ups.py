@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 from twisted.internet import defer, task
 
@@ -21,7 +22,8 @@ class Data:
 
 
 def test_look_ups_are_bounded_a_second_and_answered_in_turn() -> None:
-    clock, data, answers = task.Clock(), Data(), []
+    answers: list[Any] = []
+    clock, data = task.Clock(), Data()
     look_ups = LookUps(SimpleNamespace(reactor=clock, data=data), a_second=10)
     for number in range(30):
         look_ups.is_complete(f"br-{number}").addCallback(answers.append)

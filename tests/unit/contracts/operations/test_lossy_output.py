@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import pytest
 
@@ -29,7 +30,9 @@ with open(sys.argv[1], "w") as file:
 def test_what_a_reader_takes_is_written(tmp_path: Path) -> None:
     """To a file, long lines too, and text that is no UTF-8 with escapes."""
     with (tmp_path / "out").open("wb") as file:
-        text = io.TextIOWrapper(LossyOutput(file.fileno()), "utf-8", "backslashreplace", write_through=True)
+        text = io.TextIOWrapper(
+            cast(BinaryIO, LossyOutput(file.fileno())), "utf-8", "backslashreplace", write_through=True
+        )
         text.write("x" * 20_000 + "\n")
         text.write("caf\udce9 \u00e9\n")
     assert (tmp_path / "out").read_bytes() == b"x" * 20_000 + b"\n" + b"caf\\udce9 \xc3\xa9\n"

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from contracts.digest import command_digest
-from contracts.messages import Command
+from contracts.messages import Command, Event
 from contracts.timing import FILE_DATA_MAX
 from tests.unit.keeper_processes.driving.harness import Driven, eventually, stream, update
 from worker_agent.core.inputs import PullWanted
@@ -252,7 +252,7 @@ async def test_an_upload_waits_for_room(driven: Driven) -> None:
         await asyncio.sleep(0.01)
         assert driven.journal.last_seq(driven.session) < 6
 
-    events = []
+    events: list[Event] = []
     while not events or events[-1].kind != "completed":
         events.append(await driven.next())
         driven.keeper.trim(events[-1].seq)

@@ -1,4 +1,4 @@
-"""The version of this program."""
+"""The version of what is installed: of both programs, the kit and the pages."""
 
 from __future__ import annotations
 
