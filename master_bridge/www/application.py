@@ -29,11 +29,11 @@ from twisted.web import static
 from twisted.web.error import Error
 
 from contracts.errors import BadRequirement
+from contracts.operations.program_version import version
 from contracts.readable import shown
 from contracts.requirements.sets import Requirements
 from master_bridge.buildbot.internals import agent_builds
 from master_bridge.link.errors import LinkError
-from master_bridge.version import version
 from master_bridge.www.agents import TEXT_SHOWN
 from master_bridge.www.authorization import ENDPOINT
 from master_bridge.www.columns import Waiter

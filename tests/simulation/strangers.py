@@ -84,15 +84,17 @@ def _send(world: World, messages: list[Publication]) -> None:
     if not world.broker.up:
         return
     world.note("fault", lambda: f"sends {[(m.routing_key, m.body.type or m.body.body) for m in messages]}")
+    connections = []
     channels: dict[str, Channel] = {}
     for message in messages:
         if not any(message.body is one for one in world.strange):
             world.strange.append(message.body)
         if message.user_id not in channels:
-            channels[message.user_id] = world.broker.connect("stranger", user=message.user_id).channel()
+            connections.append(world.broker.connect("stranger", user=message.user_id))
+            channels[message.user_id] = connections[-1].channel()
         channels[message.user_id].publish(message)
-    for channel in channels.values():
-        channel.connection.close()
+    for connection in connections:
+        connection.close()
 
 
 class _Forger:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from contracts.topology import DEAD_QUEUE
 from tests.simulation.ledger import DELIVERIES_MAX, Violation
@@ -46,7 +46,11 @@ def unsettled(world: World) -> str | None:
             mine = (
                 []
                 if queue is None
-                else [c for c in queue.consumers if c.channel.connection.name.startswith(f"{agent.name} ")]
+                else [
+                    c
+                    for c in cast("list[Any]", queue.consumers)
+                    if c.channel.connection.name.startswith(f"{agent.name} ")
+                ]
             )
             if queue is not None and len(mine) != 1:
                 return f"{agent.name} has {len(mine)} consumers on {name}"

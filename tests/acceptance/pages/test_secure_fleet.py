@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pika
@@ -80,8 +81,10 @@ class Fleet:
 
     def agents_are_there(self) -> None:
         for host in ("builder1", "builder2"):
-            wait_for(lambda host=host: "queues" in self.machines.agent_log(host), 60,
-                     lambda host=host: self.machines.agent_log(host))  # fmt: skip
+            wait_for(partial(self._is_there, host), 60, partial(self.machines.agent_log, host))
+
+    def _is_there(self, host: str) -> bool:
+        return "queues" in self.machines.agent_log(host)
 
     def builds(self) -> None:
         build = self.master.finished(self.master.force("b"), 90)

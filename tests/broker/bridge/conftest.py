@@ -10,7 +10,7 @@ import pika
 import pytest
 from twisted.internet import reactor, threads
 
-from contracts.messages import AnyMessage, Catalogue, Status
+from contracts.messages import AnyMessage, Catalogue, Status, Work
 from master_bridge.link.link import Link
 from master_bridge.link.settings import LinkSettings
 from tests.harness.waiting import wait_for
@@ -57,7 +57,7 @@ class Client:
         self.events.append(("buried", reason))
         return True
 
-    def fleet_heard(self, message: Status | Catalogue) -> None:
+    def fleet_heard(self, message: Status | Catalogue | Work) -> None:
         self.events.append(("fleet", message))
 
 

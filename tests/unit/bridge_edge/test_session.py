@@ -26,7 +26,7 @@ class FakeBridge:
     def feed(self, event: Input) -> None:
         self.fed.append(event)
 
-    def send(self, message: Data, address: str) -> None:
+    def send(self, message: Data, address: str, terms: object) -> None:
         raise AssertionError("nothing is downloaded here")
 
     @property

@@ -158,7 +158,7 @@ def test_both_ends_are_those_of_the_vectors() -> None:
             for part in ("message", "sealed")
         )
         assert one.seal(message) == sealed  # type: ignore[arg-type]
-        assert other.open(sealed) == message  # type: ignore[arg-type]
+        assert other.open(sealed) == message
 
 
 # -- the edges of master and agent ------------------------------------------------------------------------------------

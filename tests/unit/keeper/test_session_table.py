@@ -103,14 +103,14 @@ def play(session: Watched, seed: int) -> None:
         if dice.random() < 0.05:
             session._journal.append = _fails(dice.random() < 0.5)  # type: ignore[method-assign]
         moves = [
-            lambda n=n: session.run(n, "shell", {}, "d"),
-            lambda n=n: session.complete_unstarted(n, "shell", "d", "Stop"),
-            lambda n=n: session.fail(n, "why"),
-            lambda n=n: session.interrupt(n, "Stop"),
+            lambda n=n: session.run(n, "shell", {}, "d"),  # type: ignore[misc]  # no lambda with a default has a type
+            lambda n=n: session.complete_unstarted(n, "shell", "d", "Stop"),  # type: ignore[misc]  # no lambda with a default has a type
+            lambda n=n: session.fail(n, "why"),  # type: ignore[misc]  # no lambda with a default has a type
+            lambda n=n: session.interrupt(n, "Stop"),  # type: ignore[misc]  # no lambda with a default has a type
             lambda: session.condemn("fenced"),
-            lambda n=n: session.feed(n, 0, 1, b"1"),
-            lambda n=n: session.append(n, "stdout", None, b"1"),
-            lambda n=n: session.completed(n, None, None),
+            lambda n=n: session.feed(n, 0, 1, b"1"),  # type: ignore[misc]  # no lambda with a default has a type
+            lambda n=n: session.append(n, "stdout", None, b"1"),  # type: ignore[misc]  # no lambda with a default has a type
+            lambda n=n: session.completed(n, None, None),  # type: ignore[misc]  # no lambda with a default has a type
         ]
         weights = [8, 1, 2, 4, 0.3, 4, 6, 4]
         try:
