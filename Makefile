@@ -4,12 +4,13 @@
 SHELL := /bin/bash
 PYTHON_IN := .venv/bin/python
 JOBS ?= 3
+MINUTES ?= 60
 ARGS ?=
 # Programs that tests run; those that only long tests need are added there.
 TOOLS := busybox chromedriver chromium git node npm setpriv shellcheck ssh sshd systemd-analyze
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long test-brokers lint format docs bench screenshot lock release venv broker tools clean
+.PHONY: help demo test test-long test-brokers lint format docs coverage mutation bench screenshot lock release venv broker tools clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -23,11 +24,20 @@ test: venv broker tools ## unit, simulation, broker and Buildbot tests on real p
 test-long: TOOLS += debootstrap docker docker-compose dockerd hg ip iptables promtool svn
 # Fresh examples for generated tests, many more; a failure tells the number: FRESH_SEED=… repeats it.
 test-long: export FRESH_SEED ?= $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
-test-long: venv broker tools ## what takes minutes: faults, containers, soak, fresh generated examples, each RabbitMQ
+test-long: venv broker tools ## what takes hours: faults, containers, soak, fresh generated examples, each RabbitMQ, coverage, mutation
 	@status=0; \
 	$(PYTHON_IN) -m pytest -m "(long or generated) and not brokers" --timeout 1800 $(ARGS) || status=$$?; \
 	deploy/dev/test-brokers.sh $(ARGS) || status=$$?; \
+	deploy/dev/coverage.sh || status=$$?; \
+	$(MAKE) --no-print-directory mutation ARGS= || status=$$?; \
 	exit $$status
+
+coverage: venv tools ## how much of the code the unit tests run; fails below the floor, and raises it (pyproject.toml)
+	@deploy/dev/coverage.sh
+
+mutation: venv tools ## does a test notice each small change of the code? MINUTES=60 of it; names what nobody noticed
+	@$(PYTHON_IN) -c 'import mutmut' 2>/dev/null || $(PYTHON_IN) -m pip install -q -e '.[mutation]'
+	$(PYTHON_IN) -m tests.mutation --minutes $(MINUTES) $(ARGS)
 
 test-brokers: TOOLS += debootstrap
 test-brokers: venv broker tools ## what must hold on RabbitMQ 3.10, 4.0 and 4.3, on each of them (root; 500 MB in .cache)
