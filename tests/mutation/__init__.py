@@ -4,6 +4,6 @@
     make mutation MINUTES=5 ARGS='contracts.tickets*'         some modules
     .venv/bin/mutmut browse                                   what was changed, and run one again
 
-What is changed and which tests run is in pyproject.toml (`tool.mutmut`). Results stay in `mutants/`; a later run goes on
-where one ended. `survivors.txt` has each change that no test notices and why none has to; another one is a failure.
+What is changed and which tests run is in pyproject.toml (`tool.mutmut`). Results stay in `mutants/`, from where a later
+run goes on. `survivors.txt` has each change that no test notices and why none has to; another one is a failure.
 """

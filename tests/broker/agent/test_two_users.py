@@ -7,6 +7,7 @@ import pwd
 import signal
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -242,7 +243,7 @@ async def test_two_agents_with_one_user_for_commands_leave_each_other_alone(
             )
             await master.grant(claim)
             await master.start(claim, script(1, f"sleep {seconds}"))
-            await until(lambda seconds=seconds: _running(f"sleep {seconds}"), "its command")
+            await until(partial(_running, f"sleep {seconds}"), "its command")
         os.kill(_pid(await _folder(installed), "keeper"), signal.SIGKILL)
         await until(lambda: not _running("sleep 3001"), "the end of the one")
         await until(lambda: not list(installed.state.glob("sessions/*/keeper.sock")), "the end of the session")
