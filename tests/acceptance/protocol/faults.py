@@ -296,7 +296,8 @@ def in_plain(kind: type[Message]) -> Fault:
 
     def do(action: do_.Action, _: Memory) -> list[do_.Action]:
         plain = isinstance(action, do_.Publish) and isinstance(action.message, kind)
-        return [replace(action, sealed=False)] if plain else [action]  # type: ignore[call-arg]  # a Publish
+        changed: Any = action
+        return [replace(changed, sealed=False)] if plain else [action]
 
     return Fault(do=do)
 

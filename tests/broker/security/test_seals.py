@@ -48,8 +48,8 @@ class Tap:
         for exchange in topology.EXCHANGES:
             self.channel.exchange_declare(exchange.name, exchange.type.value, durable=True)
         self._queue = self.channel.queue_declare("", exclusive=True).method.queue
-        for exchange in (topology.CONTROL, topology.REPLIES):
-            self.channel.queue_bind(self._queue, exchange, "#")
+        for watched in (topology.CONTROL, topology.REPLIES):
+            self.channel.queue_bind(self._queue, watched, "#")
         #: exchange, routing key and message, in their order
         self.seen: list[tuple[str, str, AnyMessage]] = []
 

@@ -64,7 +64,7 @@ async def test_no_way_round_leads_to_what_another_master_tells_agents(
             attempt(second.channel())
     admin.queue_declare(ALICE, durable=False)
     for name in (ALICE, "claims.m1", "events.m1", "claims.m1.x", "events.m22"):
-        for attempt in (
+        for reads in (
             lambda opened, queue: opened.basic_get(queue),
             lambda opened, queue: opened.queue_declare(queue, durable=True),
             lambda opened, queue: opened.queue_delete(queue),
@@ -72,7 +72,7 @@ async def test_no_way_round_leads_to_what_another_master_tells_agents(
         ):
             channel = second.channel()
             with pytest.raises(ChannelClosedByBroker, match="403"):
-                attempt(channel, name)
+                reads(channel, name)
 
 
 async def test_what_masters_of_one_vhost_share(second: Any, admin: Any, open_master: OpenMaster) -> None:
