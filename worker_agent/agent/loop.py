@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import Any, Union
+from typing import Any
 from uuid import uuid4
 
 import structlog
@@ -20,35 +20,19 @@ from contracts.errors import BadSeal
 from contracts.machines.exhaustive import assert_never
 from contracts.messages import Alive, Catalogue, RollCall, Sealed, Steer
 from worker_agent.agent.aside import aside
-from worker_agent.agent.checks import Checks
 from worker_agent.agent.dispatch import Hands
 from worker_agent.agent.ending import Ending
-from worker_agent.agent.errands import ByUser, Here
 from worker_agent.agent.forever import Errors, forever
-from worker_agent.agent.health import Health, Least, PatientHealth
 from worker_agent.agent.instance import Instance
-from worker_agent.agent.introduction import Introduction
-from worker_agent.agent.lifetime import Lifetime
-from worker_agent.agent.pause import Pause
-from worker_agent.agent.queues import QueueKnowledge
+from worker_agent.agent.parts import Inbox, Parts, Tells
 from worker_agent.agent.snapshots import Snapshots
-from worker_agent.capabilities.abilities import Abilities
-from worker_agent.capabilities.probing import Probing
 from worker_agent.core import inputs
 from worker_agent.core.availability import Order
 from worker_agent.core.machine import AgentConfig, AgentMachine
 from worker_agent.keeper.processes.reaper import become_subreaper, reap_strays
 from worker_agent.keeper.second_user import SecondUser
-from worker_agent.keepers.builddirs import BuildDirs
-from worker_agent.keepers.journal_reader import JournalFiles
-from worker_agent.keepers.sessions import Sessions
-from worker_agent.link.link import Link
-from worker_agent.link.options import link_options
-from worker_agent.link.seals import Seals
 from worker_agent.program.settings import Settings
 from worker_agent.reporting.facts import facts
-from worker_agent.reporting.figures import Figures
-from worker_agent.reporting.info import Information
 from worker_agent.reporting.telling import Telling, busy
 
 log = structlog.get_logger(__name__)
@@ -64,9 +48,6 @@ FACTS_TIMEOUT = 1.0
 FLUSH_TIMEOUT = 10.0
 #: Seconds after a Stop, after which the agent leaves though something still holds it.
 STOP_TIMEOUT = 30.0
-
-
-Inbox = Union[inputs.Input, Callable[[], None]]
 
 
 class Agent:
@@ -86,66 +67,20 @@ class Agent:
         self._errors = Errors()
         self._tasks: set[asyncio.Task[None]] = set()
 
-        self.figures = Figures()
-        self._errands: Here | ByUser = Here() if user is None else ByUser(user)
-        self.abilities = Abilities(settings, user, self._errands)
-        self.builddirs = BuildDirs(settings.basedir, keep_free=int(settings.cache_free_disk), errands=self._errands)
-        self.information = Information(settings, self.builddirs.slot_folder, user)
-        self.introduction = Introduction(self.information, self.abilities.capabilities)
-        self.journal = JournalFiles(settings.state)
-        self.sessions = Sessions(
-            settings.state,
-            self.builddirs,
-            self.journal,
-            on_input=self._put,
-            encoding=settings.encoding,
-            run_as="" if user is None else user.name,
-        )
-        least = Least(
-            disk=int(settings.min_free_disk), temp=int(settings.min_free_temp), memory=int(settings.min_free_memory)
-        )
-        health = Health(least, settings.basedir, settings.state, errands=self._errands)
-        patient = PatientHealth(lambda: health.check() + self.builddirs.trouble() + self.introduction.reasons())
-        self.link = Link(
-            link_options(settings),
-            instance=instance.uuid,
-            agent=settings.name,
-            next_epoch=instance.next_epoch,
-            on_input=self._put,
-            queue_gone=lambda queue: self._put(lambda: self.queues.gone(queue)),
-            buried=self.figures.buried,
+        tells = Tells(
+            put=self._put,
+            unwell=self._found_health,
+            abilities=self._abilities_changed,
             asked=lambda: self.telling.asked(),
         )
-        self.queues = QueueKnowledge(
-            settings.state / "catalogue.json",
-            capabilities=self.abilities.capabilities,
-            plain=self.abilities.named,
-            existing=self.link.existing,
-            changed=lambda queues: self._put(inputs.QueuesKnown(queues=queues)),
-        )
-        self.checks = Checks(
-            patient,
-            self.abilities,
-            unwell=lambda reasons: self._put(partial(self._found_health, reasons)),
-            not_able=self.queues.capabilities_changed,
-            checked=self._put,
-        )
-        self.probing = Probing(self.abilities, every=settings.probe_interval, changed=self._abilities_changed)
-        self.seals = Seals()
+        self.parts = Parts(settings, instance, user, tells)
         self.hands = Hands(
-            self.link,
-            self.sessions,
+            self.parts.link,
+            self.parts.sessions,
             self._errors,
-            seals=self.seals,
-            check=lambda asked: self._spawn(self.checks.before_claim(asked), "check before a claim"),
+            seals=self.parts.seals,
+            check=lambda asked: self._spawn(self.parts.checks.before_claim(asked), "check before a claim"),
             left=lambda: self._finish(Ending.LEFT),
-        )
-        self.pause = Pause(settings.state / "paused.json")
-        self.lifetime = Lifetime(
-            now=self._loop.time(),
-            after_idle=settings.exit_after_idle,
-            after_build=settings.exit_after_build,
-            max_uptime=settings.max_uptime,
         )
         self.machine: AgentMachine
         self.snapshots: Snapshots
@@ -179,52 +114,30 @@ class Agent:
     def probe(self, reason: str) -> None:
         """Find out anew what this machine can do."""
         log.info("probing", reason=reason)
-        self._spawn(self.probing.ask(), "probing")
+        self._spawn(self.parts.probing.ask(), "probing")
 
     # -- the loop --------------------------------------------------------------------------------------------------
 
     async def run(self) -> Ending:
         """Work until asked to leave, or broken."""
         become_subreaper()
-        recovered = await self.sessions.recover()
-        self._spawn_forever("link", self.link.run)  # meanwhile: what it says waits in the inbox
+        recovered = await self.parts.sessions.recover()
+        self._spawn_forever("link", self.parts.link.run)  # meanwhile: what it says waits in the inbox
         await self._learn_facts()
-        await self.probing.begin()
-        self.machine = AgentMachine(
-            config=AgentConfig(
-                instance=self._instance.uuid,
-                agent=self._settings.name,
-                slots=self._settings.slots,
-                worker_info=self.information,
-                capabilities=self.abilities.capabilities,
-                seals=self.abilities.seals,
-            ),
-            journal=self.journal,
-            new_id=lambda: str(uuid4()),
-            now=self._loop.time(),
-            recovered=recovered,
-        )
-        self.snapshots = Snapshots(
-            self._instance, self.machine, self.link, self.queues, self.abilities, self.introduction, self.sessions
-        )
-        self.telling = Telling(
-            self._settings,
-            lambda: self.snapshots.take(self._loop.time()),
-            self.link.publish_status,
-            self.abilities.found,
-        )
+        await self.parts.probing.begin()
+        self._begin(recovered)
         self._put(inputs.Tick())
-        if self.pause.reason is not None:
-            log.info("paused", reason=self.pause.reason, remedy="`master-bridge resume`")
-            self._feed(inputs.Pause(reason=self.pause.reason))
+        if self.parts.pause.reason is not None:
+            log.info("paused", reason=self.parts.pause.reason, remedy="`master-bridge resume`")
+            self._feed(inputs.Pause(reason=self.parts.pause.reason))
         with self._errors.said("self-check"):
-            self._found_health(await self.checks.health())
-        self._spawn_forever("queues", self.queues.run)
+            self._found_health(await self.parts.checks.health())
+        self._spawn_forever("queues", self.parts.queues.run)
         self._spawn_forever("self-check", self._look_after)
-        self._spawn_forever("probes", self.probing.run)
+        self._spawn_forever("probes", self.parts.probing.run)
         self._spawn_forever("room for builds", self._make_room)
         self._spawn_forever("status", self.telling.run)
-        endpoints = self.telling.serve(self.figures, self.snapshots.amounts)
+        endpoints = self.telling.serve(self.parts.figures, self.snapshots.amounts)
         try:
             while self._ending is None:
                 what = await self._inbox.get()
@@ -235,8 +148,35 @@ class Agent:
             if endpoints is not None:
                 endpoints.close()
             await self._end_tasks()
-            self._errands.close()
+            self.parts.errands.close()
         return self._ending
+
+    def _begin(self, recovered: Sequence[inputs.Recovered]) -> None:
+        """The machine, with what an earlier process left, and what tells of it."""
+        parts = self.parts
+        self.machine = AgentMachine(
+            config=AgentConfig(
+                instance=self._instance.uuid,
+                agent=self._settings.name,
+                slots=self._settings.slots,
+                worker_info=parts.information,
+                capabilities=parts.abilities.capabilities,
+                seals=parts.abilities.seals,
+            ),
+            journal=parts.journal,
+            new_id=lambda: str(uuid4()),
+            now=self._loop.time(),
+            recovered=recovered,
+        )
+        self.snapshots = Snapshots(
+            self._instance, self.machine, parts.link, parts.queues, parts.abilities, parts.introduction, parts.sessions
+        )
+        self.telling = Telling(
+            self._settings,
+            lambda: self.snapshots.take(self._loop.time()),
+            parts.link.publish_status,
+            parts.abilities.found,
+        )
 
     async def _end_tasks(self) -> None:
         """A cancellation can be swallowed: `asyncio.wait_for` of Python 3.11 drops one that comes with a result."""
@@ -263,12 +203,12 @@ class Agent:
         elif isinstance(what, (inputs.Leave, inputs.Stop)):
             self._leave(what)
         elif isinstance(what, inputs.LinkUp):
-            self.link.enter()
+            self.parts.link.enter()
             self._spawn(self._learn_facts(), "facts of the machine")
-            self.queues.link_up()
+            self.parts.queues.link_up()
             self._feed(what)
         elif isinstance(what, inputs.LinkDown):
-            self.queues.link_down()
+            self.parts.queues.link_down()
             self._feed(what)
         else:
             self._feed(what)
@@ -279,21 +219,21 @@ class Agent:
         if isinstance(message, Steer):
             self._steer(message)
         elif isinstance(message, Catalogue):
-            self.queues.catalogue(message)
+            self.parts.queues.catalogue(message)
         elif isinstance(message, Sealed):
             self._feed(self._opened(message, what))
         else:
             if isinstance(message, (Alive, RollCall)):
-                self.queues.master_speaks(message.master, message.incarnation)
+                self.parts.queues.master_speaks(message.master, message.incarnation)
             self._feed(what)
 
     def _opened(self, sealed: Sealed, what: inputs.MessageReceived) -> inputs.MessageReceived:
         """Here and not where it arrives: by now the machine has heard the grant that came before it."""
         try:
-            message = self.seals.incoming(sealed, what.user)
+            message = self.parts.seals.incoming(sealed, what.user)
         except BadSeal as error:
             log.error("not_believed", type=sealed.t, user=what.user, reason=str(error))
-            self.link.reject(sealed, str(error))
+            self.parts.link.reject(sealed, str(error))
             return what
         return replace(what, message=message, sealed=not isinstance(message, Sealed))
 
@@ -301,29 +241,29 @@ class Agent:
         try:
             self._feed(what)
         except Exception as error:  # an offer that nobody settles keeps all others away
-            self.link.bury(what.delivery, f"cannot be handled: {type(error).__name__}")
+            self.parts.link.bury(what.delivery, f"cannot be handled: {type(error).__name__}")
             self._put(inputs.DeliveryLost(delivery=what.delivery))
             raise
 
     def _feed(self, what: inputs.Input) -> None:
         now = self._loop.time()
         with self._errors.said("figures"):
-            self.figures.saw(what, now, time.time())
+            self.parts.figures.saw(what, now, time.time())
         actions = self.machine.handle(what, now)
         with self._errors.said("figures"):
             for action in actions:
-                self.figures.did(action, now)
+                self.parts.figures.did(action, now)
         self.hands.carry_out(actions)
         slots = self.machine.slots()
-        leaves = self.order not in (Order.LEAVE, Order.LEFT) and self.lifetime.look(slots, now)
-        self.probing.worked(busy(slots))
+        leaves = self.order not in (Order.LEAVE, Order.LEFT) and self.parts.lifetime.look(slots, now)
+        self.parts.probing.worked(busy(slots))
         self._set_timer()
         self.telling.look(self.snapshots.take(now, slots), now=isinstance(what, inputs.LinkUp))
         if leaves:
-            self._leave(inputs.Leave(reason=self.lifetime.reason or ""))
+            self._leave(inputs.Leave(reason=self.parts.lifetime.reason or ""))
 
     def _set_timer(self) -> None:
-        due = [time for time in (self.machine.deadline, self.lifetime.deadline) if time is not None]
+        due = [time for time in (self.machine.deadline, self.parts.lifetime.deadline) if time is not None]
         if self._timer is not None:
             self._timer.cancel()
         self._timer = self._loop.call_at(min(due), self._put, inputs.Tick()) if due else None
@@ -331,26 +271,26 @@ class Agent:
     async def _end(self) -> None:
         """After the machine's last action: let what it published arrive, and go."""
         if self._ending is Ending.RESTART:
-            await self.sessions.detach()
+            await self.parts.sessions.detach()
         else:
             await self._end_sessions()
             self.telling.tell(state="leaving")
         try:
-            await asyncio.wait_for(self.link.flush(), FLUSH_TIMEOUT)
+            await asyncio.wait_for(self.parts.link.flush(), FLUSH_TIMEOUT)
         except asyncio.TimeoutError:
-            log.warning("left_unconfirmed", publications=self.link.unconfirmed)
+            log.warning("left_unconfirmed", publications=self.parts.link.unconfirmed)
 
     async def _end_sessions(self) -> None:
         """Until nothing of them runs any more; after a Stop not for ever."""
         timeout = None if self._stop_by is None else self._stop_by - self._loop.time()
-        ended = self._loop.create_task(self.sessions.idle())
+        ended = self._loop.create_task(self.parts.sessions.idle())
         await asyncio.wait([ended], timeout=timeout)
         if not ended.done():
             ended.cancel()
             self._give_up()
 
     def _give_up(self) -> None:
-        log.error("stopped_by_force", sessions=len(self.sessions))
+        log.error("stopped_by_force", sessions=len(self.parts.sessions))
         self._finish(Ending.FAILED)  # of which the loop hears first of all
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None], name: str) -> None:
@@ -395,12 +335,12 @@ class Agent:
         reason = f"asked by an operator{': ' if message.reason else ''}{message.reason}"
         if message.order == "drain":
             log.info("pausing", reason=reason)
-            self.pause.begin(reason)
+            self.parts.pause.begin(reason)
             self._feed(inputs.Pause(reason=reason))
         elif message.order == "resume":
             log.info("resuming", reason=reason)
-            self.pause.end()
-            self.lifetime.stay(self._loop.time())
+            self.parts.pause.end()
+            self.parts.lifetime.stay(self._loop.time())
             self._feed(inputs.Resume())
         elif message.order == "leave":
             if self.order is not Order.LEAVE:  # who asks twice, by whatever way, does not mean to stop at once
@@ -425,24 +365,26 @@ class Agent:
 
     async def _learn_facts(self) -> None:
         """As Buildbot's worker, at each connection: somebody may have written another file. Nobody waits for a disk."""
-        look = partial(facts, self._settings.basedir, errands=self._errands)
+        look = partial(facts, self._settings.basedir, errands=self.parts.errands)
         with suppress(asyncio.TimeoutError):
-            self.information.tell(await asyncio.wait_for(aside(look), FACTS_TIMEOUT))
+            self.parts.information.tell(await asyncio.wait_for(aside(look), FACTS_TIMEOUT))
 
     def _abilities_changed(self) -> None:
-        self._put(self.queues.capabilities_changed)
+        self._put(self.parts.queues.capabilities_changed)
         self._put(self.telling.tell)
 
     async def _look_after(self) -> None:
         while True:
             self.telling.turned = time.monotonic()
             await asyncio.sleep(HEALTH_EVERY)
-            await self.checks.tell_health()
+            await self.parts.checks.tell_health()
             self._instance.remember()
-            if not (self.checks.running or self.probing.running):  # or a probe's exit status would be taken from it
-                reap_strays(frozenset(self.sessions.keeper_pids | self._errands.pids))
+            if not (
+                self.parts.checks.running or self.parts.probing.running
+            ):  # or a probe's exit status would be taken from it
+                reap_strays(frozenset(self.parts.sessions.keeper_pids | self.parts.errands.pids))
 
     async def _make_room(self) -> None:
         while True:
-            await aside(self.builddirs.make_room)
+            await aside(self.parts.builddirs.make_room)
             await asyncio.sleep(ROOM_EVERY)

@@ -12,7 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from contracts.messages import Command, Grant, Offer, Steer
-from worker_agent.agent import loop
+from worker_agent.agent import loop, parts
 from worker_agent.agent.ending import Ending
 from worker_agent.agent.instance import Instance
 from worker_agent.agent.loop import Agent
@@ -138,16 +138,16 @@ class Stage:
         values = {"amqp_url": SecretStr("amqp://u@h/"), "name": "a1", "capabilities_d": (), **settings}
         self.instance = Instance(folder / "state")
         self.agent = Agent(Settings(state=folder / "state", basedir=folder / "builds", **values), self.instance)
-        self.link: FakeLink = self.agent.link  # type: ignore[assignment]
-        self.sessions: FakeSessions = self.agent.sessions  # type: ignore[assignment]
+        self.link: FakeLink = self.agent.parts.link  # type: ignore[assignment]
+        self.sessions: FakeSessions = self.agent.parts.sessions  # type: ignore[assignment]
         self.deliveries = 0
         #: what the checks find: reasons against new work, and whether it is able
         self.unwell: tuple[str, ...] = ()
         self.able: bool | Exception = True
         self.may_answer = asyncio.Event()
         self.may_answer.set()
-        self.agent.checks._health.check = self._check  # type: ignore[method-assign]
-        self.agent.abilities.still_able = self._still_able  # type: ignore[method-assign]
+        self.agent.parts.checks._health.check = self._check  # type: ignore[method-assign]
+        self.agent.parts.abilities.still_able = self._still_able  # type: ignore[method-assign]
         self.run: asyncio.Task[Ending] = asyncio.get_running_loop().create_task(self.agent.run())
 
     async def _check(self) -> tuple[str, ...]:
@@ -247,8 +247,8 @@ class Stage:
 
 def fake(monkeypatch: pytest.MonkeyPatch) -> None:
     """The loop's outer parts are replaced; this process stays as it is."""
-    monkeypatch.setattr(loop, "Link", FakeLink)
-    monkeypatch.setattr(loop, "Sessions", FakeSessions)
+    monkeypatch.setattr(parts, "Link", FakeLink)
+    monkeypatch.setattr(parts, "Sessions", FakeSessions)
     monkeypatch.setattr(loop, "become_subreaper", lambda: None)
     monkeypatch.setattr(loop, "reap_strays", lambda keepers: None)
 

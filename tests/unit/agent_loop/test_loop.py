@@ -57,7 +57,7 @@ async def test_an_offer_is_checked_then_claimed(stage: Stage) -> None:
     """No claim while the machine is looked at; no other offer is taken meanwhile."""
     stage.may_answer.clear()
     first = stage.offer()
-    await stage.until(lambda: stage.agent.checks.running, "the check")
+    await stage.until(lambda: stage.agent.parts.checks.running, "the check")
     second = stage.offer()
     await stage.turned()
     assert stage.said("claim") == []
@@ -65,13 +65,13 @@ async def test_an_offer_is_checked_then_claimed(stage: Stage) -> None:
     stage.may_answer.set()
     await stage.until(lambda: stage.said("claim"), "the claim")
     assert stage.said("claim")[0].offer == f"o{first}"
-    assert not stage.agent.checks.running
+    assert not stage.agent.parts.checks.running
 
 
 async def test_an_agent_that_is_not_able_gives_the_offer_back_and_says_so(stage: Stage, log: Any) -> None:
     """Its queues are looked at anew before the offer goes back to one of them."""
     order: list[str] = []
-    stage.agent.checks._not_able = lambda: (
+    stage.agent.parts.checks._not_able = lambda: (
         order.append("not able"),
         stage.link.put(inputs.QueuesKnown(queues=frozenset())),
     )  # type: ignore[assignment, return-value]  # two calls in one
@@ -100,10 +100,10 @@ async def test_a_check_that_outlives_its_link_claims_nothing(stage: Stage) -> No
     """The delivery went with the link; the next link begins afresh."""
     stage.may_answer.clear()
     stage.offer()
-    await stage.until(lambda: stage.agent.checks.running, "the check")
+    await stage.until(lambda: stage.agent.parts.checks.running, "the check")
     stage.link_down()
     stage.may_answer.set()
-    await stage.until(lambda: not stage.agent.checks.running, "its end")
+    await stage.until(lambda: not stage.agent.parts.checks.running, "its end")
     await stage.turned()
     assert stage.said("claim") == []
     assert stage.did == [("consume", (QUEUE,)), ("cancel",)]
@@ -115,10 +115,12 @@ async def test_an_offer_that_the_broker_takes_back_while_it_is_checked_is_no_mor
     """It is settled by nobody, and the agent consumes again."""
     stage.may_answer.clear()
     delivery = stage.offer()
-    await stage.until(lambda: stage.agent.checks.running, "the check")
+    await stage.until(lambda: stage.agent.parts.checks.running, "the check")
     stage.link.put(inputs.DeliveryLost(delivery=delivery))
     stage.may_answer.set()
-    await stage.until(lambda: stage.did[-1] == ("consume", (QUEUE,)) and not stage.agent.checks.running, "a new round")
+    await stage.until(
+        lambda: stage.did[-1] == ("consume", (QUEUE,)) and not stage.agent.parts.checks.running, "a new round"
+    )
     await stage.turned()
     assert not [order for order in stage.did if order[0] == "settle"]
     assert stage.said("claim") == []
@@ -132,11 +134,11 @@ async def test_an_unwell_machine_gives_the_offer_back_and_tells_why(stage: Stage
     await stage.until(lambda: stage.status.state == "unwell", "its status")
     assert stage.status.reasons == ("disk low",)
     assert [entry["reasons"] for entry in log("unwell")] == [("disk low",)]
-    await stage.agent.checks.tell_health()
+    await stage.agent.parts.checks.tell_health()
     await stage.turned()
     assert len(log("unwell")) == 1
     stage.unwell = ()
-    await stage.agent.checks.tell_health()
+    await stage.agent.parts.checks.tell_health()
     await stage.until(lambda: stage.did[-1] == ("consume", (QUEUE,)), "that it consumes again")
     assert len(log("well_again")) == 1
     await stage.until(lambda: stage.status.state == "ready", "its status")
@@ -166,8 +168,8 @@ async def test_each_message_goes_where_it_belongs(stage: Stage, monkeypatch: pyt
     """A catalogue to the queues only, a greeting to both, what is of a session to the machine only."""
     heard: list[str] = []
     handle = stage.agent.machine.handle
-    monkeypatch.setattr(stage.agent.queues, "catalogue", lambda message: heard.append("queues: catalogue"))
-    monkeypatch.setattr(stage.agent.queues, "master_speaks", lambda m, i: heard.append(f"queues: {m} {i}"))
+    monkeypatch.setattr(stage.agent.parts.queues, "catalogue", lambda message: heard.append("queues: catalogue"))
+    monkeypatch.setattr(stage.agent.parts.queues, "master_speaks", lambda m, i: heard.append(f"queues: {m} {i}"))
 
     def note(input: Any, now: float) -> Any:
         if isinstance(input, inputs.MessageReceived):
@@ -228,7 +230,7 @@ async def test_each_link_is_told_of_what_runs_and_a_lost_one_of_nothing(
     stage.agent.telling.tell()
     assert len(stage.link.orders) == told, "no status without a link"
     assert stage.sessions.orders == []
-    assert stage.agent.figures.links_lost == 1
+    assert stage.agent.parts.figures.links_lost == 1
     stage.link_up()
     await stage.until(lambda: len(stage.said("resume")) == 2, "the resume")
 
@@ -248,8 +250,8 @@ async def test_orders_count_for_a_link_only_when_the_machine_knows_of_it(stage: 
 async def test_queues_hear_of_links(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """What exists is a broker's matter."""
     heard: list[str] = []
-    monkeypatch.setattr(stage.agent.queues, "link_up", lambda: heard.append("up"))
-    monkeypatch.setattr(stage.agent.queues, "link_down", lambda: heard.append("down"))
+    monkeypatch.setattr(stage.agent.parts.queues, "link_up", lambda: heard.append("up"))
+    monkeypatch.setattr(stage.agent.parts.queues, "link_down", lambda: heard.append("down"))
     stage.link_down()
     stage.link_up()
     await stage.turned()
@@ -374,7 +376,7 @@ async def test_probe_asks_for_probes(stage: Stage, monkeypatch: pytest.MonkeyPat
     async def ask() -> None:
         asked.set()
 
-    monkeypatch.setattr(stage.agent.probing, "ask", ask)
+    monkeypatch.setattr(stage.agent.parts.probing, "ask", ask)
     stage.steer("probe")
     await asyncio.wait_for(asked.wait(), 30)
 
@@ -445,8 +447,8 @@ async def test_events_are_counted_with_their_bytes(stage: Stage) -> None:
     """Figures hear of each input and action."""
     session = await stage.held()
     stage.hear(Start(session=session, incarnation="I1", command=command()))
-    stage.agent.journal.read = lambda s, n: Event(session=s, seq=n, n=1, kind="stdout", data=b"12345")  # type: ignore[method-assign, return-value, assignment]
+    stage.agent.parts.journal.read = lambda s, n: Event(session=s, seq=n, n=1, kind="stdout", data=b"12345")  # type: ignore[method-assign, return-value, assignment]
     stage.link.put(inputs.Journalled(session=session, seq=1))
     await stage.until(lambda: stage.said("event"), "the event")
-    figures = stage.agent.figures
+    figures = stage.agent.parts.figures
     assert (figures.offers, figures.claims, figures.grants, figures.events, figures.event_bytes) == (1, 1, 1, 1, 5)

@@ -1,0 +1,120 @@
+"""The agent's parts beside its loop and its machine: made once, from the settings, and wired to the loop's inbox."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Union
+
+from worker_agent.agent.checks import Checks
+from worker_agent.agent.errands import ByUser, Here
+from worker_agent.agent.health import Health, Least, PatientHealth
+from worker_agent.agent.instance import Instance
+from worker_agent.agent.introduction import Introduction
+from worker_agent.agent.lifetime import Lifetime
+from worker_agent.agent.pause import Pause
+from worker_agent.agent.queues import QueueKnowledge
+from worker_agent.capabilities.abilities import Abilities
+from worker_agent.capabilities.probing import Probing
+from worker_agent.core import inputs
+from worker_agent.keeper.second_user import SecondUser
+from worker_agent.keepers.builddirs import BuildDirs
+from worker_agent.keepers.journal_reader import JournalFiles
+from worker_agent.keepers.sessions import Sessions
+from worker_agent.link.link import Link
+from worker_agent.link.options import link_options
+from worker_agent.link.seals import Seals
+from worker_agent.program.settings import Settings
+from worker_agent.reporting.figures import Figures
+from worker_agent.reporting.info import Information
+
+#: What the loop takes: an input for the machine, or something to be called in its turn.
+Inbox = Union[inputs.Input, Callable[[], None]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tells:
+    """Whom the parts tell what happens."""
+
+    #: the loop's inbox
+    put: Callable[[Inbox], None]
+    #: what a self-check found: reasons against new work; called in the loop's turn
+    unwell: Callable[[tuple[str, ...]], None]
+    #: capabilities came or went
+    abilities: Callable[[], None]
+    #: somebody asks for the agent's status
+    asked: Callable[[], None]
+
+
+class Parts:
+    """Raises what the link's options raise for settings that cannot be used."""
+
+    def __init__(self, settings: Settings, instance: Instance, user: SecondUser | None, tells: Tells) -> None:
+        """`user`: runs the commands, where that is another than the agent's own."""
+        self._settings = settings
+        self._tells = tells
+        self.figures = Figures()
+        self.errands: Here | ByUser = Here() if user is None else ByUser(user)
+        self.abilities = Abilities(settings, user, self.errands)
+        self.builddirs = BuildDirs(settings.basedir, keep_free=int(settings.cache_free_disk), errands=self.errands)
+        self.information = Information(settings, self.builddirs.slot_folder, user)
+        self.introduction = Introduction(self.information, self.abilities.capabilities)
+        self.journal = JournalFiles(settings.state)
+        self.sessions = Sessions(
+            settings.state,
+            self.builddirs,
+            self.journal,
+            on_input=tells.put,
+            encoding=settings.encoding,
+            run_as="" if user is None else user.name,
+        )
+        self.link = self._link(instance)
+        self.queues = self._queues()
+        self.checks = self._checks()
+        self.probing = Probing(self.abilities, every=settings.probe_interval, changed=tells.abilities)
+        self.seals = Seals()
+        self.pause = Pause(settings.state / "paused.json")
+        self.lifetime = Lifetime(
+            now=asyncio.get_running_loop().time(),
+            after_idle=settings.exit_after_idle,
+            after_build=settings.exit_after_build,
+            max_uptime=settings.max_uptime,
+        )
+
+    def _link(self, instance: Instance) -> Link:
+        put = self._tells.put
+        return Link(
+            link_options(self._settings),
+            instance=instance.uuid,
+            agent=self._settings.name,
+            next_epoch=instance.next_epoch,
+            on_input=put,
+            queue_gone=lambda queue: put(lambda: self.queues.gone(queue)),
+            buried=self.figures.buried,
+            asked=self._tells.asked,
+        )
+
+    def _queues(self) -> QueueKnowledge:
+        return QueueKnowledge(
+            self._settings.state / "catalogue.json",
+            capabilities=self.abilities.capabilities,
+            plain=self.abilities.named,
+            existing=self.link.existing,
+            changed=lambda queues: self._tells.put(inputs.QueuesKnown(queues=queues)),
+        )
+
+    def _checks(self) -> Checks:
+        settings, tells = self._settings, self._tells
+        least = Least(
+            disk=int(settings.min_free_disk), temp=int(settings.min_free_temp), memory=int(settings.min_free_memory)
+        )
+        health = Health(least, settings.basedir, settings.state, errands=self.errands)
+        return Checks(
+            PatientHealth(lambda: health.check() + self.builddirs.trouble() + self.introduction.reasons()),
+            self.abilities,
+            unwell=lambda reasons: tells.put(partial(tells.unwell, reasons)),
+            not_able=self.queues.capabilities_changed,
+            checked=tells.put,
+        )
