@@ -75,7 +75,7 @@ class Parts:
         self.checks = self._checks()
         self.probing = Probing(self.abilities, every=settings.probe_interval, changed=tells.abilities)
         self.seals = Seals()
-        self.pause = Pause(settings.state / "paused.json")
+        self.pause = Pause(settings.state)
         self.lifetime = Lifetime(
             now=asyncio.get_running_loop().time(),
             after_idle=settings.exit_after_idle,

@@ -13,10 +13,10 @@ log = structlog.get_logger(__name__)
 
 
 class Pause:
-    """Kept in `file` while it lasts."""
+    """Kept in a file of the state folder while it lasts."""
 
-    def __init__(self, file: Path) -> None:
-        self._file = file
+    def __init__(self, state: Path) -> None:
+        self._file = state / "paused.json"
         #: for people; None: not paused
         self.reason: str | None = self._read()
 

@@ -45,7 +45,8 @@ class Availability:
     #: a keeper ended before it had done anything, and the pause after that lasts
     keepers_fail: bool = False
     linked: bool = True
-    queues: frozenset[str] = frozenset()
+    #: a queue is known to exist that it may consume
+    qualifies: bool = True
     #: an offer is in hand, and nothing is decided about it
     claiming: bool = False
     #: sessions that take a slot, and how many may
@@ -61,7 +62,7 @@ class Availability:
             Obstacle.UNWELL: bool(self.unwell),
             Obstacle.KEEPERS_FAIL: self.keepers_fail,
             Obstacle.LINK_DOWN: not self.linked,
-            Obstacle.NO_QUEUES: not self.queues,
+            Obstacle.NO_QUEUES: not self.qualifies,
             Obstacle.CLAIMING: self.claiming,
             Obstacle.FULL: self.taken >= self.slots,
         }

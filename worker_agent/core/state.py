@@ -82,7 +82,7 @@ class AgentState:
             unwell=self.fitness.unwell,
             keepers_fail=self.fitness.paused_until is not None,
             linked=self.link is not None,
-            queues=self.queues,
+            qualifies=bool(self.queues),
             claiming=any(session.is_pending for session in self.sessions.values()),
             taken=len(self.in_slots),
             slots=self.config.slots,

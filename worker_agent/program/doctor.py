@@ -22,8 +22,10 @@ from contracts.requirements.sets import Requirements
 from contracts.timing import CATALOGUE_INTERVAL
 from worker_agent.agent.errands import ByUser, Errands, Here
 from worker_agent.agent.health import Health, Least
+from worker_agent.agent.pause import Pause
 from worker_agent.capabilities import BadCapability, detect
 from worker_agent.capabilities.abilities import of_program, options_of
+from worker_agent.core.availability import Availability, Order
 from worker_agent.keeper.second_user import SecondUser
 from worker_agent.link.declare import Declared, channel_of, declare_control_queue, product_of
 from worker_agent.link.errors import CA_SETTING, LIBRARY_ERRORS, LinkError, loss_of
@@ -45,7 +47,7 @@ async def examine(settings: Settings) -> list[Finding]:
         tried = user is not None or settings.run_as is None
         seals, sealed = _sealing(settings)
         capabilities += seals
-        findings = [*_machine(settings, errands if tried else None), separation, found, sealed]
+        findings = [*_machine(settings, errands if tried else None), *_pause(settings), separation, found, sealed]
     finally:
         errands.close()
     if settings.amqp_url is None:
@@ -81,6 +83,14 @@ def _machine(settings: Settings, errands: Errands | None) -> Iterator[Finding]:
         seen=str(settings.state) if usable else f"{folder} may not be written to by this user",
         remedy="" if usable else "run this as the agent's user, or choose another --state",
     )
+
+
+def _pause(settings: Settings) -> Iterator[Finding]:
+    """It outlives the process, and the reboot: whoever wonders why no work comes is to know."""
+    reason = Pause(settings.state).reason
+    if reason is not None:
+        [seen] = Availability(order=Order.PAUSE, pause=reason).texts()
+        yield Finding(check="new work", verdict="warn", seen=seen, remedy="`master-bridge resume` ends the pause")
 
 
 def _room(settings: Settings, errands: Errands) -> Iterator[Finding]:

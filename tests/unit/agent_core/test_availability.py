@@ -12,7 +12,7 @@ from worker_agent.core.availability import Availability, Obstacle, Order
 
 from .harness import Agent, offer
 
-READY = Availability(queues=frozenset({"cap.any"}))
+READY = Availability()
 
 #: what is changed of an agent that takes work -> why it takes none, and its state in a status
 WHY_NOT: list[tuple[dict[str, Any], Obstacle, str]] = [
@@ -22,7 +22,7 @@ WHY_NOT: list[tuple[dict[str, Any], Obstacle, str]] = [
     ({"unwell": ("disk low",)}, Obstacle.UNWELL, "unwell"),
     ({"keepers_fail": True}, Obstacle.KEEPERS_FAIL, "ready"),
     ({"linked": False}, Obstacle.LINK_DOWN, "ready"),
-    ({"queues": frozenset()}, Obstacle.NO_QUEUES, "ready"),
+    ({"qualifies": False}, Obstacle.NO_QUEUES, "ready"),
     ({"claiming": True}, Obstacle.CLAIMING, "ready"),
     ({"taken": 1}, Obstacle.FULL, "ready"),
 ]
