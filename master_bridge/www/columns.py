@@ -50,15 +50,13 @@ class Waiter:
 
 
 def column_rows(columns: Mapping[str, Column], waiting: Iterable[Waiter], agents: Agents, now: float) -> dict[str, Row]:
-    """By signature. `now`: seconds since the epoch."""
+    """By signature. `agents` have looked at these columns; `now`: seconds since the epoch."""
     oldest: dict[str, list[float]] = {}
     for waiter in waiting:
         oldest.setdefault(waiter.signature, []).append(waiter.since)
-    rows = {}
+    rows: dict[str, Row] = {}
     for signature, column in columns.items():
         theirs = oldest.get(signature, [])
-        able = [known for known in agents if known.satisfies(signature, column.requirements)]
-        working = [known for known in able if known.takes_work]
         rows[signature] = {
             "signature": shown(signature, TEXT_SHOWN),
             "names": [shown(name, TEXT_SHOWN) for name in column.requirements.names],
@@ -67,12 +65,20 @@ def column_rows(columns: Mapping[str, Column], waiting: Iterable[Waiter], agents
             "places": column.places,
             "waiting": len(theirs),
             "oldest": round(max(0.0, now - min(theirs))) if theirs else None,
-            "qualified": len(working),
-            "unfit": len(able) - len(working),
-            "busy": sum(known.busy for known in working),
-            "free": sum(known.free for known in working),
-            "missing": [] if able else _missing(column.requirements, agents),
+            "qualified": 0,
+            "unfit": 0,
+            "busy": 0,
+            "free": 0,
         }
+    for known in agents:
+        takes_work, busy, free = known.takes_work, known.busy, known.free
+        for row in map(rows.__getitem__, known.serves):
+            row["qualified" if takes_work else "unfit"] += 1
+            row["busy"] += busy if takes_work else 0
+            row["free"] += free
+    for signature, row in rows.items():
+        able = row["qualified"] or row["unfit"]
+        row["missing"] = [] if able else _missing(columns[signature].requirements, agents)
     return rows
 
 

@@ -1,4 +1,4 @@
-"""What the page shows: made at most once a second, whoever looks, and told as what has changed.
+"""What the page shows: made every `FRESH` seconds at most, whoever looks, and told as what has changed.
 
 Nothing is made while nobody looks. The cost of a viewer is that of the rows that have changed since its last question.
 """
@@ -21,7 +21,7 @@ from master_bridge.www.columns import Column, Waiter, column_rows, waiting_rows
 from master_bridge.www.orders import Orders
 
 #: Seconds for which what was made is good enough for the next viewer.
-FRESH = 1.0
+FRESH = 1.25
 #: Requests with one of these states have no agent yet.
 SEEKING = ("window", "waiting", "granted")
 #: Another master that said nothing for so many seconds is not shown; so many masters are.

@@ -86,4 +86,6 @@ def test_anothers_request_has_no_link_into_this_buildbot() -> None:
 
 def test_a_column_of_any_agent() -> None:
     anything = Column(signature="any", requirements=Requirements())
-    assert column_rows({"any": anything}, [], fleet(status("a")), 1.0)["any"]["free"] == 1
+    agents = fleet(status("a"))
+    agents.look({"any": anything.requirements}, {})
+    assert column_rows({"any": anything}, [], agents, 1.0)["any"]["free"] == 1
