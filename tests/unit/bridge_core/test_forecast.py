@@ -1,0 +1,77 @@
+"""Forecasts of when a request starts: exact where nothing is left to chance, good on a day of a fleet."""
+
+from __future__ import annotations
+
+from random import Random
+from statistics import median
+
+from master_bridge.core.forecast import REQUESTS, Machine, Running, Start, Waiting, forecast
+from tests.unit.bridge_core.day import Day
+
+
+def waits(request: str, since: float = 0.0, signature: str = "gtk", builder: str = "b", priority: int = 0) -> Waiting:
+    return Waiting(request=request, signature=signature, builder=builder, since=since, priority=priority)
+
+
+GTK = frozenset({"gtk"})
+
+
+def likely(found: dict[str, Start]) -> dict[str, float]:
+    return {request: start.likely for request, start in found.items()}
+
+
+def test_a_line_in_front_of_one_machine() -> None:
+    """The first when the running build ends, then one after another, by priority and age."""
+    machine = Machine(serves=GTK, free=0, running=(Running(builder="b", elapsed=40.0),))
+    line = [waits("young", 3.0), waits("old", 1.0), waits("urgent", 9.0, priority=1)]
+    found = forecast(line, [machine], {"b": [100.0]}, Random(1))
+    assert likely(found) == {"urgent": 60.0, "old": 160.0, "young": 260.0}
+    assert all(start.early == start.likely == start.late for start in found.values())
+
+
+def test_a_free_machine_takes_what_it_serves_at_once() -> None:
+    machines = [Machine(serves=GTK, free=1), Machine(serves=frozenset({"wx"}), free=1)]
+    found = forecast([waits("a", 1.0), waits("b", 2.0), waits("w", 3.0, "wx")], machines, {"b": [10.0]}, Random(1))
+    assert likely(found) == {"a": 0.0, "b": 10.0, "w": 0.0}
+
+
+def test_what_nobody_serves_has_no_start() -> None:
+    assert forecast([waits("a", signature="mac")], [Machine(serves=GTK, free=1)], {}, Random(1)) == {}
+    assert forecast([waits("a")], [], {}, Random(1)) == {}
+
+
+def test_a_build_that_runs_longer_than_any_before() -> None:
+    machine = Machine(serves=GTK, free=0, running=(Running(builder="b", elapsed=500.0),))
+    assert forecast([waits("a")], [machine], {"b": [100.0]}, Random(1))["a"].likely == 500.0
+
+
+def test_an_unknown_builder_is_taken_for_one_of_the_others() -> None:
+    machine = Machine(serves=GTK, free=0, running=(Running(builder="new", elapsed=0.0),))
+    assert forecast([waits("a")], [machine], {"b": [70.0]}, Random(1))["a"].likely == 70.0
+    assert forecast([waits("a")], [machine], {}, Random(1))["a"].likely == 300.0
+
+
+def test_uncertain_durations_give_a_wide_span() -> None:
+    machine = Machine(serves=GTK, free=0, running=(Running(builder="b", elapsed=0.0),))
+    start = forecast([waits("a")], [machine], {"b": [10.0, 100.0, 1000.0]}, Random(1))["a"]
+    assert start.early < start.late
+    assert start.early <= start.likely <= start.late
+
+
+def test_a_very_long_line_is_bounded() -> None:
+    line = [waits(str(number), float(number)) for number in range(10 * REQUESTS)]
+    found = forecast(line, [Machine(serves=GTK, free=1)], {"b": [1.0]}, Random(1))
+    assert len(found) == REQUESTS
+    assert "0" in found
+
+
+def test_on_a_day_of_a_fleet_it_is_right_within_a_quarter() -> None:
+    """10 columns, 40 agents, builds that take 1 to 20 minutes: the median error, beside what the mean of a column's
+    waits would have said."""
+    day = Day(seed=20261128, columns=10, agents=40)
+    day.run()
+    errors, naive, inside = day.errors()
+    assert len(errors) > 500, "a day with too little waiting says nothing"
+    assert median(errors) <= 0.25
+    assert median(errors) < median(naive) / 2
+    assert sum(inside) / len(inside) > 0.6, "8 of 10 are meant to start between early and late"
