@@ -466,6 +466,15 @@ class Catalogue(Greeting):
     made: float = 0.0
 
 
+class ExpectedStart(Part):
+    """When a waiting request will have an agent, as far as can be told: seconds since the epoch. 8 of 10 are meant to
+    begin between `early` and `late`."""
+
+    early: float
+    likely: float
+    late: float
+
+
 class WorkView(Part):
     """One request of a master that looks for an agent or has one."""
 
@@ -482,6 +491,8 @@ class WorkView(Part):
     instance: str | None = None
     #: how many agents it has cost their lives (rule 20)
     lives: Natural = 0
+    #: of one that waits, where that can be told
+    expected: ExpectedStart | None = None
 
 
 class Work(Greeting):

@@ -357,7 +357,13 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
         """Tell those who ask what this master's requests do."""
         if self.link is not None and self.bridge is not None and self.settings is not None and self.link.up:
             self.link.publish_work(
-                overview.work(self.bridge.machine, self.settings.master, self.bridge.incarnation, self.bridge.wall)
+                overview.work(
+                    self.bridge.machine,
+                    self.settings.master,
+                    self.bridge.incarnation,
+                    self.bridge.wall,
+                    self.page.feed.expected,
+                )
             )
 
     def _link_changed(self, up: bool) -> None:

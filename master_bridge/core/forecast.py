@@ -1,9 +1,10 @@
 """When will a waiting request start? Pure.
 
 The fleet is played forward some times: what runs ends after a time drawn from those that builds of its builder took,
-given that it has run as long as it has; whoever becomes free takes the first request that it can serve, by priority and
-age; and that one runs, and so on. What the plays say of a request's start is told as an early, a likely and a late time:
-8 of 10 plays lie between early and late. A request that came later delays nobody, so none that is yet to come is needed.
+given that it has run as long as it has; whoever becomes free takes the first request that it can serve, by priority
+and age; and that one runs, and so on. What the plays say of a request's start is told as an early, a likely and a late
+time: 8 of 10 plays lie between early and late. A request that comes later delays nobody, so none that is yet to come
+is needed.
 """
 
 from __future__ import annotations
@@ -17,8 +18,6 @@ from random import Random
 PLAYS, REQUESTS = 25, 200
 #: Which of the sorted plays are told.
 EARLY, LIKELY, LATE = 0.1, 0.5, 0.9
-#: What a build of an unknown builder takes in seconds where no builder is known at all.
-UNKNOWN = 300.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,14 +60,17 @@ class Start:
 def forecast(
     waiting: Iterable[Waiting], machines: Sequence[Machine], took: Mapping[str, Sequence[float]], random: Random
 ) -> dict[str, Start]:
-    """Request -> when it starts; without those that nobody serves. `took`: seconds that builds of each builder took."""
+    """Request -> when it starts; without those that nobody serves, and empty where nothing is known of any build.
+
+    `took`: builder -> seconds that its builds took. A builder that is not in it is taken for any of the others.
+    """
     served = frozenset(signature for machine in machines for signature in machine.serves)
     line = sorted(
         (each for each in waiting if each.signature in served), key=lambda each: (-each.priority, each.since)
     )[:REQUESTS]
-    if not line:
-        return {}
     durations = _Durations(took, random)
+    if not line or not durations.known:
+        return {}
     starts: dict[str, list[float]] = {each.request: [] for each in line}
     for _ in range(PLAYS):
         for request, at in _play(line, machines, durations):
@@ -88,7 +90,8 @@ class _Durations:
 
     def __init__(self, took: Mapping[str, Sequence[float]], random: Random) -> None:
         self._took = {builder: sorted(times) for builder, times in took.items() if times}
-        self._all = sorted(time for times in self._took.values() for time in times) or [UNKNOWN]
+        self._all = sorted(time for times in self._took.values() for time in times)
+        self.known = bool(self._all)
         self._random = random
 
     def whole(self, builder: str) -> float:
@@ -101,9 +104,7 @@ class _Durations:
         return (self._random.choice(longer) if longer else 2 * running.elapsed) - running.elapsed
 
 
-def _play(
-    line: Sequence[Waiting], machines: Sequence[Machine], durations: _Durations
-) -> Iterable[tuple[str, float]]:
+def _play(line: Sequence[Waiting], machines: Sequence[Machine], durations: _Durations) -> Iterable[tuple[str, float]]:
     """(request, its start) in one play."""
     free: list[tuple[float, int]] = []
     for number, machine in enumerate(machines):

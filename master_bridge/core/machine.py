@@ -126,6 +126,8 @@ class BridgeMachine:
                     kind=work.seek.kind,
                     signature=work.seek.signature,
                     title=work.seek.title,
+                    builder=work.seek.builder,
+                    priority=work.seek.priority,
                     offers=len(work.offers),
                     lives=context.history(work.request).lives,
                     session=session.session if session else None,

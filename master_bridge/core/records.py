@@ -206,6 +206,9 @@ class RequestView:
     kind: Literal["build", "command"] | None = None
     signature: str = ""
     title: str = ""
+    #: as its `Seek` has them
+    builder: str = ""
+    priority: int = 0
     #: offers published with the current signature
     offers: int = 0
     #: sessions lost with a command running (rule 20)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from contracts import topology
 from contracts.errors import BadRequirement
-from contracts.messages import Status, Work, WorkView
+from contracts.messages import ExpectedStart, Status, Work, WorkView
 from contracts.readable import finite, moment
 from contracts.requirements.nearest_misses import Miss, nearest_misses
 from contracts.requirements.sets import Requirements
@@ -47,6 +47,8 @@ def explain(found: Found, agents: Sequence[Status], queue: QueueFigures | None, 
     if view.state == "window":
         lines.append("the master asks first whether an agent has it already")
     lines += _lives(view)
+    if view.expected is not None:
+        lines.append(_expected_line(view.expected, now))
     lines.append(_queue_line(topology.cap_queue(needs), queue))
     try:
         requirements = Requirements.from_signature(needs)
@@ -97,6 +99,14 @@ def duration(seconds: float) -> str:
     if seconds < 100 * 60:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} d"
+
+
+def _expected_line(expected: ExpectedStart, now: float) -> str:
+    early, likely, late = (moment(each) for each in (expected.early, expected.likely, expected.late))
+    if late <= now:
+        return "expected to start now"
+    span = f"{duration(max(0.0, early - now))} to {duration(late - now)}"
+    return f"expected to start at {time.strftime('%H:%M:%S', time.localtime(likely))} (in {span})"
 
 
 def _with_agent(view: WorkView) -> str:

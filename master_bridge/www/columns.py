@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from contracts.readable import shown
+from contracts.messages import ExpectedStart
+from contracts.readable import moment, shown
 from contracts.requirements.nearest_misses import nearest_misses
 from contracts.requirements.sets import Requirements
 from master_bridge.www.agents import TEXT_SHOWN, Agents, Row
@@ -47,6 +48,9 @@ class Waiter:
     lives: int = 0
     #: "" for this one
     master: str = ""
+    #: of this master's; what it builds: "" where that is not known
+    builder: str = ""
+    expected: ExpectedStart | None = None
 
 
 def column_rows(columns: Mapping[str, Column], waiting: Iterable[Waiter], agents: Agents, now: float) -> dict[str, Row]:
@@ -102,10 +106,17 @@ def waiting_rows(waiting: Iterable[Waiter], rows: Mapping[str, Row], *, down: st
                     "since": round(waiter.since),
                     "place": places[line],
                     "lost": waiter.lives,
+                    "expected": _expected(waiter.expected),
                     "reason": _reason(waiter, rows.get(waiter.signature), down),
                 }
             )
     return found
+
+
+def _expected(expected: ExpectedStart | None) -> Row | None:
+    if expected is None:
+        return None
+    return {name: round(moment(getattr(expected, name))) for name in ("early", "likely", "late")}
 
 
 def _reason(waiter: Waiter, row: Row | None, down: str | None) -> str:

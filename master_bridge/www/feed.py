@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from random import Random
 from typing import Any
 from uuid import uuid4
 
-from contracts.messages import Catalogue, FleetMessage, Status, Work
+from contracts.messages import Catalogue, ExpectedStart, FleetMessage, Status, Work
 from contracts.readable import moment
 from contracts.requirements.sets import Requirements
 from contracts.timing import STATUS_INTERVAL
-from master_bridge.www.agents import Agents, Link
+from master_bridge.core.forecast import Machine, Running, Start, Waiting, forecast
+from master_bridge.www.agents import Agents, Known, Link
 from master_bridge.www.columns import Column, Waiter, column_rows, waiting_rows
 from master_bridge.www.orders import Orders
 
@@ -26,6 +28,9 @@ FRESH = 1.25
 SEEKING = ("window", "waiting", "granted")
 #: Another master that said nothing for so many seconds is not shown; so many masters are.
 FORGET_AFTER, MASTERS_MAX = 3 * STATUS_INTERVAL, 100
+
+#: Seconds by which what was told of a start may be wrong before it is told anew.
+STANDS = 30.0
 
 _TITLE = re.compile(r"(?P<builder>.*) #(?P<number>[0-9]+)", re.DOTALL)
 
@@ -49,7 +54,12 @@ class Feed:
         #: what Buildbot has given no place, and its builders' ids; asked for by whoever serves the page
         self.pending: tuple[Waiter, ...] = ()
         self.builders: Mapping[str, int] = {}
+        #: own request -> when it will start
+        self.expected: dict[str, ExpectedStart] = {}
         self._others: dict[str, OtherMaster] = {}
+        #: what has no agent, when this was made
+        self._seeking: list[Waiter] = []
+        self._random = Random()  # noqa: S311 - plays, not secrets
         self._made_at = 0.0
         self._rest: dict[str, Any] = {}
 
@@ -72,6 +82,33 @@ class Feed:
         recent = sorted(self._others.items(), key=lambda item: item[1].heard)[-MASTERS_MAX:]
         self._others = {name: other for name, other in recent if now - other.heard <= FORGET_AFTER}
 
+    @property
+    def waits(self) -> bool:
+        """Whether a request of this master has no agent."""
+        bridge = self._broker.bridge
+        return bridge is not None and any(view.state in SEEKING for view in bridge.machine.requests())
+
+    def expect(self, took: Mapping[str, Sequence[float]]) -> None:
+        """Say when what waits will start. `took`: seconds that the latest builds of each builder took."""
+        self._make()
+        now = time.time()
+        machines = [_machine(known, now) for known in self.agents if known.takes_work]
+        waiting = [
+            Waiting(
+                request=f"{waiter.master}\n{waiter.request}" if waiter.master else waiter.request,
+                signature=waiter.signature,
+                builder=waiter.builder,
+                since=waiter.since,
+                priority=waiter.priority,
+            )
+            for waiter in self._seeking
+        ]
+        found = forecast(waiting, machines, took, self._random)
+        own = (waiter.request for waiter in self._seeking if not waiter.master)
+        self.expected = {
+            request: _told_start(self.expected.get(request), found[request], now) for request in own if request in found
+        }
+
     def told(self, incarnation: str, since: int) -> dict[str, Any]:
         """Everything, or what is new since row version `since` of this incarnation."""
         self._make()
@@ -93,7 +130,7 @@ class Feed:
         now = time.time()
         bridge = self._broker.bridge
         views = list(bridge.machine.requests()) if bridge is not None else []
-        seeking = [*self._own_waiters(views), *self._waiters_of_others()]
+        seeking = self._seeking = [*self._own_waiters(views), *self._waiters_of_others()]
         columns = self._columns({waiter.signature for waiter in seeking if waiter.signature})
         links = {view.session: self._link(view) for view in views if view.session is not None}
         self.agents.look({name: column.requirements for name, column in columns.items()}, links)
@@ -119,6 +156,9 @@ class Feed:
                     signature=view.signature,
                     state=view.state,
                     lives=view.lives,
+                    builder=view.builder,
+                    priority=view.priority,
+                    expected=self.expected.get(view.request),
                 )
 
     def _waiters_of_others(self) -> Iterator[Waiter]:
@@ -133,6 +173,7 @@ class Feed:
                         state=view.state,  # type: ignore[arg-type]  # looked at just above
                         lives=view.lives,
                         master=name,
+                        expected=view.expected,
                     )
 
     def _columns(self, waiting: set[str]) -> dict[str, Column]:
@@ -176,6 +217,30 @@ class Feed:
             "free": sum(known.free for known in self.agents),
             "waiting": waiting,
         }
+
+
+def _machine(known: Known, now: float) -> Machine:
+    busy = [slot for slot in known.status.slots if slot.state in ("claiming", "held")]
+    return Machine(
+        serves=frozenset(known.serves),
+        free=known.free,
+        running=tuple(
+            Running(
+                builder=found["builder"] if (found := _TITLE.match(slot.title)) is not None else "",
+                elapsed=max(0.0, now - moment(slot.since)),
+            )
+            for slot in busy
+        ),
+    )
+
+
+def _told_start(before: ExpectedStart | None, start: Start, now: float) -> ExpectedStart:
+    """What was told stands until it is wrong by a fifth of the wait, or half a minute: a text that changes each time
+    tells nobody more, and each change is written to the database."""
+    likely = now + start.likely
+    if before is not None and abs(before.likely - likely) <= max(STANDS, start.likely / 5) and before.late > now:
+        return before
+    return ExpectedStart(early=now + start.early, likely=likely, late=now + start.late)
 
 
 def _builders_of(master: Any) -> dict[str, list[str]]:

@@ -11,6 +11,7 @@ from twisted.internet import defer
 from contracts import topology
 from contracts.messages import FleetMessage, Steer
 from contracts.readable import shown_lines
+from master_bridge.buildbot.internals.agent_builds import Durations
 from master_bridge.operating.deadletters import read
 from master_bridge.www.agents import TEXT_SHOWN, Known, Row
 from master_bridge.www.feed import Feed
@@ -22,6 +23,8 @@ log = structlog.get_logger(__name__)
 STATE_KEY = "orders"
 #: Messages of `dead` that are shown, and characters of each.
 DEAD_SHOWN, DEAD_TEXT = 50, 4_000
+#: Seconds between two forecasts of when what waits will start.
+FORECAST_EVERY = 5.0
 
 
 class FleetPage:
@@ -30,6 +33,8 @@ class FleetPage:
     def __init__(self, broker: Any) -> None:
         self._broker = broker
         self.feed = Feed(broker)
+        self._durations = Durations(lambda: broker.master)
+        self._forecast_at = 0.0
 
     @defer.inlineCallbacks
     def remember(self) -> Any:
@@ -44,10 +49,16 @@ class FleetPage:
         if isinstance(message, Steer) and message.instance is not None:
             self.feed.orders.returned(address, message.instance, time.time())
 
+    @defer.inlineCallbacks
     def look(self) -> Any:
-        """Every few seconds: who is silent, and orders that are to be stored. A Deferred, or None."""
+        """Every few seconds: who is silent, orders that are to be stored, when what waits will start."""
         self.feed.tick()
-        return self.keep()
+        yield self.keep()
+        if self.feed.waits and time.monotonic() - self._forecast_at >= FORECAST_EVERY:
+            self._forecast_at = time.monotonic()
+            self.feed.expect((yield self._durations.look()))
+        elif not self.feed.waits:
+            self.feed.expected = {}
 
     def keep(self) -> Any:
         """Store what the next start of the master is to know. A Deferred, or None."""

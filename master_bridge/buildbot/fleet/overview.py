@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from contracts.messages import Work, WorkView
+from contracts.messages import ExpectedStart, Work, WorkView
 from contracts.operations.program_version import version
 from master_bridge.core.machine import BridgeMachine
 
@@ -13,8 +13,17 @@ from master_bridge.core.machine import BridgeMachine
 SHOWN = 1000
 
 
-def work(machine: BridgeMachine, master: str, incarnation: str, wall: Callable[[float], float]) -> Work:
-    """The oldest `SHOWN` requests; `wall` makes seconds since the epoch of the machine's seconds."""
+def work(
+    machine: BridgeMachine,
+    master: str,
+    incarnation: str,
+    wall: Callable[[float], float],
+    expected: Mapping[str, ExpectedStart],
+) -> Work:
+    """The oldest `SHOWN` requests; `wall` makes seconds since the epoch of the machine's seconds.
+
+    `expected`: request -> when it will start.
+    """
     views = sorted(machine.requests(), key=lambda view: view.since)
     return Work(
         master=master,
@@ -33,6 +42,7 @@ def work(machine: BridgeMachine, master: str, incarnation: str, wall: Callable[[
                 agent=view.agent,
                 instance=view.instance,
                 lives=view.lives,
+                expected=expected.get(view.request) if view.session is None else None,
             )
             for view in views[:SHOWN]
         ),

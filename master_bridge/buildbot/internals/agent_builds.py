@@ -1,4 +1,4 @@
-"""What Buildbot's database says of an agent's builds, and of requests that have no build yet.
+"""What Buildbot's database says of an agent's builds, of how long builds take, of requests without a build.
 
 Its data API finds no build by a property's value, so its tables are asked. A build's `agent` and `agent_account` are
 properties (`buildbot/slot.py`).
@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
 from buildbot.data.resultspec import Filter
+from buildbot.process.results import FAILURE, SUCCESS, WARNINGS
 from twisted.internet import defer
 
 from contracts.readable import shown
@@ -26,6 +27,8 @@ REQUESTS_MAX = 500
 BUILDS_LOOKED_AT = 20_000
 #: Spans of time that are told of one day.
 SPANS_MAX = 2_000
+#: Builds among which durations are looked for, those that are kept of one builder, and seconds for which they are good.
+DURATIONS_LOOKED_AT, DURATIONS_KEPT, DURATIONS_FRESH = 2_000, 30, 10.0
 #: Seconds for which what waits in the database is good enough for the next viewer.
 PENDING_FRESH = 3.0
 
@@ -89,6 +92,48 @@ def builds_of(master: Any, agent: str, account: str, since: float, limit: int) -
 
     result: defer.Deferred[AgentBuilds] = master.db.pool.do(thd)
     return result
+
+
+class Durations:
+    """What builds took on their agents, without the wait for these; asked for every few seconds at most."""
+
+    def __init__(self, master: Callable[[], Any]) -> None:
+        self._master = master
+        self._at = 0.0
+        self._found: dict[str, list[float]] = {}
+
+    @defer.inlineCallbacks
+    def look(self) -> Any:
+        """Builder -> seconds that its latest builds took, newest first."""
+        now = time.monotonic()
+        if now - self._at >= DURATIONS_FRESH or not self._at:
+            self._at = now
+            self._found = yield self._master().db.pool.do(self._thd)
+        return self._found
+
+    def _thd(self, conn: Any) -> dict[str, list[float]]:
+        model = self._master().db.model
+        builds, builders, steps = model.builds, model.builders, model.steps
+        newest = conn.execute(sa.select(sa.func.max(builds.c.id))).scalar() or 0
+        query = (
+            sa.select(builders.c.name, builds.c.complete_at, steps.c.complete_at)
+            .select_from(
+                builds.join(builders, builders.c.id == builds.c.builderid).join(steps, steps.c.buildid == builds.c.id)
+            )
+            .where(
+                builds.c.id > newest - DURATIONS_LOOKED_AT,
+                builds.c.results.in_((SUCCESS, WARNINGS, FAILURE)),
+                steps.c.number == 0,  # the preparation: an agent is found at its end
+                steps.c.complete_at.isnot(None),
+            )
+            .order_by(builds.c.id.desc())
+        )
+        found: dict[str, list[float]] = {}
+        for name, complete, prepared in conn.execute(query):
+            times = found.setdefault(name, [])
+            if len(times) < DURATIONS_KEPT:
+                times.append(max(0.0, float(complete - prepared)))
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)

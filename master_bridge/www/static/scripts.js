@@ -165,6 +165,19 @@
     return h('span', {title: clock(seconds)}, duration(now - seconds));
   }
 
+  // "in 5 min (3 min to 9 min)"; the span holds 8 of 10
+  function expected(start, now) {
+    if (!start) {
+      return '';
+    }
+    if (start.late <= now + 5) {
+      return 'now';
+    }
+    const [early, late] = [duration(start.early - now), duration(start.late - now)];
+    const likely = h('span', {title: clock(start.likely)}, `in ${duration(start.likely - now)}`);
+    return early === late ? likely : h('span', null, likely, h('span', {className: 'text-muted'}, ` (${early} to ${late})`));
+  }
+
   function capability([name, version]) {
     return version ? `${name} ${version}` : name;
   }
@@ -519,7 +532,7 @@
       return h('p', null, 'Nothing waits.');
     }
     return table(
-      ['what', 'requires', 'waits for', 'place in line', 'why'],
+      ['what', 'requires', 'waits for', 'place in line', 'expected start', 'why'],
       told.waiting.map((row, index) =>
         h(
           'tr',
@@ -529,6 +542,7 @@
           h('td', null, row.signature),
           h('td', null, ago(row.since, told.now)),
           h('td', null, row.place),
+          h('td', null, expected(row.expected, told.now)),
           h('td', null, row.reason, row.lost ? ` (lost with its agent: ${row.lost})` : ''),
         ),
       ),

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +16,7 @@ import aio_pika
 from contracts import topology
 from tests.buildbot.page.conftest import Page
 from tests.harness.agents import Agent
+from tests.harness.environment import program_environment
 from tests.harness.master import BuildMaster
 from tests.harness.waiting import wait_for
 
@@ -71,6 +76,35 @@ def test_it_shows_agents_columns_and_what_waits(
     page.wait_text("[data-part=states]", "busy")
     page.wait_text("[data-part=capabilities]", "fixed --capability gtk=3.24")
     page.find("rect.amqp-day-busy")
+
+
+def test_what_waits_says_when_it_will_start(
+    make_master: MakeMaster, make_agent: MakeAgent, page: Page, tmp_path: Path
+) -> None:
+    """From what builds of the builder took before: on the page, and in `why` (what the master tells the fleet)."""
+    master = make_master(
+        """
+c['workers'] = worker.amqp_column("gtk", workers=3, requires=["gtk>=3"])
+c['collapseRequests'] = False
+builder("gtk", c['workers'], steps.ShellCommand(command="while [ ! -e %s ]; do sleep 0.1; done"))
+"""
+        % (tmp_path / "stop")
+    )
+    make_agent("a", capabilities=["gtk=3.24"])
+    first = master.force("gtk")
+    master.started(first)
+    time.sleep(4)  # what builds of this builder take
+    (tmp_path / "stop").touch()
+    master.finished(first)
+    (tmp_path / "stop").unlink()
+    master.force("gtk")
+    waits = master.force("gtk")
+    page.open(master, "/fleet?tab=waiting")
+    page.wait_text("tr[data-request='gtk #3']", "the one agent that qualifies is busy")
+    page.wait(lambda: re.search(r"in \d+ s|now", page.texts("tr[data-request='gtk #3']")[0]), "an expected start")
+    explained = why(master, waits)
+    assert re.search(r"expected to start (at \d\d:\d\d:\d\d \(in .* to .*\)|now)", explained), explained
+    (tmp_path / "stop").touch()
 
 
 def test_the_link_of_what_an_agent_runs_leads_to_the_build(
@@ -200,6 +234,19 @@ def test_foreign_text_is_text(make_master: MakeMaster, make_agent: MakeAgent, pa
     page.wait_text("pre", "no JSON \\x1b[31m <b>")
     assert page.all("img[src=x]") == []
     assert page.driver.title != "taken"
+
+
+def why(master: BuildMaster, request: int) -> str:
+    """What `master-bridge why` says."""
+    asked = subprocess.run(
+        [sys.executable, "-m", "master_bridge.cli", "why", str(request)],
+        env={**program_environment(), "BUILDBOT_AMQP_URL": str(master.url)},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    return asked.stdout
 
 
 async def _bury(url: str, reason: str) -> None:

@@ -63,7 +63,7 @@ class Day:
         return self._median[column] * math.exp(self._random.gauss(0.0, self._sigma[column]))
 
     def _arrivals(self) -> list[tuple[float, str]]:
-        """About as much work as the agents can do in the busy hours, a fifth of it at night; in bursts, as pushes are."""
+        """About as much work as the agents can do by day, a fifth of it at night; in bursts, as pushes are."""
         work = mean(self._median.values())
         rate = 1.05 * self.agents / work
         found = []
@@ -124,7 +124,7 @@ class Day:
         request.naive = mean(waits) if waits else None
 
     def errors(self) -> tuple[list[float], list[float], list[bool]]:
-        """Of those that waited: relative errors of the forecast and of the naive mean; was it between early and late?"""
+        """Of those that waited: relative errors of the forecast and of the naive mean, and: was it in the span?"""
         errors, naive, inside = [], [], []
         for each in self.requests:
             if each.told is None or each.naive is None or each.started is None:

@@ -48,7 +48,7 @@ def test_a_build_that_runs_longer_than_any_before() -> None:
 def test_an_unknown_builder_is_taken_for_one_of_the_others() -> None:
     machine = Machine(serves=GTK, free=0, running=(Running(builder="new", elapsed=0.0),))
     assert forecast([waits("a")], [machine], {"b": [70.0]}, Random(1))["a"].likely == 70.0
-    assert forecast([waits("a")], [machine], {}, Random(1))["a"].likely == 300.0
+    assert forecast([waits("a")], [machine], {}, Random(1)) == {}
 
 
 def test_uncertain_durations_give_a_wide_span() -> None:

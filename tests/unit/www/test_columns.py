@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from contracts.messages import ExpectedStart
 from contracts.requirements.sets import Requirements
 from master_bridge.www.agents import Agents
 from master_bridge.www.columns import WAITING_SHOWN, Column, Waiter, column_rows, waiting_rows
@@ -82,6 +83,14 @@ def test_what_is_shown_is_bounded() -> None:
 def test_anothers_request_has_no_link_into_this_buildbot() -> None:
     (found,) = waiting_rows([waiter(master="m2")], {}, down="no route")
     assert (found["request"], found["master"], found["reason"]) == (None, "m2", "waits for an agent")
+
+
+def test_an_expected_start_is_shown_with_its_span() -> None:
+    expected = ExpectedStart(early=100.4, likely=160.0, late=1e300)
+    (found,) = waiting_rows([waiter(expected=expected)], {}, down=None)
+    assert (found["expected"]["early"], found["expected"]["likely"]) == (100, 160)
+    assert found["expected"]["late"] < 1e12
+    assert waiting_rows([waiter()], {}, down=None)[0]["expected"] is None
 
 
 def test_a_column_of_any_agent() -> None:
