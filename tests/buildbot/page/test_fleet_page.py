@@ -5,18 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import aio_pika
+from click.testing import CliRunner
 
 from contracts import topology
+from master_bridge.cli import main
 from tests.buildbot.page.conftest import Page
 from tests.harness.agents import Agent
-from tests.harness.environment import program_environment
 from tests.harness.master import BuildMaster
 from tests.harness.waiting import wait_for
 
@@ -238,15 +237,9 @@ def test_foreign_text_is_text(make_master: MakeMaster, make_agent: MakeAgent, pa
 
 def why(master: BuildMaster, request: int) -> str:
     """What `master-bridge why` says."""
-    asked = subprocess.run(
-        [sys.executable, "-m", "master_bridge.cli", "why", str(request)],
-        env={**program_environment(), "BUILDBOT_AMQP_URL": str(master.url)},
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    return asked.stdout
+    asked = CliRunner().invoke(main, ["why", str(request)], env={"BUILDBOT_AMQP_URL": str(master.url)})
+    assert asked.exit_code == 0, asked.output
+    return asked.output
 
 
 async def _bury(url: str, reason: str) -> None:
