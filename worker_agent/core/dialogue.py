@@ -124,6 +124,7 @@ def _not_opened(state: AgentState, session: Session | None, message: Sealed) -> 
     if session is None:
         _unknown(state, message.session, None)
     elif session.is_resumed:
+        session.unopened = True
         session.resume_due = min(session.resume_due, state.now + REPLAY_INTERVAL)
 
 

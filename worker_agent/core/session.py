@@ -140,6 +140,8 @@ class Session:
     contact_at: float
     resume_due: float
     resume_delay: float = SILENCE_BEFORE_RESUME
+    #: rule 24: something could not be opened since the last resume, which is due whatever else is heard
+    unopened: bool = False
     #: all commands of a command offer are completed
     finished_at: float | None = None
     #: n -> bytes that a download waits for, and when to ask again
@@ -196,7 +198,8 @@ class Session:
         self.answer_due = None
         self.heard_at = now
         self.resume_delay = SILENCE_BEFORE_RESUME
-        self.resume_due = now + SILENCE_BEFORE_RESUME
+        if not self.unopened:
+            self.resume_due = now + SILENCE_BEFORE_RESUME
 
     def lose_link(self) -> None:
         """Its delivery and what was not confirmed are void, and nobody will answer."""

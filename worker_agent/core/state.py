@@ -217,6 +217,7 @@ class AgentState:
             commands=session.executing(),
         )
         self.publish(resume, session.master, "claims")
+        session.unopened = False
         session.resume_due = now + session.resume_delay
         session.resume_delay = min(2 * session.resume_delay, RESUME_BACKOFF_MAX)
 
