@@ -6,6 +6,7 @@ with that user's rights. Each job is a function of `worker_agent.agent.errand_jo
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -22,9 +23,11 @@ from worker_agent.keeper.second_user import SecondUser
 
 log = structlog.get_logger(__name__)
 
-#: Seconds for one job; removing a large build directory takes longest.
-PATIENCE = 600.0
-_CODE = "sys.path[:] = {path!r}; from worker_agent.agent.errand_jobs import main; main(int(sys.argv[2]))"
+#: Seconds for a job of the process; then it is ended, since a build of its user can stop it, and another is started.
+PATIENCE = 30.0
+#: The same for removing a build directory, which may be large.
+REMOVING_PATIENCE = 600.0
+_CODE = "sys.path += {path!r}; from worker_agent.agent.errand_jobs import main; main(int(sys.argv[2]))"
 
 
 class Errands(Protocol):
@@ -72,16 +75,17 @@ class ByUser:
         return {process.pid} if process is not None else set()
 
     def do(self, job: str, *arguments: Any) -> Any:
+        patience = REMOVING_PATIENCE if job == "remove" else PATIENCE
         with self._lock:
             if self._process is None or self._process.gone:
                 self._process = _Process(self._user)
-            answer = self._process.ask(job, arguments)
+            process = self._process
+            answer = process.ask(job, arguments)
         try:
-            return answer.result(PATIENCE)
+            return answer.result(patience)
         except NoAnswer:
-            raise OSError(
-                f"{job}: no answer for {PATIENCE:g} s from the process that works as {self._user.name}"
-            ) from None
+            process.kill()
+            raise OSError(f"{job}: {self._user.name}'s process has not answered for {patience:g} s") from None
 
     def close(self) -> None:
         with self._lock:
@@ -135,7 +139,14 @@ class _Process:
         return answer
 
     def close(self) -> None:
-        self._socket.shutdown(socket.SHUT_RDWR)
+        with contextlib.suppress(OSError):  # it has ended by itself
+            self._socket.shutdown(socket.SHUT_RDWR)
+
+    def kill(self) -> None:
+        with contextlib.suppress(OSError):  # the same
+            self._process.kill()
+        self.close()
+        self._end()
 
     def _read(self) -> None:
         """In a thread of its own, to the end of the process. It is believed as little as a build is."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import signal
@@ -17,6 +18,8 @@ from contracts.messages import Claim, Event, Resume
 from tests.broker.agent.conftest import OpenMaster
 from tests.broker.agent.scripted_master import ScriptedMaster, until
 from tests.broker.agent.two_users import AGENT, BUILD, Installation, as_agent, command, program, script
+from worker_agent.agent import errands
+from worker_agent.keeper.second_user import SecondUser
 
 SECRET = "amqp://"
 
@@ -265,6 +268,26 @@ async def test_probes_run_as_the_other_user(installed: Installation, open_master
         capture_output=True, text=True, timeout=120, check=False, cwd="/",
     )  # fmt: skip
     assert f"{BUILD}-1.0" in run.stdout, run.stdout + run.stderr
+
+
+def test_a_process_for_files_that_a_build_stops_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is of the same user: stopped or killed, it keeps the agent waiting for a moment only."""
+    monkeypatch.setattr(errands, "PATIENCE", 1.0)
+    by_user = errands.ByUser(SecondUser.named(BUILD))
+    try:
+        assert by_user.do("info", "/no/such/folder") == {}
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            (pid,) = by_user.pids
+            assert _user_of(pid) == BUILD
+            os.kill(pid, number)
+            with contextlib.suppress(OSError):  # the one that was asked of it
+                by_user.do("info", "/no/such/folder")
+            assert by_user.do("info", "/no/such/folder") == {}
+            assert by_user.pids != {pid}
+        with pytest.raises(PermissionError):
+            by_user.do("read", "/etc/shadow", 100)
+    finally:
+        by_user.close()
 
 
 def _doctor(installed: Installation, rights: str | None = None, *flags: str) -> str:
