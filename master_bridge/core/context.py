@@ -115,7 +115,7 @@ class Context:
 
     def changed(self, work: Work) -> None:
         """Tell the state of `work` when it is another than what was told last."""
-        state = work.view_state
+        state = work.state.view
         if state != work.told:
             work.told = state
             self.emit(StateChanged(request=work.request, state=state))

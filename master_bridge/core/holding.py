@@ -9,6 +9,7 @@ from master_bridge.core.context import Context
 from master_bridge.core.inputs import EventStored, InterruptCommand, StartCommand
 from master_bridge.core.placing import Placing, commands_of
 from master_bridge.core.records import Session, Work
+from master_bridge.core.states import State
 
 #: Reasons of `gone` that are nobody's death: they take no life of the request (rule 20).
 HARMLESS = frozenset({"diverged", "refused", "released", "killed"})
@@ -24,12 +25,11 @@ class Holding:
     # attach
 
     def accepted(self, work: Work, session: Session) -> None:
-        """GRANTED → HELD: attach once; in HELD (it resumed): repeat what may have been lost on the way."""
+        """GRANTED: attach; HELD (it resumed): repeat what may have been lost on the way."""
         context = self._context
         context.timers.set("accept", session.session, None)
-        if not session.attached:
-            session.attached = True
-            work.state = "held"
+        if not work.attached:
+            work.state = State.HELD
             if work.seek.kind == "command":
                 session.commands = {command.n: command for command in commands_of(work.seek)}
             context.emit(Attach(request=work.request, holder=session.holder, adopted=session.resumed))
@@ -46,10 +46,8 @@ class Holding:
     # commands
 
     def start(self, work: Work, order: StartCommand) -> None:
-        """Number a command of Buildbot's and have it started. Of a request without a session: nothing."""
-        session = work.session
-        if session is None or not session.attached:
-            return
+        """Number a command of Buildbot's and have it started."""
+        session = work.granted
         n = self.next_n(work)
         prepared = order.command
         command = Command(n=n, name=prepared.name, args=dict(prepared.args), digest=prepared.digest, step=prepared.step)
@@ -65,8 +63,8 @@ class Holding:
 
     def interrupt(self, work: Work, order: InterruptCommand) -> None:
         """Remembered until the command completes, and repeated when the agent comes back."""
-        session = work.session
-        if session is None or not session.attached or order.n < 1 or order.n in session.completed:
+        session = work.granted
+        if order.n < 1 or order.n in session.completed:
             return
         session.interrupts[order.n] = order.reason
         self._interrupt(session, order.n, order.reason)
@@ -83,8 +81,9 @@ class Holding:
             interrupt = Interrupt(session=session.session, incarnation=incarnation, n=n, reason=reason)
             self._context.send(interrupt, session.address, session.terms)
 
-    def pull(self, work: Work, session: Session, pull: Pull) -> None:
-        if session.attached and pull.n in session.commands:
+    def pull(self, work: Work, pull: Pull) -> None:
+        session = work.granted
+        if pull.n in session.commands:
             self._context.emit(
                 ServeData(
                     request=work.request,
@@ -99,9 +98,9 @@ class Holding:
 
     # events
 
-    def event(self, work: Work, session: Session, event: Event, delivery: int) -> None:
-        context = self._context
-        place = session.order.place(event, open_=session.attached and event.n in session.commands)
+    def event(self, work: Work, event: Event, delivery: int) -> None:
+        context, session = self._context, work.granted
+        place = session.order.place(event, open_=work.attached and event.n in session.commands)
         if place != "next":
             context.ack(delivery)
             if place == "seen":
@@ -121,7 +120,7 @@ class Holding:
         for delivery in deliveries:
             self._context.ack(delivery)
         if much:
-            self.tell(session.session)
+            self.tell(session)
         else:
             self._tell_soon(session)
 
@@ -130,41 +129,34 @@ class Holding:
         if context.active and not context.timers.is_set("stored", session.session):
             context.timers.set("stored", session.session, context.now + STORED_EVERY)
 
-    def tell(self, session_id: str) -> None:
+    def tell(self, session: Session) -> None:
         """Tell the agent up to where Buildbot has stored; a missing one hears it from its next grant."""
-        session = self._session(session_id)
-        if session is None:
-            return
         context = self._context
-        context.timers.set("stored", session_id, None)
+        context.timers.set("stored", session.session, None)
         session.order.untold = 0
         if session.missing is None:
             incarnation = context.config.incarnation
-            stored = Stored(session=session_id, incarnation=incarnation, stored=session.order.stored)
+            stored = Stored(session=session.session, incarnation=incarnation, stored=session.order.stored)
             context.send(stored, session.address)
 
     def _replay(self, session: Session) -> None:
         """Ask for everything from the first unstored event on, now or when a second has passed since the last time."""
         context, order = self._context, session.order
         if context.now >= order.replay_after:
-            self.replay(session.session)
+            self.replay(session)
         elif context.active:
             context.timers.set("replay", session.session, order.replay_after)
 
-    def replay(self, session_id: str) -> None:
-        session = self._session(session_id)
-        if session is None or session.missing is not None or not session.attached:
+    def replay(self, session: Session) -> None:
+        """A missing agent is asked when it has come back and accepted."""
+        if session.missing is not None:
             return
         context, order = self._context, session.order
-        context.timers.set("replay", session_id, None)
+        context.timers.set("replay", session.session, None)
         order.replay_after = context.now + REPLAY_INTERVAL
         order.dropped = False
         incarnation = context.config.incarnation
-        context.send(Replay(session=session_id, incarnation=incarnation, stored=order.stored), session.address)
-
-    def _session(self, session_id: str) -> Session | None:
-        work = self._placing.holders.get(session_id)
-        return work.session if work is not None else None
+        context.send(Replay(session=session.session, incarnation=incarnation, stored=order.stored), session.address)
 
     # ends
 
@@ -186,8 +178,8 @@ class Holding:
         too many lives does neither (rule 20).
         """
         context, placing = self._context, self._placing
-        lives = context.count_life(work.request) if deadly and session.running else 0
-        attached = session.attached
+        lives = context.count_life(work.request) if deadly and work.running else 0
+        attached = work.attached
         context.verdicts.put(session.session, "given up")
         placing.holders.pop(session.session, None)
         context.let_go(session)

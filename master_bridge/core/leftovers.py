@@ -20,6 +20,7 @@ from contracts.timing import PARKED_TTL
 from master_bridge.core.actions import SweepOffers
 from master_bridge.core.context import Context
 from master_bridge.core.records import Work
+from master_bridge.core.states import State
 
 #: Seconds after a request's end: idle agents have claimed the rest by then; what was parked is back; the broker has
 #: noticed that an agent is gone (three heartbeats) and has put back what it held.
@@ -90,6 +91,6 @@ class Leftovers:
         work = self._works.get(offer.request)
         if work is None:  # an earlier incarnation's, perhaps: should its request be sought again, it is offered anew
             return True
-        if work.state == "waiting":
+        if work.state is State.WAITING:
             return offer.offer not in work.offers
-        return work.state != "window"
+        return work.state is not State.WINDOW

@@ -1,50 +1,39 @@
 """The bridge's state machine: all rules that a bridge keeps (docs/protocol.md), without socket, reactor or clock.
 
-One build request, or one step's command, from Buildbot's question to its answer:
+One build request, or one step's command, from Buildbot's question to its answer, goes by the table in `transitions`,
+which docs/protocol.md draws.
 
-                                        Seek
-                                          │   (roll call of this link over: WINDOW takes no time)
-      unasked sessions ─┐                 ▼
-      (rollcall.py)     └── adopted ── WINDOW ── Withdraw ───────────────────────► done
-                              │           │ roll call 2 s, marker back, none held
-                              │           ▼          link-up, Reroute: offer again
-                              │        WAITING ◄───────────────────────────┐ ─── Withdraw ──► done
-                              │           │ claim or resume                │
-                              │           ▼                                │
-                              └──────► GRANTED ── gone, given up ──────────┘ ─── Withdraw ──► release, done
-                                          │  │ ▲    (4 s without accept: grant again)
-                                   accept │  │ └───────── newer epoch ───────┐
-                                   attach │  └── ping came back ──► MISSING ─┤
-                                          ▼                           ▲     │ grace, marker
-                                        HELD ──── ping came back ─────┘     ▼
-                                        │ │ ▲───── newer epoch ─────────  given up: refuse, and
-                                        │ └─┴ resume: grant, accept:      to Buildbot: Lost
-                                        │     repeat open starts          (not attached: WAITING)
-                                        ├── gone, diverged ──► Lost
-                                        ├── Keep ──► unasked session
-                                        └── Done ──► release, done
-
-Parts: `letters` (what agents say), `placing` (window, offers, grants), `leftovers` (stale offers), `holding` (commands,
-events, ends), `presence` (pings, grace, clones), `rollcall` (unasked sessions), `events` (order of one session's
-events), `records` (data), `context` (link, clock, way out), `memory` and `timers`.
+Parts: `messages` (what agents say), `cues` and `states` (of the table), `placing` (window, offers, grants), `leftovers`
+(stale offers), `claims` (claims, resumes, accepts), `holding` (commands, events, ends), `presence` (pings, grace,
+clones), `rollcall` (unasked sessions), `events` (order of one session's events), `records` (data), `context` (link,
+clock, way out), `memory` and `timers`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from contracts.machines.exhaustive import assert_never
 from contracts.messages import Alive, Offer
 from contracts.messages import RollCall as RollCallMessage
-from contracts.timing import ALIVE_INTERVAL, ROLL_CALL_WINDOW
-from master_bridge.core import inputs
+from contracts.timing import ALIVE_INTERVAL, PING_INTERVAL, ROLL_CALL_WINDOW
+from master_bridge.core import cues, inputs
 from master_bridge.core.actions import Action, Broadcast
 from master_bridge.core.context import MARKER_RESEND, BridgeConfig, Context
 from master_bridge.core.holding import Holding
-from master_bridge.core.letters import Letters
+from master_bridge.core.messages import Messages
+from master_bridge.core.parts import Parts
 from master_bridge.core.placing import Placing
 from master_bridge.core.presence import Presence
-from master_bridge.core.records import RequestView
+from master_bridge.core.records import RequestView, Work
 from master_bridge.core.rollcall import RollCall
+from master_bridge.core.transitions import happen
+
+#: Those of Buildbot's orders that are for one request.
+_OF_A_REQUEST = (
+    inputs.Seek, inputs.Withdraw, inputs.Done, inputs.Keep, inputs.Reroute, inputs.StartCommand,
+    inputs.InterruptCommand,
+)  # fmt: skip
 
 __all__ = ["BridgeConfig", "BridgeMachine", "RequestView"]
 
@@ -57,28 +46,29 @@ class BridgeMachine:
     """
 
     def __init__(self, *, config: BridgeConfig, new_id: Callable[[], str], now: float) -> None:
-        self._context = Context(config=config, new_id=new_id, now=now)
-        self._roll = RollCall(self._context)
-        self._placing = Placing(self._context, self._roll)
-        self._holding = Holding(self._context, self._placing)
-        self._presence = Presence(self._context, self._placing, self._holding)
-        self._letters = Letters(
-            self._context, roll=self._roll, placing=self._placing, holding=self._holding, presence=self._presence
+        self._context = context = Context(config=config, new_id=new_id, now=now)
+        self._roll = RollCall(context)
+        self._placing = Placing(context, self._roll)
+        self._holding = Holding(context, self._placing)
+        self._presence = Presence(context, self._placing, self._holding)
+        self._parts = Parts(
+            context=context, roll=self._roll, placing=self._placing, holding=self._holding, presence=self._presence
         )
+        self._messages = Messages(self._parts)
         #: the marker that must be back before the roll call's window closes
         self._window_marker: int | None = None
         self._due: dict[str, Callable[[str], None]] = {
             "alive": self._say_alive,
-            "ping": lambda _: self._presence.ping_all(),
+            "ping": self._ping_all,
             "window": self._window_over,
-            "accept": self._placing.not_accepted,
-            "reoffer": self._placing.offer_again,
+            "accept": lambda session: self._of_session(session, cues.AcceptDue()),
+            "reoffer": lambda request: happen(self._parts, request, cues.OfferDue()),
             "sweep": self._placing.leftovers.look,
-            "grace": self._presence.grace_over,
-            "suspect": self._presence.suspect_silent,
-            "rival": self._presence.rival_silent,
-            "stored": self._holding.tell,
-            "replay": self._holding.replay,
+            "grace": lambda session: self._of_session(session, cues.GraceOver()),
+            "suspect": lambda session: self._of_session(session, cues.SuspectDue()),
+            "rival": lambda session: self._of_session(session, cues.RivalDue()),
+            "stored": lambda session: self._of_session(session, cues.StoredDue()),
+            "replay": lambda session: self._of_session(session, cues.ReplayDue()),
             "check": self._roll.recheck,
             "orphan": self._roll.orphaned,
         }
@@ -120,7 +110,7 @@ class BridgeMachine:
             views.append(
                 RequestView(
                     request=work.request,
-                    state=work.view_state,
+                    state=work.state.view,
                     since=work.since,
                     run=work.seek.run,
                     kind=work.seek.kind,
@@ -160,18 +150,18 @@ class BridgeMachine:
         context = self._context
         if isinstance(input, inputs.MessageReceived):
             if context.up:  # a delivery of a link that is gone is void
-                k = self._letters.read(input)
+                k = self._messages.read(input)
                 if k is not None:
                     self._marker_back(k)
         elif isinstance(input, inputs.EventStored):
-            work = self._placing.holders.get(input.session)
-            if work is not None and work.session is not None:
-                self._holding.stored(work.session, input)
+            self._of_session(input.session, input)
         elif isinstance(input, inputs.Returned):
             if context.up:
-                self._presence.returned(input.message, input.routing_key)
+                self._returned(input)
         elif isinstance(input, inputs.AgentHeard):
-            self._presence.heard(input.instance, input.user)
+            for work in self._holders():
+                if (work.granted.instance, work.granted.user) == (input.instance, input.user):
+                    happen(self._parts, work.request, input)
         elif isinstance(input, inputs.LinkUp):
             self._link_up()
         elif isinstance(input, inputs.LinkDown):
@@ -180,42 +170,35 @@ class BridgeMachine:
             self._link_blocked(input.blocked)
         elif isinstance(input, inputs.Declared):
             self._placing.leftovers.declared(input.signatures)
-        elif isinstance(input, inputs.Seek):
-            self._seek(input)
         elif isinstance(input, inputs.RequestChecked):
             self._roll.checked(input.request, input.complete, wanted=input.request in self._placing.works)
-        elif not isinstance(input, inputs.Tick):
-            self._order(input)
-
-    def _seek(self, seek: inputs.Seek) -> None:
-        self._placing.check(seek)
-        work = self._placing.works.get(seek.request)
-        if work is not None:  # Buildbot asks anew without having ended the last time: its session is adopted
-            self._placing.keep(work)
-        self._placing.seek(seek)
-
-    def _order(
-        self,
-        order: inputs.Withdraw
-        | inputs.Reroute
-        | inputs.Done
-        | inputs.Keep
-        | inputs.StartCommand
-        | inputs.InterruptCommand,
-    ) -> None:
-        work = self._placing.works.get(order.request)
-        if work is None:
-            return
-        if isinstance(order, (inputs.Withdraw, inputs.Done)):
-            self._placing.done(work)
-        elif isinstance(order, inputs.Keep):
-            self._placing.keep(work)
-        elif isinstance(order, inputs.Reroute):
-            self._placing.reroute(work, order)
-        elif isinstance(order, inputs.StartCommand):
-            self._holding.start(work, order)
+        elif isinstance(input, _OF_A_REQUEST):
+            happen(self._parts, input.request, input)
+        elif isinstance(input, inputs.Tick):
+            pass  # all that is due is done after each input
         else:
-            self._holding.interrupt(work, order)
+            assert_never(input)
+
+    def _holders(self) -> tuple[Work, ...]:
+        """The requests with a session. What happens to one may end others'."""
+        return tuple(self._placing.holders.values())
+
+    def _of_session(self, session: str, cue: cues.Cue) -> None:
+        """`cue` happens to the request that has it; it may be over."""
+        work = self._placing.holders.get(session)
+        if work is not None:
+            happen(self._parts, work.request, cue)
+
+    def _returned(self, returned: inputs.Returned) -> None:
+        """The queue at that address is gone; what was for no session, as a roll call, tells of all sessions there."""
+        cue = cues.MessageReturned(address=returned.routing_key)
+        session: str | None = getattr(returned.message, "session", None)
+        if session is not None:
+            self._of_session(session, cue)
+            return
+        for work in self._holders():
+            if work.granted.address == returned.routing_key:
+                happen(self._parts, work.request, cue)
 
     # the link
 
@@ -228,8 +211,9 @@ class BridgeMachine:
         context.up_at = context.clock
         config = context.config
         context.emit(Broadcast(message=RollCallMessage(master=config.master, incarnation=config.incarnation)))
-        self._placing.link_up()
-        self._resume()
+        self._placing.window_open = True
+        self._to_all(inputs.LinkUp())
+        self._start_clock()
 
     def _link_down(self) -> None:
         """Deliveries are void; what was said may not have arrived."""
@@ -237,13 +221,9 @@ class BridgeMachine:
         if not context.up:
             return
         context.up = context.blocked = False
-        self._pause()
+        self._stop_clock()
         self._roll.link_down()
-        self._placing.link_down()
-        for work in self._placing.holders.values():
-            if work.session is not None:
-                work.session.delivery = None
-                work.session.order.void()
+        self._to_all(inputs.LinkDown())
 
     def _link_blocked(self, blocked: bool) -> None:
         context = self._context
@@ -251,23 +231,33 @@ class BridgeMachine:
             return
         context.blocked = blocked
         if blocked:
-            self._pause()
+            self._stop_clock()
         else:
-            self._resume()
+            self._start_clock()
 
-    def _pause(self) -> None:
+    def _stop_clock(self) -> None:
         self._context.timers.clear()
         self._window_marker = None
-        self._presence.pause()
+        self._to_all(cues.ClockStopped())
 
-    def _resume(self) -> None:
+    def _start_clock(self) -> None:
         context = self._context
         context.timers.set("alive", "", context.now + ALIVE_INTERVAL)
         if self._placing.window_open:
             context.timers.set("window", "", context.now + ROLL_CALL_WINDOW)
-        self._presence.resume()
-        self._placing.resume_clock()
+        self._to_all(cues.ClockStarted())
+        self._ping_all("")
+        self._placing.leftovers.resume()
         self._roll.resume_clock()
+
+    def _to_all(self, cue: cues.Cue) -> None:
+        for request in tuple(self._placing.works):
+            happen(self._parts, request, cue)
+
+    def _ping_all(self, _: str) -> None:
+        for work in self._holders():
+            happen(self._parts, work.request, cues.PingDue())
+        self._context.timers.set("ping", "", self._context.now + PING_INTERVAL)
 
     def _say_alive(self, _: str) -> None:
         config = self._context.config
@@ -285,5 +275,7 @@ class BridgeMachine:
         if self._window_marker is not None and k >= self._window_marker:
             self._window_marker = None
             self._context.timers.set("window", "", None)
-            self._placing.close_window()
-        self._presence.marker_back(k)
+            self._placing.window_open = False
+            self._to_all(cues.RollCallOver())
+        for work in self._holders():
+            happen(self._parts, work.request, cues.MarkerBack(k=k))

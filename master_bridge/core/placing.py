@@ -13,6 +13,7 @@ from master_bridge.core.inputs import Reroute, Seek
 from master_bridge.core.leftovers import Leftovers
 from master_bridge.core.records import Session, Verified, Work, session_of
 from master_bridge.core.rollcall import RollCall as Roll
+from master_bridge.core.states import State
 
 #: Offers of one request that may still be granted. Each link-up adds one; older ones are refused and so vanish.
 OFFERS_KEPT = 100
@@ -43,11 +44,18 @@ class Placing:
         self._offer_of(seek, "check", ask=True)
 
     def seek(self, seek: Seek) -> None:
-        """None → WINDOW, and at once on to GRANTED or WAITING when this link's roll call has ended."""
+        """To WINDOW, and at once on to GRANTED or WAITING when this link's roll call has ended.
+
+        Raises `ValidationError`, and changes nothing then.
+        """
+        self.check(seek)
+        earlier = self.works.get(seek.request)
+        if earlier is not None:  # Buildbot asks anew without having ended the last time: its session is adopted
+            self.keep(earlier)
         context = self._context
         if seek.repeated:
             context.note_life(seek.request)
-        work = self.works[seek.request] = Work(seek=seek, state="window", since=context.now)
+        work = self.works[seek.request] = Work(seek=seek, state=State.WINDOW, since=context.now)
         if context.up and not self.window_open:
             self.decide(work)
         context.changed(work)
@@ -63,24 +71,20 @@ class Placing:
         if session is None:
             self.to_waiting(work)
         else:
-            session.detach()
+            session.detach(attached=False)
             self._give(work, session)
 
-    def close_window(self) -> None:
-        self.window_open = False
-        for work in tuple(self.works.values()):
-            if work.state == "window":
-                self.decide(work)
-            elif work.collected:
-                first = work.collected.pop(next(iter(work.collected)))
-                self.take(work, first)
+    def take_first(self, work: Work) -> None:
+        """No resume came while the roll was called: the claim that came first is granted."""
+        if work.collected:
+            self.take(work, work.collected.pop(next(iter(work.collected))))
 
     # offers
 
     def to_waiting(self, work: Work) -> None:
         """Every step back to waiting publishes a fresh offer (rule 7)."""
         work.session = None
-        work.state = "waiting"
+        work.state = State.WAITING
         self.offer(work)
         self._context.changed(work)
 
@@ -94,20 +98,14 @@ class Placing:
         offer = self.make_offer(work, ask=ask)
         work.offers = [*work.offers[1 - OFFERS_KEPT :], offer.offer]
         context.emit(PublishOffer(offer=offer, priority=work.seek.priority))
-        self._offer_again_later(work)
+        self.offer_again_later(work)
 
-    def _offer_again_later(self, work: Work) -> None:
+    def offer_again_later(self, work: Work) -> None:
         """It may get lost in ways that no rule sees (purged, buried by agents of another version): patience doubles."""
         context = self._context
         if context.active:
             waited = context.now - work.since
             context.timers.set("reoffer", work.request, context.now + max(REOFFER_AFTER, waited))
-
-    def offer_again(self, request: str) -> None:
-        """It waits for long."""
-        work = self.works.get(request)
-        if work is not None and work.state == "waiting":
-            self.offer(work)
 
     def make_offer(self, work: Work, *, ask: bool) -> Offer:
         return self._offer_of(work.seek, self._context.new_id(), ask=ask)
@@ -148,7 +146,7 @@ class Placing:
         self.leftovers.note(work.seek.signature, at_once=_runs_unasked(work))
         work.seek, work.offers = seek, []
         self._refuse_collected(work, "a newer offer has replaced this one")
-        if work.state == "waiting":
+        if work.state is State.WAITING:
             self.offer(work)
 
     # grants
@@ -181,7 +179,7 @@ class Placing:
         session.given = self._context.config.wall(self._context.now)
         session.proof = Proof(kind="grant", run=work.seek.run, made=int(session.given * 1000))
         work.session = session
-        work.state = "granted"
+        work.state = State.GRANTED
         self.holders[session.session] = work
         collected = work.collected.pop(session.session, None)
         if collected is not None:  # the claim of this very session, which resumed meanwhile
@@ -232,12 +230,6 @@ class Placing:
             ),
             stored=session.order.stored,
         )
-
-    def not_accepted(self, session_id: str) -> None:
-        """No accept in time: grant again."""
-        work = self.holders.get(session_id)
-        if work is not None and work.session is not None and work.session.missing is None:
-            self.grant(work, work.session)
 
     # claims during a roll call
 
@@ -320,7 +312,7 @@ class Placing:
                 self._context.timers.set(purpose, session.session, None)
             for delivery in session.order.drain():
                 self._context.ack(delivery)
-            session.detach()
+            session.detach(attached=work.attached)
             session.since = self._context.now
             self._roll.add(session, wanted=False)
         else:
@@ -328,26 +320,12 @@ class Placing:
 
     # link
 
-    def link_down(self) -> None:
-        """Claims that were not answered are void; the broker delivers them again."""
-        for work in self.works.values():
-            work.collected.clear()
-
-    def link_up(self) -> None:
-        """Offer again what waits; grant again what was not accepted."""
-        self.window_open = True
-        for work in self.works.values():
-            if work.state == "waiting":
-                self.offer(work)
-            elif work.state == "granted" and work.session is not None:
-                self.grant(work, work.session)
-
-    def resume_clock(self) -> None:
-        """Alarms start again after the link was away or blocked."""
-        self.leftovers.resume()
-        for work in self.works.values():
-            if work.state == "waiting":
-                self._offer_again_later(work)
+    def link_down(self, work: Work) -> None:
+        """What was delivered is void; the broker delivers it again."""
+        work.collected.clear()
+        if work.session is not None:
+            work.session.delivery = None
+            work.session.order.void()
 
 
 def lacks_key(work: Work, session: Session) -> bool:
@@ -357,7 +335,7 @@ def lacks_key(work: Work, session: Session) -> bool:
 
 def _runs_unasked(work: Work) -> bool:
     """Does its offer lie in the queue, and does an agent that takes it run it before it hears of us?"""
-    return work.state == "waiting" and work.seek.kind == "command"
+    return work.state is State.WAITING and work.seek.kind == "command"
 
 
 def commands_of(seek: Seek) -> tuple[Command, ...]:

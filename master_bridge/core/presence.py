@@ -1,26 +1,22 @@
 """Is the holder there? Pings, grace, markers, and who of two is the real one (rules 2, 9, 10).
 
-                 a ping came back                  grace is over             marker is back
-    present ───────────────────────► missing ──────────────────► marker sent ──────────────► given up
-       ▲                                │                             │
-       └──── accept or resume, newer epoch ────────────────────────────┘      (events prove nothing)
+A missing agent comes back with an accept or resume of a newer epoch; its events prove nothing.
 
-Rule 2. A newer epoch is believed at once. When afterwards the older address speaks, that may be its last words, late;
-so a marker is sent, then the older address gets a grant: an accept means that both live, on a cloned state folder, and
-the newer one is refused. A `gone` from elsewhere is checked in the same way: only when the address that we know does
-not answer a grant is the session lost.
+Rule 2. A newer epoch is believed at once. When afterwards the older address speaks, that may have been sent before; so
+a marker is sent, then the older address gets a grant: an accept means that both live, on a cloned state folder, and the
+newer one is refused. A `gone` from elsewhere is checked in the same way: only when the address that we know does not
+answer a grant is the session lost.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from contracts.messages import Accept, Claimant, Gone, Message, Ping
-from contracts.timing import ACCEPT_TIMEOUT, AGENT_SILENT, GRACE_AFTER_LINK_UP, LINK_UP_SETTLING, PING_INTERVAL
+from contracts.messages import Accept, Claimant, Gone, Ping
+from contracts.timing import ACCEPT_TIMEOUT, AGENT_SILENT, GRACE_AFTER_LINK_UP, LINK_UP_SETTLING
 from master_bridge.core.context import MARKER_RESEND, Context
 from master_bridge.core.holding import Holding
 from master_bridge.core.placing import Placing
-from master_bridge.core.records import Rival, Session, Work
+from master_bridge.core.records import Rival, Session, Verified, Work
+from master_bridge.core.states import COMES_BACK, GOES_MISSING, State
 
 #: Addresses of copies that are remembered for one session (rule 23).
 CLONES_MAX = 100
@@ -44,65 +40,43 @@ class Presence:
         self._placing = placing
         self._holding = holding
 
-    def _holders(self) -> Iterator[tuple[Work, Session]]:
-        for work in tuple(self._placing.holders.values()):
-            if work.session is not None:
-                yield work, work.session
-
-    def _find(self, session_id: str) -> tuple[Work, Session] | None:
-        work = self._placing.holders.get(session_id)
-        return (work, work.session) if work is not None and work.session is not None else None
-
     # pings
 
-    def ping_all(self) -> None:
+    def ping(self, session: Session) -> None:
         """Rule 9. What a ping tells of `stored` need not be told again."""
         context = self._context
-        for _, session in self._holders():
-            if session.missing is None:
-                context.timers.set("stored", session.session, None)
-                session.order.untold = 0
-                ping = Ping(
-                    session=session.session, incarnation=context.config.incarnation, stored=session.order.stored
-                )
-                context.send(ping, session.address)
-        context.timers.set("ping", "", context.now + PING_INTERVAL)
+        context.timers.set("stored", session.session, None)
+        session.order.untold = 0
+        ping = Ping(session=session.session, incarnation=context.config.incarnation, stored=session.order.stored)
+        context.send(ping, session.address)
 
-    def returned(self, message: Message, address: str) -> None:
-        """Something came back from `address`: whoever holds a session there is missing."""
-        session_id: str | None = getattr(message, "session", None)
-        if session_id is not None:
-            found = self._find(session_id)
-            gone_from = [found] if found is not None else []
-        else:  # a roll call to one agent
-            gone_from = [pair for pair in self._holders() if pair[1].address == address]
-        for work, session in gone_from:
-            if session.address != address:
-                if session.rival is not None and session.rival.address == address:
-                    session.rival = None  # those were last words
-                continue
-            if session.suspect is not None:
-                self._holding.gone(work, session, session.suspect)
-            elif session.missing is None:
-                self._now_missing(work, session)
+    def returned(self, work: Work, address: str) -> None:
+        """Something came back from `address`: if the session is there, its agent is missing."""
+        session = work.granted
+        if session.address != address:
+            if session.rival is not None and session.rival.address == address:
+                session.rival = None  # its connection is gone: it sent that before
+        elif session.suspect is not None:
+            self._holding.gone(work, session, session.suspect)
+        elif not work.missing:
+            self._now_missing(work, session)
 
     def _now_missing(self, work: Work, session: Session) -> None:
         context = self._context
-        if work.state == "granted" and not session.resumed and work.seek.kind == "build":
+        if work.state is State.GRANTED and not session.resumed and work.seek.kind == "build":
             # Nothing was executed, and an agent forgets an unanswered claim with its link: the broker has given the
             # offer to the next agent already, so waiting would only cost time (rule 5).
             self._holding.lose(work, session, f"agent {session.agent} vanished before it accepted", deadly=False)
             return
+        work.state = GOES_MISSING[work.state]
         session.missing = self._silent_since(work, session)
         context.timers.set("accept", session.session, None)
         self._arm_grace(work, session)
         context.changed(work)
 
-    def heard(self, instance: str, user: str) -> None:
-        """The fleet heard an agent. It may be late news of a connection that is gone, so it ends no absence."""
-        for _, session in self._holders():
-            if (session.instance, session.user) == (instance, user):
-                session.heard = self._context.clock
+    def heard(self, session: Session) -> None:
+        """The fleet heard its agent. It may be late news of a connection that is gone, so it ends no absence."""
+        session.heard = self._context.clock
 
     def _silent_since(self, work: Work, session: Session) -> float:
         """Since when a holder whose ping came back just now counts as missing.
@@ -128,25 +102,25 @@ class Presence:
             left = given_up_at(session.missing, context.up_at, self._grace(work)) - context.clock
             context.timers.set("grace", session.session, context.now + max(left, 0.0))
 
-    def grace_over(self, session_id: str) -> None:
+    def grace_over(self, session: Session) -> None:
         """Not given up yet: whatever is under way to us may say that it lives (rule 10)."""
-        found = self._find(session_id)
-        if found is not None and found[1].missing is not None:
-            found[1].marker = self._context.marker()
-            self._context.timers.set("grace", session_id, self._context.now + MARKER_RESEND)
+        session.marker = self._context.marker()
+        self._context.timers.set("grace", session.session, self._context.now + MARKER_RESEND)
 
-    def marker_back(self, k: int) -> None:
-        for work, session in self._holders():
-            if session.missing is not None and session.marker is not None and session.marker <= k:
-                since = self._context.clock - session.missing
-                self._holding.give_up(work, session, f"agent {session.agent} did not answer for {since:.0f} s")
-            elif session.rival is not None and session.rival.marker is not None and session.rival.marker <= k:
-                session.rival.marker = None
-                self._placing.grant_at(work, session, session.rival.address)
-                self._context.timers.set("rival", session.session, self._context.now + ACCEPT_TIMEOUT)
+    def marker_back(self, work: Work, k: int) -> None:
+        session = work.granted
+        if session.missing is not None and session.marker is not None and session.marker <= k:
+            since = self._context.clock - session.missing
+            self._holding.give_up(work, session, f"agent {session.agent} did not answer for {since:.0f} s")
+        elif session.rival is not None and session.rival.marker is not None and session.rival.marker <= k:
+            session.rival.marker = None
+            self._placing.grant_at(work, session, session.rival.address)
+            self._context.timers.set("rival", session.session, self._context.now + ACCEPT_TIMEOUT)
 
-    def moved(self, session: Session, message: Claimant) -> None:
+    def moved(self, work: Work, message: Claimant) -> None:
         """A newer epoch: it is there (again), at a new address."""
+        session = work.granted
+        work.state = COMES_BACK.get(work.state, work.state)
         session.epoch, session.address = message.epoch, message.address
         session.missing = session.marker = session.suspect = None
         self._context.timers.set("grace", session.session, None)
@@ -154,9 +128,10 @@ class Presence:
 
     # two addresses
 
-    def older_spoke(self, work: Work, session: Session, message: Claimant) -> None:
-        """An address that a newer epoch has replaced speaks of `session`."""
-        context, rival = self._context, session.rival
+    def older_spoke(self, work: Work, verified: Verified) -> None:
+        """An address that a newer epoch has replaced speaks of the session."""
+        context, session, message = self._context, work.granted, verified.message
+        rival = session.rival
         if rival is None:
             session.rival = Rival(address=message.address, epoch=message.epoch, marker=context.marker())
             context.timers.set("rival", session.session, context.now + MARKER_RESEND)
@@ -174,9 +149,17 @@ class Presence:
                 session.session, newer, "its state folder is a copy: another agent holds this session"
             )
             self._cloned(work, session, newer, rival.address)
-            self.moved(session, message)
+            self.moved(work, message)
             self._placing.grant(work, session)
             context.changed(work)
+
+    def gone(self, work: Work, gone: Gone) -> None:
+        """Believed where it is the address that we know that says it, or where that does not answer anyway."""
+        session = work.granted
+        if gone.address == session.address or work.missing:
+            self._holding.gone(work, session, gone)
+        elif session.suspect is None:
+            self.gone_elsewhere(session.session, work, session, gone)
 
     def gone_elsewhere(self, session_id: str, work: Work, session: Session, gone: Gone) -> None:
         """A newer epoch says `gone`, while the address that we know may live: ask that."""
@@ -192,15 +175,13 @@ class Presence:
             session.suspect = None
             self._context.timers.set("suspect", session.session, None)
 
-    def suspect_silent(self, session_id: str) -> None:
-        found = self._find(session_id)
-        if found is not None and found[1].suspect is not None:
-            self._holding.gone(found[0], found[1], found[1].suspect)
+    def suspect_silent(self, work: Work) -> None:
+        session = work.granted
+        if session.suspect is not None:
+            self._holding.gone(work, session, session.suspect)
 
-    def rival_silent(self, session_id: str) -> None:
-        found = self._find(session_id)
-        if found is not None:
-            found[1].rival = None
+    def rival_silent(self, session: Session) -> None:
+        session.rival = None
 
     @staticmethod
     def _note_clone(session: Session, address: str) -> None:
@@ -217,16 +198,14 @@ class Presence:
 
     # link
 
-    def pause(self) -> None:
-        """The link is down or blocked: nothing can be found out, the graces stand still."""
-        for _, session in self._holders():
-            session.marker = session.rival = session.suspect = None
+    def pause(self, session: Session) -> None:
+        """The link is down or blocked: nothing can be found out, the grace stands still."""
+        session.marker = session.rival = session.suspect = None
 
-    def resume(self) -> None:
-        context = self._context
-        for work, session in self._holders():
-            if session.missing is not None:
-                self._arm_grace(work, session)
-            elif not session.attached:
-                context.timers.set("accept", session.session, context.now + ACCEPT_TIMEOUT)
-        self.ping_all()
+    def resume(self, work: Work) -> None:
+        """The link's clock goes (again)."""
+        session = work.granted
+        if work.missing:
+            self._arm_grace(work, session)
+        elif not work.attached:
+            self._context.timers.set("accept", session.session, self._context.now + ACCEPT_TIMEOUT)

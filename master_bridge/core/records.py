@@ -10,9 +10,7 @@ from contracts.tickets import Proof
 from master_bridge.core.actions import Holder, Terms
 from master_bridge.core.events import EventOrder
 from master_bridge.core.inputs import Seek
-
-State = Literal["window", "waiting", "granted", "held"]
-ViewState = Literal["window", "waiting", "granted", "held", "missing"]
+from master_bridge.core.states import ATTACHED, MISSING, State
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +28,7 @@ class Verified:
 
 @dataclass
 class Rival:
-    """Another address that speaks of a session: an old connection's last words, or a cloned state folder (rule 2)."""
+    """Another address that speaks of a session: what an old connection sent late, or a cloned state folder (rule 2)."""
 
     address: str
     epoch: int
@@ -76,14 +74,12 @@ class Session:
 
     #: when it was granted here, seconds since the epoch
     given: float = 0.0
-    #: given to Buildbot
-    attached: bool = False
     #: bytes that it makes this process remember, of its last claim or resume (rule 23)
     size: int = 0
     #: when its agent's status was last heard, on the link's own clock; None: not since it is known
     heard: float | None = None
-    #: rules 9, 10: when the first ping came back (`Presence` may count from before), on the link's own clock; None:
-    #: present
+    #: rules 9, 10: since when its agent is missing (`Presence` may count from before the first ping came back), on the
+    #: link's own clock; None: it is present
     missing: float | None = None
     #: the marker that must be back before it is given up
     marker: int | None = None
@@ -113,10 +109,8 @@ class Session:
         )
 
     @property
-    def running(self) -> bool:
-        """A command was started in it and has not completed, as far as is known here."""
-        if self.attached:
-            return any(n not in self.completed for n in self.commands)
+    def executes(self) -> bool:
+        """Its agent runs a command that nobody here has started, as its resume says."""
         return any(not command.completed for command in self.executing)
 
     def learn(self, verified: Verified) -> None:
@@ -130,14 +124,13 @@ class Session:
         if isinstance(message, Resume):
             self.executing = message.commands
 
-    def detach(self) -> None:
-        """Back to what it was before Buildbot had it; the next attachment begins with event 1."""
-        if self.attached:
+    def detach(self, *, attached: bool) -> None:
+        """Back to what it was before Buildbot had it (`attached`: it had); the next attachment begins with event 1."""
+        if attached:
             self.executing = tuple(
                 Executing(n=n, digest=command.digest, completed=n in self.completed)
                 for n, command in self.commands.items()
             )
-        self.attached = False
         self.missing = self.marker = self.rival = self.suspect = None
         self.resumed = True
         self.order = EventOrder(replay_after=self.order.replay_after)
@@ -187,10 +180,29 @@ class Work:
         return self.seek.request
 
     @property
-    def view_state(self) -> ViewState:
-        if self.session is not None and self.session.missing is not None:
-            return "missing"
-        return self.state
+    def granted(self) -> Session:
+        """Its session, in a state that has one."""
+        assert self.session is not None
+        return self.session
+
+    @property
+    def attached(self) -> bool:
+        """Buildbot has its session."""
+        return self.state in ATTACHED
+
+    @property
+    def missing(self) -> bool:
+        """The agent of its session does not answer."""
+        return self.state in MISSING
+
+    @property
+    def running(self) -> bool:
+        """A command was started in its session and has not completed, as far as is known here."""
+        if self.session is None:
+            return False
+        if self.attached:
+            return any(n not in self.session.completed for n in self.session.commands)
+        return self.session.executes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,7 +211,7 @@ class RequestView:
 
     request: str
     #: "unasked": an agent holds a session of this request and Buildbot has not asked for it (yet)
-    state: Literal["window", "waiting", "granted", "held", "missing", "unasked"]
+    state: Literal["none", "window", "waiting", "granted", "held", "missing", "unasked"]
     #: monotonic seconds
     since: float
     run: int

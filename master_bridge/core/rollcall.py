@@ -131,7 +131,7 @@ class RollCall:
     # ends
 
     def _arm(self, session: Session, *, not_before: float = 0.0) -> None:
-        idle = session.worker is not None and not session.running
+        idle = session.worker is not None and not session.executes
         due = session.since + (ORPHAN_IDLE if idle else ORPHAN_RUNNING)
         self._context.timers.set("orphan", session.session, max(due, not_before))
 

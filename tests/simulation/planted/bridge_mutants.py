@@ -59,7 +59,7 @@ class SkipsGaps(BridgeMachine):
         message = input.message if isinstance(input, bridge_inputs.MessageReceived) else None
         if isinstance(message, Event):
             work = self._placing.holders.get(message.session)
-            if work is not None and work.session is not None and work.session.attached:
+            if work is not None and work.session is not None and work.attached:
                 work.session.order.delivered = max(work.session.order.delivered, message.seq - 1)
         return super().handle(input, now)
 
@@ -177,7 +177,7 @@ class BelievesAnybody(BridgeMachine):
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
-        self._letters._objection = lambda message, user: None  # type: ignore[method-assign]
+        self._messages._objection = lambda message, user: None  # type: ignore[method-assign]
 
 
 class ForgetsTickets(BridgeMachine):
@@ -185,8 +185,8 @@ class ForgetsTickets(BridgeMachine):
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
-        asks = self._letters._proof
-        self._letters._proof = lambda message, user: (  # type: ignore[method-assign]
+        asks = self._messages._proof
+        self._messages._proof = lambda message, user: (  # type: ignore[method-assign]
             Proof(kind="grant", run=message.run, made=0) if isinstance(message, Resume) else asks(message, user)
         )
 
@@ -217,9 +217,9 @@ class HasNoGrace(BridgeMachine):
 
     def handle(self, input: bridge_inputs.Input, now: float) -> list[bridge_actions.Action]:
         actions = super().handle(input, now)
-        for work, session in list(self._presence._holders()):
-            if session.missing is not None:
-                self._holding.give_up(work, session, "its ping came back")
+        for work in list(self._placing.holders.values()):
+            if work.missing:
+                self._holding.give_up(work, work.granted, "its ping came back")
         return actions
 
 
@@ -233,7 +233,7 @@ class AttachesAgain(BridgeMachine):
         session = work.session if work is not None else None
         if work is None or session is None or any(isinstance(a, bridge_actions.Attach) for a in actions):
             return actions
-        if session.attached:
+        if work.attached:
             actions.append(bridge_actions.Attach(request=work.request, holder=session.holder, adopted=False))
         return actions
 
@@ -247,7 +247,11 @@ class DeliversEarly(BridgeMachine):
         message = input.message if isinstance(input, bridge_inputs.MessageReceived) else None
         work = self._placing.holders.get(message.session) if isinstance(message, Event) else None
         session = work.session if work is not None else None
-        if isinstance(message, Event) and session is not None and (session.attached or self.unattached):
+        if (
+            isinstance(message, Event)
+            and session is not None
+            and ((work is not None and work.attached) or self.unattached)
+        ):
             order = session.order
             if message.seq == order.delivered + 1:
                 order.place = lambda event, *, open_: "next"  # type: ignore[method-assign]

@@ -51,6 +51,7 @@ from master_bridge.core.inputs import (
     Withdraw,
 )
 from master_bridge.core.machine import BridgeConfig, BridgeMachine
+from master_bridge.core.states import WITH_SESSION, State
 from tests.generated import examples
 from tests.unit.bridge_core.scene import MAKE, TEST, TICKETS, Agent, executing
 
@@ -310,10 +311,10 @@ class AnyInputs(RuleBasedStateMachine):
         assert granted == placing.holders
         assert not [session for session in self.machine._roll if session.session in granted]
         for work in placing.works.values():
-            assert (work.session is not None) == (work.state in ("granted", "held"))
-            attached = work.session is not None and work.session.attached
-            assert attached == (work.request in self.attached) == (work.state == "held")
-            if work.state == "waiting" and self.up:
+            assert (work.session is not None) == (work.state in WITH_SESSION)
+            assert work.attached == (work.request in self.attached)
+            assert work.missing == (work.session is not None and work.session.missing is not None)
+            if work.state is State.WAITING and self.up:
                 assert work.offers, "waits without an offer"
 
     def teardown(self) -> None:
