@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 #: name -> page below docs/, and where its table is: "module:NAME", which may be a function that gives it
 TABLES: dict[str, tuple[str, str]] = {
     "agent-session": ("protocol.md", "worker_agent.core.transitions:TABLE"),
+    "bridge-request": ("protocol.md", "master_bridge.core.transitions:TABLE"),
     "agent-orders": ("architecture.md", "worker_agent.core.orders:TABLE"),
     "keeper-command": ("architecture.md", "docs.generate_diagrams:keeper_command"),
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, Union
 from uuid import uuid4
 
 import structlog
@@ -13,6 +13,7 @@ from twisted.internet import defer
 
 from contracts.agent_names import named
 from contracts.errors import BadSeal, ContractError, NotBelieved
+from contracts.machines.exhaustive import assert_never
 from contracts.messages import AnyMessage, Data, FleetMessage, Message, Offer, Sealed, Status
 from contracts.tickets import Tickets
 from contracts.topology import address_user
@@ -28,6 +29,25 @@ log = structlog.get_logger(__name__)
 
 #: A machine whose deadline has passed is ticked at the reactor's next turn, never in a loop.
 SOON = 0.001
+
+#: What the link carries out, while there is one …
+_FOR_THE_LINK = (
+    actions.PublishOffer, actions.DeadOffer, actions.Send, actions.Broadcast, actions.SendMarker, actions.SweepOffers,
+    actions.Ack, actions.DeadLetter,
+)  # fmt: skip
+ForTheLink = Union[
+    actions.PublishOffer, actions.DeadOffer, actions.Send, actions.Broadcast, actions.SendMarker, actions.SweepOffers,
+    actions.Ack, actions.DeadLetter,
+]  # fmt: skip
+#: … and what whoever has asked for an agent is told, while he wants one.
+_FOR_A_CLIENT = (
+    actions.Deliver, actions.StateChanged, actions.Attach, actions.ServeData, actions.Lost, actions.Abandoned,
+    actions.CancelledEarlier,
+)  # fmt: skip
+ForAClient = Union[
+    actions.Deliver, actions.StateChanged, actions.Attach, actions.ServeData, actions.Lost, actions.Abandoned,
+    actions.CancelledEarlier,
+]  # fmt: skip
 
 
 class MessageLink(Protocol):
@@ -215,8 +235,19 @@ class Bridge:
     def _carry_out(self, action: Action) -> None:
         self._count(self.figures.did, action, time.monotonic())
         try:
-            if not self._publish(action):
-                self._tell(action)
+            if isinstance(action, _FOR_THE_LINK):
+                if self.link is not None:
+                    self._publish(action, self.link)
+            elif isinstance(action, _FOR_A_CLIENT):
+                self._tell(action, self.clients.get(action.request))
+            elif isinstance(action, actions.ForgetSeal):
+                self._seals.forget(action.session)
+            elif isinstance(action, actions.CheckRequest):
+                self._check(action.request).addBoth(self._checked, action.request)
+            elif isinstance(action, actions.Alarm):
+                log.warning(action.event, detail=action.detail, request=action.request)
+            else:
+                assert_never(action)
         except Exception:
             # one client's bug must not take the master's other builds along
             log.exception("amqp.action_failed", action=type(action).__name__)
@@ -229,50 +260,35 @@ class Bridge:
         except Exception:
             log.exception("amqp.not_counted", what=type(what).__name__)
 
-    def _publish(self, action: Action) -> bool:
-        link = self.link
-        if isinstance(action, (actions.PublishOffer, actions.DeadOffer)) and link is not None:
-            if isinstance(action, actions.PublishOffer):
-                link.publish_offer(action.offer, action.priority)
-            else:
-                link.dead_offer(action.offer, action.reason, action.priority)
-        elif isinstance(action, actions.Send) and link is not None:
+    def _publish(self, action: ForTheLink, link: MessageLink) -> None:
+        if isinstance(action, actions.PublishOffer):
+            link.publish_offer(action.offer, action.priority)
+        elif isinstance(action, actions.DeadOffer):
+            link.dead_offer(action.offer, action.reason, action.priority)
+        elif isinstance(action, actions.Send):
             self._send(action.message, action.address, action.terms)
-        elif isinstance(action, actions.ForgetSeal):
-            self._seals.forget(action.session)
-        elif isinstance(action, actions.Broadcast) and link is not None:
+        elif isinstance(action, actions.Broadcast):
             link.broadcast(action.message)
-        elif isinstance(action, actions.SendMarker) and link is not None:
+        elif isinstance(action, actions.SendMarker):
             link.send_marker(action.message)
-        elif isinstance(action, actions.SweepOffers) and link is not None:
+        elif isinstance(action, actions.SweepOffers):
             link.sweep(action.signature, self.machine.is_stale)
-        elif isinstance(action, actions.Ack) and link is not None:
+        elif isinstance(action, actions.Ack):
             link.ack(action.delivery)
-        elif isinstance(action, actions.DeadLetter) and link is not None:
+        elif isinstance(action, actions.DeadLetter):
             if self.figures.reject(action.user):
                 times = self.figures.rejected[action.user]
                 log.warning("amqp.message_rejected", account=action.user, reason=action.reason, times=times)
             link.dead_letter(action.delivery, action.reason)
         else:
-            return False
-        return True
+            assert_never(action)
 
-    def _tell(self, action: Action) -> None:
-        if isinstance(action, actions.CheckRequest):
-            self._check(action.request).addBoth(self._checked, action.request)
-            return
-        if isinstance(action, actions.Alarm):
-            log.warning(action.event, detail=action.detail, request=action.request)
-            return
-        request = getattr(action, "request", None)
-        client = self.clients.get(request) if request is not None else None
-        if isinstance(action, actions.Deliver):
-            if client is not None:
-                client.deliver(action.event)
-            else:  # nobody wants it any more
+    def _tell(self, action: ForAClient, client: Client | None) -> None:
+        if client is None:
+            if isinstance(action, actions.Deliver):  # nobody wants it any more
                 self.feed(inputs.EventStored(session=action.event.session, seq=action.event.seq))
-        elif client is None:
-            return
+        elif isinstance(action, actions.Deliver):
+            client.deliver(action.event)
         elif isinstance(action, actions.StateChanged):
             client.state_changed(action.state)
         elif isinstance(action, actions.Attach):
@@ -287,6 +303,8 @@ class Bridge:
             client.abandoned(action.reason)
         elif isinstance(action, actions.CancelledEarlier):
             client.cancelled_earlier(action.reason)
+        else:
+            assert_never(action)
 
     def _forget(self, request: str) -> None:
         self.clients.pop(request, None)

@@ -189,15 +189,6 @@ class StateChanged:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SessionReported:
-    """A session that nobody asked for yet was noted, or forgotten (fleet view)."""
-
-    request: str
-    session: str
-    held: bool
-
-
-@dataclass(frozen=True, kw_only=True)
 class Alarm:
     """Something an operator must know. `event` is a structlog event name."""
 
@@ -208,5 +199,5 @@ class Alarm:
 
 Action = Union[
     PublishOffer, Send, ForgetSeal, Broadcast, SendMarker, Ack, DeadLetter, DeadOffer, SweepOffers, CheckRequest,
-    Attach, Deliver, Lost, Abandoned, CancelledEarlier, ServeData, StateChanged, SessionReported, Alarm,
+    Attach, Deliver, Lost, Abandoned, CancelledEarlier, ServeData, StateChanged, Alarm,
 ]  # fmt: skip

@@ -16,7 +16,6 @@ from master_bridge.core.actions import (
     ForgetSeal,
     Send,
     SendMarker,
-    SessionReported,
     StateChanged,
     Terms,
 )
@@ -144,13 +143,7 @@ class Context:
             self.timers.set(purpose, session.session, None)
         if session.terms is not None:
             self.emit(ForgetSeal(session=session.session))
-        self.report(session, held=False)
-
-    def report(self, session: Session, *, held: bool) -> None:
-        """Tell the fleet view of a session that nobody asked for yet, once each way."""
-        if session.reported != held:
-            session.reported = held
-            self.emit(SessionReported(request=session.request, session=session.session, held=held))
+        session.on_hold = False
 
     # memory
 

@@ -69,8 +69,8 @@ class Session:
     #: that delivery is a claim, which a resume or an accept of the same epoch outranks
     delivery_is_claim: bool = False
 
-    #: while nobody has asked for it: the fleet view knows of it
-    reported: bool = False
+    #: nobody has asked for it yet, and Buildbot may: its request is not complete
+    on_hold: bool = False
 
     #: when it was granted here, seconds since the epoch
     given: float = 0.0

@@ -92,7 +92,7 @@ class RollCall:
         session.epoch, session.address = message.epoch, message.address
         session.learn(verified)
         context.keep(session, delivery, message)
-        if session.reported:
+        if session.on_hold:
             self._arm(session)
         if session.request not in self._checking:
             self._hold(session)
@@ -123,8 +123,8 @@ class RollCall:
         for session in self.of(request):
             if complete:
                 self.refuse(session, "its build request is complete")
-            elif not session.reported:
-                self._context.report(session, held=True)
+            elif not session.on_hold:
+                session.on_hold = True
                 self._arm(session)
                 self._hold(session)
 
@@ -178,7 +178,7 @@ class RollCall:
             if session is not best:
                 self.refuse(session, f"run {best.run} of this build request is held by agent {best.agent}")
         self.take(best)
-        self._context.report(best, held=False)
+        best.on_hold = False
         return best
 
     # link
@@ -193,7 +193,7 @@ class RollCall:
         for request in self._requests:
             self._context.timers.set("check", request, soon)
         for session in self._sessions.values():
-            if session.reported:
+            if session.on_hold:
                 self._arm(session, not_before=soon)
 
 

@@ -332,8 +332,8 @@ _LINES: tuple[Line[State, Handler], ...] = (
     ),
     _on(
         cues.SuspectDue,
-        _does(lambda p, work, _: p.presence.suspect_silent(work), GRANTED, stays="", **_LOST_UNACCEPTED),
-        _does(lambda p, work, _: p.presence.suspect_silent(work), HELD, stays="", **_LOST),
+        _does(lambda p, work, _: p.presence.suspect_silent(work), GRANTED, **_LOST_UNACCEPTED),
+        _does(lambda p, work, _: p.presence.suspect_silent(work), HELD, **_LOST),
         _NO_SESSION, _not_due(*MISSING),
     ),
     _on(

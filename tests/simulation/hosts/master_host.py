@@ -190,7 +190,7 @@ class MasterHost(Host):
             self.world.note(self.name, f"ALARM {action.event}: {action.detail}")
         elif isinstance(action, _CARRIED):
             self.link.carry_out(action)
-        elif not isinstance(action, (actions.StateChanged, actions.SessionReported)):
+        elif not isinstance(action, actions.StateChanged):
             self.buildbot.hear(action)
 
     def _checked(self, process: int, request: str) -> None:

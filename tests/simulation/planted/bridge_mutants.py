@@ -246,13 +246,8 @@ class DeliversEarly(BridgeMachine):
     def handle(self, input: bridge_inputs.Input, now: float) -> list[bridge_actions.Action]:
         message = input.message if isinstance(input, bridge_inputs.MessageReceived) else None
         work = self._placing.holders.get(message.session) if isinstance(message, Event) else None
-        session = work.session if work is not None else None
-        if (
-            isinstance(message, Event)
-            and session is not None
-            and ((work is not None and work.attached) or self.unattached)
-        ):
-            order = session.order
+        if isinstance(message, Event) and work is not None and (work.attached or self.unattached):
+            order = work.granted.order
             if message.seq == order.delivered + 1:
                 order.place = lambda event, *, open_: "next"  # type: ignore[method-assign]
                 actions = super().handle(input, now)

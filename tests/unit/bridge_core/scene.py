@@ -148,6 +148,11 @@ class Scene:
         self.last = seen
         return seen
 
+    def hear_markers(self) -> None:
+        """Those of the last thing come back."""
+        for marker in sent(self.last, SendMarker):
+            self.hear(marker.message, "bridge")  # type: ignore[arg-type]
+
     def returned(self, message: AnyMessage, address: str) -> list[Action]:
         return self.do(Returned(message=message, routing_key=address))
 
