@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Generic, TypeVar
@@ -11,13 +11,14 @@ from contracts.machines.transitions import Row, Table
 
 S = TypeVar("S", bound=Enum)
 H = TypeVar("H")
+D = TypeVar("D", covariant=True)
 
 
 @dataclass(frozen=True)
-class Does(Generic[S, H]):
+class Does(Generic[S, D]):
     """A row for each of some states."""
 
-    handler: H
+    handler: D
     states: tuple[S, ...]
     stays: str | None
     to: Mapping[S, str]
@@ -32,9 +33,10 @@ class Ignored(Generic[S]):
 
 
 @dataclass(frozen=True)
-class Line(Generic[S, H]):
-    input: Hashable
-    parts: tuple[Does[S, H] | Ignored[S], ...]
+class Line(Generic[S, D]):
+    #: an enum's member, or the class of an input or message
+    input: Any
+    parts: tuple[Does[S, D] | Ignored[S], ...]
 
 
 def row(handler: H, *states: S, stays: str | None = None, to: Mapping[S, str] | None = None) -> Does[S, H]:

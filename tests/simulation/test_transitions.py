@@ -1,4 +1,4 @@
-"""While the simulator plays, an agent's sessions move as its table says, and what the table has is mostly seen."""
+"""While the simulator plays, agents' sessions and bridges' requests move as their tables say; most moves are seen."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from contracts.machines.transitions import Table
 from contracts.messages import Grant
+from tests.harness import bridge_moves
 from tests.harness.moves import Moves
 from tests.simulation.plan import make_plan
 from tests.simulation.planted.mutants import Mutant
@@ -21,6 +22,9 @@ from worker_agent.core.transitions import TABLE
 #: keepers that end before a grant, journals with holes. The unit test of the same name takes every one.
 SCHEDULES = range(60)
 SEEN_AT_LEAST = 40
+#: As many of the bridge's; what no schedule shows is claims without a key, copies of state folders that both answer,
+#: and requests that Buildbot asks for twice. The unit test of the bridge's table takes every move.
+SEEN_OF_THE_BRIDGE = 55
 
 
 def watched(moves: Moves, seeds: Iterable[int]) -> None:
@@ -36,12 +40,15 @@ def watched(moves: Moves, seeds: Iterable[int]) -> None:
         assert not outcome.failed, outcome.detail
 
 
-def test_sessions_move_as_the_table_says() -> None:
-    """No move beside it, whatever happens to links, machines, masters and the broker."""
-    moves = Moves()
-    watched(moves, SCHEDULES)
+def test_sessions_and_requests_move_as_the_tables_say() -> None:
+    """No move beside them, whatever happens to links, machines, masters and the broker."""
+    moves, requests = Moves(), bridge_moves.Moves()
+    with requests.watching_all():
+        watched(moves, SCHEDULES)
     assert moves.faults == []
     assert len(moves.seen.keys() & TABLE.moves()) >= SEEN_AT_LEAST, "else these schedules prove little"
+    assert requests.faults == []
+    assert len(requests.seen.keys() & bridge_moves.TABLE.moves()) >= SEEN_OF_THE_BRIDGE
 
 
 def test_a_wrong_row_is_found() -> None:

@@ -13,8 +13,8 @@ from master_bridge.core import cues
 from master_bridge.core.inputs import Keep, Reroute
 from master_bridge.core.states import State
 from master_bridge.core.transitions import TABLE
+from tests.harness.bridge_moves import Move, Moves, text
 
-from .moves import Move, Moves, text
 from .plays import Play
 from .scene import MAKE, Agent, Scene, executing
 
