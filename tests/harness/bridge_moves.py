@@ -46,7 +46,7 @@ class Moves:
             plain(machine, **arguments)
             self.watch(machine)
 
-        BridgeMachine.__init__ = watched  # type: ignore[method-assign]
+        BridgeMachine.__init__ = watched  # type: ignore[method-assign,assignment]
         try:
             yield
         finally:

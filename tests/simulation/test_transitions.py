@@ -8,6 +8,7 @@ from typing import Any
 
 from contracts.machines.transitions import Table
 from contracts.messages import Grant
+from master_bridge.core import transitions
 from tests.harness import bridge_moves
 from tests.harness.moves import Moves
 from tests.simulation.plan import make_plan
@@ -48,7 +49,7 @@ def test_sessions_and_requests_move_as_the_tables_say() -> None:
     assert moves.faults == []
     assert len(moves.seen.keys() & TABLE.moves()) >= SEEN_AT_LEAST, "else these schedules prove little"
     assert requests.faults == []
-    assert len(requests.seen.keys() & bridge_moves.TABLE.moves()) >= SEEN_OF_THE_BRIDGE
+    assert len(requests.seen.keys() & transitions.TABLE.moves()) >= SEEN_OF_THE_BRIDGE
 
 
 def test_a_wrong_row_is_found() -> None:

@@ -11,6 +11,7 @@ from master_bridge.core.inputs import (
     AgentHeard,
     Done,
     EventStored,
+    Input,
     InterruptCommand,
     Keep,
     LinkBlocked,
@@ -66,7 +67,7 @@ class Play:
         )
 
     def _end(self, request: str) -> None:
-        order = self._dice.choice([Withdraw(request=request), Done(request=request)])
+        order: Input = Withdraw(request=request) if self._dice.random() < 0.5 else Done(request=request)
         self._scene.do(order)
 
     def _keep(self, request: str) -> None:
