@@ -189,14 +189,20 @@ _LINES: tuple[Line[State, Handler], ...] = (
         _NO_SESSION,
         _does(
             claims.holder_accept, GRANTED,
-            stays="an earlier bridge's, or its agent is not known, grant again or wait", HELD="attach",
+            stays="an earlier bridge's, or its agent is not known, grant again or wait", HELD="attach", **_NO_KEY,
         ),
         _does(
             claims.holder_accept, GRANTED_MISSING,
-            stays="", GRANTED="newer epoch, an earlier bridge's, grant again", HELD="newer epoch, attach",
+            stays="", GRANTED="newer epoch, an earlier bridge's, grant again", HELD="newer epoch, attach", **_NO_KEY,
         ),
-        _does(claims.holder_accept, HELD, stays="repeat open starts and interrupts"),
-        _does(claims.holder_accept, HELD_MISSING, stays="", HELD="newer epoch, repeat open starts and interrupts"),
+        _does(
+            claims.holder_accept, HELD,
+            stays="repeat open starts and interrupts", NONE="no key to seal for, refuse, lost",
+        ),
+        _does(
+            claims.holder_accept, HELD_MISSING,
+            stays="", HELD="newer epoch, repeat open starts and interrupts", NONE="no key to seal for, refuse, lost",
+        ),
     ),
     _on(
         cues.OlderAddressSpoke,

@@ -91,6 +91,13 @@ def newer_claim_without_key(scene: Scene, agent: Agent) -> None:
     scene.says(agent, agent.claim("o-1"))
 
 
+def newer_accept_without_key(scene: Scene, agent: Agent) -> None:
+    """Of a grant by an earlier incarnation, late."""
+    scene.do(Reroute(request=agent.request, signature="gtk", seal=True))
+    agent.epoch += 1
+    scene.says(agent, agent.accept("inc-0"))
+
+
 def gone_elsewhere(scene: Scene, agent: Agent) -> None:
     agent.epoch += 1
     scene.says(agent, agent.gone("lost"))
@@ -114,20 +121,22 @@ def attached(scene: Scene) -> Agent:
     return scene.held(Agent("a"))
 
 
+WITHOUT_KEY = (newer_claim_without_key, newer_resume_without_key, newer_accept_without_key)
+BEGUN = (resumed, two_lives_later, attached)
 WALKS: list[Callable[[Scene], object]] = [
+    *(lambda s, tell=tell, begin=begin: tell(s, begin(s)) for tell in WITHOUT_KEY for begin in BEGUN),
+    *(lambda s, tell=tell, begin=begin: tell(s, vanished(s, begin(s))) for tell in WITHOUT_KEY for begin in BEGUN),
+    *(lambda s, begin=begin: (begin(s), s.seek(seal=True)) for begin in BEGUN),
+    *(lambda s, begin=begin: (vanished(s, begin(s)), s.seek(seal=True)) for begin in BEGUN),
+    *(lambda s, begin=begin: (vanished(s, begin(s)), s.do(Keep(request="br-1"))) for begin in BEGUN),
+    *(lambda s, begin=begin: (gone_elsewhere(s, begin(s)), s.wait(6.0)) for begin in BEGUN),
     lambda s: older_accepts_of_missing(s, attached(s)),
     lambda s: older_accepts_of_missing(s, resumed(s)),
-    lambda s: newer_resume_without_key(s, two_lives_later(s)),
-    lambda s: newer_resume_without_key(s, vanished(s, two_lives_later(s))),
-    lambda s: newer_claim_without_key(s, vanished(s, granted_command(s))),
-    lambda s: newer_claim_without_key(s, vanished(s, two_lives_later(s))),
-    lambda s: newer_resume_without_key(s, vanished(s, attached(s))),
-    lambda s: (agent := vanished(s, two_lives_later(s)), s.says(agent, agent.gone("lost"))),
-    lambda s: (vanished(s, resumed(s)), s.do(Keep(request="br-1"))),
-    claims_in_the_roll_call,
-    lambda s: (vanished(s, attached(s)), s.seek(seal=True)),
-    lambda s: (gone_elsewhere(s, two_lives_later(s)), s.wait(6.0)),
     lambda s: (agent := two_lives_later(s), gone_elsewhere(s, agent), vanished(s, agent)),
+    lambda s: (agent := vanished(s, two_lives_later(s)), s.says(agent, agent.gone("lost"))),
+    lambda s: (two_lives_later(s), vanished(s, Agent("a")), s.wait(90.0)),
+    claims_in_the_roll_call,
+    lambda s: (s.offered(), s.wait(1300.0)),
 ]
 
 
