@@ -184,11 +184,11 @@ def test_a_link_to_a_new_file_makes_none_in_roots_folder(machine: Machine) -> No
 @pytest.mark.parametrize("text", ["{pid}\n", "-{pid}\n", "0{pid}\n", "{pid} {pid}\n"])
 def test_a_planted_number_signals_no_process_of_roots(machine: Machine, text: str) -> None:
     """The process ends by our signal, which the kernel hands out after SIGUSR2."""
-    victim = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True)
-    machine.by_worker(machine.pid, text.format(pid=victim.pid))
-    said = machine.call("start_in_background")
-    victim.send_signal(signal.SIGTERM)
-    assert victim.wait(30) == -signal.SIGTERM
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True) as victim:
+        machine.by_worker(machine.pid, text.format(pid=victim.pid))
+        said = machine.call("start_in_background")
+        victim.send_signal(signal.SIGTERM)
+        assert victim.wait(30) == -signal.SIGTERM
     assert "restarted in place" not in said
 
 

@@ -60,9 +60,6 @@ class Machines:
         self._program("request", _REQUEST)
         self._program("there/systemctl", '#!/bin/sh\nexec request "$1" "$HOST"\n')
         self._program("there/chown", "#!/bin/sh\n")
-        # -o USER -g GROUP -m MODE FROM TO, without those users
-        self._program("there/install", '#!/bin/sh\nshift 4\ninstall=$(PATH=/usr/bin:/bin command -v install)\n'
-                                       'exec "$install" "$@"\n')  # fmt: skip
         self._program("there/rabbitmqctl", self._rabbitmqctl())
         (self.folder / "bin" / "there.py").write_text(_THERE)
 
@@ -126,6 +123,8 @@ class Machines:
         text = self.path(host, "root/worker-agent.toml").read_text()
         config = self.path(host, "etc/worker-agent.toml")
         config.write_text(f'state = "{self.path(host, "state")}"\n{text}')
+        if host in self.agents:
+            return  # the caller restarts it
         program = [sys.executable, "-c", f"import sys; sys.argv[1:] = ['--config', {str(config)!r}]; {_AGENT}"]
         self.agents[host] = Child(
             program, output=self.path(host, "agent.log"),

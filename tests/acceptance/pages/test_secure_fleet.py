@@ -53,7 +53,10 @@ class Fleet:
         self.machines.start_broker()
 
     def on_install(self, host: str) -> None:
+        again = host in self.machines.agents
         self.machines.install(host)
+        if again:
+            self.on_reload(host)
 
     def on_reload(self, host: str) -> None:
         log = self.machines.agent_log(host)
