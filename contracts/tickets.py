@@ -81,7 +81,7 @@ class Tickets:
             return None
         whose = (session, user) if made_for == "grant" else ("", "")
         expected = self._make(made_for, signature, run, made, request, *whose)
-        if not hmac.compare_digest(ticket.encode("utf-8", "replace"), expected.encode()):
+        if not hmac.compare_digest(ticket.encode("utf-8", "replace"), expected.encode("utf-8", "replace")):
             return None
         return Proof(kind=made_for, run=run, made=made)
 

@@ -73,3 +73,32 @@ def test_what_is_addressed_to_somebody_else_is_not(key: str | None) -> None:
 def test_what_came_another_way_is_not(exchange: str | None) -> None:
     with pytest.raises(NotBelieved):
         Envelope.of(**{**CONTROL, "exchange": exchange}).to_agent(ADDRESS)
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({**REPLY, "routing_key": "a.b"}, "routing key 'a.b' is not <user>.<master>.<claims or events>"),
+        ({**CONTROL, "routing_key": "a.b"}, "its routing key on bb.control is 'a.b', which is not this agent's"),
+        ({**STATUS, "routing_key": "a.b"}, "it was published as 'a.b' on bb.fleet, not as 'status'"),
+        ({**REPLY, "user_id": ""}, "it has no user_id: the broker does not say who sent it"),
+        ({**REPLY, "headers": {"x-death": []}},
+         "it was dead-lettered on its way: whose queue that was says nothing of its sender"),
+    ],
+)  # fmt: skip
+def test_the_reason_is_told_whole(fields: dict[str, Any], says: str) -> None:
+    """It stands in `dead`, where an operator looks for it."""
+    with pytest.raises(NotBelieved) as told:
+        check(fields)
+    assert str(told.value) == says
+
+
+def test_another_exchange_is_named() -> None:
+    with pytest.raises(NotBelieved) as told:
+        Envelope.of(**CONTROL).of_reply()
+    assert str(told.value) == "it came through exchange 'bb.control', not 'bb.replies'"
+
+
+def test_bytes_that_are_no_text_are_read_as_far_as_they_are() -> None:
+    """pika gives bytes for what is no UTF-8."""
+    assert Envelope.of(**{**REPLY, "routing_key": "caf\u00e9".encode() + b"\xff"}).routing_key == "caf\u00e9\ufffd"

@@ -41,6 +41,16 @@ def test_a_message_without_upto_is_of_its_version_alone() -> None:
             Versions.of_message(wrong)
 
 
+def test_a_message_without_any_is_of_the_oldest() -> None:
+    assert Versions.of_message({}) == spoken(protocol_version.OLDEST_VERSION, protocol_version.OLDEST_VERSION)
+
+
+def test_versions_are_told_to_people() -> None:
+    assert (str(spoken(2, 2)), str(spoken(2, 4))) == ("2", "2 to 4")
+    with pytest.raises(ValueError, match=f"^'{'9' * 40}' is no version of the protocol$"):
+        Versions.of_message({"v": "9" * 60})
+
+
 def test_a_greeting_of_a_newer_peer_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """It says that it means the same in our version; what is said in a session of the newer one is not."""
     greeting = json.dumps({**RollCall(master="m", incarnation="i").model_dump(), "upto": OURS.newest + 5})

@@ -33,7 +33,7 @@ def test_a_grants_ticket_is_for_its_session_and_account_alone() -> None:
     ticket = tickets().for_grant(**GRANTED)
     proof = tickets().proves(ticket, **SHOWN)
     assert proof is not None
-    assert proof.kind == "grant"
+    assert (proof.kind, proof.run, proof.made) == ("grant", 21, 1500)
     for other in ({"request": "br-18"}, {"session": "s-2"}, {"user": "builder8"}):
         assert tickets().proves(ticket, **{**SHOWN, **other}) is None
 
@@ -51,8 +51,10 @@ def test_no_part_of_a_ticket_can_be_changed(place: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "ticket", ["", ":", "grant", "grant:1:2:3", "grant:x:y:z:w", "grant:1_0:0:0:0", ":::::", "grant:" + "9" * 5000]
-)
+    "ticket",
+    ["", ":", "grant", "grant:1:2:3", "grant:x:y:z:w", "grant:1_0:0:0:0", ":::::", "grant:" + "9" * 5000,
+     "build:1:\ud800:1:0"],
+)  # fmt: skip
 def test_what_is_no_ticket_proves_nothing(ticket: str) -> None:
     assert tickets().proves(ticket, **SHOWN) is None
 
@@ -83,8 +85,12 @@ def test_a_broken_secret_is_not_replaced_in_silence(tmp_path: Path, content: str
     path = tmp_path / "secret"
     path.write_text(content)
     path.chmod(0o600)
-    with pytest.raises(BadSecret, match=f"{path}.*delete it"):
+    with pytest.raises(BadSecret) as told:
         load_secret(path)
+    assert str(told.value) == (
+        f"secret for tickets {path}: not 64 hexadecimal digits; delete it, and a new one is made "
+        "(agents that run commands then give up those of before)"
+    )
 
 
 def test_a_secret_that_others_can_read_is_refused(tmp_path: Path) -> None:
@@ -96,5 +102,24 @@ def test_a_secret_that_others_can_read_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    with pytest.raises(BadSecret, match=str(tmp_path / "no" / "such")):
+    with pytest.raises(BadSecret, match=f"{tmp_path / 'no' / 'such'}: No such file or directory"):
         load_secret(tmp_path / "no" / "such")
+
+
+def test_who_comes_second_takes_the_first_one_s_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two masters of one name that start at once."""
+    path, link = tmp_path / "secret", os.link
+
+    def somebody_was_first(source: Path, target: Path) -> None:
+        path.write_text("ab" * SECRET_BYTES)
+        path.chmod(0o600)
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", somebody_was_first)
+    assert load_secret(path) == b"\xab" * SECRET_BYTES
+    assert os.listdir(tmp_path) == ["secret"]
+
+
+def test_a_short_secret_is_refused() -> None:
+    with pytest.raises(BadSecret, match=r"^a secret for tickets has at least 32 bytes, this one has 5$"):
+        Tickets(b"short", master="m1")
