@@ -61,6 +61,13 @@ def test_every_anchor_of_a_link_is_a_heading(name: str) -> None:
     assert not missing
 
 
+def test_every_path_that_contributors_are_told_is_there() -> None:
+    folders = "contracts|conformance|worker_agent|master_bridge|tests|docs|deploy|examples|news"
+    told = re.findall(rf"`(?:[^`]* )?((?:{folders})/[\w./-]+)", (ROOT / "CONTRIBUTING.md").read_text())
+    assert len(told) > 10
+    assert [name for name in told if not (ROOT / name).exists()] == []
+
+
 def test_make_help_lists_what_the_readme_promises() -> None:
     shown = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for target in ("demo", "test", "test-long", "lint", "bench"):
