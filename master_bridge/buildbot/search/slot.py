@@ -1,7 +1,8 @@
 """One build's search for an agent and its stay there: the bridge's `Client` for an `AMQPLatentWorker`.
 
-    seek ──► sought ── begin ──► waiting ── agent ──► attached ──► over
-                └── agent ──► found ── begin ──────────┘
+    seek ──► EARLY ── begin ──► ASKED ── 0.5 s ──► WAITING ── agent ──► ATTACHED ──► OVER
+               ├── agent ──► FOUND ── begin ──────────────────────────────┘            │
+               └── none will come ──► REFUSED ── begin ────────────────────────────────┘
 
 Buildbot hears nothing of a slot before `begin` (`start_instance`), though an agent may have been found for it by then
 (early.py); so a slot that is over before was never there for Buildbot. `stop_instance` ends it, and it is over once.
@@ -11,6 +12,8 @@ from __future__ import annotations
 
 import posixpath
 import time
+from dataclasses import dataclass
+from enum import Enum
 from typing import Any, Protocol
 
 import structlog
@@ -62,6 +65,39 @@ class Worker(Protocol):
     def is_removed(self) -> bool: ...
 
 
+class Stage(Enum):
+    """How far a build's search for an agent is."""
+
+    #: an agent is sought, before Buildbot asks for one
+    EARLY = "early"
+    #: one was found, before Buildbot asks for it
+    FOUND = "found"
+    #: none will ever come, and Buildbot has not asked yet
+    REFUSED = "refused"
+    #: Buildbot waits; people are not told yet
+    ASKED = "asked"
+    #: Buildbot waits, and people are told for what
+    WAITING = "waiting"
+    #: Buildbot has an agent
+    ATTACHED = "attached"
+    #: Buildbot wants none, or can have none
+    OVER = "over"
+
+
+_BEFORE_ASKED = (Stage.EARLY, Stage.FOUND, Stage.REFUSED)
+_WAITING = (Stage.ASKED, Stage.WAITING)
+
+
+@dataclass(frozen=True)
+class Found:
+    """The agent that was found."""
+
+    connection: AMQPConnection
+    session: Session
+    #: it goes on with what it ran before the master's restart
+    adopted: bool
+
+
 class Slot:
     """`broker` is the master's `AMQPBroker`, `build` Buildbot's build."""
 
@@ -90,17 +126,11 @@ class Slot:
         self.request = requests.build_key(build)
         self.since = time.time()
         self.state = "none"
-        self.over = False
-        #: Buildbot has asked for an agent
-        self.begun = False
-        #: it goes on with what its agent ran before the master's restart
-        self._adopted = False
-        #: why no agent will ever come, if that was known before `begin`
-        self._refusal: str | None = None
-        self._connection: AMQPConnection | None = None
-        self._session: Session | None = None
+        self.stage = Stage.EARLY
+        #: why no agent will ever come, where that is known
+        self._refusal = ""
+        self._found: Found | None = None
         self._notice = WaitingNotice(broker, self._say_waiting)
-        self._quiet = True
 
     # -- asked by the worker ------------------------------------------------------------------------------------------
 
@@ -111,11 +141,16 @@ class Slot:
     @property
     def waiting(self) -> bool:
         """For Buildbot, too: so there is something to tell of it."""
-        return self.begun and self._searching
+        return self.stage in _WAITING
 
     @property
-    def _searching(self) -> bool:
-        return not self.over and self._connection is None
+    def over(self) -> bool:
+        return self.stage is Stage.OVER
+
+    @property
+    def begun(self) -> bool:
+        """Buildbot has asked for an agent."""
+        return self.stage not in _BEFORE_ASKED
 
     def seek(self) -> None:
         """Ask the bridge for an agent; the build has its id."""
@@ -142,12 +177,12 @@ class Slot:
 
     def begin(self) -> None:
         """`start_instance`: Buildbot takes an agent from now on, the one that was found already first of all."""
-        self.begun = True
-        if self._refusal is not None:
+        if self.stage is Stage.REFUSED:
             self._give_up(self._refusal)
-        elif self._connection is not None:
-            self._hand_over(self._connection)
-        else:
+        elif self.stage is Stage.FOUND and self._found is not None:
+            self._hand_over(self._found)
+        elif self.stage is Stage.EARLY:
+            self.stage = Stage.ASKED
             self._master.reactor.callLater(QUIET, self._speak)
 
     def _settle_for_less(self) -> None:
@@ -165,7 +200,7 @@ class Slot:
         self._ask_for(requirements)
 
     def _ask_for(self, requirements: Requirements) -> None:
-        if self._searching:
+        if self.waiting or self.stage is Stage.EARLY:
             self._requirements = requirements
             self._feed(Reroute(request=self.request, signature=self.signature, seal=self._seal))
             self.refresh()
@@ -182,8 +217,8 @@ class Slot:
 
     def leave(self) -> None:
         """`stop_instance`, or a build that comes to nothing before: Buildbot wants no agent (any more)."""
-        if self._connection is not None:
-            self._connection.disconnect()
+        if self._found is not None:
+            self._found.connection.disconnect()
         elif not self.over:
             # in a quick stop the offer stays for the next start: an agent may be on the way to it
             keeps = self.keeps_session() or self._comes_again()
@@ -191,8 +226,8 @@ class Slot:
 
     def quick_stop(self) -> None:
         """The build is lost before its step is interrupted: so it is RETRY, whatever its step was at."""
-        if self._connection is not None and self.keeps_session():
-            self._connection.disconnect()
+        if self._found is not None and self.keeps_session():
+            self._found.connection.disconnect()
 
     # -- the connection's owner ---------------------------------------------------------------------------------------
 
@@ -206,8 +241,8 @@ class Slot:
     def build_starts(self) -> None:
         """Property `builddir` is where the agent runs the build, also when that is not `workerbuilddir` itself."""
         asked = self._build.builder.config.workerbuilddir
-        if self._session is not None and component(asked) != asked:
-            folder = posixpath.join(self._session.holder.worker.basedir, component(asked))
+        if self._found is not None and component(asked) != asked:
+            folder = posixpath.join(self._found.session.holder.worker.basedir, component(asked))
             self._build.setProperty("builddir", folder, "Worker")
 
     def command_starts(self) -> None:
@@ -234,16 +269,16 @@ class Slot:
 
         Then what an agent ran before the master's restart goes on; an agent that has run nothing is set free.
         """
-        if self.begun or (self._connection is not None and not self._adopted):
+        if self.begun or (self._found is not None and not self._found.adopted):
             return False
         return bool(self._build.results == RETRY if self._build.finished else not self._build.stopped)
 
     def _leave(self, event: Withdraw | Done | Keep) -> None:
         self._cancel_preference()
         if not self.over:
-            self.over = True
-            if self._session is not None:
-                self._session.end()
+            self.stage = Stage.OVER
+            if self._found is not None:
+                self._found.session.end()
             if self._broker.bridge is not None:
                 self._broker.bridge.leave(self, event)
 
@@ -254,39 +289,41 @@ class Slot:
         self.refresh()
 
     def _speak(self) -> None:
-        self._quiet = False
-        self.refresh()
+        if self.stage is Stage.ASKED:
+            self.stage = Stage.WAITING
+            self.refresh()
 
     def refresh(self) -> None:
         if not self.begun:
             if self._build.stopped or time.time() - self.since > EARLY:
                 log.warning("amqp.not_begun", request=self.request, detail="Buildbot does not ask for what was sought")
                 self.leave()
-        elif self.waiting and not self._quiet:
+        elif self.stage is Stage.WAITING:
             self._notice.refresh(self._requirements, since=self.since, state=self.state, later=self._later())
 
     def attach(self, holder: Holder, adopted: bool) -> None:
         if self.over:
             return
         self._cancel_preference()
-        self._adopted = adopted
         log.info("amqp.attached", request=self.request, agent=holder.agent, adopted=adopted, early=not self.begun)
-        self._session = Session(
+        session = Session(
             reactor=self._master.reactor,
             bridge=self._broker.bridge,
             request=self.request,
             holder=holder,
             owner=self,
         )
-        self._connection = AMQPConnection(
-            name=self._worker.name, session=self._session, owner=self, reactor=self._master.reactor
-        )
+        connection = AMQPConnection(name=self._worker.name, session=session, owner=self, reactor=self._master.reactor)
+        self._found = Found(connection, session, adopted)
         if self.begun:
-            self._hand_over(self._connection)
+            self._hand_over(self._found)
+        else:
+            self.stage = Stage.FOUND
 
-    def _hand_over(self, connection: AMQPConnection) -> None:
+    def _hand_over(self, found: Found) -> None:
         """To Buildbot, which refuses it before `start_instance`; and each property set before is a transaction more."""
-        holder = connection.session.holder
+        self.stage = Stage.ATTACHED
+        connection, holder = found.connection, found.session.holder
         properties = self._build.getProperties()
         properties.setProperty("agent", holder.agent, SOURCE)
         properties.setProperty("agent_account", holder.account, SOURCE)
@@ -304,43 +341,43 @@ class Slot:
         connection.disconnect()
 
     def deliver(self, event: Event) -> None:
-        if self._session is not None:
-            self._session.deliver(event)
+        if self._found is not None:
+            self._found.session.deliver(event)
 
     def serve(self, wanted: ServeData) -> None:
-        if self._session is not None:
-            self._session.serve(wanted)
+        if self._found is not None:
+            self._found.session.serve(wanted)
 
     def lost(self, reason: str) -> None:
         log.warning("amqp.lost", request=self.request, reason=reason)
         if not self.begun:
             self._forget_agent()
             self.seek()
-        elif self._connection is not None:
-            self.over = True
-            self._connection.lose(f"{reason}; the build runs again").addBoth(lambda _: self._name_reason(reason))
+        elif self._found is not None:
+            self.stage = Stage.OVER
+            self._found.connection.lose(f"{reason}; the build runs again").addBoth(lambda _: self._name_reason(reason))
 
     def abandoned(self, reason: str) -> None:
         log.error("amqp.abandoned", request=self.request, reason=reason)
         if not self.begun:
             self._forget_agent()
-            self._refusal = reason
+            self.stage, self._refusal = Stage.REFUSED, reason
         else:
             self._give_up(reason)
 
     def _give_up(self, reason: str) -> None:
-        if self._connection is not None:
-            self._connection.fail(reason)
+        if self._found is not None:
+            self._found.connection.fail(reason)
         elif not self.over:
-            self.over = True
+            self.stage = Stage.OVER
             self._worker.cannot_substantiate(Failure(LatentWorkerCannotSubstantiate(self._worker.name, reason)))
 
     def _forget_agent(self) -> None:
         """Of the bridge's accord, and before Buildbot heard of it."""
-        connection, self._connection, self._session = self._connection, None, None
-        self._adopted = False
-        if connection is not None:
-            connection.disconnect(leave=False)
+        found, self._found = self._found, None
+        self.stage = Stage.EARLY
+        if found is not None:
+            found.connection.disconnect(leave=False)
 
     def cancelled_earlier(self, reason: str) -> None:
         self._build.stopBuild(reason, CANCELLED)
@@ -355,8 +392,8 @@ class Slot:
 
     def infrastructure_failed(self, running: RunningCommand, reason: str) -> None:
         """What the machine did is not the command's result: run the build elsewhere, but not for ever."""
-        connection = self._connection
-        assert connection is not None
+        assert self._found is not None, "only a session tells of that"
+        connection = self._found.connection
         count = self._broker.count_infrastructure_failure(self.request)
         log.warning("amqp.infrastructure", request=self.request, reason=reason, count=count)
         if count >= LIVES:
