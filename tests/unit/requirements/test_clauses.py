@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from contracts.requirements.sets import Capability
+from contracts.messages import Capability
 from contracts.requirements.terms import Clause, Term
 
 
