@@ -1,8 +1,6 @@
 """One build's search for an agent and its stay there: the bridge's `Client` for an `AMQPLatentWorker`.
 
-    seek ──► EARLY ── begin ──► ASKED ── 0.5 s ──► WAITING ── agent ──► ATTACHED ──► OVER
-               ├── agent ──► FOUND ── begin ──────────────────────────────┘            │
-               └── none will come ──► REFUSED ── begin ────────────────────────────────┘
+What it asks the bridge for, and until when, is its `Search`'s (search.py); whether Buildbot has asked is its own.
 
 Buildbot hears nothing of a slot before `begin` (`start_instance`), though an agent may have been found for it by then
 (early.py); so a slot that is over before was never there for Buildbot. `stop_instance` ends it, and it is over once.
@@ -30,14 +28,14 @@ from master_bridge.buildbot.internals import registrations, stopping
 from master_bridge.buildbot.output.room import Shortage
 from master_bridge.buildbot.search import requests
 from master_bridge.buildbot.search.locks import agent_locks
-from master_bridge.buildbot.search.notices import WaitingNotice
 from master_bridge.buildbot.search.preference import Preference
-from master_bridge.buildbot.search.waiting import Later
+from master_bridge.buildbot.search.search import Search
+from master_bridge.buildbot.search.seeker import Seeker
 from master_bridge.buildbot.sessions.connection import AMQPConnection, capability_property
 from master_bridge.buildbot.sessions.running import RunningCommand
 from master_bridge.buildbot.sessions.session import Session
 from master_bridge.core.actions import Holder, ServeData
-from master_bridge.core.inputs import Done, Keep, Reroute, Seek, Withdraw
+from master_bridge.core.inputs import Seek
 
 log = structlog.get_logger(__name__)
 
@@ -65,27 +63,15 @@ class Worker(Protocol):
     def is_removed(self) -> bool: ...
 
 
-class Stage(Enum):
-    """How far a build's search for an agent is."""
+class Asked(Enum):
+    """What Buildbot knows of a build's search."""
 
-    #: an agent is sought, before Buildbot asks for one
-    EARLY = "early"
-    #: one was found, before Buildbot asks for it
-    FOUND = "found"
-    #: none will ever come, and Buildbot has not asked yet
-    REFUSED = "refused"
-    #: Buildbot waits; people are not told yet
-    ASKED = "asked"
-    #: Buildbot waits, and people are told for what
-    WAITING = "waiting"
-    #: Buildbot has an agent
-    ATTACHED = "attached"
-    #: Buildbot wants none, or can have none
-    OVER = "over"
-
-
-_BEFORE_ASKED = (Stage.EARLY, Stage.FOUND, Stage.REFUSED)
-_WAITING = (Stage.ASKED, Stage.WAITING)
+    #: nothing: it has not asked for an agent
+    NOT_YET = "not yet"
+    #: it waits; people are not told yet
+    QUIETLY = "quietly"
+    #: it waits, and people are told for what
+    ALOUD = "aloud"
 
 
 @dataclass(frozen=True)
@@ -116,104 +102,86 @@ class Slot:
         self._broker = broker
         self._build = build
         self._master = worker.master
-        self._required = requirements
-        self._preference = preference
-        #: what it asks for now
-        self._requirements = preference.requirements if preference is not None else requirements
-        self._settle: Any = None
         self._fencing = fencing
-        self._seal = seal
         self.request = requests.build_key(build)
-        self.since = time.time()
-        self.state = "none"
-        self.stage = Stage.EARLY
+        self._seeker = Seeker(
+            broker=broker,
+            reactor=worker.master.reactor,
+            client=self,
+            request=self.request,
+            search=Search(required=requirements, preference=preference, seal=seal),
+            seek_of=self._wanted,
+            say=self._say_waiting,
+        )
+        self._asked = Asked.NOT_YET
         #: why no agent will ever come, where that is known
         self._refusal = ""
         self._found: Found | None = None
-        self._notice = WaitingNotice(broker, self._say_waiting)
 
     # -- asked by the worker ------------------------------------------------------------------------------------------
 
     @property
     def signature(self) -> str:
-        return self._requirements.signature
+        return self._seeker.signature
+
+    @property
+    def state(self) -> str:
+        """The bridge's state of the request."""
+        return self._seeker.state
+
+    @property
+    def since(self) -> float:
+        """Seconds since the epoch."""
+        return self._seeker.since
 
     @property
     def waiting(self) -> bool:
         """For Buildbot, too: so there is something to tell of it."""
-        return self.stage in _WAITING
+        return self.begun and self._seeker.looking
 
     @property
     def over(self) -> bool:
-        return self.stage is Stage.OVER
+        return self._seeker.over
 
     @property
     def begun(self) -> bool:
         """Buildbot has asked for an agent."""
-        return self.stage not in _BEFORE_ASKED
+        return self._asked is not Asked.NOT_YET
 
     def seek(self) -> None:
         """Ask the bridge for an agent; the build has its id."""
+        self._seeker.begin()
+
+    def _wanted(self) -> Seek:
         builder = self._build.builder
-        self._broker.seek(
-            self,
-            Seek(
-                request=self.request,
-                run=self._build.buildid,
-                kind="build",
-                signature=self.signature,
-                builddir=component(builder.config.workerbuilddir),
-                title=f"{builder.name} #{self._build.number}",
-                builder=builder.name,
-                build_number=self._build.number,
-                locks=agent_locks(self._build, self._worker),
-                priority=self._build.requests[0].priority or 0,
-                fencing=self._fencing,
-                seal=self._seal,
-            ),
+        return Seek(
+            request=self.request,
+            run=self._build.buildid,
+            kind="build",
+            signature=self.signature,
+            builddir=component(builder.config.workerbuilddir),
+            title=f"{builder.name} #{self._build.number}",
+            builder=builder.name,
+            build_number=self._build.number,
+            locks=agent_locks(self._build, self._worker),
+            priority=self._build.requests[0].priority or 0,
+            fencing=self._fencing,
+            seal=self._seeker.seal,
         )
-        if self._preference is not None and self._requirements is self._preference.requirements:
-            self._settle = self._master.reactor.callLater(self._preference.seconds, self._settle_for_less)
 
     def begin(self) -> None:
         """`start_instance`: Buildbot takes an agent from now on, the one that was found already first of all."""
-        if self.stage is Stage.REFUSED:
+        self._asked = Asked.QUIETLY
+        if self._refusal:
             self._give_up(self._refusal)
-        elif self.stage is Stage.FOUND and self._found is not None:
+        elif self._found is not None:
             self._hand_over(self._found)
-        elif self.stage is Stage.EARLY:
-            self.stage = Stage.ASKED
+        else:
             self._master.reactor.callLater(QUIET, self._speak)
-
-    def _settle_for_less(self) -> None:
-        """Nobody came whom it prefers: any that has what is required will do."""
-        self._settle = None
-        self._ask_for(self._required)
 
     def reroute(self, requirements: Requirements, seal: bool = False) -> None:
         """The configuration changed. A build that runs is not touched; one that must move prefers nothing any more."""
-        if requirements.signature == self._required.signature and seal == self._seal:
-            return
-        self._seal = seal
-        self._cancel_preference()
-        self._required = requirements
-        self._ask_for(requirements)
-
-    def _ask_for(self, requirements: Requirements) -> None:
-        if self.waiting or self.stage is Stage.EARLY:
-            self._requirements = requirements
-            self._feed(Reroute(request=self.request, signature=self.signature, seal=self._seal))
-            self.refresh()
-
-    def _later(self) -> Later | None:
-        if self._settle is None or self._preference is None:
-            return None
-        return Later(needs=self._required.signature, at=self.since + self._preference.seconds)
-
-    def _cancel_preference(self) -> None:
-        timer, self._settle = self._settle, None
-        if timer is not None:
-            timer.cancel()
+        self._seeker.reroute(requirements, seal)
 
     def leave(self) -> None:
         """`stop_instance`, or a build that comes to nothing before: Buildbot wants no agent (any more)."""
@@ -222,7 +190,7 @@ class Slot:
         elif not self.over:
             # in a quick stop the offer stays for the next start: an agent may be on the way to it
             keeps = self.keeps_session() or self._comes_again()
-            self._leave(Keep(request=self.request) if keeps else Withdraw(request=self.request))
+            self._leave(keep=keeps)
 
     def quick_stop(self) -> None:
         """The build is lost before its step is interrupted: so it is RETRY, whatever its step was at."""
@@ -232,8 +200,7 @@ class Slot:
     # -- the connection's owner ---------------------------------------------------------------------------------------
 
     def leave_session(self) -> None:
-        keep = self.keeps_session() or self._moves_on() or self._comes_again()
-        self._leave(Keep(request=self.request) if keep else Done(request=self.request))
+        self._leave(keep=self.keeps_session() or self._moves_on() or self._comes_again())
 
     def keeps_session(self) -> bool:
         return stopping.keeps_session(self._master, self._build)
@@ -273,38 +240,33 @@ class Slot:
             return False
         return bool(self._build.results == RETRY if self._build.finished else not self._build.stopped)
 
-    def _leave(self, event: Withdraw | Done | Keep) -> None:
-        self._cancel_preference()
-        if not self.over:
-            self.stage = Stage.OVER
-            if self._found is not None:
-                self._found.session.end()
-            if self._broker.bridge is not None:
-                self._broker.bridge.leave(self, event)
+    def _leave(self, *, keep: bool) -> None:
+        if self._found is not None and not self.over:
+            self._found.session.end()
+        self._seeker.leave(keep=keep)
 
     # -- told by the bridge -------------------------------------------------------------------------------------------
 
     def state_changed(self, state: str) -> None:
-        self.state = state
+        self._seeker.state = state
         self.refresh()
 
     def _speak(self) -> None:
-        if self.stage is Stage.ASKED:
-            self.stage = Stage.WAITING
-            self.refresh()
+        self._asked = Asked.ALOUD
+        self.refresh()
 
     def refresh(self) -> None:
         if not self.begun:
             if self._build.stopped or time.time() - self.since > EARLY:
                 log.warning("amqp.not_begun", request=self.request, detail="Buildbot does not ask for what was sought")
                 self.leave()
-        elif self.stage is Stage.WAITING:
-            self._notice.refresh(self._requirements, since=self.since, state=self.state, later=self._later())
+        elif self.waiting and self._asked is Asked.ALOUD:
+            self._seeker.refresh()
 
     def attach(self, holder: Holder, adopted: bool) -> None:
         if self.over:
             return
-        self._cancel_preference()
+        self._seeker.found()
         log.info("amqp.attached", request=self.request, agent=holder.agent, adopted=adopted, early=not self.begun)
         session = Session(
             reactor=self._master.reactor,
@@ -317,12 +279,9 @@ class Slot:
         self._found = Found(connection, session, adopted)
         if self.begun:
             self._hand_over(self._found)
-        else:
-            self.stage = Stage.FOUND
 
     def _hand_over(self, found: Found) -> None:
         """To Buildbot, which refuses it before `start_instance`; and each property set before is a transaction more."""
-        self.stage = Stage.ATTACHED
         connection, holder = found.connection, found.session.holder
         properties = self._build.getProperties()
         properties.setProperty("agent", holder.agent, SOURCE)
@@ -352,16 +311,18 @@ class Slot:
         log.warning("amqp.lost", request=self.request, reason=reason)
         if not self.begun:
             self._forget_agent()
+            self._seeker.lost()
             self.seek()
         elif self._found is not None:
-            self.stage = Stage.OVER
+            self._seeker.end()
             self._found.connection.lose(f"{reason}; the build runs again").addBoth(lambda _: self._name_reason(reason))
 
     def abandoned(self, reason: str) -> None:
         log.error("amqp.abandoned", request=self.request, reason=reason)
         if not self.begun:
             self._forget_agent()
-            self.stage, self._refusal = Stage.REFUSED, reason
+            self._seeker.refused()
+            self._refusal = reason
         else:
             self._give_up(reason)
 
@@ -369,13 +330,12 @@ class Slot:
         if self._found is not None:
             self._found.connection.fail(reason)
         elif not self.over:
-            self.stage = Stage.OVER
+            self._seeker.end()
             self._worker.cannot_substantiate(Failure(LatentWorkerCannotSubstantiate(self._worker.name, reason)))
 
     def _forget_agent(self) -> None:
-        """Of the bridge's accord, and before Buildbot heard of it."""
+        """The bridge has ended its session, before Buildbot heard of it."""
         found, self._found = self._found, None
-        self.stage = Stage.EARLY
         if found is not None:
             found.connection.disconnect(leave=False)
 
@@ -414,7 +374,3 @@ class Slot:
         if self.waiting and step is not None and step.stepid is not None:
             yield self._master.data.updates.setStepStateString(step.stepid, text)
             yield self._master.data.updates.setBuildStateString(self._build.buildid, text)
-
-    def _feed(self, event: Reroute) -> None:
-        if self._broker.bridge is not None:
-            self._broker.bridge.feed(event)

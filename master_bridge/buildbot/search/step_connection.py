@@ -17,16 +17,16 @@ from master_bridge.buildbot.internals import stopping
 from master_bridge.buildbot.output.room import Shortage
 from master_bridge.buildbot.search import requests
 from master_bridge.buildbot.search.locks import agent_locks
-from master_bridge.buildbot.search.notices import WaitingNotice
 from master_bridge.buildbot.search.preference import Preference
-from master_bridge.buildbot.search.waiting import Later
+from master_bridge.buildbot.search.search import Search
+from master_bridge.buildbot.search.seeker import Seeker
 from master_bridge.buildbot.sessions.commands import prepare, split_arguments
 from master_bridge.buildbot.sessions.connection import DEADLINE, DEADLINE_STOPPING
 from master_bridge.buildbot.sessions.running import RunningCommand
 from master_bridge.buildbot.sessions.session import RC_KILLED, Session
 from master_bridge.buildbot.worker_settings import NOTICE_MINUTES
 from master_bridge.core.actions import Holder, ServeData
-from master_bridge.core.inputs import Done, Keep, PreparedCommand, Reroute, Seek, Withdraw
+from master_bridge.core.inputs import PreparedCommand, Seek
 
 log = structlog.get_logger(__name__)
 
@@ -48,26 +48,25 @@ class StepConnection:
         self._broker = broker
         self._step = step
         self._master = step.master
-        self._required = requirements
-        self._preference = preference
-        #: what it asks for now
-        self._requirements = preference.requirements if preference is not None else requirements
-        self._settle: Any = None
         self._fencing = fencing
-        self._seal = seal
         self._builddir = builddir
         self.request = requests.step_key(step.build, step.number)
+        self._seeker = Seeker(
+            broker=broker,
+            reactor=step.master.reactor,
+            client=self,
+            request=self.request,
+            search=Search(required=requirements, preference=preference, seal=seal),
+            seek_of=self._wanted,
+            say=self._say_waiting,
+        )
         self._command: RemoteCommand | None = None
         self._prepared: PreparedCommand | None = None
         self._session: Session | None = None
         self._running: RunningCommand | None = None
         #: an agent asks before it starts the command: it may have run before, or may move to another queue
         self._repeated = preference is not None
-        self._since = time.time()
-        self._state = "none"
         self._deadline: Any = None
-        self.over = False
-        self._notice = WaitingNotice(broker, self._say_waiting)
 
     # -- asked by Buildbot's RemoteCommand ----------------------------------------------------------------------------
 
@@ -105,41 +104,34 @@ class StepConnection:
         """The step is done with it, however it ended."""
         if self.over:
             return
-        self.over = True
-        self._cancel_preference()
         if self._deadline is not None and self._deadline.active():
             self._deadline.cancel()
         if self._session is not None:
             self._session.end()
-        if self._broker.bridge is None:
-            return
-        event: Withdraw | Done | Keep
-        if self._keeps():
-            event = Keep(request=self.request)
-        elif self._session is not None:
-            event = Done(request=self.request)
-        else:
-            event = Withdraw(request=self.request)
-        self._broker.bridge.leave(self, event)
+        self._seeker.leave(keep=self._keeps())
 
     # -- told by the bridge -------------------------------------------------------------------------------------------
 
     @property
     def signature(self) -> str:
-        return self._requirements.signature
+        return self._seeker.signature
+
+    @property
+    def over(self) -> bool:
+        return self._seeker.over
 
     def state_changed(self, state: str) -> None:
-        self._state = state
+        self._seeker.state = state
         self.refresh()
 
     def refresh(self) -> None:
-        if self._session is None and not self.over:
-            self._notice.refresh(self._requirements, since=self._since, state=self._state, later=self._later())
+        if self._seeker.looking:
+            self._seeker.refresh()
 
     def attach(self, holder: Holder, adopted: bool) -> None:
         if self.over or self._command is None:
             return
-        self._cancel_preference()
+        self._seeker.found()
         log.info("amqp.step_attached", request=self.request, agent=holder.agent, adopted=adopted)
         self._session = Session(
             reactor=self._master.reactor, bridge=self._broker.bridge, request=self.request, holder=holder, owner=self
@@ -159,13 +151,13 @@ class StepConnection:
         log.warning("amqp.step_lost", request=self.request, reason=reason)
         if self.over:
             return
+        self._seeker.lost(waited=True)
         self._again(reason).addErrback(self._failed)
 
     def abandoned(self, reason: str) -> None:
-        self._cancel_preference()
         log.error("amqp.abandoned", request=self.request, reason=reason)
         if self._command is not None and not self.over:
-            self.over = True
+            self._seeker.end()
             self._command.remote_complete(reason)
 
     def cancelled_earlier(self, reason: str) -> None:
@@ -185,54 +177,34 @@ class StepConnection:
         if count >= LIVES:
             running.complete(f"{reason}; it is failure number {count} of this kind, so the step is given up")
             return
-        self._broker.bridge.leave(self, Done(request=self.request))
+        self._seeker.give_back()
         self._again(reason).addErrback(self._failed)
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
     def _seek(self) -> None:
-        build = self._step.build
-        assert self._prepared is not None
-        self._broker.seek(
-            self,
-            Seek(
-                request=self.request,
-                run=build.buildid,
-                kind="command",
-                signature=self.signature,
-                builddir=self._builddir,
-                title=f"{build.builder.name} #{build.number}: {self._step.name}",
-                builder=build.builder.name,
-                build_number=build.number,
-                locks=agent_locks(self._step),
-                priority=build.requests[0].priority or 0,
-                fencing=self._fencing,
-                seal=self._seal,
-                commands=(self._prepared,),
-                repeated=self._repeated,
-            ),
-        )
-        if self._preference is not None:
-            self._settle = self._master.reactor.callLater(self._preference.seconds, self._settle_for_less)
+        self._seeker.begin()
         self.refresh()
 
-    def _settle_for_less(self) -> None:
-        """Nobody came whom it prefers: any that has what is required will do."""
-        self._settle = self._preference = None
-        if self._session is None and not self.over and self._broker.bridge is not None:
-            self._requirements = self._required
-            self._broker.bridge.feed(Reroute(request=self.request, signature=self.signature, seal=self._seal))
-            self.refresh()
-
-    def _later(self) -> Later | None:
-        if self._settle is None or self._preference is None:
-            return None
-        return Later(needs=self._required.signature, at=self._since + self._preference.seconds)
-
-    def _cancel_preference(self) -> None:
-        timer, self._settle = self._settle, None
-        if timer is not None:
-            timer.cancel()
+    def _wanted(self) -> Seek:
+        build = self._step.build
+        assert self._prepared is not None
+        return Seek(
+            request=self.request,
+            run=build.buildid,
+            kind="command",
+            signature=self.signature,
+            builddir=self._builddir,
+            title=f"{build.builder.name} #{build.number}: {self._step.name}",
+            builder=build.builder.name,
+            build_number=build.number,
+            locks=agent_locks(self._step),
+            priority=build.requests[0].priority or 0,
+            fencing=self._fencing,
+            seal=self._seeker.seal,
+            commands=(self._prepared,),
+            repeated=self._repeated,
+        )
 
     @defer.inlineCallbacks
     def _again(self, reason: str) -> Any:
@@ -246,8 +218,7 @@ class StepConnection:
             if self._command is not None and self._command.interrupted:
                 yield self._finish_here("its agent was lost while it was stopped")
             else:
-                self._since, self._repeated = time.time(), True
-                self._requirements, self._preference = self._required, None  # it has waited long enough
+                self._seeker.since, self._repeated = time.time(), True
                 self._seek()
 
     @defer.inlineCallbacks
@@ -271,7 +242,7 @@ class StepConnection:
 
     def notice_due(self) -> float | None:
         """As a worker's: seconds since the epoch from which on waiting in vain is worth a warning."""
-        return self._since + NOTICE_MINUTES * 60 if self._session is None and not self.over else None
+        return self._seeker.since + NOTICE_MINUTES * 60 if self._seeker.looking else None
 
     def send_notice(self, text: str) -> None:
         """To the log only: Buildbot's reporters know of workers that are missing, and a step names none."""
@@ -288,6 +259,6 @@ class StepConnection:
 
     @defer.inlineCallbacks
     def _say_waiting(self, text: str) -> Any:
-        if self._session is None and not self.over and self._step.stepid is not None:
+        if self._seeker.looking and self._step.stepid is not None:
             self._step.waiting_text = text
             yield self._master.data.updates.setStepStateString(self._step.stepid, text)

@@ -312,7 +312,7 @@ def test_what_was_given_up_is_sought_anew_when_buildbot_asks() -> None:
     scene = Scene()
     build = scene.sought()
     slot: Any = scene.bridge.clients["br-7"]
-    slot.since -= EARLY + 1
+    slot._seeker.since -= EARLY + 1
     slot.refresh()
     results = scene.substantiate(build)
     scene.found()

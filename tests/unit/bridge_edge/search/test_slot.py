@@ -204,14 +204,14 @@ def test_an_agent_is_not_held_for_a_build_that_is_stuck(adopted: bool, told: str
     scene.found(adopted=adopted)
     scene.slot.refresh()
     assert not scene.slot.over
-    scene.slot.since -= EARLY + 1
+    scene.slot._seeker.since -= EARLY + 1
     scene.slot.refresh()
     assert scene.told == ["Seek", told]
 
 
 def test_an_offer_does_not_wait_for_a_build_that_is_stuck() -> None:
     scene = Scene()
-    scene.slot.since -= EARLY + 1
+    scene.slot._seeker.since -= EARLY + 1
     scene.slot.refresh()
     assert scene.slot.over
 
@@ -231,7 +231,7 @@ def test_one_that_has_begun_waits_for_as_long_as_it_takes() -> None:
     """Only what Buildbot does not begin is given up."""
     scene = Scene()
     scene.slot.begin()
-    scene.slot.since -= EARLY + 1
+    scene.slot._seeker.since -= EARLY + 1
     scene.slot.refresh()
     assert scene.told == ["Seek"]
 
