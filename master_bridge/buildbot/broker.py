@@ -392,7 +392,7 @@ class _Shared(service.SharedService):
     def __init__(self) -> None:
         super().__init__()
         self.broker = AMQPBroker()
-        self._added = self.broker.setServiceParent(self)
+        self.broker.setServiceParent(self)
 
 
 @defer.inlineCallbacks

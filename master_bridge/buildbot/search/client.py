@@ -9,7 +9,7 @@ from master_bridge.core.actions import Holder, ServeData
 
 
 class Client(Protocol):
-    """What the bridge tells whoever made a `Seek`. `signature` is what it waits for; `changed` its machine state."""
+    """What the bridge tells whoever made a `Seek`. `signature`: what it waits for."""
 
     @property
     def signature(self) -> str: ...

@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 
 #: A command ended by the bridge, not by its agent, has the exit code of a killed process.
 RC_KILLED = -1
-#: Bytes of a command's last words that are stored though the master's disk is nearly full.
+#: Bytes of a command's last events that are stored though the master's disk is nearly full.
 SMALL = 64 * 1024
 
 
