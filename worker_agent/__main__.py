@@ -12,9 +12,6 @@ import os
 import signal
 import sys
 
-from contracts.operations.extras import missing_extra
-from contracts.operations.lossy_output import open_standard_streams, replace_standard_error
-
 #: What a disk says that takes no more of a command's answer, and the exit status then (EX_IOERR of sysexits.h).
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 EXIT_OUTPUT = 74
@@ -23,11 +20,14 @@ EXIT_USAGE = 2
 
 
 def main() -> None:
+    _mind_early_signals()  # before anything of ours is imported, which takes a while on a busy machine
+    from contracts.operations.extras import missing_extra
+    from contracts.operations.lossy_output import open_standard_streams, replace_standard_error
+
     open_standard_streams()
     replace_standard_error()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a path may be no UTF-8
-    _mind_early_signals()
     for unused in ("rich", "twisted"):
         sys.modules.setdefault(unused, None)  # type: ignore[arg-type]  # importlib: None says that there is no such module
     from worker_agent.program.cli import main as command
