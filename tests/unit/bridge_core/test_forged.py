@@ -1,4 +1,4 @@
-"""Letters that are not to be believed change nothing and end in `bb.dead`, with the reason."""
+"""Messages that are not to be believed change nothing and end in `bb.dead`, with the reason."""
 
 from __future__ import annotations
 
