@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import structlog
 
-from contracts.messages import Alive, Catalogue, Event, Offer, Ping, Release, Start
+from contracts.messages import Alive, Catalogue, Event, Grant, Offer, Ping, Release, Start
 from worker_agent.agent import loop
 from worker_agent.agent.ending import Ending
 from worker_agent.core import inputs
@@ -392,6 +392,22 @@ async def test_an_agent_for_one_build_leaves_by_itself(begin: Begin, log: Any) -
     await stage.until(lambda: ("order", session, "run") in stage.sessions.orders, "the command")
     stage.hear(Release(session=session, incarnation="I1"))
     assert await stage.ended() is Ending.LEFT
+
+
+async def test_an_operator_keeps_an_agent_for_one_build_for_one_more(begin: Begin) -> None:
+    """What it holds at the resume is no build to leave after; the next one is."""
+    stage = await begin(exit_after_build=True).begin()
+    session = await stage.held()
+    await stage.turned()
+    stage.steer("resume")
+    await stage.turned()
+    assert stage.agent.order is Order.WORK
+    stage.hear(Release(session=session, incarnation="I1"))
+    await stage.until(lambda: ("settle", 1, "ack") in stage.did, "its end")
+    assert stage.agent.order is Order.WORK
+    session = await stage.claimed()
+    stage.hear(Grant(session=session, master="m", incarnation="I1", run=1, stored=0, ticket="t"))
+    await stage.until(lambda: stage.agent.order is Order.LEAVE, "that it leaves")
 
 
 # ---- the end
