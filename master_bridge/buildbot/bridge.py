@@ -288,13 +288,15 @@ class Bridge:
             if isinstance(action, actions.Deliver):  # nobody wants it any more
                 self.feed(inputs.EventStored(session=action.event.session, seq=action.event.seq))
         elif isinstance(action, actions.Deliver):
-            client.deliver(action.event)
+            if client.session is not None:
+                client.session.deliver(action.event)
         elif isinstance(action, actions.StateChanged):
             client.state_changed(action.state)
         elif isinstance(action, actions.Attach):
             client.attach(action.holder, action.adopted)
         elif isinstance(action, actions.ServeData):
-            client.serve(action)
+            if client.session is not None:
+                client.session.serve(action)
         elif isinstance(action, actions.Lost):
             self._forget(action.request)
             client.lost(action.reason)

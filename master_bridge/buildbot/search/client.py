@@ -8,23 +8,31 @@ from contracts.messages import Event
 from master_bridge.core.actions import Holder, ServeData
 
 
-class Client(Protocol):
-    """What the bridge tells whoever made a `Seek`. `signature`: what it waits for."""
-
-    @property
-    def signature(self) -> str: ...
-
-    def state_changed(self, state: str) -> None:
-        """none, window, waiting, granted, held, missing or done."""
-
-    def attach(self, holder: Holder, adopted: bool) -> None:
-        """An agent has accepted; commands may start."""
+class Stay(Protocol):
+    """What the bridge tells of a session: `sessions.session.Session`."""
 
     def deliver(self, event: Event) -> None:
         """An event, in order, never twice."""
 
     def serve(self, wanted: ServeData) -> None:
         """The agent pulls a part of a download."""
+
+
+class Client(Protocol):
+    """What the bridge tells whoever made a `Seek`. `signature`: what it waits for."""
+
+    @property
+    def signature(self) -> str: ...
+
+    @property
+    def session(self) -> Stay | None:
+        """Its session on an agent; None: there is none (yet, or any more), and what comes of it is dropped."""
+
+    def state_changed(self, state: str) -> None:
+        """none, window, waiting, granted, held, missing or done."""
+
+    def attach(self, holder: Holder, adopted: bool) -> None:
+        """An agent has accepted; commands may start."""
 
     def lost(self, reason: str) -> None:
         """The session is over without a result."""

@@ -20,7 +20,6 @@ from buildbot.process.results import CANCELLED, RETRY
 from twisted.internet import defer
 from twisted.python.failure import Failure
 
-from contracts.messages import Event
 from contracts.requirements.sets import Requirements
 from contracts.timing import LIVES
 from master_bridge.buildbot.builddirs import component
@@ -34,7 +33,7 @@ from master_bridge.buildbot.search.seeker import Seeker
 from master_bridge.buildbot.sessions.connection import AMQPConnection, capability_property
 from master_bridge.buildbot.sessions.running import RunningCommand
 from master_bridge.buildbot.sessions.session import Session
-from master_bridge.core.actions import Holder, ServeData
+from master_bridge.core.actions import Holder
 from master_bridge.core.inputs import Seek
 
 log = structlog.get_logger(__name__)
@@ -138,6 +137,10 @@ class Slot:
     def waiting(self) -> bool:
         """For Buildbot, too: so there is something to tell of it."""
         return self.begun and self._seeker.looking
+
+    @property
+    def session(self) -> Session | None:
+        return None if self._found is None else self._found.session
 
     @property
     def over(self) -> bool:
@@ -298,14 +301,6 @@ class Slot:
     def _attach_failed(self, failure: Failure, connection: AMQPConnection) -> None:
         log.warning("amqp.attach_failed", request=self.request, reason=failure.getErrorMessage())
         connection.disconnect()
-
-    def deliver(self, event: Event) -> None:
-        if self._found is not None:
-            self._found.session.deliver(event)
-
-    def serve(self, wanted: ServeData) -> None:
-        if self._found is not None:
-            self._found.session.serve(wanted)
 
     def lost(self, reason: str) -> None:
         log.warning("amqp.lost", request=self.request, reason=reason)

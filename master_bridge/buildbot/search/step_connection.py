@@ -10,7 +10,6 @@ from buildbot.process.remotecommand import RemoteCommand
 from twisted.internet import defer, error
 from twisted.python.failure import Failure
 
-from contracts.messages import Event
 from contracts.requirements.sets import Requirements
 from contracts.timing import LIVES
 from master_bridge.buildbot.internals import stopping
@@ -25,7 +24,7 @@ from master_bridge.buildbot.sessions.connection import DEADLINE, DEADLINE_STOPPI
 from master_bridge.buildbot.sessions.running import RunningCommand
 from master_bridge.buildbot.sessions.session import RC_KILLED, Session
 from master_bridge.buildbot.worker_settings import NOTICE_MINUTES
-from master_bridge.core.actions import Holder, ServeData
+from master_bridge.core.actions import Holder
 from master_bridge.core.inputs import PreparedCommand, Seek
 
 log = structlog.get_logger(__name__)
@@ -62,7 +61,7 @@ class StepConnection:
         )
         self._command: RemoteCommand | None = None
         self._prepared: PreparedCommand | None = None
-        self._session: Session | None = None
+        self.session: Session | None = None
         self._running: RunningCommand | None = None
         #: an agent asks before it starts the command: it may have run before, or may move to another queue
         self._repeated = preference is not None
@@ -89,9 +88,9 @@ class StepConnection:
         if self._keeps():
             self.leave()
             return command.interrupt(Failure(error.ConnectionLost()))
-        if self._session is None or self._running is None:
+        if self.session is None or self._running is None:
             return self._finish_here("stopped while it waited for an agent")
-        self._session.interrupt(self._running, why)
+        self.session.interrupt(self._running, why)
         wait = DEADLINE_STOPPING if self._master.botmaster.shuttingDown else DEADLINE
         wait += 0 if self._master.botmaster.shuttingDown else float(command.args.get("sigtermTime") or 0)
         self._deadline = self._master.reactor.callLater(wait, self._give_up)
@@ -106,8 +105,8 @@ class StepConnection:
             return
         if self._deadline is not None and self._deadline.active():
             self._deadline.cancel()
-        if self._session is not None:
-            self._session.end()
+        if self.session is not None:
+            self.session.end()
         self._seeker.leave(keep=self._keeps())
 
     # -- told by the bridge -------------------------------------------------------------------------------------------
@@ -133,18 +132,11 @@ class StepConnection:
             return
         self._seeker.found()
         log.info("amqp.step_attached", request=self.request, agent=holder.agent, adopted=adopted)
-        self._session = Session(
+        self.session = Session(
             reactor=self._master.reactor, bridge=self._broker.bridge, request=self.request, holder=holder, owner=self
         )
-        self._running = self._session.follow(self._command)
+        self._running = self.session.follow(self._command)
         self._step.agent_found(holder)
-
-    def deliver(self, event: Event) -> None:
-        if self._session is not None:
-            self._session.deliver(event)
-
-    def serve(self, wanted: ServeData) -> None:
-        """A shell command pulls nothing."""
 
     def lost(self, reason: str) -> None:
         """The command runs again, elsewhere: the step goes on waiting for its result."""
@@ -208,8 +200,8 @@ class StepConnection:
 
     @defer.inlineCallbacks
     def _again(self, reason: str) -> Any:
-        running, session = self._running, self._session
-        self._session = self._running = None
+        running, session = self._running, self.session
+        self.session = self._running = None
         if running is not None and running.wanted:
             yield running.say(f"{reason}; the command runs again elsewhere")
         if session is not None:

@@ -111,7 +111,9 @@ class Agents:
             return
         for kind, value in (("update", ["rc", rc]), ("completed", None)):
             self._seq[request] += 1
-            client.deliver(Event(session="s1", seq=self._seq[request], n=n, kind=kind, value=value))
+            if client.session is None:
+                return
+            client.session.deliver(Event(session="s1", seq=self._seq[request], n=n, kind=kind, value=value))
 
     def send(self, message: Any, address: str) -> None: ...
 
