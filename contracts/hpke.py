@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 #: Bytes of a private or public key, of an AEAD's key, and of its nonce.
 KEY_BYTES = 32
 NONCE_BYTES = 12
-#: Bytes by which a sealed text is longer than the text.
-TAG_BYTES = 16
 
 _HASH_BYTES = 32
 _VERSION = b"HPKE-v1"

@@ -12,15 +12,13 @@ import os
 import signal
 import sys
 
-#: What a disk says that takes no more of a command's answer, and the exit status then (EX_IOERR of sysexits.h).
+#: What a disk says that takes no more of a command's answer.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
-EXIT_OUTPUT = 74
-#: Exit status when the extra `worker` is not installed.
-EXIT_USAGE = 2
 
 
 def main() -> None:
     _mind_early_signals()  # before anything of ours is imported, which takes a while on a busy machine
+    from contracts.operations.exit_status import ExitStatus
     from contracts.operations.extras import missing_extra
     from contracts.operations.lossy_output import open_standard_streams, replace_standard_error
 
@@ -39,13 +37,13 @@ def main() -> None:
         if text is None:
             raise
         print(f"worker-agent: {text}", file=sys.stderr)  # noqa: T201  # the command's answer
-        sys.exit(EXIT_USAGE)
+        sys.exit(ExitStatus.USAGE)
     except OSError as error:
         if error.errno not in _FULL:
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left of its output has no place either
         print(f"worker-agent: {error.strerror}", file=sys.stderr)  # noqa: T201  # the command's answer
-        sys.exit(EXIT_OUTPUT)
+        sys.exit(ExitStatus.IOERR)
 
 
 def _mind_early_signals() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Literal
 
+from contracts.operations.exit_status import ExitStatus
 from contracts.rabbitmq.facts import OLDEST, TESTED, UNKNOWN_SINCE, facts
 from contracts.rabbitmq.product import Product
 from contracts.readable import shown
@@ -42,8 +43,8 @@ def report(findings: Iterable[Finding], *, as_json: bool) -> str:
 
 
 def status(findings: Iterable[Finding]) -> int:
-    """Exit status: 1 when anything failed."""
-    return int(any(finding.verdict == "fail" for finding in findings))
+    """Exit status: `FAILED` when anything failed, else 0."""
+    return ExitStatus.FAILED if any(finding.verdict == "fail" for finding in findings) else 0
 
 
 def broker_version(product: Product) -> list[Finding]:

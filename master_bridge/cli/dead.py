@@ -8,16 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from contracts.operations.exit_status import ExitStatus
 from contracts.readable import moment, shown, shown_lines
 from master_bridge.cli.options import Where, broker_options
 
 if TYPE_CHECKING:
     from master_bridge.operating.deadletters import DeadLetter, Verdict
-
-#: Exit status when a letter that was named is not there.
-UNKNOWN = 1
-#: … or when some of all were no offers.
-LEFT = 1
 
 
 @click.group()
@@ -79,7 +75,7 @@ def requeue(where: Where, ids: tuple[str, ...], everything: bool) -> None:
     click.echo(f"{len(letters) - len(left)} sent again")
     if left:
         click.echo(f"not sent, for it is no offer: {', '.join(letter.id for letter in left)}", err=True)
-        click.get_current_context().exit(LEFT)
+        click.get_current_context().exit(ExitStatus.FAILED)
 
 
 @command.command()
@@ -111,7 +107,7 @@ def _walk(where: Where, ids: tuple[str, ...], verdict: Verdict, *, everything: b
     missing = [each for each in ids if not any(letter.id.startswith(each) for letter in letters)]
     if missing:
         click.echo(f"not in `dead`: {shown(', '.join(missing))}", err=True)
-        click.get_current_context().exit(UNKNOWN)
+        click.get_current_context().exit(ExitStatus.FAILED)
     return letters
 
 

@@ -6,11 +6,9 @@ from typing import Literal
 
 import click
 
+from contracts.operations.exit_status import ExitStatus
 from contracts.rabbitmq.arguments import EVENTS_MAX_BYTES
 from master_bridge.cli.options import Where, broker_options
-
-#: Exit status when a queue could not be migrated.
-LEFT = 1
 
 
 @click.command()
@@ -45,4 +43,4 @@ def command(where: Where, queue_type: Literal["classic", "quorum"], events_max_b
                 left = True
                 click.echo(str(error), err=True)
     if left:
-        click.get_current_context().exit(LEFT)
+        click.get_current_context().exit(ExitStatus.FAILED)

@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from contracts.operations.exit_status import ExitStatus
 from contracts.readable import shown
 from master_bridge.cli.options import Where, broker_options
 
 if TYPE_CHECKING:
     from master_bridge.operating.steering import Order
 
-#: Exit status when an agent was not there any more, or did not do it in time.
-NOT_DONE = 1
 #: order -> how people read that it was given
 _SAID = {
     "drain": "ends what it holds and takes nothing new",
@@ -65,7 +64,7 @@ def _steer(
         for agent in late:
             click.echo(f"{shown(agent.agent)}: has not done it within {wait:g} s", err=True)
     if missed or late or not chosen:
-        click.get_current_context().exit(NOT_DONE)
+        click.get_current_context().exit(ExitStatus.FAILED)  # one was not there any more, or did not do it in time
 
 
 drain = _command("drain", "Let each AGENT end what it holds and take nothing new. They stay connected, state `paused`, "

@@ -6,11 +6,10 @@ import time
 
 import click
 
+from contracts.operations.exit_status import ExitStatus
 from contracts.readable import shown
 from master_bridge.cli.options import Where, broker_options
 
-#: Exit status when no master knows of such a build.
-UNKNOWN = 1
 #: Characters of a line, which may name several agents.
 LINE_MAX = 4000
 
@@ -33,7 +32,7 @@ def command(where: Where, build: str) -> None:
         if not found:
             masters = shown(", ".join(sorted(survey.masters))) or "none is alive"
             click.echo(f"no master looks for an agent for {build!r} or has one (masters: {masters})", err=True)
-            click.get_current_context().exit(UNKNOWN)
+            click.get_current_context().exit(ExitStatus.FAILED)
         for number, each in enumerate(found):
             if number:
                 click.echo()

@@ -50,8 +50,6 @@ class Survey:
         self._left: Heard[Status] = Heard()
         #: agent or master -> its status cannot be read: it speaks another version of the protocol
         self.foreign: dict[str, str] = {}
-        #: messages that are not of the fleet, or not their sender's to say
-        self.not_believed = 0
         self.may_ask = True
 
     def open(self) -> Survey:
@@ -153,7 +151,7 @@ class Survey:
             )
             self._read(envelope, body, properties.headers)
         except Exception:  # whoever wrote it, it is not of the fleet; the broker counts what masters put into `dead`
-            self.not_believed += 1
+            return
 
     def _read(self, envelope: Envelope, body: bytes, headers: Any) -> None:
         """Who sent it comes first, then the words."""

@@ -15,12 +15,10 @@ import click
 from pydantic.fields import FieldInfo
 
 from contracts.operations.amqp_url import has_password
+from contracts.operations.exit_status import ExitStatus
 from worker_agent.program.loading import CONFIG_VARIABLE, BadSettings, flag_of, load, unknown_variables, variable_of
 from worker_agent.program.settings import CONFIG_FILES, Settings
 from worker_agent.program.subcommands import subcommands
-
-#: Exit codes: 2 for what the caller has to put right, as click has it for usage errors.
-EXIT_USAGE = 2
 
 DESCRIPTION = """\
 Takes work from RabbitMQ for Buildbot masters and runs it on this machine.
@@ -43,9 +41,9 @@ SIGTERM, SIGINT  drain: finish what runs, take nothing new, leave; a second one:
 SIGHUP           probe the capabilities again
 SIGUSR2          restart in place, with the program as installed now; commands go on meanwhile"""
 
-STATUS = """\
-0   left as asked for      2   a flag, variable or file is wrong
-70  a part of it broke     73  the state folder cannot be used"""
+STATUS = f"""\
+0   left as asked for      {ExitStatus.USAGE:d}   a flag, variable or file is wrong
+{ExitStatus.SOFTWARE:d}  a part of it broke     {ExitStatus.CANTCREAT:d}  the state folder cannot be used"""
 
 
 def _takes(field: FieldInfo) -> Any:
@@ -160,7 +158,7 @@ def settings_of(context: click.Context) -> Settings:
     except BadSettings as error:
         for line in str(error).splitlines():
             click.echo(f"worker-agent: {line}", err=True)
-        context.exit(EXIT_USAGE)
+        context.exit(ExitStatus.USAGE)
 
 
 def make_cli(run: Callable[..., None] = _run) -> click.Group:

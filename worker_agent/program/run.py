@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import structlog
 
 from contracts.operations import memory
+from contracts.operations.exit_status import ExitStatus
 from contracts.operations.extras import missing_extra
 from worker_agent.agent.ending import Ending
 from worker_agent.agent.instance import Instance, StateInUse
@@ -22,8 +23,6 @@ from worker_agent.state_files import StateUnreadable
 
 log = structlog.get_logger(__name__)
 
-#: Exit codes beside 0; the last two are EX_SOFTWARE and EX_CANTCREAT of sysexits.h.
-BAD_SETTING, BROKEN, NO_STATE = 2, 70, 73
 #: Those that an agent takes for orders.
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)
 
@@ -32,7 +31,7 @@ def run(settings: Settings, unknown: Sequence[str] = ()) -> int:
     """Run the agent until it leaves; the exit status. Does not return when it restarts in place."""
     if settings.amqp_url is None:
         print("worker-agent: no broker: give --amqp-url, --amqp-url-file or WORKER_AGENT_AMQP_URL", file=sys.stderr)  # noqa: T201  # the command's answer
-        return BAD_SETTING
+        return ExitStatus.USAGE
     from worker_agent.capabilities import BadCapability
     from worker_agent.capabilities.abilities import options_of
 
@@ -40,11 +39,11 @@ def run(settings: Settings, unknown: Sequence[str] = ()) -> int:
         options_of(settings)
     except BadCapability as error:
         print(f"worker-agent: --capability or --without: {error}", file=sys.stderr)  # noqa: T201  # as above
-        return BAD_SETTING
+        return ExitStatus.USAGE
     wrong = _unusable_keys(settings)
     if wrong is not None:
         print(f"worker-agent: --trusted-key: {wrong}", file=sys.stderr)  # noqa: T201  # as above
-        return BAD_SETTING
+        return ExitStatus.USAGE
     user: SecondUser | None = None
     try:
         if settings.run_as is not None:
@@ -53,14 +52,14 @@ def run(settings: Settings, unknown: Sequence[str] = ()) -> int:
             user = second_user(settings)
     except NoSecondUser as error:
         print(f"worker-agent: --run-as {settings.run_as}: {error}", file=sys.stderr)  # noqa: T201  # as above
-        return BAD_SETTING
+        return ExitStatus.USAGE
     if user is None:
         give_up_ambient()
     try:
         instance = Instance(settings.state)
     except (StateInUse, StateUnreadable) as error:
         print(f"worker-agent: {error}", file=sys.stderr)  # noqa: T201  # as above
-        return NO_STATE
+        return ExitStatus.CANTCREAT
     logs.configure(form=settings.log_format, level=settings.log_level)
     for name in unknown:
         log.warning("unknown_variable", name=name, remedy="`worker-agent --help` lists the settings")
@@ -71,7 +70,7 @@ def run(settings: Settings, unknown: Sequence[str] = ()) -> int:
         instance.close()
         systemd.notify(STATUS="restarting")
         return _execute_again(settings, environ)
-    return BROKEN if ending is Ending.FAILED else 0
+    return ExitStatus.SOFTWARE if ending is Ending.FAILED else 0
 
 
 def _execute_again(settings: Settings, environ: dict[str, str]) -> int:
@@ -85,7 +84,7 @@ def _execute_again(settings: Settings, environ: dict[str, str]) -> int:
         os.execve(sys.executable, sys.orig_argv, environ)  # noqa: S606  # this very program, without a shell
     except OSError as error:
         log.error("not_restarted", program=sys.executable, reason=str(error.strerror), remedy="start this agent again")
-    return BROKEN
+    return ExitStatus.SOFTWARE
 
 
 def _unusable_keys(settings: Settings) -> str | None:

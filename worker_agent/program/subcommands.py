@@ -7,14 +7,12 @@ from collections.abc import Callable
 
 import click
 
+from contracts.operations.exit_status import ExitStatus
 from contracts.readable import shown, shown_lines
 from worker_agent.program.loading import unknown_variables
 from worker_agent.program.settings import Settings
 
 SettingsOf = Callable[[click.Context], Settings]
-
-#: `columns`: exit status when the agent was not seen in time.
-NOT_SEEN = 1
 
 
 def subcommands(settings_of: SettingsOf) -> list[click.Command]:
@@ -73,7 +71,7 @@ def subcommands(settings_of: SettingsOf) -> list[click.Command]:
                 f"{settings.state}; its log says why)",
                 err=True,
             )
-            context.exit(NOT_SEEN)
+            context.exit(ExitStatus.FAILED)
         for queue in seen:
             click.echo(shown(queue))  # as masters name them
         if not seen:

@@ -11,9 +11,10 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from contracts.operations.exit_status import ExitStatus
 from contracts.signing import generate
 from worker_agent.program.cli import make_cli, settings_of
-from worker_agent.program.run import BAD_SETTING, run
+from worker_agent.program.run import run
 
 
 def settings_only(**given: Any) -> None:
@@ -47,5 +48,5 @@ def test_a_trusted_key_that_cannot_be_used_ends_it_at_once(tmp_path: Path, capsy
 
     generate(tmp_path / "key")
     flags = {"amqp_url": "amqp://h/", "state": str(tmp_path / "state"), "trusted_key": (str(tmp_path / "key"),)}
-    assert run(load(flags)) == BAD_SETTING
+    assert run(load(flags)) == ExitStatus.USAGE
     assert ".pub file of `master-bridge keygen`" in capsys.readouterr().err
