@@ -26,12 +26,20 @@ _NUMBERS = re.compile(r"[0-9]+(?:\.[0-9]+)*")
 #: As in `contracts.requirements.versions`: a lone letter must be a capital.
 _UNIT = re.compile(r"(?:[KMGTkmgt](?:[Ii]?[Bb]|[Ii])|[KMGT])(?![A-Za-z0-9._+-])")
 _SPACE = re.compile(r"[ \t\r\n]*")
+#: Characters of one text. It ends up in a queue's name, of 244 bytes; and Python reads no number of over 4,300 digits.
+TEXT_MAX = 4_000
 
 
 class Reader:
     """Reads one text, and knows the character at which it fails."""
 
     def __init__(self, text: str) -> None:
+        """Raises `BadRequirement`: it is longer than any requirement."""
+        if len(text) > TEXT_MAX:
+            raise BadRequirement(
+                f"bad requirement: {len(text)} characters, at most {TEXT_MAX} can be read:\n  {text[:100]}…\n"
+                "ask for less"
+            )
         self.text = text
         self.at = 0
         #: where the second requirement of the text begins

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import fnmatch
 import json
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,8 @@ log = structlog.get_logger(__name__)
 JSON = "application/json"
 #: Bytes of an order's body; orders and builds in an answer.
 BODY_MAX, ORDERS_SHOWN, BUILDS_SHOWN = 1_000_000, 200, 50
+#: A row version, as `fleet` gives it; anything else is answered as a first question.
+_AT = re.compile(r"[0-9]{1,18}", re.ASCII)
 #: Seconds of the picture of an agent's day.
 DAY = 86_400.0
 
@@ -128,8 +131,8 @@ class FleetResource(FeedResource):
             Waiter(request=request, title=builder, since=since, priority=priority, state="pending")
             for request, builder, since, priority in pending.requests
         )
-        since = _argument(request, "at", "0")
-        return feed.told(_argument(request, "incarnation"), int(since) if since.isdigit() else 0)
+        since = _argument(request, "at")
+        return feed.told(_argument(request, "incarnation"), int(since) if _AT.fullmatch(since) else 0)
 
 
 class MatchResource(FeedResource):
@@ -218,9 +221,12 @@ class DeadResource(FeedResource):
 
 def _order(request: Any) -> tuple[str, list[str], str]:
     """Raises `Error` with what is wrong."""
+    text = request.content.read(BODY_MAX + 1)
+    if len(text) > BODY_MAX:
+        raise Error(413, f"an order has at most {BODY_MAX} bytes".encode())
     try:
-        body = json.loads(request.content.read(BODY_MAX + 1)[: BODY_MAX + 1])
-    except ValueError:
+        body = json.loads(text)
+    except (ValueError, RecursionError):  # also lists in lists in lists
         raise Error(400, b"an order is a JSON object") from None
     if not isinstance(body, dict):
         raise Error(400, b"an order is a JSON object")
@@ -233,7 +239,7 @@ def _order(request: Any) -> tuple[str, list[str], str]:
         raise Error(400, f"agents: at most {AT_ONCE} at once".encode())
     if not isinstance(reason, str) or not reason.strip():
         raise Error(400, b"reason: say why; the agent's people read it")
-    return order, agents, shown(reason.strip(), TEXT_SHOWN)
+    return order, list(dict.fromkeys(agents)), shown(reason.strip(), TEXT_SHOWN)
 
 
 def _orders(feed: Feed) -> list[dict[str, Any]]:

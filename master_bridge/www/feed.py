@@ -13,6 +13,7 @@ from random import Random
 from typing import Any
 from uuid import uuid4
 
+from contracts.errors import BadRequirement
 from contracts.messages import Catalogue, ExpectedStart, FleetMessage, Status, Work
 from contracts.readable import moment
 from contracts.requirements.sets import Requirements
@@ -28,6 +29,8 @@ FRESH = 1.25
 SEEKING = ("window", "waiting", "granted")
 #: Another master that said nothing for so many seconds is not shown; so many masters are.
 FORGET_AFTER, MASTERS_MAX = 3 * STATUS_INTERVAL, 100
+#: Columns that are taken of another master.
+SIGNATURES_MAX = 2_000
 
 #: Seconds by which what was told of a start may be wrong before it is told anew.
 STANDS = 30.0
@@ -72,7 +75,7 @@ class Feed:
             other = self._others.setdefault(message.master, OtherMaster(now))
             other.heard = now
             if isinstance(message, Catalogue):
-                other.signatures = message.signatures
+                other.signatures = message.signatures[:SIGNATURES_MAX]
             else:
                 other.work = message
 
@@ -193,12 +196,13 @@ class Feed:
         return {
             signature: Column(
                 signature=signature,
-                requirements=Requirements.from_signature(signature),
+                requirements=requirements,
                 builders=tuple(sorted(builders.get(signature, ()))),
                 places=places.get(signature, 0),
                 masters=tuple(sorted(masters.get(signature, ()))),
             )
             for signature in sorted({*places, *masters, *waiting})
+            if (requirements := _read(signature)) is not None
         }
 
     def _link(self, view: Any) -> Link:
@@ -217,6 +221,14 @@ class Feed:
             "free": sum(known.free for known in self.agents),
             "waiting": waiting,
         }
+
+
+def _read(signature: str) -> Requirements | None:
+    """None: another master's, of a newer version or a broken one, that cannot be read here."""
+    try:
+        return Requirements.from_signature(signature)
+    except BadRequirement:
+        return None
 
 
 def _machine(known: Known, now: float) -> Machine:

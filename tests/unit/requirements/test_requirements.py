@@ -185,6 +185,17 @@ def test_parse_reads_one_requirement() -> None:
         parse("gtk wx")
 
 
+@pytest.mark.parametrize(
+    "text", ["gtk>=" + "9" * 5_000, "gtk==" + "1." * 4_000 + "*", "a" + "9" * 5_000, "(" * 100_000]
+)
+def test_a_text_that_no_number_can_be_read_from_is_an_error_like_any_other(text: str) -> None:
+    """Python reads no number of more than 4,300 digits; the text may be another master's signature."""
+    for read in (parse, Requirements.from_signature):
+        with pytest.raises(BadRequirement, match="at most 4000") as caught:
+            read(text)
+        assert len(str(caught.value)) < 300
+
+
 def test_a_set_too_long_for_a_queue_is_refused() -> None:
     """The broker takes at most 255 bytes; the remedy is a capability that stands for the set."""
     with pytest.raises(BadRequirement, match="at most 244"):

@@ -1,0 +1,36 @@
+"""What the page is told when other masters say what this one cannot read."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from contracts.messages import Catalogue, Work, WorkView
+from master_bridge.www.feed import SIGNATURES_MAX, Feed
+
+
+def make_feed() -> Feed:
+    """Of a master without workers, whose broker is out of reach."""
+    master = SimpleNamespace(workers=SimpleNamespace(workers={}), config=SimpleNamespace(builders=[]))
+    return Feed(SimpleNamespace(master=master, bridge=None, settings=None, down_reason=None))
+
+
+@pytest.mark.parametrize("unreadable", ["gtk=>>3", "GTK", "", "\x00", "gtk>=" + "9" * 5_000, "a" * 300])
+def test_a_signature_that_cannot_be_read_hides_no_other(unreadable: str) -> None:
+    """A master of a newer version may ask for what this one does not know; its request is shown as waiting."""
+    feed = make_feed()
+    feed.hear(Catalogue(master="m2", incarnation="i", signatures=(unreadable, "gtk>=3")))
+    view = WorkView(request="br-1", title="gtk #1", signature=unreadable, state="waiting", since=1.0)
+    feed.hear(Work(master="m2", incarnation="i", now=1.0, requests=(view,)))
+    feed.expect({})
+    told = feed.told("", 0)
+    assert [column["signature"] for column in told["columns"]] == ["gtk>=3"]
+    assert [(row["title"], row["reason"]) for row in told["waiting"]] == [("gtk #1", "waits for an agent")]
+
+
+def test_another_master_has_no_more_columns_than_a_master_can_show() -> None:
+    feed = make_feed()
+    names = tuple(f"cap{number}x" for number in range(SIGNATURES_MAX + 1))
+    feed.hear(Catalogue(master="m2", incarnation="i", signatures=names))
+    assert len(feed.told("", 0)["columns"]) == SIGNATURES_MAX
