@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from worker_agent.keeper import orders
-from worker_agent.keeper.processes.reaper import KILL_PATIENCE, own_children
+from worker_agent.keeper.processes.reaper import KILL_PATIENCE, descendants, is_stopped, kill_until_none, own_children
 from worker_agent.keeper.runner import Listener
 from worker_agent.keeper.second_user import NoSecondUser, SecondUser
 from worker_agent.keeper.sending import Outgoing
@@ -30,6 +30,9 @@ from worker_agent.keeper.wire import BadFrame, Frames
 
 #: Seconds that the process has to say that nothing is left, beyond those in which it kills.
 _END = KILL_PATIENCE + 5.0
+#: Seconds between two looks whether something stopped it (SIGSTOP): then it keeps no time limit and hears no Stop. What
+#: finds it stopped twice takes it for gone; an operator's signals to the whole service let it go on together with us.
+_LOOK = 5.0
 #: Events that it may tell; `started` and `completed` are the keeper's own words.
 _KINDS = frozenset({"stdout", "stderr", "header", "log", "update", "write", "writer"})
 _PIECE = 4096
@@ -89,6 +92,7 @@ class Apart:
         self._lost = ""
         self._send({"op": "begin", "config": asdict(config)})
         self._opening = asyncio.ensure_future(self._open())
+        self._watching = asyncio.ensure_future(self._watch())
 
     async def _open(self) -> None:
         loop = asyncio.get_running_loop()
@@ -97,6 +101,14 @@ class Apart:
         errors = self._apart.process.stderr.fileno()
         os.set_blocking(errors, False)
         loop.add_reader(errors, self._complaint, errors)
+
+    async def _watch(self) -> None:
+        stopped = False
+        while not self._gone.is_set():
+            await asyncio.sleep(_LOOK)
+            before, stopped = stopped, is_stopped(self._apart.process.pid)
+            if before and stopped:
+                self.disconnected("something that runs as that user has stopped it (SIGSTOP)")
 
     # What the session asks for: runner.Runner
 
@@ -122,6 +134,7 @@ class Apart:
         await done
 
     async def end(self) -> list[str]:
+        self._watching.cancel()
         self._send({"op": "end"})
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(asyncio.shield(self._ended), _END)
@@ -215,7 +228,9 @@ class Apart:
     def _end_by_force(self) -> None:
         """It went, or does not end: nothing that it ran may live on. What it left came to the keeper, a subreaper."""
         pids = {self._apart.process.pid, *own_children()}
-        _sweep(self._apart.user, self._session, [str(pid) for pid in pids])
+        if not _sweep(self._apart.user, self._session, [str(pid) for pid in pids]):
+            # What is left may have ended or stopped the sweep, its own user's. None of it can do that to us.
+            kill_until_none(lambda: descendants(os.getpid()))
 
     def _collect(self) -> None:
         try:
@@ -243,10 +258,10 @@ def end_leftovers(session: str, folder: Path) -> bool:
     return True
 
 
-def _sweep(user: SecondUser, session: str, pids: list[str]) -> None:
-    """End the trees of `pids` and all that carries the session's mark, with the rights of `user`."""
+def _sweep(user: SecondUser, session: str, pids: list[str]) -> bool:
+    """End the trees of `pids` and all that carries the session's mark, with the rights of `user`. Was that done?"""
     try:
-        subprocess.run(
+        swept = subprocess.run(
             user.python(_SWEEP, "worker-agent sweep", session, *pids),
             env=user.environ(os.environ),
             cwd="/",
@@ -257,6 +272,8 @@ def _sweep(user: SecondUser, session: str, pids: list[str]) -> None:
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         print(f"what session {session} left running may not be ended: {error}", file=sys.stderr, flush=True)  # noqa: T201
+        return False
+    return swept.returncode == 0
 
 
 def _words(message: Mapping[str, Any], name: str) -> str | None:

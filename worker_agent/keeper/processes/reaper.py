@@ -220,6 +220,14 @@ def alive(process: psutil.Process) -> bool:
         return False
 
 
+def is_stopped(pid: int) -> bool:
+    """By a signal (SIGSTOP) or by whoever traces it: it lives, and does nothing until it is let go on."""
+    try:
+        return psutil.Process(pid).status() in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
+    except psutil.NoSuchProcess:
+        return False
+
+
 def _carries(process: psutil.Process, wanted: bytes) -> bool:
     if sys.platform.startswith("linux"):  # read raw: psutil parses the whole environment, ten times as slow
         try:
