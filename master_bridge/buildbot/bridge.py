@@ -140,7 +140,7 @@ class Bridge:
             version = None if terms is None else self.link.version_at(address)
             sealed = self._seals.outgoing(message, address, terms, version)
         except ContractError as error:
-            log.error("amqp.not_sealed", session=getattr(message, "session", None), reason=str(error))
+            log.error("amqp.seal_missing_or_invalid", session=getattr(message, "session", None), reason=str(error))
         else:
             self.link.send(sealed, address)
 
@@ -258,7 +258,7 @@ class Bridge:
         try:
             figure(what, now)
         except Exception:
-            log.exception("amqp.not_counted", what=type(what).__name__)
+            log.exception("amqp.metrics_not_updated", what=type(what).__name__)
 
     def _publish(self, action: ForTheLink, link: MessageLink) -> None:
         if isinstance(action, actions.PublishOffer):
@@ -316,7 +316,7 @@ class Bridge:
             self.feed(inputs.RequestChecked(request=request, complete=result))
         else:
             # the database is in trouble: an agent's work is not thrown away for that
-            log.error("amqp.check_failed", request=request, reason=str(getattr(result, "value", result)))
+            log.error("amqp.request_check_failed", request=request, reason=str(getattr(result, "value", result)))
             self.feed(inputs.RequestChecked(request=request, complete=False))
 
     # -- time ---------------------------------------------------------------------------------------------------------

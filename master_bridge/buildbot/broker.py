@@ -285,7 +285,7 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
             self._port = self.master.reactor.listenTCP(port, site(self), interface=host)
         except CannotListenError as error:
             self._serving = None
-            log.error("amqp.metrics_port", reason=str(error), remedy="give AMQPBroker another metrics_port")
+            log.error("amqp.metrics_port_unusable", reason=str(error), remedy="give AMQPBroker another metrics_port")
             return
         log.info("amqp.metrics", url=f"http://{host}:{self._port.getHost().port}/metrics")
 
@@ -334,7 +334,9 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
                 now=time.time(),
             )
         )
-        self._retire(signatures).addErrback(lambda failure: log.error("amqp.retire_failed", reason=str(failure)))
+        self._retire(signatures).addErrback(
+            lambda failure: log.error("amqp.queue_retirement_failed", reason=str(failure))
+        )
 
     @defer.inlineCallbacks
     def _retire(self, signatures: set[str]) -> Any:

@@ -193,7 +193,9 @@ class AMQPLatentWorker(AbstractLatentWorker):
             return
         self._end_early()
         if self.state == States.SUBSTANTIATING_STARTING:
-            log.info("amqp.taken_away", worker=self.name, builder=build.builder.name, build=build.number)
+            log.info(
+                "amqp.worker_released_by_buildbot", worker=self.name, builder=build.builder.name, build=build.number
+            )
             self._fireSubstantiationNotifier(Failure(LatentWorkerFailedToSubstantiate(self.name, TAKEN_AWAY)))
             self._deferwaiter.add(self.insubstantiate())
 
@@ -322,7 +324,9 @@ class AMQPLatentWorker(AbstractLatentWorker):
         step = build._preparation_step
         if text is not None and step is not None:
             said = step.addCompleteLog("choice of the worker", text)
-            said.addErrback(lambda failure: log.warning("amqp.note_lost", reason=failure.getErrorMessage()))
+            said.addErrback(
+                lambda failure: log.warning("amqp.choice_log_not_written", reason=failure.getErrorMessage())
+            )
 
     def _call_off(self, build: Any) -> None:
         """A Stop, or `buildbot stop`, before Buildbot asked for an agent: it asks all the same, and would wait."""
@@ -399,7 +403,7 @@ class AMQPLatentWorker(AbstractLatentWorker):
     def shutdown(self) -> Any:
         """Kill: the running build loses its agent, and so is repeated elsewhere; a waiting one goes on waiting."""
         if self.conn is None:
-            log.info("amqp.kill_idle", worker=self.name, detail="nothing runs in this slot")
+            log.info("amqp.kill_without_build", worker=self.name, detail="nothing runs in this slot")
             return
         yield self.conn.remoteShutdown()
 

@@ -157,7 +157,7 @@ class Connections:
                 self._lost(f"cannot declare again what this master needs: {why}")
             return
         if made:
-            log.warning("amqp.made_again", names=sorted(made), detail="somebody had deleted them")
+            log.warning("amqp.queues_declared_again", names=sorted(made), detail="somebody had deleted them")
         if self._on_lost is not None:
             self._on_restored(made)
 
@@ -301,7 +301,7 @@ class Connections:
         """A consumer broke. On a live connection (consumer timeout, failover) consume anew, else the link is down."""
         if self._closed or self._consuming is None or not self._consuming.is_open:
             return
-        log.info("amqp.consumer_broken", queue=what, reason=reason)
+        log.info("amqp.consumer_failed", queue=what, reason=reason)
 
         def failed(failure: Failure) -> None:
             if self._on_lost is not None:

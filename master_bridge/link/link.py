@@ -245,7 +245,7 @@ class Link:
             connections.sweeping.run(self._sweep, connections, topology.cap_queue(signature), stale)
         )
         result.addErrback(
-            lambda failure: log.info("amqp.sweep_failed", signature=signature, reason=failure.getErrorMessage())
+            lambda failure: log.info("amqp.queue_cleanup_failed", signature=signature, reason=failure.getErrorMessage())
         )
         return result
 
@@ -274,7 +274,7 @@ class Link:
         result = connections.own(connections.open_channel().addCallback(delete_empty, topology.cap_queue(signature)))
 
         def failed(failure: Failure) -> bool:
-            log.info("amqp.delete_failed", signature=signature, reason=failure.getErrorMessage())
+            log.info("amqp.queue_deletion_failed", signature=signature, reason=failure.getErrorMessage())
             return False
 
         return result.addErrback(failed)
@@ -429,7 +429,7 @@ class Link:
         message = publication.message
         if isinstance(message, Offer):
             # somebody deleted the queue: make it again, and publish again
-            log.warning("amqp.offer_queue_gone", queue=publication.routing_key)
+            log.warning("amqp.offer_queue_missing", queue=publication.routing_key)
             if self._queues is not None:
                 self._queues.forget(message.signature)
             self._publish_declared(publication, message.signature)

@@ -124,7 +124,7 @@ class Reader:
 
     def _note_incompatible(self, who: str, reason: str) -> None:
         if self.foreign.is_news(who):
-            log.warning("amqp.incompatible", who=who[:NAME_SHOWN], reason=reason)
+            log.warning("amqp.peer_incompatible", who=who[:NAME_SHOWN], reason=reason)
 
     def _not_handled(self, delivered: Delivered, error: Exception) -> None:
         log.exception("amqp.message_not_handled", queue=delivered.queue)

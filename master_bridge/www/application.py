@@ -194,7 +194,7 @@ class OrdersResource(FeedResource):
         yield self.master.www.assertUserAllowed(request, ENDPOINT, order, {"agents": agents, "reason": reason})
         who = _who(self.master.www.getUserInfos(request))
         told = self.page().order(order, agents, reason=reason, who=who)
-        log.info("amqp.agents_ordered", order=order, who=who, reason=reason, agents=[each.id for each in told])
+        log.info("amqp.order_sent_to_agents", order=order, who=who, reason=reason, agents=[each.id for each in told])
         return _json(request, {"told": [each.id for each in told]})
 
     def _check_origin(self, request: Any) -> None:

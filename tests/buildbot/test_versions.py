@@ -157,7 +157,7 @@ def test_peers_with_none_leave_the_work_to_others_and_are_named(
     wait_for(lambda: "incompatible_master" in agent.log(), 60, lambda: f"the agent names it:\n{agent.log()}")
     for text in (f"protocol version {_text(master_speaks)}", f"speaks {_text(agent_speaks)}"):
         assert text in agent.log()
-    wait_for(lambda: "amqp.incompatible" in master.log(), 60, lambda: f"the master names it:\n{master.log()}")
+    wait_for(lambda: "amqp.peer_incompatible" in master.log(), 60, lambda: f"the master names it:\n{master.log()}")
 
     for reader in (master_speaks, agent_speaks, (NOW, NEXT)):
         told = fleet(amqp_url, *reader)["incompatible"]
@@ -208,7 +208,7 @@ def test_a_claim_that_cannot_be_read_is_answered_with_both_versions(
     for answer in answers:
         assert answer["v"] == 7  # which the agent reads
         assert f"'old-box' speaks protocol version 7 to 8, master 'm1' speaks {OURS}" in answer["reason"]
-    assert master.log().count("amqp.incompatible") == 1
+    assert master.log().count("amqp.peer_incompatible") == 1
 
 
 def _text(versions: tuple[int, int]) -> str:

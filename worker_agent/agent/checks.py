@@ -53,7 +53,7 @@ class Checks:
             await self.tell_health()
             able = await self._abilities.still_able(queue_signature(asked.queue) or "")
             if not able:
-                log.warning("not_able_any_more", queue=asked.queue, offer=asked.offer)
+                log.warning("offer_returned_not_qualified", queue=asked.queue, offer=asked.offer)
                 self._not_able()  # which takes the queue from those that are consumed: before the offer goes back to it
         finally:
             self.running -= 1

@@ -77,7 +77,7 @@ class Hands:
         elif isinstance(action, do.OpenSession):
             self._sessions.open(action)
         elif isinstance(action, do.Reject):
-            log.error("not_believed", type=action.message.t, reason=action.reason)
+            log.error("message_sender_not_verified", type=action.message.t, reason=action.reason)
             self._link.reject(action.message, action.reason)
         else:
             _say(action)
@@ -88,7 +88,7 @@ class Hands:
         try:
             message = self._seals.outgoing(order, self._link.version_with(order.master))
         except ContractError as error:
-            log.error("not_sealed", type=order.message.t, reason=str(error))  # type: ignore[attr-defined]  # all have it
+            log.error("seal_missing_or_invalid", type=order.message.t, reason=str(error))  # type: ignore[attr-defined]  # all have it
         else:
             self._link.publish(replace(order, message=message), after=gate)
 
@@ -99,7 +99,7 @@ class Hands:
         try:
             self._seals.agree(action)
         except BadSeal as error:
-            log.error("seal_not_usable", session=action.grant.session, reason=str(error))
+            log.error("session_key_rejected", session=action.grant.session, reason=str(error))
 
     def _about_offers(self, action: AboutOffers) -> None:
         if isinstance(action, do.Ack):
@@ -151,7 +151,7 @@ def _order(action: ForKeepers) -> Callable[[Keeper], None]:
 def _say(action: do.MasterSilent | do.Report | do.Alarm) -> None:
     """For the log only."""
     if isinstance(action, do.MasterSilent):
-        log.info("master_silent" if action.silent else "master_heard", master=action.master)
+        log.info("master_silent" if action.silent else "master_back", master=action.master)
     elif isinstance(action, do.Report):
         report(action)
     elif isinstance(action, do.Alarm):

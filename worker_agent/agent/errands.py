@@ -155,7 +155,7 @@ class _Process:
                 for line in lines:
                     self._take(json.loads(line))
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            log.warning("errands_nonsense", reason=f"{type(error).__name__}: {error}")
+            log.warning("helper_process_message_unreadable", reason=f"{type(error).__name__}: {error}")
         finally:
             self._end()
             self._socket.close()

@@ -80,7 +80,7 @@ class Instance:
         except (OSError, ValueError) as error:
             raise self._unreadable(getattr(error, "strerror", None) or error) from None
         if not text.strip("\0 \r\n\t"):
-            log.warning("instance_lost", path=str(self._file), reason="it is empty, as after a loss of power",
+            log.warning("instance_file_empty", path=str(self._file), reason="it is empty, as after a loss of power",
                         effect="the agent counts as a new one")  # fmt: skip
             return self._new()
         try:

@@ -232,7 +232,7 @@ class Agent:
         try:
             message = self.parts.seals.incoming(sealed, what.user)
         except BadSeal as error:
-            log.error("not_believed", type=sealed.t, user=what.user, reason=str(error))
+            log.error("message_sender_not_verified", type=sealed.t, user=what.user, reason=str(error))
             self.parts.link.reject(sealed, str(error))
             return what
         return replace(what, message=message, sealed=not isinstance(message, Sealed))
@@ -278,7 +278,7 @@ class Agent:
         try:
             await asyncio.wait_for(self.parts.link.flush(), FLUSH_TIMEOUT)
         except asyncio.TimeoutError:
-            log.warning("left_unconfirmed", publications=self.parts.link.unconfirmed)
+            log.warning("messages_unconfirmed_at_exit", publications=self.parts.link.unconfirmed)
 
     async def _end_sessions(self) -> None:
         """Until nothing of them runs any more; after a Stop not for ever."""
@@ -290,7 +290,7 @@ class Agent:
             self._give_up()
 
     def _give_up(self) -> None:
-        log.error("stopped_by_force", sessions=len(self.parts.sessions))
+        log.error("stop_forced", sessions=len(self.parts.sessions))
         self._finish(Ending.FAILED)  # of which the loop hears first of all
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None], name: str) -> None:
@@ -314,7 +314,7 @@ class Agent:
     def _broken(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and task.exception() is not None:
             # Without its link or its knowledge of queues an agent is a ghost: end, so that somebody starts it anew.
-            log.error("broken", reason=str(task.exception()))
+            log.error("agent_failed", reason=str(task.exception()))
             self._finish(Ending.FAILED)
             self._put(inputs.Tick())
 

@@ -72,7 +72,11 @@ class Abilities:
             return False
         self._inventory = await remembered(known, self._options)
         self._own = await asyncio.to_thread(_own_names, self._options)
-        log.info("capabilities_remembered", total=len(self.capabilities()), remedy="they are verified when it is idle")
+        log.info(
+            "capabilities_loaded_from_last_run",
+            total=len(self.capabilities()),
+            remedy="they are verified when it is idle",
+        )
         return True
 
     async def probe(self) -> bool:

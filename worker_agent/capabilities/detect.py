@@ -174,7 +174,7 @@ async def recheck(inventory: Inventory, names: Collection[str] | None = None) ->
         )
     )
     for item in gone:
-        log.warning("capability gone", name=item.capability.name, version=item.capability.version, path=item.path)
+        log.warning("capability_gone", name=item.capability.name, version=item.capability.version, path=item.path)
     kept = tuple(failure for failure in inventory.failures if failure.path not in changed)
     return replace(inventory, evidence=evidence, failures=(*kept, *missing, *again.failures), gone=gone)
 
@@ -256,7 +256,7 @@ async def _guarded(
             return await probe()
         except Exception as error:
             reason = f"could not be probed: {type(error).__name__}: {error}"
-            log.error("probe failed", probe=name, path=path, reason=reason)
+            log.error("probe_failed", probe=name, path=path, reason=reason)
             return (), (Failure(probe=name, reason=reason, when=time.time(), path=path),)
 
 

@@ -151,7 +151,7 @@ class Probing:
 
     def _over(self, which: Round, task: asyncio.Task[bool]) -> None:
         if task.cancelled():
-            log.info("probing_put_off", reason="work came")
+            log.info("probing_postponed", reason="work came")
             return
         error = task.exception()
         if error is not None:

@@ -69,7 +69,7 @@ def received(state: AgentState, message: AnyMessage, user: str, *, sealed: bool)
     elif isinstance(message, Sealed):
         _not_opened(state, session, message)
     elif session is not None and session.offer.seal and isinstance(message, OF_MASTER) and not sealed:
-        state.alarm("not_sealed", f"a {message.t} came in plain text, and the session has a seal", session)
+        state.alarm("seal_missing_or_invalid", f"a {message.t} came in plain text, and the session has a seal", session)
     elif isinstance(message, (RollCall, Alive)):
         _broadcast(state, message, MasterId(message.master, user))
     elif isinstance(message, _NAMED):

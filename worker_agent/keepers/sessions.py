@@ -168,7 +168,7 @@ class Sessions:
                 if held.keeper is not None:
                     await held.keeper.close(keep_journal=True)
                     if held.keeper.ended:
-                        log.info("left_processes_ended", session=session, title=held.meta.offer.title,
+                        log.info("leftover_processes_killed", session=session, title=held.meta.offer.title,
                                  processes=held.keeper.ended)  # fmt: skip
                 else:
                     await asyncio.to_thread(kill_leftovers, session, folder)

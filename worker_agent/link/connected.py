@@ -287,7 +287,7 @@ class Connected:
             refusal = trust.refusal(message, exchange, key, fresh=True)
         if refusal is not None:
             if trust.is_news(refusal, key):
-                log.error("not_believed", exchange=exchange, key=key, user=envelope.user, reason=refusal)
+                log.error("message_sender_not_verified", exchange=exchange, key=key, user=envelope.user, reason=refusal)
                 await self.publisher.bury(message, refusal, self.address)
             return
         received = await self._decode(message)
@@ -314,7 +314,7 @@ class Connected:
             if message.routing_key == self.address or self._foreign.keeps(master):
                 await self.publisher.bury(message, str(error), self.address)
         except BadMessage as error:
-            log.error("not_a_message", queue=self.address, reason=str(error))
+            log.error("message_unreadable", queue=self.address, reason=str(error))
             await self.publisher.bury(message, str(error), self.address)
         return None
 

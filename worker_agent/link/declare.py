@@ -56,7 +56,7 @@ class Declared:
                     await channel.declare_exchange(exchange.name, exchange.type.value, durable=True)
         except amqp.ChannelAccessRefused as error:
             self._ours = False
-            log.debug("exchanges_not_ours_to_declare", reason=str(error))
+            log.debug("exchanges_not_declared", reason=str(error))
         except amqp.ChannelPreconditionFailed as error:
             raise LinkError(str(refusal(PRECONDITION_FAILED, str(error)))) from None
 

@@ -304,7 +304,7 @@ class OfferConsumers:
         # An offer waits, is parked and comes again, so it need not be fresh; then nothing comes of it without a grant.
         refusal = self._trust.refusal(message, topology.OFFERS, queue, fresh=False)
         if refusal is not None:
-            log.error("not_trusted", type="offer", queue=queue, reason=refusal)
+            log.error("offer_sender_not_verified", type="offer", queue=queue, reason=refusal)
             self._put_bury(delivery, message, refusal, queue)
             return
         try:
@@ -319,7 +319,7 @@ class OfferConsumers:
                 self._put_bury(delivery, message, f"{error}; {waited}", queue)
             return
         except NotAnOffer as error:
-            log.error("not_an_offer", queue=queue, reason=str(error))
+            log.error("offer_unreadable", queue=queue, reason=str(error))
             self._put_bury(delivery, message, str(error), queue)
             return
         self._backlog = offer.published < self._ready_at  # by the master's clock; a wrong one costs cancels

@@ -193,7 +193,7 @@ class Publisher:
             return False
         except Exception as error:  # the library's, or one of a message that it cannot write
             if not isinstance(error, LIBRARY_ERRORS):
-                log.error("not_published", type=message.type, key=key, exc_info=error)
+                log.error("message_not_published", type=message.type, key=key, exc_info=error)
             self._broken(error)
             return False
         finally:

@@ -83,7 +83,7 @@ def _execute_again(settings: Settings, environ: dict[str, str]) -> int:
     try:
         os.execve(sys.executable, sys.orig_argv, environ)  # noqa: S606  # this very program, without a shell
     except OSError as error:
-        log.error("not_restarted", program=sys.executable, reason=str(error.strerror), remedy="start this agent again")
+        log.error("restart_failed", program=sys.executable, reason=str(error.strerror), remedy="start this agent again")
     return ExitStatus.SOFTWARE
 
 

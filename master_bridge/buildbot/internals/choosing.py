@@ -170,7 +170,7 @@ class _Choices:
     def _refuse(self, request: Any, text: str) -> bool:
         """Only where no worker of another kind may still take the request."""
         if not all(self._is_configured_slot(name) for name in self._builder.config.workernames):
-            log.warning("amqp.choice", builder=self._builder.name, reason=text)
+            log.warning("amqp.builder_without_capable_worker", builder=self._builder.name, reason=text)
             return False
         request.amqp_refusal = text
         return True

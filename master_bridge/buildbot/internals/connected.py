@@ -73,4 +73,4 @@ class Connected:
 
     def _failed(self, failure: Failure) -> None:
         """The build has its agent all the same."""
-        log.warning("amqp.connected_untold", reason=failure.getErrorMessage())
+        log.warning("amqp.worker_connected_not_recorded", reason=failure.getErrorMessage())

@@ -32,7 +32,7 @@ class HeldDatabase:
         try:
             self._connection = yield master.db.pool.do_with_engine(_connect)
         except DBAPIError as error:
-            log.warning("amqp.database_not_held", reason=str(error))
+            log.warning("amqp.database_not_kept_open", reason=str(error))
 
     def release(self) -> None:
         """What is in the log goes into the database, if nobody else has it open."""

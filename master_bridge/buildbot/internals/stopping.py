@@ -49,7 +49,9 @@ class QuickStop:
         self._begun = begun
         self._before: Any = None
         # The master holds this lock while it starts, and takes SIGTERM (`buildbot stop`) for itself last of all.
-        master.initLock.run(self._listen).addErrback(lambda failure: log.error("amqp.sigterm", reason=str(failure)))
+        master.initLock.run(self._listen).addErrback(
+            lambda failure: log.error("amqp.sigterm_handler_failed", reason=str(failure))
+        )
 
     def _listen(self) -> None:
         if threading.current_thread() is threading.main_thread():  # no other may ask for signals, or gets any

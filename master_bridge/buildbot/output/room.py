@@ -53,7 +53,7 @@ class Room:
         try:
             free = self._free(folder)
         except OSError as error:  # a folder that is gone has worse to tell than this; Buildbot will
-            log.debug("amqp.room_unknown", folder=folder, reason=str(error))
+            log.debug("amqp.free_space_unknown", folder=folder, reason=str(error))
             return None
         self._short = free < (RESERVE * RECOVERY if self._short else RESERVE)
         if not self._short:
@@ -69,7 +69,7 @@ class Room:
         if now is not None and not self._told:
             log.error("amqp.master_disk_full", reason=now.text, remedy="make room: logs wait and no build starts")
         elif now is None and self._told:
-            log.info("amqp.master_disk_well")
+            log.info("amqp.master_disk_ok")
             self._master().botmaster.maybeStartBuildsForAllBuilders()
         self._told = now is not None
 

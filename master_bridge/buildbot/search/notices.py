@@ -40,7 +40,7 @@ class WaitingNotice:
             self._say(text).addErrback(self._failed).addBoth(self._done)
 
     def _failed(self, failure: Any) -> None:
-        log.warning("amqp.waiting_text_lost", reason=failure.getErrorMessage())
+        log.warning("amqp.waiting_text_not_shown", reason=failure.getErrorMessage())
 
     def _done(self, _result: Any) -> None:
         self._busy = False

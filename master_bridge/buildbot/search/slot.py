@@ -261,7 +261,9 @@ class Slot:
     def refresh(self) -> None:
         if not self.begun:
             if self._build.stopped or time.time() - self.since > EARLY:
-                log.warning("amqp.not_begun", request=self.request, detail="Buildbot does not ask for what was sought")
+                log.warning(
+                    "amqp.build_not_started", request=self.request, detail="Buildbot does not ask for what was sought"
+                )
                 self.leave()
         elif self.waiting and self._asked is Asked.ALOUD:
             self._seeker.refresh()
@@ -303,7 +305,7 @@ class Slot:
         connection.disconnect()
 
     def lost(self, reason: str) -> None:
-        log.warning("amqp.lost", request=self.request, reason=reason)
+        log.warning("amqp.build_lost_agent", request=self.request, reason=reason)
         if not self.begun:
             self._forget_agent()
             self._seeker.lost()
@@ -313,7 +315,7 @@ class Slot:
             self._found.connection.lose(f"{reason}; the build runs again").addBoth(lambda _: self._name_reason(reason))
 
     def abandoned(self, reason: str) -> None:
-        log.error("amqp.abandoned", request=self.request, reason=reason)
+        log.error("amqp.build_given_up", request=self.request, reason=reason)
         if not self.begun:
             self._forget_agent()
             self._seeker.refused()
@@ -350,7 +352,7 @@ class Slot:
         assert self._found is not None, "only a session tells of that"
         connection = self._found.connection
         count = self._broker.count_infrastructure_failure(self.request)
-        log.warning("amqp.infrastructure", request=self.request, reason=reason, count=count)
+        log.warning("amqp.infrastructure_failure", request=self.request, reason=reason, count=count)
         if count >= LIVES:
             connection.fail(f"{reason}; it is failure number {count} of this kind, so the build is given up")
         else:

@@ -147,7 +147,7 @@ class StepConnection:
         self._again(reason).addErrback(self._failed)
 
     def abandoned(self, reason: str) -> None:
-        log.error("amqp.abandoned", request=self.request, reason=reason)
+        log.error("amqp.build_given_up", request=self.request, reason=reason)
         if self._command is not None and not self.over:
             self._seeker.end()
             self._command.remote_complete(reason)

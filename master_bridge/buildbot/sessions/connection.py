@@ -154,7 +154,7 @@ class AMQPConnection(Connection):
             try:
                 yield running.say(text)
             except Exception as problem:  # the log is in trouble; what happens to the build matters more
-                log.warning("amqp.header_lost", reason=str(problem))
+                log.warning("amqp.log_header_not_written", reason=str(problem))
 
     @defer.inlineCallbacks
     def _give_up(self, running: RunningCommand, wait: float, stopping: bool) -> Any:

@@ -278,14 +278,14 @@ class Session:
     @defer.inlineCallbacks
     def _out_of_room(self, running: RunningCommand, reason: str) -> Any:
         """The work is to be repeated, as soon as Buildbot is able to write that down."""
-        log.error("amqp.out_of_room", request=self._request, n=running.n, reason=reason)
+        log.error("amqp.master_storage_full", request=self._request, n=running.n, reason=reason)
         while running.wanted and (shortage := self._owner.shortage()) is not None and not shortage.writable:
             yield task.deferLater(self._reactor, LOOK_EVERY, lambda: None)
         if running.wanted:
             try:
                 yield running.say(reason)
             except Exception as problem:  # its database is elsewhere, and full too
-                log.warning("amqp.header_lost", request=self._request, reason=str(problem))
+                log.warning("amqp.log_header_not_written", request=self._request, reason=str(problem))
         if running.wanted:
             self._owner.infrastructure_failed(running, reason)
 

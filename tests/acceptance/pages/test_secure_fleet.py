@@ -128,7 +128,7 @@ def test_the_page_makes_a_fleet_that_works(machines: Machines, tmp_path: Path) -
     said = machines.output.read_text()
     assert "builder1" in said
     for host in ("builder1", "builder2"):
-        assert "not_trusted" not in machines.agent_log(host)
+        assert "offer_sender_not_verified" not in machines.agent_log(host)
     passwords = re.findall(r"://\w+:([^@]+)@", "".join(each.read_text() for each in machines.desk.glob("*.toml")))
     assert len(passwords) == 2
     assert not [each for each in passwords if each in said]

@@ -152,7 +152,7 @@ async def test_what_went_away_is_not_claimed(start_agent: StartAgent, open_maste
     await master.wait_for_consumers("mytool", 0)
     await master.wait_for_messages("cap.mytool", 1)
     assert not master.all(Claim)
-    assert "not_able_any_more" in agent.log
+    assert "offer_returned_not_qualified" in agent.log
 
 
 async def test_two_slots_take_two_builds(start_agent: StartAgent, open_master: OpenMaster) -> None:

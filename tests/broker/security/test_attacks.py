@@ -254,7 +254,7 @@ def test_no_header_brings_orders_or_commands_to_another_agent(stage: Stage, tmp_
             channel.confirm_delivery()
             with pytest.raises(ChannelClosedByBroker, match="403"):
                 channel.basic_publish(topology.CONTROL, key, b"{}")
-    wait_for(lambda: "not_believed" in stage.alice.log(), 60, lambda: stage.alice.log()[-3000:])
+    wait_for(lambda: "message_sender_not_verified" in stage.alice.log(), 60, lambda: stage.alice.log()[-3000:])
     assert stage.alice.running
     stage.is_alices(request)
     assert not planted.exists()

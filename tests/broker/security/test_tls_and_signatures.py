@@ -88,7 +88,7 @@ async def test_bridge_and_agent_work_over_tls_with_accounts_and_keys_of_their_ow
     link.call("send", Refuse(session=claim.session, master="m1", re="claim", reason="test"), claim.address)
     link.call("publish_offer", offer(2, user="bridge"))
     await claims(link, 2)
-    assert "not_trusted" not in agent.log
+    assert "offer_sender_not_verified" not in agent.log
 
 
 async def test_what_is_not_signed_is_refused_and_said_so(

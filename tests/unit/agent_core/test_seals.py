@@ -94,7 +94,7 @@ def test_what_comes_in_plain_text_to_a_session_with_a_seal_changes_nothing(messa
     agent.tell(inputs.PullWanted(session="s1", n=1, offset=0, length=1))
     agent.hear(message, sealed=False)
     assert [type(action) for action in agent.did] == [actions.Alarm]
-    assert agent.of(actions.Alarm)[0].event == "not_sealed"
+    assert agent.of(actions.Alarm)[0].event == "seal_missing_or_invalid"
     agent.hear(message)
     assert [type(action) for action in agent.did] != [actions.Alarm]
 

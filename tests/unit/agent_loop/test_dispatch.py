@@ -51,7 +51,7 @@ CARRIED_OUT: list[tuple[do.Action, tuple[Any, ...]]] = [
     (do.CloseSession(session="s1", keep_journal=True), ("sessions", "close", "s1", True)),
     (do.Reject(message=MESSAGE, reason="forged"), ("link", "reject", MESSAGE, "forged")),
     (do.MasterSilent(master="m", silent=True), ("info", "master_silent")),
-    (do.MasterSilent(master="m", silent=False), ("info", "master_heard")),
+    (do.MasterSilent(master="m", silent=False), ("info", "master_back")),
     (do.Alarm(event="session_lost", detail="why"), ("error", "session_lost")),
     (do.Report(event="build", session="s1", offer=OFFER), ("info", "build")),
     (do.Exit(), ("left",)),
@@ -112,7 +112,7 @@ class Both:
 async def test_an_action_is_carried_out(action: do.Action, expected: tuple[Any, ...]) -> None:
     """By one part, once."""
     did = Both().carry_out(action)
-    assert [order for order in did if order != ("error", "not_believed")] == [expected]
+    assert [order for order in did if order != ("error", "message_sender_not_verified")] == [expected]
 
 
 def test_every_action_is_looked_at() -> None:
@@ -135,7 +135,7 @@ async def test_what_cannot_be_sealed_is_not_said() -> None:
     both.seals.fails = BadSeal("no seal yet")
     agree = do.Agree(grant=GRANT, user=USER, request="br-1", address="agent.u.i.1")
     did = both.carry_out(do.Publish(message=GRANT, master="m", to="claims"), agree)
-    assert did == [("error", "not_sealed"), ("error", "seal_not_usable")]
+    assert did == [("error", "seal_missing_or_invalid"), ("error", "session_key_rejected")]
 
 
 async def test_what_follows_a_close_waits_for_it() -> None:

@@ -82,7 +82,9 @@ async def test_an_agent_that_is_not_able_gives_the_offer_back_and_says_so(stage:
     assert order == ["not able"]
     assert stage.did[-1] == ("settle", delivery, "give_back"), "and that queue is not consumed any more"
     assert stage.said("claim") == []
-    assert [(entry["queue"], entry["offer"]) for entry in log("not_able_any_more")] == [(QUEUE, f"o{delivery}")]
+    assert [(entry["queue"], entry["offer"]) for entry in log("offer_returned_not_qualified")] == [
+        (QUEUE, f"o{delivery}")
+    ]
 
 
 async def test_a_check_that_fails_parks_the_offer(stage: Stage, log: Any) -> None:
@@ -422,7 +424,7 @@ async def test_what_is_not_confirmed_in_time_is_left_and_said(
     stage.link.unconfirmed = 3
     stage.agent.leave("SIGTERM")
     assert await stage.ended() is Ending.LEFT
-    assert [entry["publications"] for entry in log("left_unconfirmed")] == [3]
+    assert [entry["publications"] for entry in log("messages_unconfirmed_at_exit")] == [3]
 
 
 async def test_sessions_that_do_not_end_hold_a_stop_for_a_while_only(
@@ -434,7 +436,7 @@ async def test_sessions_that_do_not_end_hold_a_stop_for_a_while_only(
     stage.sessions.ended.clear()
     stage.steer("stop")
     assert await stage.ended() is Ending.FAILED
-    assert len(log("stopped_by_force")) == 1
+    assert len(log("stop_forced")) == 1
 
 
 async def test_a_machine_that_cannot_stop_is_left(stage: Stage, log: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -447,7 +449,7 @@ async def test_a_machine_that_cannot_stop_is_left(stage: Stage, log: Any, monkey
     stage.agent.machine.handle = fails  # type: ignore[method-assign]
     stage.steer("stop")
     assert await stage.ended() is Ending.FAILED
-    assert len(log("stopped_by_force")) == 1
+    assert len(log("stop_forced")) == 1
 
 
 async def test_a_part_that_breaks_ends_the_agent(stage: Stage, log: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -456,7 +458,7 @@ async def test_a_part_that_breaks_ends_the_agent(stage: Stage, log: Any, monkeyp
     task.set_exception(RuntimeError("queues failed"))
     stage.agent._broken(task)  # type: ignore[arg-type]  # a task's result
     assert await stage.ended() is Ending.FAILED
-    assert [entry["reason"] for entry in log("broken")] == ["queues failed"]
+    assert [entry["reason"] for entry in log("agent_failed")] == ["queues failed"]
 
 
 async def test_events_are_counted_with_their_bytes(stage: Stage) -> None:

@@ -1,8 +1,10 @@
-"""The pages speak plainly: what had to be decoded once does not come back."""
+"""Pages, docstrings and log events are in plain words: what had to be decoded once does not come back."""
 
 from __future__ import annotations
 
+import ast
 import re
+from collections.abc import Iterator
 
 import pytest
 
@@ -24,6 +26,17 @@ DECODED = {
     r"\bdead letter\b(?! exchange)": "message in `dead`",
 }
 PAGES = [name for name in project_files() if name.endswith(".md") and not name.startswith(("news/", "benchmarks/"))]
+#: The programs. Their tests are not for those who run or call them.
+SOURCES = [
+    name
+    for name in project_files()
+    if name.endswith(".py") and name.startswith(("conformance/", "contracts/", "master_bridge/", "worker_agent/"))
+]
+#: Words that tell an operator nothing of what happened: an event is named by the standard term instead.
+UNCLEAR_EVENT = r"untold|remembered|nonsense|able_any_more|aside|heard|letter|buried|bury|believed|trusted|well|broken"
+#: They name states that docs/glossary.md explains, or what an operator gave.
+KEPT = {"trusted_keys", "well_again"}
+LEVELS = {"debug", "info", "warning", "error", "exception", "alarm"}
 RECORDED = ("CHANGELOG.md", "docs/faults.md", "docs/parity.md")
 
 
@@ -32,3 +45,34 @@ def test_a_page_has_no_word_that_must_be_decoded(name: str) -> None:
     text = re.sub(r"^<!-- table .*?^<!-- end of table", "", (ROOT / name).read_text("utf-8"), flags=re.M | re.S)
     found = {match[0]: plain for words, plain in DECODED.items() for match in re.finditer(words, text, flags=re.I)}
     assert found == {}
+
+
+def events(tree: ast.AST) -> Iterator[str]:
+    """What is logged, or told as an alarm, under a literal name."""
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr in LEVELS
+            and node.args
+        ):
+            owner = node.func.value
+            first = node.args[0]
+            if isinstance(owner, ast.Name) and owner.id in ("log", "state", "context"):
+                for constant in ast.walk(first):
+                    if isinstance(constant, ast.Constant) and isinstance(constant.value, str):
+                        yield constant.value
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_a_log_event_is_named_by_what_happened(name: str) -> None:
+    for event in events(ast.parse((ROOT / name).read_text("utf-8"))):
+        assert re.fullmatch(r"(amqp\.)?[a-z]+(_[a-z]+)*", event), f"{event!r}: lower case, words joined by _"
+        unclear = re.search(rf"(^|[._])({UNCLEAR_EVENT})(_|$)", event)
+        assert unclear is None or event in KEPT, f"{event!r}: {unclear} must be decoded"
+
+
+def test_the_events_are_found() -> None:
+    found = [event for name in SOURCES for event in events(ast.parse((ROOT / name).read_text("utf-8")))]
+    assert {"link_up", "amqp.link_up", "session_lost"} <= set(found)
+    assert len(found) > 140

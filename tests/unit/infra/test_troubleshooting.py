@@ -15,7 +15,7 @@ PACKAGES = ("conformance", "contracts", "master_bridge", "worker_agent")
 #: What stands for something else in a quotation, and in a string of the sources.
 ELLIPSIS, VALUE = "…", "\0"
 #: The name of an event in a log.
-EVENT = re.compile(r"[a-z]+[._][a-z_.]+|draining|paus(ed|ing)|unwell|(probe|capability) (failed|gone)")
+EVENT = re.compile(r"[a-z]+[._][a-z_.]+|draining|paus(ed|ing)|unwell")
 #: Code, also such with backticks in it.
 CODE = re.compile(r"`` (.+?) ``|`([^`]+)`")
 

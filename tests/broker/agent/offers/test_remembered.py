@@ -97,7 +97,7 @@ async def test_a_program_that_has_gone_is_not_believed_to_be_there(
     second = start_agent("agent", *machine.flags)
     status = await master.status(lambda status: bool(status.queues) and status.epoch > 1)
     assert status.queues == ("cap.any",)
-    assert "capabilities_remembered" in second.log
+    assert "capabilities_loaded_from_last_run" in second.log
 
 
 async def test_a_build_is_not_disturbed(machine: Machine, start_agent: StartAgent, open_master: OpenMaster) -> None:
@@ -114,7 +114,7 @@ async def test_a_build_is_not_disturbed(machine: Machine, start_agent: StartAgen
     await until(lambda: machine.runs == runs + 1, "the agent to verify what it remembers")
     await master.offer("frob")
     claim = await master.wait_for(Claim)
-    await until(lambda: "probing_put_off" in second.log, "probing to make room for the build")
+    await until(lambda: "probing_postponed" in second.log, "probing to make room for the build")
     machine.answers(True)
     await master.grant(claim)
     await master.start(claim, shell(1, "sleep", "5"))  # longer than an agent must be idle to be probed

@@ -92,6 +92,6 @@ def test_a_database_that_refuses_does_without(tmp_path: Path) -> None:
     held = HeldDatabase()
     with capture_logs() as logs:
         held.hold(master)
-    assert [entry["event"] for entry in logs] == ["amqp.database_not_held"]
+    assert [entry["event"] for entry in logs] == ["amqp.database_not_kept_open"]
     assert "not a database" in logs[0]["reason"]
     held.release()
