@@ -5,10 +5,11 @@ docs/protocol.md, "Versions", has the rules. This module is the only place that 
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from cachetools import FIFOCache
 
 #: The newest version of the protocol that this code speaks, and the oldest that it still does.
 VERSION = 1
@@ -55,7 +56,7 @@ class Agreements:
     """Peer -> the version agreed with it: an agent's address for a bridge, a master's name for an agent."""
 
     def __init__(self) -> None:
-        self._agreed: OrderedDict[str, int] = OrderedDict()
+        self._agreed: FIFOCache[str, int] = FIFOCache(PEERS_MAX)
 
     def learn(self, peer: str, theirs: Versions) -> None:
         """It speaks these, as its last claim, resume or grant said."""
@@ -63,9 +64,6 @@ class Agreements:
         if agreed is None:
             raise ValueError(f"{peer}: {theirs} and {OURS} have nothing in common")
         self._agreed[peer] = agreed
-        self._agreed.move_to_end(peer)
-        while len(self._agreed) > PEERS_MAX:
-            self._agreed.popitem(last=False)
 
     def with_peer(self, peer: str) -> int:
         """What to speak with it: before anything is agreed the oldest, which is most likely understood."""

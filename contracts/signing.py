@@ -25,6 +25,8 @@ from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Literal
 
+from cachetools import FIFOCache
+
 from contracts.codec import HEADER
 from contracts.errors import ContractError
 
@@ -104,7 +106,7 @@ class Verifier:
     def __init__(self, keys: Iterable[Ed25519PublicKey], *, clock: Callable[[], float] = time.time) -> None:
         self._keys = {key_id(key): key for key in keys}
         self._clock = clock
-        self._counters: dict[tuple[str, str], int] = {}
+        self._counters: FIFOCache[tuple[str, str], int] = FIFOCache(ISSUERS)
         #: (key, stamp) of an offer -> when it was signed, seconds since the epoch
         self._offers: dict[tuple[str, str], float] = {}
 
@@ -170,10 +172,8 @@ class Verifier:
             raise NotTrusted(
                 f"signed {age:.0f} s ago, more than {MARGIN:.0f}: sent again by somebody, or the clocks differ"
             )
-        last = self._counters.pop(issuer, 0)
+        last = self._counters.get(issuer, 0)
         self._counters[issuer] = max(last, counter)
-        if len(self._counters) > ISSUERS:
-            del self._counters[next(iter(self._counters))]
         if counter <= last:
             raise NotTrusted(f"number {counter} of its sender after number {last}: sent again by somebody")
 

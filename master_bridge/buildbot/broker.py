@@ -15,6 +15,7 @@ from typing import Any
 import structlog
 from buildbot import config
 from buildbot.util import service, state
+from cachetools import FIFOCache
 from twisted.internet import defer, task
 from twisted.internet.error import CannotListenError
 
@@ -122,7 +123,7 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
         self._notices = NoAgentNotices()
         self._retired = RetiredSignatures()
         self._catalogue_soon: Any = None
-        self._failures: dict[str, int] = {}
+        self._failures: FIFOCache[str, int] = FIFOCache(FAILURES_KEPT)
         self._port: Any = None
         self._serving: tuple[str, int] | None = None
 
@@ -315,8 +316,6 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
         """How often a machine failed under this request, this time included."""
         count = self._failures.get(request, 0) + 1
         self._failures[request] = count
-        while len(self._failures) > FAILURES_KEPT:
-            self._failures.pop(next(iter(self._failures)))
         return count
 
     # -- the fleet ----------------------------------------------------------------------------------------------------

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_right
-from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from cachetools import LRUCache
 
 from contracts.messages import Event
 from worker_agent.keeper.journal.segments import read_record, segment_path, segments, skip_record
@@ -32,7 +33,7 @@ class JournalFiles:
 
     def __init__(self, state: Path) -> None:
         self._sessions = state / "sessions"
-        self._handles: OrderedDict[Path, BinaryIO] = OrderedDict()
+        self._handles = _OpenFiles(HANDLES_MAX)
         self._reading: dict[str, _Cursor] = {}
         self._counting: dict[str, _Cursor] = {}
         self._index: dict[str, _Index] = {}
@@ -155,10 +156,16 @@ class JournalFiles:
             except FileNotFoundError:
                 return None
             self._handles[path] = handle
-            if len(self._handles) > HANDLES_MAX:
-                self._handles.popitem(last=False)[1].close()
-        self._handles.move_to_end(path)
         return handle
+
+
+class _OpenFiles(LRUCache[Path, BinaryIO]):
+    """Closes the one that was not read for longest when another is opened beyond the bound."""
+
+    def popitem(self) -> tuple[Path, BinaryIO]:
+        path, handle = super().popitem()
+        handle.close()
+        return path, handle
 
 
 class _Cursor:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
+
+from cachetools import FIFOCache
 
 from contracts.messages import Claim, Event, Grant, Refuse
 from contracts.operations.histogram import Histogram
@@ -30,7 +33,7 @@ class Figures:
     claim_latency: Histogram = field(default_factory=Histogram)
     offer_wait: Histogram = field(default_factory=Histogram)
     offers: int = 0
-    _pending: dict[str, float] = field(default_factory=dict)
+    _pending: FIFOCache[str, float] = field(default_factory=partial(FIFOCache, PENDING))
 
     def saw(self, received: Input, now: float, wall: float) -> None:
         """`now`: monotonic seconds; `wall`: seconds since the epoch, as in `Offer.published`."""
@@ -63,8 +66,6 @@ class Figures:
         if isinstance(action.message, Claim):
             self.claims += 1
             self._pending[action.message.session] = now
-            if len(self._pending) > PENDING:
-                del self._pending[next(iter(self._pending))]
         elif isinstance(action.message, Event):
             self.events += 1
             self.event_bytes += len(action.message.data)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+from cachetools import FIFOCache
+
 from contracts.messages import Claim, Event, Grant, Later, Refuse, Resume
 from contracts.operations.histogram import Histogram
 from master_bridge.core import actions, inputs
@@ -42,8 +44,8 @@ class Figures:
         #: from the wish for an agent to its accept; from a claim's arrival to that
         self.queue_wait = Histogram()
         self.claim_latency = Histogram()
-        self._sought: dict[str, float] = {}
-        self._claimed: dict[str, float] = {}
+        self._sought: FIFOCache[str, float] = FIFOCache(PENDING)
+        self._claimed: FIFOCache[str, float] = FIFOCache(PENDING)
 
     def saw(self, event: Input, now: float) -> None:
         if isinstance(event, inputs.MessageReceived):
@@ -53,11 +55,11 @@ class Figures:
                 self.log_bytes += len(message.data)
             elif isinstance(message, Claim):
                 self.claims += 1
-                _remember(self._claimed, message.request, now)
+                self._claimed.setdefault(message.request, now)
             elif isinstance(message, Resume):
                 self.resumes += 1
         elif isinstance(event, inputs.Seek):
-            _remember(self._sought, event.request, now)
+            self._sought.setdefault(event.request, now)
         elif isinstance(event, (inputs.Withdraw, inputs.Done, inputs.Keep)):
             self._forget(event.request)
         elif isinstance(event, inputs.LinkUp):
@@ -96,9 +98,3 @@ class Figures:
     def _forget(self, request: str) -> None:
         self._sought.pop(request, None)
         self._claimed.pop(request, None)
-
-
-def _remember(times: dict[str, float], key: str, now: float) -> None:
-    times.setdefault(key, now)
-    while len(times) > PENDING:
-        del times[next(iter(times))]
