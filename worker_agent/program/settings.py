@@ -15,6 +15,7 @@ import socket
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from platformdirs.unix import Unix
 from pydantic import ByteSize, Field, PrivateAttr, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -179,7 +180,7 @@ class Settings(BaseSettings):
         """Defaults that depend on other settings."""
         if isinstance(values, dict):
             name = values.get("name") or host_name()
-            state = values.get("state") or default_state(str(name), os.environ)
+            state = values.get("state") or default_state(str(name))
             builds = default_basedir(Path(str(state)), str(name), values.get("run_as"))
             values = {**values, "state": state, "basedir": values.get("basedir") or builds}
         return values
@@ -213,17 +214,17 @@ def absolute(path: Path) -> Path:
         raise ValueError(f"{path} is relative, and the working directory is gone; write the whole path") from None
 
 
-def default_state(name: str, environ: Any) -> Path:
+def default_state(name: str) -> Path:
     """systemd's StateDirectory where there is one, else a folder of the user's (XDG base directory specification).
 
+    The same on macOS, where platformdirs' own choice for the system would be another: an agent keeps its identity.
     Raises ValueError when neither is known.
     """
-    if environ.get("STATE_DIRECTORY"):
-        return Path(environ["STATE_DIRECTORY"].split(":")[0])
-    base = environ.get("XDG_STATE_HOME")
-    if not base and not has_home():
+    if os.environ.get("STATE_DIRECTORY"):
+        return Path(os.environ["STATE_DIRECTORY"].split(":")[0])
+    if not os.environ.get("XDG_STATE_HOME") and not has_home():
         raise ValueError("no folder for the agent's state is known: give --state, or set HOME")
-    return absolute(Path(base or "~/.local/state")) / "worker-agent" / _folder_of(name)
+    return absolute(Unix("worker-agent").user_state_path) / _folder_of(name)
 
 
 def default_basedir(state: Path, name: str, run_as: object) -> Path:

@@ -59,10 +59,12 @@ def test_a_mark_that_cannot_be_written_ends_no_build(tmp_path: Path) -> None:
     assert BuildDirs(tmp_path, keep_free=1).take("m", 0, "b").is_dir()
 
 
-def test_agents_of_different_names_have_different_state_folders() -> None:
+def test_agents_of_different_names_have_different_state_folders(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also those whose names differ in what a folder's name had better not hold."""
     names = ["a", "é1", "è1", ".a", "..", ".", "a/b", "a_b", "a:b", "x" * 128, "é" * 128]
-    folders = {default_state(name, {"XDG_STATE_HOME": "/s"}) for name in names}
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+    monkeypatch.setenv("XDG_STATE_HOME", "/s")
+    folders = {default_state(name) for name in names}
     assert len(folders) == len(names)
     assert {folder.parent for folder in folders} == {Path("/s/worker-agent")}
     assert max(len(os.fsencode(folder.name)) for folder in folders) <= 255
@@ -75,3 +77,20 @@ def test_a_broker_user_too_long_for_a_routing_key_is_told_at_the_start() -> None
         check_url(f"amqp://{'u' * 120}:p@h/")
     with pytest.raises(ValueError, match="119"):
         check_url(f"amqp://{'%C3%A9' * 30}:p@h/")
+
+
+@pytest.mark.parametrize(
+    ("environ", "folder"),
+    [
+        ({"STATE_DIRECTORY": "/d:/e", "XDG_STATE_HOME": "/s", "HOME": "/h"}, "/d"),
+        ({"XDG_STATE_HOME": "/s", "HOME": "/h"}, "/s/worker-agent/a"),
+        ({"HOME": "/h"}, "/h/.local/state/worker-agent/a"),
+    ],
+)
+def test_the_folder_of_an_agents_state(monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], folder: str) -> None:
+    """systemd's first, then the user's own; its identity is there, so it stays where it is."""
+    for name in ("STATE_DIRECTORY", "XDG_STATE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    assert default_state("a") == Path(folder)
