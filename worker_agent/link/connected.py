@@ -32,6 +32,7 @@ from worker_agent.link.declare import (
 )
 from worker_agent.link.errors import LIBRARY_ERRORS, LinkError, loss_of
 from worker_agent.link.offers import SUPERVISE_EVERY, OfferConsumers
+from worker_agent.link.one_at_a_time import ByCancelling, BySharedPrefetch
 from worker_agent.link.opening import Opened, open_connection, undisturbed
 from worker_agent.link.options import LinkOptions
 from worker_agent.link.outlet import Outlet
@@ -142,7 +143,7 @@ class Connected:
             queue_gone=queue_gone,
             trust=self.options.trust,
             foreign=foreign,
-            shared=prefetch.usable(self.product.version),
+            way=BySharedPrefetch() if prefetch.usable(self.product.version) else ByCancelling(),
             not_shared=prefetch.refused,
         )
         control = consuming.channel(publisher_confirms=False)

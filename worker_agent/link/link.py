@@ -22,7 +22,7 @@ from worker_agent.core.inputs import Input, LinkDown, LinkUp
 from worker_agent.link.connected import Connected
 from worker_agent.link.declare import Declared, existing_queues
 from worker_agent.link.errors import LIBRARY_ERRORS, LinkError
-from worker_agent.link.offers import Settle
+from worker_agent.link.one_at_a_time import Settle
 from worker_agent.link.options import LinkOptions
 from worker_agent.link.prefetch import SharedPrefetch
 from worker_agent.program.loading import BadSettings, read_url

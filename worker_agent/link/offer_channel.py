@@ -8,32 +8,33 @@ from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMe
 
 from worker_agent.link.declare import known_tags
 from worker_agent.link.errors import LIBRARY_ERRORS
+from worker_agent.link.one_at_a_time import OneAtATime
 
 
 class OfferChannel:
     """Its consumers by tag, and the deliveries of it that nobody settled yet.
 
-    `shared`: the prefetch of 1 is that of all its consumers together (`SharedPrefetch`), not of each.
+    `way`: how the broker is kept from handing out a second one.
     """
 
-    def __init__(self, channel: AbstractChannel, *, shared: bool) -> None:
+    def __init__(self, channel: AbstractChannel, way: OneAtATime) -> None:
         self.channel = channel
-        self.shared = shared
+        self.way = way
         self.consumers: dict[str, AbstractQueue] = {}
         self.held: dict[int, AbstractIncomingMessage] = {}
         self.closed = False
 
     @classmethod
-    async def open(cls, connection: AbstractConnection, *, shared: bool) -> OfferChannel:
+    async def open(cls, connection: AbstractConnection, way: OneAtATime) -> OfferChannel:
         channel = connection.channel(publisher_confirms=False)
         await channel.initialize()
-        await channel.set_qos(prefetch_count=1, global_=shared)
-        return cls(channel, shared=shared)
+        await channel.set_qos(prefetch_count=1, global_=way.shared)
+        return cls(channel, way)
 
     @property
     def quiet(self) -> bool:
         """The broker hands nothing more out here before what is held is settled: the consumers may stay."""
-        return self.shared and bool(self.held)
+        return self.way.quiet(holds=bool(self.held))
 
     def consumed(self) -> frozenset[str]:
         """Names of the queues it consumes."""

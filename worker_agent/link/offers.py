@@ -4,20 +4,17 @@ All that touches offers goes through one queue of orders, carried out strictly i
 back" is that on the wire, too (rule 20). An offer that the machine keeps unacknowledged for hours lives on a channel
 that closes under it at worst alone: as long as one is held, new consumers get a channel of their own.
 
-Where the consumers of a channel share their prefetch (`SharedPrefetch`), an order to cancel them while an offer is held
-is carried out by the broker: it hands nothing more out. They stay, and come to life when the offer is settled; those
-that are no longer wanted by then are cancelled before that. An agent whose offer had been waiting for it has a backlog
-before it, of which the broker would hand out any queue's head: then all are cancelled, and started again in the order
-in which the machine wants them, until one brings an offer.
+Where the consumers of a channel share their prefetch (`one_at_a_time`), an order to cancel them while an offer is held
+is carried out by the broker: it hands nothing more out. They stay; those that are no longer wanted when the offer is
+settled are cancelled before that.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import structlog
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
@@ -31,6 +28,7 @@ from worker_agent.link.declare import queue_exists
 from worker_agent.link.errors import LIBRARY_ERRORS
 from worker_agent.link.incoming import NotAnOffer, WrongVersion, deaths, read_offer, too_long_parked
 from worker_agent.link.offer_channel import OfferChannel
+from worker_agent.link.one_at_a_time import ByCancelling, OneAtATime, Settle
 from worker_agent.signatures import Trust
 
 log = structlog.get_logger(__name__)
@@ -40,15 +38,14 @@ log = structlog.get_logger(__name__)
 SUPERVISE_EVERY = 1.0
 
 Order = Callable[[], Awaitable[None]]
-Settle = Literal["ack", "park", "give_back"]
 
 
 class OfferConsumers:
     """Consumes `cap.*` queues as told and turns what comes into inputs.
 
     `dead` is called with what is no offer, the reason and the queue, and must publish it to `bb.dead`; `queue_gone` is
-    told of a queue that turned out not to exist (any more). `shared`: consumers share their prefetch, for an agent that
-    holds one offer at a time; `not_shared` is told, with the reason, when they turn out not to.
+    told of a queue that turned out not to exist (any more). `way`: how a second offer is kept away while one is held;
+    `not_shared` is told, with the reason, when a prefetch that was to be shared turns out not to be.
     """
 
     def __init__(
@@ -61,10 +58,10 @@ class OfferConsumers:
         queue_gone: Callable[[str], None],
         trust: Trust,
         foreign: ForeignPeers,
-        shared: bool,
+        way: OneAtATime,
         not_shared: Callable[[str], None],
     ) -> None:
-        self._shared = shared
+        self._way = way
         self._not_shared = not_shared
         self._trust = trust
         self._foreign = foreign
@@ -78,9 +75,6 @@ class OfferConsumers:
         self._asked: tuple[str, ...] = ()
         #: offers that came so far
         self._came = 0
-        #: since when the broker could hand one out, in seconds since the epoch, and whether the last one is older
-        self._ready_at = 0.0
-        self._backlog = False
         self._unusable: set[str] = set()
         self._channels: list[OfferChannel] = []
         self._orders: asyncio.Queue[Order] = asyncio.Queue()
@@ -153,8 +147,15 @@ class OfferConsumers:
             message = lease.held.pop(delivery, None)
             if message is None:
                 continue
-            if lease.shared:
-                await lease.cancel_all_but(self._to_stay(lease, message, how))
+            await lease.cancel_all_but(
+                lease.way.staying(
+                    lease.consumed(),
+                    wanted=bool(self._wanted),
+                    asked={*self._asked},
+                    how=how,
+                    source=lease.queue_of(message),
+                )
+            )
             try:
                 if how == "ack":
                     await message.ack()
@@ -166,21 +167,10 @@ class OfferConsumers:
                 # Its channel went away under it: the broker has it back already, and the machine was or will be told.
                 log.debug("settled_too_late", delivery=delivery, how=how, error=str(error))
             await self._drop_if_spent(lease)
-            self._ready()
-            if lease.shared and self._asked:
+            lease.way.ready()
+            if lease.way.shared and self._asked:
                 self._orders.put_nowait(self._reconcile)
             return
-
-    def _to_stay(self, lease: OfferChannel, message: AbstractIncomingMessage, how: Settle) -> set[str]:
-        """Queues whose consumers come to life when `message` is settled."""
-        if self._backlog and not self._wanted:
-            return set()  # the order to consume that follows says whose turn it is
-        if how == "give_back":  # it would come through its own at once (rule 20)
-            return {*self._asked} - {lease.queue_of(message)}
-        return {*self._asked}
-
-    def _ready(self) -> None:
-        self._ready_at = time.time()
 
     async def _drop_if_spent(self, lease: OfferChannel) -> None:
         """Close a channel that neither holds nor consumes anything, unless it is the only one left to reuse."""
@@ -223,7 +213,7 @@ class OfferConsumers:
                 for delivery in lost:
                     del lease.held[delivery]
                     self._on_input(DeliveryLost(delivery=delivery))
-                if lost and lease.shared and lease in self._channels:
+                if lost and lease.way.shared and lease in self._channels:
                     await self._close(lease)  # whether the broker still counts it depends on why it was lost
                 if queue.name in self._wanted and not await queue_exists(self._connection, queue.name):
                     self._gone(queue.name)
@@ -234,7 +224,7 @@ class OfferConsumers:
         tag = f"offers-{next(self._deliveries)}"
         # Before the request, not after: the first offer may arrive together with the answer.
         lease.consumers[tag] = queue
-        self._ready()
+        lease.way.ready()
         try:
             await queue.consume(partial(self._delivered, lease, tag, name), consumer_tag=tag)
         except amqp.ChannelNotFoundEntity:
@@ -254,7 +244,7 @@ class OfferConsumers:
         """The last channel while nothing of it is held, else a new one."""
         if self._channels and not self._channels[-1].held and not self._channels[-1].channel.is_closed:
             return self._channels[-1]
-        lease = await OfferChannel.open(self._connection, shared=self._shared)
+        lease = await OfferChannel.open(self._connection, self._way)
         lease.channel.close_callbacks.add(partial(self._channel_closed, lease))
         self._channels.append(lease)
         return lease
@@ -285,14 +275,14 @@ class OfferConsumers:
             return  # the broker has it back
         if lease.quiet:
             # What a broker does whose owner denies it a shared prefetch: it takes the order for one for each consumer.
-            self._shared = lease.shared = False
+            self._way = lease.way = ByCancelling()
             self._not_shared("the broker hands out a second offer")
             self._orders.put_nowait(self._reconcile)
         delivery = next(self._deliveries)
         self._came += 1
         lease.held[delivery] = message
         try:
-            self._read(delivery, queue, message)
+            self._read(lease.way, delivery, queue, message)
         except Exception as error:  # whatever it is, it is settled, and the next one is served
             log.exception("offer_not_handled", queue=queue)
             self._put_bury(delivery, message, f"cannot be handled: {type(error).__name__}", queue)
@@ -300,7 +290,7 @@ class OfferConsumers:
     def _put_bury(self, delivery: int, message: AbstractIncomingMessage, reason: str, queue: str) -> None:
         self._orders.put_nowait(partial(self._bury, delivery, message, reason, queue))
 
-    def _read(self, delivery: int, queue: str, message: AbstractIncomingMessage) -> None:
+    def _read(self, way: OneAtATime, delivery: int, queue: str, message: AbstractIncomingMessage) -> None:
         # An offer waits, is parked and comes again, so it need not be fresh; then nothing comes of it without a grant.
         refusal = self._trust.refusal(message, topology.OFFERS, queue, fresh=False)
         if refusal is not None:
@@ -322,7 +312,7 @@ class OfferConsumers:
             log.error("offer_unreadable", queue=queue, reason=str(error))
             self._put_bury(delivery, message, str(error), queue)
             return
-        self._backlog = offer.published < self._ready_at  # by the master's clock; a wrong one costs cancels
+        way.came(offer.published)
         self._on_input(
             OfferDelivered(
                 delivery=delivery,

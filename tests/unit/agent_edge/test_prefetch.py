@@ -6,7 +6,7 @@ import pytest
 from pydantic import SecretStr
 
 from contracts.rabbitmq.product import parse_version
-from worker_agent.agent.loop import link_options  # type: ignore[attr-defined]  # replaced where it is used
+from worker_agent.link.options import link_options
 from worker_agent.link.prefetch import Choice, SharedPrefetch
 from worker_agent.program.settings import Settings
 
