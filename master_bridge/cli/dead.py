@@ -13,7 +13,7 @@ from contracts.readable import moment, shown, shown_lines
 from master_bridge.cli.options import Where, broker_options
 
 if TYPE_CHECKING:
-    from master_bridge.operating.deadletters import DeadLetter, Verdict
+    from master_bridge.operating.deadletters import DeadMessage, Verdict
 
 
 @click.group()
@@ -31,21 +31,21 @@ def list_(where: Where, as_json: bool) -> None:
 
     from master_bridge.operating.picture import foreign_text
 
-    letters = _walk(where, (), "keep", everything=True)
+    messages = _walk(where, (), "keep", everything=True)
     if as_json:
-        click.echo(json.dumps([_fields(letter) for letter in letters], indent=2))
+        click.echo(json.dumps([_fields(message) for message in messages], indent=2))
         return
-    if not letters:
+    if not messages:
         click.echo("nothing is dead")
         return
     table = Table()
     for column in ("id", "when", "type", "from", "by", "reason"):
         table.add_column(column, overflow="fold")
-    for letter in letters:
-        at = moment(letter.timestamp or 0)
+    for message in messages:
+        at = moment(message.timestamp or 0)
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at)) if at else ""
-        foreign = (letter.type, letter.queue, letter.agent or letter.account, letter.reason)
-        table.add_row(letter.id, when, *(foreign_text(text) for text in foreign))
+        foreign = (message.type, message.queue, message.agent or message.account, message.reason)
+        table.add_row(message.id, when, *(foreign_text(text) for text in foreign))
     Console().print(table)
 
 
@@ -54,10 +54,10 @@ def list_(where: Where, as_json: bool) -> None:
 @broker_options
 def show(where: Where, ids: tuple[str, ...]) -> None:
     """Print the messages with these IDS, with all that is known of them; the start of an id is enough."""
-    for letter in _walk(where, ids, "keep"):
-        for name, value in _fields(letter).items():
+    for message in _walk(where, ids, "keep"):
+        for name, value in _fields(message).items():
             click.echo(f"{name}: {shown(value)}")
-        click.echo(shown_lines(letter.text()))
+        click.echo(shown_lines(message.text()))
 
 
 @command.command()
@@ -70,11 +70,11 @@ def requeue(where: Where, ids: tuple[str, ...], everything: bool) -> None:
     Agents then ask for a grant before they run anything. The start of an id is enough. Messages of other types are
     not sent again, since who wrote them repeats them without being asked: drop them.
     """
-    letters = _walk(where, ids, "requeue", everything=everything)
-    left = [letter for letter in letters if everything and letter.offer is None]
-    click.echo(f"{len(letters) - len(left)} sent again")
+    messages = _walk(where, ids, "requeue", everything=everything)
+    left = [message for message in messages if everything and message.offer is None]
+    click.echo(f"{len(messages) - len(left)} sent again")
     if left:
-        click.echo(f"not sent, for it is no offer: {', '.join(letter.id for letter in left)}", err=True)
+        click.echo(f"not sent, for it is no offer: {', '.join(message.id for message in left)}", err=True)
         click.get_current_context().exit(ExitStatus.FAILED)
 
 
@@ -87,40 +87,40 @@ def drop(where: Where, ids: tuple[str, ...], everything: bool) -> None:
     click.echo(f"{len(_walk(where, ids, 'drop', everything=everything))} dropped")
 
 
-def _walk(where: Where, ids: tuple[str, ...], verdict: Verdict, *, everything: bool = False) -> list[DeadLetter]:
+def _walk(where: Where, ids: tuple[str, ...], verdict: Verdict, *, everything: bool = False) -> list[DeadMessage]:
     """Those that are meant, after `verdict` was done to them. Ends the program when one that was named is missing."""
     from master_bridge.operating.deadletters import walk
 
     if not ids and not everything:
         raise click.UsageError("name messages by their id, or give --all")
 
-    def meant(letter: DeadLetter) -> bool:
-        return everything or any(letter.id.startswith(each) for each in ids)
+    def meant(message: DeadMessage) -> bool:
+        return everything or any(message.id.startswith(each) for each in ids)
 
-    def judge(letter: DeadLetter) -> Verdict:
-        if not meant(letter) or (verdict == "requeue" and everything and letter.offer is None):
+    def judge(message: DeadMessage) -> Verdict:
+        if not meant(message) or (verdict == "requeue" and everything and message.offer is None):
             return "keep"
         return verdict
 
     with where.broker("dead") as broker:
-        letters = [letter for letter in walk(broker, judge) if meant(letter)]
-    missing = [each for each in ids if not any(letter.id.startswith(each) for letter in letters)]
+        messages = [message for message in walk(broker, judge) if meant(message)]
+    missing = [each for each in ids if not any(message.id.startswith(each) for message in messages)]
     if missing:
         click.echo(f"not in `dead`: {shown(', '.join(missing))}", err=True)
         click.get_current_context().exit(ExitStatus.FAILED)
-    return letters
+    return messages
 
 
-def _fields(letter: DeadLetter) -> dict[str, object]:
+def _fields(message: DeadMessage) -> dict[str, object]:
     return {
-        "id": letter.id,
-        "type": letter.type,
-        "reason": letter.reason,
-        "queue": letter.queue,
-        "agent": letter.agent,
-        "account": letter.account,
-        "priority": letter.priority,
-        "routing_key": letter.routing_key,
-        "timestamp": letter.timestamp,
-        "bytes": len(letter.body),
+        "id": message.id,
+        "type": message.type,
+        "reason": message.reason,
+        "queue": message.queue,
+        "agent": message.agent,
+        "account": message.account,
+        "priority": message.priority,
+        "routing_key": message.routing_key,
+        "timestamp": message.timestamp,
+        "bytes": len(message.body),
     }

@@ -60,7 +60,7 @@ def _held_by_another(*states: State) -> Any:
     return _does(refuse, *states, stays="")
 
 
-_TOO_MANY_LIVES = "too many lives, bury the offer, abandon"
+_TOO_MANY_LIVES = "too many lives, send the offer to dead, abandon"
 _LOST_UNACCEPTED = {"WAITING": "offer (ask)", "NONE": _TOO_MANY_LIVES}
 _LOST = {"NONE": "tell Buildbot that it is lost"}
 _NO_KEY = {"WAITING": "no key to seal for, refuse, offer (ask)", "NONE": "no key to seal for, refuse, abandon"}

@@ -234,7 +234,7 @@ class Link:
         """A copy of the delivery to `bb.dead`; it still wants its `ack`."""
         delivered = self._deliveries.get(delivery)
         if delivered is not None:
-            self._reader.bury(delivered, reason)
+            self._reader.send_to_dead(delivered, reason)
 
     def sweep(self, signature: str, stale: Callable[[Offer], bool]) -> defer.Deferred[Any]:
         """Take the offers for which `stale` says so out of a queue where they wait; fires when done, never fails."""

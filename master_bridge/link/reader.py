@@ -84,7 +84,7 @@ class Reader:
             self._not_handled(delivered, error)
         return None
 
-    def bury(self, delivered: Delivered, reason: str) -> None:
+    def send_to_dead(self, delivered: Delivered, reason: str) -> None:
         """A copy to `bb.dead`."""
         self._publish(
             Publication(
@@ -119,7 +119,7 @@ class Reader:
         self.foreign.hear()
         self._note_incompatible(peer, str(error))
         if self.foreign.keeps(peer):
-            self.bury(delivered, str(error))
+            self.send_to_dead(delivered, str(error))
             self._client.message_buried(str(error), delivered.envelope.user)
 
     def _note_incompatible(self, who: str, reason: str) -> None:
@@ -134,7 +134,7 @@ class Reader:
         user = delivered.envelope.user
         if self._client.message_buried(reason, user):
             log.warning("amqp.bad_message", queue=delivered.queue, user=user, reason=reason)
-        self.bury(delivered, reason)
+        self.send_to_dead(delivered, reason)
 
 
 def _decode_of_fleet(delivered: Delivered) -> FleetMessage:

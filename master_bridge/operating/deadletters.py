@@ -21,15 +21,15 @@ from contracts.readable import shown
 from master_bridge.operating.connection import Broker
 from master_bridge.operating.errors import OperatingError
 
-#: Letters looked at in one go: `dead` holds at most 10,000.
+#: Messages looked at in one go: `dead` holds at most 10,000.
 LIMIT = 10_000
 
 Verdict = Literal["keep", "drop", "requeue"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class DeadLetter:
-    """One message of `dead`. `id` is made of its content: two equal letters have the same."""
+class DeadMessage:
+    """One message of `dead`. `id` is made of its content: two equal messages have the same."""
 
     id: str
     reason: str
@@ -49,7 +49,7 @@ class DeadLetter:
     headers: dict[str, Any]
 
     def destination(self) -> tuple[str, str]:
-        """Exchange and routing key of an offer: those of its own signature, wherever the letter says that it was.
+        """Exchange and routing key of an offer: those of its own signature, wherever the message says that it was.
 
         Raises `OperatingError`, with what to do instead, for what is no offer.
         """
@@ -64,10 +64,10 @@ class DeadLetter:
     @property
     def offer(self) -> Offer | None:
         try:
-            message = decode(self.body, self.headers)
+            read = decode(self.body, self.headers)
         except BadMessage:
             return None
-        return message if isinstance(message, Offer) else None
+        return read if isinstance(read, Offer) else None
 
     def text(self) -> str:
         """The body for people: JSON indented, text as it is, else its size. Without what may hold a build's secrets."""
@@ -94,46 +94,46 @@ def _without_arguments(value: Any) -> Any:
     }
 
 
-def walk(broker: Broker, judge: Callable[[DeadLetter], Verdict]) -> list[DeadLetter]:
-    """Look at every letter, oldest first, and do with it what `judge` says. All that was judged `keep` stays in order.
+def walk(broker: Broker, judge: Callable[[DeadMessage], Verdict]) -> list[DeadMessage]:
+    """Look at every message, oldest first, and do with it what `judge` says. All that was judged `keep` stays in order.
 
-    A letter that is sent again is dropped only after the broker has confirmed the copy. Raises `OperatingError` for
+    A message that is sent again is dropped only after the broker has confirmed the copy. Raises `OperatingError` for
     one that has no way back; nothing is lost then.
     """
     if broker.queue(topology.DEAD_QUEUE) is None:
         return []
     channel = broker.new_channel()
-    letters: list[DeadLetter] = []
+    messages: list[DeadMessage] = []
     kept = 0
     try:
         for _ in range(LIMIT):
             method, properties, body = channel.basic_get(topology.DEAD_QUEUE)
             if method is None:
                 break
-            letter = read(method.routing_key, properties, body)
-            verdict = judge(letter)
+            message = read(method.routing_key, properties, body)
+            verdict = judge(message)
             if verdict == "keep":
                 kept = method.delivery_tag
             else:
                 if verdict == "requeue":
-                    send_again(broker, letter)
+                    send_again(broker, message)
                 channel.basic_ack(method.delivery_tag)
-            letters.append(letter)
+            messages.append(message)
         if kept:
             channel.basic_nack(kept, multiple=True, requeue=True)
     finally:
         if channel.is_open:
             channel.close()  # what it still holds goes back
-    return letters
+    return messages
 
 
-def read(routing_key: str, properties: Any, body: bytes) -> DeadLetter:
+def read(routing_key: str, properties: Any, body: bytes) -> DeadMessage:
     headers = dict(properties.headers or {})
     digest = hashlib.sha256(
         body + repr(sorted(headers.items(), key=repr)).encode("utf-8", "backslashreplace")
     ).hexdigest()
     account = topology.key_word(properties.user_id or "")
-    return DeadLetter(
+    return DeadMessage(
         id=digest[:10],
         reason=_told(headers, topology.DEAD_REASON_HEADER),
         queue=_told(headers, topology.DEAD_QUEUE_HEADER),
@@ -162,19 +162,19 @@ def _priority(value: object) -> int:
     return max(0, min(MAX_PRIORITY, value)) if isinstance(value, int) else 0
 
 
-def send_again(broker: Broker, letter: DeadLetter) -> None:
+def send_again(broker: Broker, message: DeadMessage) -> None:
     """The bytes, the signature and the priority that it has, marked as sent again: no agent takes it for a first
     delivery (rule 22), and each asks its master for a grant (rule 16), for nobody knows any more whether it ran.
 
-    Who wrote the letter is unknown. It is not signed anew, for an operator's key would vouch for a stranger's words.
+    Who wrote the message is unknown. It is not signed anew, for an operator's key would vouch for a stranger's words.
     """
-    exchange, key = letter.destination()
-    headers, left_out = copied(letter.headers)
+    exchange, key = message.destination()
+    headers, left_out = copied(message.headers)
     if left_out:
-        raise OperatingError(f"{letter.id}: its headers {', '.join(left_out)} are no text of ours: drop it")
+        raise OperatingError(f"{message.id}: its headers {', '.join(left_out)} are no text of ours: drop it")
     headers[topology.AGAIN_HEADER] = True
     properties = pika.BasicProperties(
-        headers=headers, type="offer", content_type=JSON_TYPE, delivery_mode=2, priority=letter.priority
+        headers=headers, type="offer", content_type=JSON_TYPE, delivery_mode=2, priority=message.priority
     )
-    if not broker.publish(exchange, key, letter.body, properties=properties, signed=False):
-        raise OperatingError(f"{letter.id}: no queue takes it at {exchange} {key}; it stays in `dead`")
+    if not broker.publish(exchange, key, message.body, properties=properties, signed=False):
+        raise OperatingError(f"{message.id}: no queue takes it at {exchange} {key}; it stays in `dead`")

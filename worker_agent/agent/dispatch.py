@@ -108,8 +108,8 @@ class Hands:
             self._link.settle(action.delivery, "park")
         elif isinstance(action, do.GiveBack):
             self._link.settle(action.delivery, "give_back")
-        elif isinstance(action, do.Bury):
-            self._link.bury(action.delivery, action.reason)
+        elif isinstance(action, do.SendToDead):
+            self._link.send_to_dead(action.delivery, action.reason)
         elif isinstance(action, do.Consume):
             self._link.consume(action.queues)
         elif isinstance(action, do.CancelConsumers):
@@ -125,8 +125,8 @@ class Hands:
                       effect="a restart of this agent would lose it")  # fmt: skip
 
 
-AboutOffers = Union[do.Ack, do.Park, do.GiveBack, do.Bury, do.Consume, do.CancelConsumers]
-_ABOUT_OFFERS = (do.Ack, do.Park, do.GiveBack, do.Bury, do.Consume, do.CancelConsumers)
+AboutOffers = Union[do.Ack, do.Park, do.GiveBack, do.SendToDead, do.Consume, do.CancelConsumers]
+_ABOUT_OFFERS = (do.Ack, do.Park, do.GiveBack, do.SendToDead, do.Consume, do.CancelConsumers)
 ForKeepers = Union[do.RunCommand, do.CompleteUnstarted, do.InterruptCommand, do.FeedData, do.TrimJournal, do.Contact]
 _FOR_KEEPERS = (do.RunCommand, do.CompleteUnstarted, do.InterruptCommand, do.FeedData, do.TrimJournal, do.Contact)
 

@@ -241,7 +241,7 @@ class Agent:
         try:
             self._feed(what)
         except Exception as error:  # an offer that nobody settles keeps all others away
-            self.parts.link.bury(what.delivery, f"cannot be handled: {type(error).__name__}")
+            self.parts.link.send_to_dead(what.delivery, f"cannot be handled: {type(error).__name__}")
             self._put(inputs.DeliveryLost(delivery=what.delivery))
             raise
 

@@ -87,7 +87,7 @@ class Park:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bury:
+class SendToDead:
     """Publish the delivery as it came to `bb.dead` with the reason, then acknowledge it."""
 
     delivery: int
@@ -226,7 +226,7 @@ class Exit:
 
 
 Action = Union[
-    Publish, Agree, ForgetSeal, Consume, CancelConsumers, CheckMachine, Ack, Park, Bury, GiveBack, Persist,
+    Publish, Agree, ForgetSeal, Consume, CancelConsumers, CheckMachine, Ack, Park, SendToDead, GiveBack, Persist,
     OpenSession, RunCommand, InterruptCommand, CompleteUnstarted, FeedData, TrimJournal, Contact, CloseSession, Reject,
     MasterSilent, Alarm, Report, Exit,
 ]  # fmt: skip

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from contracts.messages import AgentLock, Later
 from contracts.timing import CLOCK_MARGIN, COMMAND_GRANT_WAIT, PARKINGS_MAX, SILENCE_BEFORE_RESUME
 from worker_agent.core import cues, runs
-from worker_agent.core.actions import Bury, CheckMachine, Consume, OpenSession
+from worker_agent.core.actions import CheckMachine, Consume, OpenSession, SendToDead
 from worker_agent.core.inputs import DeliveryLost, KeeperLost, LinkDown, MachineChecked, OfferDelivered, Stop
 from worker_agent.core.session import KeeperState, Phase, Session, owner_of
 from worker_agent.core.state import AgentState
@@ -52,7 +52,7 @@ def take_up(state: AgentState, session: Session, delivered: OfferDelivered) -> N
     offer = delivered.offer
     session.first_delivery = _is_first(state, delivered)
     if state.masters.is_silent(session.owner) and not session.first_delivery:
-        _park_or_bury(state, delivered)  # which takes no slot
+        _park_or_send_to_dead(state, delivered)  # which takes no slot
         return
     availability, slot = state.availability(), state.free_slot()
     if availability.closed or availability.claiming or slot is None or not state.consumed:
@@ -108,13 +108,13 @@ def _capacity(lock: AgentLock, agent: str) -> int:
     return lock.capacities.get(agent, lock.capacity)
 
 
-def _park_or_bury(state: AgentState, delivered: OfferDelivered) -> None:
+def _park_or_send_to_dead(state: AgentState, delivered: OfferDelivered) -> None:
     """Of a silent master: it waits. Of one that does not exist, it does not wait for ever."""
     masters, owner = state.masters, owner_of(delivered.offer)
     if delivered.deaths >= DEATHS_MAX and (masters.is_absent(owner) or masters.is_disowned(owner)):
         why = "has no queue at this broker" if masters.is_absent(owner) else f"is not user {owner.user}"
         reason = f"master {owner.name} {why}, and the offer was parked {PARKINGS_MAX} times"
-        state.do(Bury(delivery=delivered.delivery, reason=reason))
+        state.do(SendToDead(delivery=delivered.delivery, reason=reason))
     else:
         state.settle(delivered.delivery, "park")
 

@@ -1,6 +1,6 @@
 """What can happen to one session: inputs and messages that concern it, answers of the broker, and what falls due.
 
-`machine` and `dialogue` find out whom an input concerns, `clock` what is due; `transitions` says what comes of it.
+`machine` and `messages` find out whom an input concerns, `clock` what is due; `transitions` says what comes of it.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ What becomes of a session is the table in `transitions`, drawn in docs/protocol.
 whole is that in `orders`. This module takes inputs to the sessions that they concern, and does what falls due
 (`clock`).
 
-Whatever comes for a session that is not there is answered `gone`, from what `farewells` remembers of it.
+Whatever comes for a session that is not there is answered `gone`, from what `ended_sessions` remembers of it.
 
 The gate. Before its first grant a session (a command offer's first delivery) publishes events as they come. A grant of
 a new incarnation rewinds to `stored` and closes the gate: events of command n go out again only after that incarnation
@@ -37,8 +37,8 @@ What the table leaves out, and what is done:
 - `Steer` messages are for the edge, which turns them into inputs.
 
 Deterministic: time and ids are passed in. Files: `transitions` and its handlers (`claims`, `holding`, `commands`,
-`events`), `orders`, `dialogue` (who says it, and to whom it happens), `clock`, `recovery`, and the data: `state`,
-`session`, `window`, `masters`, `farewells`, `availability`.
+`events`), `orders`, `messages` (who says it, and to whom it happens), `clock`, `recovery`, and the data: `state`,
+`session`, `window`, `masters`, `ended_sessions`, `availability`.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ from collections.abc import Callable, Sequence
 from contracts.machines.exhaustive import assert_never
 from contracts.messages import SlotStatus
 from contracts.timing import ASIDE_AFTER
-from worker_agent.core import claims, clock, cues, dialogue, inputs, orders
+from worker_agent.core import claims, clock, cues, inputs, messages, orders
 from worker_agent.core.actions import Action
 from worker_agent.core.availability import Availability, Order
 from worker_agent.core.config import AgentConfig
@@ -147,7 +147,7 @@ class AgentMachine:
         """To whom it happens."""
         state = self._state
         if isinstance(input, inputs.MessageReceived):
-            dialogue.received(state, input.message, input.user, sealed=input.sealed)
+            messages.received(state, input.message, input.user, sealed=input.sealed)
         elif isinstance(input, inputs.OfferDelivered):
             self._offered(input)
         elif isinstance(input, (inputs.Confirmed, inputs.Refused)):
@@ -199,7 +199,7 @@ class AgentMachine:
         state, taken = self._state, isinstance(answer, inputs.Confirmed)
         kind, session_id = state.tokens.pop(answer.token, (None, ""))
         if kind == "gone" and taken:
-            state.farewells.told(session_id)
+            state.ended_sessions.told(session_id)
         session = state.sessions.get(session_id)
         if session is None:
             return
@@ -224,8 +224,8 @@ class AgentMachine:
                 happen(state, session, inputs.LinkDown())
         if isinstance(link, inputs.LinkUp):
             state.link, state.link_since = link, state.now
-            for farewell in state.farewells.owed():
-                state.say_gone(farewell)
+            for ended in state.ended_sessions.owed():
+                state.say_gone(ended)
             for session in list(state.sessions.values()):
                 happen(state, session, link)
 

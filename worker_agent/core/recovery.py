@@ -36,7 +36,7 @@ def recover(state: AgentState, found: Recovered) -> None:
     )
     if not meta.resumes and not meta.aside:  # a claim; whoever claims the offer next starts afresh
         state.do(CloseSession(session=session.id))
-        state.bid_farewell(session, "unknown", "claimed before the agent restarted", tell=False)
+        state.note_ended(session, "unknown", "claimed before the agent restarted", tell=False)
         return
     state.sessions[session.id] = session
     session.journalled = found.last_seq

@@ -25,7 +25,7 @@ from worker_agent.core.actions import (
 )
 from worker_agent.core.availability import Availability, Order
 from worker_agent.core.config import AgentConfig
-from worker_agent.core.farewells import Farewell, Farewells, Reason
+from worker_agent.core.ended import EndedSession, EndedSessions, Reason
 from worker_agent.core.fitness import Fitness
 from worker_agent.core.inputs import LinkUp
 from worker_agent.core.journal import JournalReader
@@ -48,7 +48,7 @@ class AgentState:
     #: by session id, in the order of their claims
     sessions: dict[str, Session] = field(default_factory=dict)
     masters: Masters = field(default_factory=Masters)
-    farewells: Farewells = field(default_factory=Farewells)
+    ended_sessions: EndedSessions = field(default_factory=EndedSessions)
     actions: list[Action] = field(default_factory=list)
     fitness: Fitness = field(default_factory=Fitness)
     order: Order = Order.WORK
@@ -142,12 +142,12 @@ class AgentState:
         if session.offer.seal:
             self.do(ForgetSeal(session=session.id))
         if phase is not Phase.CHECKING:  # of which nobody was told
-            self.bid_farewell(session, reason, detail, tell=tell)
+            self.note_ended(session, reason, detail, tell=tell)
         self.settle(session.delivery, settle)
         session.delivery = None
 
-    def bid_farewell(self, session: Session, reason: Reason, detail: str, *, tell: bool) -> None:
-        farewell = Farewell(
+    def note_ended(self, session: Session, reason: Reason, detail: str, *, tell: bool) -> None:
+        ended = EndedSession(
             session=session.id,
             master=session.master,
             request=session.offer.request,
@@ -156,9 +156,9 @@ class AgentState:
             ticket=session.ticket,
             owed=tell,
         )
-        self.farewells.add(farewell)
+        self.ended_sessions.add(ended)
         if tell:
-            self.say_gone(farewell)
+            self.say_gone(ended)
 
     def report(
         self, event: Literal["build", "build_ended", "command", "command_ended"], session: Session, **fields: Any
@@ -221,21 +221,21 @@ class AgentState:
         session.resume_due = now + session.resume_delay
         session.resume_delay = min(2 * session.resume_delay, RESUME_BACKOFF_MAX)
 
-    def say_gone(self, farewell: Farewell) -> None:
+    def say_gone(self, ended: EndedSession) -> None:
         if self.link is None:
             return
         gone = Gone(
-            session=farewell.session,
-            request=farewell.request,
-            master=farewell.master,
+            session=ended.session,
+            request=ended.request,
+            master=ended.master,
             epoch=self.link.epoch,
             address=self.link.address,
-            reason=farewell.reason,
-            detail=farewell.detail,
-            ticket=farewell.ticket,
+            reason=ended.reason,
+            detail=ended.detail,
+            ticket=ended.ticket,
         )
-        token = self.token("gone", farewell.session) if farewell.owed else None
-        self.publish(gone, farewell.master, "claims", token)
+        token = self.token("gone", ended.session) if ended.owed else None
+        self.publish(gone, ended.master, "claims", token)
 
     def say_pull(self, session: Session, n: int, now: float) -> None:
         """Ask for the bytes that command `n` waits for, if its bridge has started it; again after 5 s."""

@@ -82,7 +82,7 @@ _LINES: tuple[Line[Phase, Handler[Any]], ...] = (
         OfferDelivered,
         row(
             claims.take_up, ABSENT,
-            stays="silent master, no room for its locks or no seal, park or bury. No new work, give back",
+            stays="silent master, no room for its locks or no seal, park or send to dead. No new work, give back",
             to={CHECKING: "cancel consumers, check the machine"},
         ),
         row(claims.own_again, *PRESENT, stays="hold its own offer again, park another of its request"),

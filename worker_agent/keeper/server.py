@@ -21,7 +21,7 @@ from worker_agent.keeper.commands.running import Commands
 from worker_agent.keeper.processes.guard import Guard
 from worker_agent.keeper.processes.reaper import become_subreaper, identity
 from worker_agent.keeper.runner import Listener, Runner
-from worker_agent.keeper.session import Session
+from worker_agent.keeper.session import KeeperSession
 from worker_agent.keeper.settings import KeeperConfig
 from worker_agent.keeper.spare import log_to, read_config
 from worker_agent.keeper.wire import WIRE_VERSION, BadFrame, Frames, encode
@@ -60,7 +60,7 @@ class Keeper:
         self._fenced = False
         self._alone_since: float | None = time.monotonic()
         self._patience = self._settings.orphan_grace
-        self._session = Session(
+        self._session = KeeperSession(
             config,
             runner,
             journalled=self._journalled,

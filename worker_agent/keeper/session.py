@@ -67,7 +67,7 @@ class Command:
     condemned: str | None = None
 
 
-class Session:
+class KeeperSession:
     """An `orders.Executor`, and the `runner.Listener` of its runner.
 
     `journalled` is called with the last sequence number when there is news, `pulled` with (n, offset, length) when a
@@ -278,27 +278,27 @@ Handler = Callable[..., None]
 #: (state, cue) -> what does it, and each state that may follow with what is done on the way, in words for the diagram.
 ROWS: dict[tuple[State, Cue], tuple[Handler, dict[State, str]]] = {
     (State.UNKNOWN, Cue.RUN): (
-        Session._run,
+        KeeperSession._run,
         {State.RUNNING: "journal started, run", State.OVER: "", State.STARTING: "the runner fails"},
     ),
     (State.UNKNOWN, Cue.COMPLETE_UNSTARTED): (
-        Session._complete_unstarted,
+        KeeperSession._complete_unstarted,
         {State.OVER: "journal started and completed (interrupted)", State.STARTING: "the journal fails"},
     ),
     (State.UNKNOWN, Cue.FAIL): (
-        Session._fail_unknown,
+        KeeperSession._fail_unknown,
         {State.OVER: "journal started and completed (infrastructure)", State.STARTING: "the journal fails"},
     ),
-    (State.STARTING, Cue.FAIL): (Session._fail, {State.OVER: "journal completed (infrastructure)"}),
-    (State.STARTING, Cue.INTERRUPT): (Session._interrupt, {State.STARTING: "remember the reason"}),
-    (State.STARTING, Cue.CONDEMN): (Session._condemn, {State.STARTING: "remember the reason"}),
-    (State.STARTING, Cue.EVENT): (Session._event, {State.STARTING: "journal"}),
-    (State.STARTING, Cue.COMPLETED): (Session._completed, {State.OVER: "journal completed"}),
-    (State.RUNNING, Cue.INTERRUPT): (Session._interrupt, {State.RUNNING: "end its processes"}),
-    (State.RUNNING, Cue.CONDEMN): (Session._condemn, {State.RUNNING: "end its processes"}),
-    (State.RUNNING, Cue.FEED): (Session._feed, {State.RUNNING: "feed the download"}),
-    (State.RUNNING, Cue.EVENT): (Session._event, {State.RUNNING: "journal"}),
-    (State.RUNNING, Cue.COMPLETED): (Session._completed, {State.OVER: "journal completed"}),
+    (State.STARTING, Cue.FAIL): (KeeperSession._fail, {State.OVER: "journal completed (infrastructure)"}),
+    (State.STARTING, Cue.INTERRUPT): (KeeperSession._interrupt, {State.STARTING: "remember the reason"}),
+    (State.STARTING, Cue.CONDEMN): (KeeperSession._condemn, {State.STARTING: "remember the reason"}),
+    (State.STARTING, Cue.EVENT): (KeeperSession._event, {State.STARTING: "journal"}),
+    (State.STARTING, Cue.COMPLETED): (KeeperSession._completed, {State.OVER: "journal completed"}),
+    (State.RUNNING, Cue.INTERRUPT): (KeeperSession._interrupt, {State.RUNNING: "end its processes"}),
+    (State.RUNNING, Cue.CONDEMN): (KeeperSession._condemn, {State.RUNNING: "end its processes"}),
+    (State.RUNNING, Cue.FEED): (KeeperSession._feed, {State.RUNNING: "feed the download"}),
+    (State.RUNNING, Cue.EVENT): (KeeperSession._event, {State.RUNNING: "journal"}),
+    (State.RUNNING, Cue.COMPLETED): (KeeperSession._completed, {State.OVER: "journal completed"}),
 }
 
 

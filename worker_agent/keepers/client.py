@@ -86,7 +86,7 @@ class Keeper:
         self._gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._reason = ""
         self._quiet = False
-        self._burying: asyncio.Task[None] | None = None
+        self._ending: asyncio.Task[None] | None = None
 
     @classmethod
     async def open(
@@ -243,9 +243,9 @@ class Keeper:
         if not self._gone.done():
             self._gone.set_result(None)
         if not self._quiet:
-            self._burying = asyncio.ensure_future(self._bury())
+            self._ending = asyncio.ensure_future(self._clean_up())
 
-    async def _bury(self) -> None:
+    async def _clean_up(self) -> None:
         """The keeper went without having been asked to: nothing that it ran may live on."""
         with contextlib.suppress(OSError, psutil.Error):  # what could not be looked at cannot be ended either
             await self._end_process()

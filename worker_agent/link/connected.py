@@ -139,7 +139,7 @@ class Connected:
             consuming,
             on_input=self._on_input,
             deliveries=deliveries,
-            dead=self.publisher.bury,
+            dead=self.publisher.send_to_dead,
             queue_gone=queue_gone,
             trust=self.options.trust,
             foreign=foreign,
@@ -263,7 +263,7 @@ class Connected:
             await self._read(message)
         except Exception as error:
             log.exception("message_not_handled", queue=self.address)
-            await self.publisher.bury(message, f"cannot be handled: {type(error).__name__}", self.address)
+            await self.publisher.send_to_dead(message, f"cannot be handled: {type(error).__name__}", self.address)
 
     async def _read(self, message: AbstractIncomingMessage) -> None:
         """Who sent it comes first, then the signature, then the words."""
@@ -289,13 +289,13 @@ class Connected:
         if refusal is not None:
             if trust.is_news(refusal, key):
                 log.error("message_sender_not_verified", exchange=exchange, key=key, user=envelope.user, reason=refusal)
-                await self.publisher.bury(message, refusal, self.address)
+                await self.publisher.send_to_dead(message, refusal, self.address)
             return
         received = await self._decode(message)
         if received is None:
             return
         if isinstance(received, Catalogue) != (exchange == topology.FLEET):
-            await self.publisher.bury(message, f"a {received.t} does not come through {exchange}", self.address)
+            await self.publisher.send_to_dead(message, f"a {received.t} does not come through {exchange}", self.address)
             return
         if isinstance(received, Grant):
             self._agreements.learn(received.master, Versions(oldest=received.v, newest=received.v))
@@ -313,10 +313,10 @@ class Connected:
             self._foreign_master(master, str(error))
             # broadcasts come every few seconds, and are for whoever can read them: a few of them tell enough
             if message.routing_key == self.address or self._foreign.keeps(master):
-                await self.publisher.bury(message, str(error), self.address)
+                await self.publisher.send_to_dead(message, str(error), self.address)
         except BadMessage as error:
             log.error("message_unreadable", queue=self.address, reason=str(error))
-            await self.publisher.bury(message, str(error), self.address)
+            await self.publisher.send_to_dead(message, str(error), self.address)
         return None
 
     def _foreign_master(self, master: str, reason: str) -> None:

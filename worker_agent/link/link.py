@@ -220,10 +220,10 @@ class Link:
         if self._entered:
             self._entered.consumers.settle(delivery, how)
 
-    def bury(self, delivery: int, reason: str) -> None:
+    def send_to_dead(self, delivery: int, reason: str) -> None:
         """To `bb.dead` with the reason, and off its queue."""
         if self._entered:
-            self._entered.consumers.bury(delivery, reason)
+            self._entered.consumers.send_to_dead(delivery, reason)
 
     def reject(self, message: AnyMessage, reason: str) -> None:
         """What came to the control queue and is not to be believed: to `bb.dead` with the reason."""

@@ -92,11 +92,11 @@ class OfferConsumers:
     def settle(self, delivery: int, how: Settle) -> None:
         self._orders.put_nowait(partial(self._settle, delivery, how))
 
-    def bury(self, delivery: int, reason: str) -> None:
+    def send_to_dead(self, delivery: int, reason: str) -> None:
         """Publish the delivery as it came to `bb.dead`, then acknowledge it."""
         message = next((lease.held[delivery] for lease in self._channels if delivery in lease.held), None)
         if message is not None:
-            self._orders.put_nowait(partial(self._bury, delivery, message, reason, message.routing_key or ""))
+            self._orders.put_nowait(partial(self._send_to_dead, delivery, message, reason, message.routing_key or ""))
 
     def hold_until(self, gate: asyncio.Future[None]) -> None:
         """Orders given after this wait until `gate` is done (a session whose processes are being ended)."""
@@ -285,17 +285,17 @@ class OfferConsumers:
             self._read(lease.way, delivery, queue, message)
         except Exception as error:  # whatever it is, it is settled, and the next one is served
             log.exception("offer_not_handled", queue=queue)
-            self._put_bury(delivery, message, f"cannot be handled: {type(error).__name__}", queue)
+            self._put_to_dead(delivery, message, f"cannot be handled: {type(error).__name__}", queue)
 
-    def _put_bury(self, delivery: int, message: AbstractIncomingMessage, reason: str, queue: str) -> None:
-        self._orders.put_nowait(partial(self._bury, delivery, message, reason, queue))
+    def _put_to_dead(self, delivery: int, message: AbstractIncomingMessage, reason: str, queue: str) -> None:
+        self._orders.put_nowait(partial(self._send_to_dead, delivery, message, reason, queue))
 
     def _read(self, way: OneAtATime, delivery: int, queue: str, message: AbstractIncomingMessage) -> None:
         # An offer waits, is parked and comes again, so it need not be fresh; then nothing comes of it without a grant.
         refusal = self._trust.refusal(message, topology.OFFERS, queue, fresh=False)
         if refusal is not None:
             log.error("offer_sender_not_verified", type="offer", queue=queue, reason=refusal)
-            self._put_bury(delivery, message, refusal, queue)
+            self._put_to_dead(delivery, message, refusal, queue)
             return
         try:
             offer = read_offer(message)
@@ -306,11 +306,11 @@ class OfferConsumers:
             if waited is None:
                 self.settle(delivery, "park")  # another agent may understand it
             else:
-                self._put_bury(delivery, message, f"{error}; {waited}", queue)
+                self._put_to_dead(delivery, message, f"{error}; {waited}", queue)
             return
         except NotAnOffer as error:
             log.error("offer_unreadable", queue=queue, reason=str(error))
-            self._put_bury(delivery, message, str(error), queue)
+            self._put_to_dead(delivery, message, str(error), queue)
             return
         way.came(offer.published)
         self._on_input(
@@ -334,7 +334,7 @@ class OfferConsumers:
             log.warning("offer_sent_again", queue=queue, offer=offer)
         return repetition is not None
 
-    async def _bury(self, delivery: int, message: AbstractIncomingMessage, reason: str, queue: str) -> None:
+    async def _send_to_dead(self, delivery: int, message: AbstractIncomingMessage, reason: str, queue: str) -> None:
         """To `bb.dead`, and off the queue once it is there; while it cannot be put there, park it."""
         await self._settle(delivery, "ack" if await self._dead(message, reason, queue) else "park")
 

@@ -100,7 +100,7 @@ class Publisher:
         if wire is not None:
             self._send(wire, exchange=topology.FLEET, key=key, persistent=False, mandatory=False)
 
-    async def bury(self, message: AbstractIncomingMessage, reason: str, queue: str) -> bool:
+    async def send_to_dead(self, message: AbstractIncomingMessage, reason: str, queue: str) -> bool:
         """Publish what is not to be believed to `bb.dead`, as it came. True when a queue there has it."""
         content_type = message.content_type or "application/octet-stream"
         wire = Wire(

@@ -32,7 +32,7 @@ from master_bridge.buildbot.search.search import Search
 from master_bridge.buildbot.search.seeker import Seeker
 from master_bridge.buildbot.sessions.connection import AMQPConnection, capability_property
 from master_bridge.buildbot.sessions.running import RunningCommand
-from master_bridge.buildbot.sessions.session import Session
+from master_bridge.buildbot.sessions.session import BuildSession
 from master_bridge.core.actions import Holder
 from master_bridge.core.inputs import Seek
 
@@ -78,7 +78,7 @@ class Found:
     """The agent that was found."""
 
     connection: AMQPConnection
-    session: Session
+    session: BuildSession
     #: it goes on with what it ran before the master's restart
     adopted: bool
 
@@ -139,7 +139,7 @@ class Slot:
         return self.begun and self._seeker.looking
 
     @property
-    def session(self) -> Session | None:
+    def session(self) -> BuildSession | None:
         return None if self._found is None else self._found.session
 
     @property
@@ -273,7 +273,7 @@ class Slot:
             return
         self._seeker.found()
         log.info("amqp.attached", request=self.request, agent=holder.agent, adopted=adopted, early=not self.begun)
-        session = Session(
+        session = BuildSession(
             reactor=self._master.reactor,
             bridge=self._broker.bridge,
             request=self.request,

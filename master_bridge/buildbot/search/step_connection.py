@@ -22,7 +22,7 @@ from master_bridge.buildbot.search.seeker import Seeker
 from master_bridge.buildbot.sessions.commands import prepare, split_arguments
 from master_bridge.buildbot.sessions.connection import DEADLINE, DEADLINE_STOPPING
 from master_bridge.buildbot.sessions.running import RunningCommand
-from master_bridge.buildbot.sessions.session import RC_KILLED, Session
+from master_bridge.buildbot.sessions.session import RC_KILLED, BuildSession
 from master_bridge.buildbot.worker_settings import NOTICE_MINUTES
 from master_bridge.core.actions import Holder
 from master_bridge.core.inputs import PreparedCommand, Seek
@@ -61,7 +61,7 @@ class StepConnection:
         )
         self._command: RemoteCommand | None = None
         self._prepared: PreparedCommand | None = None
-        self.session: Session | None = None
+        self.session: BuildSession | None = None
         self._running: RunningCommand | None = None
         #: an agent asks before it starts the command: it may have run before, or may move to another queue
         self._repeated = preference is not None
@@ -132,7 +132,7 @@ class StepConnection:
             return
         self._seeker.found()
         log.info("amqp.step_attached", request=self.request, agent=holder.agent, adopted=adopted)
-        self.session = Session(
+        self.session = BuildSession(
             reactor=self._master.reactor, bridge=self._broker.bridge, request=self.request, holder=holder, owner=self
         )
         self._running = self.session.follow(self._command)

@@ -11,7 +11,7 @@ from twisted.internet import defer, error
 
 from contracts.messages import Capability
 from master_bridge.buildbot.sessions.running import RunningCommand
-from master_bridge.buildbot.sessions.session import RC_KILLED, Session
+from master_bridge.buildbot.sessions.session import RC_KILLED, BuildSession
 
 log = structlog.get_logger(__name__)
 
@@ -43,7 +43,7 @@ class Owner(Protocol):
 class AMQPConnection(Connection):
     """One session as Buildbot sees it: alive until `disconnect`, which happens once."""
 
-    def __init__(self, *, name: str, session: Session, owner: Owner, reactor: Any) -> None:
+    def __init__(self, *, name: str, session: BuildSession, owner: Owner, reactor: Any) -> None:
         super().__init__(name)
         self.session = session
         self._owner = owner
@@ -179,7 +179,7 @@ class AMQPConnection(Connection):
         return defer.fail(error.ConnectionLost("the agent's session is over"))
 
 
-def worker_info(session: Session) -> dict[str, Any]:
+def worker_info(session: BuildSession) -> dict[str, Any]:
     """What Buildbot wants to know of a worker, and the agent's capabilities as one more property.
 
     The keys are those of `buildbot_worker.base.BotBase.remote_getWorkerInfo`.

@@ -52,7 +52,7 @@ class SessionOwner(Protocol):
         """The machine, not the command, failed (issue: disk full, out of memory)."""
 
 
-class Session:
+class BuildSession:
     """Commands of one build, or of one step, on one agent. Ends with `end`; what comes later is dropped."""
 
     def __init__(self, *, reactor: Any, bridge: Bridge, request: str, holder: Holder, owner: SessionOwner) -> None:

@@ -62,7 +62,7 @@ def break_wire(how: str) -> None:
 
     believed = Envelope.of
 
-    async def bury(*_: Any) -> bool:
+    async def send_to_dead(*_: Any) -> bool:
         return True
 
     # names are replaced where they are used, which types do not allow
@@ -79,7 +79,7 @@ def break_wire(how: str) -> None:
     elif how == "other way":
         hearing.Catalogue = Start
     elif how == "bury nothing":
-        sending.Publisher.bury = bury
+        sending.Publisher.send_to_dead = send_to_dead
     else:
         hearing.decode = receiving.decode = decode
 

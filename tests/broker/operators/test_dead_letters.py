@@ -17,7 +17,7 @@ from tests.broker.agent.scripted_master import shell
 from tests.broker.operators.conftest import RunCommand
 
 
-def bury(url: str, body: bytes, *, reason: str, queue: str, key: str = "", headers: Any = None) -> None:
+def send_to_dead(url: str, body: bytes, *, reason: str, queue: str, key: str = "", headers: Any = None) -> None:
     """As an agent does with what it cannot read."""
     connection = pika.BlockingConnection(pika.URLParameters(url))
     headers = (headers or {}) | {topology.DEAD_REASON_HEADER: reason, topology.DEAD_QUEUE_HEADER: queue}
@@ -29,20 +29,20 @@ def bury(url: str, body: bytes, *, reason: str, queue: str, key: str = "", heade
 async def test_dead_letters_are_listed_shown_sent_again_and_dropped(
     amqp_url: str, open_master: OpenMaster, master_bridge: RunCommand
 ) -> None:
-    """Five letters: two are sent again as they are, one is dropped, two are no offers and stay."""
+    """Five messages: two are sent again as they are, one is dropped, two are no offers and stay."""
     master = await open_master("any")
     offer = await master.offer()
     await master.wait_for_messages("cap.any", 1)
     for number in (1, 2):
         text = offer.model_copy(update={"offer": f"o-{number}"}).model_dump_json()
-        bury(amqp_url, text.encode(), reason="lost three agents", queue="cap.any")
-    bury(amqp_url, b"\x00\xff", reason="not JSON", queue="cap.any")
-    bury(amqp_url, b"{}", reason="no type", queue="claims.m1", key="guest.m1.claims")
-    bury(amqp_url, b"{}", reason="no type", queue="agent.guest.i.n")
+        send_to_dead(amqp_url, text.encode(), reason="lost three agents", queue="cap.any")
+    send_to_dead(amqp_url, b"\x00\xff", reason="not JSON", queue="cap.any")
+    send_to_dead(amqp_url, b"{}", reason="no type", queue="claims.m1", key="guest.m1.claims")
+    send_to_dead(amqp_url, b"{}", reason="no type", queue="agent.guest.i.n")
     await master.wait_for_messages("dead", 5)
 
     listed = json.loads((await master_bridge("dead", "list", "--json")).output)
-    assert [letter["reason"] for letter in listed] == ["lost three agents"] * 2 + ["not JSON", "no type", "no type"]
+    assert [message["reason"] for message in listed] == ["lost three agents"] * 2 + ["not JSON", "no type", "no type"]
     assert "not JSON" in (await master_bridge("dead", "list")).output
     shown = (await master_bridge("dead", "show", listed[0]["id"])).output
     assert '"offer": "o-1"' in shown
@@ -55,7 +55,7 @@ async def test_dead_letters_are_listed_shown_sent_again_and_dropped(
     assert "not in `dead`" in (await master_bridge("dead", "show", "zzz", expect=1)).output
     await master.wait_for_messages("dead", 2)
     left = json.loads((await master_bridge("dead", "list", "--json")).output)
-    assert [letter["queue"] for letter in left] == ["claims.m1", "agent.guest.i.n"]
+    assert [message["queue"] for message in left] == ["claims.m1", "agent.guest.i.n"]
     await master_bridge("dead", "drop", "--all")
     await master.wait_for_messages("dead", 0)
 
@@ -72,7 +72,7 @@ async def test_a_command_offer_is_sent_again_where_all_share_one_account(
     )  # fmt: skip
     for priority in (7, -1, 2**62, "x", None):
         headers = {} if priority is None else {topology.DEAD_PRIORITY_HEADER: priority}
-        bury(amqp_url, encode(offer).body, reason="why", queue="cap.any", headers=headers)
+        send_to_dead(amqp_url, encode(offer).body, reason="why", queue="cap.any", headers=headers)
     await master.wait_for_messages("dead", 5)
     await master_bridge("dead", "requeue", "--all")
     with pika.BlockingConnection(pika.URLParameters(amqp_url)) as connection:
@@ -109,25 +109,25 @@ async def test_what_agents_bury_keeps_its_priority(
         connection.channel().basic_publish("", "cap.any", encode(offer).body + b" and nonsense", properties)
     agent = start_agent("agent")
     await master.wait_for_messages("dead", 1)
-    (letter,) = json.loads((await master_bridge("dead", "list", "--json")).output)
-    assert (letter["priority"], letter["agent"], letter["account"]) == (6, "agent", "guest")
+    (message,) = json.loads((await master_bridge("dead", "list", "--json")).output)
+    assert (message["priority"], message["agent"], message["account"]) == (6, "agent", "guest")
     assert agent.child.running
 
 
 async def test_what_may_hold_secrets_is_not_shown(
     amqp_url: str, open_master: OpenMaster, master_bridge: RunCommand
 ) -> None:
-    """Arguments of commands, and the bytes of output and files, stay in the letter; the rest of it is shown."""
+    """Arguments of commands, and the bytes of output and files, stay in the message; the rest of it is shown."""
     master = await open_master("any")
     command = Command(n=1, name="shell", args={"command": ["login", "hunter2"]}, digest="d")
     start = Start(session="s-1", incarnation="i-1", command=command)
     event = Event(session="s-1", seq=1, n=1, kind="stdout", data=b"hunter2")
     for message in (start, event):
         wire = encode(message)
-        bury(amqp_url, wire.body, reason="nobody's", queue="events.m1", headers=dict(wire.headers))
+        send_to_dead(amqp_url, wire.body, reason="nobody's", queue="events.m1", headers=dict(wire.headers))
     await master.wait_for_messages("dead", 2)
     listed = json.loads((await master_bridge("dead", "list", "--json")).output)
-    shown = (await master_bridge("dead", "show", *(letter["id"] for letter in listed))).output
+    shown = (await master_bridge("dead", "show", *(message["id"] for message in listed))).output
     assert "hunter2" not in shown
     assert '"name": "shell"' in shown
     assert "7 bytes of a command's output" in shown

@@ -52,8 +52,8 @@ async def test_operators_commands_survive_a_hostile_fleet(open_master: OpenMaste
     sender.say(topology.DEAD, "", b"[" * 50_000, timestamp=2**62, headers=odd)
     await master.wait_for_messages("dead", len(UNREADABLE) + 2)
     listed = await master_bridge("dead", "list")
-    letters = json.loads((await master_bridge("dead", "list", "--json")).output)
-    shown = await master_bridge("dead", "show", *(letter["id"] for letter in letters))
+    messages = json.loads((await master_bridge("dead", "list", "--json")).output)
+    shown = await master_bridge("dead", "show", *(message["id"] for message in messages))
 
     slots = (SlotStatus(state="held", title=TEXT, master=TEXT, since=1e300),) * 20_000
     status = Status(

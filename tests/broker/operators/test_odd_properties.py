@@ -26,7 +26,7 @@ ODD = {name: properties for name, properties in hostile(b"guest").items() if not
 
 
 class RawKey(str):
-    """A routing key that is no UTF-8, as a queue's owner may choose it for dead letters."""
+    """A routing key that is no UTF-8, as a queue's owner may choose it for dead messages."""
 
     def encode(self, *_: Any) -> bytes:
         return self.encode_as
@@ -63,10 +63,10 @@ async def test_no_property_costs_a_master_its_link_or_an_operator_the_list(
         for properties in ODD.values():
             channel.basic_publish(topology.DEAD, RawKey(), b"[" * 2000, properties)
         await until(lambda: in_dead(channel) == len(ODD), "all of them there")
-    letters = json.loads((await master_bridge("dead", "list", "--json")).output)
-    assert len(letters) == len(ODD)
+    messages = json.loads((await master_bridge("dead", "list", "--json")).output)
+    assert len(messages) == len(ODD)
     listed = await master_bridge("dead", "list")
-    shown = await master_bridge("dead", "show", *{letter["id"] for letter in letters})
+    shown = await master_bridge("dead", "show", *{message["id"] for message in messages})
     for result in (listed, shown):
         assert all(line.isprintable() for line in result.output.split("\n"))
     await master_bridge("dead", "requeue", "--all", expect=1)

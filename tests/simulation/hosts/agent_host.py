@@ -312,7 +312,7 @@ class AgentHost(Host):
         elif isinstance(action, actions.CheckMachine):
             takes = CHECKED * (action.delivery % 8) / 8  # without the dice: what else is drawn stays as it is
             world.clock.call_later(takes, self.when_thawed, self._checked, self.process, action)
-        elif isinstance(action, (actions.Ack, actions.Park, actions.GiveBack, actions.Bury)):
+        elif isinstance(action, (actions.Ack, actions.Park, actions.GiveBack, actions.SendToDead)):
             world.note(self.name, lambda: f"{type(action).__name__} {action.delivery}")
             link.settle(action)
         elif isinstance(action, actions.Persist):
@@ -326,7 +326,7 @@ class AgentHost(Host):
             self._close(action)
         elif isinstance(action, actions.Reject):
             world.note(self.name, f"ALARM rejects {_short(action.message)}: {action.reason}")
-            link.bury(world.write(action.message))
+            link.send_to_dead(world.write(action.message))
         elif isinstance(action, actions.MasterSilent):
             world.note(self.name, f"master {action.master} silent: {action.silent}")
         elif isinstance(action, actions.Alarm):

@@ -87,7 +87,7 @@ class AgentLink(Link):
             except NotBelieved as error:
                 user, heard = "", BadMessage(str(error))
             if isinstance(heard, BadMessage):
-                host.when_thawed(self.bury, body)
+                host.when_thawed(self.send_to_dead, body)
             else:
                 host.hear(self.process, heard, user, any(body is one for one in host.world.strange))
 
@@ -216,7 +216,7 @@ class AgentLink(Link):
         self._held[handle] = (self._offers, delivery.tag, delivery.consumer, delivery.publication.body)
         if not isinstance(offer, Offer):
             self.host.world.note(self.host.name, f"gets what is no offer: {offer!r:.60}")
-            self.host.when_thawed(self.settle, actions.Bury(delivery=handle, reason="no offer"))
+            self.host.when_thawed(self.settle, actions.SendToDead(delivery=handle, reason="no offer"))
             return
         self.host.world.note(
             self.host.name,
@@ -238,14 +238,14 @@ class AgentLink(Link):
             ),
         )
 
-    def settle(self, action: actions.Ack | actions.Park | actions.GiveBack | actions.Bury) -> None:
+    def settle(self, action: actions.Ack | actions.Park | actions.GiveBack | actions.SendToDead) -> None:
         if self.host.planned.shares:
             # as the agent's edge does, which by then knows what is wanted afterwards
             self._clock.call_later(0.0, self.host.when_thawed, self._wake_and_settle, action)
         else:
             self._settle(action)
 
-    def _wake_and_settle(self, action: actions.Ack | actions.Park | actions.GiveBack | actions.Bury) -> None:
+    def _wake_and_settle(self, action: actions.Ack | actions.Park | actions.GiveBack | actions.SendToDead) -> None:
         """With this its consumers come to life: those that are wanted, and not that of an offer that is given back."""
         if action.delivery not in self._held or self.closed:
             return
@@ -260,13 +260,15 @@ class AgentLink(Link):
         self._settle(action)
         self._consume_next()
 
-    def _settle(self, action: actions.Ack | actions.Park | actions.GiveBack | actions.Bury) -> None:
+    def _settle(self, action: actions.Ack | actions.Park | actions.GiveBack | actions.SendToDead) -> None:
         channel, tag, _, body = self._held.pop(action.delivery, (None, 0, "", cast(Any, None)))
         if channel is None or not channel.open:
             return
-        if isinstance(action, actions.Bury):
+        if isinstance(action, actions.SendToDead):
             # while it cannot be put there, park it
-            self.bury(body, lambda answer: channel.ack(tag) if answer == "taken" else channel.nack(tag, requeue=False))
+            self.send_to_dead(
+                body, lambda answer: channel.ack(tag) if answer == "taken" else channel.nack(tag, requeue=False)
+            )
         elif isinstance(action, actions.Ack):
             channel.ack(tag)
         else:
@@ -274,7 +276,7 @@ class AgentLink(Link):
 
     # ---- publishing
 
-    def bury(self, body: Wire, answer: Callable[[Answer], object] = lambda _: None) -> None:
+    def send_to_dead(self, body: Wire, answer: Callable[[Answer], object] = lambda _: None) -> None:
         """To `dead`, as it came."""
         if self.up and self._outlet is not None:
             sent = publication(DEAD, "", body, user=self.host.user)

@@ -164,7 +164,7 @@ class BuriesWhatWaits(AgentMachine):
 
     def handle(self, input: agent_inputs.Input, now: float) -> list[agent_actions.Action]:
         return [
-            agent_actions.Bury(delivery=action.delivery, reason="?")
+            agent_actions.SendToDead(delivery=action.delivery, reason="?")
             if isinstance(action, agent_actions.Park)
             else action
             for action in super().handle(input, now)

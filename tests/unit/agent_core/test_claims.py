@@ -210,7 +210,7 @@ def test_an_offer_of_a_master_that_does_not_exist_is_parked_a_few_times_and_then
     delivery = agent.offer(offer(), deaths=2 * PARKINGS_MAX - 2)
     assert actions.Park(delivery=delivery) in agent.did
     delivery = agent.offer(offer(), deaths=2 * PARKINGS_MAX)
-    [bury] = agent.of(actions.Bury)
+    [bury] = agent.of(actions.SendToDead)
     assert bury.delivery == delivery
     assert "master m has no queue at this broker" in bury.reason
     agent.hear(Alive(master="m", incarnation="inc"))

@@ -132,5 +132,5 @@ def test_offers_in_the_name_of_a_master_that_speaks_as_another_do_not_wait_for_e
     assert [type(action) for action in agent.did] == [actions.Park]
     agent.offer(forged, deaths=20)
     [bury] = agent.did
-    assert isinstance(bury, actions.Bury)
+    assert isinstance(bury, actions.SendToDead)
     assert "master m is not user mallory" in bury.reason

@@ -71,7 +71,7 @@ class Watch:
         self.exited = self.exited or any(isinstance(action, actions.Exit) for action in done)
 
     def _check(self, action: actions.Action) -> None:
-        if isinstance(action, (actions.Ack, actions.Park, actions.GiveBack, actions.Bury)):
+        if isinstance(action, (actions.Ack, actions.Park, actions.GiveBack, actions.SendToDead)):
             assert self.linked, "deliveries are answered on their link"
             assert action.delivery in self.deliveries, f"{action} answers nothing, or twice"
             self.deliveries.remove(action.delivery)

@@ -21,7 +21,7 @@ class Publisher:
     def __init__(self) -> None:
         self.buried: list[str] = []
 
-    async def bury(self, _message: Any, reason: str, _queue: str) -> bool:
+    async def send_to_dead(self, _message: Any, reason: str, _queue: str) -> bool:
         self.buried.append(reason)
         return True
 

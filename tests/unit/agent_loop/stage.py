@@ -71,8 +71,8 @@ class FakeLink:
     def settle(self, delivery: int, how: str) -> None:
         self.orders.append(("settle", delivery, how))
 
-    def bury(self, delivery: int, reason: str) -> None:
-        self.orders.append(("bury", delivery, reason))
+    def send_to_dead(self, delivery: int, reason: str) -> None:
+        self.orders.append(("send_to_dead", delivery, reason))
 
     def reject(self, message: Any, reason: str) -> None:
         self.orders.append(("reject", message, reason))
@@ -220,7 +220,7 @@ class Stage:
     @property
     def did(self) -> list[tuple[Any, ...]]:
         """Orders about offers, in their order."""
-        return [order for order in self.link.orders if order[0] in ("consume", "cancel", "settle", "bury")]
+        return [order for order in self.link.orders if order[0] in ("consume", "cancel", "settle", "send_to_dead")]
 
     async def until(self, condition: Callable[[], Any], what: str) -> None:
         end = asyncio.get_running_loop().time() + DEADLINE

@@ -36,7 +36,7 @@ CARRIED_OUT: list[tuple[do.Action, tuple[Any, ...]]] = [
     (do.Ack(delivery=1), ("link", "settle", 1, "ack")),
     (do.Park(delivery=2), ("link", "settle", 2, "park")),
     (do.GiveBack(delivery=3), ("link", "settle", 3, "give_back")),
-    (do.Bury(delivery=4, reason="why"), ("link", "bury", 4, "why")),
+    (do.SendToDead(delivery=4, reason="why"), ("link", "send_to_dead", 4, "why")),
     (do.Persist(meta=META), ("sessions", "persist", "s1")),
     (do.OpenSession(session="s1", master="m", slot=0, builddir="b"), ("sessions", "open", "s1")),
     (do.RunCommand(session="s1", command=command()), ("sessions", "order", "s1", "run")),

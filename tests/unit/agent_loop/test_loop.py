@@ -159,7 +159,9 @@ async def test_an_offer_that_cannot_be_handled_is_buried(stage: Stage, what: str
 
     stage.agent.machine.handle = fails  # type: ignore[method-assign]
     delivery = stage.offer()
-    await stage.until(lambda: ("bury", delivery, "cannot be handled: RecursionError") in stage.did, "its burial")
+    await stage.until(
+        lambda: ("send_to_dead", delivery, "cannot be handled: RecursionError") in stage.did, "its burial"
+    )
     await stage.claimed()
 
 

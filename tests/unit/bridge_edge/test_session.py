@@ -12,7 +12,7 @@ from contracts.messages import Data, Event, WorkerInfo
 from master_bridge.buildbot.output.logs import HOLD, INTERVAL, PIECE
 from master_bridge.buildbot.output.room import LOOK_EVERY, Shortage
 from master_bridge.buildbot.sessions.running import RunningCommand
-from master_bridge.buildbot.sessions.session import Session
+from master_bridge.buildbot.sessions.session import BuildSession
 from master_bridge.core.actions import Holder
 from master_bridge.core.inputs import EventStored, Input, InterruptCommand
 
@@ -91,7 +91,7 @@ class World:
         self.bridge = FakeBridge()
         self.owner = FakeOwner()
         self.command = FakeCommand()
-        self.session = Session(
+        self.session = BuildSession(
             reactor=self.clock,
             bridge=self.bridge,
             request="br-1",

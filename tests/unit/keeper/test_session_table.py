@@ -12,7 +12,7 @@ import pytest
 
 from worker_agent.keeper import session as keeper
 from worker_agent.keeper.journal.writer import JournalFull
-from worker_agent.keeper.session import IGNORED, ROWS, Cue, Session, State
+from worker_agent.keeper.session import IGNORED, ROWS, Cue, KeeperSession, State
 from worker_agent.keeper.settings import KeeperConfig
 
 STEPS = 3000
@@ -54,7 +54,7 @@ class FakeRunner:
         return []
 
 
-class Watched(Session):
+class Watched(KeeperSession):
     """Notes each move, and what the table does not allow."""
 
     def __init__(self, folder: Path) -> None:

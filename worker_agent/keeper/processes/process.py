@@ -30,7 +30,7 @@ from worker_agent.keeper.report import Report
 _PIECE = 64 * 1024
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 #: Pipes are read this much longer after the tree is gone, in case something outside it holds them open.
-_LAST_WORDS = 1.0
+_OUTPUT_WAIT = 1.0
 #: The machine has no room for one more process or file: not the command's fault.
 _MACHINE = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
 
@@ -187,7 +187,7 @@ class RunProcess:
         await self._ending.end(self._options.sigterm_time, self._options.interrupt_signal)
         self._mind_room()
         # What holds the pipes now is not of this tree: do not wait for it.
-        asyncio.get_running_loop().call_later(_LAST_WORDS, self._drained.set)
+        asyncio.get_running_loop().call_later(_OUTPUT_WAIT, self._drained.set)
 
     async def _prepare(self) -> OSError | None:
         """Touch all that the start touches, since that cannot be done in a thread; what Buildbot's tells at the start

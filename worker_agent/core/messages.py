@@ -38,7 +38,7 @@ from contracts.sealing import OF_MASTER
 from contracts.timing import REPLAY_INTERVAL
 from worker_agent.core import cues
 from worker_agent.core.actions import Reject
-from worker_agent.core.farewells import Farewell
+from worker_agent.core.ended import EndedSession
 from worker_agent.core.masters import MasterId
 from worker_agent.core.session import Session
 from worker_agent.core.state import AgentState
@@ -115,7 +115,7 @@ def _holders(state: AgentState, session: Session | None, message: FromHolder, us
     elif master not in (None, session.owner) and message.incarnation != session.incarnation:
         # an incarnation that granted the session is its master's, whoever broadcast that name before it
         _not_theirs(state, message, master or session.owner, session)
-    elif _heeds(state, session, message):
+    elif _is_for(state, session, message):
         happen(state, session, message)
 
 
@@ -137,7 +137,7 @@ def _not_theirs(state: AgentState, message: AnyMessage, who: MasterId, session: 
     state.do(Reject(message=message, reason=reason))
 
 
-def _heeds(state: AgentState, session: Session, message: FromHolder) -> bool:
+def _is_for(state: AgentState, session: Session, message: FromHolder) -> bool:
     """Rule 3: the incarnation of the last grant is obeyed, no other.
 
     Save that a `release` may answer a resume: then it comes from an incarnation that has not granted the session
@@ -151,12 +151,12 @@ def _heeds(state: AgentState, session: Session, message: FromHolder) -> bool:
 
 def _unknown(state: AgentState, session: str, master: str | None) -> None:
     """Rule 7: a message for a session that the agent does not have is answered `gone`."""
-    farewell = state.farewells.get(session)
-    if farewell is not None:
-        state.say_gone(farewell)
+    ended = state.ended_sessions.get(session)
+    if ended is not None:
+        state.say_gone(ended)
     elif master is not None:
         state.say_gone(
-            Farewell(
+            EndedSession(
                 session=session,
                 master=master,
                 request="unknown",

@@ -1,6 +1,6 @@
 """Sessions that this agent had: whatever comes for one of them is answered `gone` (rule 7).
 
-A farewell that must reach the bridge unasked (the session was lost, killed or has diverged) is published again at
+An answer `gone` that must reach the bridge unasked (the session was lost, killed or has diverged) is published again at
 each link-up until the broker has confirmed it.
 """
 
@@ -18,7 +18,7 @@ Reason = Literal["unknown", "lost", "diverged", "refused", "released", "killed",
 
 
 @dataclass(kw_only=True)
-class Farewell:
+class EndedSession:
     session: str
     master: str
     request: str
@@ -30,27 +30,27 @@ class Farewell:
     owed: bool
 
 
-class Farewells:
+class EndedSessions:
     """The last `REMEMBERED` ended sessions, oldest out first."""
 
     def __init__(self) -> None:
-        self._ended: OrderedDict[str, Farewell] = OrderedDict()
+        self._ended: OrderedDict[str, EndedSession] = OrderedDict()
 
-    def add(self, farewell: Farewell) -> None:
-        self._ended[farewell.session] = farewell
-        self._ended.move_to_end(farewell.session)
+    def add(self, ended: EndedSession) -> None:
+        self._ended[ended.session] = ended
+        self._ended.move_to_end(ended.session)
         if len(self._ended) > REMEMBERED:
             self._ended.popitem(last=False)
 
-    def get(self, session: str) -> Farewell | None:
+    def get(self, session: str) -> EndedSession | None:
         return self._ended.get(session)
 
     def told(self, session: str) -> None:
         """The broker has confirmed the `gone` of this session."""
-        farewell = self._ended.get(session)
-        if farewell is not None:
-            farewell.owed = False
+        ended = self._ended.get(session)
+        if ended is not None:
+            ended.owed = False
 
-    def owed(self) -> Iterator[Farewell]:
+    def owed(self) -> Iterator[EndedSession]:
         """Those that the bridge has not been told yet."""
-        return iter([farewell for farewell in self._ended.values() if farewell.owed])
+        return iter([ended for ended in self._ended.values() if ended.owed])
