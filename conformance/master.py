@@ -89,7 +89,7 @@ class Master:
         self.seals: dict[str, SealedSession] = {}
         #: offers that are over: further claims of them are refused
         self.over: set[str] = set()
-        #: say nothing of one's own accord: no pings, no `alive`
+        #: send nothing unasked: no pings, no `alive`
         self.silent = False
         self._runs = 0
         self._next: dict[str, float] = {}

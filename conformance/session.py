@@ -14,7 +14,7 @@ class Session:
     """Granted to an agent. `stored` is what the kit has told the agent; `auto_stored`: tell it by itself."""
 
     offer: Offer
-    #: the latest claim or resume: who speaks, and where it is reached
+    #: the latest claim or resume: who sent it, and where that one is reached
     claim: Union[Claim, Resume]
     incarnation: str
     stored: int = 0

@@ -2,7 +2,7 @@
 
 Pure.
 
-An agent tells its name itself; the broker vouches for its account alone. `enroll` gives both one name, so a name
+An agent tells its name itself; the broker verifies its account only. `enroll` gives both one name, so a name
 stands by itself only where it is the account's own. Whatever else an agent calls itself is shown with the account that
 bears it, at once and always: nothing depends on which accounts were heard, and in which order.
 """

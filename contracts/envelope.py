@@ -1,4 +1,4 @@
-"""Who sent a message and by which way it came: what is believed before a word of it is read. Pure.
+"""Who sent a message and by which way it came: what is believed before any of it is read. Pure.
 
 A routing key proves nothing. RabbitMQ checks topic permissions for the key that a message is published with, but
 neither for its headers `CC` and `BCC` nor where a queue dead-letters to (seen on 3.10.8): anybody who may declare a

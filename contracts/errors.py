@@ -15,7 +15,7 @@ class BadMessage(ContractError):
 
 
 class UnknownVersion(BadMessage):
-    """A message speaks a version of the protocol that this program does not know.
+    """A message is written in a version of the protocol that this program does not know.
 
     `fields`: its JSON, unchecked; `versions`: those it is right in, for people ("2 to 3").
     """

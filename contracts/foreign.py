@@ -1,4 +1,4 @@
-"""Peers that speak none of our protocol's versions: each is named once, a little of what it broadcasts is kept. Pure.
+"""Peers that use none of our protocol's versions: each is named once, a little of what it broadcasts is kept. Pure.
 
 A status or an `alive` comes every few seconds for as long as its sender lives. Put into `bb.dead` each time, one agent
 of another version would fill it; not put there at all, nobody could see what was not understood.
@@ -20,7 +20,7 @@ class ForeignPeers:
     """Lives as long as the link, over all its connections."""
 
     def __init__(self) -> None:
-        #: all messages of versions that we do not speak, in whatever queue
+        #: all messages of versions that we do not know, in whatever queue
         self.heard = 0
         self._named: set[str] = set()
         self._kept: Counter[str] = Counter()

@@ -136,7 +136,7 @@ class Offer(Greeting):
     #: what the work is for, stable across restarts of the master: "br-17" or "br-17/step-4"
     request: str = Field(min_length=1, max_length=200)
     master: Name
-    #: the master's broker user: nobody else speaks of a session of this offer (rule 22)
+    #: the master's broker user: nobody else may send messages about a session of this offer (rule 22)
     user: User
     #: rule 21: a claim of this offer shows it
     ticket: Ticket
@@ -166,7 +166,7 @@ class Offer(Greeting):
 
 
 class Claimant(Message):
-    """What claim, resume and accept have in common: who speaks, of which session."""
+    """What claim, resume and accept have in common: who sends it, about which session."""
 
     session: Id
     offer: Id

@@ -1,4 +1,4 @@
-"""Which versions of the protocol this code speaks, and what two peers that speak different ones agree on. Pure.
+"""Which versions of the protocol this code knows, and what two peers that know different ones agree on. Pure.
 
 docs/protocol.md, "Versions", has the rules. This module is the only place that changes with a new version.
 """
@@ -11,7 +11,7 @@ from typing import Any
 
 from cachetools import FIFOCache
 
-#: The newest version of the protocol that this code speaks, and the oldest that it still does.
+#: The newest version of the protocol that this code knows, and the oldest that it still does.
 VERSION = 1
 OLDEST_VERSION = 1
 #: Peers remembered by `Agreements`; addresses are new with each connection of an agent.
@@ -41,7 +41,7 @@ class Versions:
         return cls(oldest=oldest, newest=newest)
 
     def common(self, other: Versions) -> int | None:
-        """The newest version that both speak."""
+        """The newest version that both know."""
         newest = min(self.newest, other.newest)
         return newest if newest >= max(self.oldest, other.oldest) else None
 
@@ -59,12 +59,12 @@ class Agreements:
         self._agreed: FIFOCache[str, int] = FIFOCache(PEERS_MAX)
 
     def learn(self, peer: str, theirs: Versions) -> None:
-        """It speaks these, as its last claim, resume or grant said."""
+        """It knows these, as its last claim, resume or grant said."""
         agreed = OURS.common(theirs)
         if agreed is None:
             raise ValueError(f"{peer}: {theirs} and {OURS} have nothing in common")
         self._agreed[peer] = agreed
 
     def with_peer(self, peer: str) -> int:
-        """What to speak with it: before anything is agreed the oldest, which is most likely understood."""
+        """Which version to use with it: before anything is agreed the oldest, which is most likely understood."""
         return self._agreed.get(peer, OLDEST_VERSION)

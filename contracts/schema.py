@@ -36,7 +36,7 @@ CHANNELS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     ),
     topology.FLEET: ("{what}", "both", ("status", "catalogue", "work")),
 }
-#: What a stranger must know of each channel to take part.
+#: What a program that is not ours must know of each channel to take part.
 _CHANNEL_NOTES = {
     topology.OFFERS: "An agent declares nothing here: it consumes the `cap.*` queues that exist and that it qualifies "
     "for, with basic.qos prefetch 1 and manual acknowledgement, and holds an offer unacknowledged for as long as its "

@@ -1,4 +1,4 @@
-"""Tickets: what an agent shows so that a bridge believes that the work it speaks of was given to it. Pure.
+"""Tickets: what an agent shows so that a bridge believes that the work it names was given to it. Pure.
 
 An offer carries a ticket for its request, signature and run, and a claim shows it. A grant carries one for its request,
 run, session and broker account, and each resume and accept shows that of the last grant. A ticket is an HMAC-SHA256

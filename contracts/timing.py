@@ -39,12 +39,12 @@ EVENT_RESEND = 5.0
 REPLAY_INTERVAL = 1.0
 #: Parked offers go back to their queue after this (message TTL of `parked`).
 PARKED_TTL = 10.0
-#: An offer of a protocol version that an agent does not speak is parked, since another agent may, and so is one of a
+#: An offer of a protocol version that an agent does not know is parked, since another agent may, and so is one of a
 #: master that has no queue at this broker. What was parked this often (100 s and more) goes to `bb.dead`: nothing is
 #: delivered more than 25 times, links that break included. A master offers again what still waits (`REOFFER_AFTER`).
 PARKINGS_MAX = 10
 #: Rule 7: a request that waits this long is offered again, and then whenever it has waited twice as long: its offer
-#: may have been purged, or buried by agents of another version. A week's wait makes 10 offers.
+#: may have been purged, or put into `dead` by agents of another version. A week's wait makes 10 offers.
 REOFFER_AFTER = 600.0
 #: Rule 4: still refused as a consumer of its claims queue after this: another master has this name.
 DUPLICATE_MASTER_AFTER = 60.0

@@ -46,7 +46,7 @@ class SimulatedAgent:
         self.link = Link(
             LinkOptions(url=url, name=instance, heartbeat=60, shared_prefetch=prefetch),
             instance=instance, agent=instance, next_epoch=lambda: next(epochs), on_input=self._put,
-            queue_gone=lambda queue: None, buried=lambda: None, asked=lambda: None,
+            queue_gone=lambda queue: None, sent_to_dead=lambda: None, asked=lambda: None,
         )  # fmt: skip
         worker = WorkerInfo(version="0", basedir="/nowhere")
         self._machine = AgentMachine(

@@ -85,7 +85,7 @@ def window(stage: Stage) -> None:
     session.auto_stored = False
     stage.master.start(session, stage.master.command(1, "shell", shell_args("head -c 8388608 /dev/zero")))
     stage.master.wait(lambda: _under_way(session) > WINDOW_BYTES // 2 or len(session.events) >= WINDOW_EVENTS, "output")
-    stage.master.pump(2.0)  # it goes on here, if it does not heed the window
+    stage.master.pump(2.0)  # it goes on here, if it does not keep to the window
     session.auto_stored = True
     completed = stage.master.completed(session, 1)
     expect(len(session.data(1, "stdout")) == 8 * MIB, "output was lost", completed)
@@ -103,7 +103,7 @@ def small(stage: Stage) -> None:
     for n in range(1, WINDOW_EVENTS):  # at least three events each
         stage.master.start(session, stage.master.command(n, "shell", shell_args(f"echo {n}")))
     stage.master.wait(lambda: len(session.events) >= WINDOW_EVENTS, f"the first {WINDOW_EVENTS} events")
-    stage.master.pump(2.0)  # it goes on here, if it does not heed the window
+    stage.master.pump(2.0)  # it goes on here, if it does not keep to the window
     session.auto_stored = True
     for n in range(1, WINDOW_EVENTS):
         completed = stage.master.completed(session, n)

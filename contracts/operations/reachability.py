@@ -126,7 +126,7 @@ def looked_at(failure: BrokerFailure, address: BrokerAddress, *, ca: str) -> Bro
     """`failure`, with what the certificate says of its time where that is why it was not believed. Blocks.
 
     Python tells nothing of a certificate that does not verify, and pyOpenSSL not why it does not. So it is asked for
-    once more, and believed by nobody.
+    once more, and the certificate is not trusted.
     """
     validity = _validity(address) if failure.unverified else None
     if validity is None:

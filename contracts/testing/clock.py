@@ -1,4 +1,4 @@
-"""A clock that stands still until it jumps to the next deadline: hours of protocol time in milliseconds."""
+"""A clock that does not run, but jumps to the next deadline: hours of protocol time in milliseconds."""
 
 from __future__ import annotations
 

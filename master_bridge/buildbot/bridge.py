@@ -169,7 +169,7 @@ class Bridge:
             log.error("amqp.bad_order", order=type(event).__name__, request=request, reason=str(error))
             return [actions.Abandoned(request=request, reason=str(error))] if request is not None else []
         except Exception:
-            # one input's bug must not make the master deaf to the others: the link would be lost with each
+            # one input's bug must not make the master ignore the others: the link would be lost with each
             log.exception("amqp.input_failed", input=type(event).__name__)
             return []
 
@@ -222,7 +222,7 @@ class Bridge:
         self._on_returned(message, routing_key)
         self.feed(inputs.Returned(message=message, routing_key=routing_key))
 
-    def message_buried(self, reason: str, user: str) -> bool:
+    def message_sent_to_dead(self, reason: str, user: str) -> bool:
         return self.figures.reject(user)
 
     def fleet_heard(self, message: FleetMessage) -> None:
@@ -315,7 +315,7 @@ class Bridge:
         if isinstance(result, bool):
             self.feed(inputs.RequestChecked(request=request, complete=result))
         else:
-            # the database is in trouble: an agent's work is not thrown away for that
+            # the database fails: an agent's work is not thrown away for that
             log.error("amqp.request_check_failed", request=request, reason=str(getattr(result, "value", result)))
             self.feed(inputs.RequestChecked(request=request, complete=False))
 

@@ -1,4 +1,4 @@
-"""Options that commands share: where the broker is, and how to speak to it."""
+"""Options that commands share: where the broker is, and how to connect to it."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ def holder_accept(parts: Parts, work: Work, cue: HolderAccept) -> None:
 
 
 def _is_there(parts: Parts, work: Work, cue: HolderClaim | HolderResume | HolderAccept) -> bool:
-    """Hold the message (rule 11). False: it was sent before its agent vanished; a newer epoch ends that (rule 9)."""
+    """Hold the message (rule 11). False: it was sent before its agent was lost; a newer epoch ends that (rule 9)."""
     parts.context.keep(work.granted, cue.verified.delivery, cue.verified.message)
     if cue.newer:
         parts.presence.moved(work, cue.verified.message)

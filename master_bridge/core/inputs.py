@@ -42,7 +42,7 @@ class MessageReceived:
 
     delivery: int
     message: AnyMessage
-    #: `key_word` of the broker user that published it, for which the broker vouches
+    #: `key_word` of the broker user that published it, which the broker verifies
     user: str
     #: bytes of its body, and of its header `bb`
     size: int = 0

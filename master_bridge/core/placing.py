@@ -15,7 +15,7 @@ from master_bridge.core.records import Session, Verified, Work, session_of
 from master_bridge.core.rollcall import RollCall as Roll
 from master_bridge.core.states import State
 
-#: Offers of one request that may still be granted. Each link-up adds one; older ones are refused and so vanish.
+#: Offers of one request that may still be granted. Each link-up adds one; older ones are refused and so removed.
 OFFERS_KEPT = 100
 #: Claims of one request that wait for the end of the roll call; more are for nobody who serves it (rule 23).
 COLLECTED_MAX = 100
@@ -101,7 +101,7 @@ class Placing:
         self.offer_again_later(work)
 
     def offer_again_later(self, work: Work) -> None:
-        """It may get lost in ways that no rule sees (purged, buried by agents of another version): patience doubles."""
+        """It may get lost unseen (purged, put into `dead` by agents of another version): the wait doubles each time."""
         context = self._context
         if context.active:
             waited = context.now - work.since
@@ -252,7 +252,7 @@ class Placing:
     # answers
 
     def refuse_claim(self, message: Claimant, reason: str, delivery: int) -> None:
-        """The agent acknowledges the offer of a refused claim: that is how stale offers vanish."""
+        """The agent acknowledges the offer of a refused claim: that is how stale offers are removed."""
         refuse = Refuse(session=message.session, master=self._context.config.master, re="claim", reason=reason)
         self._context.send(refuse, message.address)
         self._context.ack(delivery)

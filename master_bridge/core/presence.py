@@ -2,10 +2,10 @@
 
 A missing agent comes back with an accept or resume of a newer epoch; its events prove nothing.
 
-Rule 2. A newer epoch is believed at once. When afterwards the older address speaks, that may have been sent before; so
-a marker is sent, then the older address gets a grant: an accept means that both live, on a cloned state folder, and the
-newer one is refused. A `gone` from elsewhere is checked in the same way: only when the address that we know does not
-answer a grant is the session lost.
+Rule 2. A newer epoch is believed at once. A message that comes afterwards from the older address may have been sent
+before; so a marker is sent, then the older address gets a grant: an accept means that both live, on a cloned state
+folder, and the newer one is refused. A `gone` from elsewhere is checked in the same way: only when the address that we
+know does not answer a grant is the session lost.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Presence:
     def _silent_since(self, work: Work, session: Session) -> float:
         """Since when a holder whose ping came back just now counts as missing.
 
-        The broker takes two to three heartbeats to notice an agent that is cut off or stands still; that silence
+        The broker takes two to three heartbeats to notice an agent that is cut off or does not answer; that silence
         counts, but for the `AGENT_SILENT` seconds in which one that is well may say nothing. Not with strict fencing,
         whose agent kills what runs so long after its last contact that only the broker's word is sure.
         """
@@ -129,7 +129,7 @@ class Presence:
     # two addresses
 
     def older_spoke(self, work: Work, verified: Verified) -> None:
-        """An address that a newer epoch has replaced speaks of the session."""
+        """An address that a newer epoch has replaced sent a message about the session."""
         context, session, message = self._context, work.granted, verified.message
         rival = session.rival
         if rival is None:
@@ -199,7 +199,7 @@ class Presence:
     # link
 
     def pause(self, session: Session) -> None:
-        """The link is down or blocked: nothing can be found out, the grace stands still."""
+        """The link is down or blocked: nothing can be found out, the grace does not run."""
         session.marker = session.rival = session.suspect = None
 
     def resume(self, work: Work) -> None:

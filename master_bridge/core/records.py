@@ -15,7 +15,7 @@ from master_bridge.core.states import ATTACHED, MISSING, State
 
 @dataclass(frozen=True, kw_only=True)
 class Verified:
-    """A claim, resume or accept with a ticket that is right (rule 21), of a sender who may speak of its session."""
+    """A claim, resume or accept with a right ticket (rule 21), of a sender who may send messages about its session."""
 
     message: Claim | Resume | Accept
     #: `key_word` of the broker user that published it
@@ -28,7 +28,7 @@ class Verified:
 
 @dataclass
 class Rival:
-    """Another address that speaks of a session: what an old connection sent late, or a cloned state folder (rule 2)."""
+    """Another address that names a session in messages: an old connection, or a cloned state folder (rule 2)."""
 
     address: str
     epoch: int
@@ -46,7 +46,7 @@ class Session:
     run: int
     instance: str
     agent: str
-    #: `key_word` of the broker user that it belongs to; nobody else may speak for it
+    #: `key_word` of the broker user that it belongs to; nobody else may send messages in its name
     user: str
     epoch: int
     address: str

@@ -84,7 +84,7 @@ class RollCall:
             self._check(session.request)
 
     def again(self, session: Session, verified: Verified) -> None:
-        """A noted session speaks again; the highest epoch wins (rule 2)."""
+        """A noted session is heard of again; the highest epoch wins (rule 2)."""
         context, message, delivery = self._context, verified.message, verified.delivery
         if message.epoch < session.epoch:
             context.ack(delivery)
@@ -188,7 +188,7 @@ class RollCall:
             session.delivery = None
 
     def resume_clock(self) -> None:
-        """Alarms start again after the link was away; what is overdue gets the time of one look-up to speak."""
+        """Alarms start again after the link was away; what is overdue gets the time of one look-up to resume."""
         soon = self._context.now + RECHECK
         for request in self._requests:
             self._context.timers.set("check", request, soon)

@@ -31,5 +31,5 @@ class LinkClient(Protocol):
 
     def fleet_heard(self, message: FleetMessage) -> None: ...
 
-    def message_buried(self, reason: str, user: str) -> bool:
+    def message_sent_to_dead(self, reason: str, user: str) -> bool:
         """What broker user `user` sent could not be read or believed and went to `bb.dead`. True: say so in the log."""

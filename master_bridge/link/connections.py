@@ -37,7 +37,7 @@ log = structlog.get_logger(__name__)
 HANDSHAKE_TIMEOUT = 15
 #: Messages of `events.<master>` under way to us. Their bytes are bounded by the sessions' windows.
 EVENTS_PREFETCH = 2000
-#: Seconds between tries to consume the claims queue while a ghost of our former connection has it.
+#: Seconds between tries to consume the claims queue while a former connection of ours, not given up yet, has it.
 GHOST_RETRY = 1.0
 #: Heartbeats after which the broker has noticed that a former connection of ours is gone; it notices after two.
 GHOST_HEARTBEATS = 3

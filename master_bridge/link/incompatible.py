@@ -1,4 +1,4 @@
-"""What an agent is told that claims or resumes in versions of the protocol which this bridge does not speak. Pure."""
+"""What an agent is told that claims or resumes in versions of the protocol which this bridge does not know. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from contracts.protocol_version import OURS
 
 @dataclass(frozen=True, kw_only=True)
 class Incompatible:
-    """`answer` goes to `address`, written in `version`, which the agent speaks."""
+    """`answer` goes to `address`, written in `version`, which the agent knows."""
 
     agent: str
     address: str
@@ -26,7 +26,7 @@ class Incompatible:
 def incompatible(error: UnknownVersion, user: str) -> Incompatible | None:
     """The answer to the claim or resume behind `error`; None when it was neither.
 
-    A claim's offer is parked, so that an agent which does speak our version gets it, or this one after its upgrade:
+    A claim's offer is parked, so that an agent which does know our version gets it, or this one after its upgrade:
     refused, the offer would be gone. A resume is refused, as one of work that nobody can take up; what the agent runs
     for it ends, and its offer goes back. Both answers are the same in all versions, as are the fields read here.
 

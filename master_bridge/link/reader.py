@@ -49,7 +49,7 @@ class Reader:
         publish: Callable[[Publication], None],
         answer: Callable[[Incompatible], None],
     ) -> None:
-        """`publish` is for `bb.dead`, `answer` for agents that speak none of our versions."""
+        """`publish` is for `bb.dead`, `answer` for agents that know none of our versions."""
         self._claims = topology.claims_queue(master)
         self._client = client
         self._publish = publish
@@ -120,7 +120,7 @@ class Reader:
         self._note_incompatible(peer, str(error))
         if self.foreign.keeps(peer):
             self.send_to_dead(delivered, str(error))
-            self._client.message_buried(str(error), delivered.envelope.user)
+            self._client.message_sent_to_dead(str(error), delivered.envelope.user)
 
     def _note_incompatible(self, who: str, reason: str) -> None:
         if self.foreign.is_news(who):
@@ -132,7 +132,7 @@ class Reader:
 
     def _reject(self, delivered: Delivered, reason: str) -> None:
         user = delivered.envelope.user
-        if self._client.message_buried(reason, user):
+        if self._client.message_sent_to_dead(reason, user):
             log.warning("amqp.bad_message", queue=delivered.queue, user=user, reason=reason)
         self.send_to_dead(delivered, reason)
 

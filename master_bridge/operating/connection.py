@@ -98,7 +98,7 @@ class Broker:
         else:
             body = message
             properties = properties or pika.BasicProperties()
-        properties.user_id = self.address.user  # the broker refuses another's, so it vouches for the sender (rule 22)
+        properties.user_id = self.address.user  # the broker refuses another's, so it proves the sender (rule 22)
         if self._sign is not None and signed:
             headers = dict(properties.headers or {})
             properties.headers = {**headers, **self._sign(exchange, key, body, headers)}

@@ -166,7 +166,7 @@ def send_again(broker: Broker, message: DeadMessage) -> None:
     """The bytes, the signature and the priority that it has, marked as sent again: no agent takes it for a first
     delivery (rule 22), and each asks its master for a grant (rule 16), for nobody knows any more whether it ran.
 
-    Who wrote the message is unknown. It is not signed anew, for an operator's key would vouch for a stranger's words.
+    Who wrote the message is unknown. It is not signed anew, for an operator's key would sign what others wrote.
     """
     exchange, key = message.destination()
     headers, left_out = copied(message.headers)

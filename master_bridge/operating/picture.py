@@ -28,7 +28,7 @@ SLOTS_SHOWN = 100
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """At `now`, seconds since the epoch. `foreign`: who speaks a version that we, or a master, do not, and which."""
+    """At `now`, seconds since the epoch. `foreign`: who uses a version that we, or a master, do not, and which."""
 
     now: float
     agents: tuple[Status, ...]

@@ -7,7 +7,7 @@ from master_bridge.management.client import Management
 from master_bridge.operating.connection import Broker, QueueFigures
 from master_bridge.operating.survey import Survey
 
-#: Queues that are asked for: one account may speak of many, and each is a round trip.
+#: Queues that are asked for: one account may name many, and each is a round trip.
 ASKED_MAX = 2000
 
 

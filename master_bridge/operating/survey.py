@@ -48,7 +48,7 @@ class Survey:
         self._works: Heard[Work] = Heard()
         #: agents of which the last status was that they leave
         self._left: Heard[Status] = Heard()
-        #: agent or master -> its status cannot be read: it speaks another version of the protocol
+        #: agent or master -> its status cannot be read: it is in another version of the protocol
         self.foreign: dict[str, str] = {}
         self.may_ask = True
 
@@ -170,7 +170,7 @@ def whose(status: Status) -> Whose:
 
 
 class Heard(Generic[Said]):
-    """The last words of each agent, or master. One account has bounds, so that it takes nobody else's room."""
+    """The latest status of each agent, or master. One account has bounds, so that it takes nobody else's room."""
 
     def __init__(self) -> None:
         self._kept: dict[Whose, tuple[float, int, Said]] = {}

@@ -149,7 +149,7 @@ class _Process:
         self._end()
 
     def _read(self) -> None:
-        """In a thread of its own, to the end of the process. It is believed as little as a build is."""
+        """In a thread of its own, to the end of the process. It is as little trusted as a build is."""
         try:
             with self._socket.makefile("rb") as lines:
                 for line in lines:

@@ -313,7 +313,7 @@ class Agent:
 
     def _broken(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and task.exception() is not None:
-            # Without its link or its knowledge of queues an agent is a ghost: end, so that somebody starts it anew.
+            # Without its link or its knowledge of queues an agent is useless: end, so that somebody starts it anew.
             log.error("agent_failed", reason=str(task.exception()))
             self._finish(Ending.FAILED)
             self._put(inputs.Tick())

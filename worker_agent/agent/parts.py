@@ -92,7 +92,7 @@ class Parts:
             next_epoch=instance.next_epoch,
             on_input=put,
             queue_gone=lambda queue: put(lambda: self.queues.gone(queue)),
-            buried=self.figures.buried,
+            sent_to_dead=self.figures.sent_to_dead,
             asked=self._tells.asked,
         )
 

@@ -131,7 +131,7 @@ def _memory(root: Root) -> Iterator[Fact]:
 
 
 def _size(count: int) -> str:
-    """Rounded to a tenth of a GiB, downwards, so that nothing is promised that is not there."""
+    """Rounded to a tenth of a GiB, downwards, so that no more is announced than is there."""
     return f"{count * 10 // _GIB / 10:g}GiB" if count >= _GIB else f"{count // _MIB}MiB"
 
 

@@ -1,4 +1,4 @@
-"""How a session is held, told of, set aside and ended (rules 3, 6-9, 13, 17). Handlers of `transitions`."""
+"""How a session is held, reported, kept for a silent master, ended (rules 3, 6-9, 13, 17). Handlers."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ class DeliveryLost:
 class MessageReceived:
     """From the control queue; the transport has acknowledged it already.
 
-    `user`: the `key_word` of the account that published it, for which the broker vouches.
+    `user`: the `key_word` of the account that published it, which the broker verifies.
     """
 
     message: AnyMessage

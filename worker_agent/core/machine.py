@@ -16,10 +16,10 @@ What the table leaves out, and what is done:
 
 - Before an offer is claimed its machine is checked (CHECKING): is it well, and able? No other offer is taken meanwhile.
 - A claim that the broker refuses (no such queue, or full) marks the master silent and parks the offer. One of a master
-  that has no queue here is buried when it was parked `PARKINGS_MAX` times: nobody will ever answer for it.
+  that has no queue here goes to `dead` when it was parked `PARKINGS_MAX` times: nobody will ever answer for it.
 - A claim unconfirmed for 5 s: park; the broker is at fault, so the master is not called silent.
 - Strict fencing: such an offer never runs without a grant, or nobody would wait for the end of what runs. The clock
-  starts at the last word of the bridge about the session; it kills only where a command runs or is still to run.
+  starts at the last message of the bridge about the session; it kills only where a command runs or is still to run.
 - An offer that was held and given back comes after `CancelConsumers`; consumers start afresh at the end of the input.
 - Rule 15's margin is on the safe side: published more than 60 s after this connection was opened. A broker that was
   killed forgets which offers it had delivered; one that another agent runs must not pass for a first delivery. So

@@ -18,14 +18,14 @@ MASTERS = 1024
 
 
 class MasterId(NamedTuple):
-    """A master's name, and the broker user under which it speaks: of another user's words it is not meant."""
+    """A master's name, and the broker user under which it sends: messages of another user are not its own."""
 
     name: str
     user: str
 
 
 class Masters:
-    """Silence, last words and incarnations of each master. Times are the machine's seconds."""
+    """Silence, latest status and incarnations of each master. Times are the machine's seconds."""
 
     def __init__(self) -> None:
         self._silent: set[MasterId] = set()

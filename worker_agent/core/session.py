@@ -153,7 +153,7 @@ class Session:
 
     @property
     def owner(self) -> MasterId:
-        """Its master, and that master's broker user: nobody else speaks of it (rule 22)."""
+        """Its master, and that master's broker user: nobody else may send messages about it (rule 22)."""
         return owner_of(self.offer)
 
     @property

@@ -14,5 +14,5 @@ def isolated(code: str) -> list[str]:
     import psutil  # whoever only asks for settings does without
 
     places = [str(Path(__file__).parents[2]), str(Path(psutil.__file__).parents[1])]
-    # None of these speaks TLS; asyncio does without ssl when told that there is none, and starts the sooner for it.
+    # None of these uses TLS; asyncio does without ssl when told that there is none, and starts the sooner for it.
     return [sys.executable, "-I", "-S", "-c", f"import sys; sys.path += {places!r}; sys.modules['ssl'] = None; {code}"]

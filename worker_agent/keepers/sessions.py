@@ -77,7 +77,7 @@ class Sessions:
     def journal_bytes(self) -> int:
         """What the journals of all sessions take on disk."""
         sizes = 0
-        with contextlib.suppress(OSError):  # the disk is in trouble: the self-check says so
+        with contextlib.suppress(OSError):  # the disk fails: the self-check says so
             for path in self.folder.glob("*/events.*"):
                 with contextlib.suppress(FileNotFoundError):  # its session ended just now
                     sizes += path.stat().st_size

@@ -67,11 +67,11 @@ class Connected:
         options: LinkOptions,
         address: str,
         on_input: Callable[[Input], None],
-        buried: Callable[[], None],
+        sent_to_dead: Callable[[], None],
         asked: Callable[[], None],
     ) -> None:
         self.options = options
-        self._buried = buried
+        self._sent_to_dead = sent_to_dead
         self._asked = asked
         self.address = address
         #: seconds since the epoch, when the consuming connection was opened
@@ -132,7 +132,7 @@ class Connected:
             agent=agent,
             on_input=self._on_input,
             broken=lambda error: self._end(self._explain(error)),
-            buried=self._buried,
+            sent_to_dead=self._sent_to_dead,
             agreements=agreements,
         )
         self.consumers = OfferConsumers(
@@ -211,7 +211,7 @@ class Connected:
         task.add_done_callback(self._task_done)
 
     def _task_done(self, task: asyncio.Task[None]) -> None:
-        """Each of them is to live as long as the link: without one it would be deaf, so it begins anew."""
+        """Each of them is to live as long as the link: without one it would receive nothing, so it connects anew."""
         self._tasks.discard(task)
         error = None if task.cancelled() else task.exception()
         if error is not None:
@@ -236,7 +236,7 @@ class Connected:
             self._end(self._explain(error))
 
     async def _watch_control(self, live: Container[str], tag: str) -> None:
-        """The control queue is this connection's own; without its consumer the agent is deaf, so begin again."""
+        """The control queue is this connection's own; without its consumer no orders come, so connect again."""
         while tag in live:  # noqa: ASYNC110  # the library has no event for it in every version
             await asyncio.sleep(SUPERVISE_EVERY)
         self._end("the broker cancelled the consumer of the control queue")

@@ -16,7 +16,7 @@ class NotAnOffer(Exception):
 
 
 class WrongVersion(Exception):
-    """An offer of a protocol version that this agent does not speak; the message names both versions."""
+    """An offer of a protocol version that this agent does not know; the message names both versions."""
 
 
 class Delivered(Protocol):

@@ -48,8 +48,8 @@ class Link:
     """The agent's link.
 
     `next_epoch` gives a number greater than any before, of any process of this instance. `on_input` is called in the
-    event loop, and must only note. `queue_gone` hears of a `cap.*` queue that does not exist (any more), `buried` of
-    each message that went to `bb.dead`, `asked` of each wish for the agent's status.
+    event loop, and must only note. `queue_gone` hears of a `cap.*` queue that does not exist (any more),
+    `sent_to_dead` of each message that went to `bb.dead`, `asked` of each wish for the agent's status.
 
     Orders are dropped while the link is down, and until `enter` says that the machine knows of a new one: they were
     meant for the connection before.
@@ -64,11 +64,11 @@ class Link:
         next_epoch: Callable[[], int],
         on_input: Callable[[Input], None],
         queue_gone: Callable[[str], None],
-        buried: Callable[[], None],
+        sent_to_dead: Callable[[], None],
         asked: Callable[[], None],
     ) -> None:
         self.options = options
-        self._buried = buried
+        self._sent_to_dead = sent_to_dead
         self._asked = asked
         self._instance = instance
         self._agent = agent
@@ -109,7 +109,7 @@ class Link:
         await self._read_url_again()
         epoch = self._next_epoch()
         address = topology.control_address(self.options.user, self._instance, token_hex(6))
-        connected = Connected(self.options, address, self._on_input, self._buried, self._asked)
+        connected = Connected(self.options, address, self._on_input, self._sent_to_dead, self._asked)
         await connected.open(
             agent=self._agent,
             deliveries=self._deliveries,

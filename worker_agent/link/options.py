@@ -1,4 +1,4 @@
-"""Where the broker is and how to speak to it."""
+"""Where the broker is and how to connect to it."""
 
 from __future__ import annotations
 

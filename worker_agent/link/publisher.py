@@ -35,9 +35,9 @@ TYPE_MAX = 64
 class Publisher:
     """The publishing half of one connection.
 
-    Every message carries the user that logged in: the broker refuses another's name, so it vouches for the sender
-    (https://www.rabbitmq.com/docs/validated-user-id). `broken` is called when the channel failed, `buried` for each
-    message that goes to `bb.dead`.
+    Every message carries the user that logged in: the broker refuses another's name, so it proves the sender
+    (https://www.rabbitmq.com/docs/validated-user-id). `broken` is called when the channel failed, `sent_to_dead` for
+    each message that goes to `bb.dead`.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Publisher:
         agent: str,
         on_input: Callable[[Input], None],
         broken: Callable[[BaseException], None],
-        buried: Callable[[], None],
+        sent_to_dead: Callable[[], None],
         agreements: Agreements,
     ) -> None:
         self._outlet = outlet
@@ -56,7 +56,7 @@ class Publisher:
         self._agent = agent
         self._on_input = on_input
         self._broken = broken
-        self._buried = buried
+        self._sent_to_dead = sent_to_dead
         self._under_way: set[asyncio.Task[bool]] = set()
         #: message id -> when it was sent (event loop's seconds), the oldest first; unanswered ones
         self._sent: dict[str, float] = {}
@@ -118,7 +118,7 @@ class Publisher:
             self._to_dead(wire, reason, queue)
 
     def _to_dead(self, wire: Wire, reason: str, queue: str, *, priority: int | None = None) -> asyncio.Task[bool]:
-        self._buried()
+        self._sent_to_dead()
         headers = headers_of(wire.headers, reason=reason, queue=queue, agent=self._agent, priority=priority)
         return self._send(replace(wire, headers=headers), exchange=topology.DEAD, key="")
 

@@ -54,7 +54,7 @@ class Figures:
             self.links_lost += 1
             self._pending.clear()
 
-    def buried(self) -> None:
+    def sent_to_dead(self) -> None:
         """A message was put into `dead`."""
         self.dead_letters += 1
 

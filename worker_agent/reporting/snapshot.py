@@ -49,5 +49,5 @@ class Amounts:
     journal_bytes: int
     #: messages that no trusted key had signed
     not_trusted: int
-    #: messages in versions of the protocol that it does not speak
+    #: messages in versions of the protocol that it does not know
     other_versions: int

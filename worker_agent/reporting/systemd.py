@@ -17,7 +17,7 @@ def notify(**fields: object) -> bool:
     text = "\n".join(f"{name}={value}" for name, value in fields.items())
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as line:
-            # Never waits: a service manager that reads nothing is no reason to stand still.
+            # Does not wait for a service manager that reads nothing.
             line.setblocking(False)
             line.sendto(text.encode("utf-8", "replace"), "\0" + address[1:] if address.startswith("@") else address)
     except (OSError, ValueError):

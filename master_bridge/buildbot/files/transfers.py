@@ -98,7 +98,7 @@ def write(writer: Any, event: Event, wanted: Callable[[], bool] = lambda: True) 
 
 @defer.inlineCallbacks
 def _unpack(writer: DirectoryWriter, wanted: Callable[[], bool]) -> Any:
-    """As `DirectoryWriter.remote_unpack`, but with a reader of archives that believes nothing, and never one turn long.
+    """As `DirectoryWriter.remote_unpack`, but the archive is not trusted, and it takes many short turns of the reactor.
 
     The archive is removed whatever becomes of it. A writer with a `remote_unpack` of its own does it its own way.
     """

@@ -153,7 +153,7 @@ class AMQPConnection(Connection):
         if running is not None:
             try:
                 yield running.say(text)
-            except Exception as problem:  # the log is in trouble; what happens to the build matters more
+            except Exception as problem:  # the log cannot be written; what happens to the build matters more
                 log.warning("amqp.log_header_not_written", reason=str(problem))
 
     @defer.inlineCallbacks

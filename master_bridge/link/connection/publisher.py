@@ -125,7 +125,7 @@ class Publisher:
                 delivery_mode=PERSISTENT if publication.persistent else TRANSIENT,
                 priority=publication.priority,
                 message_id=str(self._next),
-                user_id=self._user,  # the broker refuses another's, so it vouches for the sender (rule 22)
+                user_id=self._user,  # the broker refuses another's, so it proves the sender (rule 22)
             ),
             mandatory=publication.mandatory,
         )

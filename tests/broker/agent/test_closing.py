@@ -26,7 +26,7 @@ class RunningLink:
         self.link = Link(
             LinkOptions(url=url, name="agent", reconnect_max=0.5),
             instance="i", agent="agent", next_epoch=itertools.count(1).__next__, on_input=self.inputs.append,
-            queue_gone=lambda _: None, buried=lambda: None, asked=lambda: None,
+            queue_gone=lambda _: None, sent_to_dead=lambda: None, asked=lambda: None,
         )  # fmt: skip
         self.task = asyncio.create_task(self.link.run())
 

@@ -53,7 +53,7 @@ class Client:
     def message_returned(self, message: AnyMessage, routing_key: str) -> None:
         self.events.append(("returned", message, routing_key))
 
-    def message_buried(self, reason: str, user: str) -> bool:
+    def message_sent_to_dead(self, reason: str, user: str) -> bool:
         self.events.append(("buried", reason))
         return True
 

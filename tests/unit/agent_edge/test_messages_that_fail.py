@@ -40,7 +40,7 @@ async def test_it_is_buried_and_the_next_one_is_handled(error: Exception) -> Non
             raise error
 
     options: Any = SimpleNamespace(trust=Trust())
-    connected = Connected(options, ADDRESS, handle, buried=lambda: None, asked=lambda: None)
+    connected = Connected(options, ADDRESS, handle, sent_to_dead=lambda: None, asked=lambda: None)
     publisher = Publisher()
     connected.publisher = publisher  # type: ignore[assignment]
     message: Any = SimpleNamespace(

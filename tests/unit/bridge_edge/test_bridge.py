@@ -78,7 +78,7 @@ def test_a_thief_bears_its_accounts_name_beside_another_accounts() -> None:
 def test_what_the_link_could_not_read_is_counted() -> None:
     """Beside what the machine rejects, as `dead_letters`."""
     this = bridge()
-    assert this.message_buried("not JSON", "thief")
+    assert this.message_sent_to_dead("not JSON", "thief")
     assert this.figures.dead_letters == 1
     assert this.figures.rejected == {"thief": 1}
     this.stop()

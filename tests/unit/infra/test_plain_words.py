@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import io
 import re
+import tokenize
 from collections.abc import Iterator
 
 import pytest
@@ -45,6 +47,41 @@ def test_a_page_has_no_word_that_must_be_decoded(name: str) -> None:
     text = re.sub(r"^<!-- table .*?^<!-- end of table", "", (ROOT / name).read_text("utf-8"), flags=re.M | re.S)
     found = {match[0]: plain for words, plain in DECODED.items() for match in re.finditer(words, text, flags=re.I)}
     assert found == {}
+
+
+#: In docstrings and comments of the programs, beside those of `DECODED`.
+DECODED_IN_SOURCES = {
+    r"\bof one's own accord\b": "unasked",
+    r"\bdoes not speak\b": "does not know (a version)",
+    r"\bheeds?\b": "obeys",
+    r"\bfarewells?\b": "`gone`, ended sessions",
+    r"\bvouch(es)?\b": "verifies, proves",
+    r"(?<!dead )\bletters? (is|are|was|that|which)\b": "message",
+    r"\bin trouble\b": "fails",
+}
+
+
+def prose(text: str) -> Iterator[str]:
+    """The comments and docstrings of a module."""
+    docstrings = {
+        node.value.lineno
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    }
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.COMMENT or (token.type == tokenize.STRING and token.start[0] in docstrings):
+            yield token.string
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_a_docstring_or_comment_has_no_word_that_must_be_decoded(name: str) -> None:
+    decoded = DECODED | DECODED_IN_SOURCES
+    text = "\n".join(prose((ROOT / name).read_text("utf-8")))
+    assert {match[0]: plain for words, plain in decoded.items() for match in re.finditer(words, text, re.I)} == {}
+
+
+def test_prose_is_what_people_read_in_a_module() -> None:
+    assert list(prose('"""Doc."""\nword = "not this"  # remark\n')) == ['"""Doc."""', "# remark"]
 
 
 def events(tree: ast.AST) -> Iterator[str]:
