@@ -48,8 +48,8 @@ from contracts.messages import (
 )
 from contracts.rabbitmq.arguments import Kind, arguments
 from contracts.rabbitmq.product import introduced
-from contracts.sealing import OF_MASTER, Parties, SealedSession, seal_to
 from contracts.timing import ALIVE_INTERVAL, CATALOGUE_INTERVAL, PING_INTERVAL
+from contracts.trust.sealing import OF_MASTER, Parties, SealedSession, seal_to
 
 Got = TypeVar("Got", bound=Message)
 #: Seconds of one look for messages.

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Union
 
 from contracts.messages import Claim, Command, Event, Offer, Resume
-from contracts.sealing import SealedSession
+from contracts.trust.sealing import SealedSession
 
 
 @dataclass(kw_only=True)

@@ -1,4 +1,4 @@
-"""What both sides agree on: messages, requirements and signatures, names on the broker, times.
+"""What both sides agree on: messages, codec, names on the broker, times, digests, signatures, tickets.
 
-Imports nothing of `master_bridge` or `worker_agent`, and needs neither Buildbot nor an AMQP library.
+Pure but for keys that are read from files. Not here: what only programs share (`operations`), and anything of one side.
 """

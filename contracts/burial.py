@@ -12,8 +12,8 @@ from typing import Any
 from contracts import topology
 from contracts.codec import HEADER
 from contracts.readable import is_readable, readable
-from contracts.signing import KEY_HEADER, SIGNATURE_HEADER, STAMP_HEADER
 from contracts.timing import HEADER_MAX
+from contracts.trust.signing import KEY_HEADER, SIGNATURE_HEADER, STAMP_HEADER
 
 #: Characters of a reason or a name in a header.
 REASON_MAX = 500

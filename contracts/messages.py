@@ -34,11 +34,11 @@ Title = Annotated[str, _cut(TITLE_MAX)]
 Id = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.:-]+$")]
 Name = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_-]+$")]
 Address = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^agent\.[^.]+\.[^.]+\.[^.]+$")]
-#: What a bridge gave out with an offer or a grant (`contracts.tickets`); to everybody else a text without meaning.
+#: What a bridge gave out with an offer or a grant (`contracts.trust.tickets`); a text without meaning to others.
 Ticket = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9_.:-]+$")]
 #: A broker user as one word of a routing key (`contracts.topology.key_word`).
 User = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[A-Za-z0-9_:-]+$")]
-#: An X25519 public key, 32 bytes in hexadecimal digits (`contracts.sealing`).
+#: An X25519 public key, 32 bytes in hexadecimal digits (`contracts.trust.sealing`).
 Key = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Natural = Annotated[int, Field(ge=0, le=2**53 - 1)]
 Positive = Annotated[int, Field(ge=1, le=2**53 - 1)]
@@ -234,7 +234,7 @@ class Gone(Greeting):
 
 
 class Seal(Part):
-    """By which the agent makes the keys of the session (rule 24, `contracts.sealing`)."""
+    """By which the agent makes the keys of the session (rule 24, `contracts.trust.sealing`)."""
 
     #: the master's public key for this seal
     key: Key

@@ -1,1 +1,4 @@
-"""The master bridge: a plugin in an unmodified Buildbot master that brokers its work over RabbitMQ."""
+"""The master bridge: a plugin in an unmodified Buildbot master that brokers its work over RabbitMQ.
+
+Not here: modules of its own but `version`.
+"""

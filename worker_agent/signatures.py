@@ -11,7 +11,7 @@ import structlog
 from aio_pika.abc import AbstractIncomingMessage
 
 if TYPE_CHECKING:
-    from contracts.signing import Repetition, Verifier
+    from contracts.trust.signing import Repetition, Verifier
 
 log = structlog.get_logger(__name__)
 
@@ -27,14 +27,14 @@ class Trust:
     """
 
     def __init__(self, trusted_keys: Iterable[Path] = ()) -> None:
-        """Raises `contracts.signing.BadKey`."""
+        """Raises `contracts.trust.signing.BadKey`."""
         self._verifier: Verifier | None = None
         #: messages refused so far
         self.refused = 0
         self._said: set[tuple[str, str]] = set()
         paths = tuple(trusted_keys)
         if paths:
-            from contracts.signing import Verifier
+            from contracts.trust.signing import Verifier
 
             self._verifier = Verifier.from_files(paths)
             log.info("trusted_keys", keys=self._verifier.key_ids)
@@ -43,7 +43,7 @@ class Trust:
         """Why this message, addressed to `key` on `exchange`, is not believed; None: it is."""
         if self._verifier is None:
             return None
-        from contracts.signing import NotTrusted
+        from contracts.trust.signing import NotTrusted
 
         try:
             self._verifier.check(exchange, key, message.body, message.headers, fresh=fresh)

@@ -1,4 +1,8 @@
-"""All requirements, in the order of the report: what a new agent meets first comes first."""
+"""All requirements, in the order of the report: what a new agent meets first comes first.
+
+What is required, one function each, with the number of its rule in docs/protocol.md. Not here: how a scene is played
+(`conformance.stage`).
+"""
 
 from __future__ import annotations
 

@@ -37,8 +37,8 @@ from contracts.testing.columns import capabilities
 from contracts.testing.memory_broker.broker import MemoryBroker
 from contracts.testing.memory_broker.channels import Delivery
 from contracts.testing.memory_broker.queues import Publication, QueueOptions
-from contracts.tickets import SECRET_BYTES, Tickets
 from contracts.timing import PARKED_TTL
+from contracts.trust.tickets import SECRET_BYTES, Tickets
 
 Got = TypeVar("Got", bound=Message)
 Kind = Literal["stdout", "stderr", "header", "log", "update", "write", "writer"]

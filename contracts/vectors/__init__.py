@@ -5,6 +5,8 @@ base64, `message` is the JSON without bulk data. `refused.json`: a list of {name
 accept; `why` is "json" (no JSON object with a type), "version", "schema" or "size". `digests.json`: commands and
 their digests. `signatures.json`: signatures and their queues. `seals.json`: keys, what is made of them, and sealed
 messages (rule 24 of docs/protocol.md). Generated: `python -m contracts.vectors`.
+
+Not here: schemas, which `contracts.schema` writes.
 """
 
 from __future__ import annotations

@@ -8,11 +8,12 @@ import json
 from typing import Any
 
 from contracts import messages as m
-from contracts import sealing, topology
+from contracts import topology
 from contracts.codec import DATA_TYPE, HEADER, JSON_TYPE, encode
 from contracts.digest import command_digest
 from contracts.schema import message_types
-from contracts.tickets import Tickets
+from contracts.trust import sealing
+from contracts.trust.tickets import Tickets
 
 #: as the master of the vectors makes tickets; to a worker they are texts without meaning
 TICKETS = Tickets(b"the secret of the test vectors ...", master="m1")

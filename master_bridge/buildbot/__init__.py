@@ -1,5 +1,7 @@
-"""The bridge inside an unmodified Buildbot master. Everything of Buildbot's and all Deferreds of ours live here.
+"""The bridge inside an unmodified Buildbot master: its service, its workers, its steps.
 
-`broker` is the service that owns the link and the machine, `worker` the latent worker, `steps` the step that is its
-own unit of work, `connection` and `session` what Buildbot's commands go through.
+`broker` is the service that owns the link and the machine, `worker` the latent worker, `steps` the step that is its own
+unit of work. All Deferreds of ours live here and below.
+
+Not here: Buildbot's private names (`internals`), AMQP (`link`).
 """

@@ -15,10 +15,10 @@ from contracts.agent_names import named
 from contracts.errors import BadSeal, ContractError, NotBelieved
 from contracts.machines.exhaustive import assert_never
 from contracts.messages import AnyMessage, Data, FleetMessage, Message, Offer, Sealed, Status
-from contracts.tickets import Tickets
 from contracts.topology import address_user
+from contracts.trust.tickets import Tickets
+from master_bridge.buildbot.client import Client
 from master_bridge.buildbot.fleet.figures import Figures
-from master_bridge.buildbot.search.client import Client
 from master_bridge.core import actions, inputs
 from master_bridge.core.actions import Action
 from master_bridge.core.inputs import Input

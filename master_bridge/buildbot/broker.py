@@ -23,11 +23,12 @@ from contracts import timing
 from contracts.messages import Catalogue, FleetMessage, Status
 from contracts.operations import memory
 from contracts.rabbitmq.arguments import EVENTS_MAX_BYTES
-from contracts.tickets import BadSecret, Tickets, load_secret
 from contracts.topology import address_user, key_word
+from contracts.trust.tickets import BadSecret, Tickets, load_secret
 from master_bridge.buildbot import logging
 from master_bridge.buildbot.bridge import Bridge
 from master_bridge.buildbot.broker_settings import wrong_settings
+from master_bridge.buildbot.client import Client
 from master_bridge.buildbot.fleet import catalogue, overview
 from master_bridge.buildbot.fleet.retiring import RetiredSignatures
 from master_bridge.buildbot.fleet.view import FleetView
@@ -39,7 +40,6 @@ from master_bridge.buildbot.internals.whole_config import SERVICE_NAME, check_wh
 from master_bridge.buildbot.output.room import LOOK_EVERY, Room
 from master_bridge.buildbot.regularly import regularly
 from master_bridge.buildbot.search import requests, waiting
-from master_bridge.buildbot.search.client import Client
 from master_bridge.buildbot.search.notices import NoAgentNotices
 from master_bridge.core.inputs import AgentHeard, Declared, Seek
 from master_bridge.link.errors import BadSettings
@@ -54,7 +54,7 @@ STOP_TIMEOUT = 3.0
 
 #: Seconds from a configured worker to the catalogue: all workers of a reconfig come within one.
 CATALOGUE_SOON = 0.2
-#: In the master's folder: the secret of its tickets (`contracts.tickets`).
+#: In the master's folder: the secret of its tickets (`contracts.trust.tickets`).
 TICKETS_FILE = "amqp-tickets.secret"
 #: Requests whose infrastructure failures are remembered.
 FAILURES_KEPT = 1000

@@ -11,8 +11,8 @@ from buildbot.interfaces import IRenderable
 from contracts import timing
 from contracts.errors import BadName
 from contracts.rabbitmq.arguments import EVENTS_MAX_BYTES
-from contracts.signing import BadKey, Signer
 from contracts.topology import check_name
+from contracts.trust.signing import BadKey, Signer
 from master_bridge.link.connection.endpoint import tls_options
 from master_bridge.link.errors import BadSettings
 from master_bridge.link.settings import (

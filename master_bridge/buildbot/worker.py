@@ -12,7 +12,6 @@ from typing import Any
 import structlog
 from buildbot import config
 from buildbot.interfaces import IWorker, LatentWorkerCannotSubstantiate, LatentWorkerFailedToSubstantiate
-from buildbot.worker.latent import AbstractLatentWorker, States
 from twisted.internet import defer
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -20,8 +19,8 @@ from zope.interface import implementer
 from contracts.requirements.sets import Requirements
 from master_bridge.buildbot.broker import broker_of
 from master_bridge.buildbot.internals import choosing, registrations
-from master_bridge.buildbot.internals.builds import SupervisedBuild, restore_builder
-from master_bridge.buildbot.internals.connected import Connected, Seen
+from master_bridge.buildbot.internals.builds import SupervisedBuild, preparation_step, restore_builder
+from master_bridge.buildbot.internals.latent import QuietLatentWorker
 from master_bridge.buildbot.internals.siblings import adopt
 from master_bridge.buildbot.search.early import EarlySearch, crowded
 from master_bridge.buildbot.search.preference import PREFER_SECONDS, Preference, preference
@@ -47,7 +46,7 @@ TAKEN_AWAY = (
 )
 
 
-class AMQPLatentWorker(AbstractLatentWorker):
+class AMQPLatentWorker(QuietLatentWorker):
     """A worker of Buildbot's that any qualified agent serves, one build at a time. `amqp_column` makes several.
 
     Args:
@@ -70,14 +69,6 @@ class AMQPLatentWorker(AbstractLatentWorker):
 
     #: by which a configuration is known to need a broker
     amqp_worker = True
-    #: what the database was told last; None: nothing by this process
-    _told_paused: tuple[bool, str | None] | None = None
-    _told_graceful: bool | None = None
-    #: by a graceful stop
-    _out_of_service = False
-    _connected: Connected | None = None
-    #: the master as Buildbot's own code sees it while an agent is attached or detached
-    _seen_master: Any = None
 
     def checkConfig(
         self,
@@ -192,12 +183,11 @@ class AMQPLatentWorker(AbstractLatentWorker):
         if self.conn is not None:
             return
         self._end_early()
-        if self.state == States.SUBSTANTIATING_STARTING:
+        if self.waits_for_machine:
             log.info(
                 "amqp.worker_released_by_buildbot", worker=self.name, builder=build.builder.name, build=build.number
             )
-            self._fireSubstantiationNotifier(Failure(LatentWorkerFailedToSubstantiate(self.name, TAKEN_AWAY)))
-            self._deferwaiter.add(self.insubstantiate())
+            self.end_wait(Failure(LatentWorkerFailedToSubstantiate(self.name, TAKEN_AWAY)))
 
     @defer.inlineCallbacks
     def updateWorker(self) -> Any:
@@ -226,46 +216,6 @@ class AMQPLatentWorker(AbstractLatentWorker):
         """Names the queue that this slot's builds wait in."""
         return self._requirements.signature
 
-    @property
-    def master(self) -> Any:
-        return self._seen_master or super().master
-
-    @property
-    def botmaster(self) -> Any:
-        """Buildbot's; while an agent is being attached for a build, one that looks for no further build.
-
-        `AbstractWorker.attached` asks for that: some three database calls for each builder of the column, at the very
-        moment at which a build starts. It would be in vain, since a slot runs one build at a time; when the build has
-        ended Buildbot asks again.
-        """
-        botmaster = super().botmaster
-        if self.state != States.SUBSTANTIATING_STARTING:
-            return botmaster
-        return Seen(botmaster, maybeStartBuildsForWorker=lambda worker_name: None)
-
-    def attached(self, conn: Any) -> Any:
-        """Lets the build go on at once: the database is told by `command_starts`."""
-        for build in self._builds.values():
-            SupervisedBuild.of(build).has_agent = True
-        self._connected = Connected(self.master)
-        return self._with_seen_master(super().attached, conn)
-
-    def detached(self) -> Any:
-        return self._with_seen_master(super().detached)
-
-    def _with_seen_master(self, work: Any, *args: Any) -> Any:
-        """Buildbot's `attached` and `detached` ask for the master before they wait for anything of it."""
-        assert self._connected is not None
-        self._seen_master = self._connected.seen_by_worker()
-        try:
-            return work(*args)
-        finally:
-            self._seen_master = None
-
-    def command_starts(self) -> None:
-        if self._connected is not None:
-            self._connected.tell()
-
     # -- latent worker ------------------------------------------------------------------------------------------------
 
     def buildStarted(self, wfb: Any) -> None:
@@ -276,6 +226,11 @@ class AMQPLatentWorker(AbstractLatentWorker):
         self._end_early()
         if not self._removed:
             self._early = EarlySearch(build, self.master.reactor, self._early_slot)
+
+    def attached(self, conn: Any) -> Any:
+        for build in self._builds.values():
+            SupervisedBuild.of(build).has_agent = True
+        return super().attached(conn)
 
     def _early_slot(self, build: Any) -> Slot | None:
         bridge = self._broker.bridge if self._broker is not None else None
@@ -316,12 +271,12 @@ class AMQPLatentWorker(AbstractLatentWorker):
         return defer.succeed(True)
 
     def _refuse(self, reason: str) -> None:
-        if self.state == States.SUBSTANTIATING_STARTING:
+        if self.waits_for_machine:
             self.cannot_substantiate(Failure(LatentWorkerCannotSubstantiate(self.name, reason)))
 
     def _say(self, build: Any, text: str | None) -> None:
         """In a log of its first step."""
-        step = build._preparation_step
+        step = preparation_step(build)
         if text is not None and step is not None:
             said = step.addCompleteLog("choice of the worker", text)
             said.addErrback(
@@ -330,7 +285,7 @@ class AMQPLatentWorker(AbstractLatentWorker):
 
     def _call_off(self, build: Any) -> None:
         """A Stop, or `buildbot stop`, before Buildbot asked for an agent: it asks all the same, and would wait."""
-        if self.state == States.SUBSTANTIATING_STARTING and not build.finished:
+        if self.waits_for_machine and not build.finished:
             build.workerforbuilder.insubstantiate_if_needed()
 
     def stop_instance(self, fast: bool = False) -> defer.Deferred[bool]:
@@ -347,10 +302,6 @@ class AMQPLatentWorker(AbstractLatentWorker):
 
     def is_removed(self) -> bool:
         return self._removed
-
-    def cannot_substantiate(self, failure: Failure) -> None:
-        """The build ends as EXCEPTION, with the failure in its preparation step."""
-        self._substantiation_failed(failure)
 
     def buildFinished(self, wfb: Any) -> None:
         """Of each build, also of one that never asked for an agent.
@@ -376,29 +327,6 @@ class AMQPLatentWorker(AbstractLatentWorker):
 
     # -- Buildbot's worker page ---------------------------------------------------------------------------------------
 
-    def shutdownRequested(self) -> None:
-        """Graceful stop: no new build for this slot until it is unpaused or the master restarted.
-
-        The agent itself goes on: it serves other slots and other masters. `master-bridge drain` stops agents.
-        """
-        self._out_of_service = True
-        self._update_graceful()
-
-    def unpause(self) -> None:
-        """Takes back a graceful stop, too."""
-        if self._out_of_service:
-            self._out_of_service = False
-            self._update_graceful()
-        super().unpause()
-
-    @property
-    def _graceful(self) -> bool:
-        return self._out_of_service
-
-    @_graceful.setter
-    def _graceful(self, value: bool) -> None:
-        """Not by Buildbot, which ends a graceful stop when a worker connects: a slot does so with each build."""
-
     @defer.inlineCallbacks
     def shutdown(self) -> Any:
         """Kill: the running build loses its agent, and so is repeated elsewhere; a waiting one goes on waiting."""
@@ -406,19 +334,6 @@ class AMQPLatentWorker(AbstractLatentWorker):
             log.info("amqp.kill_without_build", worker=self.name, detail="nothing runs in this slot")
             return
         yield self.conn.remoteShutdown()
-
-    # Buildbot writes both at each attach, which here is each build: two commits and two events that say nothing new.
-
-    def _update_paused(self) -> None:
-        state = (self._paused, self._pause_reason)
-        if state != self._told_paused:
-            self._told_paused = state
-            super()._update_paused()
-
-    def _update_graceful(self) -> None:
-        if self._graceful != self._told_graceful:
-            self._told_graceful = self._graceful
-            super()._update_graceful()
 
     # -- nobody qualifies ---------------------------------------------------------------------------------------------
 
@@ -431,7 +346,7 @@ class AMQPLatentWorker(AbstractLatentWorker):
         """As Buildbot tells of a missing worker, through its reporters."""
         log.warning("amqp.no_agent_qualifies", worker=self.name, needs=self.signature, detail=text)
         if self.notify_on_missing:
-            self._deferwaiter.add(
+            self.finish_before_stop(
                 self.master.data.updates.workerMissing(
                     workerid=self.workerid,
                     masterid=self.master.masterid,

@@ -8,9 +8,9 @@ from typing import Any
 from buildbot.interfaces import IRenderable
 from buildbot.locks import BaseLockId, LockAccess
 
-from contracts import sealing
 from contracts.errors import BadRequirement
 from contracts.requirements.sets import Requirements
+from contracts.trust import sealing
 from master_bridge.buildbot.search.preference import PREFER_SECONDS, is_duration, preference, wrong_seconds
 
 #: `fencing="strict"`: an agent without contact kills what runs after these seconds; the bridge waits longer.

@@ -1,4 +1,9 @@
-"""The command `master-bridge`. One module a command, imported when it is called: `--help` needs no Buildbot."""
+"""The command `master-bridge`, one module a command.
+
+Each is imported when it is called: `--help` needs no Buildbot.
+
+Not here: what a command does (`master_bridge.operating`).
+"""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import click
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 def keygen(file: Path) -> None:
     """Make a signing key: FILE for the master (AMQPBroker's signing_key), FILE.pub for all agents (--trusted-key)."""
-    from contracts.signing import BadKey, generate
+    from contracts.trust.signing import BadKey, generate
 
     try:
         name = generate(file)
@@ -64,8 +64,8 @@ def trial_fleet(
     nothing.
     """
     from contracts.errors import ContractError
-    from contracts.signing import BadKey
     from contracts.topology import check_name
+    from contracts.trust.signing import BadKey
     from master_bridge.operating.errors import OperatingError
     from master_bridge.operating.trial import check_names, make_trial
 

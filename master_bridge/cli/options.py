@@ -62,7 +62,7 @@ class Where:
     def _sign(self) -> Any:
         if self.signing_key is None:
             return None
-        from contracts.signing import BadKey, Signer
+        from contracts.trust.signing import BadKey, Signer
 
         try:
             return Signer.from_file(self.signing_key).headers

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from contracts.messages import Claimant, Marker, Message
-from contracts.tickets import Tickets
 from contracts.timing import GRACE
+from contracts.trust.tickets import Tickets
 from master_bridge.core.actions import (
     Ack,
     Action,

@@ -40,7 +40,7 @@ from contracts.messages import (
     Stored,
     Work,
 )
-from contracts.tickets import Proof
+from contracts.trust.tickets import Proof
 from contracts.topology import address_user
 from master_bridge.core.cues import (
     EarlierAccept,

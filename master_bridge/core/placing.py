@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from contracts.messages import Claim, Claimant, Command, Grant, Later, Offer, Refuse, Release, Resume, RollCall
-from contracts.tickets import Proof
 from contracts.timing import ACCEPT_TIMEOUT, REOFFER_AFTER
+from contracts.trust.tickets import Proof
 from master_bridge.core.actions import PublishOffer, StateChanged, Terms
 from master_bridge.core.context import Context
 from master_bridge.core.inputs import Reroute, Seek

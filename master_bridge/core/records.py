@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from contracts.messages import Accept, Capability, Claim, Command, Executing, Gone, Resume, WorkerInfo
-from contracts.tickets import Proof
+from contracts.trust.tickets import Proof
 from master_bridge.core.actions import Holder, Terms
 from master_bridge.core.events import EventOrder
 from master_bridge.core.inputs import Seek

@@ -1,5 +1,5 @@
-"""The bridge's link to the broker: two AMQP connections, on Twisted, with reconnection. Knows nothing of Buildbot.
+"""The bridge's link to the broker: two AMQP connections, on Twisted, with reconnection.
 
-`settings` says how to reach the broker, `declarations` what to declare there, `protocol` and `channel` adapt pika,
-`publisher` and `consumer` are the two connections, `link` keeps them up.
+`link` keeps it up and is its door, `settings` says how to reach the broker, `connections` opens everything
+once, `reader` reads what comes. Not here: anything of Buildbot, and what messages mean.
 """

@@ -466,7 +466,7 @@ def _signer(settings: LinkSettings) -> Any:
     """Signs as one issuer for the life of the link. Raises `BadSettings` for a key that cannot be used."""
     if settings.signing_key is None:
         return None
-    from contracts.signing import BadKey, Signer
+    from contracts.trust.signing import BadKey, Signer
 
     try:
         return Signer.from_file(Path(settings.signing_key)).headers

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from contracts.errors import BadSeal, NotBelieved
 from contracts.messages import AnyMessage, Claim, Grant, Message, Resume, Seal, Sealed
-from contracts.sealing import OF_AGENT, OF_MASTER, Parties, SealedSession, is_usable, seal_to
+from contracts.trust.sealing import OF_AGENT, OF_MASTER, Parties, SealedSession, is_usable, seal_to
 from master_bridge.core.actions import Terms
 
 #: Seals of one session that are remembered: of its address, of the one before, and of a copy that was asked (rule 2).

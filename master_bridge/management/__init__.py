@@ -1,1 +1,4 @@
-"""RabbitMQ's management API over HTTP: what AMQP itself cannot ask or set."""
+"""RabbitMQ's management API over HTTP: what AMQP itself cannot ask or set.
+
+Not here: AMQP, and what is shown to people.
+"""

@@ -1,5 +1,5 @@
-"""What operators do from a shell: look at the fleet, steer agents, mend queues. Without Buildbot and Twisted.
+"""What operators do from a shell: look at the fleet, steer agents, mend queues.
 
 `connection` is the way to the broker, `survey` what is heard there, the others one task each; `master_bridge.cli` is
-their face.
+their face. Not here: Buildbot and Twisted.
 """

@@ -12,11 +12,11 @@ from pika import exceptions as amqp
 from contracts import topology
 from contracts.agent_names import named
 from contracts.codec import decode
-from contracts.envelope import Envelope
 from contracts.errors import NotBelieved, UnknownVersion
 from contracts.messages import Catalogue, Status, Work
 from contracts.rabbitmq.arguments import Kind, arguments
 from contracts.timing import STATUS_INTERVAL
+from contracts.trust.envelope import Envelope
 from master_bridge.operating.connection import Broker, refusal
 from master_bridge.operating.errors import NotPermitted
 

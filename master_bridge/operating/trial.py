@@ -21,7 +21,7 @@ from typing import Any
 
 from contracts import topology
 from contracts.operations.amqp_url import BrokerAddress
-from contracts.signing import generate
+from contracts.trust.signing import generate
 from master_bridge.management.accounts import password_hash
 from master_bridge.management.limits import POLICY_NAME, limits_json, operator_policy
 from master_bridge.management.permissions import Permissions, for_master, for_operator, for_worker

@@ -3,4 +3,6 @@
 What it shows is made here (`agents`, `columns`, `feed`, `orders`: pure; `application`: HTTP); how it looks is
 `static/scripts.js`, written by hand against the libraries that Buildbot's own page puts on `window`, without Node.js or
 a bundler. Nothing else of the master imports from here but `buildbot/broker.py`, which feeds it.
+
+Not here: asking the broker or agents for anything; it shows what the bridge has heard.
 """

@@ -1,7 +1,7 @@
 """Does a test notice each small change of the code? Runs mutmut for a time, names what nobody noticed.
 
     make mutation                                             an hour of it
-    make mutation MINUTES=5 ARGS='contracts.tickets*'         some modules
+    make mutation MINUTES=5 ARGS='contracts.trust.tickets*'         some modules
     .venv/bin/mutmut browse                                   what was changed, and run one again
 
 What is changed and which tests run is in pyproject.toml (`tool.mutmut`). Results stay in `mutants/`, from where a later

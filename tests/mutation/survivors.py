@@ -23,7 +23,7 @@ def results(text: str) -> dict[str, str]:
 
 
 def function_of(mutant: str) -> str:
-    """`contracts.tickets.Tickets.for_offer`."""
+    """`contracts.trust.tickets.Tickets.for_offer`."""
     match = _MUTANT.match(mutant)
     if match is None:
         raise ValueError(f"{mutant!r} is not a name of mutmut's")

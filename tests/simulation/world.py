@@ -8,10 +8,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from contracts.codec import Wire, decode, encode
-from contracts.envelope import Envelope
 from contracts.errors import BadMessage
 from contracts.messages import Message, Offer
-from contracts.sealing import OF_AGENT, OF_MASTER
 from contracts.testing.clock import VirtualClock
 from contracts.testing.memory_broker.broker import MemoryBroker
 from contracts.testing.memory_broker.queues import Publication, QueueOptions
@@ -24,6 +22,8 @@ from contracts.topology import (
     PARKED,
     PARKED_QUEUE,
 )
+from contracts.trust.envelope import Envelope
+from contracts.trust.sealing import OF_AGENT, OF_MASTER
 from tests.simulation.ledger import Ledger, Violation
 
 if TYPE_CHECKING:

@@ -2,6 +2,8 @@
 
 `detect` finds out, `detect_late` tries again what ran out of time, `remembered` goes on from what was known, `recheck`
 looks again at what decides a claim, `Inventory` is the answer with its evidence.
+
+Not here: whether the machine is well at the moment (`worker_agent.agent.health`).
 """
 
 from __future__ import annotations

@@ -6,9 +6,9 @@ import asyncio
 
 import structlog
 
-from contracts import sealing
 from contracts.messages import Capability
 from contracts.requirements.sets import Requirements, normal_name
+from contracts.trust import sealing
 from worker_agent.agent.errands import Errands, Here
 from worker_agent.capabilities import DetectOptions, Inventory, detect, detect_late, findings, recheck, remembered
 from worker_agent.capabilities.probe_files import load

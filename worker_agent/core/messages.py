@@ -34,8 +34,8 @@ from contracts.messages import (
     Stored,
     Work,
 )
-from contracts.sealing import OF_MASTER
 from contracts.timing import REPLAY_INTERVAL
+from contracts.trust.sealing import OF_MASTER
 from worker_agent.core import cues
 from worker_agent.core.actions import Reject
 from worker_agent.core.ended import EndedSession

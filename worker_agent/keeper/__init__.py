@@ -1,5 +1,5 @@
 """One small process a session: it owns the session's journal and the processes of its commands.
 
-`client` is what the agent's main process uses and `reader` reads the journal; everything else runs inside the
-keeper, which imports the standard library, psutil and `contracts.digest` only (it starts with every session).
+It starts with every session, so it imports the standard library and psutil only, and of `contracts` what does no more.
+Not here: what the main process does (`worker_agent.keepers`). No structlog, no pydantic, no AMQP.
 """

@@ -1,1 +1,4 @@
-"""What the main process knows of keepers: their sockets, sessions, files, spares and journals."""
+"""What the main process knows of keepers: their sockets, sessions, folders, spares and journals.
+
+Not here: what runs inside a keeper (`worker_agent.keeper`).
+"""

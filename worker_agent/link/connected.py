@@ -14,13 +14,13 @@ from aiormq import exceptions as amqp
 
 from contracts import topology
 from contracts.codec import decode
-from contracts.envelope import Envelope
 from contracts.errors import BadMessage, NotBelieved, UnknownVersion
 from contracts.foreign import ForeignPeers
 from contracts.messages import AnyMessage, Catalogue, Grant, Later
 from contracts.operations.broker_failure import plain
 from contracts.protocol_version import Agreements, Versions
 from contracts.rabbitmq.product import Product
+from contracts.trust.envelope import Envelope
 from worker_agent.core.inputs import Input, MessageReceived
 from worker_agent.link.confirms import ConfirmWatch
 from worker_agent.link.declare import (

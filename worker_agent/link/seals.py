@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from contracts.errors import BadSeal
 from contracts.messages import AnyMessage, Claim, Message, Resume, Sealed
-from contracts.sealing import OF_AGENT, Parties, SealedSession, new_private, public_key, seal_of
+from contracts.trust.sealing import OF_AGENT, Parties, SealedSession, new_private, public_key, seal_of
 from worker_agent.core.actions import Agree, Publish
 
 #: In the resumes of a session with a seal, instead of the digests of its commands.

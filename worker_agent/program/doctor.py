@@ -12,7 +12,7 @@ from secrets import token_hex
 from aio_pika import Message
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 
-from contracts import sealing, topology
+from contracts import topology
 from contracts.codec import decode
 from contracts.errors import BadMessage, BadRequirement, UnknownVersion
 from contracts.messages import Capability, Catalogue
@@ -20,6 +20,7 @@ from contracts.operations.findings import Finding, broker_version, clock
 from contracts.operations.reachability import failed, reach
 from contracts.requirements.sets import Requirements
 from contracts.timing import CATALOGUE_INTERVAL
+from contracts.trust import sealing
 from worker_agent.agent.errands import ByUser, Errands, Here
 from worker_agent.agent.health import Health, Least
 from worker_agent.agent.pause import Pause

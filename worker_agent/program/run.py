@@ -91,7 +91,7 @@ def _unusable_keys(settings: Settings) -> str | None:
     if not settings.trusted_key:
         return None
     try:
-        from contracts.signing import BadKey, Verifier
+        from contracts.trust.signing import BadKey, Verifier
 
         Verifier.from_files(settings.trusted_key)
     except BadKey as error:

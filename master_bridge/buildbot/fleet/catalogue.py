@@ -8,7 +8,7 @@ from typing import Any
 
 from contracts.errors import BadRequirement
 from contracts.requirements.sets import Requirements
-from master_bridge.buildbot.search.client import Client
+from master_bridge.buildbot.client import Client
 from master_bridge.buildbot.worker_settings import asked
 
 

@@ -14,6 +14,7 @@ Source: process/build.py `startBuild`, `stopBuild`, `lostRemote`, `stepDone`, `b
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import structlog
@@ -26,6 +27,31 @@ log = structlog.get_logger(__name__)
 
 #: Seconds before a build that the database refused is given back, so that a broken database is not asked without pause.
 PAUSE = 10.0
+
+
+def preparation_step(build: Any) -> Any:
+    """The step that a build shows while it waits for its worker; None: it has none (yet)."""
+    return build._preparation_step
+
+
+def used_secrets(build: Any) -> Mapping[str, str]:
+    """Those that were rendered for this build so far: value -> "<name>"; a command of no build has none."""
+    used: Mapping[str, str] = getattr(getattr(build, "properties", None), "_used_secrets", {})
+    return used
+
+
+def once_numbered(build: Any, reactor: Any, then: Callable[[], None]) -> None:
+    """Call `then` as soon as the build has its id, in a later turn of the reactor.
+
+    Not in the same one: in that Buildbot finds out whether the request was cancelled meanwhile. It stops such a build
+    and then forgets it.
+    """
+    build.get_buildid().addCallback(lambda _: reactor.callLater(0, then))
+
+
+def comes_to_nothing(build: Any) -> bool:
+    """It will run no step."""
+    return bool(build.stopped or build.finished or not getattr(build, "do_build", True))  # `do_build`: from 4.3 on
 
 
 class SupervisedBuild:
@@ -79,7 +105,7 @@ class SupervisedBuild:
 
     @defer.inlineCallbacks
     def _end_preparation(self, results: int, text: str, failure: Failure | None = None) -> Any:
-        step, updates = self._build._preparation_step, self._build.master.data.updates
+        step, updates = preparation_step(self._build), self._build.master.data.updates
         if step is None or step.stepid is None:
             return
         try:

@@ -19,7 +19,7 @@ from buildbot.config.master import MasterConfig
 from buildbot.warnings import ConfigWarning
 
 from master_bridge.buildbot.broker_settings import wrong_settings
-from master_bridge.buildbot.search.locks import limits_nothing
+from master_bridge.buildbot.locks import limits_nothing
 from master_bridge.link.settings import URL_VARIABLE, url_from_environment
 
 SERVICE_NAME = "amqp-broker"

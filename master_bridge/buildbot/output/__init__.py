@@ -1,1 +1,4 @@
-"""A command's output on its way into Buildbot's logs: lines, secrets out of it, storing, room for it."""
+"""A command's output on its way into Buildbot's logs: lines, secrets out of it, storing, room for it.
+
+Not here: files (`files`).
+"""

@@ -1,1 +1,4 @@
-"""A build's or a step's way to an agent: offer, wait, prefer, find, or give up."""
+"""A build's or a step's way to an agent: offer, wait, prefer, find, or give up.
+
+Not here: what runs once an agent is there (`sessions`).
+"""

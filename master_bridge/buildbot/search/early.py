@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from contracts.requirements.sets import Requirements
-from master_bridge.buildbot.search.client import Client
+from master_bridge.buildbot.client import Client
+from master_bridge.buildbot.internals.builds import comes_to_nothing, once_numbered
 from master_bridge.buildbot.search.slot import Slot
 
 #: Builds of a master that look for agents early at a time. Where more start at once they wait for the master's
@@ -34,11 +35,10 @@ class EarlySearch:
 
     def __init__(self, build: Any, reactor: Any, slot_of: Callable[[Any], Slot | None]) -> None:
         self._build = build
-        self._reactor = reactor
         self._slot_of = slot_of
         self._slot: Slot | None = None
         self._over = False
-        build.get_buildid().addCallback(self._numbered)
+        once_numbered(build, reactor, self._seek)
 
     def take(self, build: Any) -> Slot | None:
         """The slot that looks for an agent for `build`, or has one; None: there is none (any more)."""
@@ -60,14 +60,9 @@ class EarlySearch:
         if self._slot is not None:
             self._slot.reroute(requirements, seal)
 
-    def _numbered(self, _buildid: int) -> None:
-        # Not at once: in this same turn Buildbot finds out whether the request was cancelled meanwhile. It stops such
-        # a build and then forgets it, so that nothing would ever end the search.
-        self._reactor.callLater(0, self._seek)
-
     def _seek(self) -> None:
         build = self._build
-        if self._over or build.stopped or build.finished or not getattr(build, "do_build", True):  # from 4.3 on
+        if self._over or comes_to_nothing(build):
             return
         slot = self._slot_of(build)
         if slot is not None:

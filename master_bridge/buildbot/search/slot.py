@@ -24,9 +24,10 @@ from contracts.requirements.sets import Requirements
 from contracts.timing import LIVES
 from master_bridge.buildbot.builddirs import component
 from master_bridge.buildbot.internals import registrations, stopping
+from master_bridge.buildbot.internals.builds import preparation_step
+from master_bridge.buildbot.locks import agent_locks
 from master_bridge.buildbot.output.room import Shortage
 from master_bridge.buildbot.search import requests
-from master_bridge.buildbot.search.locks import agent_locks
 from master_bridge.buildbot.search.preference import Preference
 from master_bridge.buildbot.search.search import Search
 from master_bridge.buildbot.search.seeker import Seeker
@@ -367,7 +368,7 @@ class Slot:
 
     @defer.inlineCallbacks
     def _say_waiting(self, text: str) -> Any:
-        step = self._build._preparation_step
+        step = preparation_step(self._build)
         if self.waiting and step is not None and step.stepid is not None:
             yield self._master.data.updates.setStepStateString(step.stepid, text)
             yield self._master.data.updates.setBuildStateString(self._build.buildid, text)

@@ -13,9 +13,9 @@ from twisted.python.failure import Failure
 from contracts.requirements.sets import Requirements
 from contracts.timing import LIVES
 from master_bridge.buildbot.internals import stopping
+from master_bridge.buildbot.locks import agent_locks
 from master_bridge.buildbot.output.room import Shortage
 from master_bridge.buildbot.search import requests
-from master_bridge.buildbot.search.locks import agent_locks
 from master_bridge.buildbot.search.preference import Preference
 from master_bridge.buildbot.search.search import Search
 from master_bridge.buildbot.search.seeker import Seeker

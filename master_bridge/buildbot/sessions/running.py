@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 from contracts.messages import Event
 from master_bridge.buildbot.files.downloads import Content
 from master_bridge.buildbot.files.transfers import write
+from master_bridge.buildbot.internals.builds import used_secrets
 from master_bridge.buildbot.output import storing
 from master_bridge.buildbot.output.logs import OUTPUT, CommandLog
 from master_bridge.buildbot.output.redaction import redact
@@ -138,10 +139,7 @@ class RunningCommand:
             self._spool = None
 
     def _secrets(self) -> Mapping[str, str]:
-        """Those that were rendered for this build so far: value -> "<name>", as Buildbot keeps them."""
-        build = getattr(getattr(self.command, "step", None), "build", None)
-        used: Mapping[str, str] = getattr(getattr(build, "properties", None), "_used_secrets", {})
-        return used
+        return used_secrets(getattr(getattr(self.command, "step", None), "build", None))
 
     def _update(self, key: str, value: Any) -> defer.Deferred[Any]:
         if self.command.worker is not None:

@@ -1,1 +1,4 @@
-"""Exchanges and queues of the bridge: declared, consumed, swept and removed."""
+"""Exchanges and queues of the bridge: declared, consumed, swept and removed.
+
+Not here: connections, and what messages mean.
+"""

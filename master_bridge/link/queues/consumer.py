@@ -9,8 +9,8 @@ from typing import Any
 from pika.exceptions import ChannelClosedByBroker
 from twisted.internet import defer
 
-from contracts.envelope import Envelope
 from contracts.rabbitmq.refusals import ACCESS_REFUSED
+from contracts.trust.envelope import Envelope
 from master_bridge.link.connection.channel import Calls, code
 
 

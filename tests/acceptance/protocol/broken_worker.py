@@ -12,9 +12,9 @@ import aio_pika
 
 from contracts import codec
 from contracts.codec import Wire
-from contracts.envelope import Envelope
 from contracts.errors import BadMessage
 from contracts.messages import AnyMessage, Start
+from contracts.trust.envelope import Envelope
 from tests.acceptance.protocol.faults import FAULTS, Fault, Memory
 from worker_agent.core.actions import Action
 from worker_agent.core.inputs import Input

@@ -8,7 +8,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from contracts import hpke, schema, sealing, vectors
+from contracts import schema, vectors
+from contracts.trust import hpke, sealing
 from tests.acceptance.protocol.npm import NODE_WORKER, installed
 
 HERE = Path(__file__).parent

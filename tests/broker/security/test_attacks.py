@@ -29,7 +29,7 @@ from contracts.messages import (
     Steer,
     WorkerInfo,
 )
-from contracts.signing import KEY_HEADER
+from contracts.trust.signing import KEY_HEADER
 from master_bridge.link.settings import parse_url
 from tests.broker.agent.scripted_master import shell
 from tests.broker.security.conftest import SecureNode

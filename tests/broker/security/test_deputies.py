@@ -14,7 +14,7 @@ import pytest
 from contracts import topology
 from contracts.codec import encode
 from contracts.messages import Claim, Message, Offer, SlotStatus, Status
-from contracts.signing import Signer, generate
+from contracts.trust.signing import Signer, generate
 from tests.broker.agent.conftest import OpenMaster, StartAgent
 from tests.broker.agent.scripted_master import shell, until
 from tests.broker.security.conftest import SecureNode
@@ -120,7 +120,7 @@ async def test_what_is_sent_again_keeps_its_bytes_and_its_signature(
 
 def test_what_is_kept_of_a_survey_is_bounded_for_each_account() -> None:
     """The one that says too much is named, and another one's agents are there."""
-    from contracts.envelope import Envelope
+    from contracts.trust.envelope import Envelope
     from master_bridge.operating.survey import NUMBER_MAX, Survey
 
     survey = Survey(None)  # type: ignore[arg-type]  # nothing is asked of the broker

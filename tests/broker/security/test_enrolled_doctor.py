@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from contracts.signing import generate
+from contracts.trust.signing import generate
 from tests.harness.environment import program_environment
 
 

@@ -12,7 +12,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 from contracts import topology
 from contracts.codec import HEADER, encode
 from contracts.messages import Claim, Grant, Offer, Steer
-from contracts.signing import Signer, generate
+from contracts.trust.signing import Signer, generate
 from tests.broker.agent.conftest import OpenMaster, StartAgent
 from tests.broker.agent.scripted_master import until
 from tests.broker.operators.test_hostile_fleet import UNREADABLE

@@ -14,9 +14,9 @@ from click.testing import Result
 
 from contracts import topology
 from contracts.messages import Catalogue, Claim, Grant, Offer, Refuse, Release, Steer
-from contracts.signing import generate
 from contracts.testing.rabbitmq.node import USER
 from contracts.timing import CLOCK_MARGIN
+from contracts.trust.signing import generate
 from master_bridge.link.settings import TLSSettings
 from tests.broker.agent.conftest import AgentProcess, OpenMaster, StartAgent
 from tests.broker.agent.scripted_master import shell, until

@@ -20,7 +20,7 @@ from buildbot.util import service
 from twisted.internet import defer
 
 from contracts.messages import Event
-from master_bridge.buildbot.search.client import Client
+from master_bridge.buildbot.client import Client
 from master_bridge.core.inputs import Done, Input, InterruptCommand, Keep, Seek, StartCommand, Withdraw
 from tests.unit.bridge_edge.building import HOLDER
 

@@ -7,8 +7,8 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from contracts.messages import Accept, Claim, Gone, Grant, Hold, Refuse, Release, Resume
-from contracts.tickets import SECRET_BYTES, Tickets
 from contracts.topology import address_user
+from contracts.trust.tickets import SECRET_BYTES, Tickets
 from master_bridge.core import actions, inputs
 from master_bridge.core.machine import BridgeConfig, BridgeMachine
 from master_bridge.link.seals import Seals

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from contracts.messages import Accept, Event, Grant, Offer, Refuse, Resume, Start
-from contracts.tickets import Proof
+from contracts.trust.tickets import Proof
 from master_bridge.core import actions as bridge_actions
 from master_bridge.core import inputs as bridge_inputs
 from master_bridge.core.machine import BridgeMachine

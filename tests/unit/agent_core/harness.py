@@ -27,7 +27,7 @@ from contracts.messages import (
     Stored,
     WorkerInfo,
 )
-from contracts.sealing import OF_MASTER
+from contracts.trust.sealing import OF_MASTER
 from worker_agent.core import actions, inputs
 from worker_agent.core.config import AgentConfig
 from worker_agent.core.journal import MemoryJournal

@@ -18,7 +18,7 @@ from contracts.messages import (
     Resume,
     WorkerInfo,
 )
-from contracts.tickets import Tickets
+from contracts.trust.tickets import Tickets
 from master_bridge.core.actions import Ack, Action, PublishOffer, Send, SendMarker
 from master_bridge.core.inputs import (
     EventStored,

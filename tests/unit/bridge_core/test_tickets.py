@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from contracts.messages import Accept, Claim, Grant, Hold, Message, Refuse, Resume
-from contracts.tickets import Tickets
+from contracts.trust.tickets import Tickets
 from master_bridge.core import rollcall
 from master_bridge.core.actions import Ack, CheckRequest, DeadLetter, PublishOffer, Send
 from tests.unit.bridge_core.scene import MAKE, TICKETS, Agent, Scene, executing, sent

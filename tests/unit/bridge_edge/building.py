@@ -12,7 +12,7 @@ from twisted.internet.task import Clock
 
 from contracts.messages import WorkerInfo
 from contracts.requirements.sets import Requirements
-from master_bridge.buildbot.search.client import Client
+from master_bridge.buildbot.client import Client
 from master_bridge.core.actions import Holder
 from master_bridge.core.inputs import Done, Input, Keep, Seek, Withdraw
 

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from twisted.internet import defer, task
 
 from contracts.messages import Offer, Status
-from contracts.tickets import Tickets
+from contracts.trust.tickets import Tickets
 from master_bridge.buildbot.bridge import Bridge
 from master_bridge.core import actions
 from tests.unit.bridge_core.scene import Agent

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from contracts import sealing
 from contracts.messages import Capability
+from contracts.trust import sealing
 from master_bridge.buildbot.fleet import catalogue
 from master_bridge.buildbot.steps import CapabilityCommand
 from master_bridge.buildbot.worker_settings import asked, wrong_seal, wrong_settings

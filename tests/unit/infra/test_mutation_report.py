@@ -6,17 +6,17 @@ import pytest
 
 from tests.mutation.survivors import EXPLAINED, change_of, explained, function_of, judge, results
 
-TICKETS = "contracts.tickets.xǁTicketsǁfor_offer__mutmut_{}"
+TICKETS = "contracts.trust.tickets.xǁTicketsǁfor_offer__mutmut_{}"
 DIFF = """\
-# contracts.tickets.xǁTicketsǁfor_offer__mutmut_1: survived
---- contracts/tickets.py
-+++ contracts/tickets.py
+# contracts.trust.tickets.xǁTicketsǁfor_offer__mutmut_1: survived
+--- contracts/trust/tickets.py
++++ contracts/trust/tickets.py
 @@ -1,3 +1,3 @@
  def for_offer(self, run: int) -> str:
 -    return self._made(run)
 +    return self._made(None)
 """
-CHANGE = "contracts.tickets.Tickets.for_offer: return self._made(run) → return self._made(None)"
+CHANGE = "contracts.trust.tickets.Tickets.for_offer: return self._made(run) → return self._made(None)"
 
 
 def test_a_change_is_told_by_its_function_and_its_text() -> None:

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from contracts.operations.exit_status import ExitStatus
-from contracts.signing import generate
+from contracts.trust.signing import generate
 from worker_agent.program.cli import make_cli, settings_of
 from worker_agent.program.run import run
 

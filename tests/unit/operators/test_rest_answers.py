@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from buildbot.www.rest import V2RootResource
 
-from master_bridge.buildbot import rest_answers
+from master_bridge.buildbot.internals import rest_answers
 
 ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 DATA = {"builders": [{"name": "größe", "builderid": 1}], "meta": {"total": 1}}

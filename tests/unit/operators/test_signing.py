@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from contracts import signing
 from contracts.codec import HEADER
-from contracts.signing import MARGIN, BadKey, NotTrusted, Signer, Verifier, generate
+from contracts.trust import signing
+from contracts.trust.signing import MARGIN, BadKey, NotTrusted, Signer, Verifier, generate
 
 BODY = b'{"t":"start"}'
 KEY = "agent.u.i.n"

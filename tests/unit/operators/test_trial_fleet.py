@@ -9,7 +9,7 @@ from pathlib import Path
 
 from click.testing import CliRunner, Result
 
-from contracts.signing import Signer, Verifier
+from contracts.trust.signing import Signer, Verifier
 from master_bridge.cli import main
 from worker_agent.program.loading import load
 

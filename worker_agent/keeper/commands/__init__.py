@@ -1,1 +1,4 @@
-"""Buildbot's remote commands, as a keeper carries them out."""
+"""Buildbot's remote commands, as a keeper carries them out.
+
+Not here: how a process is started and ended (`processes`).
+"""

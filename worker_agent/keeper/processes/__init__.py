@@ -1,1 +1,4 @@
-"""Processes of commands: started, heard, ended, and found again wherever they went."""
+"""Processes of commands: started, heard, ended, and found again wherever they went.
+
+Not here: what a command means.
+"""

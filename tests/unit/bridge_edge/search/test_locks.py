@@ -11,7 +11,7 @@ from buildbot.plugins import steps, util
 from buildbot.process.factory import BuildFactory
 
 from contracts.messages import AgentLock, WorkerInfo
-from master_bridge.buildbot.search.locks import agent_locks, limits_nothing
+from master_bridge.buildbot.locks import agent_locks, limits_nothing
 from master_bridge.buildbot.sessions.connection import worker_info
 from master_bridge.buildbot.steps import CapabilityCommand
 from tests.unit.bridge_edge.building import HOLDER

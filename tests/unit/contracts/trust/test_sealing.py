@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from contracts import sealing, vectors
+from contracts import vectors
 from contracts.codec import decode, encode
 from contracts.errors import BadSeal, NotBelieved
 from contracts.messages import (
@@ -27,8 +27,9 @@ from contracts.messages import (
     Start,
     WorkerInfo,
 )
-from contracts.sealing import Parties, SealedSession
 from contracts.timing import EVENT_DATA_MAX
+from contracts.trust import sealing
+from contracts.trust.sealing import Parties, SealedSession
 from master_bridge.core.actions import Terms
 from master_bridge.link.seals import Seals as MasterSeals
 from worker_agent.core.actions import Agree, Publish

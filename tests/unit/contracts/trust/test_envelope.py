@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from contracts.envelope import Envelope
 from contracts.errors import NotBelieved
+from contracts.trust.envelope import Envelope
 
 ADDRESS = "agent.builder7.i.n"
 REPLY: dict[str, Any] = {

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from contracts.tickets import SECRET_BYTES, BadSecret, Tickets, load_secret
+from contracts.trust.tickets import SECRET_BYTES, BadSecret, Tickets, load_secret
 
 SECRET = b"a secret of exactly 32 bytes ..."
 OFFERED: dict[str, Any] = {"request": "br-17", "signature": "gtk>=3", "run": 21, "made": 1.5}

@@ -5,7 +5,7 @@
     agent ◄══ sealed: start, data, interrupt ══ master
     agent ══ sealed: event, pull ══► master
 
-The keys are those of HPKE (`contracts.hpke`), made for the session alone: `Parties` is its `info`. The master seals
+The keys are those of HPKE (`hpke`), made for the session alone: `Parties` is its `info`. The master seals
 with the context's cipher, the agent with one that the context exports, so nothing fits the other direction. A sealed
 message's number is part of its nonce. An agent opens each number once; a master may be handed an event again, which it
 knows by the event's own number. The bytes of a sealed message are
@@ -21,10 +21,10 @@ import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 
-from contracts import hpke
 from contracts.codec import HEADER, decode, encode
 from contracts.errors import BadMessage, BadSeal
 from contracts.messages import AnyMessage, Data, Event, Interrupt, Message, Pull, Sealed, Start
+from contracts.trust import hpke
 
 #: Name of the capability that says that an agent can seal, and its version; columns with a seal require it.
 CAPABILITY = "sealing"

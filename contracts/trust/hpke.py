@@ -3,7 +3,7 @@
 Whoever knows a public key makes a context for it (`send_to`), the owner of the private key makes the same one
 (`received`); what one of them seals with a context the other opens. Randomness is passed in. Only the part of the RFC
 that sealing needs: the numbers of messages are the caller's, and what travels back is encrypted with keys that the
-context exports (RFC 9180, 9.8). Its test vectors (A.2.1) are in tests/unit/contracts/test_hpke.py.
+context exports (RFC 9180, 9.8). Its test vectors (A.2.1) are in tests/unit/contracts/trust/test_hpke.py.
 
 `cryptography` is imported when a key is first used: a program that seals nothing does not pay for it.
 """

@@ -6,8 +6,8 @@ import importlib
 
 import pytest
 
-from contracts import hpke
 from contracts.errors import BadSeal
+from contracts.trust import hpke
 
 INFO = bytes.fromhex("4f6465206f6e2061204772656369616e2055726e")
 EPHEMERAL = bytes.fromhex("f4ec9b33b792c372c1d2c2063507b684ef925b8c75a42dbcbf57d63ccd381600")

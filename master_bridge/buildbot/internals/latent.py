@@ -1,0 +1,124 @@
+"""What a slot changes of Buildbot's latent workers beyond what their subclasses are documented to change.
+
+Source: worker/latent.py `AbstractLatentWorker`; worker/base.py `AbstractWorker.attached`, `detached`, `_update_paused`,
+`_update_graceful`, `shutdownRequested`, `unpause`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from buildbot.worker.latent import AbstractLatentWorker, States
+from twisted.internet import defer
+from twisted.python.failure import Failure
+
+from master_bridge.buildbot.internals.connected import Connected, Seen
+
+
+class QuietLatentWorker(AbstractLatentWorker):
+    """Writes to Buildbot's database only what is new, and ends a wait for its machine when it is told to."""
+
+    #: what the database was told last; None: nothing by this process
+    _told_paused: tuple[bool, str | None] | None = None
+    _told_graceful: bool | None = None
+    #: by a graceful stop
+    _out_of_service = False
+    _connected: Connected | None = None
+    #: the master as Buildbot's own code sees it while an agent is attached or detached
+    _seen_master: Any = None
+
+    @property
+    def waits_for_machine(self) -> bool:
+        """Buildbot has asked for a machine and waits until it is there."""
+        return bool(self.state == States.SUBSTANTIATING_STARTING)
+
+    def cannot_substantiate(self, failure: Failure) -> None:
+        """The build ends as EXCEPTION, with the failure in its preparation step."""
+        self._substantiation_failed(failure)
+
+    def end_wait(self, failure: Failure) -> None:
+        """The build's request waits for a worker again; the preparation step shows the failure."""
+        self._fireSubstantiationNotifier(failure)
+        self.finish_before_stop(self.insubstantiate())
+
+    def finish_before_stop(self, work: defer.Deferred[Any]) -> None:
+        """Buildbot waits for it before this worker is stopped."""
+        self._deferwaiter.add(work)
+
+    # -- an agent comes and goes --------------------------------------------------------------------------------------
+
+    @property
+    def master(self) -> Any:
+        return self._seen_master or super().master
+
+    @property
+    def botmaster(self) -> Any:
+        """Buildbot's; while an agent is being attached for a build, one that looks for no further build.
+
+        `AbstractWorker.attached` asks for that: some three database calls for each builder of the column, at the very
+        moment at which a build starts. It would be in vain, since a slot runs one build at a time; when the build has
+        ended Buildbot asks again.
+        """
+        botmaster = super().botmaster
+        if not self.waits_for_machine:
+            return botmaster
+        return Seen(botmaster, maybeStartBuildsForWorker=lambda worker_name: None)
+
+    def attached(self, conn: Any) -> Any:
+        """Lets the build go on at once: the database is told by `command_starts`."""
+        self._connected = Connected(self.master)
+        return self._with_seen_master(super().attached, conn)
+
+    def detached(self) -> Any:
+        return self._with_seen_master(super().detached)
+
+    def _with_seen_master(self, work: Any, *args: Any) -> Any:
+        """Buildbot's `attached` and `detached` ask for the master before they wait for anything of it."""
+        assert self._connected is not None
+        self._seen_master = self._connected.seen_by_worker()
+        try:
+            return work(*args)
+        finally:
+            self._seen_master = None
+
+    def command_starts(self) -> None:
+        if self._connected is not None:
+            self._connected.tell()
+
+    # -- Buildbot's worker page ---------------------------------------------------------------------------------------
+
+    def shutdownRequested(self) -> None:
+        """Graceful stop: no new build for this slot until it is unpaused or the master restarted.
+
+        The agent itself goes on: it serves other slots and other masters. `master-bridge drain` stops agents.
+        """
+        self._out_of_service = True
+        self._update_graceful()
+
+    def unpause(self) -> None:
+        """Takes back a graceful stop, too."""
+        if self._out_of_service:
+            self._out_of_service = False
+            self._update_graceful()
+        super().unpause()
+
+    @property
+    def _graceful(self) -> bool:
+        return self._out_of_service
+
+    @_graceful.setter
+    def _graceful(self, value: bool) -> None:
+        """Not by Buildbot, which ends a graceful stop when a worker connects: a slot does so with each build."""
+
+    # Buildbot writes both at each attach, which here is each build: two commits and two events that say nothing new.
+
+    def _update_paused(self) -> None:
+        state = (self._paused, self._pause_reason)
+        if state != self._told_paused:
+            self._told_paused = state
+            super()._update_paused()
+
+    def _update_graceful(self) -> None:
+        if self._graceful != self._told_graceful:
+            self._told_graceful = self._graceful
+            super()._update_graceful()
