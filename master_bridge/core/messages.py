@@ -40,8 +40,8 @@ from contracts.messages import (
     Stored,
     Work,
 )
-from contracts.trust.tickets import Proof
 from contracts.topology import address_user
+from contracts.trust.tickets import Proof
 from master_bridge.core.cues import (
     EarlierAccept,
     EventCame,

@@ -14,7 +14,7 @@ from typing import Any
 from worker_agent.agent import build_folders
 from worker_agent.agent.room import room, temporary_room
 from worker_agent.keeper.second_user import close_to_others
-from worker_agent.reporting.facts import files_of
+from worker_agent.reporting.info_files import files_of
 
 
 def _free(folder: str) -> int:

@@ -10,8 +10,8 @@ from twisted.internet import defer
 
 from contracts.machines.exhaustive import assert_never
 from contracts.requirements.sets import Requirements
-from master_bridge.buildbot.search import search
 from master_bridge.buildbot.client import Client
+from master_bridge.buildbot.search import search
 from master_bridge.buildbot.search.notices import WaitingNotice
 from master_bridge.buildbot.search.search import Search, State
 from master_bridge.buildbot.search.waiting import Later

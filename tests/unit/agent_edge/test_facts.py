@@ -10,8 +10,9 @@ from buildbot_worker.base import BotBase
 
 from worker_agent.keepers.builddirs import BuildDirs
 from worker_agent.program.settings import Settings
-from worker_agent.reporting.facts import FILE_MAX, FILES_MAX, TOTAL_MAX, facts
+from worker_agent.reporting.facts import facts
 from worker_agent.reporting.info import Information
+from worker_agent.reporting.info_files import FILE_MAX, FILES_MAX, TOTAL_MAX
 
 OS_RELEASE = """# a comment
 PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"
