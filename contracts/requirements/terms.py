@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from contracts.messages import Capability
 from contracts.requirements.versions import compare, compatible_series, in_series, sort_key
@@ -21,6 +22,7 @@ _SERIES = re.compile(r"(.*[a-z+])([0-9]+(?:\.[0-9]+)*)")
 _JOIN = re.compile(r"\+(?=[a-z])")
 
 
+@lru_cache(maxsize=8_192)  # of capabilities: each is compared with each requirement, over and over
 def normal_name(name: str) -> str:
     """The form in which names are compared: lower case, '_' as '-', and no '+' before a letter."""
     return re.sub(r"\+(?=[a-z])", "+-", name.strip().lower().replace("_", "-"))

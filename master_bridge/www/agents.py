@@ -6,7 +6,7 @@ keeps them for a day, and what each was in before. All text is `shown`, all numb
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -21,7 +21,7 @@ from contracts.topology import address_user
 SILENT_AFTER = 3 * STATUS_INTERVAL
 #: Seconds for which one is shown that said that it leaves, and one that is silent.
 LEAVING_SHOWN, SILENT_SHOWN = 30.0, 86_400.0
-#: Agents that are kept; the one heard longest ago goes first. Changes of state kept of each.
+#: Agents that are kept (first goes, of the account with most, who was heard longest ago), and changes of each.
 AGENTS_MAX, CHANGES_MAX = 5_000, 100
 #: Slots, capabilities and reasons shown of one agent, and characters of one text.
 SLOTS_SHOWN, CAPABILITIES_SHOWN, REASONS_SHOWN, TEXT_SHOWN = 100, 2_000, 20, 300
@@ -119,7 +119,7 @@ class Agents:
         known = self._known.get(key)
         if known is None:
             while len(self._known) >= AGENTS_MAX:
-                self._drop(min(self._known, key=lambda each: self._known[each].heard))
+                self._drop(self._dispensable())
             known = self._known[key] = Known(status, now)
         elif status.epoch < known.status.epoch:
             return  # late news of a connection that is gone
@@ -169,6 +169,11 @@ class Agents:
         if len(self._gone) == self._gone.maxlen and self._gone[0][0] > since:
             return None
         return [identity for at, identity in self._gone if at > since]
+
+    def _dispensable(self) -> Key:
+        """The one heard longest ago of the account that has the most: whoever floods us hides none but its own."""
+        account, _ = Counter(account for account, _ in self._known).most_common(1)[0]
+        return min((key for key in self._known if key[0] == account), key=lambda each: self._known[each].heard)
 
     def _drop(self, key: Key) -> None:
         known = self._known.pop(key)

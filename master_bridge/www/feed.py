@@ -30,7 +30,7 @@ SEEKING = ("window", "waiting", "granted")
 #: Another master that said nothing for so many seconds is not shown; so many masters are.
 FORGET_AFTER, MASTERS_MAX = 3 * STATUS_INTERVAL, 100
 #: Columns that are taken of another master.
-SIGNATURES_MAX = 2_000
+SIGNATURES_MAX = 300
 
 #: Seconds by which what was told of a start may be wrong before it is told anew.
 STANDS = 30.0

@@ -71,3 +71,40 @@ def test_whatever_is_asked_is_answered(
     assert ask(master, "orders", json.dumps(order).encode()) == (200, {"told": [identity]})
     assert len(ask(master, "orders")[1]["orders"]) == 1
     assert "Traceback" not in master.log()
+
+
+def test_it_comes_and_goes_with_a_reconfig(make_master: Callable[..., BuildMaster]) -> None:
+    """A master without agents has no such page; its first agents bring it, and it goes with them."""
+    without = (
+        "c['services'] = []\nc['workers'] = [worker.LocalWorker('local')]\n"
+        "builder('gtk', ['local'], steps.ShellCommand(command=['true']))\n"
+    )
+    master = make_master(without, start=False)
+    master.start()
+    plugins = f"http://127.0.0.1:{master.www_port}/plugins/amqp_fleet"
+    assert _status(f"{plugins}/scripts.js") == 404
+    assert "amqp_fleet" not in _config(master)
+    master.reconfigure(CONFIG)
+    assert "amqp_fleet" in _config(master)
+    assert [_status(f"{plugins}/{name}") for name in ("scripts.js", "styles.css")] == [200, 200]
+    assert (ask(master, "fleet")[0], ask(master, "orders")[0]) == (200, 200)
+    master.reconfigure(without)
+    assert "amqp_fleet" not in _config(master)
+    assert _status(f"{plugins}/fleet") == 404
+    master.reconfigure(CONFIG)
+    assert ask(master, "fleet")[0] == 200
+    assert "Traceback" not in master.log()
+
+
+def _status(url: str) -> int:
+    try:
+        with urllib.request.urlopen(url, timeout=60) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def _config(master: BuildMaster) -> list[str]:
+    """The plugins that the index tells a browser to load."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{master.www_port}/config", timeout=60) as answer:
+        return list(json.load(answer).get("plugins", ()))

@@ -149,3 +149,16 @@ def test_how_it_was_found_is_kept_while_it_is_not_told() -> None:
     known = agents.find("u/a")
     assert known is not None
     assert known.found == {"gtk": "pkg-config /usr/lib/gtk.pc"}
+
+
+def test_an_account_that_floods_hides_none_but_its_own(monkeypatch: Any) -> None:
+    """Each status may name another instance: what must go is of the account that has the most."""
+    monkeypatch.setattr(module, "AGENTS_MAX", 10)
+    agents = Agents()
+    for number in range(3):
+        agents.hear(status(f"honest{number}", account="honest"), float(number))
+    for number in range(100):
+        agents.hear(status(f"x{number}", account="mallory"), 100.0 + number)
+    assert len(agents) == 10
+    assert [known.id for known in agents if known.id.startswith("honest/")] == [f"honest/honest{n}" for n in range(3)]
+    assert agents.find("mallory/x99") is not None
