@@ -23,6 +23,8 @@ def address_of(url: str) -> BrokerAddress:
 
 
 class Cutter(Protocol):
+    """A way to cut all connections of the agent to the broker."""
+
     #: what the agent is given to connect to
     url: str
 

@@ -15,6 +15,8 @@ _SHOWN = 300
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
+    """What one check found; `seconds` is how long it took."""
+
     requirement: Requirement
     outcome: Literal["pass", "fail"]
     #: for a failure: what happened, and the message that shows it
@@ -39,6 +41,8 @@ class Result:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
+    """The results of one run of the kit, and the broker's product and version."""
+
     results: tuple[Result, ...]
     broker: str
 

@@ -22,6 +22,8 @@ from conformance.worker import WorkerProcess
 
 @dataclass(frozen=True, kw_only=True)
 class KitOptions:
+    """What a run of the kit is given: a broker, the agent's command, and how long to wait."""
+
     #: amqp://… of a vhost that nobody else uses meanwhile
     url: str
     #: starts the agent; `{url}`, `{state}` and `{signature}` are filled in

@@ -184,6 +184,8 @@ class Claimant(Message):
 
 
 class Claim(Greeting, Claimant):
+    """An agent asks for the session of an offer that it took from a queue."""
+
     t: Literal["claim"] = "claim"
     kind: Literal["build", "command"] = "build"
     capabilities: tuple[Capability, ...] = ()
@@ -213,6 +215,8 @@ class Resume(Greeting, Claimant):
 
 
 class Accept(Claimant):
+    """The agent has received the grant and holds the session."""
+
     t: Literal["accept"] = "accept"
     incarnation: Id
 
@@ -243,6 +247,8 @@ class Seal(Part):
 
 
 class Grant(Message):
+    """The bridge gives the session to the agent that claimed or resumed it."""
+
     t: Literal["grant"] = "grant"
     session: Id
     master: Name
@@ -257,6 +263,8 @@ class Grant(Message):
 
 
 class Refuse(Message):
+    """The bridge does not give the session to this agent."""
+
     t: Literal["refuse"] = "refuse"
     session: Id
     master: Name
@@ -286,6 +294,8 @@ class Hold(Message):
 
 
 class Start(Message):
+    """The bridge wants a command of the session started."""
+
     t: Literal["start"] = "start"
     session: Id
     incarnation: Id
@@ -293,6 +303,8 @@ class Start(Message):
 
 
 class Interrupt(Message):
+    """The bridge wants command `n` of the session interrupted."""
+
     t: Literal["interrupt"] = "interrupt"
     session: Id
     incarnation: Id
@@ -301,6 +313,8 @@ class Interrupt(Message):
 
 
 class Ping(Message):
+    """Is the session still there? That the message can be delivered is the answer."""
+
     t: Literal["ping"] = "ping"
     session: Id
     incarnation: Id
@@ -308,6 +322,8 @@ class Ping(Message):
 
 
 class Stored(Message):
+    """The bridge has stored the session's events up to number `stored`."""
+
     t: Literal["stored"] = "stored"
     session: Id
     incarnation: Id
@@ -324,6 +340,8 @@ class Replay(Message):
 
 
 class Release(Message):
+    """The bridge needs the session no more: the agent ends it and deletes its journal."""
+
     t: Literal["release"] = "release"
     session: Id
     incarnation: Id
@@ -405,6 +423,8 @@ class RollCall(Greeting):
 
 
 class Alive(Greeting):
+    """The bridge of this master is there; sent to all agents every 3 s."""
+
     t: Literal["alive"] = "alive"
     master: Name
     incarnation: Id

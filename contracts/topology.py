@@ -41,6 +41,8 @@ AGAIN_HEADER = "bb-again"
 
 
 class ExchangeType(str, Enum):
+    """AMQP's type of an exchange, as the broker is told it."""
+
     DIRECT = "direct"
     TOPIC = "topic"
     FANOUT = "fanout"
@@ -48,6 +50,8 @@ class ExchangeType(str, Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Exchange:
+    """An exchange of the protocol; each is durable."""
+
     name: str
     type: ExchangeType
 

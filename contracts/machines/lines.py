@@ -34,6 +34,8 @@ class Ignored(Generic[S]):
 
 @dataclass(frozen=True)
 class Line(Generic[S, D]):
+    """One input of a table, with what comes of it in each state."""
+
     #: an enum's member, or the class of an input or message
     input: Any
     parts: tuple[Does[S, D] | Ignored[S], ...]

@@ -64,6 +64,8 @@ class SendMarker:
 
 @dataclass(frozen=True, kw_only=True)
 class Ack:
+    """Acknowledge the delivery of that number."""
+
     delivery: int
 
 

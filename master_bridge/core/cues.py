@@ -36,11 +36,15 @@ class RollCallOver:
 
 @dataclass(frozen=True, kw_only=True)
 class NewClaim:
+    """A verified claim, for an offer that may be granted."""
+
     verified: Verified
 
 
 @dataclass(frozen=True, kw_only=True)
 class NewResume:
+    """A verified resume, of a session that the agent still has."""
+
     verified: Verified
 
 
@@ -87,17 +91,23 @@ class OlderAddressSpoke:
 
 @dataclass(frozen=True, kw_only=True)
 class HolderGone:
+    """The agent that holds the session says that it is gone."""
+
     gone: Gone
 
 
 @dataclass(frozen=True, kw_only=True)
 class EventCame:
+    """An event of the session; `delivery` is to be acknowledged."""
+
     event: Event
     delivery: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class PullCame:
+    """The agent asks for more data of a file that it downloads."""
+
     pull: Pull
 
 

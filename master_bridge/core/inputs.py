@@ -140,6 +140,8 @@ class StartCommand:
 
 @dataclass(frozen=True, kw_only=True)
 class InterruptCommand:
+    """Buildbot wants command `n` of the request's session interrupted, for `reason`."""
+
     request: str
     n: int
     reason: str

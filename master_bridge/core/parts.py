@@ -23,6 +23,8 @@ def _nobody(*_: Any) -> None:
 
 @dataclass(kw_only=True)
 class Parts:
+    """The parts of the bridge's core, for those that hand a message or an alarm to one of them."""
+
     context: Context
     roll: RollCall
     placing: Placing

@@ -9,6 +9,8 @@ ViewState = Literal["none", "window", "waiting", "granted", "held", "missing"]
 
 
 class State(Enum):
+    """Where a request stands, from the bridge's point of view."""
+
     #: unknown here: not asked for yet, or over
     NONE = "none"
     #: asked for while the roll is called: an agent may have its session already

@@ -30,6 +30,8 @@ class TopicPermission:
 
 @dataclass(frozen=True, kw_only=True)
 class Permissions:
+    """Regular expressions of a user's permissions in a vhost, as RabbitMQ has them."""
+
     configure: str
     write: str
     read: str

@@ -119,6 +119,8 @@ class FeedResource(Resource):
 
 
 class FleetResource(FeedResource):
+    """GET: the agents, columns and waiting builds of the page, as one JSON document."""
+
     def __init__(self, master: Any) -> None:
         super().__init__(master)
         self._pending = agent_builds.PendingRequests(master)
@@ -136,6 +138,8 @@ class FleetResource(FeedResource):
 
 
 class MatchResource(FeedResource):
+    """GET: which agents meet the given requirements, and what the others lack."""
+
     def answer(self, request: Any, feed: Feed) -> Any:
         texts = [text.strip() for text in _argument(request, "requirement").split(",") if text.strip()]
         try:
@@ -146,6 +150,8 @@ class MatchResource(FeedResource):
 
 
 class AgentResource(FeedResource):
+    """GET: one agent by its id, 404 when it was not heard of."""
+
     @defer.inlineCallbacks
     def answer(self, request: Any, feed: Feed) -> Any:
         identity = _argument(request, "id")
@@ -168,6 +174,8 @@ class AgentResource(FeedResource):
 
 
 class OrdersResource(FeedResource):
+    """GET: the orders that this user may give; POST: gives one to agents."""
+
     @defer.inlineCallbacks
     def answer(self, request: Any, feed: Feed) -> Any:
         may = []
@@ -211,6 +219,8 @@ class OrdersResource(FeedResource):
 
 
 class DeadResource(FeedResource):
+    """GET: the first messages in `dead`, 503 when the broker cannot be reached."""
+
     @defer.inlineCallbacks
     def answer(self, request: Any, feed: Feed) -> Any:
         try:

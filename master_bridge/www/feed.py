@@ -40,6 +40,8 @@ _TITLE = re.compile(r"(?P<builder>.*) #(?P<number>[0-9]+)", re.DOTALL)
 
 @dataclass
 class OtherMaster:
+    """What another master has announced; `heard` is when, in seconds since the epoch."""
+
     heard: float
     signatures: tuple[str, ...] = ()
     work: Work | None = None

@@ -6,6 +6,8 @@ from enum import Enum
 
 
 class Ending(Enum):
+    """Why the agent's loop ended."""
+
     #: asked to leave, and nothing is held any more
     LEFT = "left"
     #: another process is to take over the sessions

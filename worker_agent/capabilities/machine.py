@@ -25,6 +25,8 @@ _GIB, _MIB = 1024**3, 1024**2
 
 @dataclass(frozen=True, kw_only=True)
 class Fact:
+    """One thing found on this machine: its name, version, path, and the line that it was read from."""
+
     name: str
     version: str | None
     path: str | None = None

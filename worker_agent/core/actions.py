@@ -76,6 +76,8 @@ class CheckMachine:
 
 @dataclass(frozen=True, kw_only=True)
 class Ack:
+    """Acknowledge the offer of that delivery."""
+
     delivery: int
 
 

@@ -19,6 +19,8 @@ Reason = Literal["unknown", "lost", "diverged", "refused", "released", "killed",
 
 @dataclass(kw_only=True)
 class EndedSession:
+    """What is remembered of a session that is over, enough to answer `gone`."""
+
     session: str
     master: str
     request: str

@@ -26,6 +26,8 @@ class LinkDown:
 
 @dataclass(frozen=True, kw_only=True)
 class OfferDelivered:
+    """An offer came from a queue that is consumed."""
+
     #: the transport's handle for ack, park and give-back; unique for the life of the process
     delivery: int
     queue: str

@@ -40,6 +40,8 @@ Token = tuple[Literal["claim", "event", "gone"], str]
 
 @dataclass(kw_only=True)
 class AgentState:
+    """All that the agent's core remembers, and the actions of the input that is handled now."""
+
     config: AgentConfig
     journal: JournalReader
     new_id: Callable[[], str]

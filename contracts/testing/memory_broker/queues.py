@@ -95,6 +95,8 @@ class Node(Protocol):
 
 
 class Queue:
+    """A queue of the broker in memory: its messages, consumers and unacknowledged deliveries."""
+
     def __init__(self, broker: Node, name: str, options: QueueOptions, owner: object | None) -> None:
         self.name = name
         self.options = options

@@ -19,6 +19,8 @@ from worker_agent.keeper.limits import PULL_QUICK, PULL_REPEAT, PULL_SIZE, PULLS
 
 
 class DownloadFile(Command):
+    """Buildbot's `downloadFile`: writes what the master sends to a file."""
+
     reference = "WorkerFileDownloadCommand"
     required = ("path", "blocksize")
 

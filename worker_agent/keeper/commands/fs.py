@@ -30,6 +30,8 @@ def _make_parent(path: str) -> None:
 
 
 class MakeDirectory(Command):
+    """Buildbot's `mkdir`: makes folders, with their parents."""
+
     reference = "MakeDirectory"
     required = ("paths",)
 
@@ -57,6 +59,8 @@ class _Processes(Command):
 
 
 class RemoveDirectory(_Processes):
+    """Buildbot's `rmdir`: removes folders with all that is in them."""
+
     reference = "RemoveDirectory"
     required = ("paths",)
 
@@ -84,6 +88,8 @@ class RemoveDirectory(_Processes):
 
 
 class CopyDirectory(_Processes):
+    """Buildbot's `cpdir`: copies a folder."""
+
     reference = "CopyDirectory"
     required = ("to_path", "from_path")
 
@@ -99,6 +105,8 @@ class CopyDirectory(_Processes):
 
 
 class StatFile(Command):
+    """Buildbot's `stat`: tells what `os.stat` says of a path."""
+
     reference = "StatFile"
 
     async def run(self) -> None:
@@ -146,6 +154,8 @@ class _Names(Command):
 
 
 class GlobPath(_Names):
+    """Buildbot's `glob`: tells which paths match, `**` included."""
+
     reference = "GlobPath"
     required = ("path",)
 
@@ -154,6 +164,8 @@ class GlobPath(_Names):
 
 
 class ListDir(_Names):
+    """Buildbot's `listdir`: tells the names in a folder."""
+
     reference = "ListDir"
 
     async def run(self) -> None:
@@ -161,6 +173,8 @@ class ListDir(_Names):
 
 
 class RemoveFile(Command):
+    """Buildbot's `rmfile`: removes one file."""
+
     reference = "RemoveFile"
     required = ("path",)
 

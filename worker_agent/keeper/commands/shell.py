@@ -10,6 +10,8 @@ from worker_agent.keeper.processes.process import ProcessOptions
 
 
 class Shell(Command):
+    """Buildbot's `shell`: runs a command in `workdir`, with its output, log files and time limits."""
+
     reference = "WorkerShellCommand"
     required = ("workdir", "command")
 

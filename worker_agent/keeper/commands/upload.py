@@ -55,6 +55,8 @@ class _Upload(Command):
 
 
 class UploadFile(_Upload):
+    """Buildbot's `uploadFile`: sends a file to the master in blocks."""
+
     reference = "WorkerFileUploadCommand"
     required = ("path", "blocksize")
 
@@ -94,6 +96,8 @@ class UploadFile(_Upload):
 
 
 class UploadDirectory(_Upload):
+    """Buildbot's `uploadDirectory`: sends a folder to the master as one archive."""
+
     reference = "WorkerDirectoryUploadCommand"
     required = ("path", "blocksize")
 
