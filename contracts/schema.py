@@ -175,7 +175,7 @@ def _message(name: str, model: type[Message]) -> dict[str, Any]:
 
 _OPERATION_NOTES = {
     "receive-offers": "Take one offer at a time.",
-    "receive-control": "Heed what the bridges say.",
+    "receive-control": "Obey what the bridges order.",
     "send-replies": "Claim, resume, accept; publish events.",
     "send-fleet": "Tell what this agent is and does (optional).",
     "receive-fleet": "Learn which queues there are (optional).",

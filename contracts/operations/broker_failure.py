@@ -113,7 +113,7 @@ def _socket_failure(numbers: set[int], found: list[BaseException], address: Brok
         return BrokerFailure(
             part="port",
             seen=f"there is no way from this machine to {address.listener}",
-            remedy="correct the host of the AMQP URL, or mend this machine's network",
+            remedy="correct the host of the AMQP URL, or repair this machine's network",
         )
     if numbers & {errno.ETIMEDOUT} or any(isinstance(each, TimeoutError) for each in found):
         return no_answer(address)
@@ -124,7 +124,7 @@ def _socket_failure(numbers: set[int], found: list[BaseException], address: Brok
             return BrokerFailure(
                 part="port",
                 seen=f"cannot connect to {address.listener}: {plain(each.strerror or each)}",
-                remedy="mend that on this machine",
+                remedy="repair that on this machine",
             )
     return None
 

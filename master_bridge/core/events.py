@@ -28,7 +28,7 @@ class EventOrder:
     #: (seq, delivery or None when its link is gone, bytes) of what Buildbot has not stored yet
     held: deque[tuple[int, int | None, int]] = field(default_factory=deque)
     #: bytes stored since the agent was told
-    untold: int = 0
+    unreported: int = 0
     #: an event was dropped because its command was not started, or the session not attached
     dropped: bool = False
     #: no replay is asked for before (monotonic seconds)
@@ -55,11 +55,11 @@ class EventOrder:
         done: list[int] = []
         while self.held and self.held[0][0] <= seq:
             _, delivery, size = self.held.popleft()
-            self.untold += size
+            self.unreported += size
             if delivery is not None:
                 done.append(delivery)
         self.stored = max(self.stored, min(seq, self.delivered))
-        return done, self.untold >= STORED_EVERY_BYTES
+        return done, self.unreported >= STORED_EVERY_BYTES
 
     def void(self) -> None:
         """The link is gone: its deliveries cannot be acknowledged any more (they come again, as seen ones)."""

@@ -133,7 +133,7 @@ class Holding:
         """Tell the agent up to where Buildbot has stored; a missing one hears it from its next grant."""
         context = self._context
         context.timers.set("stored", session.session, None)
-        session.order.untold = 0
+        session.order.unreported = 0
         if session.missing is None:
             incarnation = context.config.incarnation
             stored = Stored(session=session.session, incarnation=incarnation, stored=session.order.stored)

@@ -46,7 +46,7 @@ class Presence:
         """Rule 9. What a ping tells of `stored` need not be told again."""
         context = self._context
         context.timers.set("stored", session.session, None)
-        session.order.untold = 0
+        session.order.unreported = 0
         ping = Ping(session=session.session, incarnation=context.config.incarnation, stored=session.order.stored)
         context.send(ping, session.address)
 

@@ -99,7 +99,7 @@ def for_master(user: str, master: str) -> Permissions:
 
 
 def for_operator() -> Permissions:
-    """To look, to steer, to mend `dead`, to migrate queues."""
+    """To look, to steer, to empty `dead`, to migrate queues."""
     queues = _any(r"cap\..*", r"claims\..*", r"events\..*", topology.PARKED_QUEUE, topology.DEAD_QUEUE,
                   r"bb\..*", r"amq\.gen.*", r"migrate\..*")  # fmt: skip
     return Permissions(configure=queues, write=queues, read=queues)

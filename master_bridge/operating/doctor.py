@@ -39,7 +39,7 @@ DISK_LEAST = 1024**3
 
 
 def examine(url: str, tls: TLSSettings, management: Management | None, ctl: Callable[..., str] | None) -> list[Finding]:
-    """All findings, in an order in which the first failure is the one to mend. Never raises for what it looks at."""
+    """All findings, ordered so that the first failure is to be repaired first. Never raises for what it looks at."""
     address = parse_url(url)
     findings = list(reach(address, lambda: _context(tls), ca="--tls-ca"))
     if any(finding.verdict == "fail" for finding in findings):

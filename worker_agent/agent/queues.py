@@ -102,8 +102,8 @@ class QueueKnowledge:
         #: queues that were told, to be asked for now
         self._due: set[str] = set()
         #: queues of which nobody told, in the order in which they are asked for, and from when on
-        self._untold: list[str] = []
-        self._untold_at = math.inf
+        self._unannounced: list[str] = []
+        self._unannounced_at = math.inf
         self._misses = Misses()
         self._missing_pause = MISSING_FIRST
         self._missing_at = math.inf
@@ -124,8 +124,8 @@ class QueueKnowledge:
         self._heard.clear()
         self._spoke.clear()
         self._due.clear()
-        self._untold = self._worth_asking()
-        self._untold_at = self._now() + (0.0 if self._before else PLAIN_AFTER)
+        self._unannounced = self._worth_asking()
+        self._unannounced_at = self._now() + (0.0 if self._before else PLAIN_AFTER)
         self._wake.set()
 
     def link_down(self) -> None:
@@ -157,15 +157,15 @@ class QueueKnowledge:
             return
         self._spoke.add((master, incarnation))
         self._misses.forgive()
-        self._untold = self._worth_asking()
-        self._untold_at = self._now() + PLAIN_AFTER
+        self._unannounced = self._worth_asking()
+        self._unannounced_at = self._now() + PLAIN_AFTER
         self._wake.set()
 
     def capabilities_changed(self) -> None:
         self._tell()  # at once: what the agent cannot do any more must not be consumed while the broker is asked
         self._due |= self._told() - self._exist
-        self._untold = self._worth_asking()
-        self._untold_at = min(self._untold_at, self._now())
+        self._unannounced = self._worth_asking()
+        self._unannounced_at = min(self._unannounced_at, self._now())
         self._wake.set()
 
     def gone(self, queue: str) -> None:
@@ -184,11 +184,11 @@ class QueueKnowledge:
             self._wake.clear()
             await self._ask_told()
             await self._ask_missing()
-            await self._ask_untold()
+            await self._ask_unannounced()
 
     def _patience(self) -> float | None:
         """Seconds until there is something to ask though nothing happened."""
-        due = min(self._untold_at, self._missing_at)
+        due = min(self._unannounced_at, self._missing_at)
         return None if due == math.inf else max(0.0, due - self._now())
 
     async def _ask_told(self) -> None:
@@ -205,26 +205,28 @@ class QueueKnowledge:
         missing = self._told() - self._exist
         await self._ask(sorted(missing, key=lambda queue: self._asked.get(queue, 0)), MISSES)
 
-    async def _ask_untold(self) -> None:
+    async def _ask_unannounced(self) -> None:
         """What nobody told since this link is up, as long as the misses last."""
-        if self._now() < self._untold_at:
+        if self._now() < self._unannounced_at:
             return
         told = self._told()
-        untold = [queue for queue in self._untold if queue not in told and queue not in self._exist]
+        unannounced = [queue for queue in self._unannounced if queue not in told and queue not in self._exist]
         if self._heard:  # who has told its queues has told all of them
-            untold = [queue for queue in untold if queue not in self._plain()]
-        answers = await self._ask(untold, self._misses.left(self._now())) if self._misses.left(self._now()) else {}
+            unannounced = [queue for queue in unannounced if queue not in self._plain()]
+        answers = await self._ask(unannounced, self._misses.left(self._now())) if self._misses.left(self._now()) else {}
         if answers is None:
-            self._untold_at = math.inf  # `link_up` will come
+            self._unannounced_at = math.inf  # `link_up` will come
             return
         now = self._now()
         self._misses.count(sum(not there for there in answers.values()), now)
-        self._untold = [queue for queue in untold if queue not in answers]
-        if self._untold:
-            self._untold_at = self._misses.next_at(now)
+        self._unannounced = [queue for queue in unannounced if queue not in answers]
+        if self._unannounced:
+            self._unannounced_at = self._misses.next_at(now)
         else:
-            self._untold = self._worth_asking()
-            self._untold_at = max(now + ASK_AGAIN_AFTER, self._misses.next_at(now)) if self._untold else math.inf
+            self._unannounced = self._worth_asking()
+            self._unannounced_at = (
+                max(now + ASK_AGAIN_AFTER, self._misses.next_at(now)) if self._unannounced else math.inf
+            )
 
     async def _ask(self, queues: Iterable[str], misses: int | None) -> Mapping[str, bool] | None:
         """Learn which of `queues` exist; None while the link is down."""

@@ -40,7 +40,7 @@ MASTER_WITHIN = CATALOGUE_INTERVAL + 1.0
 
 
 async def examine(settings: Settings) -> list[Finding]:
-    """All findings, in an order in which the first failure is the one to mend."""
+    """All findings, ordered so that the first failure is to be repaired first."""
     user, separation = await asyncio.to_thread(separation_of, settings)
     errands = Here() if user is None else ByUser(user)
     try:

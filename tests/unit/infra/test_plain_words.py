@@ -58,6 +58,7 @@ DECODED_IN_SOURCES = {
     r"\bvouch(es)?\b": "verifies, proves",
     r"(?<!dead )\bletters? (is|are|was|that|which)\b": "message",
     r"\bin trouble\b": "fails",
+    r"\bmend\b": "repair",
 }
 
 

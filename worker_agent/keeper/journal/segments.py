@@ -82,7 +82,7 @@ def read_record(file: BinaryIO, *, verify: bool = True) -> tuple[dict[str, Any],
 def skip_record(file: BinaryIO, size: int) -> int | None:
     """Bytes of the record at the file's position, which is moved past it; None for the end. `size`: of the file.
 
-    Does not look at the checksum: for counting records of a segment that its writer has closed, or is alive to mend.
+    Does not look at the checksum: for counting records of a segment that its writer has closed, or is alive to repair.
     """
     start = file.tell()
     prefix = file.read(PREFIX.size)
