@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from contracts.readable import is_deeper
+from contracts.timing import JSON_DEPTH_MAX
+
 #: Version of what is said here: a keeper outlives an upgrade of the agent.
 WIRE_VERSION = 1
-#: Longest line; a command's arguments are in one (contracts.timing.MESSAGE_MAX is 4 MiB).
-_LINE_MAX = 64 * 1024 * 1024
+#: Longest line. A command's arguments are in one: contracts.timing.MESSAGE_MAX, 4 MiB, is three times that in ASCII. A
+#: line of empty lists takes 25 times its length in memory, and builds of a second user can reach who writes it.
+_LINE_MAX = 16 * 1024 * 1024
 #: Most bytes that follow a line: a file's in one message are 1 MiB (contracts.timing.FILE_DATA_MAX).
 _DATA_MAX = 64 * 1024 * 1024
 
@@ -71,6 +75,9 @@ class Frames:
             raise BadFrame(f"not JSON: {error}") from None
         if not isinstance(message, dict):
             raise BadFrame(f"JSON {type(message).__name__} where an object was expected")
+        # no message of the protocol can carry it, and whoever writes JSON anew fails at it
+        if line.count(b"[") + line.count(b"{") > JSON_DEPTH_MAX and is_deeper(message, JSON_DEPTH_MAX):
+            raise BadFrame(f"JSON with more than {JSON_DEPTH_MAX} objects and arrays in one another")
         size = message.get("bytes", 0)
         if not isinstance(size, int) or not 0 <= size <= _DATA_MAX:
             raise BadFrame(f"bytes: {str(size)[:40]} is not 0 to {_DATA_MAX}")

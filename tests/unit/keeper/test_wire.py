@@ -27,3 +27,14 @@ def test_messages_come_out_as_they_went_in(messages: list[tuple[dict[str, str], 
 def test_nonsense_is_refused(line: bytes) -> None:
     with pytest.raises(BadFrame):
         Frames().feed(line)
+
+
+@pytest.mark.parametrize("depth", [101, 900])
+def test_what_no_message_can_carry_is_refused_where_it_arrives(depth: int) -> None:
+    """The journal would keep it, and the main process fail at it."""
+    line = b'{"ev":"event","value":%s%s}\n'
+    with pytest.raises(BadFrame, match="in one another"):
+        Frames().feed(line % (b"[" * depth, b"]" * depth))
+    (message, _) = Frames().feed(line % (b"[" * 99, b"]" * 99))[0]
+    assert message["ev"] == "event"
+    assert Frames().feed(b'{"value":["%s"]}\n' % (b"[" * 1_000))[0][0] == {"value": ["[" * 1_000]}
