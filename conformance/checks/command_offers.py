@@ -27,6 +27,16 @@ def _events(stage: Stage) -> list[Event]:
     return stage.master.all(Event)
 
 
+def _waits_for_its_grant(stage: Stage, **fields: Any) -> None:
+    """An offer with these `fields` runs nothing while its claim is not answered."""
+    offer = _offer(stage, "echo too early", **fields)
+    claim = stage.master.claimed(offer)
+    stage.master.pump(QUIET)
+    events = _events(stage)
+    expect(not events, "it ran without a grant", events[0] if events else None)
+    stage.master.refuse(claim, "claim")
+
+
 @requirement(
     "command-offer.granted", "A granted command offer runs its commands, one after the other", rule=15, level="should"
 )
@@ -50,34 +60,19 @@ def granted(stage: Stage) -> None:
     rule=15,
 )
 def asks(stage: Stage) -> None:
-    offer = _offer(stage, "echo too early", ask=True, published=time.time() + LATER)
-    claim = stage.master.claimed(offer)
-    stage.master.pump(QUIET)
-    events = _events(stage)
-    expect(not events, "it ran without a grant", events[0] if events else None)
-    stage.master.refuse(claim, "claim")
+    _waits_for_its_grant(stage, ask=True, published=time.time() + LATER)
 
 
 @requirement(
     "command-offer.old", "A command offer published before the agent connected runs nothing before its grant", rule=15
 )
 def old(stage: Stage) -> None:
-    offer = _offer(stage, "echo too early", published=time.time() - 3600)
-    claim = stage.master.claimed(offer)
-    stage.master.pump(QUIET)
-    events = _events(stage)
-    expect(not events, "it ran without a grant", events[0] if events else None)
-    stage.master.refuse(claim, "claim")
+    _waits_for_its_grant(stage, published=time.time() - 3600)
 
 
 @requirement("command-offer.fenced", "A command offer with `fencing` runs nothing before its grant", rule=18)
 def fenced(stage: Stage) -> None:
-    offer = _offer(stage, "echo too early", fencing=30.0, published=time.time() + LATER)
-    claim = stage.master.claimed(offer)
-    stage.master.pump(QUIET)
-    events = _events(stage)
-    expect(not events, "it ran without a grant", events[0] if events else None)
-    stage.master.refuse(claim, "claim")
+    _waits_for_its_grant(stage, fencing=30.0, published=time.time() + LATER)
 
 
 @requirement(
