@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Container, Coroutine, Iterator
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -50,6 +51,21 @@ RESTORE_EVERY = 20.0
 MASTER_SHOWN = 128
 
 
+@dataclass(frozen=True, kw_only=True)
+class Lasting:
+    """What a link keeps from one connection to the next."""
+
+    agent: str
+    #: numbers of deliveries, which the machine never sees twice
+    deliveries: Iterator[int]
+    #: told of a queue that turned out not to exist
+    queue_gone: Callable[[str], None]
+    prefetch: SharedPrefetch
+    agreements: Agreements = field(default_factory=Agreements)
+    foreign: ForeignPeers = field(default_factory=ForeignPeers)
+    declared: Declared = field(default_factory=Declared)
+
+
 class Connected:
     """An open link. Made by `open`; over when `lost` is done, whose result is the reason for people.
 
@@ -58,9 +74,7 @@ class Connected:
 
     consumers: OfferConsumers
     publisher: Publisher
-    _agreements: Agreements
-    _foreign: ForeignPeers
-    _prefetch: SharedPrefetch
+    _lasting: Lasting
 
     def __init__(
         self,
@@ -87,20 +101,10 @@ class Connected:
     def consuming_connection(self) -> AbstractConnection:
         return self._opened[0].connection
 
-    async def open(
-        self,
-        *,
-        agent: str,
-        deliveries: Iterator[int],
-        queue_gone: Callable[[str], None],
-        agreements: Agreements,
-        foreign: ForeignPeers,
-        prefetch: SharedPrefetch,
-        declared: Declared,
-    ) -> None:
+    async def open(self, lasting: Lasting) -> None:
         """Connect, declare, consume the control queue. Raises `LinkError`; then nothing is left open."""
         try:
-            await self._open(agent, deliveries, queue_gone, agreements, foreign, prefetch, declared)
+            await self._open(lasting)
         except LIBRARY_ERRORS as error:
             failure = loss_of(error, self.options, self._said)
             await self.close()
@@ -109,42 +113,33 @@ class Connected:
             await self.close()
             raise
 
-    async def _open(
-        self,
-        agent: str,
-        deliveries: Iterator[int],
-        queue_gone: Callable[[str], None],
-        agreements: Agreements,
-        foreign: ForeignPeers,
-        prefetch: SharedPrefetch,
-        declared: Declared,
-    ) -> None:
+    async def _open(self, lasting: Lasting) -> None:
         consuming, publishing = await self._connect("consumes"), await self._connect("publishes")
         self.opened_at = time.time()
         self.product = product_of(consuming)
-        await declared.exchanges(consuming)
-        self._agreements, self._foreign, self._prefetch = agreements, foreign, prefetch
+        await lasting.declared.exchanges(consuming)
+        self._lasting = lasting
         outlet = Outlet(publishing, lost=partial(self._channel_closed, "publishing channel", None))
         await outlet.open()
         self.publisher = Publisher(
             outlet,
             user=self.options.user,
-            agent=agent,
+            agent=lasting.agent,
             on_input=self._on_input,
             broken=lambda error: self._end(self._explain(error)),
             sent_to_dead=self._sent_to_dead,
-            agreements=agreements,
+            agreements=lasting.agreements,
         )
         self.consumers = OfferConsumers(
             consuming,
             on_input=self._on_input,
-            deliveries=deliveries,
+            deliveries=lasting.deliveries,
             dead=self.publisher.send_to_dead,
-            queue_gone=queue_gone,
+            queue_gone=lasting.queue_gone,
             trust=self.options.trust,
-            foreign=foreign,
-            way=BySharedPrefetch() if prefetch.usable(self.product.version) else ByCancelling(),
-            not_shared=prefetch.refused,
+            foreign=lasting.foreign,
+            way=BySharedPrefetch() if lasting.prefetch.usable(self.product.version) else ByCancelling(),
+            not_shared=lasting.prefetch.refused,
         )
         control = consuming.channel(publisher_confirms=False)
         await control.initialize()
@@ -153,7 +148,7 @@ class Connected:
         # Without acknowledgements: the queue dies with this connection, so one would save nothing.
         tag = await queue.consume(self._control, no_ack=True)
         self._spawn(self._watch_control(await known_tags(control), tag))
-        self._spawn(self._keep_declared(declared))
+        self._spawn(self._keep_declared(lasting.declared))
         self._spawn(self._run_consumers())
         self._spawn(self._watch_confirms(publishing))
 
@@ -187,7 +182,7 @@ class Connected:
 
     def _connection_closed(self, _connection: object, error: BaseException | None) -> None:
         if isinstance(error, amqp.ConnectionNotImplemented):  # of all that an agent asks, only this may not be there
-            self._prefetch.refused(str(error))
+            self._lasting.prefetch.refused(str(error))
         self._end(self._explain(error))
 
     def _channel_closed(self, which: str, _channel: object, error: BaseException | None) -> None:
@@ -298,7 +293,7 @@ class Connected:
             await self.publisher.send_to_dead(message, f"a {received.t} does not come through {exchange}", self.address)
             return
         if isinstance(received, Grant):
-            self._agreements.learn(received.master, Versions(oldest=received.v, newest=received.v))
+            self._lasting.agreements.learn(received.master, Versions(oldest=received.v, newest=received.v))
         elif isinstance(received, Later) and received.reason:
             self._foreign_master(received.master, received.reason)
         self._on_input(MessageReceived(message=received, user=user))
@@ -309,10 +304,10 @@ class Connected:
             return decode(message.body, message.headers)
         except UnknownVersion as error:
             master = str(error.fields.get("master", ""))[:MASTER_SHOWN]
-            self._foreign.hear()
+            self._lasting.foreign.hear()
             self._foreign_master(master, str(error))
             # broadcasts come every few seconds, and are for whoever can read them: a few of them tell enough
-            if message.routing_key == self.address or self._foreign.keeps(master):
+            if message.routing_key == self.address or self._lasting.foreign.keeps(master):
                 await self.publisher.send_to_dead(message, str(error), self.address)
         except BadMessage as error:
             log.error("message_unreadable", queue=self.address, reason=str(error))
@@ -321,5 +316,5 @@ class Connected:
 
     def _foreign_master(self, master: str, reason: str) -> None:
         """One line a master, not one a message."""
-        if self._foreign.is_news(master):
+        if self._lasting.foreign.is_news(master):
             log.warning("incompatible_master", master=master, reason=reason, remedy="upgrade the older of the two")

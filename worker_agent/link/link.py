@@ -14,13 +14,11 @@ import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
 from contracts import topology
-from contracts.foreign import ForeignPeers
 from contracts.messages import AnyMessage, Status
-from contracts.protocol_version import Agreements
 from worker_agent.core.actions import Publish
 from worker_agent.core.inputs import Input, LinkDown, LinkUp
-from worker_agent.link.connected import Connected
-from worker_agent.link.declare import Declared, existing_queues
+from worker_agent.link.connected import Connected, Lasting
+from worker_agent.link.declare import existing_queues
 from worker_agent.link.errors import LIBRARY_ERRORS, LinkError
 from worker_agent.link.one_at_a_time import Settle
 from worker_agent.link.options import LinkOptions
@@ -71,16 +69,16 @@ class Link:
         self._sent_to_dead = sent_to_dead
         self._asked = asked
         self._instance = instance
-        self._agent = agent
         self._next_epoch = next_epoch
         self._on_input = on_input
-        self._queue_gone = queue_gone
-        self._deliveries = itertools.count(1)
-        self._agreements = Agreements()
-        self._prefetch = SharedPrefetch(options.shared_prefetch)
-        self._declared = Declared()
+        self._lasting = Lasting(
+            agent=agent,
+            deliveries=itertools.count(1),
+            queue_gone=queue_gone,
+            prefetch=SharedPrefetch(options.shared_prefetch),
+        )
         #: masters of other versions; its `heard` is for metrics
-        self.foreign = ForeignPeers()
+        self.foreign = self._lasting.foreign
         self._connected: Connected | None = None
         self._entered: Connected | None = None
         self._told = ""
@@ -110,15 +108,7 @@ class Link:
         epoch = self._next_epoch()
         address = topology.control_address(self.options.user, self._instance, token_hex(6))
         connected = Connected(self.options, address, self._on_input, self._sent_to_dead, self._asked)
-        await connected.open(
-            agent=self._agent,
-            deliveries=self._deliveries,
-            queue_gone=self._queue_gone,
-            agreements=self._agreements,
-            foreign=self.foreign,
-            prefetch=self._prefetch,
-            declared=self._declared,
-        )
+        await connected.open(self._lasting)
         began = loop.time()
         self._connected = connected
         self._address = address
@@ -196,7 +186,7 @@ class Link:
 
     def version_with(self, master: str) -> int:
         """The version of the protocol that was agreed with this master."""
-        return self._agreements.with_peer(master)
+        return self._lasting.agreements.with_peer(master)
 
     # -- orders ----------------------------------------------------------------------------------------------------
 
