@@ -1,9 +1,10 @@
 # Stands for rabbitmq:4.3.6-management: Debian forky's RabbitMQ 4.3 with the management plugin, its user's number 999, its data
 # in /var/lib/rabbitmq, more configuration in /etc/rabbitmq/conf.d.
+# A mirror of forky may be a snapshot whose date has passed.
 FROM compose-test-debian:forky
 RUN groupadd --system --gid 999 rabbitmq \
  && useradd --system --uid 999 --gid rabbitmq --home-dir /var/lib/rabbitmq rabbitmq \
- && apt-get update \
+ && apt-get -o Acquire::Check-Valid-Until=false update \
  && apt-get install --yes --no-install-recommends rabbitmq-server \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt/archives/*.deb \
  && mkdir -p /etc/rabbitmq/conf.d \
