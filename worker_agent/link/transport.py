@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any, SupportsIndex
 
 from aio_pika import Connection
@@ -98,7 +99,8 @@ class Socket(TransportFactory):
     def abort(self) -> None:
         """Close the socket now, whatever the library made of it."""
         if self._transport is not None:
-            self._transport.abort()
+            with suppress(AttributeError):  # Python 3.11.2 and others before: of a TLS transport that has closed itself
+                self._transport.abort()
 
 
 class BrokerConnection(Connection):

@@ -35,6 +35,8 @@ class Declaring:
         self._calls: Calls | None = None
         #: False: this account may not make exchanges, as none does that `enroll` makes; then they are there already
         self._exchanges_ours = True
+        #: the broker's words, where they are not
+        self._refused = ""
         self._queues: dict[str, Queue] = {}
         #: queues that exist otherwise: to ask again as we would have them closes the channel each time
         self._differing: set[str] = set()
@@ -53,15 +55,15 @@ class Declaring:
             except ChannelClosedByBroker as error:
                 if code(error) != ACCESS_REFUSED:
                     raise _error(error) from None
-                self._exchanges_ours = False
+                self._exchanges_ours, self._refused = False, error.reply_text
                 yield self._found(exchange.name)
 
     @defer.inlineCallbacks
     def _found(self, exchange: str) -> Any:
         if not (yield self._is_there("exchange_declare", exchange=exchange)):
             raise NotDeclared(
-                f"there is no exchange {exchange}, and this account may not make it: `master-bridge enroll NAME --as "
-                "master --renew` makes those that are missing"
+                f"there is no exchange {exchange}, and the broker lets this account make none ({self._refused}): "
+                "`master-bridge enroll NAME --as master --renew` makes those that are missing"
             )
 
     @defer.inlineCallbacks

@@ -33,7 +33,7 @@ async def test_fleet_shows_who_runs_what(
 
     told = json.loads((await _during(master_bridge("fleet", "--json"), master, work)).output)
     (agent,) = told["agents"]
-    assert (agent["agent"], agent["capabilities"]) == ("busy", {"gtk": "3.24"})
+    assert (agent["agent"], agent["capabilities"]) == ("busy", {"gtk": "3.24", "sealing": "1"})
     assert agent["slots"][0]["title"] == "gtk-linux #7"
     assert time.time() - 120 < agent["slots"][0]["since"] <= time.time()
     queues = {queue["name"]: queue for queue in told["queues"]}

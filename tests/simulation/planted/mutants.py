@@ -171,7 +171,7 @@ MUTANTS: dict[str, Mutant] = {
             name="believes_anybody",
             bridge=bridges.BelievesAnybody,
             profile="strangers",
-            violates=(_LEFT_OVER,),
+            violates=("nothing is granted to whom nothing was offered", _LEFT_OVER),
         ),
         Mutant(
             name="forgets_tickets",
@@ -231,7 +231,7 @@ MUTANTS: dict[str, Mutant] = {
             agent=agents.OpensTheGate,
             bridge=bridges.DeliversUnattached,
             profile="restart",
-            violates=("events come to builds that are attached",),
+            violates=("events belong to commands that Buildbot started", "events come to builds that are attached"),
         ),
         Mutant(
             name="loses_twice",
