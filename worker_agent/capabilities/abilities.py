@@ -19,6 +19,8 @@ log = structlog.get_logger(__name__)
 
 #: In the state folder: what was found.
 FILE = "capabilities.json"
+#: Capabilities of which it is told how they were found, and characters of each: a status must fit into a message.
+FOUND_TOLD, FOUND_MAX = 2_000, 300
 
 
 class Abilities:
@@ -57,8 +59,11 @@ class Abilities:
 
     def found(self) -> dict[str, str]:
         """Capability's name -> how it was found, for people: "command /usr/bin/gcc"."""
-        evidence = self._inventory.evidence if self._inventory else ()
-        return {item.capability.name: f"{item.how} {item.path or item.command}".strip() for item in reversed(evidence)}
+        evidence = self._inventory.evidence[:FOUND_TOLD] if self._inventory else ()
+        return {
+            item.capability.name: f"{item.how} {item.path or item.command}".strip()[:FOUND_MAX]
+            for item in reversed(evidence)
+        }
 
     @property
     def late(self) -> bool:
