@@ -114,10 +114,10 @@ def test_up_is_healthy_in_order_and_both_columns_build(up: tuple[ComposeProject,
     for service in SERVICES[1:]:
         for name in hosts[service]:
             # the first process may be Docker's own init, and what starts an agent gives root's rights up
-            processes = project.daemon.docker("top", name, "-o", "uid,args").splitlines()[1:]
-            ours = [line.split(maxsplit=1) for line in processes if "python" in line]
+            processes = project.daemon.docker("top", name, "-o", "pid,uid,args").splitlines()[1:]
+            ours = [line.split(maxsplit=2) for line in processes if "python" in line]
             assert ours
-            assert all(uid not in ("0", "root") for uid, _ in ours), processes
+            assert all(uid not in ("0", "root") for _, uid, _ in ours), processes
     ports = [
         binding["HostIp"]
         for service in SERVICES
