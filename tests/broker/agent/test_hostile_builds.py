@@ -59,6 +59,6 @@ async def test_a_build_that_stops_the_process_that_runs_it_can_be_stopped(
     await until(lambda: not any(map(_running, left)), "the end of all that it ran", timeout=120)
     master.done.add(claim.offer)
     other = await master.offer("gtk")
-    again = await master.wait_for(Claim, lambda claim: claim.offer == other.offer)
+    again = await master.wait_for(Claim, lambda claim: claim.offer == other.offer, timeout=180)
     await master.grant(again)
     await master.build(again, [script(1, "echo on")])

@@ -56,6 +56,9 @@ class Tap:
     def close(self) -> None:
         self._connection.close()
 
+    def new_channel(self) -> Any:
+        return self._connection.channel()
+
     def look(self) -> list[tuple[str, str, AnyMessage]]:
         for method, properties, body in self._taken(self._queue):
             try:
@@ -235,13 +238,19 @@ def test_an_agent_that_gives_no_key_is_told_why_and_another_gets_the_work(
     got: list[Any] = []
 
     def delivered() -> bool:
-        method, properties, body = tap.channel.basic_get(queue)
-        if method is not None:
-            got.append((method, decode(body, properties.headers)))
+        channel = tap.new_channel()
+        try:
+            method, properties, body = channel.basic_get(queue)
+        except pika.exceptions.ChannelClosedByBroker:  # the master has not made it yet
+            return False
+        if method is None:
+            channel.close()
+        else:
+            got.append((channel, method, decode(body, properties.headers)))
         return bool(got)
 
     wait_for(delivered, 60, lambda: master.describe(request))
-    method, offer = got[0]
+    channel, method, offer = got[0]
     assert isinstance(offer, Offer)
     assert (offer.seal, offer.ask) == (True, True)
     claim = Claim(
@@ -254,7 +263,7 @@ def test_an_agent_that_gives_no_key_is_told_why_and_another_gets_the_work(
     assert not tap.of(Grant)
     assert "event=amqp.no_key" in master.log()
     make_agent("one", capabilities=["one"])
-    tap.channel.basic_nack(method.delivery_tag, requeue=False)
+    channel.basic_nack(method.delivery_tag, requeue=False)
     build = master.finished(request, 90)
     assert build.result == "SUCCESS", master.describe(request)
     assert master.properties(build)["agent"] == "one"
