@@ -11,7 +11,6 @@ import contextlib
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import traceback
@@ -21,12 +20,13 @@ from pathlib import Path
 from typing import Any
 
 from worker_agent.keeper import orders
+from worker_agent.keeper.isolated import with_socket
 from worker_agent.keeper.processes.reaper import KILL_PATIENCE, descendants, is_stopped, kill_until_none, own_children
 from worker_agent.keeper.runner import Listener
 from worker_agent.keeper.second_user import NoSecondUser, SecondUser
-from worker_agent.keeper.sending import Outgoing
+from worker_agent.keeper.sending import MessageStream, Outgoing
 from worker_agent.keeper.settings import KeeperConfig
-from worker_agent.keeper.wire import BadFrame, Frames
+from worker_agent.keeper.wire import BadFrame
 
 #: Seconds that the process has to say that nothing is left, beyond those in which it kills.
 _END = KILL_PATIENCE + 5.0
@@ -48,23 +48,18 @@ class ApartProcess:
 
     def __init__(self, user: SecondUser, environ: Mapping[str, str]) -> None:
         self.user = user
-        self.socket, theirs = socket.socketpair()
-        try:
-            self.process = subprocess.Popen(
-                user.python(_PROCESS, "worker-agent commands", str(theirs.fileno())),
+        self.process, self.socket = with_socket(
+            lambda fd: subprocess.Popen(
+                user.python(_PROCESS, "worker-agent commands", str(fd)),
                 env=user.environ(environ),
                 cwd="/",
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
-                pass_fds=[theirs.fileno()],
+                pass_fds=[fd],
                 start_new_session=True,
             )
-        except OSError:
-            self.socket.close()
-            raise
-        finally:
-            theirs.close()
+        )
 
     @property
     def status(self) -> str:
@@ -96,7 +91,7 @@ class Apart:
 
     async def _open(self) -> None:
         loop = asyncio.get_running_loop()
-        await loop.create_connection(lambda: _Link(self), sock=self._apart.socket)
+        await loop.create_connection(lambda: _ToProcess(self), sock=self._apart.socket)
         assert self._apart.process.stderr is not None
         errors = self._apart.process.stderr.fileno()
         os.set_blocking(errors, False)
@@ -276,38 +271,22 @@ def _sweep(user: SecondUser, session: str, pids: list[str]) -> bool:
     return swept.returncode == 0
 
 
-def _words(message: Mapping[str, Any], name: str) -> str | None:
-    return None if message.get(name) is None else orders.text(message, name)
-
-
-class _Link(asyncio.Protocol):
+class _ToProcess(MessageStream):
     def __init__(self, apart: Apart) -> None:
+        super().__init__(apart.connected)
         self._apart = apart
-        self._frames = Frames()
-        self._outgoing: Outgoing
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._outgoing = Outgoing(transport)
-        self._apart.connected(self._outgoing)
 
     def data_received(self, data: bytes) -> None:
         try:
-            for message, bulk in self._frames.feed(data):
+            for message, bulk in self.frames.feed(data):
                 self._apart.received(message, bulk)
         except (BadFrame, orders.BadOrder) as error:
             self._apart.disconnected(f"it said what is no message: {error}")
-            self._outgoing.close()
+            self.outgoing.close()
         except Exception as error:  # a journal that cannot be written is the session's end, not this link's
             traceback.print_exc()  # to keeper.log
             self._apart.disconnected(f"what it said could not be kept: {error}")
-            self._outgoing.close()
-
-    def pause_writing(self) -> None:
-        self._outgoing.pause()
-
-    def resume_writing(self) -> None:
-        self._outgoing.resume()
+            self.outgoing.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._apart.disconnected()

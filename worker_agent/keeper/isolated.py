@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import socket
+import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -16,3 +19,18 @@ def isolated(code: str) -> list[str]:
     places = [str(Path(__file__).parents[2]), str(Path(psutil.__file__).parents[1])]
     # None of these uses TLS; asyncio does without ssl when told that there is none, and starts the sooner for it.
     return [sys.executable, "-I", "-S", "-c", f"import sys; sys.path += {places!r}; sys.modules['ssl'] = None; {code}"]
+
+
+def with_socket(start: Callable[[int], subprocess.Popen[bytes]]) -> tuple[subprocess.Popen[bytes], socket.socket]:
+    """A process that has one end of a socket pair, and the other end. Raises OSError: there is no process.
+
+    `start` gets the descriptor of the process's end, which it passes on (`pass_fds`); here that end is closed.
+    """
+    ours, theirs = socket.socketpair()
+    try:
+        return start(theirs.fileno()), ours
+    except OSError:
+        ours.close()
+        raise
+    finally:
+        theirs.close()

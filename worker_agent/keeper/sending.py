@@ -10,10 +10,11 @@ import asyncio
 import contextlib
 import socket
 from collections import deque
+from collections.abc import Callable
 from typing import Any, Union
 
 from worker_agent.keeper.limits import PULL_SIZE
-from worker_agent.keeper.wire import encode
+from worker_agent.keeper.wire import Frames, encode
 
 #: Bytes handed to the transport at a time: what asyncio reads at a time at the other end.
 PIECE = 256 * 1024
@@ -58,3 +59,30 @@ class Outgoing:
     def _work(self) -> None:
         while self._waiting and not self._paused and not self._transport.is_closing():
             self._transport.write(self._waiting.popleft())
+
+
+class MessageStream(asyncio.Protocol):
+    """One end of a socket that carries messages both ways: what comes goes through `frames`, what goes, `outgoing`.
+
+    Subclasses have `data_received` and `connection_lost`. `connected` gets `outgoing` once there is a connection.
+    """
+
+    outgoing: Outgoing
+
+    def __init__(self, connected: Callable[[Outgoing], None]) -> None:
+        self.frames = Frames()
+        self._connected = connected
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """From asyncio: the socket is ours to write to."""
+        assert isinstance(transport, asyncio.Transport)
+        self.outgoing = Outgoing(transport)
+        self._connected(self.outgoing)
+
+    def pause_writing(self) -> None:
+        """From asyncio: the other end does not read as fast as we write."""
+        self.outgoing.pause()
+
+    def resume_writing(self) -> None:
+        """From asyncio: it has read."""
+        self.outgoing.resume()

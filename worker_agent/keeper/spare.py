@@ -12,7 +12,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from worker_agent.keeper.isolated import isolated
+from worker_agent.keeper.isolated import isolated, with_socket
 from worker_agent.keeper.settings import KeeperConfig
 
 #: Seconds that a spare has for its end, once told; it does nothing but end.
@@ -29,14 +29,7 @@ class Spare:
         `env` is what its commands will inherit. `log`: where it complains if it cannot start; None: where we do.
         `run_as`: the user whom they run as; empty: ours.
         """
-        self.socket, theirs = socket.socketpair()
-        try:
-            self.process = _spawn(theirs, env, log, run_as)
-        except OSError:
-            self.socket.close()
-            raise
-        finally:
-            theirs.close()
+        self.process, self.socket = with_socket(lambda fd: _spawn(fd, env, log, run_as))
 
     @property
     def alive(self) -> bool:
@@ -56,12 +49,11 @@ class Spare:
             self.process.wait()
 
 
-def _spawn(connection: socket.socket, env: Mapping[str, str], log: Path | None, run_as: str) -> subprocess.Popen[bytes]:
+def _spawn(fd: int, env: Mapping[str, str], log: Path | None, run_as: str) -> subprocess.Popen[bytes]:
     # Isolated: nothing in the environment, the working directory or a .pth file changes what is run.
     program = isolated("from worker_agent.keeper.server import main; main(int(sys.argv[2]), *sys.argv[3:])")
     output = _open_log(log) if log is not None else None
     try:
-        fd = connection.fileno()
         return subprocess.Popen(
             [*program, "worker-agent keeper", str(fd), *([run_as] if run_as else [])],
             env=dict(env),

@@ -29,11 +29,11 @@ from worker_agent.keeper.processes.reaper import (
     kill_tree,
     kill_until_none,
 )
-from worker_agent.keeper.sending import Outgoing
+from worker_agent.keeper.sending import MessageStream, Outgoing
 from worker_agent.keeper.server import LOG, PID_FILE, SOCKET
 from worker_agent.keeper.settings import KeeperConfig, KeeperSettings
 from worker_agent.keeper.spare import Spare
-from worker_agent.keeper.wire import WIRE_VERSION, BadFrame, Frames
+from worker_agent.keeper.wire import WIRE_VERSION, BadFrame
 
 #: A keeper that has not said hello after this long (seconds; it takes 0.1) will not.
 _HELLO = 30.0
@@ -123,7 +123,7 @@ class Keeper:
         except OSError as error:
             raise KeeperFailed(f"session {session}: cannot start its keeper: {error}") from None
         keeper._process, keeper.pid = started.process, started.process.pid
-        await asyncio.get_running_loop().create_unix_connection(lambda: _Link(keeper), sock=started.socket)
+        await asyncio.get_running_loop().create_unix_connection(lambda: _ToKeeper(keeper), sock=started.socket)
         try:
             await asyncio.wait_for(asyncio.shield(keeper._hello), _HELLO)
         except (asyncio.TimeoutError, ConnectionError):
@@ -146,7 +146,7 @@ class Keeper:
         keeper = cls(session, folder, on_input)
         try:
             with _address(folder) as address:
-                await asyncio.get_running_loop().create_unix_connection(lambda: _Link(keeper), path=address)
+                await asyncio.get_running_loop().create_unix_connection(lambda: _ToKeeper(keeper), path=address)
             await asyncio.wait_for(asyncio.shield(keeper._hello), _HELLO)
         except (OSError, asyncio.TimeoutError):
             keeper._quiet = True
@@ -207,6 +207,9 @@ class Keeper:
         """To a keeper that is gone nothing is sent: `KeeperLost` has said so, or will."""
         if self._outgoing is not None:
             self._outgoing.send(message, data)
+
+    def _connected(self, outgoing: Outgoing) -> None:
+        self._outgoing = outgoing
 
     def _received(self, message: dict[str, Any]) -> None:
         event = message.get("ev")
@@ -271,30 +274,19 @@ class Keeper:
         await asyncio.to_thread(kill_leftovers, self.session, self.folder)
 
 
-class _Link(asyncio.Protocol):
+class _ToKeeper(MessageStream):
     def __init__(self, keeper: Keeper) -> None:
+        super().__init__(keeper._connected)
         self._keeper = keeper
-        self._outgoing: Outgoing
-        self._frames = Frames()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._outgoing = self._keeper._outgoing = Outgoing(transport)
 
     def data_received(self, data: bytes) -> None:
         """A keeper that says what none of ours does is none of ours: its session is lost, and nothing else."""
         try:
-            for message, _ in self._frames.feed(data):
+            for message, _ in self.frames.feed(data):
                 self._keeper._received(message)
         except (BadFrame, orders.BadOrder) as error:
             self._keeper._reason = f"its keeper said what is no message: {error}"
-            self._outgoing.close()
-
-    def pause_writing(self) -> None:
-        self._outgoing.pause()
-
-    def resume_writing(self) -> None:
-        self._outgoing.resume()
+            self.outgoing.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._keeper._disconnected()
