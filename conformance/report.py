@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from conformance.requirement import Requirement
+from conformance.requirement import ProtocolRequirement
 from contracts.messages import Message
 
 #: Characters of a message that the table shows.
@@ -17,7 +17,7 @@ _SHOWN = 300
 class Result:
     """What one check found; `seconds` is how long it took."""
 
-    requirement: Requirement
+    requirement: ProtocolRequirement
     outcome: Literal["pass", "fail"]
     #: for a failure: what happened, and the message that shows it
     what: str = ""

@@ -13,8 +13,8 @@ Check = Callable[[Stage], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Requirement:
-    """One line of the report."""
+class ProtocolRequirement:
+    """One requirement of the protocol, and one line of the report."""
 
     #: stable, for programs: "events.window"
     id: str
@@ -29,18 +29,18 @@ class Requirement:
     own_worker: bool = False
 
 
-class Catalogue:
+class Topic:
     """The requirements of one topic, in the order in which they are checked. Used as a decorator."""
 
     def __init__(self) -> None:
-        self.requirements: list[Requirement] = []
+        self.requirements: list[ProtocolRequirement] = []
 
     def __call__(
         self, id: str, text: str, *, rule: int | str, level: Level = "must", own_worker: bool = False
     ) -> Callable[[Check], Check]:
         def add(check: Check) -> Check:
             self.requirements.append(
-                Requirement(id=id, level=level, text=text, rule=str(rule), check=check, own_worker=own_worker)
+                ProtocolRequirement(id=id, level=level, text=text, rule=str(rule), check=check, own_worker=own_worker)
             )
             return check
 

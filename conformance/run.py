@@ -14,7 +14,7 @@ from conformance.cutting import Cutter, ManagementCutter, ProxyCutter
 from conformance.errors import BadOptions, Violated
 from conformance.master import Master
 from conformance.report import Report, Result
-from conformance.requirement import Requirement
+from conformance.requirement import ProtocolRequirement
 from conformance.stage import Stage
 from conformance.watch import Watch
 from conformance.worker import WorkerProcess
@@ -60,7 +60,7 @@ class Kit:
         options = self.options
         return WorkerProcess(options.command, url=self.cutter.url, state=state, signature=options.signature)
 
-    def check(self, requirement: Requirement) -> Result:
+    def check(self, requirement: ProtocolRequirement) -> Result:
         """One requirement. After a failure the agent is replaced by a fresh one."""
         begun = time.monotonic()
         found = len(self.watch.violations)
@@ -113,7 +113,7 @@ class Kit:
         self.close()
 
 
-def selected(only: Sequence[str]) -> tuple[Requirement, ...]:
+def selected(only: Sequence[str]) -> tuple[ProtocolRequirement, ...]:
     """The requirements that `only` names. Raises `BadOptions` for a name that none has."""
     for name in only:
         if not any(_is(requirement, name) for requirement in REQUIREMENTS):
@@ -132,7 +132,7 @@ def run_kit(options: KitOptions, *, on_result: Callable[[Result], None] = lambda
         return kit.report(results)
 
 
-def _is(requirement: Requirement, name: str) -> bool:
+def _is(requirement: ProtocolRequirement, name: str) -> bool:
     return requirement.id == name or requirement.id.startswith(f"{name}.")
 
 

@@ -21,13 +21,13 @@ from conformance.checks import (
     senders,
     transfers,
 )
-from conformance.requirement import Requirement
+from conformance.requirement import ProtocolRequirement
 
 _TOPICS = (
     claims, commands, files, events, interrupts, transfers, journal, connection, senders, seals, bad_input,
     command_offers, leaving,
 )  # fmt: skip
 
-REQUIREMENTS: tuple[Requirement, ...] = tuple(
+REQUIREMENTS: tuple[ProtocolRequirement, ...] = tuple(
     requirement for topic in _TOPICS for requirement in topic.requirement.requirements
 )

@@ -6,14 +6,14 @@ import json
 
 from conformance.errors import expect
 from conformance.master import Rejected
-from conformance.requirement import Catalogue
+from conformance.requirement import Topic
 from conformance.session import Session
 from conformance.stage import Stage, shell_args
 from contracts import topology
 from contracts.codec import JSON_TYPE, Wire, encode
 from contracts.messages import Claim, Start
 
-requirement = Catalogue()
+requirement = Topic()
 RULE = "Versions"
 EXTRA: dict[str, object] = {"colour": "blue", "nested": {"deep": [1, {"x": None}]}}
 #: Seconds in which something that must not happen would have happened.

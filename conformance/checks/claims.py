@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 
 from conformance.errors import expect
-from conformance.requirement import Catalogue
+from conformance.requirement import Topic
 from conformance.stage import Stage
 from contracts import topology
 from contracts.messages import Alive, Claim, Later
 from contracts.timing import CLAIM_TIMEOUT
 
-requirement = Catalogue()
+requirement = Topic()
 #: Seconds in which something that must not happen would have happened.
 QUIET = 1.0
 

@@ -6,12 +6,12 @@ import time
 from typing import Any
 
 from conformance.errors import expect
-from conformance.requirement import Catalogue
+from conformance.requirement import Topic
 from conformance.stage import Stage, shell_args
 from contracts.messages import Claim, Event, Offer
 from contracts.timing import ASIDE_AFTER, CLAIM_TIMEOUT, CLOCK_MARGIN, COMMAND_GRANT_WAIT
 
-requirement = Catalogue()
+requirement = Topic()
 #: Published so far after the agent's connection was opened that rule 15 lets it run at once.
 LATER = CLOCK_MARGIN + 5.0
 #: Seconds in which something that must not happen would have happened.

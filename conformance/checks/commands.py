@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from conformance.errors import expect
-from conformance.requirement import Catalogue
+from conformance.requirement import Topic
 from conformance.stage import Stage, shell_args
 
-requirement = Catalogue()
+requirement = Topic()
 RULE = "Commands"
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from conformance.errors import expect
-from conformance.requirement import Catalogue
+from conformance.requirement import Topic
 from conformance.stage import Stage
 from contracts import topology
 from contracts.messages import Claim, Ping, Resume
 from contracts.timing import SILENCE_BEFORE_RESUME
 
-requirement = Catalogue()
+requirement = Topic()
 
 
 @requirement("reconnect.idle", "An idle agent whose connections break comes back and consumes again", rule=2)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 
 from conformance.errors import expect
-from conformance.requirement import Catalogue
+from conformance.requirement import Topic
 from conformance.session import Session
 from conformance.stage import Stage, shell_args
 from contracts.timing import EVENT_RESEND, WINDOW_BYTES, WINDOW_EVENTS
 
-requirement = Catalogue()
+requirement = Topic()
 MIB = 1024 * 1024
 
 

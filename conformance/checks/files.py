@@ -5,11 +5,11 @@ from __future__ import annotations
 import stat as modes
 
 from conformance.errors import Violated, expect
-from conformance.requirement import Catalogue
+from conformance.requirement import Topic
 from conformance.session import Session
 from conformance.stage import Stage
 
-requirement = Catalogue()
+requirement = Topic()
 RULE = "Commands"
 
 

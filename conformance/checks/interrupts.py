@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from conformance.errors import expect
-from conformance.requirement import Catalogue
+from conformance.requirement import Topic
 from conformance.stage import Stage
 from contracts.messages import Claim, Interrupt
 
-requirement = Catalogue()
+requirement = Topic()
 #: A command with a child that would outlive it.
 TREE = "sleep 600 & echo $!; wait"
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from conformance.errors import expect
-from conformance.requirement import Catalogue
+from conformance.requirement import Topic
 from conformance.session import Session
 from conformance.stage import Stage, shell_args
 from contracts.messages import Event, Message
 
-requirement = Catalogue()
+requirement = Topic()
 RULE = "The journal"
 #: Seconds in which something that must not happen would have happened.
 QUIET = 1.0

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from conformance.checks.transfers import CONTENT, begin_download, check_file, serve
 from conformance.errors import expect
-from conformance.requirement import Catalogue
+from conformance.requirement import Topic
 from conformance.session import Session
 from conformance.stage import Stage, shell_args
 from contracts import topology
@@ -14,7 +14,7 @@ from contracts.codec import encode
 from contracts.messages import Claim, Event, Offer, Resume, Sealed, Start
 from contracts.timing import SILENCE_BEFORE_RESUME
 
-requirement = Catalogue()
+requirement = Topic()
 RULE = 24
 #: Seconds in which something that must not happen would have happened.
 QUIET = 1.0

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from conformance.errors import expect
-from conformance.requirement import Catalogue
+from conformance.requirement import Topic
 from conformance.stage import Stage, shell_args
 from contracts import topology
 from contracts.codec import encode
 from contracts.messages import Accept, Start
 
-requirement = Catalogue()
+requirement = Topic()
 #: Seconds in which something that must not happen would have happened.
 QUIET = 1.0
 #: The number of a command that no master has started.

@@ -9,13 +9,13 @@ from collections.abc import Callable
 from typing import Any
 
 from conformance.errors import expect
-from conformance.requirement import Catalogue
+from conformance.requirement import Topic
 from conformance.session import Session
 from conformance.stage import Stage
 from contracts.messages import Data, Pull
 from contracts.timing import EVENT_RESEND
 
-requirement = Catalogue()
+requirement = Topic()
 RULE = "Transfers"
 #: More than one event or pull, and not a round number; every byte occurs.
 CONTENT = bytes(range(256)) * 4000 + b"end"

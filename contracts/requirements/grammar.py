@@ -30,7 +30,7 @@ _SPACE = re.compile(r"[ \t\r\n]*")
 TEXT_MAX = 4_000
 
 
-class Reader:
+class TextReader:
     """Reads one text, and knows the character at which it fails."""
 
     def __init__(self, text: str) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from contracts.errors import BadRequirement
 from contracts.messages import Capability
-from contracts.requirements.grammar import NAME, Reader
+from contracts.requirements.grammar import NAME, TextReader
 from contracts.requirements.terms import ANY, Clause, Requirement, Term, normal_name, split_series
 from contracts.requirements.versions import series_of, sort_key
 from contracts.topology import cap_queue
@@ -46,7 +46,7 @@ class Requirements:
         """
         if isinstance(texts, str):
             texts = (texts,)
-        found = [requirement for text in texts for requirement in Reader(text).read_list()]
+        found = [requirement for text in texts for requirement in TextReader(text).read_list()]
         result = cls(items=_normalised(found))
         length = len(cap_queue(result.signature).encode())
         if length > QUEUE_NAME_MAX:
@@ -122,7 +122,7 @@ class Requirements:
 
 def parse(text: str) -> Requirement:
     """Read one requirement: `gtk>=3`, `python2.3`, `gcc|clang`. `BadRequirement` points at the character."""
-    reader = Reader(text)
+    reader = TextReader(text)
     first, *more = reader.read_list()
     if more:
         raise reader.error(

@@ -63,7 +63,7 @@ class Cipher:
 
 
 @dataclass(frozen=True)
-class Context:
+class HpkeContext:
     """What sender and receiver share: the sender's cipher, and a secret for other keys."""
 
     cipher: Cipher
@@ -78,7 +78,7 @@ def public_of(private: bytes) -> bytes:
     return _private(private).public_key().public_bytes_raw()
 
 
-def send_to(public: bytes, info: bytes, *, ephemeral: bytes) -> tuple[bytes, Context]:
+def send_to(public: bytes, info: bytes, *, ephemeral: bytes) -> tuple[bytes, HpkeContext]:
     """What the receiver needs to make the same context, and that context.
 
     `ephemeral`: 32 random bytes, which are never used again. Raises `BadSeal` for what is no public key.
@@ -87,18 +87,18 @@ def send_to(public: bytes, info: bytes, *, ephemeral: bytes) -> tuple[bytes, Con
     return encapsulated, _context(_exchange(ephemeral, public), encapsulated, public, info)
 
 
-def received(encapsulated: bytes, private: bytes, info: bytes) -> Context:
+def received(encapsulated: bytes, private: bytes, info: bytes) -> HpkeContext:
     """Raises `BadSeal` for what no sender makes."""
     return _context(_exchange(private, encapsulated), encapsulated, public_of(private), info)
 
 
-def _context(shared: bytes, encapsulated: bytes, public: bytes, info: bytes) -> Context:
+def _context(shared: bytes, encapsulated: bytes, public: bytes, info: bytes) -> HpkeContext:
     """The key schedule, RFC 9180, 4.1 (ExtractAndExpand) and 5.1 (KeySchedule, without a pre-shared key)."""
     extracted = _extract(_KEM, b"", b"eae_prk", shared)
     secret = _expand(_KEM, extracted, b"shared_secret", encapsulated + public, _HASH_BYTES)
     told = _BASE_MODE + _extract(_SUITE, b"", b"psk_id_hash", b"") + _extract(_SUITE, b"", b"info_hash", info)
     root = _extract(_SUITE, secret, b"secret", b"")
-    return Context(
+    return HpkeContext(
         cipher=Cipher(
             key=_expand(_SUITE, root, b"key", told, KEY_BYTES),
             base_nonce=_expand(_SUITE, root, b"base_nonce", told, NONCE_BYTES),

@@ -157,7 +157,7 @@ def seal_of(key: str, private: bytes, parties: Parties) -> SealedSession:
     return SealedSession(key, _back(context), context.cipher, OF_MASTER, once=True)
 
 
-def _back(context: hpke.Context) -> hpke.Cipher:
+def _back(context: hpke.HpkeContext) -> hpke.Cipher:
     """The agent's keys (RFC 9180, 9.8): 32 bytes of key, 12 of nonce."""
     exported = context.export(_BACK, hpke.KEY_BYTES + hpke.NONCE_BYTES)
     return hpke.Cipher(key=exported[: hpke.KEY_BYTES], base_nonce=exported[hpke.KEY_BYTES :])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from master_bridge.core.cues import EarlierAccept, HolderAccept, HolderClaim, HolderResume, NewClaim, NewResume
 from master_bridge.core.parts import Parts
 from master_bridge.core.placing import NO_KEY, lacks_key
-from master_bridge.core.records import Work
+from master_bridge.core.records import WorkUnit
 
 # ---- of a session that the request does not have: only what we offered and still want is granted, and what runs
 
@@ -15,7 +15,7 @@ def refuse_claim(parts: Parts, cue: NewClaim, reason: str) -> None:
     parts.placing.refuse_claim(cue.verified.message, reason, cue.verified.delivery)
 
 
-def claim(parts: Parts, work: Work, cue: NewClaim) -> None:
+def claim(parts: Parts, work: WorkUnit, cue: NewClaim) -> None:
     """WAITING."""
     placing, verified = parts.placing, cue.verified
     if verified.message.offer not in work.offers:
@@ -27,13 +27,13 @@ def claim(parts: Parts, work: Work, cue: NewClaim) -> None:
             placing.take(work, verified)
 
 
-def resume(parts: Parts, work: Work, cue: NewResume) -> None:
+def resume(parts: Parts, work: WorkUnit, cue: NewResume) -> None:
     """WAITING."""
     if parts.placing.has_key(work, cue.verified):
         parts.placing.take(work, cue.verified)
 
 
-def note(parts: Parts, work: Work | None, cue: NewResume | EarlierAccept) -> None:
+def note(parts: Parts, work: WorkUnit | None, cue: NewResume | EarlierAccept) -> None:
     """NONE, WINDOW."""
     parts.roll.note(cue.verified, wanted=work is not None)
 
@@ -52,18 +52,18 @@ def refuse_resume(parts: Parts, cue: NewResume | EarlierAccept) -> None:
 # ---- of the request's own session
 
 
-def holder_claim(parts: Parts, work: Work, cue: HolderClaim) -> None:
+def holder_claim(parts: Parts, work: WorkUnit, cue: HolderClaim) -> None:
     """A claim that Buildbot's attachment outran needs no other grant, unless it is of a new connection."""
     if _is_there(parts, work, cue):
         _learn(parts, work, cue, grant=cue.newer or not work.attached)
 
 
-def holder_resume(parts: Parts, work: Work, cue: HolderResume) -> None:
+def holder_resume(parts: Parts, work: WorkUnit, cue: HolderResume) -> None:
     if _is_there(parts, work, cue):
         _learn(parts, work, cue, grant=True)
 
 
-def holder_accept(parts: Parts, work: Work, cue: HolderAccept) -> None:
+def holder_accept(parts: Parts, work: WorkUnit, cue: HolderAccept) -> None:
     if not _is_there(parts, work, cue):
         return
     if cue.verified.message.incarnation != parts.context.config.incarnation:  # type: ignore[union-attr]  # an accept
@@ -72,7 +72,7 @@ def holder_accept(parts: Parts, work: Work, cue: HolderAccept) -> None:
         parts.holding.accepted(work, work.granted)
 
 
-def _is_there(parts: Parts, work: Work, cue: HolderClaim | HolderResume | HolderAccept) -> bool:
+def _is_there(parts: Parts, work: WorkUnit, cue: HolderClaim | HolderResume | HolderAccept) -> bool:
     """Hold the message (rule 11). False: it was sent before its agent was lost; a newer epoch ends that (rule 9)."""
     parts.context.keep(work.granted, cue.verified.delivery, cue.verified.message)
     if cue.newer:
@@ -85,7 +85,7 @@ def _is_there(parts: Parts, work: Work, cue: HolderClaim | HolderResume | Holder
     return True
 
 
-def _learn(parts: Parts, work: Work, cue: HolderClaim | HolderResume | HolderAccept, *, grant: bool) -> None:
+def _learn(parts: Parts, work: WorkUnit, cue: HolderClaim | HolderResume | HolderAccept, *, grant: bool) -> None:
     session = work.granted
     session.learn(cue.verified)
     if lacks_key(work, session):

@@ -20,7 +20,7 @@ from master_bridge.core.actions import (
     Terms,
 )
 from master_bridge.core.memory import Bounded, History, Verdict
-from master_bridge.core.records import Session, Work
+from master_bridge.core.records import Session, WorkUnit
 from master_bridge.core.timers import Timers
 
 #: A marker that did not come back is sent again after this (the claims queue may have been full).
@@ -112,7 +112,7 @@ class Context:
             self.emit(SendMarker(message=Marker(incarnation=self.config.incarnation, k=self._marker)))
         return self._marker
 
-    def changed(self, work: Work) -> None:
+    def changed(self, work: WorkUnit) -> None:
         """Tell the state of `work` when it is another than what was told last."""
         state = work.state.view
         if state != work.told:

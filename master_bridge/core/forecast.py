@@ -49,7 +49,7 @@ class Waiting:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Start:
+class ForecastStart:
     """Seconds from now."""
 
     early: float
@@ -59,7 +59,7 @@ class Start:
 
 def forecast(
     waiting: Iterable[Waiting], machines: Sequence[Machine], took: Mapping[str, Sequence[float]], random: Random
-) -> dict[str, Start]:
+) -> dict[str, ForecastStart]:
     """Request -> when it starts; without those that nobody serves, and empty where nothing is known of any build.
 
     `took`: builder -> seconds that its builds took. A builder that is not in it is taken for any of the others.
@@ -78,11 +78,11 @@ def forecast(
     return {request: _told(sorted(times)) for request, times in starts.items() if times}
 
 
-def _told(times: Sequence[float]) -> Start:
+def _told(times: Sequence[float]) -> ForecastStart:
     def at(share: float) -> float:
         return times[min(len(times) - 1, int(share * len(times)))]
 
-    return Start(early=at(EARLY), likely=at(LIKELY), late=at(LATE))
+    return ForecastStart(early=at(EARLY), likely=at(LIKELY), late=at(LATE))
 
 
 class _Durations:

@@ -8,7 +8,7 @@ from master_bridge.core.actions import Abandoned, Attach, CancelledEarlier, Dead
 from master_bridge.core.context import Context
 from master_bridge.core.inputs import EventStored, InterruptCommand, StartCommand
 from master_bridge.core.placing import Placing, commands_of
-from master_bridge.core.records import Session, Work
+from master_bridge.core.records import Session, WorkUnit
 from master_bridge.core.states import State
 
 #: Reasons of `gone` that are nobody's death: they take no life of the request (rule 20).
@@ -24,7 +24,7 @@ class Holding:
 
     # attach
 
-    def accepted(self, work: Work, session: Session) -> None:
+    def accepted(self, work: WorkUnit, session: Session) -> None:
         """GRANTED: attach; HELD (it resumed): repeat what may have been lost on the way."""
         context = self._context
         context.timers.set("accept", session.session, None)
@@ -45,7 +45,7 @@ class Holding:
 
     # commands
 
-    def start(self, work: Work, order: StartCommand) -> None:
+    def start(self, work: WorkUnit, order: StartCommand) -> None:
         """Number a command of Buildbot's and have it started."""
         session = work.granted
         n = self.next_n(work)
@@ -57,11 +57,11 @@ class Holding:
             self._replay(session)
 
     @staticmethod
-    def next_n(work: Work | None) -> int:
+    def next_n(work: WorkUnit | None) -> int:
         session = work.session if work is not None else None
         return max(session.commands, default=0) + 1 if session is not None else 1
 
-    def interrupt(self, work: Work, order: InterruptCommand) -> None:
+    def interrupt(self, work: WorkUnit, order: InterruptCommand) -> None:
         """Remembered until the command completes, and repeated when the agent comes back."""
         session = work.granted
         if order.n < 1 or order.n in session.completed:
@@ -81,7 +81,7 @@ class Holding:
             interrupt = Interrupt(session=session.session, incarnation=incarnation, n=n, reason=reason)
             self._context.send(interrupt, session.address, session.terms)
 
-    def pull(self, work: Work, pull: Pull) -> None:
+    def pull(self, work: WorkUnit, pull: Pull) -> None:
         session = work.granted
         if pull.n in session.commands:
             self._context.emit(
@@ -98,7 +98,7 @@ class Holding:
 
     # events
 
-    def event(self, work: Work, event: Event, delivery: int) -> None:
+    def event(self, work: WorkUnit, event: Event, delivery: int) -> None:
         context, session = self._context, work.granted
         place = session.order.place(event, open_=work.attached and event.n in session.commands)
         if place != "next":
@@ -160,18 +160,18 @@ class Holding:
 
     # ends
 
-    def gone(self, work: Work, session: Session, gone: Gone) -> None:
+    def gone(self, work: WorkUnit, session: Session, gone: Gone) -> None:
         """The agent does not have it any more: no grace (rule 7), and no answer, which it would answer with `gone`."""
         detail = f" ({gone.detail})" if gone.detail else ""
         reason = f"agent {session.agent} does not have the session any more: {gone.reason}{detail}"
         self.lose(work, session, reason, deadly=gone.reason not in HARMLESS)
 
-    def give_up(self, work: Work, session: Session, reason: str) -> None:
+    def give_up(self, work: WorkUnit, session: Session, reason: str) -> None:
         """It was missing for too long: refuse it, should it come back (rule 10)."""
         self._placing.refuse_at(session.session, session.address, reason)
         self.lose(work, session, reason, deadly=True)
 
-    def lose(self, work: Work, session: Session, reason: str, *, deadly: bool) -> None:
+    def lose(self, work: WorkUnit, session: Session, reason: str, *, deadly: bool) -> None:
         """The session is over without a result.
 
         Attached: Buildbot is told, and asks again if it wants to. Not yet: the request waits again. One that has cost

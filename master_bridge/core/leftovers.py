@@ -19,7 +19,7 @@ from contracts.messages import Offer
 from contracts.timing import PARKED_TTL
 from master_bridge.core.actions import SweepOffers
 from master_bridge.core.context import Context
-from master_bridge.core.records import Work
+from master_bridge.core.records import WorkUnit
 from master_bridge.core.states import State
 
 #: Seconds after a request's end: idle agents have claimed the rest by then; what was parked is back; the broker has
@@ -32,7 +32,7 @@ PACE = 10.0
 class Leftovers:
     """Which queues to look through, and when. Times are the machine's seconds."""
 
-    def __init__(self, context: Context, works: dict[str, Work]) -> None:
+    def __init__(self, context: Context, works: dict[str, WorkUnit]) -> None:
         self._context = context
         self._works = works
         #: signature -> when the last of its requests ended

@@ -14,8 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from contracts.machines.exhaustive import assert_never
-from contracts.messages import Alive, Offer
-from contracts.messages import RollCall as RollCallMessage
+from contracts.messages import Alive, Offer, RollCall
 from contracts.timing import ALIVE_INTERVAL, PING_INTERVAL, ROLL_CALL_WINDOW
 from master_bridge.core import cues, inputs
 from master_bridge.core.actions import Action, Broadcast
@@ -25,8 +24,8 @@ from master_bridge.core.messages import Messages
 from master_bridge.core.parts import Parts
 from master_bridge.core.placing import Placing
 from master_bridge.core.presence import Presence
-from master_bridge.core.records import RequestView, Work
-from master_bridge.core.rollcall import RollCall
+from master_bridge.core.records import RequestView, WorkUnit
+from master_bridge.core.rollcall import NotedSessions
 from master_bridge.core.transitions import happen
 
 #: Those of Buildbot's orders that are for one request.
@@ -47,7 +46,7 @@ class BridgeMachine:
 
     def __init__(self, *, config: BridgeConfig, new_id: Callable[[], str], now: float) -> None:
         self._context = context = Context(config=config, new_id=new_id, now=now)
-        self._roll = RollCall(context)
+        self._roll = NotedSessions(context)
         self._placing = Placing(context, self._roll)
         self._holding = Holding(context, self._placing)
         self._presence = Presence(context, self._placing, self._holding)
@@ -179,7 +178,7 @@ class BridgeMachine:
         else:
             assert_never(input)
 
-    def _holders(self) -> tuple[Work, ...]:
+    def _holders(self) -> tuple[WorkUnit, ...]:
         """The requests with a session. What happens to one may end others'."""
         return tuple(self._placing.holders.values())
 
@@ -210,7 +209,7 @@ class BridgeMachine:
         context.up, context.blocked = True, False
         context.up_at = context.clock
         config = context.config
-        context.emit(Broadcast(message=RollCallMessage(master=config.master, incarnation=config.incarnation)))
+        context.emit(Broadcast(message=RollCall(master=config.master, incarnation=config.incarnation)))
         self._placing.window_open = True
         self._to_all(inputs.LinkUp())
         self._start_clock()

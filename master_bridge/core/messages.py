@@ -56,8 +56,7 @@ from master_bridge.core.cues import (
 )
 from master_bridge.core.inputs import MessageReceived
 from master_bridge.core.parts import Parts
-from master_bridge.core.records import Session, Verified
-from master_bridge.core.records import Work as Sought
+from master_bridge.core.records import Session, Verified, WorkUnit
 from master_bridge.core.transitions import happen
 
 #: What a bridge is told …
@@ -195,7 +194,7 @@ class Messages:
         else:
             happen(self._parts, message.request, EarlierAccept(verified=verified))
 
-    def _of_holder(self, work: Sought, verified: Verified) -> None:
+    def _of_holder(self, work: WorkUnit, verified: Verified) -> None:
         """Of a session that we granted."""
         session, message, delivery = work.granted, verified.message, verified.delivery
         newer = message.epoch > session.epoch

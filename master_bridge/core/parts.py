@@ -10,7 +10,7 @@ from master_bridge.core.context import Context
 from master_bridge.core.holding import Holding
 from master_bridge.core.placing import Placing
 from master_bridge.core.presence import Presence
-from master_bridge.core.rollcall import RollCall
+from master_bridge.core.rollcall import NotedSessions
 from master_bridge.core.states import State
 
 #: told of each cue: the request, its state before, the cue's class, and its state after
@@ -26,7 +26,7 @@ class Parts:
     """The parts of the bridge's core, for those that hand a message or an alarm to one of them."""
 
     context: Context
-    roll: RollCall
+    roll: NotedSessions
     placing: Placing
     holding: Holding
     presence: Presence

@@ -11,8 +11,8 @@ from master_bridge.core.actions import PublishOffer, StateChanged, Terms
 from master_bridge.core.context import Context
 from master_bridge.core.inputs import Reroute, Seek
 from master_bridge.core.leftovers import Leftovers
-from master_bridge.core.records import Session, Verified, Work, session_of
-from master_bridge.core.rollcall import RollCall as Roll
+from master_bridge.core.records import Session, Verified, WorkUnit, session_of
+from master_bridge.core.rollcall import NotedSessions
 from master_bridge.core.states import State
 
 #: Offers of one request that may still be granted. Each link-up adds one; older ones are refused and so removed.
@@ -28,11 +28,11 @@ KEYLESS_TOLD = 100
 class Placing:
     """All requests that Buildbot wants agents for, and the grants."""
 
-    def __init__(self, context: Context, roll: Roll) -> None:
+    def __init__(self, context: Context, roll: NotedSessions) -> None:
         self._context = context
         self._roll = roll
-        self.works: dict[str, Work] = {}
-        self.holders: dict[str, Work] = {}
+        self.works: dict[str, WorkUnit] = {}
+        self.holders: dict[str, WorkUnit] = {}
         self.leftovers = Leftovers(context, self.works)
         #: the roll is being called: who looks for an agent waits for its end (rule 12)
         self.window_open = True
@@ -55,12 +55,12 @@ class Placing:
         context = self._context
         if seek.repeated:
             context.note_life(seek.request)
-        work = self.works[seek.request] = Work(seek=seek, state=State.WINDOW, since=context.now)
+        work = self.works[seek.request] = WorkUnit(seek=seek, state=State.WINDOW, since=context.now)
         if context.up and not self.window_open:
             self.decide(work)
         context.changed(work)
 
-    def decide(self, work: Work) -> None:
+    def decide(self, work: WorkUnit) -> None:
         """The window is closed: adopt the best session on the roll, or publish the first offer."""
         session = self._roll.adopt(work.request)
         if session is not None and lacks_key(work, session):
@@ -74,21 +74,21 @@ class Placing:
             session.detach(attached=False)
             self._give(work, session)
 
-    def take_first(self, work: Work) -> None:
+    def take_first(self, work: WorkUnit) -> None:
         """No resume came while the roll was called: the claim that came first is granted."""
         if work.collected:
             self.take(work, work.collected.pop(next(iter(work.collected))))
 
     # offers
 
-    def to_waiting(self, work: Work) -> None:
+    def to_waiting(self, work: WorkUnit) -> None:
         """Every step back to waiting publishes a fresh offer (rule 7)."""
         work.session = None
         work.state = State.WAITING
         self.offer(work)
         self._context.changed(work)
 
-    def offer(self, work: Work) -> None:
+    def offer(self, work: WorkUnit) -> None:
         """Without a link nothing is published; every link-up offers what waits (rule 7)."""
         context = self._context
         if not context.up:
@@ -100,14 +100,14 @@ class Placing:
         context.emit(PublishOffer(offer=offer, priority=work.seek.priority))
         self.offer_again_later(work)
 
-    def offer_again_later(self, work: Work) -> None:
+    def offer_again_later(self, work: WorkUnit) -> None:
         """It may get lost unseen (purged, put into `dead` by agents of another version): the wait doubles each time."""
         context = self._context
         if context.active:
             waited = context.now - work.since
             context.timers.set("reoffer", work.request, context.now + max(REOFFER_AFTER, waited))
 
-    def make_offer(self, work: Work, *, ask: bool) -> Offer:
+    def make_offer(self, work: WorkUnit, *, ask: bool) -> Offer:
         return self._offer_of(work.seek, self._context.new_id(), ask=ask)
 
     def _offer_of(self, seek: Seek, offer: str, *, ask: bool) -> Offer:
@@ -137,7 +137,7 @@ class Placing:
             commands=() if seek.seal else commands,  # nobody's key is known yet: they are started after the grant
         )
 
-    def reroute(self, work: Work, order: Reroute) -> None:
+    def reroute(self, work: WorkUnit, order: Reroute) -> None:
         """Another signature: claims of the offers made so far are refused, and what waits is offered anew."""
         seek = replace(work.seek, signature=order.signature, seal=order.seal)
         if seek == work.seek:
@@ -151,13 +151,13 @@ class Placing:
 
     # grants
 
-    def take(self, work: Work, verified: Verified) -> None:
+    def take(self, work: WorkUnit, verified: Verified) -> None:
         """WAITING → GRANTED, by a claim or a resume."""
         session = session_of(verified, now=self._context.now)
         self._context.keep(session, verified.delivery, verified.message)
         self._give(work, session)
 
-    def has_key(self, work: Work, verified: Verified) -> bool:
+    def has_key(self, work: WorkUnit, verified: Verified) -> bool:
         """Rule 24. False: it was answered, since its agent cannot seal what must be sealed. Somebody else may."""
         message = verified.message
         if not work.seek.seal or (isinstance(message, (Claim, Resume)) and message.key is not None):
@@ -175,7 +175,7 @@ class Placing:
             self.refuse_resume(message, reason, verified.delivery)
         return False
 
-    def _give(self, work: Work, session: Session) -> None:
+    def _give(self, work: WorkUnit, session: Session) -> None:
         session.given = self._context.config.wall(self._context.now)
         session.proof = Proof(kind="grant", run=work.seek.run, made=int(session.given * 1000))
         work.session = session
@@ -188,7 +188,7 @@ class Placing:
         self.grant(work, session)
         self._context.changed(work)
 
-    def grant(self, work: Work, session: Session) -> None:
+    def grant(self, work: WorkUnit, session: Session) -> None:
         """Grant, or grant again, and expect an accept.
 
         A session that is known from an old accept only did not tell its capabilities: it is asked to resume instead.
@@ -205,7 +205,7 @@ class Placing:
         config = self._context.config
         self._context.send(RollCall(master=config.master, incarnation=config.incarnation), address)
 
-    def grant_at(self, work: Work, session: Session, address: str) -> None:
+    def grant_at(self, work: WorkUnit, session: Session, address: str) -> None:
         """Send a grant; one of a session with a key makes a seal (rule 24)."""
         session.terms = None
         if session.key is not None:
@@ -213,7 +213,7 @@ class Placing:
             session.terms = Terms(key=session.key, user=session.user, request=work.request, signature=signature)
         self._context.send(self._grant_of(work, session), address, session.terms)
 
-    def _grant_of(self, work: Work, session: Session) -> Grant:
+    def _grant_of(self, work: WorkUnit, session: Session) -> Grant:
         config = self._context.config
         return Grant(
             session=session.session,
@@ -233,7 +233,7 @@ class Placing:
 
     # claims during a roll call
 
-    def collect(self, work: Work, verified: Verified) -> None:
+    def collect(self, work: WorkUnit, verified: Verified) -> None:
         """A command that waits may run already: at once, before this link came up, by an agent that comes back after
         the claimant. So while the roll is called it is given to a resume only, then to the first claim."""
         session = verified.message.session
@@ -244,7 +244,7 @@ class Placing:
         else:
             work.collected[session] = verified
 
-    def _refuse_collected(self, work: Work, reason: str) -> None:
+    def _refuse_collected(self, work: WorkUnit, reason: str) -> None:
         for collected in work.collected.values():
             self.refuse_claim(collected.message, reason, collected.delivery)
         work.collected.clear()
@@ -286,14 +286,14 @@ class Placing:
     def release_at(self, session: str, address: str) -> None:
         self._context.send(Release(session=session, incarnation=self._context.config.incarnation), address)
 
-    def done(self, work: Work) -> None:
+    def done(self, work: WorkUnit) -> None:
         """Buildbot wants no agent any more, in whatever state: release the session, if there is one."""
         if work.session is not None:
             self.release(work.session)
         self.forget(work, "done")
         self._roll.recheck(work.request)
 
-    def forget(self, work: Work, state: str) -> None:
+    def forget(self, work: WorkUnit, state: str) -> None:
         unasked = state == "done" and _runs_unasked(work)
         del self.works[work.request]
         self._context.note_life(work.request)
@@ -302,7 +302,7 @@ class Placing:
         self.leftovers.note(work.seek.signature, at_once=unasked)
         self._context.emit(StateChanged(request=work.request, state="done" if state == "done" else "none"))
 
-    def keep(self, work: Work) -> None:
+    def keep(self, work: WorkUnit) -> None:
         """Quick stop: Buildbot lets go, the agent goes on; its session is on the roll again."""
         session = work.session
         self.forget(work, "none")
@@ -320,7 +320,7 @@ class Placing:
 
     # link
 
-    def link_down(self, work: Work) -> None:
+    def link_down(self, work: WorkUnit) -> None:
         """What was delivered is void; the broker delivers it again."""
         work.collected.clear()
         if work.session is not None:
@@ -328,12 +328,12 @@ class Placing:
             work.session.order.void()
 
 
-def lacks_key(work: Work, session: Session) -> bool:
+def lacks_key(work: WorkUnit, session: Session) -> bool:
     """Its agent cannot seal what must be sealed (rule 24); unknown where it is known from an accept only."""
     return work.seek.seal and session.worker is not None and session.key is None
 
 
-def _runs_unasked(work: Work) -> bool:
+def _runs_unasked(work: WorkUnit) -> bool:
     """Does its offer lie in the queue, and does an agent that takes it run it before it hears of us?"""
     return work.state is State.WAITING and work.seek.kind == "command"
 

@@ -15,7 +15,7 @@ from contracts.timing import ACCEPT_TIMEOUT, AGENT_SILENT, GRACE_AFTER_LINK_UP, 
 from master_bridge.core.context import MARKER_RESEND, Context
 from master_bridge.core.holding import Holding
 from master_bridge.core.placing import Placing
-from master_bridge.core.records import Rival, Session, Verified, Work
+from master_bridge.core.records import Rival, Session, Verified, WorkUnit
 from master_bridge.core.states import COMES_BACK, GOES_MISSING, State
 
 #: Addresses of copies that are remembered for one session (rule 23).
@@ -50,7 +50,7 @@ class Presence:
         ping = Ping(session=session.session, incarnation=context.config.incarnation, stored=session.order.stored)
         context.send(ping, session.address)
 
-    def returned(self, work: Work, address: str) -> None:
+    def returned(self, work: WorkUnit, address: str) -> None:
         """Something came back from `address`: if the session is there, its agent is missing."""
         session = work.granted
         if session.address != address:
@@ -61,7 +61,7 @@ class Presence:
         elif not work.missing:
             self._now_missing(work, session)
 
-    def _now_missing(self, work: Work, session: Session) -> None:
+    def _now_missing(self, work: WorkUnit, session: Session) -> None:
         context = self._context
         if work.state is State.GRANTED and not session.resumed and work.seek.kind == "build":
             # Nothing was executed, and an agent forgets an unanswered claim with its link: the broker has given the
@@ -78,7 +78,7 @@ class Presence:
         """The fleet heard its agent. It may be late news of a connection that is gone, so it ends no absence."""
         session.heard = self._context.clock
 
-    def _silent_since(self, work: Work, session: Session) -> float:
+    def _silent_since(self, work: WorkUnit, session: Session) -> float:
         """Since when a holder whose ping came back just now counts as missing.
 
         The broker takes two to three heartbeats to notice an agent that is cut off or does not answer; that silence
@@ -92,11 +92,11 @@ class Presence:
 
     # grace
 
-    def _grace(self, work: Work) -> float:
+    def _grace(self, work: WorkUnit) -> float:
         """Strict fencing: longer than the agent needs to kill what runs when it is out of contact."""
         return self._context.config.grace + (work.seek.fencing or 0.0)
 
-    def _arm_grace(self, work: Work, session: Session) -> None:
+    def _arm_grace(self, work: WorkUnit, session: Session) -> None:
         context = self._context
         if context.active and session.missing is not None:
             left = given_up_at(session.missing, context.up_at, self._grace(work)) - context.clock
@@ -107,7 +107,7 @@ class Presence:
         session.marker = self._context.marker()
         self._context.timers.set("grace", session.session, self._context.now + MARKER_RESEND)
 
-    def marker_back(self, work: Work, k: int) -> None:
+    def marker_back(self, work: WorkUnit, k: int) -> None:
         session = work.granted
         if session.missing is not None and session.marker is not None and session.marker <= k:
             since = self._context.clock - session.missing
@@ -117,7 +117,7 @@ class Presence:
             self._placing.grant_at(work, session, session.rival.address)
             self._context.timers.set("rival", session.session, self._context.now + ACCEPT_TIMEOUT)
 
-    def moved(self, work: Work, message: Claimant) -> None:
+    def moved(self, work: WorkUnit, message: Claimant) -> None:
         """A newer epoch: it is there (again), at a new address."""
         session = work.granted
         work.state = COMES_BACK.get(work.state, work.state)
@@ -128,7 +128,7 @@ class Presence:
 
     # two addresses
 
-    def older_spoke(self, work: Work, verified: Verified) -> None:
+    def older_spoke(self, work: WorkUnit, verified: Verified) -> None:
         """An address that a newer epoch has replaced sent a message about the session."""
         context, session, message = self._context, work.granted, verified.message
         rival = session.rival
@@ -153,7 +153,7 @@ class Presence:
             self._placing.grant(work, session)
             context.changed(work)
 
-    def gone(self, work: Work, gone: Gone) -> None:
+    def gone(self, work: WorkUnit, gone: Gone) -> None:
         """Believed where it is the address that we know that says it, or where that does not answer anyway."""
         session = work.granted
         if gone.address == session.address or work.missing:
@@ -161,13 +161,13 @@ class Presence:
         elif session.suspect is None:
             self.gone_elsewhere(session.session, work, session, gone)
 
-    def gone_elsewhere(self, session_id: str, work: Work, session: Session, gone: Gone) -> None:
+    def gone_elsewhere(self, session_id: str, work: WorkUnit, session: Session, gone: Gone) -> None:
         """A newer epoch says `gone`, while the address that we know may live: ask that."""
         session.suspect = gone
         self._placing.grant_at(work, session, session.address)
         self._context.timers.set("suspect", session_id, self._context.now + ACCEPT_TIMEOUT)
 
-    def suspect_answered(self, work: Work, session: Session) -> None:
+    def suspect_answered(self, work: WorkUnit, session: Session) -> None:
         """The address that we know answers: whoever said `gone` is the copy, and has nothing to be refused."""
         if session.suspect is not None:
             self._note_clone(session, session.suspect.address)
@@ -175,7 +175,7 @@ class Presence:
             session.suspect = None
             self._context.timers.set("suspect", session.session, None)
 
-    def suspect_silent(self, work: Work) -> None:
+    def suspect_silent(self, work: WorkUnit) -> None:
         session = work.granted
         if session.suspect is not None:
             self._holding.gone(work, session, session.suspect)
@@ -188,7 +188,7 @@ class Presence:
         if len(session.clones) < CLONES_MAX:
             session.clones.add(address)
 
-    def _cloned(self, work: Work, session: Session, newer: str, older: str) -> None:
+    def _cloned(self, work: WorkUnit, session: Session, newer: str, older: str) -> None:
         self._context.alarm(
             "cloned_state_folder",
             f"agents at {older} and {newer} both answer for session {session.session} of instance {session.instance}: "
@@ -202,7 +202,7 @@ class Presence:
         """The link is down or blocked: nothing can be found out, the grace does not run."""
         session.marker = session.rival = session.suspect = None
 
-    def resume(self, work: Work) -> None:
+    def resume(self, work: WorkUnit) -> None:
         """The link's clock goes (again)."""
         session = work.granted
         if work.missing:

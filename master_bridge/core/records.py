@@ -158,8 +158,8 @@ def session_of(verified: Verified, *, now: float) -> Session:
 
 
 @dataclass
-class Work:
-    """A build request, or a step's command, for which Buildbot wants an agent."""
+class WorkUnit:
+    """What Buildbot wants an agent for: the build of one request, or the command of one step."""
 
     seek: Seek
     state: State

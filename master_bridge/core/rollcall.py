@@ -26,7 +26,7 @@ ACCOUNT_SESSIONS = 1_000
 ACCOUNT_BYTES = 32 * 1024 * 1024
 
 
-class RollCall:
+class NotedSessions:
     """The sessions that nobody has asked for, by request."""
 
     def __init__(self, context: Context) -> None:

@@ -24,10 +24,10 @@ from master_bridge.core.inputs import (
     Withdraw,
 )
 from master_bridge.core.parts import Parts
-from master_bridge.core.records import Work
+from master_bridge.core.records import WorkUnit
 from master_bridge.core.states import ATTACHED, MISSING, WITH_SESSION, State
 
-#: of parts, request and cue; there is no `Work` in state NONE
+#: of parts, request and cue; there is no `WorkUnit` in state NONE
 Handler = Callable[[Parts, Any, Any], None]
 
 NONE, WINDOW, WAITING, GRANTED, GRANTED_MISSING, HELD, HELD_MISSING = State
@@ -54,7 +54,7 @@ def _not_due(*states: State) -> Any:
 
 
 def _held_by_another(*states: State) -> Any:
-    def refuse(parts: Parts, work: Work, cue: cues.NewClaim) -> None:
+    def refuse(parts: Parts, work: WorkUnit, cue: cues.NewClaim) -> None:
         claims.refuse_claim(parts, cue, "another session holds its build request")
 
     return _does(refuse, *states, stays="")

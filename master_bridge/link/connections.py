@@ -27,7 +27,7 @@ from master_bridge.link.connection.protocol import BrokerProtocol
 from master_bridge.link.connection.publisher import Publication, Publisher
 from master_bridge.link.errors import ChannelLost, DuplicateMaster, LinkError
 from master_bridge.link.queues.consumer import Consumer, Delivered
-from master_bridge.link.queues.declarations import Queue, bridge_queues
+from master_bridge.link.queues.declarations import DurableQueue, bridge_queues
 from master_bridge.link.queues.declaring import Declaring
 from master_bridge.link.settings import LinkSettings
 
@@ -131,7 +131,7 @@ class Connections:
         self._on_restored = on_restored
         self._restoring.start(RESTORE_EVERY, now=False)
 
-    def declare(self, queue: Queue) -> defer.Deferred[Any]:
+    def declare(self, queue: DurableQueue) -> defer.Deferred[Any]:
         """One queue; one that exists with other arguments is used as it is, and said so."""
         if self._declared is None:
             raise ChannelLost("the connection is closed")

@@ -11,7 +11,7 @@ from contracts import topology
 from contracts.operations.findings import Finding
 from contracts.rabbitmq.arguments import QueueType
 from contracts.rabbitmq.refusals import ACCESS_REFUSED, NOT_FOUND, Differs, Refusal, refusal
-from master_bridge.link.queues.declarations import Queue, bridge_queues, offer_queue
+from master_bridge.link.queues.declarations import DurableQueue, bridge_queues, offer_queue
 from master_bridge.operating.connection import Broker
 
 
@@ -58,7 +58,7 @@ def queues(broker: Broker, signatures: Iterable[str], masters: Iterable[str]) ->
             yield from _compared(broker, pair)
 
 
-def _compared(broker: Broker, choices: Iterable[Queue]) -> Iterator[Finding]:
+def _compared(broker: Broker, choices: Iterable[DurableQueue]) -> Iterator[Finding]:
     """One queue, against what it is declared with as each type; the nearest that differs is told."""
     told: Refusal | None = None
     for queue in choices:

@@ -23,7 +23,7 @@ from contracts import topology
 from contracts.rabbitmq.arguments import QueueType
 from contracts.rabbitmq.refusals import PRECONDITION_FAILED, Differs
 from contracts.rabbitmq.refusals import refusal as declaration_refusal
-from master_bridge.link.queues.declarations import Queue, bridge_queues, offer_queue
+from master_bridge.link.queues.declarations import DurableQueue, bridge_queues, offer_queue
 from master_bridge.management.client import Management
 from master_bridge.operating.connection import Broker, refusal
 from master_bridge.operating.errors import OperatingError
@@ -35,7 +35,9 @@ TEMPORARY = "migrate."
 FIGURES_AGE = 8.0
 
 
-def wanted(management: Management, broker: Broker, queue_type: QueueType, events_max_bytes: int) -> Iterator[Queue]:
+def wanted(
+    management: Management, broker: Broker, queue_type: QueueType, events_max_bytes: int
+) -> Iterator[DurableQueue]:
     """What this version declares, for each of our queues that is there, or was when a migration stopped."""
     for figures in management.queues(broker.address.vhost):
         name = figures.name.removeprefix(TEMPORARY)
@@ -50,7 +52,7 @@ def wanted(management: Management, broker: Broker, queue_type: QueueType, events
             yield next(queue for queue in known if queue.name == name)
 
 
-def differs(broker: Broker, queue: Queue) -> str | None:
+def differs(broker: Broker, queue: DurableQueue) -> str | None:
     """How the queue differs from what we declare, for people; None: it is right, or not there.
 
     Raises `OperatingError` when this broker does not take the arguments at all.
@@ -69,7 +71,7 @@ def differs(broker: Broker, queue: Queue) -> str | None:
     return None
 
 
-def migrate(broker: Broker, management: Management, queue: Queue) -> int:
+def migrate(broker: Broker, management: Management, queue: DurableQueue) -> int:
     """Make `queue` anew; how many messages it holds then. Raises `OperatingError` while somebody uses it."""
     temporary = TEMPORARY + queue.name
     broker.channel.exchange_declare(MOVES, "direct", durable=True)

@@ -33,7 +33,7 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Link:
+class BuildLink:
     """Where Buildbot shows what a session of this master runs. `builder`: its id; `number`: the build's."""
 
     request: str
@@ -140,7 +140,7 @@ class Agents:
         account, _, instance = identity.rpartition("/")
         return self._known.get((account, instance))
 
-    def look(self, wanted: Mapping[str, Requirements], links: Mapping[str, Link]) -> None:
+    def look(self, wanted: Mapping[str, Requirements], links: Mapping[str, BuildLink]) -> None:
         """Bring all rows up to date. `wanted`: signatures of columns; `links`: of this master's sessions."""
         asked = tuple(wanted)
         for known in self._known.values():
@@ -181,7 +181,7 @@ class Agents:
         self._gone.append((self.at, known.id))
 
 
-def _row(known: Known, links: Mapping[str, Link]) -> Row:
+def _row(known: Known, links: Mapping[str, BuildLink]) -> Row:
     status = known.status
     return {
         "id": known.id,

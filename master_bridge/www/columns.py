@@ -20,7 +20,7 @@ WAITING_SHOWN, MISSES_SHOWN = 500, 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Column:
+class FleetColumn:
     """As the masters' configurations have it."""
 
     signature: str
@@ -53,7 +53,9 @@ class Waiter:
     expected: ExpectedStart | None = None
 
 
-def column_rows(columns: Mapping[str, Column], waiting: Iterable[Waiter], agents: Agents, now: float) -> dict[str, Row]:
+def column_rows(
+    columns: Mapping[str, FleetColumn], waiting: Iterable[Waiter], agents: Agents, now: float
+) -> dict[str, Row]:
     """By signature. `agents` have looked at these columns; `now`: seconds since the epoch."""
     oldest: dict[str, list[float]] = {}
     for waiter in waiting:

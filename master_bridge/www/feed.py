@@ -18,9 +18,9 @@ from contracts.messages import Catalogue, ExpectedStart, FleetMessage, Status, W
 from contracts.readable import moment
 from contracts.requirements.sets import Requirements
 from contracts.timing import STATUS_INTERVAL
-from master_bridge.core.forecast import Machine, Running, Start, Waiting, forecast
-from master_bridge.www.agents import Agents, Known, Link
-from master_bridge.www.columns import Column, Waiter, column_rows, waiting_rows
+from master_bridge.core.forecast import ForecastStart, Machine, Running, Waiting, forecast
+from master_bridge.www.agents import Agents, BuildLink, Known
+from master_bridge.www.columns import FleetColumn, Waiter, column_rows, waiting_rows
 from master_bridge.www.orders import Orders
 
 #: Seconds for which what was made is good enough for the next viewer.
@@ -181,7 +181,7 @@ class Feed:
                         expected=view.expected,
                     )
 
-    def _columns(self, waiting: set[str]) -> dict[str, Column]:
+    def _columns(self, waiting: set[str]) -> dict[str, FleetColumn]:
         """By signature: of all workers that are ours, of other masters, of what waits."""
         master = self._broker.master
         builders: dict[str, set[str]] = {}
@@ -196,7 +196,7 @@ class Feed:
             for signature in other.signatures:
                 masters.setdefault(signature, set()).add(name)
         return {
-            signature: Column(
+            signature: FleetColumn(
                 signature=signature,
                 requirements=requirements,
                 builders=tuple(sorted(builders.get(signature, ()))),
@@ -207,10 +207,10 @@ class Feed:
             if (requirements := _read(signature)) is not None
         }
 
-    def _link(self, view: Any) -> Link:
+    def _link(self, view: Any) -> BuildLink:
         found = _TITLE.match(view.title)
         builder = self.builders.get(found["builder"]) if found else None
-        return Link(request=view.request, builder=builder, number=int(found["number"]) if found else None)
+        return BuildLink(request=view.request, builder=builder, number=int(found["number"]) if found else None)
 
     def _summary(self, waiting: int) -> dict[str, Any]:
         states: dict[str, int] = {}
@@ -248,7 +248,7 @@ def _machine(known: Known, now: float) -> Machine:
     )
 
 
-def _told_start(before: ExpectedStart | None, start: Start, now: float) -> ExpectedStart:
+def _told_start(before: ExpectedStart | None, start: ForecastStart, now: float) -> ExpectedStart:
     """What was told stands until it is wrong by a fifth of the wait, or half a minute: a text that changes each time
     tells nobody more, and each change is written to the database."""
     likely = now + start.likely

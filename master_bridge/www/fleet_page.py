@@ -15,7 +15,7 @@ from master_bridge.buildbot.internals.agent_builds import Durations
 from master_bridge.operating.deadletters import read
 from master_bridge.www.agents import TEXT_SHOWN, Known, Row
 from master_bridge.www.feed import Feed
-from master_bridge.www.orders import Entry
+from master_bridge.www.orders import OrderRecord
 
 log = structlog.get_logger(__name__)
 
@@ -75,7 +75,7 @@ class FleetPage:
         for known in told:
             status = known.status
             self.feed.orders.add(
-                Entry(
+                OrderRecord(
                     when=time.time(),
                     who=who,
                     order=order,

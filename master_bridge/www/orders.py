@@ -21,7 +21,7 @@ WAIT = 3_600.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class OrderRecord:
     """One order to one agent. `outcome`: "told" to it; "done", as its status shows; "gone" before it heard."""
 
     when: float
@@ -39,14 +39,14 @@ class Orders:
     """The newest `KEPT`. `changed` is true when they are to be stored."""
 
     def __init__(self) -> None:
-        self._entries: list[Entry] = []
+        self._entries: list[OrderRecord] = []
         self.changed = False
 
-    def __iter__(self) -> Iterator[Entry]:
+    def __iter__(self) -> Iterator[OrderRecord]:
         """The newest first."""
         return reversed(self._entries)
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: OrderRecord) -> None:
         self._entries.append(entry)
         del self._entries[:-KEPT]
         self.changed = True
@@ -59,7 +59,7 @@ class Orders:
         agent = f"{address_user(status.address)}/{status.instance}"
         self._settle(agent, now, lambda entry: "done" if _has_happened(entry, status) else None)
 
-    def _settle(self, agent: str, now: float, outcome: Callable[[Entry], str | None]) -> None:
+    def _settle(self, agent: str, now: float, outcome: Callable[[OrderRecord], str | None]) -> None:
         for index in range(len(self._entries) - 1, -1, -1):
             entry = self._entries[index]
             if now - entry.when > WAIT:
@@ -80,7 +80,7 @@ class Orders:
         self._entries = [*earlier, *self._entries][-KEPT:]
 
 
-def _has_happened(entry: Entry, status: Status) -> bool:
+def _has_happened(entry: OrderRecord, status: Status) -> bool:
     if entry.order == "drain":
         return status.state in ("draining", "paused")
     if entry.order == "resume":
@@ -92,11 +92,11 @@ def _has_happened(entry: Entry, status: Status) -> bool:
     return bool(status.found)  # told anew after a probe
 
 
-def _entry(stored: object) -> Entry | None:
+def _entry(stored: object) -> OrderRecord | None:
     if not isinstance(stored, dict):
         return None
     try:
-        return Entry(
+        return OrderRecord(
             when=finite(float(stored["when"])),
             epoch=int(stored["epoch"]),
             **{key: shown(stored[key], TEXT_SHOWN) for key in ("who", "order", "agent", "name", "reason", "outcome")},

@@ -151,7 +151,7 @@ class _Strikes:
         if agent.machine is None:
             agent.start()
         else:
-            agent.feed(agent.process, inputs.Resume())
+            agent.feed(agent.process, inputs.ResumeWork())
 
     def stop_agent(self) -> None:
         self.agent.feed(self.agent.process, inputs.Stop())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 
 
-class Ending(Enum):
+class EndReason(Enum):
     """Why the agent's loop ended."""
 
     #: asked to leave, and nothing is held any more

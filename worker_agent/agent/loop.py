@@ -21,7 +21,7 @@ from contracts.machines.exhaustive import assert_never
 from contracts.messages import Alive, Catalogue, RollCall, Sealed, Steer
 from worker_agent.agent.aside import aside
 from worker_agent.agent.dispatch import Hands
-from worker_agent.agent.ending import Ending
+from worker_agent.agent.ending import EndReason
 from worker_agent.agent.forever import Errors, forever
 from worker_agent.agent.instance import Instance
 from worker_agent.agent.parts import Inbox, Parts, Tells
@@ -61,7 +61,7 @@ class Agent:
         self._inbox: asyncio.Queue[Inbox] = asyncio.Queue()
         self._timer: asyncio.TimerHandle | None = None
         #: how the run ends; None: it goes on
-        self._ending: Ending | None = None
+        self._ending: EndReason | None = None
         #: after a Stop: when to leave all the same
         self._stop_by: float | None = None
         self._errors = Errors()
@@ -80,7 +80,7 @@ class Agent:
             self._errors,
             seals=self.parts.seals,
             check=lambda asked: self._spawn(self.parts.checks.before_claim(asked), "check before a claim"),
-            left=lambda: self._finish(Ending.LEFT),
+            left=lambda: self._finish(EndReason.LEFT),
         )
         self.machine: AgentMachine
         self.snapshots: Snapshots
@@ -108,7 +108,7 @@ class Agent:
     def restart(self, reason: str) -> None:
         """End this process's part and leave the keepers to the next."""
         log.info("restarting", reason=reason)
-        self._finish(Ending.RESTART)
+        self._finish(EndReason.RESTART)
         self._put(inputs.Tick())
 
     def probe(self, reason: str) -> None:
@@ -118,7 +118,7 @@ class Agent:
 
     # -- the loop --------------------------------------------------------------------------------------------------
 
-    async def run(self) -> Ending:
+    async def run(self) -> EndReason:
         """Work until asked to leave, or broken."""
         become_subreaper()
         recovered = await self.parts.sessions.recover()
@@ -185,9 +185,9 @@ class Agent:
                 task.cancel()
             await asyncio.wait(list(self._tasks), timeout=CANCEL_AGAIN)
 
-    def _finish(self, ending: Ending) -> None:
+    def _finish(self, ending: EndReason) -> None:
         """The run ends, so or worse."""
-        self._ending = ending if self._ending is None else max(ending, self._ending, key=list(Ending).index)
+        self._ending = ending if self._ending is None else max(ending, self._ending, key=list(EndReason).index)
 
     def _put(self, what: Inbox) -> None:
         self._inbox.put_nowait(what)
@@ -270,7 +270,7 @@ class Agent:
 
     async def _end(self) -> None:
         """After the machine's last action: let what it published arrive, and go."""
-        if self._ending is Ending.RESTART:
+        if self._ending is EndReason.RESTART:
             await self.parts.sessions.detach()
         else:
             await self._end_sessions()
@@ -291,7 +291,7 @@ class Agent:
 
     def _give_up(self) -> None:
         log.error("stop_forced", sessions=len(self.parts.sessions))
-        self._finish(Ending.FAILED)  # of which the loop hears first of all
+        self._finish(EndReason.FAILED)  # of which the loop hears first of all
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None], name: str) -> None:
         """Have it done; an error of it is said, and ends nothing else."""
@@ -315,7 +315,7 @@ class Agent:
         if not task.cancelled() and task.exception() is not None:
             # Without its link or its knowledge of queues an agent is useless: end, so that somebody starts it anew.
             log.error("agent_failed", reason=str(task.exception()))
-            self._finish(Ending.FAILED)
+            self._finish(EndReason.FAILED)
             self._put(inputs.Tick())
 
     # -- orders ----------------------------------------------------------------------------------------------------
@@ -341,7 +341,7 @@ class Agent:
             log.info("resuming", reason=reason)
             self.parts.pause.end()
             self.parts.lifetime.stay(self._loop.time())
-            self._feed(inputs.Resume())
+            self._feed(inputs.ResumeWork())
         elif message.order == "leave":
             if self.order is not Order.LEAVE:  # who asks twice, by whatever way, does not mean to stop at once
                 self._leave(inputs.Leave(reason=reason))

@@ -14,7 +14,7 @@ from worker_agent.agent.health import Health, Least, PatientHealth
 from worker_agent.agent.instance import Instance
 from worker_agent.agent.introduction import Introduction
 from worker_agent.agent.lifetime import Lifetime
-from worker_agent.agent.pause import Pause
+from worker_agent.agent.pause import PauseFile
 from worker_agent.agent.queues import QueueKnowledge
 from worker_agent.capabilities.abilities import Abilities
 from worker_agent.capabilities.probing import Probing
@@ -75,7 +75,7 @@ class Parts:
         self.checks = self._checks()
         self.probing = Probing(self.abilities, every=settings.probe_interval, changed=tells.abilities)
         self.seals = Seals()
-        self.pause = Pause(settings.state)
+        self.pause = PauseFile(settings.state)
         self.lifetime = Lifetime(
             now=asyncio.get_running_loop().time(),
             after_idle=settings.exit_after_idle,

@@ -12,7 +12,7 @@ from worker_agent.state_files import write_atomically
 log = structlog.get_logger(__name__)
 
 
-class Pause:
+class PauseFile:
     """Kept in a file of the state folder while it lasts."""
 
     def __init__(self, state: Path) -> None:

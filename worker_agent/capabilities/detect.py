@@ -21,7 +21,7 @@ from worker_agent.capabilities.inventory import Evidence, Failure, Inventory, St
 from worker_agent.capabilities.libraries import PKG_CONFIG, probe_libraries
 from worker_agent.capabilities.machine import probe_machine
 from worker_agent.capabilities.options import DetectOptions, fixed_capability
-from worker_agent.capabilities.probe_files import TIMEOUT_MAX, Catalogue, Library, Probe, load
+from worker_agent.capabilities.probe_files import TIMEOUT_MAX, Library, Probe, ProbeCatalogue, load
 from worker_agent.capabilities.programs import Programs
 from worker_agent.capabilities.pythons import probe_python
 
@@ -106,7 +106,7 @@ async def detect_late(before: Inventory) -> Inventory:
 def _inventory(
     evidence: Iterable[Evidence],
     failures: Iterable[Failure],
-    catalogue: Catalogue,
+    catalogue: ProbeCatalogue,
     options: DetectOptions,
     began: float,
 ) -> Inventory:
@@ -122,7 +122,7 @@ def _inventory(
     )
 
 
-def _bad_files(catalogue: Catalogue) -> list[Failure]:
+def _bad_files(catalogue: ProbeCatalogue) -> list[Failure]:
     return [
         Failure(probe="capabilities.d", reason=reason, when=time.time(), path=str(path))
         for path, reason in catalogue.errors
@@ -214,7 +214,7 @@ async def _again(inventory: Inventory, paths: Collection[str]) -> Inventory:
     return Inventory(evidence=tuple(evidence), failures=tuple(failures))
 
 
-def _to_probe(catalogue: Catalogue, programs: Programs) -> list[tuple[str, Probe, str]]:
+def _to_probe(catalogue: ProbeCatalogue, programs: Programs) -> list[tuple[str, Probe, str]]:
     """(probe, its table, path of a program that is there); the slow starters first, so that they end in time."""
     system = {"darwin": "macos"}.get(os.uname().sysname.lower(), os.uname().sysname.lower())
     found = [
@@ -230,7 +230,7 @@ def _probe(
     name: str,
     probe: Probe,
     path: str,
-    catalogue: Catalogue,
+    catalogue: ProbeCatalogue,
     programs: Programs,
     options: DetectOptions,
     limit: asyncio.Semaphore,
@@ -275,7 +275,7 @@ def _kept(previous: Inventory, evidence: Iterable[Evidence], failures: Iterable[
     ]
 
 
-def _fixed(catalogue: Catalogue, options: DetectOptions) -> list[Evidence]:
+def _fixed(catalogue: ProbeCatalogue, options: DetectOptions) -> list[Evidence]:
     now = time.time()
     said = [(capability, str(path), "") for capability, path in catalogue.fixed]
     said += [(fixed_capability(text), None, f"--capability {text}") for text in options.fixed]  # type: ignore[misc]

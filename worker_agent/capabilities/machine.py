@@ -24,7 +24,7 @@ _GIB, _MIB = 1024**3, 1024**2
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fact:
+class MachineFact:
     """One thing found on this machine: its name, version, path, and the line that it was read from."""
 
     name: str
@@ -76,14 +76,14 @@ def probe_machine(root: Root | None = None) -> tuple[Sequence[Evidence], Sequenc
     return evidence, failures
 
 
-def _system(root: Root) -> Iterator[Fact]:
+def _system(root: Root) -> Iterator[MachineFact]:
     system = platform.system().lower() or sys.platform
-    yield Fact(name="os", version=_SYSTEMS.get(system, system), line=platform.platform())
+    yield MachineFact(name="os", version=_SYSTEMS.get(system, system), line=platform.platform())
     if match := re.match(r"[0-9]+(\.[0-9]+)*", platform.release()):
-        yield Fact(name="kernel", version=match[0], line=platform.release())
+        yield MachineFact(name="kernel", version=match[0], line=platform.release())
 
 
-def _distribution(root: Root) -> Iterator[Fact]:
+def _distribution(root: Root) -> Iterator[MachineFact]:
     """os-release(5). `distribution debian`, and the distribution itself with its version: `debian 12`."""
     for path in ("/etc/os-release", "/usr/lib/os-release"):
         text = root.text(path)
@@ -92,25 +92,25 @@ def _distribution(root: Root) -> Iterator[Fact]:
         pairs = (line.split("=", 1) for line in text.splitlines() if "=" in line and not line.startswith("#"))
         values = {key.strip(): value.strip().strip("\"'") for key, value in pairs}
         if identity := values.get("ID"):
-            yield Fact(name="distribution", version=identity, path=path, line=f"ID={identity}")
+            yield MachineFact(name="distribution", version=identity, path=path, line=f"ID={identity}")
             version = values.get("VERSION_ID")
-            yield Fact(name=identity, version=version or None, path=path, line=f"VERSION_ID={version or ''}")
+            yield MachineFact(name=identity, version=version or None, path=path, line=f"VERSION_ID={version or ''}")
         if codename := values.get("VERSION_CODENAME"):
-            yield Fact(name="codename", version=codename, path=path, line=f"VERSION_CODENAME={codename}")
+            yield MachineFact(name="codename", version=codename, path=path, line=f"VERSION_CODENAME={codename}")
         return
     release = platform.mac_ver()[0]
     if release:
-        yield Fact(name="distribution", version="macos", line=f"macOS {release}")
-        yield Fact(name="macos", version=release, line=f"macOS {release}")
+        yield MachineFact(name="distribution", version="macos", line=f"macOS {release}")
+        yield MachineFact(name="macos", version=release, line=f"macOS {release}")
 
 
-def _architecture(root: Root) -> Iterator[Fact]:
+def _architecture(root: Root) -> Iterator[MachineFact]:
     machine = platform.machine().lower()
     if machine:
-        yield Fact(name="arch", version=_ARCHITECTURES.get(machine, machine), line=machine)
+        yield MachineFact(name="arch", version=_ARCHITECTURES.get(machine, machine), line=machine)
 
 
-def _cpus(root: Root) -> Iterator[Fact]:
+def _cpus(root: Root) -> Iterator[MachineFact]:
     """CPUs that this process may use: affinity and the control group's quota, whichever is less."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     path, line = None, f"{count} of {os.cpu_count()}"
@@ -119,17 +119,17 @@ def _cpus(root: Root) -> Iterator[Fact]:
         allowed = max(1, int(quota[0]) // int(quota[1]))
         if allowed < count:
             count, path, line = allowed, "/sys/fs/cgroup/cpu.max", " ".join(quota)
-    yield Fact(name="cpus", version=str(count), path=path, line=line)
+    yield MachineFact(name="cpus", version=str(count), path=path, line=line)
 
 
-def _memory(root: Root) -> Iterator[Fact]:
+def _memory(root: Root) -> Iterator[MachineFact]:
     """Memory that may be used: the machine's, or the control group's limit if that is less."""
     size, path = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), None
     for limit in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
         text = root.text(limit).strip()
         if text.isdigit() and 0 < int(text) < size:
             size, path = int(text), limit
-    yield Fact(name="mem", version=_size(size), path=path, line=f"{size} bytes")
+    yield MachineFact(name="mem", version=_size(size), path=path, line=f"{size} bytes")
 
 
 def _size(count: int) -> str:
@@ -137,31 +137,31 @@ def _size(count: int) -> str:
     return f"{count * 10 // _GIB / 10:g}GiB" if count >= _GIB else f"{count // _MIB}MiB"
 
 
-def _c_library(root: Root) -> Iterator[Fact]:
+def _c_library(root: Root) -> Iterator[MachineFact]:
     name, version = platform.libc_ver()
     if name:
-        yield Fact(name=name, version=version or None, line=f"{name} {version}")
+        yield MachineFact(name=name, version=version or None, line=f"{name} {version}")
     for path in sorted(root.at("/lib").glob("ld-musl-*.so.1")):
-        yield Fact(name="musl", version=None, path=str(path), line=path.name)
+        yield MachineFact(name="musl", version=None, path=str(path), line=path.name)
         return
 
 
-def _gpu(root: Root) -> Iterator[Fact]:
+def _gpu(root: Root) -> Iterator[MachineFact]:
     """Graphics cards by vendor; drivers and toolkits (nvidia-smi, nvcc, rocm) are commands."""
     seen: set[str] = set()
     for path in sorted(root.at("/sys/class/drm").glob("card[0-9]*/device/vendor")):
         vendor = _GPU_VENDORS.get(root.text(str(path.relative_to(root.folder))).strip())
         if vendor and vendor not in seen:
             seen.add(vendor)
-            yield Fact(name="gpu", version=vendor, path=str(path), line=f"vendor {vendor}")
+            yield MachineFact(name="gpu", version=vendor, path=str(path), line=f"vendor {vendor}")
     version = root.text("/proc/driver/nvidia/version")
     if match := re.search(r"Kernel Module\D*([0-9.]+)", version):
         if "nvidia" not in seen:
-            yield Fact(name="gpu", version="nvidia", path="/proc/driver/nvidia/version", line=match[0])
-        yield Fact(name="nvidia-driver", version=match[1], path="/proc/driver/nvidia/version", line=match[0])
+            yield MachineFact(name="gpu", version="nvidia", path="/proc/driver/nvidia/version", line=match[0])
+        yield MachineFact(name="nvidia-driver", version=match[1], path="/proc/driver/nvidia/version", line=match[0])
 
 
-_FACTS: tuple[Callable[[Root], Iterable[Fact]], ...] = (
+_FACTS: tuple[Callable[[Root], Iterable[MachineFact]], ...] = (
     _system,
     _distribution,
     _architecture,

@@ -155,7 +155,7 @@ class _File(_Table):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Catalogue:
+class ProbeCatalogue:
     """All that is probed, after every file. Keys are the tables' names."""
 
     probes: Mapping[str, Probe] = field(default_factory=dict)
@@ -169,7 +169,7 @@ class Catalogue:
     errors: tuple[tuple[Path, str], ...] = ()
 
 
-def load(folders: Iterable[Path], *, built_in: bool = True) -> Catalogue:
+def load(folders: Iterable[Path], *, built_in: bool = True) -> ProbeCatalogue:
     """Read this package's files and all `*.toml` of `folders`, in the order of their names; later ones win."""
     probes: dict[str, Probe] = {}
     libraries: dict[str, Library] = {}
@@ -205,7 +205,7 @@ def load(folders: Iterable[Path], *, built_in: bool = True) -> Catalogue:
             else:
                 absent.discard(checked(name, None).name)
                 fixed[name] = [(entry, path) for entry in entries]
-    return Catalogue(
+    return ProbeCatalogue(
         probes={name: probe for name, probe in probes.items() if not probe.disabled},
         libraries=libraries,
         modules=modules,

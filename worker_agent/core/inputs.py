@@ -115,7 +115,7 @@ class Leave:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Resume:
+class ResumeWork:
     """Take work again, whatever was asked for before."""
 
 
@@ -161,7 +161,7 @@ class Tick:
 
 Input = Union[
     LinkUp, LinkDown, OfferDelivered, MachineChecked, DeliveryLost, MessageReceived, Confirmed, Refused, QueuesKnown,
-    Wellness, Pause, Leave, Resume, Stop, Journalled, KeeperLost, PullWanted, Tick,
+    Wellness, Pause, Leave, ResumeWork, Stop, Journalled, KeeperLost, PullWanted, Tick,
 ]  # fmt: skip
 
 

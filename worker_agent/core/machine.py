@@ -166,7 +166,7 @@ class AgentMachine:
             state.queues = input.queues
         elif isinstance(input, inputs.Wellness):
             state.fitness.unwell = input.reasons
-        elif isinstance(input, (inputs.Pause, inputs.Leave, inputs.Resume, inputs.Stop)):
+        elif isinstance(input, (inputs.Pause, inputs.Leave, inputs.ResumeWork, inputs.Stop)):
             orders.ask(state, input)
         elif not isinstance(input, inputs.Tick):
             assert_never(input)

@@ -9,11 +9,11 @@ from contracts.machines.transitions import Row, Table
 from worker_agent.core import cues
 from worker_agent.core.actions import Exit
 from worker_agent.core.availability import Order
-from worker_agent.core.inputs import Leave, Pause, Resume, Stop
+from worker_agent.core.inputs import Leave, Pause, ResumeWork, Stop
 from worker_agent.core.state import AgentState
 from worker_agent.core.transitions import happen
 
-Asked = Union[Pause, Leave, Resume, Stop, cues.NothingHeld]
+Asked = Union[Pause, Leave, ResumeWork, Stop, cues.NothingHeld]
 Handler = Callable[[AgentState, Any], None]
 
 
@@ -33,7 +33,7 @@ def _leave(state: AgentState, asked: Leave) -> None:
     _turn_away(state)
 
 
-def _resume(state: AgentState, asked: Resume) -> None:
+def _resume(state: AgentState, asked: ResumeWork) -> None:
     state.pause = None
     state.order = Order.WORK
 
@@ -65,7 +65,7 @@ TABLE: Table[Order, type, Handler] = Table(
     start=_WORK,
     states=Order,
     ends=(_LEFT,),
-    inputs=(Pause, Leave, Resume, Stop, cues.NothingHeld),
+    inputs=(Pause, Leave, ResumeWork, Stop, cues.NothingHeld),
     rows={
         (_WORK, Pause): Row(_pause, {_PAUSE: _TURNED_AWAY}),
         (_PAUSE, Pause): Row(_pause, {_PAUSE: ""}),
@@ -73,15 +73,15 @@ TABLE: Table[Order, type, Handler] = Table(
         (_WORK, Leave): Row(_leave, {_LEAVE: _TURNED_AWAY}),
         (_PAUSE, Leave): Row(_leave, {_LEAVE: _TURNED_AWAY}),
         (_LEAVE, Leave): Row(_stop, _STOPPED),
-        (_PAUSE, Resume): Row(_resume, {_WORK: "take work"}),
-        (_LEAVE, Resume): Row(_resume, {_WORK: "take work"}),
+        (_PAUSE, ResumeWork): Row(_resume, {_WORK: "take work"}),
+        (_LEAVE, ResumeWork): Row(_resume, {_WORK: "take work"}),
         (_WORK, Stop): Row(_stop, _STOPPED),
         (_PAUSE, Stop): Row(_stop, _STOPPED),
         (_LEAVE, Stop): Row(_stop, _STOPPED),
         (_LEAVE, cues.NothingHeld): Row(_exit, {_LEFT: "exit"}),
     },
     ignored={
-        (_WORK, Resume): "It takes work already",
+        (_WORK, ResumeWork): "It takes work already",
         (_WORK, cues.NothingHeld): _STAYS,
         (_PAUSE, cues.NothingHeld): _STAYS,
     },

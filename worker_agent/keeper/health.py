@@ -12,7 +12,7 @@ DISK_FULL = 1024 * 1024
 _KILLED = (-9, 137)
 
 
-class Health:
+class HealthAtStart:
     """The machine as it was when a command started.
 
     `disks`: folders that the command writes to. Only Linux counts memory kills and refused processes.

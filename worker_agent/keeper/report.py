@@ -17,7 +17,7 @@ class Append(Protocol):
     def __call__(self, n: int, kind: str, value: Any = None, data: bytes = b"") -> None: ...
 
 
-class Report:
+class CommandReport:
     """Events of command `n`, in the order in which they are told. Only adjoining output of one kind is joined."""
 
     def __init__(self, n: int, append: Append) -> None:

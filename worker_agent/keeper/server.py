@@ -47,7 +47,7 @@ def boot_clock() -> float:
     return time.monotonic()
 
 
-class Keeper:
+class KeeperServer:
     """One session's keeper. `run` returns when it is over."""
 
     def __init__(self, config: KeeperConfig, runner: Callable[[Listener], Runner]) -> None:
@@ -207,7 +207,7 @@ class Keeper:
 class _Connection(asyncio.Protocol):
     """A main process on the other end."""
 
-    def __init__(self, keeper: Keeper) -> None:
+    def __init__(self, keeper: KeeperServer) -> None:
         self._keeper = keeper
         self._frames = Frames()
         self._transport: asyncio.Transport | None = None
@@ -317,4 +317,4 @@ async def _main(config: KeeperConfig, guard: Guard | None, apart: ApartProcess |
         assert apart is not None
         return Apart(config, apart, session)
 
-    await Keeper(config, runner).run(initial)
+    await KeeperServer(config, runner).run(initial)

@@ -57,7 +57,7 @@ class JournalState(Enum):
 
 
 @dataclass
-class Command:
+class CommandRecord:
     """What the session knows of one of its commands."""
 
     state: State = State.UNKNOWN
@@ -91,7 +91,7 @@ class KeeperSession:
         self._broken = broken
         self._state = JournalState.OPEN
         self._room = (True, True)
-        self._commands: dict[int, Command] = {}
+        self._commands: dict[int, CommandRecord] = {}
         self._runner = runner(self)
 
     @property
@@ -110,7 +110,7 @@ class KeeperSession:
 
     def happen(self, n: int, cue: Cue, **news: Any) -> None:
         """`cue` happens to command `n`; `news` is what comes with it."""
-        command = self._commands.get(n) or Command()
+        command = self._commands.get(n) or CommandRecord()
         if (command.state, cue) in ROWS:
             self._commands[n] = command
             ROWS[command.state, cue][0](self, n, command, **news)
@@ -178,7 +178,7 @@ class KeeperSession:
 
     # What happens to a command: handlers of the table
 
-    def _run(self, n: int, command: Command, *, name: str, args: Mapping[str, Any], digest: str) -> None:
+    def _run(self, n: int, command: CommandRecord, *, name: str, args: Mapping[str, Any], digest: str) -> None:
         command.state = State.STARTING
         if self._state is JournalState.FULL and self._journal.set_reserve():
             self._state = JournalState.OPEN  # somebody made room
@@ -189,38 +189,38 @@ class KeeperSession:
         if command.state is State.STARTING:
             command.state = State.RUNNING
 
-    def _complete_unstarted(self, n: int, command: Command, *, name: str, digest: str, reason: str) -> None:
+    def _complete_unstarted(self, n: int, command: CommandRecord, *, name: str, digest: str, reason: str) -> None:
         command.state = State.STARTING
         self._append(n, "started", {"name": name, "digest": digest})
         command.state = State.OVER
         self._append(n, "completed", None, interrupted=reason)
 
-    def _fail_unknown(self, n: int, command: Command, *, reason: str) -> None:
+    def _fail_unknown(self, n: int, command: CommandRecord, *, reason: str) -> None:
         command.state = State.STARTING
         self._append(n, "started", {"name": "", "digest": ""})
         self._fail(n, command, reason=reason)
 
-    def _fail(self, n: int, command: Command, *, reason: str) -> None:
+    def _fail(self, n: int, command: CommandRecord, *, reason: str) -> None:
         command.state = State.OVER
         self._append(n, "completed", reason, infrastructure=reason)
 
-    def _interrupt(self, n: int, command: Command, *, reason: str) -> None:
+    def _interrupt(self, n: int, command: CommandRecord, *, reason: str) -> None:
         if command.interrupted is None:
             command.interrupted = reason
         self._runner.interrupt(n)
 
-    def _condemn(self, n: int, command: Command, *, reason: str) -> None:
+    def _condemn(self, n: int, command: CommandRecord, *, reason: str) -> None:
         if command.condemned is None:
             command.condemned = reason
         self._runner.interrupt(n)
 
-    def _feed(self, n: int, command: Command, *, offset: int, size: int, data: bytes) -> None:
+    def _feed(self, n: int, command: CommandRecord, *, offset: int, size: int, data: bytes) -> None:
         self._runner.feed(n, offset, size, data)
 
-    def _event(self, n: int, command: Command, *, kind: str, value: Any, data: bytes) -> None:
+    def _event(self, n: int, command: CommandRecord, *, kind: str, value: Any, data: bytes) -> None:
         self._append(n, kind, value, data)
 
-    def _completed(self, n: int, command: Command, *, failure: str | None, infrastructure: str | None) -> None:
+    def _completed(self, n: int, command: CommandRecord, *, failure: str | None, infrastructure: str | None) -> None:
         command.state = State.OVER
         if infrastructure is None:
             infrastructure = command.condemned

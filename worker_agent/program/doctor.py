@@ -23,7 +23,7 @@ from contracts.timing import CATALOGUE_INTERVAL
 from contracts.trust import sealing
 from worker_agent.agent.errands import ByUser, Errands, Here
 from worker_agent.agent.health import Health, Least
-from worker_agent.agent.pause import Pause
+from worker_agent.agent.pause import PauseFile
 from worker_agent.capabilities import BadCapability, detect
 from worker_agent.capabilities.abilities import of_program, options_of
 from worker_agent.core.availability import Availability, Order
@@ -88,7 +88,7 @@ def _machine(settings: Settings, errands: Errands | None) -> Iterator[Finding]:
 
 def _pause(settings: Settings) -> Iterator[Finding]:
     """It outlives the process, and the reboot: whoever wonders why no work comes is to know."""
-    reason = Pause(settings.state).reason
+    reason = PauseFile(settings.state).reason
     if reason is not None:
         [seen] = Availability(order=Order.PAUSE, pause=reason).texts()
         yield Finding(check="new work", verdict="warn", seen=seen, remedy="`master-bridge resume` ends the pause")

@@ -13,7 +13,7 @@ import structlog
 from contracts.operations import memory
 from contracts.operations.exit_status import ExitStatus
 from contracts.operations.extras import missing_extra
-from worker_agent.agent.ending import Ending
+from worker_agent.agent.ending import EndReason
 from worker_agent.agent.instance import Instance, StateInUse
 from worker_agent.keeper.second_user import NoSecondUser, SecondUser, give_up_ambient, own_name
 from worker_agent.program import logs
@@ -66,11 +66,11 @@ def run(settings: Settings, unknown: Sequence[str] = ()) -> int:
     environ = dict(os.environ)
     _hide_secrets()
     ending = asyncio.run(_run(settings, instance, user))
-    if ending is Ending.RESTART:
+    if ending is EndReason.RESTART:
         instance.close()
         systemd.notify(STATUS="restarting")
         return _execute_again(settings, environ)
-    return ExitStatus.SOFTWARE if ending is Ending.FAILED else 0
+    return ExitStatus.SOFTWARE if ending is EndReason.FAILED else 0
 
 
 def _execute_again(settings: Settings, environ: dict[str, str]) -> int:
@@ -108,7 +108,7 @@ def _hide_secrets() -> None:
             del os.environ[name]
 
 
-async def _run(settings: Settings, instance: Instance, user: SecondUser | None) -> Ending:
+async def _run(settings: Settings, instance: Instance, user: SecondUser | None) -> EndReason:
     from worker_agent.agent.loop import Agent
 
     loop = asyncio.get_running_loop()
@@ -136,7 +136,7 @@ async def _run(settings: Settings, instance: Instance, user: SecondUser | None) 
         ending = await agent.run()
     finally:
         watchdog.cancel()
-    if ending is Ending.RESTART:
+    if ending is EndReason.RESTART:
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # they wait for the new program
         if agent.asked_to_leave():
             signal.raise_signal(signal.SIGTERM)  # said meanwhile: the new program is to know

@@ -18,7 +18,7 @@ from typing import Literal
 from contracts.testing.clock import VirtualClock
 from contracts.testing.memory_broker.channels import ignore
 from contracts.testing.memory_broker.connections import Connection
-from contracts.testing.memory_broker.queues import Entry, Publication, Queue, QueueOptions
+from contracts.testing.memory_broker.queues import Publication, Queue, QueuedMessage, QueueOptions
 
 ExchangeType = Literal["direct", "topic", "fanout"]
 
@@ -183,7 +183,7 @@ class MemoryBroker:
             if queue.name not in circle:
                 queue.push(replace(publication), safe=True)
 
-    def delivered(self, queue: Queue, entry: Entry) -> None:
+    def delivered(self, queue: Queue, entry: QueuedMessage) -> None:
         self.deliveries[entry.publication.identity] += 1
 
     def forget(self, connection: Connection) -> None:

@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 
 from contracts.testing.memory_broker import queues
 from contracts.testing.memory_broker.network import Direction
-from contracts.testing.memory_broker.queues import Entry, Publication, Queue, QueueOptions
+from contracts.testing.memory_broker.queues import Publication, Queue, QueuedMessage, QueueOptions
 
 
 def ignore(*_: object) -> None:
@@ -34,7 +34,7 @@ class Delivery:
         return sum(death["count"] for death in self.publication.headers.get("x-death", ()))
 
 
-class Node(queues.Node, Protocol):
+class BrokerForChannels(queues.BrokerForQueues, Protocol):
     """The broker, as channels know it."""
 
     timeout_cancels: bool
@@ -51,7 +51,7 @@ class Node(queues.Node, Protocol):
 
     def route(self, publication: Publication) -> list[Queue]: ...
 
-    def delivered(self, queue: Queue, entry: Entry) -> None: ...
+    def delivered(self, queue: Queue, entry: QueuedMessage) -> None: ...
 
     def confirm_delay(self) -> float: ...
 
@@ -60,7 +60,7 @@ class Node(queues.Node, Protocol):
     def next_identity(self) -> int: ...
 
 
-class Wire(Protocol):
+class ConnectionForChannels(Protocol):
     """The connection, as its channels know it."""
 
     user: str
@@ -70,7 +70,7 @@ class Wire(Protocol):
     to_client: Direction
 
     @property
-    def broker(self) -> Node: ...
+    def broker(self) -> BrokerForChannels: ...
 
 
 class Consumer:
@@ -101,7 +101,7 @@ class Consumer:
     def has_room(self) -> bool:
         return (self.prefetch == 0 or self.held < self.prefetch) and self.channel.has_room
 
-    def deliver(self, entry: Entry) -> None:
+    def deliver(self, entry: QueuedMessage) -> None:
         self.held += 1
         self.channel.deliver(self, entry)
 
@@ -109,7 +109,7 @@ class Consumer:
 class Channel:
     """One AMQP channel. Methods are the client's; callbacks reach the client."""
 
-    def __init__(self, connection: Wire) -> None:
+    def __init__(self, connection: ConnectionForChannels) -> None:
         self.connection = connection
         #: the channel was closed by the broker: (code and text)
         self.on_close: Callable[[str], object] = ignore
@@ -126,7 +126,7 @@ class Channel:
         self._alive = True
         self._tag = 0
         self._shared_prefetch = 0
-        self.unacked: dict[int, tuple[Entry, Consumer, float]] = {}
+        self.unacked: dict[int, tuple[QueuedMessage, Consumer, float]] = {}
         self.consumers: dict[str, Consumer] = {}
 
     # ---- the client's end
@@ -231,7 +231,7 @@ class Channel:
         else:
             self._broker.clock.call_later(self._broker.confirm_delay(), self._safe, tag, entries)
 
-    def _safe(self, tag: int, entries: list[Entry]) -> None:
+    def _safe(self, tag: int, entries: list[QueuedMessage]) -> None:
         if self.connection.server_open:
             for entry in entries:
                 entry.safe = True
@@ -290,7 +290,7 @@ class Channel:
         if consumer is not None and consumer in consumer.queue.consumers:
             consumer.queue.consumers.remove(consumer)
 
-    def deliver(self, consumer: Consumer, entry: Entry) -> None:
+    def deliver(self, consumer: Consumer, entry: QueuedMessage) -> None:
         self._tag += 1
         self.unacked[self._tag] = (entry, consumer, self._broker.clock.now)
         self._broker.delivered(consumer.queue, entry)

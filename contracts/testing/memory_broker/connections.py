@@ -14,7 +14,7 @@ from contracts.testing.memory_broker.channels import Channel, ignore
 from contracts.testing.memory_broker.network import Direction
 
 
-class Node(channels.Node, Protocol):
+class BrokerForConnections(channels.BrokerForChannels, Protocol):
     """The broker, as connections know it."""
 
     def latency(self) -> float: ...
@@ -25,7 +25,7 @@ class Node(channels.Node, Protocol):
 class Connection:
     """One TCP connection with its two ends. Made by `MemoryBroker.connect`."""
 
-    def __init__(self, broker: Node, name: str, *, heartbeat: float, user: str) -> None:
+    def __init__(self, broker: BrokerForConnections, name: str, *, heartbeat: float, user: str) -> None:
         self.broker = broker
         self.name = name
         #: who logged in

@@ -59,7 +59,7 @@ class QueueOptions:
 
 
 @dataclass(eq=False, slots=True)
-class Entry:
+class QueuedMessage:
     """One message in one queue."""
 
     publication: Publication
@@ -80,10 +80,10 @@ class Consuming(Protocol):
     @property
     def has_room(self) -> bool: ...
 
-    def deliver(self, entry: Entry) -> None: ...
+    def deliver(self, entry: QueuedMessage) -> None: ...
 
 
-class Node(Protocol):
+class BrokerForQueues(Protocol):
     """The broker, as its queues know it."""
 
     clock: VirtualClock
@@ -97,20 +97,20 @@ class Node(Protocol):
 class Queue:
     """A queue of the broker in memory: its messages, consumers and unacknowledged deliveries."""
 
-    def __init__(self, broker: Node, name: str, options: QueueOptions, owner: object | None) -> None:
+    def __init__(self, broker: BrokerForQueues, name: str, options: QueueOptions, owner: object | None) -> None:
         self.name = name
         self.options = options
         self.owner = owner
         self.consumers: deque[Consuming] = deque()
-        self.unacked: dict[int, Entry] = {}
+        self.unacked: dict[int, QueuedMessage] = {}
         self.ready_bytes = 0
         self._broker = broker
         self._clock = broker.clock
-        self._ready: list[tuple[int, int, Entry]] = []
+        self._ready: list[tuple[int, int, QueuedMessage]] = []
         self._position = 0
         self._expiry: Timer | None = None
         #: acknowledged so lately that a crash may forget it: (time, entry)
-        self._acked: deque[tuple[float, Entry]] = deque()
+        self._acked: deque[tuple[float, QueuedMessage]] = deque()
 
     def __len__(self) -> int:
         """Messages that are ready."""
@@ -125,11 +125,11 @@ class Queue:
         limit = self.options.max_length_bytes
         return limit is None or self.options.overflow != "reject-publish" or self.ready_bytes + size <= limit
 
-    def push(self, publication: Publication, *, safe: bool) -> Entry:
+    def push(self, publication: Publication, *, safe: bool) -> QueuedMessage:
         times = [t for t in (self.options.message_ttl, publication.expiration) if t is not None]
         expires_at = self._clock.now + min(times) if times else None
         self._position += 1
-        entry = Entry(publication, self._position, expires_at, safe=safe)
+        entry = QueuedMessage(publication, self._position, expires_at, safe=safe)
         self._insert(entry)
         limit = self.options.max_length_bytes
         while limit is not None and self.ready_bytes > limit and self._ready:
@@ -148,7 +148,7 @@ class Queue:
             consumer.deliver(self._hand_out())
         self._watch_expiry()
 
-    def take(self) -> Entry | None:
+    def take(self) -> QueuedMessage | None:
         """The first that is ready, unacknowledged from now on (`basic.get`)."""
         while self._ready and self._expire_head():
             pass
@@ -156,19 +156,19 @@ class Queue:
             return None
         return self._hand_out()
 
-    def _hand_out(self) -> Entry:
+    def _hand_out(self) -> QueuedMessage:
         entry = self._pop()
         entry.deliveries += 1
         self.unacked[entry.position] = entry
         return entry
 
-    def ack(self, entry: Entry) -> None:
+    def ack(self, entry: QueuedMessage) -> None:
         if self.unacked.pop(entry.position, None) is not None:
             self._acked.append((self._clock.now, entry))
             while self._acked and self._acked[0][0] < self._clock.now - self._broker.ack_flush:
                 self._acked.popleft()
 
-    def requeue(self, entry: Entry) -> None:
+    def requeue(self, entry: QueuedMessage) -> None:
         """Back to its old place, marked as redelivered. Call `pump` afterwards."""
         if self.unacked.pop(entry.position, None) is None:
             return
@@ -179,7 +179,7 @@ class Queue:
         else:
             self._insert(entry)
 
-    def reject(self, entry: Entry) -> None:
+    def reject(self, entry: QueuedMessage) -> None:
         """Without requeue: dead-lettered, or dropped."""
         if self.unacked.pop(entry.position, None) is not None:
             self._dead_letter(entry, "rejected")
@@ -217,12 +217,12 @@ class Queue:
             self._expiry.cancel()
             self._expiry = None
 
-    def _insert(self, entry: Entry) -> None:
+    def _insert(self, entry: QueuedMessage) -> None:
         priority = min(entry.publication.priority, self.options.max_priority)
         heapq.heappush(self._ready, (-priority, entry.position, entry))
         self.ready_bytes += entry.publication.size
 
-    def _pop(self) -> Entry:
+    def _pop(self) -> QueuedMessage:
         entry = heapq.heappop(self._ready)[2]
         self.ready_bytes -= entry.publication.size
         return entry
@@ -249,7 +249,7 @@ class Queue:
         if self._ready and (when := self._ready[0][2].expires_at) is not None:
             self._expiry = self._clock.call_at(when, self.pump)
 
-    def _dead_letter(self, entry: Entry, reason: DeathReason) -> None:
+    def _dead_letter(self, entry: QueuedMessage, reason: DeathReason) -> None:
         exchange = self.options.dead_letter_exchange
         if exchange is None:
             return

@@ -11,7 +11,7 @@ from twisted.internet import defer
 
 from contracts.requirements.sets import Requirements
 from master_bridge.buildbot.fleet.view import FleetView
-from master_bridge.buildbot.search.waiting import Later, waiting_text
+from master_bridge.buildbot.search.waiting import Fallback, waiting_text
 
 log = structlog.get_logger(__name__)
 
@@ -25,7 +25,7 @@ class WaitingNotice:
         self._said: str | None = None
         self._busy = False
 
-    def refresh(self, requirements: Requirements, *, since: float, state: str, later: Later | None = None) -> None:
+    def refresh(self, requirements: Requirements, *, since: float, state: str, later: Fallback | None = None) -> None:
         """`later`: what will do when nobody has come whom it prefers."""
         text = waiting_text(
             needs=requirements.signature,

@@ -16,7 +16,7 @@ from contracts.requirements.sets import Requirements
 from master_bridge.buildbot.search.preference import Preference
 
 
-class State(Enum):
+class SearchState(Enum):
     #: the bridge is asked for nothing (yet, or again)
     NEW = "new"
     #: for an agent that is preferred, for a while
@@ -57,7 +57,7 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Lost:
+class AgentLost:
     """The session is over, and the search begins anew. `waited`: it has waited long enough for what is preferred."""
 
     waited: bool = False
@@ -85,7 +85,7 @@ class Ended:
     """By the bridge, and Buildbot is told: nobody needs to be told that it is over."""
 
 
-Cue = Union[Begin, PatienceOver, Rerouted, Found, Lost, GivenBack, Refused, Left, Ended]
+Cue = Union[Begin, PatienceOver, Rerouted, Found, AgentLost, GivenBack, Refused, Left, Ended]
 
 # ---- what is to be done
 
@@ -130,10 +130,10 @@ class Search:
         self.seal = seal
         #: None: nothing is preferred, or no longer
         self.preference = preference
-        self.state = State.NEW
+        self.state = SearchState.NEW
         self._actions: list[Action] = []
         #: for tests: does what happens stand in the table?
-        self.watch: Callable[[State, type, State], None] = lambda before, cue, after: None
+        self.watch: Callable[[SearchState, type, SearchState], None] = lambda before, cue, after: None
 
     @property
     def requirements(self) -> Requirements:
@@ -154,13 +154,13 @@ class Search:
     def begin(self, _: Begin) -> None:
         self._actions.append(Ask())
         if self.preference is None:
-            self.state = State.SEEKS
+            self.state = SearchState.SEEKS
         else:
-            self.state = State.PREFERS
+            self.state = SearchState.PREFERS
             self._actions.append(Wait(self.preference.seconds))
 
     def settle(self, _: PatienceOver) -> None:
-        self.preference, self.state = None, State.SEEKS
+        self.preference, self.state = None, SearchState.SEEKS
         self._actions.append(AskElsewhere())
 
     def reroute(self, cue: Rerouted) -> None:
@@ -168,57 +168,57 @@ class Search:
         if (cue.requirements.signature, cue.seal) == (self.required.signature, self.seal):
             return
         self.required, self.seal, self.preference = cue.requirements, cue.seal, None
-        if self.state is State.PREFERS:
+        if self.state is SearchState.PREFERS:
             self._actions.append(WaitNoMore())
-            self.state = State.SEEKS
-        if self.state is State.SEEKS:
+            self.state = SearchState.SEEKS
+        if self.state is SearchState.SEEKS:
             self._actions.append(AskElsewhere())
 
     def found(self, _: Found) -> None:
-        if self.state is State.PREFERS:
+        if self.state is SearchState.PREFERS:
             self._actions.append(WaitNoMore())
-        self.state = State.FOUND
+        self.state = SearchState.FOUND
 
-    def lost(self, cue: Lost) -> None:
+    def lost(self, cue: AgentLost) -> None:
         if cue.waited:
             self.preference = None
-        self.state = State.NEW
+        self.state = SearchState.NEW
 
     def give_back(self, _: GivenBack) -> None:
         self._actions.append(Leave("given back"))
-        self.preference, self.state = None, State.NEW
+        self.preference, self.state = None, SearchState.NEW
 
     def refused(self, _: Refused) -> None:
-        if self.state is State.PREFERS:
+        if self.state is SearchState.PREFERS:
             self._actions.append(WaitNoMore())
-        self.state = State.REFUSED
+        self.state = SearchState.REFUSED
 
     def leave(self, cue: Left) -> None:
-        how: Literal["withdraw", "done"] = "done" if self.state is State.FOUND else "withdraw"
-        if self.state is State.PREFERS:
+        how: Literal["withdraw", "done"] = "done" if self.state is SearchState.FOUND else "withdraw"
+        if self.state is SearchState.PREFERS:
             self._actions.append(WaitNoMore())
         self._actions.append(Leave("keep" if cue.keep else how))
-        self.state = State.OVER
+        self.state = SearchState.OVER
 
     def end(self, _: Ended) -> None:
-        if self.state is State.PREFERS:
+        if self.state is SearchState.PREFERS:
             self._actions.append(WaitNoMore())
-        self.state = State.OVER
+        self.state = SearchState.OVER
 
 
 Handler = Callable[[Search, Any], None]
 
-NEW, PREFERS, SEEKS, FOUND, REFUSED, OVER = State
+NEW, PREFERS, SEEKS, FOUND, REFUSED, OVER = SearchState
 _OVER = ignored("It is over", OVER)
 _BEGUN = ignored("The bridge is asked already", PREFERS, SEEKS, FOUND)
 _NONE_FOUND = ignored("There is no agent that could be lost", NEW, PREFERS, SEEKS, REFUSED)
 
 
-def _on(cue: type, *parts: Any) -> Line[State, Handler]:
+def _on(cue: type, *parts: Any) -> Line[SearchState, Handler]:
     return Line(cue, parts)
 
 
-_LINES: tuple[Line[State, Handler], ...] = (
+_LINES: tuple[Line[SearchState, Handler], ...] = (
     _on(
         Begin,
         row(Search.begin, NEW, to={PREFERS: "seek whom it prefers", SEEKS: "seek"}),
@@ -242,7 +242,7 @@ _LINES: tuple[Line[State, Handler], ...] = (
         row(Search.found, PREFERS, SEEKS, to={FOUND: ""}),
         ignored("Nobody was asked for", NEW, REFUSED), ignored("One is there already", FOUND), _OVER,
     ),
-    _on(Lost, row(Search.lost, FOUND, to={NEW: "seek anew"}), _NONE_FOUND, _OVER),
+    _on(AgentLost, row(Search.lost, FOUND, to={NEW: "seek anew"}), _NONE_FOUND, _OVER),
     _on(GivenBack, row(Search.give_back, FOUND, to={NEW: "done, seek anew"}), _NONE_FOUND, _OVER),
     _on(
         Refused,
@@ -258,4 +258,4 @@ _LINES: tuple[Line[State, Handler], ...] = (
     _on(Ended, row(Search.end, NEW, PREFERS, SEEKS, FOUND, REFUSED, to={OVER: ""}), _OVER),
 )  # fmt: skip
 
-TABLE: Table[State, type, Handler] = table_of(_LINES, start=NEW, states=State)
+TABLE: Table[SearchState, type, Handler] = table_of(_LINES, start=NEW, states=SearchState)

@@ -13,8 +13,8 @@ from contracts.requirements.sets import Requirements
 from master_bridge.buildbot.client import Client
 from master_bridge.buildbot.search import search
 from master_bridge.buildbot.search.notices import WaitingNotice
-from master_bridge.buildbot.search.search import Search, State
-from master_bridge.buildbot.search.waiting import Later
+from master_bridge.buildbot.search.search import Search, SearchState
+from master_bridge.buildbot.search.waiting import Fallback
 from master_bridge.core.inputs import Done, Keep, Reroute, Seek, Withdraw
 
 
@@ -61,12 +61,12 @@ class Seeker:
 
     @property
     def over(self) -> bool:
-        return self._search.state is State.OVER
+        return self._search.state is SearchState.OVER
 
     @property
     def looking(self) -> bool:
         """There is no agent, and one is wanted."""
-        return self._search.state not in (State.FOUND, State.OVER)
+        return self._search.state not in (SearchState.FOUND, SearchState.OVER)
 
     # ---- what happens to it
 
@@ -81,7 +81,7 @@ class Seeker:
 
     def lost(self, *, waited: bool = False) -> None:
         """`waited`: from now on it waits for any agent that has what is required."""
-        self._handle(search.Lost(waited))
+        self._handle(search.AgentLost(waited))
 
     def give_back(self) -> None:
         self._handle(search.GivenBack())
@@ -131,8 +131,8 @@ class Seeker:
         """Say for what is waited, if there is something new to say."""
         later = None
         preference = self._search.preference
-        if preference is not None and self._search.state is State.PREFERS:
-            later = Later(needs=self._search.required.signature, at=self.since + preference.seconds)
+        if preference is not None and self._search.state is SearchState.PREFERS:
+            later = Fallback(needs=self._search.required.signature, at=self.since + preference.seconds)
         self._notice.refresh(self._search.requirements, since=self.since, state=self.state, later=later)
 
 

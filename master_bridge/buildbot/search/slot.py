@@ -75,7 +75,7 @@ class Asked(Enum):
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundAgent:
     """The agent that was found."""
 
     connection: AMQPConnection
@@ -116,7 +116,7 @@ class Slot:
         self._asked = Asked.NOT_YET
         #: why no agent will ever come, where that is known
         self._refusal = ""
-        self._found: Found | None = None
+        self._found: FoundAgent | None = None
 
     # -- asked by the worker ------------------------------------------------------------------------------------------
 
@@ -282,11 +282,11 @@ class Slot:
             owner=self,
         )
         connection = AMQPConnection(name=self._worker.name, session=session, owner=self, reactor=self._master.reactor)
-        self._found = Found(connection, session, adopted)
+        self._found = FoundAgent(connection, session, adopted)
         if self.begun:
             self._hand_over(self._found)
 
-    def _hand_over(self, found: Found) -> None:
+    def _hand_over(self, found: FoundAgent) -> None:
         """To Buildbot, which refuses it before `start_instance`; and each property set before is a transaction more."""
         connection, holder = found.connection, found.session.holder
         properties = self._build.getProperties()

@@ -12,7 +12,7 @@ REFRESH = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Later:
+class Fallback:
     """What will be enough from `at` (seconds since the epoch) on, when what is preferred has not come."""
 
     needs: str
@@ -20,7 +20,7 @@ class Later:
 
 
 def waiting_text(
-    *, needs: str, since: float, outlook: Outlook, state: str, down: str | None, later: Later | None = None
+    *, needs: str, since: float, outlook: Outlook, state: str, down: str | None, later: Fallback | None = None
 ) -> str:
     """For a preparation step: for what it waits, since when (seconds since the epoch), and with what prospects.
 

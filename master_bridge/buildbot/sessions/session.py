@@ -29,7 +29,7 @@ RC_KILLED = -1
 SMALL = 64 * 1024
 
 
-class Bridge(Protocol):
+class SessionBridge(Protocol):
     """What a session needs of the bridge."""
 
     incarnation: str
@@ -55,7 +55,9 @@ class SessionOwner(Protocol):
 class BuildSession:
     """Commands of one build, or of one step, on one agent. Ends with `end`; what comes later is dropped."""
 
-    def __init__(self, *, reactor: Any, bridge: Bridge, request: str, holder: Holder, owner: SessionOwner) -> None:
+    def __init__(
+        self, *, reactor: Any, bridge: SessionBridge, request: str, holder: Holder, owner: SessionOwner
+    ) -> None:
         self._reactor = reactor
         self._bridge = bridge
         self._request = request

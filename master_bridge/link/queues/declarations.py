@@ -12,7 +12,7 @@ from contracts.rabbitmq.product import Version
 
 
 @dataclass(frozen=True, kw_only=True)
-class Queue:
+class DurableQueue:
     """A durable queue and its bindings (exchange, routing key)."""
 
     name: str
@@ -20,10 +20,10 @@ class Queue:
     bindings: tuple[tuple[str, str], ...] = ()
 
 
-def offer_queue(signature: str, *, version: Version, queue_type: QueueType) -> Queue:
+def offer_queue(signature: str, *, version: Version, queue_type: QueueType) -> DurableQueue:
     """`cap.<signature>`."""
     name = topology.cap_queue(signature)
-    return Queue(
+    return DurableQueue(
         name=name,
         arguments=arguments(Kind.OFFERS, version=version, queue_type=queue_type),
         bindings=((topology.OFFERS, name),),
@@ -32,7 +32,7 @@ def offer_queue(signature: str, *, version: Version, queue_type: QueueType) -> Q
 
 def bridge_queues(
     master: str, *, version: Version, queue_type: QueueType, events_max_bytes: int = EVENTS_MAX_BYTES
-) -> tuple[Queue, ...]:
+) -> tuple[DurableQueue, ...]:
     """The queues that every bridge needs before it can work, in the order to declare them."""
     queues = (
         (topology.claims_queue(master), Kind.CLAIMS, (topology.REPLIES, topology.claims_binding(master))),
@@ -41,7 +41,7 @@ def bridge_queues(
         (topology.DEAD_QUEUE, Kind.DEAD, (topology.DEAD, "")),
     )
     return tuple(
-        Queue(
+        DurableQueue(
             name=name,
             arguments=arguments(kind, version=version, queue_type=queue_type, events_max_bytes=events_max_bytes),
             bindings=(binding,),

@@ -19,7 +19,7 @@ from contracts.rabbitmq.refusals import (
 from contracts.topology import EXCHANGES
 from master_bridge.link.connection.channel import Calls, code
 from master_bridge.link.errors import LinkError, Mismatch, NotDeclared
-from master_bridge.link.queues.declarations import Queue
+from master_bridge.link.queues.declarations import DurableQueue
 
 
 class Declaring:
@@ -37,7 +37,7 @@ class Declaring:
         self._exchanges_ours = True
         #: the broker's words, where they are not
         self._refused = ""
-        self._queues: dict[str, Queue] = {}
+        self._queues: dict[str, DurableQueue] = {}
         #: queues that exist otherwise: to ask again as we would have them closes the channel each time
         self._differing: set[str] = set()
 
@@ -67,7 +67,7 @@ class Declaring:
             )
 
     @defer.inlineCallbacks
-    def queue(self, queue: Queue) -> Any:
+    def queue(self, queue: DurableQueue) -> Any:
         """Declare and bind. Raises `Mismatch` for one that cannot be used as it is, `NotDeclared`."""
         self._queues[queue.name] = queue
         if queue.name not in self._differing:

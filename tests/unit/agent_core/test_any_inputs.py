@@ -133,7 +133,7 @@ class AnyInputs(RuleBasedStateMachine):
     @rule(seldom=SELDOM, resume=st.booleans())
     def drain(self, seldom: bool, resume: bool) -> None:
         if seldom or resume:
-            self.agent.tell(inputs.Resume() if resume else inputs.Leave())
+            self.agent.tell(inputs.ResumeWork() if resume else inputs.Leave())
             self._told()
 
     @rule(seldom=SELDOM)

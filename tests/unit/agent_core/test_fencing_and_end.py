@@ -113,7 +113,7 @@ def test_a_drain_may_be_taken_back() -> None:
     agent = Agent(slots=2)
     agent.running()
     agent.tell(inputs.Leave())
-    agent.tell(inputs.Resume())
+    agent.tell(inputs.ResumeWork())
     assert agent.did == [actions.Consume(queues=AFTER_GTK)]
     assert agent.machine.availability.order is Order.WORK
 
@@ -131,7 +131,7 @@ def test_a_parked_agent_takes_nothing_new_and_stays() -> None:
     agent.release()
     assert agent.kinds == ["CloseSession", "Ack"]
     assert agent.machine.availability.order is Order.PAUSE
-    agent.tell(inputs.Resume())
+    agent.tell(inputs.ResumeWork())
     assert agent.did == [actions.Consume(queues=AFTER_GTK)]
 
 

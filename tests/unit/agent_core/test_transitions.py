@@ -285,7 +285,7 @@ def test_a_wrong_row_is_found(wrong: Move) -> None:
 
 
 ORDERS: dict[type, inputs.Input] = {
-    inputs.Pause: inputs.Pause(), inputs.Leave: inputs.Leave(), inputs.Resume: inputs.Resume(),
+    inputs.Pause: inputs.Pause(), inputs.Leave: inputs.Leave(), inputs.ResumeWork: inputs.ResumeWork(),
     inputs.Stop: inputs.Stop(), cues.NothingHeld: inputs.Tick(),
 }  # fmt: skip
 WAYS: dict[Order, list[inputs.Input]] = {
@@ -324,7 +324,7 @@ def test_a_pause_on_an_agent_that_leaves_is_remembered() -> None:
     agent.tell(inputs.Pause(reason="its disk is changed"))
     assert agent.machine.availability.order is Order.LEAVE
     assert agent.machine.availability.pause == "its disk is changed"
-    agent.tell(inputs.Resume())
+    agent.tell(inputs.ResumeWork())
     assert agent.machine.availability.order.value == Order.WORK.value
     assert agent.machine.availability.pause is None
 

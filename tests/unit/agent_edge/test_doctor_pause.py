@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from worker_agent.agent.pause import Pause
+from worker_agent.agent.pause import PauseFile
 from worker_agent.program.doctor import examine
 from worker_agent.program.settings import Settings
 
@@ -17,7 +17,7 @@ async def test_a_pause_is_found(tmp_path: Path, paused: bool) -> None:
     state = tmp_path / "state"
     state.mkdir()
     if paused:
-        Pause(state).begin("asked by an operator: new disk")
+        PauseFile(state).begin("asked by an operator: new disk")
     settings = Settings(name="a1", state=state, basedir=tmp_path / "builds", capabilities_d=())
     findings = {finding.check: finding for finding in await examine(settings)}
     if paused:

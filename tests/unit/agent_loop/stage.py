@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from contracts.messages import Command, Grant, Offer, Steer
 from worker_agent.agent import loop, parts
-from worker_agent.agent.ending import Ending
+from worker_agent.agent.ending import EndReason
 from worker_agent.agent.instance import Instance
 from worker_agent.agent.loop import Agent
 from worker_agent.core import actions, inputs
@@ -148,7 +148,7 @@ class Stage:
         self.may_answer.set()
         self.agent.parts.checks._health.check = self._check  # type: ignore[method-assign]
         self.agent.parts.abilities.still_able = self._still_able  # type: ignore[method-assign]
-        self.run: asyncio.Task[Ending] = asyncio.get_running_loop().create_task(self.agent.run())
+        self.run: asyncio.Task[EndReason] = asyncio.get_running_loop().create_task(self.agent.run())
 
     async def _check(self) -> tuple[str, ...]:
         await self.may_answer.wait()
@@ -236,7 +236,7 @@ class Stage:
         self.agent._put(done.set)
         await asyncio.wait_for(done.wait(), DEADLINE)
 
-    async def ended(self) -> Ending:
+    async def ended(self) -> EndReason:
         return await asyncio.wait_for(self.run, DEADLINE)
 
     async def close(self) -> None:

@@ -12,7 +12,7 @@ import structlog
 
 from contracts.messages import Alive, Catalogue, Event, Grant, Offer, Ping, Release, Start
 from worker_agent.agent import loop
-from worker_agent.agent.ending import Ending
+from worker_agent.agent.ending import EndReason
 from worker_agent.core import inputs
 from worker_agent.core.availability import Order
 from worker_agent.core.inputs import Recovered, SessionMeta
@@ -286,7 +286,7 @@ async def test_leave_ends_what_is_held_first(stage: Stage, log: Any) -> None:
     assert stage.status.reasons == ("waits for br-1 of master m: no command was started yet",)
     assert [entry["reason"] for entry in log("draining")] == ["SIGTERM"]
     stage.hear(Release(session=session, incarnation="I1"))
-    assert await stage.ended() is Ending.LEFT
+    assert await stage.ended() is EndReason.LEFT
     assert stage.status.state == "leaving"
     assert stage.sessions.orders[-1] == ("idle",)
     assert stage.agent.asked_to_leave()
@@ -297,7 +297,7 @@ async def test_leave_twice_kills_what_is_held(stage: Stage, log: Any) -> None:
     session = await stage.held()
     stage.agent.leave("SIGTERM")
     stage.agent.leave("SIGINT")
-    assert await stage.ended() is Ending.LEFT
+    assert await stage.ended() is EndReason.LEFT
     assert ("close", session, False) in stage.sessions.orders
     assert [gone.reason for gone in stage.said("gone")] == ["killed"]
     assert [entry["reason"] for entry in log("stopping")] == ["SIGINT"]
@@ -312,7 +312,7 @@ async def test_an_operator_who_asks_twice_kills_nothing(stage: Stage) -> None:
     assert stage.agent.order is Order.LEAVE
     assert ("close", session, False) not in stage.sessions.orders
     stage.steer("stop", reason="now")
-    assert await stage.ended() is Ending.LEFT
+    assert await stage.ended() is EndReason.LEFT
     assert ("close", session, False) in stage.sessions.orders
 
 
@@ -323,7 +323,7 @@ async def test_a_pause_lasts_until_resumed_also_across_restarts(begin: Begin, tm
     await stage.until(lambda: stage.status.state == "paused", "the status")
     assert stage.status.reasons == ("asked by an operator: new disk",)
     stage.agent.restart("SIGUSR2")
-    assert await stage.ended() is Ending.RESTART
+    assert await stage.ended() is EndReason.RESTART
     await stage.close()
     again = Stage(tmp_path / "0")
     again.link_up()
@@ -346,7 +346,7 @@ async def test_a_resume_ends_a_leave(stage: Stage) -> None:
     await stage.turned()
     assert stage.agent.order is Order.WORK
     stage.agent.restart("SIGUSR2")
-    assert await stage.ended() is Ending.RESTART
+    assert await stage.ended() is EndReason.RESTART
     assert not stage.agent.asked_to_leave()
 
 
@@ -368,7 +368,7 @@ async def test_a_restart_leaves_its_keepers_and_hears_what_is_asked_meanwhile(st
     await stage.until(lambda: ("detach",) in stage.sessions.orders, "the end")
     stage.agent.leave("SIGTERM")
     stage.link.flushed.set()
-    assert await stage.ended() is Ending.RESTART
+    assert await stage.ended() is EndReason.RESTART
     assert ("idle",) not in stage.sessions.orders
     assert stage.agent.asked_to_leave()
 
@@ -395,7 +395,7 @@ async def test_an_agent_for_one_build_leaves_by_itself(begin: Begin, log: Any) -
     stage.hear(Start(session=session, incarnation="I1", command=command()))
     await stage.until(lambda: ("order", session, "run") in stage.sessions.orders, "the command")
     stage.hear(Release(session=session, incarnation="I1"))
-    assert await stage.ended() is Ending.LEFT
+    assert await stage.ended() is EndReason.LEFT
 
 
 async def test_an_operator_keeps_an_agent_for_one_build_for_one_more(begin: Begin) -> None:
@@ -425,7 +425,7 @@ async def test_what_is_not_confirmed_in_time_is_left_and_said(
     stage.link.flushed.clear()
     stage.link.unconfirmed = 3
     stage.agent.leave("SIGTERM")
-    assert await stage.ended() is Ending.LEFT
+    assert await stage.ended() is EndReason.LEFT
     assert [entry["publications"] for entry in log("messages_unconfirmed_at_exit")] == [3]
 
 
@@ -437,7 +437,7 @@ async def test_sessions_that_do_not_end_hold_a_stop_for_a_while_only(
     await stage.held()
     stage.sessions.ended.clear()
     stage.steer("stop")
-    assert await stage.ended() is Ending.FAILED
+    assert await stage.ended() is EndReason.FAILED
     assert len(log("stop_forced")) == 1
 
 
@@ -450,7 +450,7 @@ async def test_a_machine_that_cannot_stop_is_left(stage: Stage, log: Any, monkey
 
     stage.agent.machine.handle = fails  # type: ignore[method-assign]
     stage.steer("stop")
-    assert await stage.ended() is Ending.FAILED
+    assert await stage.ended() is EndReason.FAILED
     assert len(log("stop_forced")) == 1
 
 
@@ -459,7 +459,7 @@ async def test_a_part_that_breaks_ends_the_agent(stage: Stage, log: Any, monkeyp
     task = asyncio.get_running_loop().create_future()
     task.set_exception(RuntimeError("queues failed"))
     stage.agent._broken(task)  # type: ignore[arg-type]  # a task's result
-    assert await stage.ended() is Ending.FAILED
+    assert await stage.ended() is EndReason.FAILED
     assert [entry["reason"] for entry in log("agent_failed")] == ["queues failed"]
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from random import Random
 from statistics import mean
 
-from master_bridge.core.forecast import Machine, Running, Start, Waiting, forecast
+from master_bridge.core.forecast import ForecastStart, Machine, Running, Waiting, forecast
 
 DAY = 86_400.0
 #: Builds whose durations are known of each builder; requests that start sooner than this (s) have no error to speak of.
@@ -31,7 +31,7 @@ class Request:
     column: str
     arrived: float
     #: None: nobody could tell
-    told: Start | None = None
+    told: ForecastStart | None = None
     naive: float | None = None
     started: float | None = None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 from statistics import median
 
-from master_bridge.core.forecast import REQUESTS, Machine, Running, Start, Waiting, forecast
+from master_bridge.core.forecast import REQUESTS, ForecastStart, Machine, Running, Waiting, forecast
 from tests.unit.bridge_core.day import Day
 
 
@@ -16,7 +16,7 @@ def waits(request: str, since: float = 0.0, signature: str = "gtk", builder: str
 GTK = frozenset({"gtk"})
 
 
-def likely(found: dict[str, Start]) -> dict[str, float]:
+def likely(found: dict[str, ForecastStart]) -> dict[str, float]:
     return {request: start.likely for request, start in found.items()}
 
 

@@ -10,14 +10,14 @@ from click.testing import CliRunner
 from conformance.checks import REQUIREMENTS
 from conformance.errors import BadOptions, Violated, expect
 from conformance.report import Report, Result, line_of
-from conformance.requirement import Requirement
+from conformance.requirement import ProtocolRequirement
 from conformance.run import selected
 from contracts.messages import Event, Release
 from master_bridge.cli import main
 
 
-def requirement(level: str = "must", id: str = "topic.name") -> Requirement:
-    return Requirement(id=id, level=level, text="It does it", rule="13", check=lambda _: None)  # type: ignore[arg-type]
+def requirement(level: str = "must", id: str = "topic.name") -> ProtocolRequirement:
+    return ProtocolRequirement(id=id, level=level, text="It does it", rule="13", check=lambda _: None)  # type: ignore[arg-type]
 
 
 def failed(level: str) -> Result:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,6 +115,18 @@ def test_folders_are_small() -> None:
             large[folder.relative_to(ROOT).as_posix()] = count
     reasons = dict(re.findall(r"^- `([\w/]+)` \((\d+)\): ", text, flags=re.M))
     assert {folder: str(count) for folder, count in large.items()} == reasons
+
+
+@pytest.mark.parametrize("side", ["conformance", "master_bridge", "worker_agent"])
+def test_no_two_public_classes_of_a_side_have_one_name(side: str) -> None:
+    """Doubles play RabbitMQ, whose words they have: `Queue`, `Consumer`, `Publication`."""
+    found = defaultdict(list)
+    for module, path in FILES.items():
+        if (below(module, side) or below(module, "contracts")) and not below(module, "contracts.testing"):
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                    found[node.name].append(module)
+    assert {name: modules for name, modules in found.items() if len(modules) > 1} == {}
 
 
 def files_of_tests() -> list[Path]:

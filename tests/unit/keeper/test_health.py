@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from worker_agent.keeper import health as health_module
-from worker_agent.keeper.health import Health
+from worker_agent.keeper.health import HealthAtStart
 
 
 class Machine:
@@ -38,7 +38,7 @@ def test_a_memory_kill_in_the_control_group_is_the_machines(tmp_path: Path, grou
     """Whatever status the command made of it."""
     machine = Machine(tmp_path, groups)
     machine.write(file, "low 0\noom_kill 1\n")
-    health = Health([], root=tmp_path)
+    health = HealthAtStart([], root=tmp_path)
     assert health.verdict(2, killed=False) is None
 
     machine.write(file, "low 0\noom_kill 2\n")
@@ -51,7 +51,7 @@ def test_a_memory_kill_in_the_control_group_is_the_machines(tmp_path: Path, grou
 def test_a_memory_kill_of_the_system_counts_only_for_what_was_killed(tmp_path: Path) -> None:
     """Its counter is of the whole machine: it says something about a command that SIGKILL ended, and no other."""
     machine = Machine(tmp_path, "0::/\n")
-    health = Health([], root=tmp_path)
+    health = HealthAtStart([], root=tmp_path)
     machine.write("proc/vmstat", "oom_kill 4\n")
 
     assert health.verdict(1, killed=False) is None
@@ -62,7 +62,7 @@ def test_a_memory_kill_of_the_system_counts_only_for_what_was_killed(tmp_path: P
 def test_refused_processes_are_the_machines(tmp_path: Path) -> None:
     machine = Machine(tmp_path, "0::/agent\n")
     machine.write("sys/fs/cgroup/agent/pids.events", "max 0\n")
-    health = Health([], root=tmp_path)
+    health = HealthAtStart([], root=tmp_path)
     machine.write("sys/fs/cgroup/agent/pids.events", "max 7\n")
 
     assert "process limit" in (health.verdict(2, killed=False) or "")
@@ -70,7 +70,7 @@ def test_refused_processes_are_the_machines(tmp_path: Path) -> None:
 
 def test_a_full_disk_is_the_machines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the folder's name; a folder that the command removed does not matter."""
-    health = Health([str(tmp_path / "gone"), str(tmp_path)], root=tmp_path)
+    health = HealthAtStart([str(tmp_path / "gone"), str(tmp_path)], root=tmp_path)
     assert health.verdict(1, killed=False) is None
     real = os.statvfs(tmp_path)
     full = os.statvfs_result((*tuple(real)[:4], 0, *tuple(real)[5:]))

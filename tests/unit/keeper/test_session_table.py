@@ -145,7 +145,7 @@ def test_what_happens_is_what_the_table_says_and_all_of_it_happens(session: Watc
         play(session, seed)
         session._commands.clear()
     # an interrupt or a condemnation while the start is being written, which no order can time
-    command = session._commands[9999] = keeper.Command(state=State.STARTING)
+    command = session._commands[9999] = keeper.CommandRecord(state=State.STARTING)
     session.happen(9999, Cue.INTERRUPT, reason="Stop")
     session.happen(9999, Cue.CONDEMN, reason="disk full")
     assert (command.interrupted, command.condemned) == ("Stop", "disk full")

@@ -7,7 +7,7 @@ from typing import Any
 from contracts.messages import Capability, SlotStatus, Status
 from contracts.requirements.sets import Requirements
 from master_bridge.www import agents as module
-from master_bridge.www.agents import AGENTS_MAX, Agents, Link
+from master_bridge.www.agents import AGENTS_MAX, Agents, BuildLink
 
 GTK3 = {"gtk>=3": Requirements.from_signature("gtk>=3")}
 
@@ -41,7 +41,7 @@ def test_a_row_is_told_once_and_again_when_it_changes() -> None:
     agents.look(GTK3, {})
     assert agents.rows(seen) == []
     agents.hear(status(held="s"), 110.0)
-    agents.look(GTK3, {"s": Link(request="br-7", builder=3, number=1)})
+    agents.look(GTK3, {"s": BuildLink(request="br-7", builder=3, number=1)})
     (row,) = agents.rows(seen)
     assert (row["state"], row["since"]) == ("busy", 110)
     assert row["slots"][0]["link"] == {"request": "br-7", "builder": 3, "number": 1}

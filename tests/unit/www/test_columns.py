@@ -9,10 +9,10 @@ import pytest
 from contracts.messages import ExpectedStart
 from contracts.requirements.sets import Requirements
 from master_bridge.www.agents import Agents
-from master_bridge.www.columns import WAITING_SHOWN, Column, Waiter, column_rows, waiting_rows
+from master_bridge.www.columns import WAITING_SHOWN, FleetColumn, Waiter, column_rows, waiting_rows
 from tests.unit.www.test_agents import GTK3, status
 
-COLUMN = Column(signature="gtk>=3", requirements=GTK3["gtk>=3"], builders=("b",), places=2)
+COLUMN = FleetColumn(signature="gtk>=3", requirements=GTK3["gtk>=3"], builders=("b",), places=2)
 
 
 def waiter(name: str = "b #1", **more: Any) -> Waiter:
@@ -94,7 +94,7 @@ def test_an_expected_start_is_shown_with_its_span() -> None:
 
 
 def test_a_column_of_any_agent() -> None:
-    anything = Column(signature="any", requirements=Requirements())
+    anything = FleetColumn(signature="any", requirements=Requirements())
     agents = fleet(status("a"))
     agents.look({"any": anything.requirements}, {})
     assert column_rows({"any": anything}, [], agents, 1.0)["any"]["free"] == 1

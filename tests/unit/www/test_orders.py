@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from master_bridge.www.orders import KEPT, WAIT, Entry, Orders
+from master_bridge.www.orders import KEPT, WAIT, OrderRecord, Orders
 from tests.unit.www.test_agents import status
 
 
-def entry(order: str = "drain", **more: Any) -> Entry:
-    return Entry(
+def entry(order: str = "drain", **more: Any) -> OrderRecord:
+    return OrderRecord(
         **{"when": 10.0, "who": "ann", "order": order, "agent": "u/a", "name": "a", "reason": "r", "epoch": 1, **more}
     )
 

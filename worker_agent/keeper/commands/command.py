@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 from worker_agent.keeper.file_thread import FileThread
 from worker_agent.keeper.host import Host
 from worker_agent.keeper.processes.process import ProcessOptions, RunProcess
-from worker_agent.keeper.report import Report
+from worker_agent.keeper.report import CommandReport
 
 
-class Command:
+class RemoteCommand:
     """One remote command. Making one checks its arguments: ValueError, KeyError, as Buildbot's worker does."""
 
     #: the class in buildbot_worker: its name is in an error text
@@ -22,7 +22,7 @@ class Command:
     asked: Mapping[str, Any]
     digest: str
 
-    def __init__(self, host: Host, report: Report, args: Mapping[str, Any]) -> None:
+    def __init__(self, host: Host, report: CommandReport, args: Mapping[str, Any]) -> None:
         missing = [name for name in self.required if name not in args]
         if missing:
             raise ValueError(f"{self.reference} is missing args: {', '.join(missing)}")

@@ -13,12 +13,12 @@ import stat
 from typing import BinaryIO
 
 from contracts.digest import command_digest
-from worker_agent.keeper.commands.command import Command
+from worker_agent.keeper.commands.command import RemoteCommand
 from worker_agent.keeper.file_thread import Interrupted, open_file
 from worker_agent.keeper.limits import PULL_QUICK, PULL_REPEAT, PULL_SIZE, PULLS, PULLS_QUICK
 
 
-class DownloadFile(Command):
+class DownloadFile(RemoteCommand):
     """Buildbot's `downloadFile`: writes what the master sends to a file."""
 
     reference = "WorkerFileDownloadCommand"

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterable
 from json.encoder import encode_basestring
 
-from worker_agent.keeper.commands.command import Command
+from worker_agent.keeper.commands.command import RemoteCommand
 from worker_agent.keeper.file_thread import Interrupted
 from worker_agent.keeper.host import AbandonChain
 from worker_agent.keeper.limits import UPDATE_MAX
@@ -29,7 +29,7 @@ def _make_parent(path: str) -> None:
         os.makedirs(os.path.dirname(path))
 
 
-class MakeDirectory(Command):
+class MakeDirectory(RemoteCommand):
     """Buildbot's `mkdir`: makes folders, with their parents."""
 
     reference = "MakeDirectory"
@@ -45,7 +45,7 @@ class MakeDirectory(Command):
         self.status("rc", 0)
 
 
-class _Processes(Command):
+class _Processes(RemoteCommand):
     """Commands that run system tools, with the time limits of their arguments."""
 
     async def tool(self, *command: str) -> int:
@@ -104,7 +104,7 @@ class CopyDirectory(_Processes):
         self.status("rc", rc)
 
 
-class StatFile(Command):
+class StatFile(RemoteCommand):
     """Buildbot's `stat`: tells what `os.stat` says of a path."""
 
     reference = "StatFile"
@@ -120,7 +120,7 @@ class StatFile(Command):
         self.status("rc", 0)
 
 
-class _Names(Command):
+class _Names(RemoteCommand):
     """Commands that answer with names of files."""
 
     async def names(self, header: str, find: Callable[[str], Iterable[str]]) -> None:
@@ -172,7 +172,7 @@ class ListDir(_Names):
         await self.names("listdir", os.listdir)
 
 
-class RemoveFile(Command):
+class RemoveFile(RemoteCommand):
     """Buildbot's `rmfile`: removes one file."""
 
     reference = "RemoveFile"

@@ -6,18 +6,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from worker_agent.keeper.commands import fs
-from worker_agent.keeper.commands.command import Command
+from worker_agent.keeper.commands.command import RemoteCommand
 from worker_agent.keeper.commands.download import DownloadFile
 from worker_agent.keeper.commands.paths import resolve
 from worker_agent.keeper.commands.shell import Shell
 from worker_agent.keeper.commands.upload import UploadDirectory, UploadFile
 from worker_agent.keeper.host import Host
-from worker_agent.keeper.report import Report
+from worker_agent.keeper.report import CommandReport
 
 #: Version of the commands as Buildbot's worker 4.3 reports it.
 COMMAND_VERSION = "3.3"
 
-_COMMANDS: dict[str, type[Command]] = {
+_COMMANDS: dict[str, type[RemoteCommand]] = {
     "shell": Shell,
     "uploadFile": UploadFile,
     "uploadDirectory": UploadDirectory,
@@ -41,7 +41,7 @@ def command_versions() -> dict[str, str]:
     return dict.fromkeys(_COMMANDS, COMMAND_VERSION)
 
 
-def make(name: str, host: Host, report: Report, args: Mapping[str, Any], digest: str) -> Command:
+def make(name: str, host: Host, report: CommandReport, args: Mapping[str, Any], digest: str) -> RemoteCommand:
     """The command, ready to run. Raises `UnknownCommand`, and KeyError or ValueError for arguments that are missing."""
     resolved = resolve(name, args, host.builder)
     if name not in _COMMANDS:

@@ -9,17 +9,17 @@ from typing import Any
 
 import psutil
 
-from worker_agent.keeper.commands.command import Command
+from worker_agent.keeper.commands.command import RemoteCommand
 from worker_agent.keeper.commands.registry import make
 from worker_agent.keeper.file_thread import FileThread, Interrupted
-from worker_agent.keeper.health import Health
+from worker_agent.keeper.health import HealthAtStart
 from worker_agent.keeper.host import MachineFailure, disk_full
 from worker_agent.keeper.journal.room import Room
 from worker_agent.keeper.limits import FAILURE_MAX
 from worker_agent.keeper.processes.guard import Guard
 from worker_agent.keeper.processes.launch import Children
 from worker_agent.keeper.processes.reaper import LEAVE, MARK, ROUND_PAUSE, descendants, left_below, own_children, rounds
-from worker_agent.keeper.report import Report
+from worker_agent.keeper.report import CommandReport
 from worker_agent.keeper.runner import Listener
 from worker_agent.keeper.settings import KeeperConfig
 
@@ -43,7 +43,7 @@ class Commands:
         self.upload_room = Room()
         self.attachments = 0
         self._listener = listener
-        self._running: dict[int, Command | None] = {}
+        self._running: dict[int, RemoteCommand | None] = {}
         self._interrupted: set[int] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         #: processes that go on after the session, and of which that was told
@@ -108,12 +108,12 @@ class Commands:
         return self._queue(n).get()
 
     async def _execute(self, n: int, name: str, args: Mapping[str, Any], digest: str) -> None:
-        report = Report(n, self._listener.append)
+        report = CommandReport(n, self._listener.append)
         began = time.time()
-        health = Health((self.builder, self.basedir, "/tmp"))  # noqa: S108  # looked at, not written to
+        health = HealthAtStart((self.builder, self.basedir, "/tmp"))  # noqa: S108  # looked at, not written to
         failure: str | None = None
         infrastructure: str | None = None
-        command: Command | None = None
+        command: RemoteCommand | None = None
         try:
             command = make(name, self, report, args, digest)
         except Exception as error:
@@ -145,7 +145,7 @@ class Commands:
         self._data.pop(n, None)
         self._listener.completed(n, failure, infrastructure)
 
-    async def _tell_left(self, report: Report) -> None:
+    async def _tell_left(self, report: CommandReport) -> None:
         """What goes on after the build, since that was asked for, is in the log of the command that started it."""
         try:
             found = await self._left_behind()
@@ -177,7 +177,7 @@ class Commands:
         return self._data.setdefault(n, asyncio.Queue())
 
 
-async def _verdict(health: Health, report: Report) -> str | None:
+async def _verdict(health: HealthAtStart, report: CommandReport) -> str | None:
     """Did the machine make the command fail? Asked of its disks, too, which may not answer."""
     if report.outcome == 0:
         return None

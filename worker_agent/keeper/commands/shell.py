@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from json.encoder import encode_basestring
 
-from worker_agent.keeper.commands.command import Command
+from worker_agent.keeper.commands.command import RemoteCommand
 from worker_agent.keeper.limits import LOG_NAME_MAX
 from worker_agent.keeper.processes.process import ProcessOptions
 
 
-class Shell(Command):
+class Shell(RemoteCommand):
     """Buildbot's `shell`: runs a command in `workdir`, with its output, log files and time limits."""
 
     reference = "WorkerShellCommand"

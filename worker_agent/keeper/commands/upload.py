@@ -8,13 +8,13 @@ from __future__ import annotations
 import os
 from typing import Any, BinaryIO, cast
 
-from worker_agent.keeper.commands.command import Command
+from worker_agent.keeper.commands.command import RemoteCommand
 from worker_agent.keeper.file_thread import Interrupted, open_file
 from worker_agent.keeper.host import disk_full
 from worker_agent.keeper.limits import FILE_DATA_MAX
 
 
-class _Upload(Command):
+class _Upload(RemoteCommand):
     def setup(self) -> None:
         self.path: str = self.args["path"]
         self.remaining: int | None = self.args["maxsize"]
@@ -146,7 +146,7 @@ class UploadDirectory(_Upload):
 class _Watched:
     """A file for `tarfile` that takes no more when the command is interrupted."""
 
-    def __init__(self, file: BinaryIO, command: Command) -> None:
+    def __init__(self, file: BinaryIO, command: RemoteCommand) -> None:
         self._file = file
         self._command = command
 

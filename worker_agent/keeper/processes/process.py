@@ -25,7 +25,7 @@ from worker_agent.keeper.processes.environment import build_environment
 from worker_agent.keeper.processes.launch import Launched, launch
 from worker_agent.keeper.processes.logfiles import LogFile
 from worker_agent.keeper.processes.reaper import MARK
-from worker_agent.keeper.report import Report
+from worker_agent.keeper.report import CommandReport
 
 _PIECE = 64 * 1024
 _LINE_END = re.compile(rb"\r\n|\r|\n")
@@ -59,7 +59,7 @@ class RunProcess:
     """Runs `command` in `workdir`. Making one raises for bad arguments what Buildbot's does."""
 
     def __init__(
-        self, host: Host, report: Report, files: FileThread, command: Any, workdir: str, options: ProcessOptions
+        self, host: Host, report: CommandReport, files: FileThread, command: Any, workdir: str, options: ProcessOptions
     ) -> None:
         self._host = host
         self._files = files

@@ -13,7 +13,7 @@ from contracts.messages import Capability, Catalogue, SlotStatus, Status
 from contracts.requirements.sets import Requirements
 from master_bridge.buildbot.fleet.view import FORGET_AFTER, FleetView, Outlook
 from master_bridge.buildbot.search.notices import NoAgentNotices
-from master_bridge.buildbot.search.waiting import Later, waiting_text
+from master_bridge.buildbot.search.waiting import Fallback, waiting_text
 
 
 def status(agent: str, *capabilities: str, busy: bool = False, state: Any = "ready", reasons: Any = ()) -> Status:
@@ -106,7 +106,7 @@ def test_texts() -> None:
     missed = text(Outlook(agents=1, qualified=0, busy=0, misses=("b7 has gtk 2.24, needs gtk>=3",)))
     assert "1 agent is alive" in missed
     assert "nearest: b7 has gtk 2.24, needs gtk>=3" in missed
-    later = Later(needs="gtk", at=0.0)
+    later = Fallback(needs="gtk", at=0.0)
     preferring = waiting_text(
         needs="gtk+warm", since=0.0, outlook=Outlook(agents=0, qualified=0, busy=0), state="", down=None, later=later
     )

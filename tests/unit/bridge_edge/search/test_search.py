@@ -13,14 +13,14 @@ from contracts.machines.transitions import Table, words
 from contracts.requirements.sets import Requirements
 from master_bridge.buildbot.search import search
 from master_bridge.buildbot.search.preference import preference
-from master_bridge.buildbot.search.search import TABLE, Search, State
+from master_bridge.buildbot.search.search import TABLE, Search, SearchState
 
 GTK, QT = Requirements.of(["gtk"]), Requirements.of(["qt"])
 WARM = preference(["gtk"], ["warm"], 20.0)
 CUES: list[search.Cue] = [
     search.Begin(), search.PatienceOver(), search.Rerouted(GTK, seal=False), search.Rerouted(QT, seal=False),
-    search.Rerouted(QT, seal=True), search.Found(), search.Lost(), search.Lost(waited=True), search.GivenBack(),
-    search.Refused(), search.Left(keep=False), search.Left(keep=True), search.Ended(),
+    search.Rerouted(QT, seal=True), search.Found(), search.AgentLost(), search.AgentLost(waited=True),
+    search.GivenBack(), search.Refused(), search.Left(keep=False), search.Left(keep=True), search.Ended(),
 ]  # fmt: skip
 ENDS = (search.Left, search.Ended)
 
@@ -34,11 +34,11 @@ def sought(*cues: search.Cue, prefers: bool = True) -> tuple[Search, list[search
     return made, done
 
 
-def play(table: Any = TABLE) -> tuple[Counter[tuple[State, type, State]], list[str]]:
+def play(table: Any = TABLE) -> tuple[Counter[tuple[SearchState, type, SearchState]], list[str]]:
     """Anything that may happen, in any order: what was seen, and what the table does not allow."""
-    dice, seen, faults = random.Random(1), Counter[tuple[State, type, State]](), []
+    dice, seen, faults = random.Random(1), Counter[tuple[SearchState, type, SearchState]](), []
 
-    def watch(before: State, cue: type, after: State) -> None:
+    def watch(before: SearchState, cue: type, after: SearchState) -> None:
         seen[before, cue, after] += 1
         if not table.allows(before, cue, after):
             faults.append(f"{before.name} became {after.name} upon {words(cue)}")
@@ -50,8 +50,8 @@ def play(table: Any = TABLE) -> tuple[Counter[tuple[State, type, State]], list[s
         waits = False
         for cue in dice.choices(CUES, weights, k=20):
             waits = _waits(made.handle(cue), waits)
-            assert waits == (made.state is State.PREFERS) or isinstance(cue, search.PatienceOver)
-            waits = made.state is State.PREFERS
+            assert waits == (made.state is SearchState.PREFERS) or isinstance(cue, search.PatienceOver)
+            waits = made.state is SearchState.PREFERS
     return seen, faults
 
 
@@ -81,9 +81,9 @@ def test_every_cue_is_in_the_table() -> None:
 
 def test_a_wrong_row_is_found() -> None:
     """A planted one."""
-    cell = State.PREFERS, search.PatienceOver
-    rows = {**TABLE.rows, cell: replace(TABLE.rows[cell], to={State.OVER: ""})}
-    wrong: Table[State, type, object] = Table(
+    cell = SearchState.PREFERS, search.PatienceOver
+    rows = {**TABLE.rows, cell: replace(TABLE.rows[cell], to={SearchState.OVER: ""})}
+    wrong: Table[SearchState, type, object] = Table(
         start=TABLE.start, states=TABLE.states, inputs=TABLE.inputs, rows=rows, ignored=TABLE.ignored
     )
     assert "PREFERS became SEEKS upon patience over" in play(wrong)[1]
@@ -100,9 +100,9 @@ def test_who_prefers_asks_for_that_first_and_then_for_what_is_required() -> None
 
 def test_an_agent_that_was_lost_before_buildbot_heard_of_it_is_sought_as_the_first() -> None:
     """A step that has waited takes any that has what is required."""
-    again, _ = sought(search.Begin(), search.Found(), search.Lost())
+    again, _ = sought(search.Begin(), search.Found(), search.AgentLost())
     assert again.handle(search.Begin()) == [search.Ask(), search.Wait(20.0)]
-    again, _ = sought(search.Begin(), search.Found(), search.Lost(waited=True))
+    again, _ = sought(search.Begin(), search.Found(), search.AgentLost(waited=True))
     assert again.handle(search.Begin()) == [search.Ask()]
     assert again.requirements.signature == GTK.signature
 
@@ -123,6 +123,6 @@ def test_the_bridge_is_told_once_how_it_ends(before: list[search.Cue], how: str)
 def test_a_configuration_that_asks_for_the_same_moves_nothing() -> None:
     """Neither the offer nor what is preferred; another one ends the preference."""
     made, done = sought(search.Begin(), search.Rerouted(GTK, seal=False))
-    assert (done, made.state) == ([], State.PREFERS)
+    assert (done, made.state) == ([], SearchState.PREFERS)
     assert made.handle(search.Rerouted(GTK, seal=True)) == [search.WaitNoMore(), search.AskElsewhere()]
-    assert (made.state, made.seal) == (State.SEEKS, True)
+    assert (made.state, made.seal) == (SearchState.SEEKS, True)

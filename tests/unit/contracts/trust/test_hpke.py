@@ -42,7 +42,7 @@ LOW_ORDER = (
 
 
 @pytest.fixture(params=["sender", "receiver"])
-def context(request: pytest.FixtureRequest) -> hpke.Context:
+def context(request: pytest.FixtureRequest) -> hpke.HpkeContext:
     """Both ends make the same."""
     if request.param == "receiver":
         return hpke.received(ENCAPSULATED, PRIVATE, INFO)
@@ -51,13 +51,13 @@ def context(request: pytest.FixtureRequest) -> hpke.Context:
     return context
 
 
-def test_the_keys_are_those_of_the_rfc(context: hpke.Context) -> None:
+def test_the_keys_are_those_of_the_rfc(context: hpke.HpkeContext) -> None:
     assert hpke.public_of(PRIVATE) == PUBLIC
-    assert context == hpke.Context(cipher=hpke.Cipher(KEY, BASE_NONCE), exporter_secret=EXPORTER)
+    assert context == hpke.HpkeContext(cipher=hpke.Cipher(KEY, BASE_NONCE), exporter_secret=EXPORTER)
 
 
 @pytest.mark.parametrize("number", SEALED)
-def test_messages_are_sealed_and_opened_as_in_the_rfc(context: hpke.Context, number: int) -> None:
+def test_messages_are_sealed_and_opened_as_in_the_rfc(context: hpke.HpkeContext, number: int) -> None:
     more, sealed = b"Count-%d" % number, bytes.fromhex(SEALED[number])
     assert context.cipher.seal(number, TEXT, more) == sealed
     assert context.cipher.open(number, sealed, more) == TEXT
@@ -69,7 +69,7 @@ def test_messages_are_sealed_and_opened_as_in_the_rfc(context: hpke.Context, num
 
 
 @pytest.mark.parametrize("purpose", EXPORTED)
-def test_exported_secrets_are_those_of_the_rfc(context: hpke.Context, purpose: bytes) -> None:
+def test_exported_secrets_are_those_of_the_rfc(context: hpke.HpkeContext, purpose: bytes) -> None:
     assert context.export(purpose, 32).hex() == EXPORTED[purpose]
     assert len(context.export(purpose, 44)) == 44
 
