@@ -1,0 +1,137 @@
+"""What a battery is told (inputs) and what it asks for (actions). Times are the caller's seconds since the epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Literal, Union
+
+
+class Outcome(str, Enum):
+    """Of a unit."""
+
+    PASSED = "passed"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+    #: it failed, and passed when it ran again
+    FLAKY = "flaky"
+    #: the machines that ran it were lost, one after the other
+    KILLER = "killer"
+
+    @property
+    def bad(self) -> bool:
+        return self in (Outcome.FAILED, Outcome.KILLER)
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnitReport:
+    """What one run of a shard tells of one unit. "unknown": its command failed; nothing tells whether by this unit."""
+
+    outcome: Literal["passed", "skipped", "failed", "unknown"]
+    #: its own; None: nobody measured it
+    seconds: float | None = None
+    #: for people: what failed
+    detail: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shard:
+    """Units that one agent runs with one command. Numbers are never used again."""
+
+    number: int
+    units: tuple[str, ...]
+    #: expected, in seconds; None: nothing is known
+    seconds: float | None
+    #: how often these units were lost with their machine, together
+    losses: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnitResult:
+    """The one result of a unit that counts."""
+
+    unit: str
+    outcome: Outcome
+    seconds: float | None
+    detail: str
+    #: who ran it last, and in which shard
+    agent: str
+    shard: int
+    #: how often it ran to an end
+    runs: int
+
+
+# ---- inputs
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fleet:
+    """So many sessions can the agents that qualify hold at once, in all."""
+
+    slots: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Taken:
+    """An agent has a shard."""
+
+    shard: int
+    agent: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """A shard's command has ended, and `reports` says what of each of its units; one that is missing is "unknown"."""
+
+    shard: int
+    #: that the command took
+    seconds: float
+    reports: Mapping[str, UnitReport]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lost:
+    """A shard is over without a result: its machine is gone, or is no good."""
+
+    shard: int
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stopped:
+    """Nobody wants the rest."""
+
+
+Input = Union[Fleet, Taken, Ended, Lost, Stopped]
+
+# ---- actions
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offer:
+    """Have an agent run it."""
+
+    shard: Shard
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cancel:
+    """It is not wanted any more, whether it waits or runs."""
+
+    shard: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settled:
+    """A unit has its result. Once for each unit, unless the battery is stopped before."""
+
+    result: UnitResult
+
+
+@dataclass(frozen=True, kw_only=True)
+class Over:
+    """Nothing is left to be done."""
+
+
+Action = Union[Offer, Cancel, Settled, Over]
