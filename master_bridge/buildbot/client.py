@@ -19,7 +19,9 @@ class Stay(Protocol):
 
 
 class Client(Protocol):
-    """What the bridge tells whoever made a `Seek`. `signature`: what it waits for."""
+    """What the bridge tells whoever made a `Seek` for `request`. `signature`: what it waits for."""
+
+    request: str
 
     @property
     def signature(self) -> str: ...

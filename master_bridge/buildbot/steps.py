@@ -20,9 +20,8 @@ from twisted.internet import defer
 from contracts.requirements.sets import Requirements
 from master_bridge.buildbot import places
 from master_bridge.buildbot.broker import broker_of
-from master_bridge.buildbot.builddirs import component
 from master_bridge.buildbot.internals.builds import SupervisedBuild
-from master_bridge.buildbot.search.preference import PREFER_SECONDS, preference, wrong_seconds
+from master_bridge.buildbot.search.preference import PREFER_SECONDS, Wanted, preference, wrong_seconds
 from master_bridge.buildbot.search.step_connection import StepConnection
 from master_bridge.buildbot.worker_settings import (
     STRICT_FENCING,
@@ -92,15 +91,13 @@ class CapabilityCommand(ShellCommand):
         broker = yield broker_of(self.master)
         seal = bool(getattr(self.worker, "seal", False)) if self.seal is None else self.seal
         requires = asked(self.requires, seal)
-        connection = StepConnection(
-            broker=broker,
-            step=self,
+        wanted = Wanted(
             requirements=Requirements.of(requires),
             preference=preference(requires, texts(self.prefers), self.prefer_seconds),
-            fencing=STRICT_FENCING if self.fencing == "strict" else None,
             seal=seal,
-            builddir=component(self.build.builder.config.workerbuilddir),
+            fencing=STRICT_FENCING if self.fencing == "strict" else None,
         )
+        connection = StepConnection(broker=broker, step=self, wanted=wanted)
         self.cmd = command
         command.worker = self.worker
         if command.args.get("usePTY") is None:

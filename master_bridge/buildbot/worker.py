@@ -23,7 +23,7 @@ from master_bridge.buildbot.internals.builds import SupervisedBuild, preparation
 from master_bridge.buildbot.internals.latent import QuietLatentWorker
 from master_bridge.buildbot.internals.siblings import adopt
 from master_bridge.buildbot.search.early import EarlySearch, crowded
-from master_bridge.buildbot.search.preference import PREFER_SECONDS, Preference, preference
+from master_bridge.buildbot.search.preference import PREFER_SECONDS, Preference, Wanted, preference
 from master_bridge.buildbot.search.slot import Slot
 from master_bridge.buildbot.worker_settings import (
     NOTICE_MINUTES,
@@ -237,15 +237,10 @@ class AMQPLatentWorker(QuietLatentWorker):
         return None if bridge is None or crowded(bridge.clients.values()) else self._slot_of(build)
 
     def _slot_of(self, build: Any) -> Slot:
-        return Slot(
-            worker=self,
-            broker=self._broker,
-            build=build,
-            requirements=self._requirements,
-            fencing=self._fencing,
-            preference=self._preference,
-            seal=self.seal,
+        wanted = Wanted(
+            requirements=self._requirements, preference=self._preference, seal=self.seal, fencing=self._fencing
         )
+        return Slot(worker=self, broker=self._broker, build=build, wanted=wanted)
 
     def _end_early(self) -> None:
         early, self._early = self._early, None

@@ -20,6 +20,19 @@ class Preference:
     seconds: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What a build or a step asks of its agent."""
+
+    requirements: Requirements
+    #: None: nothing is preferred
+    preference: Preference | None = None
+    #: rule 24: only an agent that can seal gets it
+    seal: bool = False
+    #: seconds without its master after which the agent kills what runs (strict fencing); None: it runs on
+    fencing: float | None = None
+
+
 def preference(requires: Iterable[str], prefers: Iterable[str], seconds: float) -> Preference | None:
     """None when nothing is preferred, or nothing beyond what is required. Raises `BadRequirement`."""
     requires = tuple(requires)

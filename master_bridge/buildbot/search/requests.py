@@ -1,4 +1,4 @@
-"""The protocol's work keys: "br-<build request id>" for a build, "br-<id>/step-<number>" for a step's command."""
+"""What the bridge is asked for, and its keys: "br-<build request id>" of a build, "br-<id>/step-<number>" of a step."""
 
 from __future__ import annotations
 
@@ -6,6 +6,12 @@ import re
 from typing import Any
 
 from twisted.internet import defer, task
+
+from contracts.messages import AgentLock
+from master_bridge.buildbot.builddirs import component
+from master_bridge.buildbot.search.preference import Wanted
+from master_bridge.buildbot.search.seeker import Seeker
+from master_bridge.core.inputs import Seek
 
 #: Requests that are looked up in Buildbot's database in one second, whoever brought them up (rule 23). A master that
 #: restarts under 1,000 sessions has looked all of them up within 5 s.
@@ -20,6 +26,25 @@ def build_key(build: Any) -> str:
 
 def step_key(build: Any, number: int) -> str:
     return f"{build_key(build)}/step-{number}"
+
+
+def seek_of(build: Any, seeker: Seeker, wanted: Wanted, locks: tuple[AgentLock, ...]) -> Seek:
+    """An agent for `build`; a step replaces what it has of its own. `seeker` knows what is asked for just now."""
+    builder = build.builder
+    return Seek(
+        request=build_key(build),
+        run=build.buildid,
+        kind="build",
+        signature=seeker.signature,
+        builddir=component(builder.config.workerbuilddir),
+        title=f"{builder.name} #{build.number}",
+        builder=builder.name,
+        build_number=build.number,
+        locks=locks,
+        priority=build.requests[0].priority or 0,
+        fencing=wanted.fencing,
+        seal=seeker.seal,
+    )
 
 
 @defer.inlineCallbacks

@@ -13,7 +13,7 @@ from typing import Any, Literal, Union
 from contracts.machines.lines import Line, ignored, row, table_of
 from contracts.machines.transitions import Table
 from contracts.requirements.sets import Requirements
-from master_bridge.buildbot.search.preference import Preference
+from master_bridge.buildbot.search.preference import Wanted
 
 
 class SearchState(Enum):
@@ -125,11 +125,11 @@ Action = Union[Ask, AskElsewhere, Wait, WaitNoMore, Leave]
 class Search:
     """`required` is what an agent must have; one that is preferred has that, too."""
 
-    def __init__(self, *, required: Requirements, preference: Preference | None, seal: bool) -> None:
-        self.required = required
-        self.seal = seal
+    def __init__(self, wanted: Wanted) -> None:
+        self.required = wanted.requirements
+        self.seal = wanted.seal
         #: None: nothing is preferred, or no longer
-        self.preference = preference
+        self.preference = wanted.preference
         self.state = SearchState.NEW
         self._actions: list[Action] = []
         #: for tests: does what happens stand in the table?

@@ -19,7 +19,7 @@ from master_bridge.core.inputs import Done, Keep, Reroute, Seek, Withdraw
 
 
 class Seeker:
-    """A `Search` of `client`'s for `request`.
+    """A `Search` of `client`'s for its request.
 
     broker       the master's `AMQPBroker`
     seek_of()    what to ask the bridge for, with `signature` and `seal` as they are now
@@ -32,7 +32,6 @@ class Seeker:
         broker: Any,
         reactor: Any,
         client: Client,
-        request: str,
         search: Search,
         seek_of: Callable[[], Seek],
         say: Callable[[str], defer.Deferred[Any]],
@@ -40,7 +39,7 @@ class Seeker:
         self._broker = broker
         self._reactor = reactor
         self._client = client
-        self._request = request
+        self._request = client.request
         self._search = search
         self._seek_of = seek_of
         self._notice = WaitingNotice(broker, say)

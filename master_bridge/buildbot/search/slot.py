@@ -28,14 +28,13 @@ from master_bridge.buildbot.internals.builds import preparation_step
 from master_bridge.buildbot.locks import agent_locks
 from master_bridge.buildbot.output.room import Shortage
 from master_bridge.buildbot.search import requests
-from master_bridge.buildbot.search.preference import Preference
+from master_bridge.buildbot.search.preference import Wanted
 from master_bridge.buildbot.search.search import Search
 from master_bridge.buildbot.search.seeker import Seeker
 from master_bridge.buildbot.sessions.connection import AMQPConnection, capability_property
 from master_bridge.buildbot.sessions.running import RunningCommand
 from master_bridge.buildbot.sessions.session import BuildSession
 from master_bridge.core.actions import Holder
-from master_bridge.core.inputs import Seek
 
 log = structlog.get_logger(__name__)
 
@@ -93,24 +92,19 @@ class Slot:
         worker: Worker,
         broker: Any,
         build: Any,
-        requirements: Requirements,
-        fencing: float | None,
-        preference: Preference | None = None,
-        seal: bool = False,
+        wanted: Wanted,
     ) -> None:
         self._worker = worker
         self._broker = broker
         self._build = build
         self._master = worker.master
-        self._fencing = fencing
         self.request = requests.build_key(build)
         self._seeker = Seeker(
             broker=broker,
             reactor=worker.master.reactor,
             client=self,
-            request=self.request,
-            search=Search(required=requirements, preference=preference, seal=seal),
-            seek_of=self._wanted,
+            search=Search(wanted),
+            seek_of=lambda: requests.seek_of(build, self._seeker, wanted, agent_locks(build, worker)),
             say=self._say_waiting,
         )
         self._asked = Asked.NOT_YET
@@ -155,23 +149,6 @@ class Slot:
     def seek(self) -> None:
         """Ask the bridge for an agent; the build has its id."""
         self._seeker.begin()
-
-    def _wanted(self) -> Seek:
-        builder = self._build.builder
-        return Seek(
-            request=self.request,
-            run=self._build.buildid,
-            kind="build",
-            signature=self.signature,
-            builddir=component(builder.config.workerbuilddir),
-            title=f"{builder.name} #{self._build.number}",
-            builder=builder.name,
-            build_number=self._build.number,
-            locks=agent_locks(self._build, self._worker),
-            priority=self._build.requests[0].priority or 0,
-            fencing=self._fencing,
-            seal=self._seeker.seal,
-        )
 
     def begin(self) -> None:
         """`start_instance`: Buildbot takes an agent from now on, the one that was found already first of all."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -10,13 +11,12 @@ from buildbot.process.remotecommand import RemoteCommand
 from twisted.internet import defer, error
 from twisted.python.failure import Failure
 
-from contracts.requirements.sets import Requirements
 from contracts.timing import LIVES
 from master_bridge.buildbot.internals import stopping
 from master_bridge.buildbot.locks import agent_locks
 from master_bridge.buildbot.output.room import Shortage
 from master_bridge.buildbot.search import requests
-from master_bridge.buildbot.search.preference import Preference
+from master_bridge.buildbot.search.preference import Wanted
 from master_bridge.buildbot.search.search import Search
 from master_bridge.buildbot.search.seeker import Seeker
 from master_bridge.buildbot.sessions.commands import prepare, split_arguments
@@ -38,25 +38,19 @@ class StepConnection:
         *,
         broker: Any,
         step: Any,
-        requirements: Requirements,
-        preference: Preference | None,
-        fencing: float | None,
-        seal: bool,
-        builddir: str,
+        wanted: Wanted,
     ) -> None:
         self._broker = broker
         self._step = step
         self._master = step.master
-        self._fencing = fencing
-        self._builddir = builddir
+        self._wanted = wanted
         self.request = requests.step_key(step.build, step.number)
         self._seeker = Seeker(
             broker=broker,
             reactor=step.master.reactor,
             client=self,
-            request=self.request,
-            search=Search(required=requirements, preference=preference, seal=seal),
-            seek_of=self._wanted,
+            search=Search(wanted),
+            seek_of=self._seek_of,
             say=self._say_waiting,
         )
         self._command: RemoteCommand | None = None
@@ -64,7 +58,7 @@ class StepConnection:
         self.session: BuildSession | None = None
         self._running: RunningCommand | None = None
         #: an agent asks before it starts the command: it may have run before, or may move to another queue
-        self._repeated = preference is not None
+        self._repeated = wanted.preference is not None
         self._deadline: Any = None
 
     # -- asked by Buildbot's RemoteCommand ----------------------------------------------------------------------------
@@ -178,22 +172,14 @@ class StepConnection:
         self._seeker.begin()
         self.refresh()
 
-    def _wanted(self) -> Seek:
-        build = self._step.build
+    def _seek_of(self) -> Seek:
+        build = requests.seek_of(self._step.build, self._seeker, self._wanted, agent_locks(self._step))
         assert self._prepared is not None
-        return Seek(
+        return replace(
+            build,
             request=self.request,
-            run=build.buildid,
             kind="command",
-            signature=self.signature,
-            builddir=self._builddir,
-            title=f"{build.builder.name} #{build.number}: {self._step.name}",
-            builder=build.builder.name,
-            build_number=build.number,
-            locks=agent_locks(self._step),
-            priority=build.requests[0].priority or 0,
-            fencing=self._fencing,
-            seal=self._seeker.seal,
+            title=f"{build.title}: {self._step.name}",
             commands=(self._prepared,),
             repeated=self._repeated,
         )

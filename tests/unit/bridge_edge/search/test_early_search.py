@@ -14,6 +14,7 @@ from twisted.internet import defer
 from twisted.python.failure import Failure
 
 from master_bridge.buildbot.search.early import CROWD
+from master_bridge.buildbot.search.preference import Wanted
 from master_bridge.buildbot.search.slot import EARLY, Slot
 from master_bridge.buildbot.worker import AMQPLatentWorker
 from master_bridge.core.inputs import Reroute
@@ -159,7 +160,7 @@ def test_many_builds_at_once_do_not_all_seek_early() -> None:
     """The agents would stand idle while the master's database is busy; the others seek when Buildbot asks."""
     scene = Scene()
     for each in range(100, 100 + CROWD):
-        slot = Slot(worker=scene.worker, broker=scene.broker, build=FakeBuild(each), requirements=GTK, fencing=None)
+        slot = Slot(worker=scene.worker, broker=scene.broker, build=FakeBuild(each), wanted=Wanted(requirements=GTK))
         scene.bridge.clients[slot.request] = slot
     build = scene.sought()
     assert scene.told == []
@@ -173,7 +174,7 @@ def test_builds_that_wait_are_no_crowd() -> None:
     """Buildbot is done with their preparation."""
     scene = Scene()
     for each in range(100, 100 + CROWD):
-        slot = Slot(worker=scene.worker, broker=scene.broker, build=FakeBuild(each), requirements=GTK, fencing=None)
+        slot = Slot(worker=scene.worker, broker=scene.broker, build=FakeBuild(each), wanted=Wanted(requirements=GTK))
         slot.begin()
         scene.bridge.clients[slot.request] = slot
     scene.sought()

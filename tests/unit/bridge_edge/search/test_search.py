@@ -12,7 +12,7 @@ import pytest
 from contracts.machines.transitions import Table, words
 from contracts.requirements.sets import Requirements
 from master_bridge.buildbot.search import search
-from master_bridge.buildbot.search.preference import preference
+from master_bridge.buildbot.search.preference import Wanted, preference
 from master_bridge.buildbot.search.search import TABLE, Search, SearchState
 
 GTK, QT = Requirements.of(["gtk"]), Requirements.of(["qt"])
@@ -27,7 +27,7 @@ ENDS = (search.Left, search.Ended)
 
 def sought(*cues: search.Cue, prefers: bool = True) -> tuple[Search, list[search.Action]]:
     """A search to which these have happened, and what the last of them made it do."""
-    made = Search(required=GTK, preference=WARM if prefers else None, seal=False)
+    made = Search(Wanted(requirements=GTK, preference=WARM if prefers else None))
     done: list[search.Action] = []
     for cue in cues:
         done = made.handle(cue)
@@ -45,7 +45,7 @@ def play(table: Any = TABLE) -> tuple[Counter[tuple[SearchState, type, SearchSta
 
     weights = [0.2 if isinstance(cue, ENDS) else 1.0 for cue in CUES]
     for _ in range(500):
-        made = Search(required=GTK, preference=WARM if dice.random() < 0.7 else None, seal=False)
+        made = Search(Wanted(requirements=GTK, preference=WARM if dice.random() < 0.7 else None))
         made.watch = watch
         waits = False
         for cue in dice.choices(CUES, weights, k=20):

@@ -9,7 +9,7 @@ from buildbot.process.results import CANCELLED, EXCEPTION, RETRY
 from buildbot.worker.protocols.base import Connection
 
 from contracts.requirements.sets import Requirements
-from master_bridge.buildbot.search.preference import preference
+from master_bridge.buildbot.search.preference import Wanted, preference
 from master_bridge.buildbot.search.slot import EARLY, QUIET, Slot
 from master_bridge.core.inputs import Reroute, Seek
 from tests.unit.bridge_edge.building import GTK, HOLDER, FakeBroker, FakeBuild, FakeWorker, Scenery
@@ -29,9 +29,7 @@ class Scene(Scenery):
             worker=self.worker,
             broker=self.broker,
             build=self.build,
-            requirements=GTK,
-            fencing=None,
-            preference=preference(["gtk"], list(prefers), 20.0),
+            wanted=Wanted(requirements=GTK, preference=preference(["gtk"], list(prefers), 20.0)),
         )
         self.slot.seek()
 
