@@ -10,18 +10,18 @@ from master_bridge.core.battery.bounds import LOSSES_MAX, NARROWINGS_MAX, OPEN_M
 from master_bridge.core.battery.estimates import Estimates
 from master_bridge.core.battery.events import (
     Action,
-    Cancel,
-    Ended,
+    CancelShard,
     Fleet,
     Input,
-    Lost,
-    Offer,
+    OfferShard,
     Outcome,
     Over,
     Settled,
     Shard,
+    ShardEnded,
+    ShardLost,
+    ShardTaken,
     Stopped,
-    Taken,
     UnitReport,
     UnitResult,
 )  # fmt: skip
@@ -141,7 +141,7 @@ class Battery:
     def _fleet(self, event: Fleet, now: float) -> None:
         self._slots = max(0, event.slots)
 
-    def _taken(self, event: Taken, now: float) -> None:
+    def _taken(self, event: ShardTaken, now: float) -> None:
         """A second time, when a master found its agents again after a restart: the first time counts."""
         item = self.open.get(event.shard)
         if item is None:
@@ -150,7 +150,7 @@ class Battery:
         since = item.since if item.agent == event.agent else now
         self.open[event.shard] = Open(shard=item.shard, agent=event.agent, since=since)
 
-    def _ended(self, event: Ended, now: float) -> None:
+    def _ended(self, event: ShardEnded, now: float) -> None:
         item = self.open.pop(event.shard, None)
         if item is None:
             return
@@ -169,7 +169,7 @@ class Battery:
             for unit, report in unknown:
                 self._reported(unit, UnitReport(outcome="failed", seconds=report.seconds, detail=report.detail), item)
 
-    def _lost(self, event: Lost, now: float) -> None:
+    def _lost(self, event: ShardLost, now: float) -> None:
         item = self.open.pop(event.shard, None)
         if item is None or self.stopped:
             return
@@ -189,7 +189,7 @@ class Battery:
         self.stopped = True
         self._queue.clear()
         self._groups.clear()
-        self._actions += [Cancel(shard=number) for number in self.open]
+        self._actions += [CancelShard(shard=number) for number in self.open]
 
     # ---- results
 
@@ -248,7 +248,7 @@ class Battery:
                 number=self._last, units=units, losses=losses, seconds=seconds if self.estimates.informed else None
             )
             self.open[shard.number] = Open(shard=shard)
-            self._actions.append(Offer(shard=shard))
+            self._actions.append(OfferShard(shard=shard))
             waiting += 1
 
 
@@ -261,5 +261,9 @@ class _Runs:
 
 
 _HANDLERS: dict[type, Callable[..., None]] = {
-    Fleet: Battery._fleet, Taken: Battery._taken, Ended: Battery._ended, Lost: Battery._lost, Stopped: Battery._stop,
-}  # fmt: skip
+    Fleet: Battery._fleet,
+    ShardTaken: Battery._taken,
+    ShardEnded: Battery._ended,
+    ShardLost: Battery._lost,
+    Stopped: Battery._stop,
+}

@@ -73,7 +73,7 @@ class Fleet:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Taken:
+class ShardTaken:
     """An agent has a shard."""
 
     shard: int
@@ -81,7 +81,7 @@ class Taken:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ended:
+class ShardEnded:
     """A shard's command has ended, and `reports` says what of each of its units; one that is missing is "unknown"."""
 
     shard: int
@@ -91,7 +91,7 @@ class Ended:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lost:
+class ShardLost:
     """A shard is over without a result: its machine is gone, or is no good."""
 
     shard: int
@@ -103,20 +103,20 @@ class Stopped:
     """Nobody wants the rest."""
 
 
-Input = Union[Fleet, Taken, Ended, Lost, Stopped]
+Input = Union[Fleet, ShardTaken, ShardEnded, ShardLost, Stopped]
 
 # ---- actions
 
 
 @dataclass(frozen=True, kw_only=True)
-class Offer:
+class OfferShard:
     """Have an agent run it."""
 
     shard: Shard
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cancel:
+class CancelShard:
     """It is not wanted any more, whether it waits or runs."""
 
     shard: int
@@ -134,4 +134,4 @@ class Over:
     """Nothing is left to be done."""
 
 
-Action = Union[Offer, Cancel, Settled, Over]
+Action = Union[OfferShard, CancelShard, Settled, Over]

@@ -12,11 +12,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from master_bridge.core.battery.battery import Battery, Plan
-from master_bridge.core.battery.events import Ended, Fleet, Input, Lost, Stopped, Taken, UnitReport
+from master_bridge.core.battery.events import Fleet, Input, ShardEnded, ShardLost, ShardTaken, Stopped, UnitReport
 
 #: Lines of another version are not read: other code would make other shards of them.
 VERSION = 1
-_INPUTS: dict[str, type[Input]] = {kind.__name__.lower(): kind for kind in (Fleet, Taken, Ended, Lost, Stopped)}
+_INPUTS: dict[str, type[Input]] = {
+    kind.__name__.lower(): kind for kind in (Fleet, ShardTaken, ShardEnded, ShardLost, Stopped)
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +81,6 @@ def _rows(lines: Iterable[str]) -> Any:
 def _input(row: dict[str, Any]) -> Input:
     values = {name: value for name, value in row.items() if name not in ("t", "now")}
     kind = _INPUTS[row["t"]]
-    if kind is Ended:
+    if kind is ShardEnded:
         values["reports"] = {unit: UnitReport(**report) for unit, report in values["reports"].items()}
     return kind(**values)

@@ -12,16 +12,16 @@ from master_bridge.core.battery import journal
 from master_bridge.core.battery.battery import Battery, Plan
 from master_bridge.core.battery.bounds import OPEN_MAX, SHARD_BYTES_MAX, SHARD_UNITS_MAX, SPARE_OFFERS
 from master_bridge.core.battery.events import (
-    Ended,
     Fleet,
     Input,
-    Lost,
-    Offer,
+    OfferShard,
     Outcome,
     Over,
     Settled,
     Shard,
-    Taken,
+    ShardEnded,
+    ShardLost,
+    ShardTaken,
     UnitReport,
     UnitResult,
 )  # fmt: skip
@@ -109,7 +109,7 @@ class Simulation:
                         self._tell(Fleet(slots=self._alive()), now)
             case ("dies", Machine() as machine):
                 self._die(machine, now)
-            case ("ends", Machine() as machine, int(life), Ended() as ended):
+            case ("ends", Machine() as machine, int(life), ShardEnded() as ended):
                 if self._life[machine.name] == life:
                     del self._holds[machine.name]
                     self._idle[machine.name] = machine
@@ -118,7 +118,7 @@ class Simulation:
                 if self._life[machine.name] == life:
                     self._die(machine, now)
             case ("lost", int(number)):
-                self._tell(Lost(shard=number, reason="it is silent"), now)
+                self._tell(ShardLost(shard=number, reason="it is silent"), now)
             case _:
                 raise AssertionError(event)
 
@@ -146,7 +146,7 @@ class Simulation:
             del self._idle[name]
             shard = self.waiting.pop(min(self.waiting))
             self._holds[name] = shard.number
-            self._tell(Taken(shard=shard.number, agent=name), now)
+            self._tell(ShardTaken(shard=shard.number, agent=name), now)
             self._start(machine, shard, now)
         if not self.over:
             assert not self._idle or self.battery.left == 0, "an agent is free, and units wait"
@@ -166,7 +166,9 @@ class Simulation:
             )
         if not world.reports and any(report.outcome == "failed" for report in reports.values()):
             reports = {}
-        self._at(now + seconds, ("ends", machine, life, Ended(shard=shard.number, seconds=seconds, reports=reports)))
+        self._at(
+            now + seconds, ("ends", machine, life, ShardEnded(shard=shard.number, seconds=seconds, reports=reports))
+        )
 
     def _tell(self, event: Input, now: float) -> None:
         """Written, then handled, as the edge does."""
@@ -181,7 +183,7 @@ class Simulation:
 
     def _restart(self) -> None:
         """The master died after it wrote the last line: what that line leads to is in what is read."""
-        found = journal.read([*self.lines, '{"t": "ended", "sha'])
+        found = journal.read([*self.lines, '{"t": "shardended", "sha'])
         assert found is not None
         _, self.battery = found
         held = set(self._holds.values())
@@ -194,7 +196,7 @@ class Simulation:
     def _carry_out(self, actions: Sequence[object]) -> None:
         for action in actions:
             match action:
-                case Offer(shard=shard):
+                case OfferShard(shard=shard):
                     assert shard.number > self.shards, "a number is used again"
                     self.shards = shard.number
                     self.waiting[shard.number] = shard

@@ -17,16 +17,16 @@ from master_bridge.core.battery.bounds import (
 )  # fmt: skip
 from master_bridge.core.battery.events import (
     Action,
-    Cancel,
-    Ended,
+    CancelShard,
     Fleet,
-    Lost,
-    Offer,
+    OfferShard,
     Outcome,
     Over,
     Shard,
+    ShardEnded,
+    ShardLost,
+    ShardTaken,
     Stopped,
-    Taken,
     UnitReport,
 )  # fmt: skip
 from master_bridge.core.battery.progress import progress, summary
@@ -36,7 +36,7 @@ FAILED = UnitReport(outcome="failed", seconds=1.0, detail="assert 1 == 2")
 
 
 def shards(actions: Sequence[Action]) -> list[Shard]:
-    return [action.shard for action in actions if isinstance(action, Offer)]
+    return [action.shard for action in actions if isinstance(action, OfferShard)]
 
 
 def battery(units: Sequence[str], *, slots: int = 1, retries: int = 0, seconds: float = 1.0) -> Battery:
@@ -47,8 +47,8 @@ def battery(units: Sequence[str], *, slots: int = 1, retries: int = 0, seconds: 
 
 
 def end(made: Battery, number: int, reports: dict[str, UnitReport], now: float = 10.0) -> list[Action]:
-    made.handle(Taken(shard=number, agent="a1"), now - 5)
-    return made.handle(Ended(shard=number, seconds=5.0, reports=reports), now)
+    made.handle(ShardTaken(shard=number, agent="a1"), now - 5)
+    return made.handle(ShardEnded(shard=number, seconds=5.0, reports=reports), now)
 
 
 def test_longest_first_and_smaller_towards_the_end() -> None:
@@ -60,9 +60,9 @@ def test_longest_first_and_smaller_towards_the_end() -> None:
         if number not in made.open:
             break
         reports = dict.fromkeys(made.open[number].shard.units, PASSED)
-        made.handle(Taken(shard=number, agent="a1"), 0.0)
+        made.handle(ShardTaken(shard=number, agent="a1"), 0.0)
         seen += shards(
-            made.handle(Ended(shard=number, seconds=made.open[number].shard.seconds or 0, reports=reports), 1)
+            made.handle(ShardEnded(shard=number, seconds=made.open[number].shard.seconds or 0, reports=reports), 1)
         )
     assert len(made.results) == 100
     weights = [made.estimates.weight(shard.units[0]) for shard in seen]
@@ -91,12 +91,12 @@ def test_a_shard_that_is_lost_twice_is_halved_until_the_unit_that_does_it_stands
     while made.open:
         number = min(made.open)
         inside = made.open[number].shard.units
-        made.handle(Taken(shard=number, agent="a1"), 1.0)
+        made.handle(ShardTaken(shard=number, agent="a1"), 1.0)
         if "t7" in inside:
             lost += 1
-            made.handle(Lost(shard=number, reason="silent"), 2.0)
+            made.handle(ShardLost(shard=number, reason="silent"), 2.0)
         else:
-            made.handle(Ended(shard=number, seconds=1.0, reports=dict.fromkeys(inside, PASSED)), 2.0)
+            made.handle(ShardEnded(shard=number, seconds=1.0, reports=dict.fromkeys(inside, PASSED)), 2.0)
     assert lost <= 7
     assert made.results["t7"].outcome is Outcome.KILLER
     assert "silent" in made.results["t7"].detail
@@ -135,12 +135,12 @@ def test_what_no_report_explains_is_narrowed_within_bounds() -> None:
 def test_stop() -> None:
     """All shards are cancelled, what waits is dropped, and it is over when the last one is."""
     made = battery([f"t{number}" for number in range(100)], slots=2)
-    made.handle(Taken(shard=1, agent="a1"), 1.0)
+    made.handle(ShardTaken(shard=1, agent="a1"), 1.0)
     numbers = set(made.open)
     cancelled = made.handle(Stopped(), 2.0)
-    assert {action.shard for action in cancelled if isinstance(action, Cancel)} == numbers
+    assert {action.shard for action in cancelled if isinstance(action, CancelShard)} == numbers
     for number in sorted(numbers):
-        last = made.handle(Lost(shard=number, reason="stopped"), 3.0)
+        last = made.handle(ShardLost(shard=number, reason="stopped"), 3.0)
     assert last == [Over()]
     assert "not run" in summary(made)
 
@@ -150,8 +150,8 @@ def test_what_comes_twice_or_late_changes_nothing() -> None:
     made = battery(["a"])
     assert isinstance(end(made, 1, {"a": PASSED})[-1], Over)
     assert end(made, 1, {"a": FAILED}) == []
-    assert made.handle(Lost(shard=1, reason="late"), 11.0) == []
-    assert made.handle(Lost(shard=99, reason="unknown"), 11.0) == []
+    assert made.handle(ShardLost(shard=1, reason="late"), 11.0) == []
+    assert made.handle(ShardLost(shard=99, reason="unknown"), 11.0) == []
 
 
 def test_bounds_of_shards_and_units() -> None:
@@ -173,10 +173,10 @@ def test_progress_text() -> None:
     """As the issue has it."""
     made = battery([f"t{number}" for number in range(100)], slots=2)
     assert progress(made, 0.0) == "0 of 100 units, waits for agents"
-    made.handle(Taken(shard=1, agent="a1"), 0.0)
+    made.handle(ShardTaken(shard=1, agent="a1"), 0.0)
     reports = dict.fromkeys(made.open[1].shard.units, PASSED) | {"t0": FAILED}
-    made.handle(Ended(shard=1, seconds=16.0, reports=reports), 16.0)
-    made.handle(Taken(shard=2, agent="a2"), 16.0)
+    made.handle(ShardEnded(shard=1, seconds=16.0, reports=reports), 16.0)
+    made.handle(ShardTaken(shard=2, agent="a2"), 16.0)
     text = progress(made, 16.0)
     assert text == "16 of 100 units, 1 failed, 1 agent, about 84 s left"
 
