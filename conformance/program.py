@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from contracts.operations.manual import ManualCommand, Section
+
 EPILOG = """\b
 The words {url}, {state} and {signature} in COMMAND are replaced: by where the agent
 connects to (a relay of the kit on loopback; also in AMQP_URL and WORKER_AGENT_AMQP_URL),
@@ -16,13 +18,25 @@ Our own agent:
     master-bridge conformance --amqp-url amqp://guest:guest@localhost/conformance -- \\
         worker-agent --amqp-url {url} --state {state} --capability {signature}
 \b
-Exit status: 0 it does all that an agent must do, 1 it does not, 2 wrong use.
 Use a vhost that nobody else uses meanwhile: the queue cap.<signature> is deleted and made anew."""
 
 
-@click.command(epilog=EPILOG)
+SECTIONS = (
+    Section(title="Environment", words=(("MASTER_BRIDGE_AMQP_URL", "as --amqp-url"),)),
+    Section(
+        title="Exit status",
+        words=(
+            ("0", "it does all that an agent must do"),
+            ("1", "it does not, or there is no broker"),
+            ("2", "wrong use"),
+        ),
+    ),
+)
+
+
+@click.command(cls=ManualCommand, epilog=EPILOG, sections=SECTIONS)
 @click.option(
-    "--amqp-url", envvar="BUILDBOT_AMQP_URL", metavar="URL", help="The broker: amqp://user:password@host/vhost."
+    "--amqp-url", envvar="MASTER_BRIDGE_AMQP_URL", metavar="URL", help="The broker: amqp://user:password@host/vhost."
 )
 @click.option(
     "--amqp-url-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE",
@@ -61,7 +75,7 @@ def command(
     if amqp_url_file is not None:
         amqp_url = amqp_url_file.read_text(encoding="utf-8").strip()
     if not amqp_url:
-        raise click.UsageError("no broker: give --amqp-url, --amqp-url-file or BUILDBOT_AMQP_URL")
+        raise click.UsageError("no broker: give --amqp-url, --amqp-url-file or MASTER_BRIDGE_AMQP_URL")
     if not command:
         raise click.UsageError("no agent: give the command that starts it after --")
     options = KitOptions(

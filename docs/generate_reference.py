@@ -12,7 +12,7 @@ import sys
 import types
 import typing
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from pydantic import ByteSize, SecretStr
 
 from master_bridge.buildbot.worker_settings import SENSELESS
 from master_bridge.cli import main as master_bridge
+from master_bridge.cli import settings as operators
 from worker_agent.program.cli import make_cli
 from worker_agent.program.loading import CONFIG_VARIABLE, flag_of, variable_of
 from worker_agent.program.settings import CONFIG_FILES, Settings
@@ -41,7 +42,7 @@ _DEFAULT = re.compile(r"\s*Default: (.+?)\.(?=\s|$)")
 #: The same in the help of an option.
 _SAID = re.compile(r" Default: (.+?)\.$")
 #: Options of every command that speaks to the broker (`master_bridge.cli.options`).
-SHARED = ("amqp_url", "amqp_url_file", "tls_ca", "tls_cert", "tls_key", "management_url", "signing_key")
+SHARED = tuple(operators.OperatorSettings.model_fields)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,10 +227,11 @@ def _of_command(command: click.Command, name: str) -> Command:
 
 
 def shared_options() -> list[Parameter]:
-    """Those of every command that speaks to the broker."""
+    """Those of every command that speaks to the broker, with their keys in the configuration file."""
     command = master_bridge.get_command(click.Context(master_bridge), "fleet")
     assert command is not None
-    return [_of_click(parameter, "") for parameter in command.params if parameter.name in SHARED]
+    found = {parameter.name: _of_click(parameter, "") for parameter in command.params}
+    return [replace(found[name], names=(*found[name].names, name)) for name in SHARED]
 
 
 def _of_click(parameter: click.Parameter, text: str) -> Parameter:
@@ -314,7 +316,12 @@ def _agent_page() -> str:
 def _commands_page() -> str:
     parts = [
         "# Commands of master-bridge\n", _NOTE,
-        "Where is said that a command speaks to the broker, it takes these options, too:\n",
+        "Where is said that a command speaks to the broker, it takes the options below, too. Each is a setting, with "
+        "an environment variable and a key in a TOML file, which stand in this order in its row. An option wins over "
+        f"its variable, that over the file. `--config FILE` or `{operators.CONFIG_VARIABLE}`, before the command, "
+        "names the file; else it is `$XDG_CONFIG_HOME/buildbot-amqp/master-bridge.toml` (`~/.config/…`), where there "
+        "is one. Files in it are named as seen from its folder. Files with secrets in them must be their owner's alone "
+        "(`chmod 600`), as psql has it: root's may be for a group, too.\n",
         table(shared_options()) + "\n",
     ]  # fmt: skip
     for command in commands(master_bridge, "master-bridge"):
@@ -329,12 +336,62 @@ def _command_section(command: Command, level: str) -> list[str]:
     return [f"{level} {command.name}\n", usage, command.text + "\n", *speaks, *([own + "\n"] if own else [])]
 
 
+#: Variables that are no setting of ours: who reads them, and what for. A test compares them with the sources.
+OTHERS = {
+    "BUILDBOT_AMQP_COMMAND": ("worker-agent", "Given to each command: its session and number, by which the agent finds "
+                              "what belongs to it; `leave` in a command's own environment: do not end it "
+                              "([differences](../differences-to-pb.md))."),
+    "COLUMNS": ("master-bridge", "Columns of the terminal, where it does not say by itself."),
+    "CREDENTIALS_DIRECTORY": ("worker-agent", "systemd's credentials: a file `amqp-url` in it is the broker's URL."),
+    "HOME": ("both", "`~` in file names, and folders that XDG's variables do not name."),
+    "NOTIFY_SOCKET": ("worker-agent", "systemd's `Type=notify`."),
+    "NO_COLOR": ("master-bridge", "Set to anything: no colours."),
+    "PATH": ("worker-agent", "Where probes and commands look for programs."),
+    "PKG_CONFIG_LIBDIR": ("worker-agent", "Where `--auto-capabilities` looks for libraries, as pkg-config does."),
+    "PKG_CONFIG_PATH": ("worker-agent", "Where `--auto-capabilities` looks for libraries, too, as pkg-config does."),
+    "STATE_DIRECTORY": ("worker-agent", "systemd's `StateDirectory=`: the default of `--state`."),
+    "TERM": ("master-bridge", "`dumb`, `unknown` or not set: no live view."),
+    "WATCHDOG_PID": ("worker-agent", "systemd's `WatchdogSec=`."),
+    "WATCHDOG_USEC": ("worker-agent", "systemd's `WatchdogSec=`."),
+    "XDG_CONFIG_HOME": ("master-bridge", "Folder of the configuration file's folder."),
+    "XDG_STATE_HOME": ("worker-agent", "Folder of the default of `--state`."),
+}  # fmt: skip
+
+
+def variables() -> dict[str, tuple[str, str]]:
+    """All environment variables: who reads it, and what for."""
+    agent = {variable_of(name): ("worker-agent", f"As `{flag_of(name)}`.") for name in Settings.model_fields}
+    operator = {operators.variable_of(name): ("master-bridge", f"As `{operators.option_of(name)}`.") for name in SHARED}
+    operator[operators.variable_of("amqp_url")] = (
+        "master-bridge, Buildbot's master",
+        "As `--amqp-url`; in a master that of an `AMQPBroker` without `url`.",
+    )
+    files = {
+        CONFIG_VARIABLE: ("worker-agent", "The configuration file, as `--config`."),
+        operators.CONFIG_VARIABLE: ("master-bridge", "The configuration file, as `--config`."),
+    }
+    return agent | operator | files | OTHERS
+
+
+def _environment_page() -> str:
+    rows = [f"| `{name}` | {who} | {_cell(text)} |" for name, (who, text) in sorted(variables().items())]
+    return "\n".join([
+        "# Environment variables\n", _NOTE,
+        "One rule for both programs: the program's name, then the option's, in capitals with underscores: "
+        "`--tls-ca` of `master-bridge` is `MASTER_BRIDGE_TLS_CA`, that of `worker-agent` is `WORKER_AGENT_TLS_CA`. A "
+        "variable that begins so and is none of these sets nothing, which both programs warn of. The others are "
+        "systemd's, XDG's, or the terminal's.\n",
+        "| variable | read by | what for |", "|---|---|---|", *rows, "",
+    ])  # fmt: skip
+
+
 def pages() -> dict[Path, str]:
     """File -> what it should hold."""
     return {
         FOLDER / "master-cfg.md": _master_cfg_page(),
         FOLDER / "worker-agent.md": _agent_page(),
         FOLDER / "master-bridge.md": _commands_page(),
+        FOLDER / "environment.md": _environment_page(),
     }
 
 

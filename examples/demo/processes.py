@@ -85,7 +85,7 @@ def start_master(processes: Processes, folder: Path, amqp_url: str, repository: 
     configuration = Path(__file__).with_name("master.cfg")
     (port,) = free_ports(1)
     environment = {
-        "BUILDBOT_AMQP_URL": amqp_url,
+        "MASTER_BRIDGE_AMQP_URL": amqp_url,
         "DEMO_REPOSITORY": str(repository),
         "DEMO_REVISION": revision,
         "DEMO_PYTHON": sys.executable,

@@ -2,7 +2,7 @@
 
     c['services'].append(util.AMQPBroker(url="amqps://bridge@broker.example.org/", tls={"ca": "/etc/ssl/ca.pem"}))
 
-Without it in the configuration the first AMQP worker makes one with the defaults and the URL in BUILDBOT_AMQP_URL.
+Without it in the configuration the first AMQP worker makes one with the defaults and the URL in MASTER_BRIDGE_AMQP_URL.
 """
 
 from __future__ import annotations
@@ -67,12 +67,12 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
     """The master's connection to its RabbitMQ broker: one service a master, in `c["services"]`.
 
     Without it in the configuration the first `AMQPLatentWorker` makes one with the defaults, and with the URL in the
-    environment variable BUILDBOT_AMQP_URL.
+    environment variable MASTER_BRIDGE_AMQP_URL.
 
     Args:
         url (text, Secret or Interpolate): Where the broker is: amqp://user:password@host:port/vhost, or amqps://… for
             TLS. A password is better kept in a `Secret` or in the environment than in master.cfg. Default: the
-            environment variable BUILDBOT_AMQP_URL.
+            environment variable MASTER_BRIDGE_AMQP_URL.
         master (text): This master's name on the broker: at most 128 letters, digits, "-" and "_". No other master of
             the same virtual host may have it. A new name holds from the master's next start on. Default: made of the
             host and folder that Buildbot names the master by.

@@ -8,11 +8,15 @@ Not here: what a command does (`master_bridge.operating`).
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import click
 
 from contracts.operations.extras import missing_extra
+from contracts.operations.manual import CONTEXT, Section, version_option
+from master_bridge.cli.manual import OperatorGroup
+from master_bridge.cli.settings import CONFIG_VARIABLE
 
 #: command -> module of this package; its `command`, or what is named after the colon, is the click command
 COMMANDS = {
@@ -36,7 +40,17 @@ COMMANDS = {
 }
 
 
-class Lazy(click.Group):
+EXAMPLES = """\
+What the agents do, as it changes:
+    master-bridge --config desk.toml fleet
+Those with GTK 3, for a script:
+    master-bridge fleet --match 'gtk>=3' --json
+Why a build waits, and a machine that is to be upgraded:
+    master-bridge why 'linux-gtk #17'
+    master-bridge drain builder7 --reason 'new disk' --wait 600"""
+
+
+class Lazy(OperatorGroup):
     """Finds its commands in `COMMANDS`."""
 
     def list_commands(self, _context: click.Context) -> list[str]:
@@ -61,6 +75,11 @@ class Lazy(click.Group):
             raise click.ClickException(text) from None
 
 
-@click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-def main() -> None:
+@click.group(cls=Lazy, context_settings=CONTEXT, sections=[Section(title="Examples", text=EXAMPLES)])
+@click.option("--config", envvar=CONFIG_VARIABLE, metavar="FILE", type=click.Path(dir_okay=False, path_type=Path),
+              help="Read this configuration file, see Files.")  # fmt: skip
+def main(config: Path | None) -> None:  # `options` finds it where it is needed
     """Looks after Buildbot masters and worker agents that work over RabbitMQ."""
+
+
+main.params.append(version_option("master-bridge"))

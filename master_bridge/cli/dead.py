@@ -10,18 +10,22 @@ import click
 
 from contracts.operations.exit_status import ExitStatus
 from contracts.readable import moment, shown, shown_lines
+from master_bridge.cli.manual import FAILED, OperatorCommand, OperatorGroup
 from master_bridge.cli.options import Where, broker_options
 
 if TYPE_CHECKING:
     from master_bridge.operating.deadletters import DeadMessage, Verdict
 
 
-@click.group()
+_MISSING = f"a message that was named is not there; or {FAILED}"
+
+
+@click.group(cls=OperatorGroup)
 def command() -> None:
     """List, show, send again or drop the messages in the queue `dead`."""
 
 
-@command.command("list")
+@command.command("list", cls=OperatorCommand)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 @broker_options
 def list_(where: Where, as_json: bool) -> None:
@@ -49,7 +53,7 @@ def list_(where: Where, as_json: bool) -> None:
     Console().print(table)
 
 
-@command.command()
+@command.command(cls=OperatorCommand, failed=_MISSING)
 @click.argument("ids", nargs=-1, required=True)
 @broker_options
 def show(where: Where, ids: tuple[str, ...]) -> None:
@@ -60,7 +64,7 @@ def show(where: Where, ids: tuple[str, ...]) -> None:
         click.echo(shown_lines(message.text()))
 
 
-@command.command()
+@command.command(cls=OperatorCommand, failed=f"a message was not sent, for it is no offer; {_MISSING}")
 @click.argument("ids", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="All messages in the queue.")
 @broker_options
@@ -78,7 +82,7 @@ def requeue(where: Where, ids: tuple[str, ...], everything: bool) -> None:
         click.get_current_context().exit(ExitStatus.FAILED)
 
 
-@command.command()
+@command.command(cls=OperatorCommand, failed=_MISSING)
 @click.argument("ids", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="All messages in the queue.")
 @broker_options

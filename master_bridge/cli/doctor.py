@@ -6,10 +6,11 @@ import shlex
 
 import click
 
+from master_bridge.cli.manual import OperatorCommand
 from master_bridge.cli.options import Where, broker_options
 
 
-@click.command()
+@click.command(cls=OperatorCommand, done="nothing fails; warnings may be there", failed="a check fails")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 @click.option(
     "--rabbitmqctl", metavar="COMMAND", help="Also look at settings that only this command tells, e.g. `rabbitmqctl`."

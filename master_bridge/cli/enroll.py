@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from master_bridge.cli.manual import FAILED, OperatorCommand
 from master_bridge.cli.options import Where, broker_options
 from master_bridge.link.errors import BadSettings
 from master_bridge.link.settings import parse_url
@@ -21,7 +22,7 @@ _CTL = click.option("--rabbitmqctl", metavar="COMMAND", help="Use this instead o
                     "`rabbitmqctl`, `ssh root@broker rabbitmqctl`, `docker exec broker rabbitmqctl`.")  # fmt: skip
 
 
-@click.command()
+@click.command(cls=OperatorCommand, failed=f"the account or the file is there already; or {FAILED}")
 @click.argument("name")
 @click.option("--allow", multiple=True, metavar="SIGNATURE",
               help="A queue that a worker may take work from, as \"gtk>=3\"; repeatable. Default: all.")  # fmt: skip
@@ -100,7 +101,7 @@ def enroll(
     click.echo(f"{name}: account made; {path} holds its password")
 
 
-@click.command()
+@click.command(cls=OperatorCommand)
 @click.argument("name")
 @_CTL
 @broker_options

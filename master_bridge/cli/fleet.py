@@ -8,13 +8,14 @@ from typing import Any
 
 import click
 
+from master_bridge.cli.manual import OperatorCommand
 from master_bridge.cli.options import Where, broker_options
 
 #: Seconds between two pictures.
 REFRESH = 2.0
 
 
-@click.command()
+@click.command(cls=OperatorCommand)
 @click.option(
     "--watch/--once", "watch", default=None, help="Refresh until Ctrl-C, or print once. Default: refresh on a terminal."
 )

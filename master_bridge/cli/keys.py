@@ -6,8 +6,10 @@ from pathlib import Path
 
 import click
 
+from master_bridge.cli.manual import OperatorCommand
 
-@click.command()
+
+@click.command(cls=OperatorCommand, failed="a file cannot be written, or is there already")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 def keygen(file: Path) -> None:
     """Make a signing key: FILE for the master (AMQPBroker's signing_key), FILE.pub for all agents (--trusted-key)."""
@@ -20,7 +22,7 @@ def keygen(file: Path) -> None:
     click.echo(f"key {name}: {file} is secret, {file}.pub is for the agents")
 
 
-@click.command()
+@click.command(cls=OperatorCommand, failed="a file cannot be written, or is there already")
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--host", "hosts", multiple=True, default=("localhost", "127.0.0.1"), show_default=True,
               help="Name or address by which the broker is reached; repeatable.")  # fmt: skip
@@ -46,7 +48,7 @@ def trial_certificates(folder: Path, hosts: tuple[str, ...], clients: tuple[str,
         click.echo(f"{key} = {value}")
 
 
-@click.command()
+@click.command(cls=OperatorCommand, failed="a file cannot be written, or is there already")
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--host", "hosts", multiple=True, default=("localhost", "127.0.0.1"), show_default=True,
               help="Name or address by which the broker is reached, the first one in URLs; repeatable.")  # fmt: skip

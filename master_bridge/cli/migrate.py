@@ -8,10 +8,11 @@ import click
 
 from contracts.operations.exit_status import ExitStatus
 from contracts.rabbitmq.arguments import EVENTS_MAX_BYTES
+from master_bridge.cli.manual import FAILED, OperatorCommand
 from master_bridge.cli.options import Where, broker_options
 
 
-@click.command()
+@click.command(cls=OperatorCommand, failed=f"a queue was left as it was; or {FAILED}")
 @click.option("--queue-type", type=click.Choice(["classic", "quorum"]), default="classic", show_default=True,
               help="As AMQPBroker's `queue_type`.")  # fmt: skip
 @click.option("--events-max-bytes", default=EVENTS_MAX_BYTES, show_default=True, metavar="BYTES",

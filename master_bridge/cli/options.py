@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +13,20 @@ import click
 from click.core import ParameterSource
 
 from contracts.operations.amqp_url import has_password
+from contracts.operations.exit_status import ExitStatus
 from contracts.readable import shown_lines
+from master_bridge.cli.settings import (
+    SECRETS,
+    Given,
+    OperatorSettings,
+    Rank,
+    WrongSetting,
+    config_file,
+    load,
+    option_of,
+    unknown_variables,
+    variable_of,
+)
 from master_bridge.link.settings import URL_VARIABLE, TLSSettings
 
 if TYPE_CHECKING:
@@ -50,7 +63,7 @@ class Where:
 
         if self.management_url is None:
             raise click.UsageError(
-                "no management API: give --management-url or BUILDBOT_AMQP_MANAGEMENT_URL "
+                "no management API: give --management-url or MASTER_BRIDGE_MANAGEMENT_URL "
                 "(http://user:password@host:15672)"
             )
         try:
@@ -71,62 +84,71 @@ class Where:
 
 
 def broker_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds the options; the command gets them as its first argument, a `Where`."""
+    """Adds the options of all settings; the command gets what they say as its first argument, a `Where`."""
 
-    @click.option(
-        "--amqp-url",
-        envvar=URL_VARIABLE,
-        metavar="URL",
-        help="Where the broker is: amqp[s]://user:password@host[:port]/vhost.",
-    )
-    @click.option(
-        "--amqp-url-file", envvar=f"{URL_VARIABLE}_FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-        metavar="FILE", help="File that holds the URL: a command line can be read by every user of the machine.",
-    )  # fmt: skip
-    @click.option("--tls-ca", envvar="BUILDBOT_AMQP_TLS_CA", type=click.Path(exists=True), metavar="FILE",
-                  help="PEM file of the CA that signed the broker's certificate. Default: the system's.")  # fmt: skip
-    @click.option("--tls-cert", envvar="BUILDBOT_AMQP_TLS_CERT", type=click.Path(exists=True), metavar="FILE",
-                  help="PEM file with a client certificate.")  # fmt: skip
-    @click.option("--tls-key", envvar="BUILDBOT_AMQP_TLS_KEY", type=click.Path(exists=True), metavar="FILE",
-                  help="PEM file with the key of that certificate.")  # fmt: skip
-    @click.option("--management-url", envvar="BUILDBOT_AMQP_MANAGEMENT_URL", metavar="URL",
-                  help="RabbitMQ's management API: http[s]://user:password@host:15672.")  # fmt: skip
-    @click.option("--signing-key", envvar="BUILDBOT_AMQP_SIGNING_KEY", metavar="FILE",
-                  type=click.Path(exists=True, dir_okay=False, path_type=Path),
-                  help="Sign orders with this key (see `master-bridge keygen`).")  # fmt: skip
     @functools.wraps(function)
-    def with_options(
-        *args: Any,
-        amqp_url: str | None,
-        amqp_url_file: Path | None,
-        tls_ca: str | None,
-        tls_cert: str | None,
-        tls_key: str | None,
-        management_url: str | None,
-        signing_key: Path | None,
-        **kwargs: Any,
-    ) -> Any:
-        url = amqp_url
-        context = click.get_current_context()
-        for name, value in (("amqp_url", amqp_url), ("management_url", management_url)):
-            given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
-            if given and value is not None and has_password(value):
-                flag = "--" + name.replace("_", "-")
+    def with_options(*args: Any, **kwargs: Any) -> Any:
+        return function(_where({name: kwargs.pop(name) for name in OperatorSettings.model_fields}), *args, **kwargs)
+
+    for name, setting in reversed(OperatorSettings.model_fields.items()):
+        extra = setting.json_schema_extra
+        metavar = str(extra["metavar"]) if isinstance(extra, dict) else None
+        kind = click.Path(path_type=Path) if metavar == "FILE" else None
+        with_options = click.option(
+            option_of(name), envvar=variable_of(name), type=kind, metavar=metavar, help=setting.description
+        )(with_options)
+    return with_options
+
+
+def _where(values: Mapping[str, Any]) -> Where:
+    """From options, variables and the configuration file. Ends the program with status 2 where they are wrong."""
+    context = click.get_current_context()
+    given: dict[str, Given] = {}
+    for name, value in values.items():
+        if value is None:
+            continue
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            given[name] = Given(value, Rank.OPTION, option_of(name))
+            if name in SECRETS and has_password(value):
                 click.echo(
-                    f"warning: the password in {flag} can be read by every user of this machine while the command "
-                    "runs: use the environment or a file",
+                    f"warning: the password in {option_of(name)} can be read by every user of this machine while the "
+                    "command runs: use the environment or a file",
                     err=True,
                 )
-        if amqp_url_file is not None:
-            url = amqp_url_file.read_text(encoding="utf-8").strip()
-        if not url:
-            raise click.UsageError(f"no broker: give --amqp-url, --amqp-url-file or {URL_VARIABLE}")
-        where = Where(
-            url=url,
-            tls=TLSSettings(ca=tls_ca, certificate=tls_cert, key=tls_key),
-            management_url=management_url,
-            signing_key=signing_key,
+        else:
+            given[name] = Given(value, Rank.VARIABLE, variable_of(name))
+    for variable in unknown_variables():
+        click.echo(f"warning: {variable} sets nothing: there is no such setting (master-bridge --help)", err=True)
+    try:
+        settings = load(given, context.find_root().params.get("config"))
+        url = _url_of(settings)
+    except WrongSetting as error:
+        raise WrongUse(shown_lines(str(error))) from None
+    if not url:
+        raise click.UsageError(
+            f"no broker: give --amqp-url, --amqp-url-file or {URL_VARIABLE}, or write amqp_url to {config_file()}"
         )
-        return function(where, *args, **kwargs)
+    files = {name: str(path) if (path := getattr(settings, f"tls_{name}")) else None for name in ("ca", "cert", "key")}
+    return Where(
+        url=url,
+        tls=TLSSettings(ca=files["ca"], certificate=files["cert"], key=files["key"]),
+        management_url=settings.management_url.get_secret_value() if settings.management_url else None,
+        signing_key=settings.signing_key,
+    )
 
-    return with_options
+
+def _url_of(settings: OperatorSettings) -> str | None:
+    if settings.amqp_url_file is not None:
+        try:
+            return settings.amqp_url_file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError):
+            raise WrongSetting(
+                f"{settings.amqp_url_file} is no text in UTF-8: it is to hold the broker's URL"
+            ) from None
+    return settings.amqp_url.get_secret_value() if settings.amqp_url else None
+
+
+class WrongUse(click.ClickException):
+    """An option, a variable or the configuration file is wrong."""
+
+    exit_code = ExitStatus.USAGE

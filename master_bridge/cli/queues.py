@@ -7,10 +7,11 @@ from dataclasses import asdict
 
 import click
 
+from master_bridge.cli.manual import OperatorCommand
 from master_bridge.cli.options import Where, broker_options
 
 
-@click.command()
+@click.command(cls=OperatorCommand)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 @broker_options
 def command(where: Where, as_json: bool) -> None:

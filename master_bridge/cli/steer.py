@@ -8,6 +8,7 @@ import click
 
 from contracts.operations.exit_status import ExitStatus
 from contracts.readable import shown
+from master_bridge.cli.manual import OperatorCommand
 from master_bridge.cli.options import Where, broker_options
 
 if TYPE_CHECKING:
@@ -24,8 +25,11 @@ _SAID = {
 }
 
 
+_NOT_DONE = "no agent satisfies it, one is not connected any more, or has not done it in time; or the broker refuses"
+
+
 def _command(name: str, text: str, *, now: bool = False) -> click.Command:
-    @click.command(name, help=text)
+    @click.command(name, help=text, cls=OperatorCommand, failed=_NOT_DONE)
     @click.argument("agents", nargs=-1, metavar="[AGENT]...")
     @click.option("--match", multiple=True, metavar="REQUIREMENT",
                   help="All agents that satisfy this requirement; repeatable; `any`: every agent.")  # fmt: skip

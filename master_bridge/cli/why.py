@@ -8,13 +8,14 @@ import click
 
 from contracts.operations.exit_status import ExitStatus
 from contracts.readable import shown
+from master_bridge.cli.manual import FAILED, OperatorCommand
 from master_bridge.cli.options import Where, broker_options
 
 #: Characters of a line, which may name several agents.
 LINE_MAX = 4000
 
 
-@click.command()
+@click.command(cls=OperatorCommand, failed=f"no master knows this build; or {FAILED}")
 @click.argument("build")
 @broker_options
 def command(where: Where, build: str) -> None:

@@ -14,7 +14,7 @@ from contracts.topology import check_name
 from master_bridge.link.errors import BadSettings
 
 #: Environment variable with the broker's URL when the configuration names none.
-URL_VARIABLE = "BUILDBOT_AMQP_URL"
+URL_VARIABLE = "MASTER_BRIDGE_AMQP_URL"
 #: Seconds between heartbeats: a dead connection is noticed after about twice this.
 HEARTBEAT = 10
 
@@ -67,5 +67,5 @@ def parse_url(url: str) -> BrokerAddress:
 
 
 def url_from_environment(environment: Any = os.environ) -> str | None:
-    """The URL in BUILDBOT_AMQP_URL, None when it is not set."""
+    """The URL in MASTER_BRIDGE_AMQP_URL, None when it is not set."""
     return environment.get(URL_VARIABLE) or None

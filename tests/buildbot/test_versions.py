@@ -96,7 +96,7 @@ def fleet(url: str, oldest: int, newest: int) -> dict[str, Any]:
     """What `master-bridge fleet` of these versions tells a program."""
     code = pretend(oldest, newest) + "from master_bridge.cli import main; main(['fleet', '--json'])"
     ran = subprocess.run(
-        [sys.executable, "-c", code], env={**os.environ, "BUILDBOT_AMQP_URL": url}, capture_output=True, text=True,
+        [sys.executable, "-c", code], env={**os.environ, "MASTER_BRIDGE_AMQP_URL": url}, capture_output=True, text=True,
         check=True,
     )  # fmt: skip
     told: dict[str, Any] = json.loads(ran.stdout)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+from collections.abc import Iterator
 from importlib.metadata import distribution
 
 import pytest
@@ -9,6 +11,9 @@ import pytest
 from docs import generate_reference as reference
 from master_bridge.buildbot.worker_settings import KNOWN, SENSELESS
 from master_bridge.cli import main as master_bridge
+from master_bridge.cli import settings as operators
+from tests.harness.tree import ROOT
+from worker_agent.program import loading
 from worker_agent.program.cli import make_cli
 from worker_agent.program.settings import Settings
 
@@ -43,6 +48,38 @@ def test_each_setting_of_the_agent_is_in_its_page() -> None:
     """By flag, variable and key."""
     found = {each.names[-1] for group in reference.agent_settings().values() for each in group}
     assert found == set(Settings.model_fields)
+
+
+def read_by_name(tree: ast.AST) -> Iterator[str]:
+    """Variables of the environment that a module reads: `environ["X"]`, `environ.get("X")`, `environ.pop("X")`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Subscript):
+            of, key = node.value, node.slice
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:
+            if node.func.attr not in ("get", "pop", "setdefault"):
+                continue
+            of, key = node.func.value, node.args[0]
+        else:
+            continue
+        name = of.attr if isinstance(of, ast.Attribute) else of.id if isinstance(of, ast.Name) else ""
+        if name in ("environ", "environment", "environb") and isinstance(key, ast.Constant):
+            yield str(key.value)
+
+
+def test_each_variable_that_a_program_reads_is_listed() -> None:
+    """Settings by their rule; what a module reads by its name, too."""
+    read = {
+        name
+        for folder in ("conformance", "contracts/operations", "master_bridge", "worker_agent")
+        for path in (ROOT / folder).rglob("*.py")
+        for name in read_by_name(ast.parse(path.read_text("utf-8")))
+    }
+    assert "STATE_DIRECTORY" in read
+    known = reference.variables()
+    assert read - set(known) == {"PATH_INFO"}  # of a request to /metrics, which WSGI calls its environment
+    assert {loading.variable_of(name) for name in Settings.model_fields} <= set(known)
+    assert {f"MASTER_BRIDGE_{name.upper()}" for name in operators.OperatorSettings.model_fields} <= set(known)
+    assert {operators.CONFIG_VARIABLE, loading.CONFIG_VARIABLE} <= set(known)
 
 
 def test_the_arguments_that_go_on_to_buildbot_are_those_that_the_settings_know() -> None:

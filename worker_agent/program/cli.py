@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 
 from contracts.operations.amqp_url import has_password
 from contracts.operations.exit_status import ExitStatus
+from contracts.operations.manual import CONTEXT, ManualGroup, Section, version_option
 from worker_agent.program.loading import CONFIG_VARIABLE, BadSettings, flag_of, load, unknown_variables, variable_of
 from worker_agent.program.settings import CONFIG_FILES, Settings
 from worker_agent.program.subcommands import subcommands
@@ -81,29 +82,6 @@ def option_of(setting: str, field: FieldInfo) -> click.Option:
     )
 
 
-class Manual(click.Group):
-    """A group that runs the agent when no subcommand is named, and whose help has the sections of a manual page."""
-
-    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        self.format_usage(ctx, formatter)
-        _section(formatter, "Description", DESCRIPTION, wrap=True)
-        groups: dict[str, list[tuple[str, str]]] = {}
-        for parameter in self.get_params(ctx):
-            record = parameter.get_help_record(ctx)
-            if record is not None:
-                field = Settings.model_fields.get(parameter.name or "")
-                groups.setdefault(_extra(field)["group"] if field else "General", []).append(record)
-        for title, records in groups.items():
-            with formatter.section(title):
-                formatter.write_dl(records)
-        self.format_commands(ctx, formatter)
-        _section(formatter, "Environment", ENVIRONMENT, wrap=True)
-        _section(formatter, "Files", FILES)
-        _section(formatter, "Signals", SIGNALS)
-        _section(formatter, "Exit status", STATUS)
-        _section(formatter, "Examples", EXAMPLES)
-
-
 ENVIRONMENT = (
     f"Each option has a variable: that of --amqp-url is {variable_of('amqp_url')}. "
     f"Several values are separated by commas. {CONFIG_VARIABLE} names the configuration file. "
@@ -123,13 +101,33 @@ FILES = (
 )
 
 
-def _section(formatter: click.HelpFormatter, title: str, text: str, *, wrap: bool = False) -> None:
-    with formatter.section(title):
-        if wrap:
-            formatter.write_text(text)
-            return
-        for line in text.splitlines():
-            formatter.write(f"{'':{formatter.current_indent}}{line}\n")
+SECTIONS = (
+    Section(title="Environment", text=ENVIRONMENT, wrap=True),
+    Section(title="Files", text=FILES),
+    Section(title="Signals", text=SIGNALS),
+    Section(title="Exit status", text=STATUS),
+    Section(title="Examples", text=EXAMPLES),
+)
+
+
+class AgentProgram(ManualGroup):
+    """A group that runs the agent when no subcommand is named. Its options stand in the groups of their settings."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for title, records in self.grouped(ctx).items():
+            with formatter.section(title):
+                formatter.write_dl(records)
+        self.format_commands(ctx, formatter)
+
+    def grouped(self, ctx: click.Context) -> dict[str, list[tuple[str, str]]]:
+        """Title -> options and what they do."""
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                field = Settings.model_fields.get(parameter.name or "")
+                groups.setdefault(_extra(field)["group"] if field else "General", []).append(record)
+        return groups
 
 
 def _run(**given: Any) -> None:
@@ -170,29 +168,18 @@ def make_cli(run: Callable[..., None] = _run) -> click.Group:
         help="Read this configuration file.",
     )
     options = [option_of(name, field) for name, field in Settings.model_fields.items()]
-    group = Manual(
+    group = AgentProgram(
         "worker-agent",
-        params=[config, *options],
+        params=[config, *options, version_option("worker-agent")],
         callback=run,
+        help=DESCRIPTION,
         invoke_without_command=True,
-        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-    )
-    group.params.append(
-        click.Option(
-            ["--version"], is_flag=True, is_eager=True, expose_value=False, help="Show the version.", callback=_version
-        )
+        context_settings=CONTEXT,
+        sections=SECTIONS,
     )
     for command in subcommands(settings_of):
         group.add_command(command)
     return group
-
-
-def _version(context: click.Context, _parameter: click.Parameter, asked: bool) -> None:
-    if asked and not context.resilient_parsing:
-        from contracts.operations.program_version import version
-
-        click.echo(f"worker-agent {version()}")
-        context.exit()
 
 
 def main() -> None:

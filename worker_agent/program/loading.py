@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +11,8 @@ from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, InitSettingsSource, PydanticBaseSettingsSource
 
 from contracts.operations.amqp_url import BadURL, parse_url
+from contracts.operations.toml_file import BadFile, read_toml
 from worker_agent.program.settings import CONFIG_FILES, CREDENTIAL, PREFIX, Settings, absolute, has_home
-
-#: Part of Python from 3.11 on, before that a package of its own with the same functions.
-tomllib = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
 
 #: Settings that are known to the environment only in this module.
 CONFIG_VARIABLE = f"{PREFIX}CONFIG"
@@ -96,12 +92,9 @@ def _config_file(named: Path | None) -> Path | None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        table: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BadSettings(f"--config: {path} cannot be read: {error.strerror}") from None
-    except ValueError as error:  # TOML or UTF-8
-        raise BadSettings(f"--config: {path} is not TOML: {error}") from None
-    return table
+        return read_toml(path)
+    except BadFile as error:
+        raise BadSettings(f"--config: {error}") from None
 
 
 def source_of(setting: str, flags: Mapping[str, Any], file: Mapping[str, Any], path: Path | None) -> str:

@@ -21,7 +21,10 @@ def master_bridge(amqp_url: str) -> RunCommand:
 
     async def run(*arguments: str, expect: int | None = 0, **environment: str) -> Result:
         result = await asyncio.to_thread(
-            CliRunner().invoke, main, arguments, env={"BUILDBOT_AMQP_URL": amqp_url, "COLUMNS": "200", **environment}
+            CliRunner().invoke,
+            main,
+            arguments,
+            env={"MASTER_BRIDGE_AMQP_URL": amqp_url, "COLUMNS": "200", **environment},
         )
         if expect is not None:
             assert result.exit_code == expect, (arguments, result.output, result.exception)

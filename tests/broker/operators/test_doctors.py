@@ -44,7 +44,7 @@ def test_a_broker_with_mistakes(managed: RabbitMQNode) -> None:
     """The default consumer_timeout, a policy that drops offers, a vhost limit, no master: each is found and named."""
     managed.ctl("set_policy", "tidy", "^cap", '{"message-ttl":1000}', "--apply-to", "queues")
     managed.ctl("set_vhost_limits", '{"max-connections":100}')
-    environment = {"BUILDBOT_AMQP_URL": managed.url, "BUILDBOT_AMQP_MANAGEMENT_URL": managed.management_url}
+    environment = {"MASTER_BRIDGE_AMQP_URL": managed.url, "MASTER_BRIDGE_MANAGEMENT_URL": managed.management_url}
     environment |= {key: value for key, value in managed._environment().items() if key not in os.environ}
     server = Path("/usr/lib/rabbitmq/bin/rabbitmqctl")
     ctl = str(server) if server.exists() else "rabbitmqctl"
@@ -99,7 +99,7 @@ def test_a_broker_that_is_not_there() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"amqp://guest:secret@127.0.0.1:{unused.getsockname()[1]}/"
-        result = CliRunner().invoke(main, ["doctor"], env={"BUILDBOT_AMQP_URL": url})
+        result = CliRunner().invoke(main, ["doctor"], env={"MASTER_BRIDGE_AMQP_URL": url})
     assert result.exit_code == 1
     assert result.output.splitlines()[-2].startswith("fail  port")
     assert "secret" not in result.output
@@ -113,7 +113,7 @@ async def test_what_is_there_otherwise(open_master: OpenMaster, amqp_url: str) -
         connection.channel().exchange_delete("bb.control")
         connection.channel().exchange_declare("bb.control", "direct", durable=True)
         asking = asyncio.ensure_future(
-            asyncio.to_thread(CliRunner().invoke, main, ["doctor", "--json"], env={"BUILDBOT_AMQP_URL": amqp_url})
+            asyncio.to_thread(CliRunner().invoke, main, ["doctor", "--json"], env={"MASTER_BRIDGE_AMQP_URL": amqp_url})
         )
         while not asking.done():
             await master.catalogue("gtk")

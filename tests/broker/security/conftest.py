@@ -65,7 +65,7 @@ def tls_url(secure: SecureNode, amqp_url: str) -> str:
 @pytest.fixture
 def enroll(secure: SecureNode, amqp_url: str, tls_url: str, tmp_path: Path) -> Iterator[Callable[..., Path]]:
     """`master-bridge enroll NAME OPTIONS`; the file it wrote. The account goes with the test."""
-    variables = {"BUILDBOT_AMQP_URL": amqp_url, "BUILDBOT_AMQP_MANAGEMENT_URL": secure.node.management_url}
+    variables = {"MASTER_BRIDGE_AMQP_URL": amqp_url, "MASTER_BRIDGE_MANAGEMENT_URL": secure.node.management_url}
     names: list[str] = []
 
     def run(name: str, *options: str) -> Path:
@@ -91,8 +91,8 @@ def master_bridge(secure: SecureNode, amqp_url: str) -> Callable[..., Awaitable[
 
     async def run(*arguments: str, **environment: str) -> Result:
         variables = {
-            "BUILDBOT_AMQP_URL": amqp_url,
-            "BUILDBOT_AMQP_MANAGEMENT_URL": secure.node.management_url,
+            "MASTER_BRIDGE_AMQP_URL": amqp_url,
+            "MASTER_BRIDGE_MANAGEMENT_URL": secure.node.management_url,
             "COLUMNS": "200",
             **environment,
         }

@@ -28,7 +28,7 @@ Run = Callable[..., str]
 @pytest.fixture(params=["management", "rabbitmqctl"])
 def run(request: pytest.FixtureRequest, secure: SecureNode, amqp_url: str) -> Run:
     """`master-bridge ARGUMENTS`; its output."""
-    environment = {"BUILDBOT_AMQP_URL": amqp_url, "BUILDBOT_AMQP_MANAGEMENT_URL": secure.node.management_url}
+    environment = {"MASTER_BRIDGE_AMQP_URL": amqp_url, "MASTER_BRIDGE_MANAGEMENT_URL": secure.node.management_url}
     options: tuple[str, ...] = ()
     if request.param == "rabbitmqctl":
         *prefix, server = server_command()

@@ -72,7 +72,7 @@ async def test_orders_go_to_verified_agents_and_only_they_tell_what_came_of_them
 def operator(enroll: Enroll, secure: SecureNode) -> dict[str, str]:
     """The environment of an enrolled operator."""
     url = enroll("op", "--as", "operator").read_text().strip()
-    return {"BUILDBOT_AMQP_URL": url, "BUILDBOT_AMQP_TLS_CA": str(secure.made.ca)}
+    return {"MASTER_BRIDGE_AMQP_URL": url, "MASTER_BRIDGE_TLS_CA": str(secure.made.ca)}
 
 
 async def test_what_is_sent_again_keeps_its_bytes_and_its_signature(

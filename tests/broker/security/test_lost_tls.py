@@ -66,7 +66,7 @@ async def test_links_say_when_a_certificates_time_was_over_and_to_renew_it(
     await until(lambda: said in (link.link.down_reason or ""), f"{said!r} from the bridge")
     tries = link.link._backoff._state.attempt_number
     await until(lambda: link.link._backoff._state.attempt_number > tries + 1, "two more tries")
-    fleet = await master_bridge("fleet", BUILDBOT_AMQP_URL=listener.url, BUILDBOT_AMQP_TLS_CA=str(listener.ca))
+    fleet = await master_bridge("fleet", MASTER_BRIDGE_AMQP_URL=listener.url, MASTER_BRIDGE_TLS_CA=str(listener.ca))
     assert fleet.exit_code == 1
     for text in (agent.log, str(link.link.down_reason), fleet.output):
         assert said in text

@@ -22,7 +22,7 @@ def test_an_account_is_made_renewed_and_removed(secure: SecureNode, amqp_url: st
     *prefix, server = server_command()
     ctl = shlex.join([*prefix, str(Path(server).with_name("rabbitmqctl"))])
     environment = {key: value for key, value in secure.node._environment().items() if os.environ.get(key) != value}
-    environment["BUILDBOT_AMQP_URL"] = amqp_url
+    environment["MASTER_BRIDGE_AMQP_URL"] = amqp_url
 
     def run(*arguments: str) -> None:
         result = CliRunner().invoke(main, [*arguments, "--rabbitmqctl", ctl], env=environment)

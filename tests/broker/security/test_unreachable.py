@@ -160,7 +160,9 @@ async def agents_doctor(url: str, folder: Path) -> str:
 
 
 async def masters_doctor(url: str) -> str:
-    result = await asyncio.to_thread(CliRunner().invoke, main, ["doctor", "--json"], env={"BUILDBOT_AMQP_URL": url})
+    result = await asyncio.to_thread(
+        CliRunner().invoke, main, ["doctor", "--json"], env={"MASTER_BRIDGE_AMQP_URL": url}
+    )
     return result.output + repr(result.exception)
 
 

@@ -34,7 +34,7 @@ def check(folder: Path, config: str, url: str | None = None, **environment: str)
     ran = subprocess.run(
         [sys.executable, "-c", "from buildbot.scripts.runner import run; run()", "checkconfig", "master.cfg"],
         cwd=folder, capture_output=True, text=True, check=False, timeout=60,
-        env={key: value for key, value in os.environ.items() if key != "BUILDBOT_AMQP_URL"} | environment,
+        env={key: value for key, value in os.environ.items() if key != "MASTER_BRIDGE_AMQP_URL"} | environment,
     )  # fmt: skip
     return ran.stdout + ran.stderr
 
@@ -71,7 +71,7 @@ def test_a_good_configuration_passes(tmp_path: Path) -> None:
     services = "c['services'] = [util.AMQPBroker(url=util.Secret('amqp'), queue_type='quorum')]\n"
     assert "good" in check(tmp_path / "secret", services + RIGHT)
     services = "c['services'] = [util.AMQPBroker()]\n"
-    assert "good" in check(tmp_path / "environment", services + RIGHT, BUILDBOT_AMQP_URL="amqp://localhost")
+    assert "good" in check(tmp_path / "environment", services + RIGHT, MASTER_BRIDGE_AMQP_URL="amqp://localhost")
     assert "AMQPBroker: url: not given" in check(tmp_path / "none", services + RIGHT)
 
 

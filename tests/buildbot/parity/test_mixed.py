@@ -163,7 +163,7 @@ class ExampleMaster(BuildMaster):
         (self.folder / "master.cfg").write_text(config)
 
     def _environment(self) -> dict[str, str]:
-        www = {"WWW_PORT": f"tcp:{self.www_port}:interface=127.0.0.1", "BUILDBOT_AMQP_URL": str(self.url)}
+        www = {"WWW_PORT": f"tcp:{self.www_port}:interface=127.0.0.1", "MASTER_BRIDGE_AMQP_URL": str(self.url)}
         return {**super()._environment(), **self._ports, **www}
 
 

@@ -95,7 +95,7 @@ def test_requirements_are_selected_by_name_or_topic() -> None:
 )
 def test_wrong_use_is_told_with_status_2(arguments: list[str], says: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is missing, and how to give it."""
-    monkeypatch.delenv("BUILDBOT_AMQP_URL", raising=False)
+    monkeypatch.delenv("MASTER_BRIDGE_AMQP_URL", raising=False)
     result = CliRunner().invoke(main, ["conformance", *arguments])
     assert result.exit_code == 2, result.output
     assert says in result.output

@@ -62,7 +62,9 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(bare: Path, folder: Path, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    clean = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "BUILDBOT_", "WORKER_"))}
+    clean = {
+        key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "MASTER_BRIDGE_", "WORKER_"))
+    }
     return subprocess.run(
         [bare / command[0], *command[1:]], cwd=folder, env={**clean, "HOME": str(folder), **variables},
         capture_output=True, text=True, timeout=120, check=False,
@@ -72,10 +74,10 @@ def run(bare: Path, folder: Path, *command: str, **variables: str) -> subprocess
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name not in BARE])
 def test_each_command_of_master_bridge_names_its_extra(bare: Path, tmp_path: Path, name: str) -> None:
     arguments = [*GROUPS.get(name, ()), *ARGUMENTS.get(name, ())]
-    ran = run(bare, tmp_path, "master-bridge", name, *arguments, BUILDBOT_AMQP_URL="amqp://localhost/")
+    ran = run(bare, tmp_path, "master-bridge", name, *arguments, MASTER_BRIDGE_AMQP_URL="amqp://localhost/")
     if name == "migrate":  # looks for the management API's address first
         ran = run(bare, tmp_path, "master-bridge", name, "--management-url", "http://localhost",
-                  BUILDBOT_AMQP_URL="amqp://localhost/")  # fmt: skip
+                  MASTER_BRIDGE_AMQP_URL="amqp://localhost/")  # fmt: skip
     assert ran.returncode == 1, ran.stdout + ran.stderr
     assert re.search(r"Error: the Python module \w+ is not installed: it comes with extra 'master'", ran.stderr)
     assert "pip install 'SOURCE[master" in ran.stderr
