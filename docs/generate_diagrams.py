@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 TABLES: dict[str, tuple[str, str]] = {
     "agent-session": ("protocol.md", "worker_agent.core.transitions:TABLE"),
     "bridge-request": ("protocol.md", "master_bridge.core.transitions:TABLE"),
+    "noted-session": ("architecture.md", "master_bridge.core.rollcall:TABLE"),
     "search": ("architecture.md", "master_bridge.buildbot.search.search:TABLE"),
     "agent-orders": ("architecture.md", "worker_agent.core.orders:TABLE"),
     "keeper-command": ("architecture.md", "docs.generate_diagrams:keeper_command"),

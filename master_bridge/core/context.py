@@ -143,7 +143,6 @@ class Context:
             self.timers.set(purpose, session.session, None)
         if session.terms is not None:
             self.emit(ForgetSeal(session=session.session))
-        session.on_hold = False
 
     # memory
 

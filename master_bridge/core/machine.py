@@ -247,7 +247,7 @@ class BridgeMachine:
         self._to_all(cues.ClockStarted())
         self._ping_all("")
         self._placing.leftovers.resume()
-        self._roll.resume_clock()
+        self._roll.clock_starts()
 
     def _to_all(self, cue: cues.Cue) -> None:
         for request in tuple(self._placing.works):

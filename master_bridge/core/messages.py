@@ -231,9 +231,7 @@ class Messages:
             if context.verdicts.get(gone.session) is None and self._was_here(gone, user):
                 context.note_life(gone.request)
         elif gone.epoch >= noted.epoch or gone.address == noted.address:
-            self._parts.roll.take(noted)
-            context.verdicts.put(gone.session, "given up")
-            context.let_go(noted)
+            self._parts.roll.gone(noted)
 
     def _was_here(self, gone: Gone, user: str) -> bool:
         """It shows that its agent had work of ours; what anybody may say changes nothing."""

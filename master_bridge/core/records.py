@@ -10,7 +10,7 @@ from contracts.trust.tickets import Proof
 from master_bridge.core.actions import Holder, Terms
 from master_bridge.core.events import EventOrder
 from master_bridge.core.inputs import Seek
-from master_bridge.core.states import ATTACHED, MISSING, State
+from master_bridge.core.states import ATTACHED, MISSING, OnRoll, State
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,8 +69,8 @@ class Session:
     #: that delivery is a claim, which a resume or an accept of the same epoch outranks
     delivery_is_claim: bool = False
 
-    #: nobody has asked for it yet, and Buildbot may: its request is not complete
-    on_hold: bool = False
+    #: on the roll of those that nobody has asked for (rollcall.py)
+    on_roll: OnRoll = OnRoll.ABSENT
 
     #: when it was granted here, seconds since the epoch
     given: float = 0.0

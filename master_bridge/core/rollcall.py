@@ -1,20 +1,23 @@
 """Sessions that agents hold and that nobody has asked for (yet): the roll after a restart (rules 5, 11, 12).
 
-resume ──► noted ──► RequestChecked: complete ────────────────► refused
-             │                       not complete ──► on hold ──┬─► Seek: the highest run is adopted, others refused
-             │                                                  ├─► 5 min without, 24 h with a command: given up
-             └─ checked again every 30 s ◄──────────────────────┴─► gone: forgotten
+What becomes of each is the table at the end; docs/architecture.md draws it. Requests are looked up in Buildbot's
+database as sessions of them come, and every 30 s.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from enum import Enum
+from typing import Any
 
+from contracts.machines.lines import Line, ignored, row, table_of
+from contracts.machines.transitions import Table
 from contracts.messages import Hold, Refuse
 from contracts.timing import ORPHAN_IDLE, ORPHAN_RUNNING
 from master_bridge.core.actions import CheckRequest
 from master_bridge.core.context import Context
 from master_bridge.core.records import Session, Verified, session_of
+from master_bridge.core.states import OnRoll
 
 #: A request whose sessions wait for Buildbot is looked up this often: it may have been cancelled meanwhile.
 RECHECK = 30.0
@@ -24,6 +27,29 @@ NOTED_MAX = 10_000
 #: account are more than anybody enrolled so.
 ACCOUNT_SESSIONS = 1_000
 ACCOUNT_BYTES = 32 * 1024 * 1024
+
+
+class Cue(Enum):
+    """What happens to a session of the roll."""
+
+    #: it is put on it
+    NOTED = "noted"
+    #: another resume or accept of its agent's, of this connection or a later one
+    HEARD_AGAIN = "heard again"
+    #: Buildbot's database says of its request
+    COMPLETE = "complete"
+    NOT_COMPLETE = "not complete"
+    #: rule 12: for that long nobody asked for it
+    TIME_OVER = "time over"
+    #: Buildbot asks for its request, and it is chosen
+    ADOPTED = "adopted"
+    #: … and another is chosen
+    OUTRANKED = "outranked"
+    #: its agent has it no more
+    GONE = "gone"
+    LINK_DOWN = "link down"
+    #: the link is back: times count again
+    CLOCK_STARTS = "clock starts"
 
 
 class NotedSessions:
@@ -37,6 +63,8 @@ class NotedSessions:
         self._accounts: dict[str, dict[str, Session]] = {}
         #: requests that Buildbot's database is being asked about
         self._checking: set[str] = set()
+        #: for tests: does what happens stand in the table?
+        self.watch: Callable[[OnRoll, Cue, OnRoll], None] = lambda before, cue, after: None
 
     def get(self, session: str) -> Session | None:
         return self._sessions.get(session)
@@ -46,6 +74,13 @@ class NotedSessions:
 
     def of(self, request: str) -> tuple[Session, ...]:
         return tuple(self._requests.get(request, {}).values())
+
+    def _happen(self, session: Session, cue: Cue, **news: Any) -> None:
+        before = session.on_roll
+        found = TABLE.row(before, cue)
+        if found is not None:
+            found.handler(self, session, **news)
+        self.watch(before, cue, session.on_roll)
 
     # noting
 
@@ -75,6 +110,11 @@ class NotedSessions:
         return None
 
     def add(self, session: Session, *, wanted: bool) -> None:
+        """A session that no request has any more, or not yet. `wanted` as in `note`."""
+        self._happen(session, Cue.NOTED, wanted=wanted)
+
+    def _put(self, session: Session, *, wanted: bool) -> None:
+        session.on_roll = OnRoll.UNSURE
         self._sessions[session.session] = session
         self._requests.setdefault(session.request, {})[session.session] = session
         self._accounts.setdefault(session.user, {})[session.session] = session
@@ -85,14 +125,17 @@ class NotedSessions:
 
     def again(self, session: Session, verified: Verified) -> None:
         """A noted session is heard of again; the highest epoch wins (rule 2)."""
-        context, message, delivery = self._context, verified.message, verified.delivery
-        if message.epoch < session.epoch:
-            context.ack(delivery)
-            return
+        if verified.message.epoch < session.epoch:
+            self._context.ack(verified.delivery)
+        else:
+            self._happen(session, Cue.HEARD_AGAIN, verified=verified)
+
+    def _learn(self, session: Session, *, verified: Verified) -> None:
+        message = verified.message
         session.epoch, session.address = message.epoch, message.address
         session.learn(verified)
-        context.keep(session, delivery, message)
-        if session.on_hold:
+        self._context.keep(session, verified.delivery, message)
+        if session.on_roll is OnRoll.ON_HOLD:
             self._arm(session)
         if session.request not in self._checking:
             self._hold(session)
@@ -122,11 +165,14 @@ class NotedSessions:
             return
         for session in self.of(request):
             if complete:
-                self.refuse(session, "its build request is complete")
-            elif not session.on_hold:
-                session.on_hold = True
-                self._arm(session)
-                self._hold(session)
+                self._happen(session, Cue.COMPLETE, reason="its build request is complete")
+            else:
+                self._happen(session, Cue.NOT_COMPLETE)
+
+    def _put_on_hold(self, session: Session) -> None:
+        session.on_roll = OnRoll.ON_HOLD
+        self._arm(session)
+        self._hold(session)
 
     # ends
 
@@ -139,20 +185,29 @@ class NotedSessions:
         """Its time is over: nobody asked for it (rule 12)."""
         session = self._sessions.get(session_id)
         if session is not None:
-            self.refuse(session, "nobody asked for its build request in time")
+            self._happen(session, Cue.TIME_OVER, reason="nobody asked for its build request in time")
 
-    def refuse(self, session: Session, reason: str) -> None:
-        context = self._context
-        self.take(session)
-        context.verdicts.put(session.session, "given up")
-        context.send(self._refusal(session.session, reason), session.address)
-        context.let_go(session)
+    def gone(self, session: Session) -> None:
+        """Its agent says that it has it no more."""
+        self._happen(session, Cue.GONE)
+
+    def _refuse(self, session: Session, *, reason: str) -> None:
+        self._take(session)
+        self._context.verdicts.put(session.session, "given up")
+        self._context.send(self._refusal(session.session, reason), session.address)
+        self._context.let_go(session)
+
+    def _forget(self, session: Session) -> None:
+        self._take(session)
+        self._context.verdicts.put(session.session, "given up")
+        self._context.let_go(session)
 
     def _refusal(self, session: str, reason: str) -> Refuse:
         return Refuse(session=session, master=self._context.config.master, re="resume", reason=reason)
 
-    def take(self, session: Session) -> None:
+    def _take(self, session: Session) -> None:
         """It is no longer noted here: adopted, refused or gone."""
+        session.on_roll = OnRoll.ABSENT
         self._sessions.pop(session.session, None)
         theirs = self._accounts.get(session.user, {})
         theirs.pop(session.session, None)
@@ -176,25 +231,30 @@ class NotedSessions:
         best = max(noted, key=_rank)
         for session in noted:
             if session is not best:
-                self.refuse(session, f"run {best.run} of this build request is held by agent {best.agent}")
-        self.take(best)
-        best.on_hold = False
+                reason = f"run {best.run} of this build request is held by agent {best.agent}"
+                self._happen(session, Cue.OUTRANKED, reason=reason)
+        self._happen(best, Cue.ADOPTED)
         return best
 
     # link
 
     def link_down(self) -> None:
+        """What was delivered is void; the broker delivers it again."""
         for session in self._sessions.values():
-            session.delivery = None
+            self._happen(session, Cue.LINK_DOWN)
 
-    def resume_clock(self) -> None:
+    def _void(self, session: Session) -> None:
+        session.delivery = None
+
+    def clock_starts(self) -> None:
         """Alarms start again after the link was away; what is overdue gets the time of one look-up to resume."""
-        soon = self._context.now + RECHECK
         for request in self._requests:
-            self._context.timers.set("check", request, soon)
+            self._context.timers.set("check", request, self._context.now + RECHECK)
         for session in self._sessions.values():
-            if session.on_hold:
-                self._arm(session, not_before=soon)
+            self._happen(session, Cue.CLOCK_STARTS)
+
+    def _arm_again(self, session: Session) -> None:
+        self._arm(session, not_before=self._context.now + RECHECK)
 
 
 def _rank(session: Session) -> tuple[int, int, bool, int, int, str]:
@@ -202,3 +262,50 @@ def _rank(session: Session) -> tuple[int, int, bool, int, int, str]:
     granted = session.proof.made if session.proof.kind == "grant" else 0
     executed = len(session.executing)
     return (session.run, granted, session.worker is not None, executed, session.epoch, session.session)
+
+
+# ---- what becomes of a session
+
+_ABSENT, _UNSURE, _ON_HOLD = OnRoll.ABSENT, OnRoll.UNSURE, OnRoll.ON_HOLD
+_REFUSED = {_ABSENT: "refuse its resume"}
+
+
+def _line(cue: Cue, *parts: Any) -> Line[OnRoll, Callable[..., None]]:
+    """Of a cue that comes only to a session that is on the roll."""
+    return Line(cue, (*parts, ignored("It is not on the roll", _ABSENT)))
+
+
+TABLE: Table[OnRoll, Cue, Callable[..., None]] = table_of(
+    [
+        Line(
+            Cue.NOTED,
+            (
+                row(NotedSessions._put, _ABSENT, to={_UNSURE: "look its request up, unless Buildbot has asked for it"}),
+                ignored("It is on the roll", _UNSURE, _ON_HOLD),
+            ),
+        ),
+        _line(Cue.HEARD_AGAIN, row(NotedSessions._learn, _UNSURE, _ON_HOLD, stays="answer hold")),
+        _line(
+            Cue.NOT_COMPLETE,
+            row(NotedSessions._put_on_hold, _UNSURE, to={_ON_HOLD: "answer hold, for 5 min or 24 h"}),
+            ignored("That is known", _ON_HOLD),
+        ),
+        _line(Cue.COMPLETE, row(NotedSessions._refuse, _UNSURE, _ON_HOLD, to=_REFUSED)),
+        _line(
+            Cue.TIME_OVER,
+            ignored("Its time has not begun", _UNSURE),
+            row(NotedSessions._refuse, _ON_HOLD, to=_REFUSED),
+        ),
+        _line(Cue.ADOPTED, row(NotedSessions._take, _UNSURE, _ON_HOLD, to={_ABSENT: "the request takes it"})),
+        _line(Cue.OUTRANKED, row(NotedSessions._refuse, _UNSURE, _ON_HOLD, to=_REFUSED)),
+        _line(Cue.GONE, row(NotedSessions._forget, _UNSURE, _ON_HOLD, to={_ABSENT: "forget it"})),
+        _line(Cue.LINK_DOWN, row(NotedSessions._void, _UNSURE, _ON_HOLD, stays="")),
+        _line(
+            Cue.CLOCK_STARTS,
+            ignored("Its time has not begun", _UNSURE),
+            row(NotedSessions._arm_again, _ON_HOLD, stays=""),
+        ),
+    ],
+    start=_ABSENT,
+    states=OnRoll,
+)

@@ -45,3 +45,14 @@ WITH_SESSION = (State.GRANTED, State.GRANTED_MISSING, State.HELD, State.HELD_MIS
 #: What a state becomes when the agent's queue is gone, and when the agent is back.
 GOES_MISSING = {State.GRANTED: State.GRANTED_MISSING, State.HELD: State.HELD_MISSING}
 COMES_BACK = {missing: present for present, missing in GOES_MISSING.items()}
+
+
+class OnRoll(Enum):
+    """Where a session stands that its agent holds and nobody has asked for."""
+
+    #: it is not on the roll: unknown here, or a request has it
+    ABSENT = "absent"
+    #: whether its request is complete is not known yet
+    UNSURE = "unsure"
+    #: its request is not complete: Buildbot may ask for it
+    ON_HOLD = "on hold"

@@ -1,4 +1,4 @@
-"""Looks on while a bridge's machine works: is each move of a request one that the table has?"""
+"""Looks on while a bridge's machine works: is each move of a request, or of a noted session, one that its table has?"""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from contracts.machines.transitions import words
+from master_bridge.core import rollcall
 from master_bridge.core.machine import BridgeMachine
-from master_bridge.core.states import State
+from master_bridge.core.states import OnRoll, State
 from master_bridge.core.transitions import TABLE
 
 Move = tuple[State, type, State]
@@ -20,6 +21,8 @@ class Moves:
 
     def __init__(self, table: Any = TABLE) -> None:
         self.seen: Counter[Move] = Counter()
+        #: of sessions that nobody has asked for
+        self.on_roll: Counter[tuple[OnRoll, rollcall.Cue, OnRoll]] = Counter()
         self.faults: list[str] = []
         self._table = table
 
@@ -35,7 +38,13 @@ class Moves:
             self.seen[before, cue, after] += 1
             left[request] = after
 
+        def noted(before: OnRoll, cue: rollcall.Cue, after: OnRoll) -> None:
+            if not rollcall.TABLE.allows(before, cue, after):
+                self.faults.append(f"on the roll {before.name} became {after.name} upon {words(cue)}")
+            self.on_roll[before, cue, after] += 1
+
         machine._parts.watch = happened
+        machine._roll.watch = noted
 
     @contextmanager
     def watching_all(self) -> Iterator[None]:

@@ -9,7 +9,7 @@ from typing import get_args
 import pytest
 
 from contracts.machines.transitions import Table
-from master_bridge.core import cues
+from master_bridge.core import cues, rollcall
 from master_bridge.core.inputs import Keep, Reroute
 from master_bridge.core.states import State
 from master_bridge.core.transitions import TABLE
@@ -160,6 +160,12 @@ def test_no_request_moves_beside_the_table(moves: Moves) -> None:
 def test_every_move_of_the_table_happens(moves: Moves) -> None:
     """A row for what never happens, or that leads where nothing goes, is wrong, and so is its arrow in the diagram."""
     assert sorted(text(move) for move in TABLE.moves() - moves.seen.keys()) == []
+
+
+def test_every_move_of_a_noted_session_happens(moves: Moves) -> None:
+    """That none is beside its table is a fault as above."""
+    assert [move for move in rollcall.TABLE.moves() if move not in moves.on_roll] == []
+    assert set(rollcall.TABLE.inputs) == set(rollcall.Cue)
 
 
 def test_every_cue_is_in_the_table() -> None:
