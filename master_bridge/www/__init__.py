@@ -1,6 +1,6 @@
 """The fleet's page in Buildbot's web interface: a plugin of `buildbot.www`.
 
-What it shows is made here (`agents`, `columns`, `feed`, `orders`: pure; `application`: HTTP); how it looks is
+What it shows is made here (`feed`, `orders`: pure; `application`: HTTP) and in `master_bridge.fleet`; how it looks is
 `static/scripts.js`, written by hand against the libraries that Buildbot's own page puts on `window`, without Node.js or
 a bundler. Nothing else of the master imports from here but `buildbot/broker.py`, which feeds it.
 

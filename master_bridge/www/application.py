@@ -34,10 +34,10 @@ from contracts.operations.program_version import version
 from contracts.readable import shown
 from contracts.requirements.sets import Requirements
 from master_bridge.buildbot.internals import agent_builds
+from master_bridge.fleet.agents import TEXT_SHOWN
+from master_bridge.fleet.columns import Waiter
 from master_bridge.link.errors import LinkError
-from master_bridge.www.agents import TEXT_SHOWN
 from master_bridge.www.authorization import ENDPOINT
-from master_bridge.www.columns import Waiter
 from master_bridge.www.feed import Feed
 from master_bridge.www.fleet_page import FleetPage
 from master_bridge.www.orders import AT_ONCE, ORDERS

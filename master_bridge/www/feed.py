@@ -13,20 +13,25 @@ from random import Random
 from typing import Any
 from uuid import uuid4
 
-from contracts.errors import BadRequirement
 from contracts.messages import Catalogue, ExpectedStart, FleetMessage, Status, Work
 from contracts.readable import moment
-from contracts.requirements.sets import Requirements
 from contracts.timing import STATUS_INTERVAL
 from master_bridge.core.forecast import ForecastStart, Machine, Running, Waiting, forecast
-from master_bridge.www.agents import Agents, BuildLink, Known
-from master_bridge.www.columns import FleetColumn, Waiter, column_rows, waiting_rows
+from master_bridge.fleet.agents import Agents, BuildLink, Known
+from master_bridge.fleet.columns import (
+    SEEKING,
+    FleetColumn,
+    Waiter,
+    column_rows,
+    read,
+    summary,
+    waiters_of,
+    waiting_rows,
+)
 from master_bridge.www.orders import Orders
 
 #: Seconds for which what was made is good enough for the next viewer.
 FRESH = 1.25
-#: Requests with one of these states have no agent yet.
-SEEKING = ("window", "waiting", "granted")
 #: Another master that said nothing for so many seconds is not shown; so many masters are.
 FORGET_AFTER, MASTERS_MAX = 3 * STATUS_INTERVAL, 100
 #: Columns that are taken of another master.
@@ -146,7 +151,7 @@ class Feed:
         self._rest = {
             "now": round(now, 1),
             "down": down,
-            "summary": self._summary(len(seeking) + len(pending)),
+            "summary": summary(self.agents, len(seeking) + len(pending)),
             "columns": list(rows.values()),
             "waiting": waiting_rows([*seeking, *pending], rows, down=down),
         }
@@ -168,18 +173,8 @@ class Feed:
 
     def _waiters_of_others(self) -> Iterator[Waiter]:
         for name, other in self._others.items():
-            for view in other.work.requests if other.work is not None else ():
-                if view.state in SEEKING:
-                    yield Waiter(
-                        request=view.request,
-                        title=view.title,
-                        since=moment(view.since),
-                        signature=view.signature,
-                        state=view.state,  # type: ignore[arg-type]  # looked at just above
-                        lives=view.lives,
-                        master=name,
-                        expected=view.expected,
-                    )
+            if other.work is not None:
+                yield from waiters_of(other.work, name)
 
     def _columns(self, waiting: set[str]) -> dict[str, FleetColumn]:
         """By signature: of all workers that are ours, of other masters, of what waits."""
@@ -204,33 +199,13 @@ class Feed:
                 masters=tuple(sorted(masters.get(signature, ()))),
             )
             for signature in sorted({*places, *masters, *waiting})
-            if (requirements := _read(signature)) is not None
+            if (requirements := read(signature)) is not None
         }
 
     def _link(self, view: Any) -> BuildLink:
         found = _TITLE.match(view.title)
         builder = self.builders.get(found["builder"]) if found else None
         return BuildLink(request=view.request, builder=builder, number=int(found["number"]) if found else None)
-
-    def _summary(self, waiting: int) -> dict[str, Any]:
-        states: dict[str, int] = {}
-        for known in self.agents:
-            states[known.state] = states.get(known.state, 0) + 1
-        return {
-            "agents": len(self.agents),
-            "states": states,
-            "busy": sum(known.busy for known in self.agents if known.takes_work),
-            "free": sum(known.free for known in self.agents),
-            "waiting": waiting,
-        }
-
-
-def _read(signature: str) -> Requirements | None:
-    """None: another master's, of a newer version or a broken one, that cannot be read here."""
-    try:
-        return Requirements.from_signature(signature)
-    except BadRequirement:
-        return None
 
 
 def _machine(known: Known, now: float) -> Machine:

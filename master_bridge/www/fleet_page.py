@@ -12,8 +12,8 @@ from contracts import topology
 from contracts.messages import FleetMessage, Steer
 from contracts.readable import shown_lines
 from master_bridge.buildbot.internals.agent_builds import Durations
+from master_bridge.fleet.agents import TEXT_SHOWN, Known, Row
 from master_bridge.operating.deadletters import read
-from master_bridge.www.agents import TEXT_SHOWN, Known, Row
 from master_bridge.www.feed import Feed
 from master_bridge.www.orders import OrderRecord
 

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 from contracts.messages import Status
 from contracts.readable import finite, shown
 from contracts.topology import address_user
-from master_bridge.www.agents import TEXT_SHOWN
+from master_bridge.fleet.agents import TEXT_SHOWN
 
 #: What an agent is asked for (`contracts.messages.Steer`).
 Order = Literal["drain", "resume", "leave", "stop", "restart", "probe"]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from master_bridge.www.orders import KEPT, WAIT, OrderRecord, Orders
-from tests.unit.www.test_agents import status
+from tests.unit.fleet.test_agents import status
 
 
 def entry(order: str = "drain", **more: Any) -> OrderRecord:

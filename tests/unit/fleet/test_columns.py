@@ -8,9 +8,9 @@ import pytest
 
 from contracts.messages import ExpectedStart
 from contracts.requirements.sets import Requirements
-from master_bridge.www.agents import Agents
-from master_bridge.www.columns import WAITING_SHOWN, FleetColumn, Waiter, column_rows, waiting_rows
-from tests.unit.www.test_agents import GTK3, status
+from master_bridge.fleet.agents import Agents
+from master_bridge.fleet.columns import WAITING_SHOWN, FleetColumn, Waiter, column_rows, waiting_rows
+from tests.unit.fleet.test_agents import GTK3, status
 
 COLUMN = FleetColumn(signature="gtk>=3", requirements=GTK3["gtk>=3"], builders=("b",), places=2)
 

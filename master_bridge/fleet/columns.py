@@ -5,16 +5,20 @@ A column is here all that has one signature, whichever builders, steps and maste
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from contracts.messages import ExpectedStart
+from contracts.errors import BadRequirement
+from contracts.messages import ExpectedStart, Work
 from contracts.readable import moment, shown
 from contracts.requirements.nearest_misses import nearest_misses
 from contracts.requirements.sets import Requirements
-from master_bridge.www.agents import TEXT_SHOWN, Agents, Row
+from master_bridge.fleet.agents import TEXT_SHOWN, Agents, Row
 
+#: Requests with one of these states have no agent yet.
+SEEKING = ("window", "waiting", "granted")
 #: Requests that are shown as waiting, and nearest misses of a column.
 WAITING_SHOWN, MISSES_SHOWN = 500, 3
 
@@ -113,6 +117,42 @@ def waiting_rows(waiting: Iterable[Waiter], rows: Mapping[str, Row], *, down: st
                 }
             )
     return found
+
+
+def read(signature: str) -> Requirements | None:
+    """None: another master's, of a newer version or a broken one, that cannot be read here."""
+    try:
+        return Requirements.from_signature(signature)
+    except BadRequirement:
+        return None
+
+
+def waiters_of(work: Work, master: str) -> Iterator[Waiter]:
+    """What a master has told that it seeks an agent for. `master`: its name, as `Waiter` has it."""
+    for view in work.requests:
+        if view.state in SEEKING:
+            yield Waiter(
+                request=view.request,
+                title=view.title,
+                since=moment(view.since),
+                signature=view.signature,
+                state=view.state,  # type: ignore[arg-type]  # looked at just above
+                lives=view.lives,
+                master=master,
+                expected=view.expected,
+            )
+
+
+def summary(agents: Agents, waiting: int) -> Row:
+    """How many agents there are, how many in each state, and their slots. `waiting`: requests without an agent."""
+    states = Counter(known.state for known in agents)
+    return {
+        "agents": len(agents),
+        "states": dict(states),
+        "busy": sum(known.busy for known in agents if known.takes_work),
+        "free": sum(known.free for known in agents),
+        "waiting": waiting,
+    }
 
 
 def _expected(expected: ExpectedStart | None) -> Row | None:

@@ -1,4 +1,4 @@
-"""All agents that this master heard, the silent and the leaving among them, with what became of each. Pure.
+"""All agents that were heard, the silent and the leaving among them, with what became of each. Pure.
 
 `FleetView` answers what work may hope for, so it forgets at once who is silent. People look for exactly those: this
 keeps them for a day, and what each was in before. All text is `shown`, all numbers are `finite`: agents are foreign.

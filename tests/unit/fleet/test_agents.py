@@ -6,8 +6,8 @@ from typing import Any
 
 from contracts.messages import Capability, SlotStatus, Status
 from contracts.requirements.sets import Requirements
-from master_bridge.www import agents as module
-from master_bridge.www.agents import AGENTS_MAX, Agents, BuildLink
+from master_bridge.fleet import agents as module
+from master_bridge.fleet.agents import AGENTS_MAX, Agents, BuildLink
 
 GTK3 = {"gtk>=3": Requirements.from_signature("gtk>=3")}
 
