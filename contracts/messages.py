@@ -8,124 +8,38 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal, Union
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from contracts.fleet_messages import Catalogue as Catalogue
+from contracts.fleet_messages import ExpectedStart as ExpectedStart
+from contracts.fleet_messages import FleetMessage as FleetMessage
+from contracts.fleet_messages import SlotStatus as SlotStatus
+from contracts.fleet_messages import Status as Status
+from contracts.fleet_messages import Steer as Steer
+from contracts.fleet_messages import Work as Work
+from contracts.fleet_messages import WorkView as WorkView
+from contracts.message_parts import Address as Address
+from contracts.message_parts import AgentLock as AgentLock
+from contracts.message_parts import Capability as Capability
+from contracts.message_parts import Command as Command
+from contracts.message_parts import Component as Component
+from contracts.message_parts import Executing as Executing
+from contracts.message_parts import Greeting as Greeting
+from contracts.message_parts import Id as Id
+from contracts.message_parts import Key as Key
+from contracts.message_parts import Message as Message
+from contracts.message_parts import Name as Name
+from contracts.message_parts import Natural as Natural
+from contracts.message_parts import Part as Part
+from contracts.message_parts import Positive as Positive
+from contracts.message_parts import Seal as Seal
+from contracts.message_parts import Text as Text
+from contracts.message_parts import Ticket as Ticket
+from contracts.message_parts import Title as Title
+from contracts.message_parts import User as User
+from contracts.message_parts import WorkerInfo as WorkerInfo
 from contracts.protocol_version import OLDEST_VERSION as OLDEST_VERSION
 from contracts.protocol_version import VERSION as VERSION
-from contracts.timing import TEXT_MAX, TITLE_MAX
-from contracts.topology import COMPONENT_MAX, is_component
-
-
-def _cut(limit: int) -> AfterValidator:
-    """Whatever a reason was made of, a message must not become too large by it."""
-    return AfterValidator(lambda text: text if len(text) <= limit else f"{text[: limit - 2]} …")
-
-
-def _component(name: str) -> str:
-    if not is_component(name):
-        raise ValueError(f"{name[:50]!r} is not the name of a folder: one component, at most {COMPONENT_MAX} bytes")
-    return name
-
-
-#: For people: what is longer is cut, by writers and readers alike.
-Text = Annotated[str, _cut(TEXT_MAX)]
-Title = Annotated[str, _cut(TITLE_MAX)]
-
-Id = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.:-]+$")]
-Name = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_-]+$")]
-Address = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^agent\.[^.]+\.[^.]+\.[^.]+$")]
-#: What a bridge gave out with an offer or a grant (`contracts.trust.tickets`); a text without meaning to others.
-Ticket = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9_.:-]+$")]
-#: A broker user as one word of a routing key (`contracts.topology.key_word`).
-User = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[A-Za-z0-9_:-]+$")]
-#: An X25519 public key, 32 bytes in hexadecimal digits (`contracts.trust.sealing`).
-Key = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Natural = Annotated[int, Field(ge=0, le=2**53 - 1)]
-Positive = Annotated[int, Field(ge=1, le=2**53 - 1)]
-
-
-class Message(BaseModel):
-    """Base of all messages. `t` is the message's type, `v` the protocol version in which it is written."""
-
-    # what is wrong is told without the value, which may be a secret of a command
-    model_config = ConfigDict(
-        frozen=True,
-        extra="ignore",
-        ser_json_bytes="base64",
-        val_json_bytes="base64",
-        hide_input_in_errors=True,
-        allow_inf_nan=False,
-    )
-
-    #: True for messages whose AMQP body is raw bytes.
-    has_data: ClassVar[bool] = False
-
-    v: Positive = VERSION
-
-
-class Greeting(Message):
-    """Base of what is said before, or without, an agreement: it means the same in all versions from `v` to `upto`.
-
-    They are the versions that the sender speaks. A grant is written in the newest one common to both, and so is all
-    that follows in its session.
-    """
-
-    v: Positive = OLDEST_VERSION
-    upto: Positive = VERSION
-
-
-class Part(BaseModel):
-    """Base of the parts that messages are made of."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, allow_inf_nan=False)
-
-
-class Capability(Part):
-    """A fact about an agent, without its evidence. `version` None: there, version unknown."""
-
-    name: str = Field(min_length=1, max_length=128)
-    version: str | None = Field(default=None, max_length=128)
-
-
-class WorkerInfo(Part):
-    """What Buildbot wants to know of a worker (`Connection.remoteGetWorkerInfo`)."""
-
-    version: str
-    system: str = "posix"
-    basedir: str
-    numcpus: int = 1
-    environ: dict[str, str] = {}
-    #: remote command -> version, as Buildbot's own worker reports them
-    worker_commands: dict[str, str] = {}
-    admin: str | None = None
-    host: str | None = None
-    access_uri: str | None = None
-    #: what else the machine tells, as Buildbot's worker does: `os_id` and more of os-release(5), files of `info/`
-    facts: dict[str, str] = {}
-    #: encoding of the text that commands print
-    encoding: str = "utf-8"
-
-
-class Command(Part):
-    """One Buildbot remote command. `args` holds JSON values only; readers and writers are left out."""
-
-    n: Positive
-    name: str = Field(min_length=1, max_length=64)
-    args: dict[str, Any]
-    #: `contracts.digest.command_digest`
-    digest: Id
-    #: for people and logs: the name of the step that runs it
-    step: Title = ""
-
-
-class AgentLock(Part):
-    """The work takes `takes` of the `capacity` that all work on one agent shares under this name, whoever offers it."""
-
-    name: str = Field(min_length=1, max_length=128)
-    capacity: Natural
-    takes: Natural = 1
-    #: agent's name -> its capacity, where it differs
-    capacities: dict[str, Natural] = {}
 
 
 class Offer(Greeting):
@@ -149,7 +63,7 @@ class Offer(Greeting):
     #: seconds since the epoch, on the bridge's clock
     published: float
     #: the builder's folder, one path component
-    builddir: Annotated[str, Field(min_length=1, max_length=COMPONENT_MAX), AfterValidator(_component)]
+    builddir: Component
     #: for people: "linux-gtk #17"
     title: Title = ""
     #: for people and logs: the builder, and the build's number in it; 0: not told
@@ -194,14 +108,6 @@ class Claim(Greeting, Claimant):
     key: Key | None = None
 
 
-class Executing(Part):
-    """A command that a session knows: started at least once."""
-
-    n: Positive
-    digest: Id
-    completed: bool
-
-
 class Resume(Greeting, Claimant):
     """The agent holds this session: commands were executed in it, or it was granted."""
 
@@ -235,15 +141,6 @@ class Gone(Greeting):
     ticket: Ticket | None = None
     #: for people
     detail: Text = ""
-
-
-class Seal(Part):
-    """By which the agent makes the keys of the session (rule 24, `contracts.trust.sealing`)."""
-
-    #: the master's public key for this seal
-    key: Key
-    #: that the session is granted for; a part of what the keys are made of
-    signature: str = Field(min_length=1, max_length=240)
 
 
 class Grant(Message):
@@ -437,119 +334,6 @@ class Marker(Message):
     incarnation: Id
     k: Natural
 
-
-class SlotStatus(Part):
-    """What one slot does. `since`: seconds since the epoch."""
-
-    state: Literal["idle", "claiming", "held", "aside"]
-    session: str | None = None
-    master: str | None = None
-    title: Title = ""
-    since: float = 0.0
-
-
-class Status(Greeting):
-    """`bb.fleet`, transient: what an agent is, can and does."""
-
-    t: Literal["status"] = "status"
-    instance: Id
-    agent: str
-    epoch: Natural
-    address: Address
-    version: str
-    #: seconds since the epoch, the agent's clock
-    now: float
-    state: Literal["starting", "ready", "draining", "unwell", "paused", "leaving"]
-    reasons: tuple[Text, ...] = ()
-    slots: tuple[SlotStatus, ...]
-    capabilities: tuple[Capability, ...]
-    #: names of the cap.* queues it consumes when idle
-    queues: tuple[str, ...] = ()
-    #: when the agent's process began, seconds since the epoch; 0: not told
-    started: float = 0.0
-    #: capability -> how it was found ("command /usr/bin/gcc --version"), for people. Told when it changed, at a new
-    #: connection and to who asks, not each time: it is the longest part
-    found: dict[str, Text] = {}
-
-
-class Catalogue(Greeting):
-    """`bb.fleet`: the signatures for which a master has columns."""
-
-    t: Literal["catalogue"] = "catalogue"
-    master: Name
-    incarnation: Id
-    signatures: tuple[str, ...]
-    #: seconds since the epoch, the master's clock; 0: not told
-    now: float = 0.0
-    #: when this master last made a queue anew that somebody had deleted, by the same clock; 0: never. News: whoever
-    #: misses one of these queues looks for it again
-    made: float = 0.0
-
-
-class ExpectedStart(Part):
-    """When a waiting request will have an agent, as far as can be told: seconds since the epoch. 8 of 10 are meant to
-    begin between `early` and `late`."""
-
-    early: float
-    likely: float
-    late: float
-
-
-class WorkView(Part):
-    """One request of a master that looks for an agent or has one."""
-
-    request: str
-    title: Title = ""
-    kind: Literal["build", "command"] = "build"
-    signature: str = ""
-    #: window, waiting, granted, held, missing or unasked: the bridge's state of it
-    state: str
-    #: seconds since the epoch
-    since: float
-    session: str | None = None
-    agent: str | None = None
-    instance: str | None = None
-    #: how many agents it has cost their lives (rule 20)
-    lives: Natural = 0
-    #: of one that waits, where that can be told
-    expected: ExpectedStart | None = None
-
-
-class Work(Greeting):
-    """`bb.fleet`, transient: what a master's requests do, for people who ask."""
-
-    t: Literal["work"] = "work"
-    master: Name
-    incarnation: Id
-    #: seconds since the epoch, the master's clock
-    now: float
-    #: version of the bridge's program
-    version: str = ""
-    requests: tuple[WorkView, ...] = ()
-    #: requests left out, where there are too many for one message
-    more: Natural = 0
-
-
-class Steer(Greeting):
-    """`bb.control`: an operator asks an agent to change what it does with new work.
-
-    drain    end what is held, take nothing new, stay: state "paused" until resumed, across restarts
-    resume   take work again
-    leave    end what is held, then exit
-    stop     give back what is held at once, killing what runs, and exit
-    restart  begin anew as a process; what runs, runs on
-    probe    find out the capabilities anew
-    """
-
-    t: Literal["steer"] = "steer"
-    #: None: every agent that hears it
-    instance: str | None = None
-    order: Literal["drain", "resume", "leave", "stop", "restart", "probe"]
-    reason: Text = ""
-
-
-#: What `bb.fleet` carries.
-FleetMessage = Union[Status, Catalogue, Work]
 
 AnyMessage = Annotated[
     Union[
