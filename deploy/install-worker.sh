@@ -40,8 +40,9 @@ broker's password nor the agent's state. An installation whose configuration has
 until it is given one: run_as = "worker-build", then run this again.
 
   --url-file FILE   read the URL from this file (- for standard input)
-  --config FILE     the agent's configuration, as `master-bridge enroll` writes it: no URL is asked for. Run again with
-                    another one, it takes the place of the first
+  --config FILE     the agent's configuration, as `master-bridge enroll` writes it (- for standard input): no URL is
+                    asked for. Run again with another one, its account, authorities and keys take the place of the
+                    first's; what else /etc/worker-agent.toml says stays
   --source SOURCE   install from this folder, wheel, URL or Git reference (git+https://…@REF). A bare name is refused:
                     anybody may register one at a package index. So is http:// without #sha256=…
   --name NAME       what people call this worker (default: the host's name)
@@ -307,16 +308,49 @@ check_machine() {
 
 # ---------------------------------------------------------------- the broker's URL
 
+# Sets config_text to the configuration in the file $config_file, which is read once and before anything is changed.
+# It holds a password: it goes on through pipes only.
+read_configuration() {
+    [ -n "$config_file" ] || return 0
+    if [ "$config_file" = - ]; then
+        config_text=$(cat) || fail 'standard input cannot be read; it should hold the configuration'
+        config_file='standard input'
+    else
+        [ -e "$config_file" ] || fail "$config_file: there is no such file"
+        [ ! -d "$config_file" ] || fail "$config_file is a folder; name the file in it"
+        config_text=$(cat "$config_file" 2>/dev/null) ||
+            fail "$config_file cannot be read by $(id -un): copy it to this machine's own disk, or give it by standard input: --config - <$config_file"
+    fi
+    [ -n "$config_text" ] || fail "$config_file is empty; it should hold what \`master-bridge enroll\` wrote (a script that sh itself reads from standard input leaves no place there for it)"
+    config_text="$config_text
+"
+    says_config amqp_url || says_config amqp_url_file ||
+        fail "$config_file names no broker: it has no line amqp_url = …, which is the last one that \`master-bridge enroll\` writes. Copy it anew"
+}
+
+# Has the text on standard input a line that sets $1?
+sets() { grep -Eq "^[[:space:]]*$1[[:space:]]*="; }
+# Has the configuration that was given one?
+says_config() { printf '%s' "$config_text" | sets "$1"; }
+# Has the configuration that is in place one?
+says_kept() { [ -f "$CONFIG" ] && sets "$1" <"$CONFIG"; }
+
+# A password that others of this machine may have read is none.
+check_readers() {
+    [ -f "$config_file" ] || return 0
+    [ -z "$(find -L "$config_file" -prune \( -perm -040 -o -perm -004 \))" ] ||
+        found note "others than its owner may read $config_file, which holds a password. If somebody did: \`master-bridge enroll NAME --renew\`"
+}
+
 # Sets url, without ever handing it to another process.
 find_url() {
     step "Broker"
-    if [ -n "${config_file:-}" ]; then
-        [ -f "$config_file" ] || fail "$config_file: there is no such file"
-        grep -Eq '^amqp_url(_file)? *=' "$config_file" || fail "$config_file names no broker: it has no line amqp_url = …"
+    if [ -n "$config_text" ]; then
         found ok "as $config_file says"
+        check_readers
         return 0
     fi
-    if [ -f "$CONFIG" ] && grep -Eq '^amqp_url *=' "$CONFIG"; then
+    if says_kept amqp_url; then
         found kept "the URL in $CONFIG (give another --config to change it)"
         return 0
     fi
@@ -436,7 +470,7 @@ decide_separation() {
         found note "$one_user. Two users need Linux"
         return 0
     fi
-    if [ -z "${config_file:-}" ] && [ -e "$CONFIG" ] && ! grep -Eq '^run_as *=' "$CONFIG"; then
+    if [ -e "$CONFIG" ] && ! says_kept run_as && ! says_config run_as; then
         found note "$one_user. To change that put run_as = \"$BUILD_NAME\" into $CONFIG and run this again"
         return 0
     fi
@@ -446,8 +480,8 @@ decide_separation() {
     fi
     if have_setpriv || [ "$dry" = yes ]; then
         separate=yes
-    elif [ -e "$CONFIG" ] && grep -Eq '^run_as *=' "$CONFIG"; then
-        fail "$CONFIG has run_as, and there is no setpriv (util-linux): install it, or take that line away"
+    elif says_kept run_as || says_config run_as; then
+        fail "the configuration has run_as, and there is no setpriv (util-linux): install it, or take that line away"
     else
         found note "$one_user. Two users need the program setpriv (util-linux)"
     fi
@@ -495,16 +529,21 @@ is_hex() {
     [ "${#1}" -eq "$2" ]
 }
 
-# What pip is asked to install, with what a worker needs beside it: cryptography, too, since `enroll` gives it keys to trust.
+# What pip is asked to install, with what a worker needs beside it: cryptography, too, since `enroll` gives it keys to
+# trust; what traces need, where the configuration that is given, or else the one in place, asks for them.
 requirement() {
+    extras=worker,signing
+    if [ -n "$config_text" ] && says_config traces; then asked=$(printf '%s' "$config_text"); else asked=$(cat "$CONFIG" 2>/dev/null || :); fi
+    if printf '%s\n' "$asked" | grep -Eq '^[[:space:]]*traces[[:space:]]*=[[:space:]]*true'; then extras=$extras,otel; fi
+    asked=''
     case "$source" in
-    *://* | git+*) printf '%s[worker,signing] @ %s' "$PACKAGE" "$source" ;;
-    *) printf '%s[worker,signing]' "$source" ;;
+    *://* | git+*) printf '%s[%s] @ %s' "$PACKAGE" "$extras" "$source" ;;
+    *) printf '%s[%s]' "$source" "$extras" ;;
     esac
 }
 
 # Each version has a virtual environment of its own; `current` leads to the one in use, and is switched at once when
-# everything is there. A failed installation changes nothing.
+# everything is there, and the new program can work with the configuration. A failed installation changes nothing.
 install_program() {
     step "Program"
     venv="$PREFIX/venvs/$(date +%Y%m%d-%H%M%S)-$$"
@@ -527,6 +566,11 @@ install_program() {
             fail "what was installed from $source does not start; what was there before was not touched:
 $version"
         fi
+    fi
+}
+
+switch_program() {
+    if [ "$dry" = no ]; then
         rm -f "$PREFIX/current.new"
         ln -s "$venv" "$PREFIX/current.new"
         # mv -T / -h differ between systems; rename(2) replaces the link at once everywhere
@@ -557,8 +601,10 @@ take_over() {
     fi
 }
 
+# Makes the configuration at $checked, which is in use already or gets there by put_configuration.
 write_configuration() {
     step "Configuration"
+    checked=$CONFIG.new
     if [ -n "$url" ]; then
         printf '%s\n' "$url" | write_file "$CONFIG_DIR/amqp-url" 0640 "root:$USER_NAME"
         did "$CONFIG_DIR/amqp-url (root's, readable by the group $USER_NAME)"
@@ -566,30 +612,69 @@ write_configuration() {
     else
         take_over "$CONFIG_DIR/amqp-url"
     fi
-    if [ -n "${config_file:-}" ]; then
-        {
-            grep -Eq '^state *=' "$config_file" || say "state = \"$STATE\""
-            [ "$separate" = no ] || grep -Eq '^run_as *=' "$config_file" || say "run_as = \"$BUILD_NAME\""
-            cat "$config_file"
-        } | write_file "$CONFIG" 0640 "root:$USER_NAME"
-        did "$CONFIG, from $config_file"
-        return 0
-    fi
-    if [ -e "$CONFIG" ]; then
+    if [ -n "$config_text" ]; then
+        compose_configuration
+    elif [ -e "$CONFIG" ]; then
         take_over "$CONFIG"
         found kept "$CONFIG"
+        [ -z "$slots$worker_name" ] ||
+            found note "--slots and --name are for a new configuration: change these settings in $CONFIG, then run this again"
+        checked=$CONFIG
+    else
+        {
+            say "# Settings of the worker agent; 'worker-agent --help' lists them all. Kept when the program is upgraded."
+            say "amqp_url_file = \"$CONFIG_DIR/amqp-url\""
+            say "state = \"$STATE\""
+            [ "$separate" = no ] || say "run_as = \"$BUILD_NAME\""
+            say 'auto_capabilities = true'
+            say "slots = ${slots:-1}"
+            [ -z "$worker_name" ] || say "name = \"$worker_name\""
+        } | write_file "$checked" 0640 "root:$USER_NAME"
+    fi
+}
+
+# What was given, with what else this machine's own says.
+compose_configuration() {
+    [ "$dry" = no ] || return 0
+    set -- --new "$config_file" --kept "$CONFIG" --default "state = \"$STATE\""
+    [ "$separate" = no ] || set -- "$@" --default "run_as = \"$BUILD_NAME\""
+    [ -z "$slots" ] || set -- "$@" --given "slots = $slots"
+    [ -z "$worker_name" ] || set -- "$@" --given "name = \"$worker_name\""
+    if ! config_text=$(printf '%s' "$config_text" | "$venv/bin/python" -I -m worker_agent.program.configuring "$@"); then
+        config_text=''
+        refuse "$config_file cannot be used: see above"
+    fi
+    printf '%s\n' "$config_text" | write_file "$checked" 0640 "root:$USER_NAME"
+    config_text=''
+}
+
+# The new program says whether it can work with it, before either takes the place of what works.
+check_configuration() {
+    [ "$dry" = no ] || return 0
+    if said=$(as_user "$venv/bin/worker-agent" --config "$checked" check); then
+        found ok 'the program can work with it'
+    else
+        printf '%s\n' "$said" | sed "s|$checked|$CONFIG|g" >&2
+        refuse "the new program cannot work with this configuration"
+    fi
+}
+
+# Nothing new stays.
+refuse() {
+    rm -f "$CONFIG.new"
+    rm -rf "$venv"
+    fail "$1. Program and configuration are as they were before"
+}
+
+put_configuration() {
+    [ "$checked" != "$CONFIG" ] || return 0
+    run mv -f "$checked" "$CONFIG"
+    if [ -z "$config_file" ]; then
+        did "$CONFIG; probes and capabilities of your own go into $CONFIG_DIR/capabilities.d"
         return 0
     fi
-    {
-        say "# Settings of the worker agent; 'worker-agent --help' lists them all. Kept when the program is upgraded."
-        say "amqp_url_file = \"$CONFIG_DIR/amqp-url\""
-        say "state = \"$STATE\""
-        [ "$separate" = no ] || say "run_as = \"$BUILD_NAME\""
-        say 'auto_capabilities = true'
-        say "slots = $slots"
-        [ -z "$worker_name" ] || say "name = \"$worker_name\""
-    } | write_file "$CONFIG" 0640 "root:$USER_NAME"
-    did "$CONFIG; probes and capabilities of your own go into $CONFIG_DIR/capabilities.d"
+    did "$CONFIG (root's, readable by the group $USER_NAME), from $config_file"
+    [ ! -f "$config_file" ] || found note "$config_file is not needed any more and holds a password: rm $config_file"
 }
 
 systemd_unit() {
@@ -921,7 +1006,7 @@ uninstall() {
     fi
     ours=no
     if [ -e "$PREFIX/installed" ] && grep -q '^made_user=yes$' "$PREFIX/installed"; then ours=yes; fi
-    run rm -rf "$PREFIX" "$CONFIG" "$CONFIG_DIR" "$STATE" "/var/log/$NAME.log"
+    run rm -rf "$PREFIX" "$CONFIG" "$CONFIG.new" "$CONFIG_DIR" "$STATE" "/var/log/$NAME.log"
     did 'program, configuration, identity and builds removed'
     if [ "$ours" = yes ] && id "$USER_NAME" >/dev/null 2>&1; then
         if [ "$system" = macos ]; then
@@ -938,6 +1023,7 @@ uninstall() {
     fi
     say ''
     say "Packages of the system (Python, certificates) were left; they are not only ours."
+    say "So was the account at the broker: \`master-bridge revoke NAME\` takes that away."
 }
 
 # ---------------------------------------------------------------- main
@@ -946,7 +1032,7 @@ main() {
     # out of the environment: no process that is started here needs them
     url_variable=${WORKER_AGENT_AMQP_URL:-} password_variable=${WORKER_AGENT_PASSWORD:-}
     unset WORKER_AGENT_AMQP_URL WORKER_AGENT_PASSWORD
-    source='' url_file='' config_file='' url_argument='' worker_name='' slots=1
+    source='' url_file='' config_file='' url_argument='' worker_name='' slots='' config_text=''
     no_service=no start=no dry=no action=install made_user=no made_build_user=no separate=no regain=no old='' url=''
     while [ $# -gt 0 ]; do
         case "$1" in
@@ -986,9 +1072,10 @@ main() {
         esac
         shift
     done
-    case "$slots" in '' | *[!0-9]* | 0) misuse "--slots $slots: a number from 1 on is needed" ;; esac
+    case "$slots" in *[!0-9]* | 0) misuse "--slots $slots: a number from 1 on is needed" ;; esac
     case "$WAIT" in '' | *[!0-9]*) misuse "--wait $WAIT: a number of seconds is needed" ;; esac
     [ "$action" = uninstall ] || check_source
+    [ -z "$config_file" ] || [ -z "$url_file$url_argument" ] || misuse "--config says where the broker is: leave the URL out"
     case "$worker_name" in *[!A-Za-z0-9._-]*) misuse "--name $worker_name: use letters, digits, '.', '_' and '-'" ;; esac
 
     find_system
@@ -999,11 +1086,15 @@ main() {
         uninstall
         return 0
     fi
+    read_configuration
     check_machine
     find_url
     make_users
     install_program
     write_configuration
+    check_configuration
+    switch_program
+    put_configuration
     start_service
     wait_for_broker
 }

@@ -23,20 +23,21 @@ SAID_MAX = 1000
 class Trust:
     """Lives as long as the process: what was sent once is not believed on a later link either.
 
-    `trusted_keys` are PEM files; none: everybody whom the broker lets in is believed, and nothing is imported.
+    `trusted_keys` are PEM files or their text; none: everybody whom the broker lets in is believed, and nothing is
+    imported.
     """
 
-    def __init__(self, trusted_keys: Iterable[Path] = ()) -> None:
+    def __init__(self, trusted_keys: Iterable[Path | str] = ()) -> None:
         """Raises `contracts.trust.signing.BadKey`."""
         self._verifier: Verifier | None = None
         #: messages refused so far
         self.refused = 0
         self._said: set[tuple[str, str]] = set()
-        paths = tuple(trusted_keys)
-        if paths:
+        sources = tuple(trusted_keys)
+        if sources:
             from contracts.trust.signing import Verifier
 
-            self._verifier = Verifier.from_files(paths)
+            self._verifier = Verifier.from_pem(sources)
             log.info("trusted_keys", keys=self._verifier.key_ids)
 
     def refusal(self, message: AbstractIncomingMessage, exchange: str, key: str, *, fresh: bool) -> str | None:

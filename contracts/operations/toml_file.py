@@ -18,9 +18,18 @@ class BadFile(Exception):
 def read_toml(path: Path) -> dict[str, Any]:
     """The file's keys. Raises `BadFile`."""
     try:
-        table: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise BadFile(f"{path} cannot be read: {error.strerror}") from None
-    except ValueError as error:  # TOML or UTF-8
+    except ValueError as error:
         raise BadFile(f"{path} is not TOML: {error}") from None
+    return parse_toml(text, str(path))
+
+
+def parse_toml(text: str, name: str) -> dict[str, Any]:
+    """The keys of a file called `name`. Raises `BadFile`, which repeats nothing of the text: it may hold a password."""
+    try:
+        table: dict[str, Any] = tomllib.loads(text)
+    except ValueError as error:
+        raise BadFile(f"{name} is not TOML, or not all of it is there: {error}") from None
     return table

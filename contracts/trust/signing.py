@@ -72,7 +72,8 @@ class Signer:
         self._clock = clock
         self._issuer = token_hex(8)
         self._counter = 0
-        self.key_id = key_id(key.public_key())
+        self.public_key = key.public_key()
+        self.key_id = key_id(self.public_key)
 
     @classmethod
     def from_file(cls, path: Path) -> Signer:
@@ -111,9 +112,9 @@ class Verifier:
         self._offers: dict[tuple[str, str], float] = {}
 
     @classmethod
-    def from_files(cls, paths: Iterable[Path]) -> Verifier:
-        """With the public keys in PEM files. Raises `BadKey`."""
-        return cls([load_public_key(path) for path in paths])
+    def from_pem(cls, sources: Iterable[Path | str]) -> Verifier:
+        """With public keys: PEM files, or their text. Raises `BadKey`."""
+        return cls([load_public_key(source) for source in sources])
 
     @property
     def key_ids(self) -> tuple[str, ...]:
@@ -192,18 +193,26 @@ def key_id(key: Ed25519PublicKey) -> str:
     return hashlib.sha256(key.public_bytes(Encoding.Raw, PublicFormat.Raw)).hexdigest()[:16]
 
 
-def load_public_key(path: Path) -> Ed25519PublicKey:
-    """Raises `BadKey`."""
+def load_public_key(source: Path | str) -> Ed25519PublicKey:
+    """From a PEM file, or from its text. Raises `BadKey`."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
+    named = f"trusted key {source}" if isinstance(source, Path) else "a trusted key's text"
     try:
-        key = load_pem_public_key(path.read_bytes())
+        key = load_pem_public_key(source.read_bytes() if isinstance(source, Path) else source.encode())
     except (OSError, ValueError) as error:
-        raise BadKey(f"trusted key {path}: {error}; it is the .pub file of `master-bridge keygen`") from None
+        raise BadKey(f"{named}: {error}; it is the .pub file of `master-bridge keygen`") from None
     if not isinstance(key, Ed25519PublicKey):
-        raise BadKey(f"trusted key {path}: not an Ed25519 key; it is the .pub file of `master-bridge keygen`")
+        raise BadKey(f"{named}: not an Ed25519 key; it is the .pub file of `master-bridge keygen`")
     return key
+
+
+def public_pem(key: Ed25519PublicKey) -> str:
+    """The text of a `.pub` file."""
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
 
 def generate(path: Path) -> str:
@@ -212,12 +221,12 @@ def generate(path: Path) -> str:
     Raises `BadKey` where either file is there: a key that is in use is not overwritten.
     """
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
     public = path.with_name(path.name + ".pub")
     key = Ed25519PrivateKey.generate()
     secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    shown = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    shown = public_pem(key.public_key()).encode()
     for file, mode, data in ((path, 0o600, secret), (public, 0o644, shown)):
         try:
             handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,9 @@ from master_bridge.link.errors import BadSettings
 from master_bridge.link.settings import parse_url
 
 if TYPE_CHECKING:
+    from contracts.operations.amqp_url import BrokerAddress
     from master_bridge.management.accounts import Accounts
+    from master_bridge.operating.enclosed import Enclosed
 
 _CTL = click.option("--rabbitmqctl", metavar="COMMAND", help="Use this instead of the management API, e.g. "
                     "`rabbitmqctl`, `ssh root@broker rabbitmqctl`, `docker exec broker rabbitmqctl`.")  # fmt: skip
@@ -33,11 +36,19 @@ _CTL = click.option("--rabbitmqctl", metavar="COMMAND", help="Use this instead o
               "password: amqps://host/vhost. Default: as --amqp-url.")  # fmt: skip
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
               help="The new file with the password. Default: NAME.toml or NAME.url here.")  # fmt: skip
-@click.option("--worker-ca", metavar="FILE", help="Where the worker's machine has the file of its setting tls_ca.")
-@click.option("--worker-cert", metavar="FILE", help="Where it has the file of its setting tls_cert.")
 @click.option(
-    "--trusted-key", multiple=True, metavar="FILE", help="Where it has the file of its setting trusted_key; repeatable."
-)
+    "--worker-ca", type=click.Path(path_type=Path), metavar="FILE",
+    help="PEM file, here, of the authority by which the worker knows the broker. Default: as --tls-ca.",
+)  # fmt: skip
+@click.option(
+    "--worker-cert", type=click.Path(path_type=Path), metavar="FILE",
+    help="PEM file, here, with the worker's own certificate and key, where the broker asks for one.",
+)  # fmt: skip
+@click.option(
+    "--trusted-key", multiple=True, type=click.Path(path_type=Path), metavar="FILE",
+    help="The .pub file, here, of a key whose signatures the worker believes; repeatable. Default: that of "
+    "--signing-key.",
+)  # fmt: skip
 @click.option("--renew", is_flag=True, help="The account is there: a new password and these permissions for it.")
 @_CTL
 @broker_options
@@ -49,22 +60,22 @@ def enroll(
     master: str | None,
     broker_url: str | None,
     output: Path | None,
-    worker_ca: str | None,
-    worker_cert: str | None,
-    trusted_key: tuple[str, ...],
+    worker_ca: Path | None,
+    worker_cert: Path | None,
+    trusted_key: tuple[Path, ...],
     renew: bool,
     rabbitmqctl: str | None,
 ) -> None:
     """Make account NAME with the permissions of its role, and the file that its owner needs (mode 0600).
 
-    A worker's is the agent's configuration: copy it to /etc/worker-agent.toml there. A master's or an operator's holds
-    the URL.
+    A worker's is the agent's whole configuration, with the certificates and keys that it needs; the line that makes the
+    machine a worker with it is printed. A master's or an operator's holds the URL.
     """
     from contracts.errors import ContractError
     from contracts.requirements.sets import Requirements
     from contracts.topology import check_name, check_user
     from master_bridge.management import permissions
-    from master_bridge.operating.enrolment import agent_config, amqp_url, new_password, write_private
+    from master_bridge.operating.enrolment import amqp_url, new_password, write_private
     from master_bridge.operating.errors import OperatingError
 
     try:
@@ -83,22 +94,89 @@ def enroll(
         raise click.ClickException(f"{path} is there already: name another file with --output")
     password = new_password()
     url = amqp_url(address, name, password)
-    with _accounts(where, rabbitmqctl) as accounts:
-        if accounts.exists(name) and not renew:
-            raise click.ClickException(f"account {name!r} is there already: --renew gives it a new password")
-        # First: workers may not make them, and RabbitMQ 4.3 refuses topic permissions on exchanges that are not there.
-        accounts.make_exchanges(parse_url(where.url).vhost)
-        accounts.put(name, password, parse_url(where.url).vhost, granted)
-        if role == "worker":
-            accounts.limit(name, parse_url(where.url).vhost)
-    text = url + "\n"
-    if role == "worker":
-        text = agent_config(name, url, ca=worker_ca, certificate=worker_cert, keys=trusted_key)
     try:
-        write_private(path, text)
+        joining = Joining.of(where, address, worker_ca, worker_cert, trusted_key) if role == "worker" else None
+        # before the account: a password that could not be kept would be lost
+        write_private(path, url + "\n" if joining is None else joining.configuration(name, url))
     except OperatingError as error:
         raise click.ClickException(str(error)) from None
-    click.echo(f"{name}: account made; {path} holds its password")
+    try:
+        with _accounts(where, rabbitmqctl) as accounts:
+            if accounts.exists(name) and not renew:
+                raise click.ClickException(f"account {name!r} is there already: --renew gives it a new password")
+            # First: workers may not make them, and RabbitMQ 4.3 refuses topic permissions on exchanges that are not
+            # there.
+            accounts.make_exchanges(parse_url(where.url).vhost)
+            accounts.put(name, password, parse_url(where.url).vhost, granted)
+            if role == "worker":
+                accounts.limit(name, parse_url(where.url).vhost)
+    except BaseException:
+        path.unlink()
+        raise
+    click.echo(f"{name}: account {'renewed' if renew else 'made'}; {path} holds its password")
+    if joining is not None:
+        click.echo(joining.instructions(name, path))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Joining:
+    """What a worker's configuration encloses beside its account."""
+
+    ca: Enclosed | None
+    certificate: Enclosed | None
+    keys: list[Enclosed]
+
+    @classmethod
+    def of(
+        cls,
+        where: Where,
+        address: BrokerAddress,
+        ca: Path | None,
+        certificate: Path | None,
+        keys: tuple[Path, ...],
+    ) -> Joining:
+        """Raises `OperatingError`."""
+        from master_bridge.operating import enclosed
+        from master_bridge.operating.errors import OperatingError
+
+        if (ca or certificate) and not address.secure:
+            raise OperatingError(
+                f"--worker-{'ca' if ca else 'cert'}: the worker's URL is amqp://, which is plain text: write amqps:// "
+                "in --broker-url, or leave this out"
+            )
+        if ca is None and address.secure and where.tls.ca is not None:
+            ca = Path(where.tls.ca)
+        return cls(
+            ca=None if ca is None else enclosed.authority(ca),
+            certificate=None if certificate is None else enclosed.client_certificate(certificate),
+            keys=enclosed.trusted_keys(keys, where.signing_key),
+        )
+
+    def configuration(self, name: str, url: str) -> str:
+        """The agent's, in TOML."""
+        from master_bridge.operating.enrolment import agent_config
+
+        return agent_config(
+            name,
+            url,
+            ca=self.ca.pem if self.ca else None,
+            certificate=self.certificate.pem if self.certificate else None,
+            keys=[key.pem for key in self.keys],
+        )
+
+    def instructions(self, name: str, path: Path) -> str:
+        """What is in the file, and the line that makes the machine a worker."""
+        inside = [each.what for each in (self.ca, self.certificate, *self.keys) if each is not None]
+        if not self.keys:
+            inside.append("no trusted key, so it believes everybody whom the broker lets in")
+        script = "sh buildbot-amqp/deploy/install-worker.sh --source ./buildbot-amqp --config"
+        return (
+            f"  with {', '.join(inside)}\n"
+            "With a checkout of this project in ./buildbot-amqp this makes the machine a worker. There, as root:\n"
+            f"  {script} {shlex.quote(path.name)}\n"
+            "or from here, without a copy of the file:\n"
+            f"  ssh root@{name} {script} - <{shlex.quote(str(path))}"
+        )
 
 
 @click.command(cls=OperatorCommand)

@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from contracts.operations.amqp_url import BrokerAddress
+from contracts.operations.program_version import version
 from master_bridge.operating.errors import OperatingError
 
 
@@ -26,21 +27,25 @@ def amqp_url(address: BrokerAddress, user: str, password: str) -> str:
 
 
 def agent_config(name: str | None, url: str, *, ca: str | None, certificate: str | None, keys: Sequence[str]) -> str:
-    """TOML for `worker-agent --config`. File names are as they are on the worker's machine.
+    """TOML for `worker-agent --config`. Certificates and keys are PEM text, or files' names on the worker's machine.
 
     `name` None: several machines share the account, each is called after itself.
     """
     settings: dict[str, object] = {"name": name} if name is not None else {}
-    settings |= {"amqp_url": url, "auto_capabilities": True}
+    settings["auto_capabilities"] = True
     if ca:
         settings["tls_ca"] = ca
     if certificate:
         settings["tls_cert"] = certificate
     if keys:
         settings["trusted_key"] = list(keys)
+    settings["amqp_url"] = (
+        url  # the last line: no agent takes a file that was cut off, and believes less than it should
+    )
     lines = [f"{key} = {json.dumps(value)}" for key, value in settings.items()]  # JSON's texts and lists are TOML's
     who = f"worker agent {name}" if name is not None else "worker agents"
-    return "\n".join([f"# {who}: holds a password, keep it to the agent's user", *lines, ""])
+    head = f"# {who}: holds a password, keep it to the agent's user. Written by master-bridge {version()}."
+    return "\n".join([head, *lines, ""])
 
 
 def write_private(path: Path, text: str) -> None:

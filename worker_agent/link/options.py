@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from urllib.parse import quote
 
 from yarl import URL
@@ -17,11 +20,13 @@ from worker_agent.signatures import Trust
 
 @dataclass(frozen=True, kw_only=True)
 class TLSFiles:
-    """PEM files. Without `ca` the system's certificate authorities count; `key` None: it is in the `certificate`."""
+    """PEM files, or their text. Without `ca` the system's certificate authorities count; `key` None: it is in the
+    `certificate`.
+    """
 
-    ca: Path | None = None
-    certificate: Path | None = None
-    key: Path | None = None
+    ca: Path | str | None = None
+    certificate: Path | str | None = field(default=None, repr=False)
+    key: Path | str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,10 +74,31 @@ class LinkOptions:
         """Context for `amqps`, None for `amqp`. Raises OSError or ssl.SSLError for files that cannot be used."""
         if not self.address.secure:
             return None
-        context = ssl.create_default_context(cafile=str(self.tls.ca) if self.tls.ca else None)
-        if self.tls.certificate:
-            context.load_cert_chain(self.tls.certificate, self.tls.key)
-        return context
+        return tls_context(self.tls)
+
+
+def tls_context(tls: TLSFiles) -> ssl.SSLContext:
+    """Raises OSError or ssl.SSLError for what cannot be used."""
+    if isinstance(tls.ca, str):
+        context = ssl.create_default_context(cadata=tls.ca)
+    else:
+        context = ssl.create_default_context(cafile=tls.ca)
+    if tls.certificate is not None:
+        with _as_file(tls.certificate) as certificate, _as_file(tls.key or tls.certificate) as key:
+            context.load_cert_chain(certificate, key)
+    return context
+
+
+@contextmanager
+def _as_file(pem: Path | str) -> Iterator[Path]:
+    """Python takes a certificate of one's own from a file only: text is one, of mode 0600, meanwhile."""
+    if not isinstance(pem, str):
+        yield pem
+        return
+    with NamedTemporaryFile("w", encoding="ascii", suffix=".pem") as file:
+        file.write(pem)
+        file.flush()
+        yield Path(file.name)
 
 
 def link_options(settings: Settings) -> LinkOptions:

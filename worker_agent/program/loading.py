@@ -11,7 +11,7 @@ from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, InitSettingsSource, PydanticBaseSettingsSource
 
 from contracts.operations.amqp_url import BadURL, parse_url
-from contracts.operations.toml_file import BadFile, read_toml
+from contracts.operations.toml_file import BadFile, parse_toml, read_toml
 from worker_agent.program.settings import CONFIG_FILES, CREDENTIAL, PREFIX, Settings, absolute, has_home
 
 #: Settings that are known to the environment only in this module.
@@ -97,6 +97,14 @@ def _read(path: Path) -> dict[str, Any]:
         raise BadSettings(f"--config: {error}") from None
 
 
+def as_table(text: str, name: str) -> dict[str, Any]:
+    """TOML, read. `name`: of the file, for the error. Raises `BadSettings`."""
+    try:
+        return parse_toml(text, name)
+    except BadFile as error:
+        raise BadSettings(str(error)) from None
+
+
 def source_of(setting: str, flags: Mapping[str, Any], file: Mapping[str, Any], path: Path | None) -> str:
     """Where the value of a setting came from, as people know it."""
     if setting in flags:
@@ -113,13 +121,20 @@ def _explain(problem: Any, flags: Mapping[str, Any], file: Mapping[str, Any], pa
         return str(problem["msg"].removeprefix("Value error, "))
     setting = str(problem["loc"][0])
     if problem["type"] == "extra_forbidden":
-        import difflib
-
-        close = difflib.get_close_matches(setting, Settings.model_fields, n=1)
-        hint = f"; did you mean {close[0]}?" if close else "; `worker-agent --help` lists all"
-        return f"{setting} in {path}: there is no such setting{hint}"
+        return unknown_setting(setting, str(path))
     text = problem["msg"].removeprefix("Value error, ")
     return f"{source_of(setting, flags, file, path)}: {text}. See {flag_of(setting)} in `worker-agent --help`"
+
+
+def unknown_setting(setting: str, name: str) -> str:
+    """What to say of it. `name`: of the file."""
+    import difflib
+
+    from contracts.operations.program_version import version
+
+    close = difflib.get_close_matches(setting, Settings.model_fields, n=1)
+    hint = f"; did you mean {close[0]}?" if close else "; `worker-agent --help` lists all"
+    return f"{setting} in {name}: there is no such setting in worker-agent {version()}{hint}"
 
 
 def _with_url(settings: Settings, flags: Mapping[str, Any], file: Mapping[str, Any]) -> Settings:

@@ -12,11 +12,11 @@ import structlog
 
 from contracts.operations import memory
 from contracts.operations.exit_status import ExitStatus
-from contracts.operations.extras import missing_extra
 from worker_agent.agent.ending import EndReason
 from worker_agent.agent.instance import Instance, StateInUse
 from worker_agent.keeper.second_user import NoSecondUser, SecondUser, give_up_ambient, own_name
 from worker_agent.program import logs
+from worker_agent.program.checking import wrong
 from worker_agent.program.settings import PREFIX, Settings
 from worker_agent.reporting import systemd
 from worker_agent.state_files import StateUnreadable
@@ -29,20 +29,9 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)
 
 def run(settings: Settings, unknown: Sequence[str] = ()) -> int:
     """Run the agent until it leaves; the exit status. Does not return when it restarts in place."""
-    if settings.amqp_url is None:
-        print("worker-agent: no broker: give --amqp-url, --amqp-url-file or WORKER_AGENT_AMQP_URL", file=sys.stderr)  # noqa: T201  # the command's answer
-        return ExitStatus.USAGE
-    from worker_agent.capabilities import BadCapability
-    from worker_agent.capabilities.abilities import options_of
-
-    try:
-        options_of(settings)
-    except BadCapability as error:
-        print(f"worker-agent: --capability or --without: {error}", file=sys.stderr)  # noqa: T201  # as above
-        return ExitStatus.USAGE
-    wrong = _unusable_keys(settings)
-    if wrong is not None:
-        print(f"worker-agent: --trusted-key: {wrong}", file=sys.stderr)  # noqa: T201  # as above
+    found = wrong(settings)
+    if found is not None:
+        print(f"worker-agent: {found}", file=sys.stderr)  # noqa: T201  # the command's answer
         return ExitStatus.USAGE
     user: SecondUser | None = None
     try:
@@ -85,20 +74,6 @@ def _execute_again(settings: Settings, environ: dict[str, str]) -> int:
     except OSError as error:
         log.error("restart_failed", program=sys.executable, reason=str(error.strerror), remedy="start this agent again")
     return ExitStatus.SOFTWARE
-
-
-def _unusable_keys(settings: Settings) -> str | None:
-    if not settings.trusted_key:
-        return None
-    try:
-        from contracts.trust.signing import BadKey, Verifier
-
-        Verifier.from_files(settings.trusted_key)
-    except BadKey as error:
-        return str(error)
-    except ImportError as error:
-        return missing_extra(error, "worker") or str(error)
-    return None
 
 
 def _hide_secrets() -> None:

@@ -73,7 +73,7 @@ def findings(settings: Settings) -> tuple[SecondUser | None, Finding]:
 def secrets(settings: Settings) -> list[Path]:
     """What a build must not read: the state folder, and files that hold keys or passwords."""
     files = (settings.config_file, settings.amqp_url_file, settings.tls_key, settings.tls_cert)
-    return [settings.state, *(file for file in files if file is not None)]
+    return [settings.state, *(file for file in files if isinstance(file, Path))]  # text is in the first of them
 
 
 def _tried(user: SecondUser, settings: Settings) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import pwd
 import re
 import socket
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeGuard
 
 from platformdirs.unix import Unix
 from pydantic import ByteSize, Field, PrivateAttr, SecretStr, field_validator, model_validator
@@ -34,7 +34,12 @@ CAPABILITY_FOLDERS = (Path("/etc/worker-agent/capabilities.d"), Path("~/.config/
 #: Several values in one variable are separated by commas or spaces.
 Words = Annotated[tuple[str, ...], NoDecode]
 Folders = Annotated[tuple[Path, ...], NoDecode]
-Files = Annotated[tuple[Path, ...], NoDecode]
+#: A PEM file, or its text: a configuration file may hold all that its machine needs.
+PEM = Path | str
+PEMs = Annotated[tuple[PEM, ...], NoDecode]
+#: Text, not the name of a file.
+_PEM_BEGINS = "-----BEGIN "
+_PEM_ENDS = re.compile(r"(?<=-----)\s+(?=-----BEGIN )")
 
 
 def _setting(default: Any, group: str, text: str, metavar: str | None = None, **bounds: Any) -> Any:
@@ -63,13 +68,19 @@ class Settings(BaseSettings):
         None, BROKER, "File that holds the URL; read again when the broker cannot be had with it. systemd's "
         f"credential {CREDENTIAL!r} is used by itself.", "FILE",
     )  # fmt: skip
-    tls_ca: Path | None = _setting(None, BROKER, "PEM file of the authorities that may have signed the broker's "
-                                   "certificate; without it the system's.", "FILE")  # fmt: skip
-    tls_cert: Path | None = _setting(None, BROKER, "PEM file with this agent's certificate (and key).", "FILE")
-    tls_key: Path | None = _setting(None, BROKER, "PEM file with the key, where the certificate's has none.", "FILE")
-    trusted_key: Files = _setting(
-        (), BROKER, "Believe only what is signed with this key, the .pub file of `master-bridge keygen`; may be "
-        "repeated while keys are changed.", "FILE",
+    tls_ca: PEM | None = _setting(
+        None, BROKER, "PEM file, or its text, of the authorities that may have signed the broker's certificate; "
+        "without it the system's.", "FILE",
+    )  # fmt: skip
+    tls_cert: PEM | None = _setting(
+        None, BROKER, "PEM file, or its text, with this agent's certificate (and key).", "FILE", repr=False
+    )
+    tls_key: PEM | None = _setting(
+        None, BROKER, "PEM file, or its text, with the key, where the certificate's has none.", "FILE", repr=False
+    )
+    trusted_key: PEMs = _setting(
+        (), BROKER, "Believe only what is signed with this key, the .pub file of `master-bridge keygen` or its text; "
+        "may be repeated while keys are changed.", "FILE",
     )  # fmt: skip
     heartbeat: int = _setting(10, BROKER, "Seconds between heartbeats; the broker gives a silent agent up after two.",
                               "SECONDS", ge=1, le=600)  # fmt: skip
@@ -143,7 +154,12 @@ class Settings(BaseSettings):
         """The file that some of them were read from (`loading.load`)."""
         return self._config_file
 
-    @field_validator("capability", "without", "capabilities_d", "trusted_key", mode="before")
+    @field_validator("trusted_key", mode="before")
+    @classmethod
+    def _split_pem(cls, value: object) -> object:
+        return tuple(_PEM_ENDS.split(value.strip())) if is_pem(value) else cls._split(value)
+
+    @field_validator("capability", "without", "capabilities_d", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(re.split(r"[,\s]+", value.strip())) if isinstance(value, str) and value.strip() else value or ()
@@ -156,7 +172,14 @@ class Settings(BaseSettings):
                 raise ValueError(f"{text!r} has no name before the '='")
         return value
 
-    @field_validator("capabilities_d", "trusted_key")
+    @field_validator("trusted_key", "tls_ca", "tls_cert", "tls_key")
+    @classmethod
+    def _absolute_unless_text(cls, value: PEM | tuple[PEM, ...] | None) -> PEM | tuple[PEM, ...] | None:
+        if isinstance(value, tuple):
+            return tuple(_file_or_text(each) for each in value)
+        return None if value is None else _file_or_text(value)
+
+    @field_validator("capabilities_d")
     @classmethod
     def _absolute_all(cls, value: tuple[Path, ...]) -> tuple[Path, ...]:
         own = value if has_home() else (path for path in value if path not in CAPABILITY_FOLDERS[1:])
@@ -185,7 +208,7 @@ class Settings(BaseSettings):
             values = {**values, "state": state, "basedir": values.get("basedir") or builds}
         return values
 
-    @field_validator("state", "basedir", "amqp_url_file", "tls_ca", "tls_cert", "tls_key")
+    @field_validator("state", "basedir", "amqp_url_file")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return None if value is None else absolute(value)
@@ -202,6 +225,15 @@ def has_home() -> bool:
     except RuntimeError:  # HOME is not set, and the password database does not know this user
         return False
     return True
+
+
+def is_pem(value: object) -> TypeGuard[str]:
+    """Is it PEM's text (RFC 7468), not the name of a file?"""
+    return isinstance(value, str) and value.lstrip().startswith(_PEM_BEGINS)
+
+
+def _file_or_text(value: PEM) -> PEM:
+    return value if is_pem(value) else absolute(Path(value))
 
 
 def absolute(path: Path) -> Path:

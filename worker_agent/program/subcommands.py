@@ -91,4 +91,16 @@ def subcommands(settings_of: SettingsOf) -> list[click.Command]:
         click.echo(report(findings, as_json=as_json))
         context.exit(status(findings))
 
-    return [run, capabilities, columns, doctor]
+    @click.command(help="Check the settings, without the broker; 2 when an agent cannot work with them.")
+    @click.pass_context
+    def check(context: click.Context) -> None:
+        from worker_agent.program.checking import wrong_here
+
+        settings = settings_of(context)
+        found = wrong_here(settings)
+        if found is not None:
+            click.echo(f"worker-agent: {found}", err=True)
+            context.exit(ExitStatus.USAGE)
+        click.echo(f"{settings.config_file or 'the settings'}: an agent can work with this")
+
+    return [run, capabilities, columns, doctor, check]

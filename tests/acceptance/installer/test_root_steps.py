@@ -44,15 +44,23 @@ class Machine:
             made.mkdir(parents=True)
         python.write_text(AGENT)
         python.chmod(0o755)
+        #: the new program, which is this checkout's
+        self.venv = folder / "venv"
+        for name, program in (("python", ""), ("worker-agent", " -m worker_agent")):
+            new = self.venv / "bin" / name
+            new.parent.mkdir(parents=True, exist_ok=True)
+            new.write_text(f'#!/bin/sh\nexec {sys.executable}{program} "$@"\n')
+            new.chmod(0o755)
         os.chown(self.state, self.user.pw_uid, self.user.pw_gid)
         self.state.chmod(0o700)
 
-    def call(self, function: str) -> str:
+    def call(self, function: str, *, fails: bool = False, stdin: str = "") -> str:
         """Run a function of the script as root; what it says."""
         text, last, _ = SCRIPT.read_text().rpartition('main "$@"')
         assert last
         settings = f"""
             system=linux service=none dry=no start=yes url='' made_user=no made_build_user=no separate=no regain=no
+            config_file='' config_text='' slots='' worker_name='' venv={self.venv} source=/src
             NAME={self.folder.name} USER_NAME={USER}
             PREFIX={self.folder}/opt CONFIG={self.config} CONFIG_DIR={self.url.parent} STATE={self.state}
             RUN_LOG={self.log} RUN_PID={self.pid}
@@ -61,11 +69,20 @@ class Machine:
         program.write_text(f"{text}\n{settings}\n{function}\n")
         done = subprocess.run(
             ["sh", str(program)],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60,
+            input=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60,
             check=False,
         )  # fmt: skip
-        assert done.returncode == 0, done.stdout
+        assert done.returncode == int(fails), done.stdout
         return done.stdout
+
+    def configure(self, settings: str = "", *, fails: bool = False, stdin: str = "") -> str:
+        """All steps of the script that read, make, check and put the configuration.
+
+        The program is asked as root: this checkout may be where no other user gets to.
+        """
+        here = 'as_user() { "$@" </dev/null 2>&1; }'
+        steps = "read_configuration\nfind_url\nwrite_configuration\ncheck_configuration\nput_configuration"
+        return self.call(f"{settings}\n{here}\n{steps}", fails=fails, stdin=stdin)
 
     def by_worker(self, path: Path, text: str) -> None:
         """A file of the worker's, with the mode 0600."""
@@ -210,20 +227,6 @@ def test_a_kept_configuration_becomes_roots(machine: Machine) -> None:
         found = file.stat()
         assert file.read_text() == text
         assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (0, machine.user.pw_gid, 0o640)
-
-
-def test_an_enrolled_configuration_is_taken_as_it_is(machine: Machine) -> None:
-    """No URL is asked for, then or at the upgrade after; the next one given takes its place."""
-    enrolled = machine.folder / "builder7.toml"
-    for password in ("first", "second"):
-        enrolled.write_text(f'name = "builder7"\namqp_url = "amqps://builder7:{password}@broker/"\n')
-        said = machine.call(f"config_file={enrolled}\nfind_url\nwrite_configuration")
-        assert password not in said
-        found = machine.config.stat()
-        assert machine.config.read_text() == f'state = "{machine.state}"\n{enrolled.read_text()}'
-        assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (0, machine.user.pw_gid, 0o640)
-    assert f"the URL in {machine.config}" in machine.call("find_url\nwrite_configuration")
-    assert "second" in machine.config.read_text()
 
 
 def test_a_configuration_that_is_a_link_is_left(machine: Machine) -> None:

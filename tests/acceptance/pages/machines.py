@@ -22,7 +22,7 @@ from contracts.testing.rabbitmq.program import server_command
 from tests.harness.environment import program_environment
 
 #: Folders of a machine that the page names.
-_PATHS = r"(?<![\w/.-])/(etc/rabbitmq|etc/worker-agent|root)\b"
+_PATHS = r"(?<![\w/.-])/(etc/rabbitmq)\b"
 _SSH = """#!/bin/sh
 # as ssh: one line, for a shell on the other side
 host=${1#root@}; shift
@@ -119,16 +119,15 @@ class Machines:
         self.node.start()
 
     def install(self, host: str) -> None:
-        """As install-worker.sh does with `--config`."""
-        text = self.path(host, "root/worker-agent.toml").read_text()
+        """As install-worker.sh does with `--config -`, whose input lies on the machine."""
+        text = self.path(host, "input").read_text()
         config = self.path(host, "etc/worker-agent.toml")
         config.write_text(f'state = "{self.path(host, "state")}"\n{text}')
         if host in self.agents:
             return  # the caller restarts it
-        program = [sys.executable, "-c", f"import sys; sys.argv[1:] = ['--config', {str(config)!r}]; {_AGENT}"]
         self.agents[host] = Child(
-            program, output=self.path(host, "agent.log"),
-            environment=program_environment() | {"MACHINE": str(self.folder / host)}, folder=self.folder / host,
+            [sys.executable, "-m", "worker_agent", "--config", str(config)],
+            output=self.path(host, "agent.log"), environment=program_environment(), folder=self.folder / host,
         )  # fmt: skip
 
     def agent_log(self, host: str) -> str:
@@ -140,39 +139,20 @@ class Machines:
         self.node.stop()
 
 
-#: An agent whose files in /etc are those of its machine's folder.
-_AGENT = """
-import os, re
-from pathlib import Path
-from worker_agent.program import loading
-read = loading._read
-def of_this_machine(path):
-    found = read(path)
-    there = lambda name: re.sub('^/etc', os.environ['MACHINE'] + '/etc', name)
-    found['tls_ca'] = there(found['tls_ca'])
-    found['trusted_key'] = [there(name) for name in found['trusted_key']]
-    return found
-loading._read = of_this_machine
-from worker_agent.__main__ import main
-main()
-"""
 #: A line of shell on a machine: its folders for those in `/`, requests for what only a real machine has.
 _THERE = f"""
 import os, re, subprocess, sys
 host, line = sys.argv[1:]
 here = os.path.join(os.environ["MACHINES"], host)
 os.makedirs(os.path.join(here, "etc/rabbitmq"), exist_ok=True)
-os.environ["MACHINE"] = here
 if "install-worker.sh" in line:
+    with open(os.path.join(here, "input"), "w") as file:
+        file.write(sys.stdin.read())
     sys.exit(subprocess.call(["request", "install", host]))
 if "/opt/worker-agent/current/bin/worker-agent" in line:
     arguments = line.split()[1:]
     arguments = [here + each if each.startswith("/etc/") else each for each in arguments]
-    code = f"import sys; sys.argv[1:] = {{arguments!r}}; " + {_AGENT!r}
-    sys.exit(subprocess.call([sys.executable, "-c", code]))
+    sys.exit(subprocess.call([sys.executable, "-m", "worker_agent", *arguments]))
 bare = re.sub({_PATHS!r}, here + r"/\\1", line)
-if "sed " in line:  # it changes names in a file, and must find them as they stand there
-    command, _, file = line.rpartition(" ")
-    bare = command + " " + here + file
 sys.exit(subprocess.call(["sh", "-c", bare]))
 """

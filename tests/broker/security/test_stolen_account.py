@@ -13,6 +13,7 @@ from pika.exceptions import ChannelClosedByBroker
 
 from contracts import topology
 from contracts.topology import claims_key, control_address, events_key
+from contracts.trust.signing import generate
 from master_bridge.link.settings import parse_url
 from tests.broker.agent.conftest import OpenMaster
 from tests.broker.security.conftest import SecureNode
@@ -205,9 +206,10 @@ async def test_what_a_worker_needs_it_may_do(stolen: Any) -> None:
         stolen.basic_publish(exchange, key, b"{}")
 
 
-def test_the_configuration_file_is_its_owners_alone(enroll: Enroll) -> None:
+def test_the_configuration_file_is_its_owners_alone(enroll: Enroll, tmp_path: Path) -> None:
     """Mode 0600, read by the agent as it is."""
-    path = enroll("carol", "--trusted-key", "/etc/worker-agent/master.pub")
+    generate(tmp_path / "master")
+    path = enroll("carol", "--trusted-key", str(tmp_path / "master.pub"))
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     settings = load({}, path)
-    assert (settings.name, settings.trusted_key) == ("carol", (Path("/etc/worker-agent/master.pub"),))
+    assert (settings.name, settings.trusted_key) == ("carol", ((tmp_path / "master.pub").read_text(),))

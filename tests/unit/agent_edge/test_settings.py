@@ -141,7 +141,7 @@ def test_several_values_in_one_variable(monkeypatch: pytest.MonkeyPatch) -> None
         ({"slots": "no"}, None, "", "--slots: "),
         ({}, ("WORKER_AGENT_SLOTS", "0"), "", "environment variable WORKER_AGENT_SLOTS: "),
         ({}, None, 'heartbeat = "x"', "heartbeat in "),
-        ({}, None, "slot = 1", "there is no such setting; did you mean slots?"),
+        ({}, None, "slot = 1", "; did you mean slots?"),
         ({}, None, "slots = ", "is not TOML"),
         ({"amqp_url": "http://u:hunter2@h/"}, None, "", "begins with http://"),
         ({"amqp_url": "amqp://h/", "amqp_url_file": "URL_FILE"}, None, "", "give one of them"),

@@ -42,7 +42,7 @@ def signer(path: Path, clock: Clock) -> Signer:
 
 
 def verifier(clock: Clock, *paths: Path) -> Verifier:
-    made = Verifier.from_files(path.with_name(path.name + ".pub") for path in paths)
+    made = Verifier.from_pem(path.with_name(path.name + ".pub") for path in paths)
     made._clock = clock
     return made
 
@@ -166,7 +166,7 @@ def test_keygen_guards_the_secret_and_overwrites_nothing(tmp_path: Path) -> None
     with pytest.raises(BadKey, match="keygen"):
         Signer.from_file(tmp_path / "key.pub")
     with pytest.raises(BadKey, match=r"\.pub file"):
-        Verifier.from_files([tmp_path / "key"])
+        Verifier.from_pem([tmp_path / "key"])
 
 
 #: What a header of a stranger's may be: AMQP has tables, lists, numbers and bytes, and aio-pika hands them over.

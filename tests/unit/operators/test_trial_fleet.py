@@ -55,7 +55,7 @@ def test_each_reader_gets_its_own_folder_with_what_it_needs(tmp_path: Path) -> N
 def test_workers_believe_the_master_and_the_operator(tmp_path: Path) -> None:
     """Both sign with the key whose public half the workers have."""
     assert make(tmp_path / "t").exit_code == 0
-    verifier = Verifier.from_files([tmp_path / "t/worker/signing-key.pub"])
+    verifier = Verifier.from_pem([tmp_path / "t/worker/signing-key.pub"])
     for reader in ("master", "operator"):
         headers = Signer.from_file(tmp_path / "t" / reader / "signing-key").headers("bb.control", "all", b"{}", {})
         verifier.check("bb.control", "all", b"{}", headers)
