@@ -55,6 +55,16 @@ def is_deeper(value: Any, limit: int) -> bool:
     return False
 
 
+def duration(seconds: float) -> str:
+    """`42 s`, `5 min`, `3.2 h`, `2.5 d`."""
+    seconds = finite(seconds)
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    if seconds < 100 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} d"
+
+
 def readable_values(value: Any) -> Any:
     """The JSON value `value` with all its texts `readable`."""
     if isinstance(value, str):

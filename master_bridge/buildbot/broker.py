@@ -41,6 +41,8 @@ from master_bridge.buildbot.output.room import LOOK_EVERY, Room
 from master_bridge.buildbot.regularly import regularly
 from master_bridge.buildbot.search import requests, waiting
 from master_bridge.buildbot.search.notices import NoAgentNotices
+from master_bridge.buildbot.worker_pages import LOOK_EVERY as WORKERS_EVERY
+from master_bridge.buildbot.worker_pages import WorkerPages
 from master_bridge.core.inputs import AgentHeard, Declared, Seek
 from master_bridge.link.errors import BadSettings
 from master_bridge.link.link import NOT_STARTED, Link
@@ -110,6 +112,7 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
         super().__init__(*args, **kwargs)
         self.fleet = FleetView()
         self.page = FleetPage(self)
+        self._worker_pages = WorkerPages(self)
         self.room = Room(lambda: self.master)
         self.bridge: Bridge | None = None
         self.link: Link | None = None
@@ -211,6 +214,7 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
         self._every(waiting.REFRESH, self.publish_work)
         self._every(waiting.REFRESH, self._refresh_waiting)
         self._every(waiting.REFRESH, self.page.look)
+        self._every(WORKERS_EVERY, self._worker_pages.look)
         self._retired.remember((yield self.getState("signatures", ())))
         yield self.page.remember()
 
@@ -225,6 +229,7 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
             self._quick_stop.forget()
         yield self._serve("", None)
         yield self.page.keep()
+        yield self._worker_pages.leave()
         self._timers.clear()
         bridge, link = self.bridge, self.link
         if bridge is not None and link is not None:

@@ -21,6 +21,7 @@ from contracts.requirements.sets import Requirements
 from master_bridge.buildbot import places
 from master_bridge.buildbot.broker import broker_of
 from master_bridge.buildbot.internals.builds import SupervisedBuild
+from master_bridge.buildbot.search.naming import agent_name
 from master_bridge.buildbot.search.preference import PREFER_SECONDS, Wanted, preference, wrong_seconds
 from master_bridge.buildbot.search.step_connection import StepConnection
 from master_bridge.buildbot.worker_settings import (
@@ -67,6 +68,8 @@ class CapabilityCommand(ShellCommand):
     ) -> None:
         #: for what the command waits; None while an agent runs it
         self.waiting_text: str | None = None
+        #: who runs it, or ran it last
+        self._agent: str | None = None
         self.requires = requires
         self.prefers = prefers
         self.prefer_seconds = prefer_seconds
@@ -130,11 +133,20 @@ class CapabilityCommand(ShellCommand):
         """Buildbot writes its own summary at intervals of its own: while the command waits, that is what it says."""
         if self.waiting_text is not None:
             return {"step": self.waiting_text}
-        return super().getCurrentSummary()
+        return self._naming_agent(super().getCurrentSummary())
+
+    def getResultSummary(self) -> Any:
+        return self._naming_agent(super().getResultSummary())
+
+    def _naming_agent(self, summary: dict[str, str]) -> dict[str, str]:
+        if self._agent is None or "step" not in summary:
+            return summary
+        return {**summary, "step": f"{summary['step']} (on agent {self._agent})"}
 
     def agent_found(self, holder: Holder) -> None:
-        """Says who runs it, in a property of the build."""
+        """Says who runs it, in its text and in a property of the build."""
         self.waiting_text = None
+        self._agent = agent_name(holder)
         self.build.setProperty(f"agent:{self.name}", holder.agent, "AMQP")
         self.updateSummary()
 

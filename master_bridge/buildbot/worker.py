@@ -212,6 +212,11 @@ class AMQPLatentWorker(QuietLatentWorker):
         return self._preference.requirements.signature if self._preference is not None else None
 
     @property
+    def requirements(self) -> Requirements:
+        """What an agent must offer."""
+        return self._requirements
+
+    @property
     def signature(self) -> str:
         """Names the queue that this slot's builds wait in."""
         return self._requirements.signature

@@ -13,10 +13,9 @@ from rich.text import Text
 from contracts import topology
 from contracts.messages import Status, Work
 from contracts.protocol_version import Versions
-from contracts.readable import moment, shown
+from contracts.readable import duration, moment, shown
 from master_bridge.operating.connection import QueueFigures
 from master_bridge.operating.survey import Survey
-from master_bridge.operating.why import duration
 
 #: Colours of states.
 _STYLES = {"ready": "green", "idle": "green", "held": "bold", "unwell": "red", "paused": "yellow", "draining": "yellow"}

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from contracts import topology
 from contracts.errors import BadRequirement
 from contracts.messages import ExpectedStart, Status, Work, WorkView
-from contracts.readable import finite, moment
+from contracts.readable import duration, moment
 from contracts.requirements.nearest_misses import Miss, nearest_misses
 from contracts.requirements.sets import Requirements
 from master_bridge.operating.connection import QueueFigures
@@ -89,16 +89,6 @@ def doing(status: Status, now: float) -> str:
         if len(busy) > SLOTS_SHOWN:
             text += f" and {len(busy) - SLOTS_SHOWN} more"
     return text
-
-
-def duration(seconds: float) -> str:
-    """`42 s`, `5 min`, `3.2 h`, `2.5 d`."""
-    seconds = finite(seconds)
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    if seconds < 100 * 60:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} d"
 
 
 def _expected_line(expected: ExpectedStart, now: float) -> str:

@@ -141,9 +141,9 @@ class MatchResource(FeedResource):
     """GET: which agents meet the given requirements, and what the others lack."""
 
     def answer(self, request: Any, feed: Feed) -> Any:
-        texts = [text.strip() for text in _argument(request, "requirement").split(",") if text.strip()]
+        text = _argument(request, "requirement").strip(" ,;")
         try:
-            wanted = Requirements.of(texts)
+            wanted = Requirements.of([text] if text else [])
         except BadRequirement as error:
             return {"error": shown(error)}
         return {"agents": [known.id for known in feed.agents if wanted.satisfied_by(known.status.capabilities)]}

@@ -17,7 +17,7 @@ from contracts.messages import Catalogue, ExpectedStart, FleetMessage, Status, W
 from contracts.readable import moment
 from contracts.timing import STATUS_INTERVAL
 from master_bridge.core.forecast import ForecastStart, Machine, Running, Waiting, forecast
-from master_bridge.fleet.agents import Agents, BuildLink, Known
+from master_bridge.fleet.agents import Agents, BuildLink, Known, Row
 from master_bridge.fleet.columns import (
     SEEKING,
     FleetColumn,
@@ -72,6 +72,7 @@ class Feed:
         self._random = Random()  # noqa: S311 - plays, not secrets
         self._made_at = 0.0
         self._rest: dict[str, Any] = {}
+        self._columns_told: Mapping[str, Row] = {}
 
     def hear(self, message: FleetMessage) -> None:
         now = time.time()
@@ -119,6 +120,11 @@ class Feed:
             request: _told_start(self.expected.get(request), found[request], now) for request in own if request in found
         }
 
+    def columns(self) -> Mapping[str, Row]:
+        """By signature: what each column needs and has (`columns.column_rows`)."""
+        self._make()
+        return self._columns_told
+
     def told(self, incarnation: str, since: int) -> dict[str, Any]:
         """Everything, or what is new since row version `since` of this incarnation."""
         self._make()
@@ -144,7 +150,7 @@ class Feed:
         columns = self._columns({waiter.signature for waiter in seeking if waiter.signature})
         links = {view.session: self._link(view) for view in views if view.session is not None}
         self.agents.look({name: column.requirements for name, column in columns.items()}, links)
-        rows = column_rows(columns, seeking, self.agents, now)
+        rows = self._columns_told = column_rows(columns, seeking, self.agents, now)
         held = {view.request for view in views}
         pending = [waiter for waiter in self.pending if waiter.request not in held]
         down = self._broker.down_reason

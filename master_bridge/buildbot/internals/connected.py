@@ -1,21 +1,15 @@
-"""When Buildbot's database hears that a slot has an agent: with its first command, not before it.
+"""Buildbot's database does not hear of the agent that a slot has for a build.
 
-`AbstractWorker.attached` has it written and reads the worker again for its event, and the build goes on after that. A
-worker of Buildbot's does so when it connects, a slot for each build: some 5 ms on the way to its first command.
+`AbstractWorker.attached` and `detached` write it into the worker's row, where the worker's page shows it until the next
+agent comes: it would name a machine that the slot does not have. What that page says of a slot is `worker_rows`'; the
+build names its agent itself. It saves each build some ten calls of the database, too.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-import structlog
 from twisted.internet import defer
-from twisted.python.failure import Failure
-
-log = structlog.get_logger(__name__)
-
-#: Seconds after which it is told of an agent that was given no command yet.
-SOON = 0.5
 
 
 class Seen:
@@ -29,48 +23,11 @@ class Seen:
         return getattr(self._what, name)
 
 
-class Connected:
-    """Of one slot's worker. `seen_by_worker` is Buildbot's master while the worker attaches or detaches."""
+def without_connections(master: Any) -> Any:
+    """Buildbot's master as a worker's own code sees it while it attaches or detaches."""
+    updates = Seen(master.data.updates, workerConnected=_nothing, workerDisconnected=_nothing)
+    return Seen(master, data=Seen(master.data, updates=updates))
 
-    def __init__(self, master: Any) -> None:
-        self._master = master
-        self._updates = master.data.updates
-        #: what is still to be told
-        self._pending: dict[str, Any] | None = None
-        self._timer: Any = None
-        #: fires when all is told that was begun to be told
-        self._told: defer.Deferred[Any] = defer.succeed(None)
 
-    def seen_by_worker(self) -> Any:
-        updates = Seen(self._updates, workerConnected=self._connected, workerDisconnected=self._disconnected)
-        return Seen(self._master, data=Seen(self._master.data, updates=updates))
-
-    def tell(self) -> None:
-        """Now, if it was not told yet."""
-        kwargs = self._take()
-        if kwargs is not None:
-            self._told = self._updates.workerConnected(**kwargs)
-            self._told.addErrback(self._failed)
-
-    def _connected(self, **kwargs: Any) -> defer.Deferred[None]:
-        self._pending = kwargs
-        self._timer = self._master.reactor.callLater(SOON, self.tell)
-        return defer.succeed(None)
-
-    @defer.inlineCallbacks
-    def _disconnected(self, **kwargs: Any) -> Any:
-        """What was never told is not taken back."""
-        if self._take() is None:
-            yield self._told
-            yield self._updates.workerDisconnected(**kwargs)
-
-    def _take(self) -> dict[str, Any] | None:
-        kwargs, self._pending = self._pending, None
-        timer, self._timer = self._timer, None
-        if timer is not None and timer.active():
-            timer.cancel()
-        return kwargs
-
-    def _failed(self, failure: Failure) -> None:
-        """The build has its agent all the same."""
-        log.warning("amqp.worker_connected_not_recorded", reason=failure.getErrorMessage())
+def _nothing(**_: Any) -> defer.Deferred[None]:
+    return defer.succeed(None)

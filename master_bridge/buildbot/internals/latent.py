@@ -12,7 +12,7 @@ from buildbot.worker.latent import AbstractLatentWorker, States
 from twisted.internet import defer
 from twisted.python.failure import Failure
 
-from master_bridge.buildbot.internals.connected import Connected, Seen
+from master_bridge.buildbot.internals.connected import Seen, without_connections
 
 
 class QuietLatentWorker(AbstractLatentWorker):
@@ -23,7 +23,6 @@ class QuietLatentWorker(AbstractLatentWorker):
     _told_graceful: bool | None = None
     #: by a graceful stop
     _out_of_service = False
-    _connected: Connected | None = None
     #: the master as Buildbot's own code sees it while an agent is attached or detached
     _seen_master: Any = None
 
@@ -65,8 +64,6 @@ class QuietLatentWorker(AbstractLatentWorker):
         return Seen(botmaster, maybeStartBuildsForWorker=lambda worker_name: None)
 
     def attached(self, conn: Any) -> Any:
-        """Lets the build go on at once: the database is told by `command_starts`."""
-        self._connected = Connected(self.master)
         return self._with_seen_master(super().attached, conn)
 
     def detached(self) -> Any:
@@ -74,16 +71,11 @@ class QuietLatentWorker(AbstractLatentWorker):
 
     def _with_seen_master(self, work: Any, *args: Any) -> Any:
         """Buildbot's `attached` and `detached` ask for the master before they wait for anything of it."""
-        assert self._connected is not None
-        self._seen_master = self._connected.seen_by_worker()
+        self._seen_master = without_connections(self.master)
         try:
             return work(*args)
         finally:
             self._seen_master = None
-
-    def command_starts(self) -> None:
-        if self._connected is not None:
-            self._connected.tell()
 
     # -- Buildbot's worker page ---------------------------------------------------------------------------------------
 

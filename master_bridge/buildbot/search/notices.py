@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 from twisted.internet import defer
 
+from contracts.messages import ExpectedStart
 from contracts.requirements.sets import Requirements
 from master_bridge.buildbot.fleet.view import FleetView
 from master_bridge.buildbot.search.waiting import Fallback, waiting_text
@@ -25,8 +26,16 @@ class WaitingNotice:
         self._said: str | None = None
         self._busy = False
 
-    def refresh(self, requirements: Requirements, *, since: float, state: str, later: Fallback | None = None) -> None:
-        """`later`: what will do when nobody has come whom it prefers."""
+    def refresh(
+        self,
+        requirements: Requirements,
+        *,
+        since: float,
+        state: str,
+        later: Fallback | None = None,
+        expected: ExpectedStart | None = None,
+    ) -> None:
+        """`later`: what will do when nobody has come whom it prefers; `expected`: when it will have an agent."""
         text = waiting_text(
             needs=requirements.signature,
             since=since,
@@ -34,6 +43,7 @@ class WaitingNotice:
             state=state,
             down=self._broker.down_reason,
             later=later,
+            expected=expected,
         )
         if text != self._said and not self._busy:
             self._busy, self._said = True, text

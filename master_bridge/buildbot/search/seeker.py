@@ -50,9 +50,13 @@ class Seeker:
         self.state = "none"
 
     @property
-    def signature(self) -> str:
+    def requirements(self) -> Requirements:
         """What it asks for now."""
-        return self._search.requirements.signature
+        return self._search.requirements
+
+    @property
+    def signature(self) -> str:
+        return self.requirements.signature
 
     @property
     def seal(self) -> bool:
@@ -132,7 +136,13 @@ class Seeker:
         preference = self._search.preference
         if preference is not None and self._search.state is SearchState.PREFERS:
             later = Fallback(needs=self._search.required.signature, at=self.since + preference.seconds)
-        self._notice.refresh(self._search.requirements, since=self.since, state=self.state, later=later)
+        self._notice.refresh(
+            self.requirements,
+            since=self.since,
+            state=self.state,
+            later=later,
+            expected=self._broker.page.feed.expected.get(self._request),
+        )
 
 
 _ENDS: dict[str, type[Withdraw] | type[Done] | type[Keep]] = {

@@ -28,6 +28,7 @@ from master_bridge.buildbot.internals.builds import preparation_step
 from master_bridge.buildbot.locks import agent_locks
 from master_bridge.buildbot.output.room import Shortage
 from master_bridge.buildbot.search import requests
+from master_bridge.buildbot.search.naming import Naming, found_text
 from master_bridge.buildbot.search.preference import Wanted
 from master_bridge.buildbot.search.search import Search
 from master_bridge.buildbot.search.seeker import Seeker
@@ -58,7 +59,6 @@ class Worker(Protocol):
 
     def attached(self, conn: Any) -> defer.Deferred[Any]: ...
     def cannot_substantiate(self, failure: Failure) -> None: ...
-    def command_starts(self) -> None: ...
     def is_removed(self) -> bool: ...
 
 
@@ -81,6 +81,7 @@ class FoundAgent:
     session: BuildSession
     #: it goes on with what it ran before the master's restart
     adopted: bool
+    naming: Naming
 
 
 class Slot:
@@ -192,9 +193,12 @@ class Slot:
         if self._found is not None and component(asked) != asked:
             folder = posixpath.join(self._found.session.holder.worker.basedir, component(asked))
             self._build.setProperty("builddir", folder, "Worker")
+        if self._found is not None:
+            self._found.naming.build_starts()
 
     def command_starts(self) -> None:
-        self._worker.command_starts()
+        if self._found is not None:
+            self._found.naming.command_starts()
 
     def is_stopping(self) -> bool:
         return bool(self._master.botmaster.shuttingDown or not self._master.running)
@@ -259,7 +263,8 @@ class Slot:
             owner=self,
         )
         connection = AMQPConnection(name=self._worker.name, session=session, owner=self, reactor=self._master.reactor)
-        self._found = FoundAgent(connection, session, adopted)
+        text = found_text(holder, self._seeker.requirements, waited=time.time() - self.since, adopted=adopted)
+        self._found = FoundAgent(connection, session, adopted, Naming(self._master, self._build, holder, text))
         if self.begun:
             self._hand_over(self._found)
 
@@ -348,4 +353,5 @@ class Slot:
         step = preparation_step(self._build)
         if self.waiting and step is not None and step.stepid is not None:
             yield self._master.data.updates.setStepStateString(step.stepid, text)
-            yield self._master.data.updates.setBuildStateString(self._build.buildid, text)
+            if self.waiting:  # else Buildbot has said meanwhile what the build does now
+                yield self._master.data.updates.setBuildStateString(self._build.buildid, text)

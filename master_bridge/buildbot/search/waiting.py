@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from contracts.messages import ExpectedStart
+from contracts.readable import moment
 from master_bridge.buildbot.fleet.view import Outlook
 
 #: Seconds between two looks at what a waiting build says.
@@ -20,13 +22,25 @@ class Fallback:
 
 
 def waiting_text(
-    *, needs: str, since: float, outlook: Outlook, state: str, down: str | None, later: Fallback | None = None
+    *,
+    needs: str,
+    since: float,
+    outlook: Outlook,
+    state: str,
+    down: str | None,
+    later: Fallback | None = None,
+    expected: ExpectedStart | None = None,
 ) -> str:
     """For a preparation step: for what it waits, since when (seconds since the epoch), and with what prospects.
 
-    `down`: why the broker is out of reach; `state`: the machine's, "missing" or "granted" among others.
+    `down`: why the broker is out of reach; `state`: the machine's, "missing" or "granted" among others. Clock times are
+    told, which stay as they are: each other text is written to Buildbot's database.
     """
     text = _waiting_text(needs=needs, since=since, outlook=outlook, state=state, down=down)
+    if expected is not None and down is None and state == "waiting":
+        early, likely, late = (_clock(moment(each)) for each in (expected.early, expected.likely, expected.late))
+        span = "" if early == late else f" (between {early} and {late})"
+        text += f"; expected to start at {likely}{span}"
     if later is None:
         return text
     enough = "any agent" if later.needs == "any" else f"one with {later.needs}"

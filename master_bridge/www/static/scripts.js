@@ -373,10 +373,11 @@
     return found;
   }
 
-  function Agents({told}) {
+  // `wanted`: a requirement to begin with, as a link to this page names it
+  function Agents({told, wanted}) {
     const [sort, setSort] = useState({by: 'name', up: true});
     const [text, setText] = useState('');
-    const [requirement, setRequirement] = useState('');
+    const [requirement, setRequirement] = useState(wanted);
     const [grouped, setGrouped] = useState(false);
     const [chosen, setChosen] = useState(new Set());
     const [rights] = usePolled('orders');
@@ -630,6 +631,7 @@
     const told = useFleet();
     const [search, setSearch] = useSearchParams();
     const tab = TABS[search.get('tab')] ? search.get('tab') : 'agents';
+    const wanted = search.get('requirement') || '';
     return h(
       'div',
       {className: 'container-fluid amqp-fleet'},
@@ -645,7 +647,7 @@
                   h('button', {type: 'button', 'data-tab': name, className: `nav-link ${name === tab ? 'active' : ''}`, onClick: () => setSearch({tab: name})}, label)),
               ),
             ),
-            h(TABS[tab][1], {key: tab, told}),
+            h(TABS[tab][1], {key: `${tab} ${wanted}`, told, wanted}),
           ]
         : h('p', null, 'Looking at the fleet …'),
     );

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,13 @@ class Page:
 
 @pytest.fixture
 def page(tmp_path: Path) -> Iterator[Page]:
+    with browser(tmp_path) as opened:
+        yield opened
+
+
+@contextmanager
+def browser(folder: Path) -> Iterator[Page]:
+    """One viewer's browser, whose profile is below `folder`."""
     options = webdriver.ChromeOptions()
     options.binary_location = program("chromium")
     for argument in (
@@ -116,7 +124,7 @@ def page(tmp_path: Path) -> Iterator[Page]:
         "--disable-dev-shm-usage",
         "--window-size=1500,1000",
         "--no-proxy-server",
-        f"--user-data-dir={tmp_path / 'browser'}",
+        f"--user-data-dir={folder / 'browser'}",
     ):
         options.add_argument(argument)
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(program("chromedriver")))

@@ -57,6 +57,7 @@ class FakeBroker:
         outlook = SimpleNamespace(agents=1, qualified=1, busy=0, misses=(), unfit=())
         self.fleet = SimpleNamespace(outlook=lambda requirements, now: outlook)
         self.room = SimpleNamespace(shortage=lambda: None)
+        self.page = SimpleNamespace(feed=SimpleNamespace(expected={}))
 
     def seek(self, client: Client, seek: Seek) -> None:
         if self.bridge is not None:
@@ -88,6 +89,7 @@ class FakeMaster:
         self.reactor = Clock()
         self.running = True
         self.masterid = 1
+        self.config = SimpleNamespace(buildbotURL="http://buildbot/")
         self.connections: list[Any] = []
         self.updates = Updates()
         self.data = SimpleNamespace(updates=self.updates)

@@ -15,11 +15,11 @@ from contracts.codec import decode
 from contracts.errors import BadMessage
 from contracts.messages import Capability, SlotStatus, Status
 from contracts.operations.log_rendering import without_orders
-from contracts.readable import finite, moment, shown, shown_lines
+from contracts.readable import duration, finite, moment, shown, shown_lines
 from master_bridge.operating.connection import QueueFigures
 from master_bridge.operating.deadletters import read
 from master_bridge.operating.picture import Picture, draw
-from master_bridge.operating.why import doing, duration
+from master_bridge.operating.why import doing
 
 ORDERS = (
     "\x1b]0;title\x07", "\x1b]52;c;Zm9v\x07", "\x1b[2J", "\x9b31m", "\u202eabc", "a\nb", "a\rb", "\x00", "\x7f",
