@@ -48,7 +48,7 @@ def _served(column: Mapping[str, Any] | None, up: bool | None) -> tuple[bool | N
         return True, "some qualify and take work"
     if column["unfit"]:
         return False, "none: those that qualify take no work (paused, unwell, silent, leaving)"
-    return False, f"none qualifies: {'; '.join(column['missing'])}"
+    return False, f"none qualifies: {'; '.join(column['missing']) or 'no agent is alive'}"
 
 
 class WorkerPages:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import structlog
+from buildbot.process.properties import Properties
 from twisted.internet import defer
 
 from contracts.messages import Capability
@@ -24,6 +25,8 @@ log = structlog.get_logger(__name__)
 
 #: Matching capabilities that a step's text tells, and characters of one name or version.
 MATCHING_SHOWN, NAME_SHOWN = 10, 100
+#: Source of the properties that name the agent.
+SOURCE = "AMQP"
 #: The log that tells all of the agent.
 LOG_NAME = "agent"
 
@@ -62,6 +65,15 @@ def agent_log(holder: Holder) -> Iterator[str]:
     yield ""
     yield f"capabilities: {len(holder.capabilities)}"
     yield from (f"  {_capability(each)}" for each in sorted(holder.capabilities, key=_order))
+
+
+def agent_properties(holder: Holder) -> Properties:
+    """Those of the build's properties that say which agent it has."""
+    found = Properties()
+    found.setProperty("agent", holder.agent, SOURCE)
+    found.setProperty("agent_account", holder.account, SOURCE)
+    found.setProperty("agent_instance", holder.instance, SOURCE)
+    return found
 
 
 def agent_name(holder: Holder) -> str:
@@ -104,6 +116,7 @@ class Naming:
         if step is None or step.stepid is None:
             return
         yield updates.setStepStateString(step.stepid, self._text)
+        yield updates.setBuildProperties(self._build.buildid, agent_properties(holder))  # else at the end of a step
         url = agent_url(self._master.config.buildbotURL, holder.account, holder.instance)
         yield updates.addStepURL(step.stepid, f"agent {agent_name(holder)}", url)
         yield step.addCompleteLog(LOG_NAME, "\n".join(agent_log(holder)) + "\n")

@@ -28,7 +28,7 @@ from master_bridge.buildbot.internals.builds import preparation_step
 from master_bridge.buildbot.locks import agent_locks
 from master_bridge.buildbot.output.room import Shortage
 from master_bridge.buildbot.search import requests
-from master_bridge.buildbot.search.naming import Naming, found_text
+from master_bridge.buildbot.search.naming import SOURCE, Naming, agent_properties, found_text
 from master_bridge.buildbot.search.preference import Wanted
 from master_bridge.buildbot.search.search import Search
 from master_bridge.buildbot.search.seeker import Seeker
@@ -39,8 +39,6 @@ from master_bridge.core.actions import Holder
 
 log = structlog.get_logger(__name__)
 
-#: Source of the properties that name the agent.
-SOURCE = "AMQP"
 #: Seconds for which nothing is said of a wait. Most waits are over sooner, and each text takes six calls of Buildbot's
 #: database, beside those by which the build starts.
 QUIET = 0.5
@@ -272,9 +270,7 @@ class Slot:
         """To Buildbot, which refuses it before `start_instance`; and each property set before is a transaction more."""
         connection, holder = found.connection, found.session.holder
         properties = self._build.getProperties()
-        properties.setProperty("agent", holder.agent, SOURCE)
-        properties.setProperty("agent_account", holder.account, SOURCE)
-        properties.setProperty("agent_instance", holder.instance, SOURCE)
+        properties.updateFromProperties(agent_properties(holder))
         properties.setProperty("capabilities", capability_property(holder.capabilities), SOURCE)
         self._attach(connection).addErrback(self._attach_failed, connection)
 

@@ -57,8 +57,6 @@ def test_the_agent_is_there_before_buildbot_asks_for_it(
     wait_found(master)
     build = master.builds(request)[-1]
     assert "agent" not in master.properties(build)
-    assert master.worker("gtk-1")["connected_to"] == []
-    assert master.worker("gtk-2")["connected_to"] == []
     gate.touch()
     build = master.finished(request)
     assert build.result == "SUCCESS", master.describe(request)

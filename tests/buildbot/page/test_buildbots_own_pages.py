@@ -17,6 +17,7 @@ CONFIG = """
 c['workers'] = worker.amqp_column("gtk", workers=2, requires=["gtk>=3"])
 c['workers'] += worker.amqp_column("mac", workers=1, requires=["os==darwin"])
 c['collapseRequests'] = False
+c['www']['ui_default_config'] = {"Links.build_link_template": "%(prop:agent) (%(build_number))"}
 hold = steps.ShellCommand(name="hold", command="while [ ! -e {stop} ]; do sleep 0.1; done")
 builder("gtk", ["gtk-1", "gtk-2"], hold)
 builder("mac", ["mac-1"], steps.ShellCommand(command=["true"]))
@@ -131,7 +132,7 @@ def test_the_worker_tab_of_a_build_names_no_machine(scene: Scene) -> None:
 
 
 def test_a_waiting_build_is_told_from_a_running_one(scene: Scene) -> None:
-    """On the home page, the builder's and its own."""
+    """On the home page, the builders' (badges, by what the documentation says of them), the builder's and its own."""
     page = scene.page
     waits = "waits for an agent with gtk>=3 since"
     page.open(scene.master, "/")
@@ -140,6 +141,9 @@ def test_a_waiting_build_is_told_from_a_running_one(scene: Scene) -> None:
     for text in page.texts(".bb-buildsticker"):
         assert ("building on new" in text) == ("gtk/1" in text), text
         assert (waits in text) == ("gtk/2" in text), text
+    page.open(scene.master, "/builders")
+    badges = "[data-bb-test-id=build-link]"
+    page.wait(lambda: [text.strip() for text in page.texts(badges)] == ["(2)", "new (1)"], "badges with agents")
     page.open(scene.master, f"/builders/{scene.runs.row['builderid']}")
     page.wait_text("tr", "building on new")
     page.wait_text("tr", f"{waits}")

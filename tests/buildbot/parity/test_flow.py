@@ -114,13 +114,16 @@ def test_builds_are_put_together_the_same(name: str, pictures: dict[str, dict[st
 
 
 def test_the_worker_tells_about_itself(side: Builders, builds: dict[str, dict[str, Build]]) -> None:
-    """What people wrote about the machine is on the worker's page; what it can do is among the build's properties."""
+    """What people wrote about the machine is in the build's first step, with what it can do; the worker is a place."""
     properties = side.master.properties(builds["worker"]["amqp"])
     theirs = side.master.worker("w-pb")["workerinfo"]
-    ours = side.master.worker(str(properties["workername"]))["workerinfo"]
-    assert {**ours, "version": theirs["version"]} == theirs
+    log = side.master.step_log(builds["worker"]["amqp"], "worker_preparation", "agent")
+    ours = dict(line.split(": ", 1) for line in log.splitlines() if ": " in line)
+    told = {name: value.strip() for name, value in theirs.items() if value and name != "version"}
+    assert told == {name: ours[name] for name in told}
+    assert "admin" in told
     assert ours["version"]
-    assert ours["admin"] == "Ada <ada@example.org>"
+    assert side.master.worker(str(properties["workername"]))["workerinfo"]["host"].startswith("not a machine")
     assert properties["agent"] == "agent"
     assert properties["agent_instance"]
     assert properties["capabilities"]["os"] == "linux"

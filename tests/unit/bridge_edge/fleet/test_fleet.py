@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from contracts.messages import Capability, Catalogue, SlotStatus, Status
+from contracts.messages import Capability, Catalogue, ExpectedStart, SlotStatus, Status
 from contracts.requirements.sets import Requirements
 from master_bridge.buildbot.fleet.view import FORGET_AFTER, FleetView, Outlook
 from master_bridge.buildbot.search.notices import NoAgentNotices
@@ -112,6 +112,24 @@ def test_texts() -> None:
     )
     assert re.search(r"no agent is alive; from \d\d:\d\d:\d\d on one with gtk will do$", preferring)
     assert "out of reach (refused)" in text(Outlook(agents=0, qualified=0, busy=0), down="refused")
+
+
+def test_the_expected_start_is_told_with_its_uncertainty() -> None:
+    """By the clock, so that it stays the same text; not where nobody can know it."""
+    busy = Outlook(agents=1, qualified=1, busy=1)
+
+    def text(state: str, down: str | None, expected: ExpectedStart) -> str:
+        return waiting_text(needs="gtk", since=0.0, outlook=busy, state=state, down=down, expected=expected)
+
+    some = ExpectedStart(early=60.0, likely=120.0, late=300.0)
+    clock = r"\d\d:\d\d:\d\d"
+    assert re.search(
+        rf"0 idle; expected to start at {clock} \(between {clock} and {clock}\)$", text("waiting", None, some)
+    )
+    sure = ExpectedStart(early=60.0, likely=60.0, late=60.0)
+    assert re.search(rf"0 idle; expected to start at {clock}$", text("waiting", None, sure))
+    for state, down in (("granted", None), ("window", None), ("waiting", "refused")):
+        assert "expected" not in text(state, down, some)
 
 
 def of_account(user: str, status: Status) -> Status:
