@@ -23,7 +23,7 @@ OTHER = CONFIG.replace('"gtk", workers=2, requires=["gtk>=3"]', '"wx", workers=1
 def test_places_are_connected_while_their_column_is_served(
     make_master: Callable[..., BuildMaster], make_agent: Callable[..., Agent]
 ) -> None:
-    """By an agent that takes work, busy or idle; a build on it changes nothing. Other workers stay as Buildbot has them."""
+    """By an agent that takes work, busy or idle; a build changes nothing. Others are left to Buildbot."""
     master = make_master(CONFIG)
 
     def wait_row(name: str, connected: bool, agents: str) -> None:

@@ -12,6 +12,7 @@ from twisted.internet.task import Clock
 
 from contracts.requirements.sets import Requirements
 from master_bridge.buildbot import worker_pages
+from master_bridge.buildbot.internals import worker_rows
 from master_bridge.buildbot.internals.worker_rows import WorkerRow
 from master_bridge.buildbot.worker_pages import ASKING, SETTLES, UNREACHABLE, WorkerPages
 
@@ -40,7 +41,7 @@ class Scene:
         feed = SimpleNamespace(columns=lambda: {"gtk>=3": self.column})
         self.broker = SimpleNamespace(master=master, down_reason=None, page=SimpleNamespace(feed=feed))
         self.pages = WorkerPages(self.broker)
-        monkeypatch.setattr(worker_pages.worker_rows, "write", self._write)
+        monkeypatch.setattr(worker_rows, "write", self._write)
 
     def _write(self, _master: Any, rows: Mapping[int, WorkerRow]) -> defer.Deferred[None]:
         if self.fails:
