@@ -13,10 +13,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import uuid4
 
-import pika
-from pika.exceptions import ChannelClosedByBroker, UnroutableError
-
-from conformance.errors import QueueInUse, Violated
+from conformance.broker import Broker
+from conformance.errors import Violated
 from conformance.session import Session
 from conformance.watch import Watch
 from contracts import topology
@@ -46,16 +44,12 @@ from contracts.messages import (
     Status,
     Stored,
 )
-from contracts.rabbitmq.arguments import Kind, arguments
-from contracts.rabbitmq.product import introduced
 from contracts.timing import ALIVE_INTERVAL, CATALOGUE_INTERVAL, PING_INTERVAL
 from contracts.trust.sealing import OF_MASTER, Parties, SealedSession, seal_to
 
 Got = TypeVar("Got", bound=Message)
 #: Seconds of one look for messages.
 _TURN = 0.02
-#: AMQP 0-9-1, constant `not-found`.
-_NOT_FOUND = 404
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,11 +61,10 @@ class Rejected:
 
 
 class Master:
-    """`url`: the broker's, not the proxy's. Its queues are exclusive, so they go with its connection."""
+    """`url`: the broker's, not the proxy's. `patience`: seconds to wait for anything that is to come at once."""
 
     def __init__(self, url: str, *, signature: str, patience: float, watch: Watch) -> None:
         self.signature = signature
-        self.queue = topology.cap_queue(signature)
         #: seconds to wait for anything that is to come at once
         self.patience = patience
         self.watch = watch
@@ -93,68 +86,9 @@ class Master:
         self.silent = False
         self._runs = 0
         self._next: dict[str, float] = {}
-        self._queues: set[str] = set()
-        parameters = pika.URLParameters(url)
-        #: the broker user, and as it stands in offers
-        self.login = parameters.credentials.username
-        self.user = topology.key_word(self.login)
-        parameters.client_properties = {"connection_name": f"conformance kit {self.name}"}
-        self.connection = pika.BlockingConnection(parameters)
-        product = introduced(self.connection._impl.server_properties)  # not in pika's public face
-        self.broker = str(product)
-        self._publisher = self.connection.channel()
-        self._publisher.confirm_delivery()
-        self._consumer = self.connection.channel()
-        self._declare()
+        self.broker = Broker(url, name=self.name, signature=signature)
+        self.broker.declare(reply=self._reply, parked=self._parked, dead=self._dead, status=self._status)
         self.restart()
-
-    def _declare(self) -> None:
-        channel = self._consumer
-        for exchange in topology.EXCHANGES:
-            channel.exchange_declare(exchange.name, exchange.type.value, durable=True)
-        # Parked offers come to us instead of back into the queue after 10 s: a scene wants to see them, and be alone.
-        parking = f"{self.name}.parked"
-        channel.exchange_declare(parking, "fanout", auto_delete=True)
-        for binding in (topology.claims_binding(self.name), topology.events_binding(self.name)):
-            # One queue for both here, so that the order in which they came can be seen.
-            self._consume(f"replies.{self.name}", topology.REPLIES, binding, self._reply)
-        self._consume(f"parked.{self.name}", parking, "", self._parked)
-        self._consume(f"dead.{self.name}", topology.DEAD, "", self._dead)
-        self._consume(f"fleet.{self.name}", topology.FLEET, topology.STATUS_KEY, self._status)
-        self._check_unused()
-        channel.queue_delete(self.queue)
-        channel.queue_declare(self.queue, durable=True, arguments={"x-dead-letter-exchange": parking})
-        channel.queue_bind(self.queue, topology.OFFERS, self.queue)
-
-    def _check_unused(self) -> None:
-        """Raises `QueueInUse` when somebody works with the queue that is about to be deleted."""
-        channel = self.connection.channel()
-        try:
-            found = channel.queue_declare(self.queue, passive=True).method
-        except ChannelClosedByBroker as error:
-            if error.reply_code != _NOT_FOUND:
-                raise
-            return
-        channel.close()
-        if found.consumer_count or found.message_count:
-            raise QueueInUse(
-                f"queue {self.queue} has {found.consumer_count} consumers and {found.message_count} messages: somebody "
-                "works with it, and the kit would delete it; give the kit a vhost of its own, or another --signature"
-            )
-
-    def _consume(self, queue: str, exchange: str, key: str, callback: Callable[..., None]) -> None:
-        new = queue not in self._queues
-        self._queues.add(queue)
-        # the type is named: a vhost's default may be quorum, which no exclusive queue can be
-        self._consumer.queue_declare(queue, exclusive=True, arguments=arguments(Kind.CONTROL, version=()))
-        self._consumer.queue_bind(queue, exchange, key)
-        if new:
-            self._consumer.basic_consume(queue, callback, auto_ack=True)
-
-    def close(self) -> None:
-        if self.connection.is_open:
-            self._consumer.queue_delete(self.queue)
-            self.connection.close()
 
     def restart(self) -> None:
         """A new incarnation, which knows no session."""
@@ -166,7 +100,7 @@ class Master:
         """Let messages in for a while, and say what is due: pings, `alive`, `stored`."""
         end = time.monotonic() + seconds
         while True:
-            self.connection.process_data_events(time_limit=min(_TURN, seconds))
+            self.broker.process(min(_TURN, seconds))
             self._say_what_is_due()
             if time.monotonic() >= end:
                 return
@@ -199,24 +133,7 @@ class Master:
         if extra is not None:
             text = {**message.model_dump(mode="json"), **extra}
             wire = Wire(type=wire.type, content_type=wire.content_type, body=_json(text))
-        return self.publish(wire, exchange, key)
-
-    def publish(
-        self, wire: Wire, exchange: str, key: str, *, user_id: str | None = "", headers: Mapping[str, Any] | None = None
-    ) -> bool:
-        """`user_id` None: without one, "": its own; `headers`: more than the message has."""
-        properties = pika.BasicProperties(
-            type=wire.type,
-            content_type=wire.content_type,
-            headers={**wire.headers, **(headers or {})} or None,
-            delivery_mode=2,
-            user_id=self.login if user_id == "" else user_id,
-        )
-        try:
-            self._publisher.basic_publish(exchange, key, wire.body, properties, mandatory=exchange != topology.FLEET)
-        except UnroutableError:
-            return False
-        return True
+        return self.broker.publish(wire, exchange, key)
 
     def tell(self, session: Session, message: Message) -> bool:
         if session.seal is not None and isinstance(message, OF_MASTER):
@@ -236,15 +153,15 @@ class Master:
             **fields,
             "offer": fields.get("offer", f"o-{uuid4().hex[:12]}") if again is None else f"o-{uuid4().hex[:12]}",
             "master": self.name,
-            "user": self.user,
+            "user": self.broker.user,
             "ticket": f"offer:{uuid4().hex}",
             "signature": self.signature,
             "published": fields.get("published", time.time()),
             "title": f"conformance #{self._runs}",
         }
         offer = Offer.model_validate(fields)
-        if not self.say(offer, topology.OFFERS, self.queue, extra=extra):
-            raise Violated(f"the queue {self.queue} is gone: somebody deleted it")
+        if not self.say(offer, topology.OFFERS, self.broker.queue, extra=extra):
+            raise Violated(f"the queue {self.broker.queue} is gone: somebody deleted it")
         return offer
 
     def claimed(self, offer: Offer, *, timeout: float | None = None) -> Claim:
@@ -352,18 +269,9 @@ class Master:
         self._next[what] = now + interval
         return True
 
-    # ---- looking at the queue
-
-    def waiting(self) -> int:
-        """Offers in the queue that nobody holds."""
-        return int(self._consumer.queue_declare(self.queue, passive=True).method.message_count)
-
-    def consumers(self) -> int:
-        return int(self._consumer.queue_declare(self.queue, passive=True).method.consumer_count)
-
     def forget(self) -> None:
         """Between two scenes: nothing of the last one is left."""
-        self._consumer.queue_purge(self.queue)
+        self.broker.purge()
         self.over |= {session.offer.offer for session in self.sessions.values()}
         self.over |= {claim.offer for claim in self.all(Claim)}
         self.sessions.clear()

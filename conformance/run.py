@@ -98,11 +98,11 @@ class Kit:
             if result.passed and seen:
                 result = replace(result, outcome="fail", what=seen[0].what, message=seen[0].message)
             final.append(result)
-        return Report(results=tuple(final), broker=self.master.broker)
+        return Report(results=tuple(final), broker=self.master.broker.product)
 
     def close(self) -> None:
         self.stage.end_worker()
-        self.master.close()
+        self.master.broker.close()
         self.cutter.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 

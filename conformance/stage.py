@@ -36,8 +36,8 @@ class Stage:
             self.worker = self._start_worker(same_state)
         worker = self.worker
         self.master.wait(
-            lambda: self.master.consumers() > 0 or not worker.running,
-            f"a consumer of {self.master.queue}; the agent says:\n{worker.tail()}",
+            lambda: self.master.broker.consumers() > 0 or not worker.running,
+            f"a consumer of {self.master.broker.queue}; the agent says:\n{worker.tail()}",
             START_TIMEOUT,
         )
         expect(worker.running, f"the agent ended with status {worker.status}; it says:\n{worker.tail()}")
@@ -82,11 +82,13 @@ class Stage:
         claim = self.master.claimed(offer)
         self.master.over.add(offer.offer)
         self.master.refuse(claim, "claim")
-        self.master.wait(lambda: self.master.consumers() > 0, "the agent consumes again")
+        self.master.wait(lambda: self.master.broker.consumers() > 0, "the agent consumes again")
 
     def is_free_again(self) -> None:
         """As `is_free`, after the agent's connections broke."""
-        self.master.wait(lambda: self.master.consumers() > 0, "the agent to consume again", 3 * self.master.patience)
+        self.master.wait(
+            lambda: self.master.broker.consumers() > 0, "the agent to consume again", 3 * self.master.patience
+        )
         self.is_free()
 
     def roll_call(self) -> None:

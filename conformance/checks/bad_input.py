@@ -61,7 +61,7 @@ def _control(stage: Stage, body: bytes, kind: str = "whatever", headers: dict[st
     """Send this to the agent while it holds a session, and see that it goes on."""
     session = stage.session()
     wire = Wire(type=kind, content_type=JSON_TYPE, body=body, headers=headers or {})
-    stage.master.publish(wire, topology.CONTROL, session.address)
+    stage.master.broker.publish(wire, topology.CONTROL, session.address)
     completed = stage.shell(session, 1, "echo still here")
     expect(session.data(1, "stdout") == b"still here\n", "it does not go on as before", completed)
     stage.finish(session)
@@ -78,7 +78,7 @@ def unknown_version(stage: Stage) -> None:
     stage.begin_shell(session, 1, "sleep 1.5; echo end")
     text = {"t": "release", "v": 99, "session": session.id, "incarnation": stage.master.incarnation}
     wire = Wire(type="release", content_type=JSON_TYPE, body=json.dumps(text).encode())
-    stage.master.publish(wire, topology.CONTROL, session.address)
+    stage.master.broker.publish(wire, topology.CONTROL, session.address)
     completed = stage.master.completed(session, 1)
     expect(session.data(1, "stdout") == b"ready\nend\n", "it obeyed a message of version 99", completed)
     stage.finish(session)
@@ -108,10 +108,10 @@ def control_to_dead(stage: Stage) -> None:
 def offer_to_dead(stage: Stage) -> None:
     for body in (b"no offer of the kit", b'{"t": "offer", "v": 1}'):
         wire = Wire(type="offer", content_type=JSON_TYPE, body=body)
-        stage.master.publish(wire, topology.OFFERS, stage.master.queue)
+        stage.master.broker.publish(wire, topology.OFFERS, stage.master.broker.queue)
         _is_dead(stage, body)
         stage.is_free()
-    expect(stage.master.waiting() == 0, "it is in the queue still")
+    expect(stage.master.broker.waiting() == 0, "it is in the queue still")
 
 
 @requirement(
@@ -124,7 +124,7 @@ def offer_of_other_version(stage: Stage) -> None:
     stage.master.refuse(stage.master.claimed(offer), "claim")
     text = {**json.loads(encode(offer).body), "v": 99, "offer": "o-of-version-99"}
     wire = Wire(type="offer", content_type=JSON_TYPE, body=json.dumps(text).encode())
-    stage.master.publish(wire, topology.OFFERS, stage.master.queue)
+    stage.master.broker.publish(wire, topology.OFFERS, stage.master.broker.queue)
     stage.master.wait(lambda: stage.master.parked or stage.master.dead, "the offer to be parked, or in bb.dead")
     claims = [claim for claim in stage.master.all(Claim) if claim.offer == "o-of-version-99"]
     expect(not claims, "it claimed an offer of version 99", claims[0] if claims else None)

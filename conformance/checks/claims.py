@@ -52,7 +52,7 @@ def new_session(stage: Stage) -> None:
     offer = stage.master.offer()
     first = stage.master.claimed(offer)
     stage.master.refuse(first, "claim")
-    stage.master.say(offer, topology.OFFERS, stage.master.queue)
+    stage.master.say(offer, topology.OFFERS, stage.master.broker.queue)
     second = stage.master.wait_for(Claim, lambda claim: claim is not first)
     stage.master.refuse(second, "claim")
     expect(first.session != second.session, "two claims under one session id", second)
@@ -92,7 +92,7 @@ def refused(stage: Stage) -> None:
     expect(not stage.master.parked, "it parked the offer", claim)
     again = [other for other in stage.master.all(Claim) if other.offer == offer.offer and other is not claim]
     expect(not again, "the offer went back to its queue", again[0] if again else None)
-    expect(stage.master.waiting() == 0, "the offer is in its queue again", claim)
+    expect(stage.master.broker.waiting() == 0, "the offer is in its queue again", claim)
 
 
 @requirement("claim.later", "A claim answered `later` parks its offer: rejected without requeue", rule=8)
@@ -144,12 +144,12 @@ def one_in_hand(stage: Stage) -> None:
     claim = master.wait_for(Claim, lambda claim: claim.offer in (first.offer, second.offer))
     session = master.grant(first if claim.offer == first.offer else second, claim)
     other = second if claim.offer == first.offer else first
-    master.wait(lambda: master.waiting() == 1, "the second offer to be back in its queue")
+    master.wait(lambda: master.broker.waiting() == 1, "the second offer to be back in its queue")
     master.pump(QUIET)
     claims = [claim for claim in master.all(Claim) if claim.offer == other.offer]
     expect(not claims, "it claims a second offer while it holds a session", claims[0] if claims else None)
     expect(not master.parked, "it parked the second offer, which another agent could have taken", claim)
-    expect(master.waiting() == 1, "it holds a second offer in hand", claim)
+    expect(master.broker.waiting() == 1, "it holds a second offer in hand", claim)
     master.release(session)
     claim = master.claimed(other)
     master.refuse(claim, "claim")

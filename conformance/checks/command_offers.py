@@ -111,7 +111,9 @@ def aside(stage: Stage) -> None:
     # an agent whose consumers share their prefetch shows nothing when it is free again
     master.pump(ASIDE_AFTER + QUIET)
     master.wait(
-        lambda: master.waiting() == 0 and master.consumers() > 0, "the agent to consume again", 2 * master.patience
+        lambda: master.broker.waiting() == 0 and master.broker.consumers() > 0,
+        "the agent to consume again",
+        2 * master.patience,
     )
     again = [other for other in master.all(Claim) if other.offer == offer.offer and other is not claim]
     expect(not again, "it gave the offer back instead of acknowledging it", again[0] if again else None)

@@ -15,7 +15,7 @@ requirement = Topic()
 @requirement("reconnect.idle", "An idle agent whose connections break comes back and consumes again", rule=2)
 def idle(stage: Stage) -> None:
     stage.cutter.cut()
-    stage.master.wait(lambda: stage.master.consumers() == 0, "the broker to notice")
+    stage.master.wait(lambda: stage.master.broker.consumers() == 0, "the broker to notice")
     stage.is_free_again()
 
 
@@ -78,7 +78,7 @@ def redelivery(stage: Stage) -> None:
     expect(not others, "it claims the offer of the session that it holds", others[0] if others else None)
     stage.master.release(session)  # from now on claims of this offer are refused, which acknowledges it
     stage.is_free_again()
-    stage.master.wait(lambda: stage.master.waiting() == 0, "the offer to be settled")
+    stage.master.wait(lambda: stage.master.broker.waiting() == 0, "the offer to be settled")
     expect(not stage.master.parked, "the offer was parked, and would come back", session.claim)
 
 

@@ -89,11 +89,11 @@ def release_frees(stage: Stage) -> None:
     stage.shell(session, 1, "true")
     stage.finish(session)
     stage.cutter.cut()  # whatever was not acknowledged comes back now
-    stage.master.wait(lambda: stage.master.consumers() == 0, "the broker to notice")
+    stage.master.wait(lambda: stage.master.broker.consumers() == 0, "the broker to notice")
     stage.is_free_again()
     again = [claim for claim in stage.master.all(Claim) if claim.offer == session.offer.offer][1:]
     expect(not again, "the offer of a released session was not acknowledged", again[0] if again else None)
-    expect(stage.master.waiting() == 0, "the offer of a released session is in its queue again", session.claim)
+    expect(stage.master.broker.waiting() == 0, "the offer of a released session is in its queue again", session.claim)
 
 
 @requirement("release.forgets", "A message for a released session is answered `gone`", rule=7)

@@ -36,8 +36,8 @@ def drain(stage: Stage) -> None:
     claims = [claim for claim in stage.master.all(Claim) if claim.offer == offer.offer]
     expect(not claims, "it claimed an offer while it drained", claims[0] if claims else None)
     expect(
-        stage.master.waiting() == 1,
-        f"{stage.master.waiting()} offers are in the queue, not the one that it did not take",
+        stage.master.broker.waiting() == 1,
+        f"{stage.master.broker.waiting()} offers are in the queue, not the one that it did not take",
         session.claim,
     )
 

@@ -100,7 +100,7 @@ def changed(stage: Stage) -> None:
     }
     for how, message in plain.items():
         before = len(master.dead)
-        master.publish(encode(message), topology.CONTROL, session.address)
+        master.broker.publish(encode(message), topology.CONTROL, session.address)
         master.pump(QUIET)
         expect(not session.of(FORGED), f"it runs a command that came {how}", message)
         if message is not forged:

@@ -71,7 +71,7 @@ def _is_not_obeyed(
     session = stage.session()
     command = master.command(FORGED, "shell", shell_args("echo forged"))
     wire = encode(Start(session=session.id, incarnation=master.incarnation, command=command))
-    master.publish(wire, exchange, session.address if key is None else key, user_id=user_id, headers=headers)
+    master.broker.publish(wire, exchange, session.address if key is None else key, user_id=user_id, headers=headers)
     master.pump(QUIET)
     completed = stage.shell(session, 1, "echo true")
     expect(not session.of(FORGED), "it ran a command that nobody who may has started", completed)
