@@ -8,20 +8,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import structlog
 from twisted.internet import defer, threads
 from twisted.python.failure import Failure
 
-from contracts import topology
-from contracts.burial import headers_of
 from contracts.foreign import ForeignPeers
 from contracts.messages import Catalogue, Message, Offer, Work
 from contracts.operations.broker_failure import BrokerFailure
 from contracts.operations.reachability import looked_at
-from contracts.rabbitmq.arguments import MAX_PRIORITY
+from master_bridge.link import publications
 from master_bridge.link.backoff import Backoff
 from master_bridge.link.client import LinkClient
 from master_bridge.link.connection.failures import CA_SETTING, failure_of
@@ -31,8 +28,6 @@ from master_bridge.link.errors import BadSettings, ChannelLost, DuplicateMaster,
 from master_bridge.link.offer_queues import OfferQueues
 from master_bridge.link.queues.consumer import Delivered
 from master_bridge.link.queues.peeking import peek
-from master_bridge.link.queues.removal import delete_empty
-from master_bridge.link.queues.sweep import sweep
 from master_bridge.link.reader import Reader
 from master_bridge.link.settings import LinkSettings
 
@@ -68,7 +63,7 @@ class Link:
         self._url_refused = False
         self._renewing: defer.Deferred[Any] | None = None
         self._up_since = 0.0
-        self._sign = _signer(settings)
+        self._sign = settings.signer()
         self._backoff = Backoff()
         self._connections: Connections | None = None
         #: those whose broker's certificate is looked at, since it was not believed
@@ -86,7 +81,7 @@ class Link:
             settings.master,
             client,
             publish=self._publish,
-            answer=lambda found: self._send(found.answer, found.address, found.version),
+            answer=lambda found: self._publish(publications.to_agent(found.answer, found.address, found.version)),
         )
         self.up = False
         #: what the broker says it is: "RabbitMQ 3.10.8"; "" before the first connection
@@ -101,6 +96,7 @@ class Link:
 
     @property
     def user(self) -> str:
+        """The broker user that logs in."""
         return self._settings.address.user
 
     @property
@@ -136,16 +132,7 @@ class Link:
 
     def publish_offer(self, offer: Offer, priority: int = 0) -> None:
         """To its capability's queue, which is declared before if this connection has not done so yet."""
-        publication = Publication(
-            exchange=topology.OFFERS,
-            routing_key=topology.cap_queue(offer.signature),
-            message=offer,
-            mandatory=True,
-            persistent=True,
-            # also 0: what has none counts as 4 in RabbitMQ 4.3's quorum queues
-            priority=_bounded(priority),
-        )
-        self._publish_declared(publication, offer.signature)
+        self._publish_declared(publications.of_offer(offer, priority), offer.signature)
 
     def _publish_declared(self, publication: Publication, signature: str) -> None:
         """Once its queue is there."""
@@ -179,53 +166,38 @@ class Link:
 
     def send(self, message: Message, address: str) -> None:
         """To one agent's control queue, mandatory, in the version agreed with that agent."""
-        self._send(message, address, self.version_at(address))
+        self._publish(publications.to_agent(message, address, self.version_at(address)))
 
     def version_at(self, address: str) -> int:
         """The version of the protocol that was agreed with this agent."""
         return self._reader.agreements.with_peer(address)
 
-    def _send(self, message: Message, address: str, version: int) -> None:
-        self._publish(
-            Publication(
-                exchange=topology.CONTROL, routing_key=address, message=message, version=version, mandatory=True
-            )
-        )
-
     def broadcast(self, message: Message) -> None:
-        self._publish(Publication(exchange=topology.CONTROL, routing_key=topology.BROADCAST, message=message))
+        """To every agent that is connected."""
+        self._publish(publications.to_all_agents(message))
 
     def send_marker(self, message: Message) -> None:
-        key = topology.claims_key(self.user, self._settings.master)
-        self._publish(Publication(exchange=topology.REPLIES, routing_key=key, message=message))
+        """To this bridge itself (rule 10)."""
+        self._publish(publications.to_ourselves(message, self.user, self._settings.master))
 
     def publish_catalogue(self, catalogue: Catalogue) -> None:
         """Once the queues that it names are there: an agent that looks for one too early looks again seconds later."""
         self._catalogue = catalogue
-        publication = Publication(
-            exchange=topology.FLEET,
-            routing_key=topology.CATALOGUE_KEY,
-            message=catalogue.model_copy(update={"made": self._made}),
-        )
+        publication = publications.of_catalogue(catalogue, self._made)
         self.ensure_queues(catalogue.signatures, then=lambda: self._publish(publication))
 
     def publish_work(self, work: Work) -> None:
-        self._publish(Publication(exchange=topology.FLEET, routing_key=topology.WORK_KEY, message=work))
+        """For people who ask, on `bb.fleet`."""
+        self._publish(publications.of_work(work))
 
     def dead_offer(self, offer: Offer, reason: str, priority: int = 0) -> None:
-        self._publish(
-            Publication(
-                exchange=topology.DEAD,
-                routing_key="",
-                message=offer,
-                persistent=True,
-                headers=headers_of({}, reason=reason, queue="", priority=_bounded(priority)),
-            )
-        )
+        """To `bb.dead`; `reason` is for people."""
+        self._publish(publications.of_dead_offer(offer, priority, reason))
 
     # -- deliveries ---------------------------------------------------------------------------------------------------
 
     def ack(self, delivery: int) -> None:
+        """The delivery of that number is done with; one of a link that is gone is void."""
         delivered = self._deliveries.pop(delivery, None)
         if delivered is not None:
             delivered.ack()
@@ -238,46 +210,21 @@ class Link:
 
     def sweep(self, signature: str, stale: Callable[[Offer], bool]) -> defer.Deferred[Any]:
         """Take the offers for which `stale` says so out of a queue where they wait; fires when done, never fails."""
-        connections = self._connections
-        if connections is None or not self.up:
-            return defer.succeed(None)
-        result = connections.own(
-            connections.sweeping.run(self._sweep, connections, topology.cap_queue(signature), stale)
-        )
-        result.addErrback(
-            lambda failure: log.info("amqp.queue_cleanup_failed", signature=signature, reason=failure.getErrorMessage())
-        )
-        return result
-
-    @staticmethod
-    @defer.inlineCallbacks
-    def _sweep(connections: Connections, queue: str, stale: Callable[[Offer], bool]) -> Any:
-        channel = yield connections.open_channel()
-        return (yield sweep(channel, queue, stale))
+        queues = self._queues
+        return defer.succeed(None) if queues is None or not self.up else queues.sweep(signature, stale)
 
     @defer.inlineCallbacks
     def peek(self, queue: str, limit: int) -> Any:
         """The first messages of a queue (`peeking.peek`). Fails with `ChannelLost` where the link is down."""
-        connections = self._connections
-        if connections is None or not self.up:
+        if (connections := self._connections) is None or not self.up:
             raise ChannelLost("the broker is out of reach")
         channel = yield connections.own(connections.open_channel())
         return (yield connections.own(peek(channel, queue, limit)))
 
     def delete_empty(self, signature: str) -> defer.Deferred[Any]:
         """Delete the queue of `signature` if nothing waits in it; fires with whether it is gone, never fails."""
-        connections, queues = self._connections, self._queues
-        if connections is None or queues is None or not self.up:
-            return defer.succeed(False)
-        queues.forget(signature)
-        connections.forget(topology.cap_queue(signature))
-        result = connections.own(connections.open_channel().addCallback(delete_empty, topology.cap_queue(signature)))
-
-        def failed(failure: Failure) -> bool:
-            log.info("amqp.queue_deletion_failed", signature=signature, reason=failure.getErrorMessage())
-            return False
-
-        return result.addErrback(failed)
+        queues = self._queues
+        return defer.succeed(False) if queues is None or not self.up else queues.delete_empty(signature)
 
     # -- up and down --------------------------------------------------------------------------------------------------
 
@@ -288,8 +235,8 @@ class Link:
             self._renewing = self._renew_url()
             self._renewing.addCallbacks(self._renewed, self._not_renewed)
             self._renewing.addCallback(lambda _: self._connect())
-            return
-        self._connect()
+        else:
+            self._connect()
 
     def _renewed(self, url: str) -> None:
         if url != self._settings.url:
@@ -297,11 +244,8 @@ class Link:
             log.info("amqp.url_changed", address=str(self._settings.address))
 
     def _not_renewed(self, failure: Failure) -> None:
-        if not self._running:
-            return
-        log.warning(
-            "amqp.url_unreadable", reason=failure.getErrorMessage(), effect="the one that was read before is used"
-        )
+        if self._running:
+            log.warning("amqp.url_unreadable", reason=failure.getErrorMessage(), effect="the URL read before is used")
 
     def _connect(self) -> None:
         self._renewing = None
@@ -383,12 +327,12 @@ class Link:
         self._looking = connections
         pool, address = self._reactor.getThreadPool(), self._settings.address
         look = threads.deferToThreadPool(self._reactor, pool, looked_at, why, address, ca=CA_SETTING)
-        look.addErrback(lambda _failure: why)
-        look.addCallback(lambda seen: self._looked(connections, replace(seen, unverified=False)))
 
-    def _looked(self, connections: Connections, why: BrokerFailure) -> None:
-        self._looking = None
-        self._lost(connections, why)
+        def looked(seen: BrokerFailure) -> None:
+            self._looking = None
+            self._lost(connections, replace(seen, unverified=False))
+
+        look.addErrback(lambda _failure: why).addCallback(looked)
 
     def _complain(self, event: str, reason: str) -> None:
         """One line per change of state, not one per try."""
@@ -421,8 +365,7 @@ class Link:
         self._client.message_received(self._next_delivery, reply.message, reply.user, reply.size)
 
     def _fleet(self, delivered: Delivered) -> None:
-        message = self._reader.of_fleet(delivered)
-        if message is not None:
+        if (message := self._reader.of_fleet(delivered)) is not None:
             self._client.fleet_heard(message)
 
     def _returned(self, publication: Publication) -> None:
@@ -455,20 +398,3 @@ class Link:
     def _publish(self, publication: Publication) -> None:
         if self.up and self._connections is not None and self._connections.publisher is not None:
             self._connections.publisher.publish(publication)
-
-
-def _bounded(priority: int) -> int:
-    """As a queue that has priorities takes it."""
-    return max(0, min(MAX_PRIORITY, priority))
-
-
-def _signer(settings: LinkSettings) -> Any:
-    """Signs as one issuer for the life of the link. Raises `BadSettings` for a key that cannot be used."""
-    if settings.signing_key is None:
-        return None
-    from contracts.trust.signing import BadKey, Signer
-
-    try:
-        return Signer.from_file(Path(settings.signing_key)).headers
-    except BadKey as error:
-        raise BadSettings(str(error)) from None

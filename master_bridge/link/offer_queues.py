@@ -1,4 +1,4 @@
-"""The `cap.*` queues of one pair of connections: declared when they are first wanted."""
+"""The `cap.*` queues of one pair of connections: declared when first wanted, swept, and deleted when empty."""
 
 from __future__ import annotations
 
@@ -7,12 +7,17 @@ from typing import Any
 
 import structlog
 from twisted.internet import defer
+from twisted.python.failure import Failure
 
+from contracts import topology
+from contracts.messages import Offer
 from contracts.rabbitmq.arguments import QueueType
 from master_bridge.link.connection.publisher import Publication
 from master_bridge.link.connections import Connections
 from master_bridge.link.errors import Mismatch, NotDeclared
 from master_bridge.link.queues.declarations import offer_queue
+from master_bridge.link.queues.removal import delete_empty
+from master_bridge.link.queues.sweep import sweep
 
 log = structlog.get_logger(__name__)
 
@@ -44,6 +49,7 @@ class OfferQueues:
             self._waiting.setdefault(signature, []).append(publication)
 
     def has(self, signature: str) -> bool:
+        """Was it declared on these connections?"""
         return signature in self._declared
 
     def forget(self, signature: str) -> None:
@@ -53,6 +59,33 @@ class OfferQueues:
     def look_again(self) -> None:
         """What could not be had is worth another try."""
         self._not_now.clear()
+
+    def sweep(self, signature: str, stale: Callable[[Offer], bool]) -> defer.Deferred[Any]:
+        """Take the offers for which `stale` says so out of a queue where they wait; fires when done, never fails."""
+        connections = self._connections
+        result = connections.own(connections.sweeping.run(self._sweep, topology.cap_queue(signature), stale))
+        result.addErrback(
+            lambda failure: log.info("amqp.queue_cleanup_failed", signature=signature, reason=failure.getErrorMessage())
+        )
+        return result
+
+    @defer.inlineCallbacks
+    def _sweep(self, queue: str, stale: Callable[[Offer], bool]) -> Any:
+        channel = yield self._connections.open_channel()
+        return (yield sweep(channel, queue, stale))
+
+    def delete_empty(self, signature: str) -> defer.Deferred[Any]:
+        """Delete the queue of `signature` if nothing waits in it; fires with whether it is gone, never fails."""
+        connections, queue = self._connections, topology.cap_queue(signature)
+        self.forget(signature)
+        connections.forget(queue)
+        result = connections.own(connections.open_channel().addCallback(delete_empty, queue))
+
+        def failed(failure: Failure) -> bool:
+            log.info("amqp.queue_deletion_failed", signature=signature, reason=failure.getErrorMessage())
+            return False
+
+        return result.addErrback(failed)
 
     @defer.inlineCallbacks
     def _declare(self, signatures: list[str], then: Callable[[], None] | None) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from contracts.errors import BadName
@@ -55,7 +56,22 @@ class LinkSettings:
 
     @property
     def address(self) -> BrokerAddress:
+        """The parts of `url`."""
         return parse_url(self.url)
+
+    def signer(self) -> Any:
+        """Gives the headers that sign a message, as one issuer (`Publisher`); None: nothing is signed.
+
+        Raises `BadSettings` for a key that cannot be used.
+        """
+        if self.signing_key is None:
+            return None
+        from contracts.trust.signing import BadKey, Signer  # cryptography, which who signs nothing does without
+
+        try:
+            return Signer.from_file(Path(self.signing_key)).headers
+        except BadKey as error:
+            raise BadSettings(str(error)) from None
 
 
 def parse_url(url: str) -> BrokerAddress:
