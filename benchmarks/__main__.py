@@ -25,6 +25,11 @@ def main() -> int:
     parser.add_argument("cases", nargs="*", metavar="case", help=f"of {', '.join(CASES)}; default: all")
     parser.add_argument("--quick", action="store_true", help="small inputs and one round: under 3 minutes")
     parser.add_argument("--rounds", type=int, help="measurements of each figure (default 3; with --quick 1)")
+    parser.add_argument(
+        "--as-documented",
+        action="store_true",
+        help="agents as README starts them: default settings, --auto-capabilities",
+    )
     parser.add_argument("--peers", default=",".join(NAMES), help="of %(default)s")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of results (default: %(default)s)")
     parser.add_argument("--report", action="store_true", help="measure nothing, write table and plots of what is there")
@@ -44,7 +49,13 @@ def _measure(cases: list[str], options: argparse.Namespace) -> bool:
     began, about = time.monotonic(), machine()
     rounds = options.rounds or (1 if options.quick else 3)
     path = options.results / f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}.json"
-    with Stage(rounds=rounds, quick=options.quick, names=options.peers.split(","), say=_say) as stage:
+    with Stage(
+        rounds=rounds,
+        quick=options.quick,
+        documented=options.as_documented,
+        names=options.peers.split(","),
+        say=_say,
+    ) as stage:
         for name in cases:
             _say(f"-- {name}")
             try:
@@ -53,7 +64,11 @@ def _measure(cases: list[str], options: argparse.Namespace) -> bool:
                 failed.append(name)
                 traceback.print_exc()  # the other cases are worth their time all the same
             finally:  # an interrupted case keeps the figures that it has
-                save(path, {**about, "quick": options.quick, "rounds": rounds}, stage.figures)
+                save(
+                    path,
+                    {**about, "quick": options.quick, "rounds": rounds, "as_documented": options.as_documented},
+                    stage.figures,
+                )
     _say(f"{time.monotonic() - began:.0f} s in all, written to {path}")
     if failed:
         _say(f"broken: {', '.join(failed)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from benchmarks.measures import claims, dispatch, failover, footprint, log, many, steps, transfers
+from benchmarks.measures import claims, dispatch, failover, fanout, footprint, log, many, steps, transfers
 from benchmarks.stand.stage import Stage
 
 CASES: dict[str, Callable[[Stage], None]] = {
@@ -13,6 +13,7 @@ CASES: dict[str, Callable[[Stage], None]] = {
     "transfers": transfers.run,
     "dispatch": dispatch.run,
     "many": many.run,
+    "fanout": fanout.run,
     "failover": failover.run,
     "footprint": footprint.run,
     "claims": claims.run,

@@ -7,7 +7,7 @@ import time
 from benchmarks.stand.peers import Peer
 from benchmarks.stand.processes import cpu_seconds, proportional_memory, resident_memory, tree
 from benchmarks.stand.stage import Stage
-from worker_agent.keepers.spares import LINGER
+from worker_agent.keepers.starting import LINGER
 
 
 def run(stage: Stage) -> None:
@@ -15,7 +15,7 @@ def run(stage: Stage) -> None:
     stage.measure("footprint", "start until it takes work", "s", "less", _start, peers=peers)
     for when in ("just after a build", "idle"):
         if when == "idle":
-            time.sleep(LINGER + 2)  # ours ends its keeper in waiting
+            time.sleep(LINGER + 2)  # ours ends its fork server
         for what, memory in (("resident memory", resident_memory), ("proportional memory (PSS)", proportional_memory)):
             name = what if when == "idle" else f"{what}, {when}"
             stage.measure("footprint", name, "MB", "less", lambda peer, read=memory: read(_pids(peer)), peers=peers)

@@ -60,19 +60,22 @@ c['collapseRequests'] = False  # every request is a build of its own
 
 PB_WORKERS = """
 c['protocols'] = {{'pb': {{'port': 'tcp:%d:interface=127.0.0.1' % PB_PORT}}}}
-names = ['w%d' % i for i in range({workers})]
-c['workers'] = [worker.Worker(name, 'pw') for name in names]
+crowd = ['w%d' % i for i in range({crowd})]
+names = crowd[:{workers}]
+c['workers'] = [worker.Worker(name, 'pw') for name in crowd]
 """
 
 MSGPACK_WORKERS = """
 c['protocols'] = {{'msgpack_experimental_v7': {{'port': PB_PORT}}}}
-names = ['w%d' % i for i in range({workers})]
-c['workers'] = [worker.Worker(name, 'pw') for name in names]
+crowd = ['w%d' % i for i in range({crowd})]
+names = crowd[:{workers}]
+c['workers'] = [worker.Worker(name, 'pw') for name in crowd]
 """
 
 OUR_WORKERS = """
-c['workers'] = worker.amqp_column('bench', workers={workers}, requires=['bench'])
-names = [each.name for each in c['workers']]
+c['workers'] = worker.amqp_column('bench', workers={crowd}, requires=['bench'])
+crowd = [each.name for each in c['workers']]
+names = crowd[:{workers}]
 """
 
 #: Perspective Broker over sockets without Nagle's algorithm; the worker does the same.
@@ -86,9 +89,12 @@ banana.Banana.connectionMade = _without_nagle
 """
 
 
-def configuration(workers: str, folder: Path, *, count: int, steps: int, transfer: str, log: str, log8: str) -> str:
-    """All builders of all cases. `transfer`, `log`, `log8`: files that are sent and printed."""
-    text = [workers.format(workers=count), _HEAD]
+def configuration(
+    workers: str, folder: Path, *, count: int, crowd: int, steps: int, transfer: str, log: str, log8: str
+) -> str:
+    """All builders of all cases. `count` workers for each, `crowd` for `fanout`. `transfer`, `log`, `log8`: files that
+    are sent and printed."""
+    text = [workers.format(workers=count, crowd=crowd), _HEAD]
     text.append(f"builder('steps', names, *[Shell(name='s%d' % i, command=['true']) for i in range({steps})])")
     text.append(f"builder('alone', names, *[Alone(name='s%d' % i) for i in range({steps})])")
     text.append(f"builder('log', names, Shell(name='print', command=['cat', {log!r}], logEnviron=False))")
@@ -96,6 +102,7 @@ def configuration(workers: str, folder: Path, *, count: int, steps: int, transfe
     text.append("builder('first', names, Shell(name='first', command=['sh', '-c', 'echo one; sleep 3; echo two']))")
     text.append("builder('dispatch', names, Shell(name='now', command=['date', '+%s.%N'], logEnviron=False))")
     text.append("builder('many', names, *[Shell(name='s%d' % i, command=['true']) for i in range(10)])")
+    text.append("builder('fanout', crowd, Shell(name='true', command=['true']))")
     text.append("builder('fail', names, Shell(name='where', command=['sh', '-c', 'echo $$; exec sleep 600']))")
     for block in BLOCKS:
         for name, step in (("upload", "Upload"), ("download", "Download")):

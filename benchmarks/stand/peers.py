@@ -21,7 +21,9 @@ from tests.harness.waiting import wait_for
 #: Peers in the order of the tables.
 NAMES = ("PB", "PB-nodelay", "msgpack", "ours")
 WORKERS = 8
-_WORKER_NAMES = tuple(f"w{number}" for number in range(WORKERS))
+#: As many there are for the builder `fanout`.
+CROWD = 24
+_WORKER_NAMES = tuple(f"w{number}" for number in range(CROWD))
 _TWISTD = "from twisted.scripts.twistd import run; run()"
 
 
@@ -61,12 +63,18 @@ class OurAgent(Agent):
 
 
 class Peer:
-    """One master with up to 8 workers. `run` runs a builder once and returns the finished build."""
+    """One master with up to 24 workers. `run` runs a builder once and returns the finished build.
 
-    def __init__(self, name: str, folder: Path, url: str, database: Path, builders: dict[str, object]) -> None:
+    `documented`: agents run as README starts them, with `--auto-capabilities`.
+    """
+
+    def __init__(
+        self, name: str, folder: Path, url: str, database: Path, builders: dict[str, object], *, documented: bool
+    ) -> None:
         self.name = name
         self.folder = folder
         self._url = url
+        self._documented = documented
         ours = name == "ours"
         workers = configuration.OUR_WORKERS if ours else configuration.PB_WORKERS
         if name == "msgpack":
@@ -74,7 +82,7 @@ class Peer:
         if name == "PB-nodelay":
             workers = configuration.NODELAY + workers
         folder.mkdir(parents=True)
-        text = configuration.configuration(workers, folder, count=WORKERS, **builders)  # type: ignore[arg-type]
+        text = configuration.configuration(workers, folder, count=WORKERS, crowd=CROWD, **builders)  # type: ignore[arg-type]
         self.master = BuildMaster(folder / "master", text, url=url if ours else None, name=f"bench-{name}")
         self.master.create(database)
         self.workers: list[OwnWorker | OurAgent] = []
@@ -117,7 +125,7 @@ class Peer:
     def _make(self, name: str) -> OwnWorker | OurAgent:
         folder = self.folder / f"worker-{name}-{time.monotonic_ns()}"
         if self.ours:
-            agent = OurAgent(folder, self._url, name=name, capabilities=["bench"])
+            agent = OurAgent(folder, self._url, name=name, capabilities=["bench"], auto_capabilities=self._documented)
             agent.start()
             return agent
         protocol = "msgpack_experimental_v7" if self.name == "msgpack" else "pb"

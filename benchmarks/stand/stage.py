@@ -20,11 +20,23 @@ MB = 1_000_000
 
 
 class Stage:
-    """`rounds` of each measurement, peers interleaved; `quick`: smaller inputs."""
+    """`rounds` of each measurement, peers interleaved; `quick`: smaller inputs.
 
-    def __init__(self, *, rounds: int, quick: bool, names: Sequence[str] = NAMES, say: Callable[[str], None]) -> None:
+    `documented`: agents as README starts them.
+    """
+
+    def __init__(
+        self,
+        *,
+        rounds: int,
+        quick: bool,
+        documented: bool = False,
+        names: Sequence[str] = NAMES,
+        say: Callable[[str], None],
+    ) -> None:
         self.rounds = rounds
         self.quick = quick
+        self.documented = documented
         self.names = tuple(names)
         self.say = say
         self.figures: list[Figure] = []
@@ -87,7 +99,8 @@ class Stage:
             "log8": str(self.folder / "log8.txt"),
         }
         for name in self.names:
-            peer = Peer(name, self.folder / name, self.node.url, template.folder / "state.sqlite", builders)
+            database = template.folder / "state.sqlite"
+            peer = Peer(name, self.folder / name, self.node.url, database, builders, documented=self.documented)
             self._started.append(peer)
             peer.start()
         for peer in self._started:

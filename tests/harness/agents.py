@@ -25,6 +25,7 @@ class Agent:
         slots: int = 1,
         capabilities: Sequence[str] = (),
         options: Sequence[str] = (),
+        auto_capabilities: bool = False,
         prefix: Sequence[str] = (),
         environment: Mapping[str, str] = {},
         program: Sequence[str] = (sys.executable, "-m", "worker_agent"),
@@ -37,7 +38,8 @@ class Agent:
         #: `prefix` runs it elsewhere: ("ip", "netns", "exec", …)
         self.command = [
             *prefix, *program, "--name", name, "--slots", str(slots),
-            "--state", str(folder / "state"), "--no-auto-capabilities", *options,
+            "--state", str(folder / "state"),
+            "--auto-capabilities" if auto_capabilities else "--no-auto-capabilities", *options,
         ]  # fmt: skip
         for capability in capabilities:
             self.command += ["--capability", capability]

@@ -75,6 +75,9 @@ class ApartProcess:
 class Apart:
     """A `runner.Runner`. `open` first."""
 
+    #: what runs as another user could have told lies
+    empty = False
+
     def __init__(self, config: KeeperConfig, apart: ApartProcess, listener: Listener) -> None:
         self._session = config.session
         self._apart = apart

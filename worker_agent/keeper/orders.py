@@ -129,5 +129,10 @@ def pull(n: int, offset: int, length: int) -> Said:
     return {"ev": "pull", "n": n, "offset": offset, "length": length}
 
 
+def forked(pid: int) -> Said:
+    """The first that a keeper says, before it has a session."""
+    return {"ev": "forked", "pid": pid}
+
+
 def broken(reason: str) -> Said:
     return {"ev": "broken", "reason": reason}

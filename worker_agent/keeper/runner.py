@@ -25,6 +25,9 @@ class Listener(Protocol):
 class Runner(Protocol):
     """All but `end` and `kill_all` return at once."""
 
+    #: after `end`: nobody need look whether a process of the session is left
+    empty: bool
+
     def run(self, n: int, name: str, args: Mapping[str, Any], digest: str, *, unwanted: bool) -> None:
         """Start command `n`, which was not known before. `unwanted`: interrupted already, so it completes only."""
 

@@ -23,7 +23,6 @@ from worker_agent.keeper.processes.reaper import become_subreaper, identity
 from worker_agent.keeper.runner import Listener, Runner
 from worker_agent.keeper.session import KeeperSession
 from worker_agent.keeper.settings import KeeperConfig
-from worker_agent.keeper.spare import log_to, read_config
 from worker_agent.keeper.wire import WIRE_VERSION, BadFrame, Frames, encode
 
 if TYPE_CHECKING:
@@ -38,6 +37,7 @@ LOG = "keeper.log"
 _LOOK = 1.0
 #: Above this many bytes that the main process has not read, only the latest sequence number is kept for it.
 _SLOW_READER = 64 * 1024
+_PEEK = 4096
 
 
 def boot_clock() -> float:
@@ -135,8 +135,12 @@ class KeeperServer:
     def refused(self, message: dict[str, Any], error: Exception) -> None:
         """A command whose order failed is over, and says why: its step would wait for it for ever."""
         if message.get("op") in ("run", "complete_unstarted"):
-            with contextlib.suppress(orders.BadOrder):  # then there is no command that it could be about
+            try:
                 self._session.fail(orders.number(message, "n"), f"its keeper cannot run it: {error}")
+            except orders.BadOrder:
+                return  # there is no command that it could be about
+            except OSError as failed:  # neither the command nor its failure can be written
+                self._broken(f"its keeper cannot journal: {failed}")
 
     def _journalled(self, seq: int) -> None:
         if self._main is not None and not self._news:
@@ -176,7 +180,7 @@ class KeeperServer:
             traceback.print_exc()  # to keeper.log; the guard and the main process look for what is left
         finally:
             if self._main is not None:
-                self._main.send({"ev": "closed", "ended": ended})
+                self._main.send({"ev": "closed", "ended": ended, "empty": self._session.empty})
             self._over.set()
 
     async def _clocks(self) -> None:
@@ -280,14 +284,16 @@ def main(fd: int, run_as: str = "") -> None:
     """
     replace_standard_error()  # it goes to keeper.log, on a disk that may be full
     initial = socket.socket(fileno=fd)
+    with contextlib.suppress(OSError):  # nobody is there any more, which the next line says
+        initial.sendall(encode(orders.forked(os.getpid())))
     apart = _process_of(run_as) if run_as else None
-    config = read_config(initial)
+    config = _read_config(initial)
     if config is None:
-        return  # a spare that was not needed
+        return  # there is no session for it
     guard: Guard | None = None
     try:
         os.chdir(config.folder)
-        log_to(Path(LOG))
+        _log_to(Path(LOG))
         become_subreaper()
         Path(PID_FILE).write_text(f"{os.getpid()} {identity(os.getpid())}\n")
         if apart is None:
@@ -299,6 +305,25 @@ def main(fd: int, run_as: str = "") -> None:
         raise
     if guard is not None:
         guard.over()
+
+
+def _read_config(connection: socket.socket) -> KeeperConfig | None:
+    """Wait for a session; None when there is none to come. Reads nothing of what follows."""
+    line = b""
+    while not line.endswith(b"\n"):
+        seen = connection.recv(_PEEK, socket.MSG_PEEK)
+        if not seen:
+            return None
+        line += connection.recv(seen.find(b"\n") + 1 or len(seen))
+    return KeeperConfig.loads(line.decode())
+
+
+def _log_to(path: Path) -> None:
+    """What this process prints goes to `path` from now on."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    os.dup2(fd, 1)
+    os.dup2(fd, 2)
+    os.close(fd)
 
 
 def _process_of(run_as: str) -> ApartProcess:

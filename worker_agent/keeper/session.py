@@ -104,6 +104,11 @@ class KeeperSession:
         begun = (State.STARTING, State.RUNNING)
         return sorted(n for n, command in self._commands.items() if command.state in begun)
 
+    @property
+    def empty(self) -> bool:
+        """After `end`: it is certain that none of its processes is left."""
+        return self._runner.empty
+
     def attached(self) -> None:
         """A new main process is there."""
         self._runner.attached()

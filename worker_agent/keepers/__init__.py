@@ -1,4 +1,4 @@
-"""What the main process knows of keepers: their sockets, sessions, folders, spares and journals.
+"""What the main process knows of keepers: their sockets, sessions, folders, starts and journals.
 
 Not here: what runs inside a keeper (`worker_agent.keeper`).
 """

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -20,7 +19,6 @@ from worker_agent.core.inputs import Journalled, KeeperLost, PullWanted
 from worker_agent.keeper import orders
 from worker_agent.keeper.apart import APART_FILE
 from worker_agent.keeper.apart import end_leftovers as apart_leftovers
-from worker_agent.keeper.processes.environment import command_environment
 from worker_agent.keeper.processes.reaper import (
     KILL_PATIENCE,
     alive,
@@ -32,13 +30,17 @@ from worker_agent.keeper.processes.reaper import (
 from worker_agent.keeper.sending import MessageStream, Outgoing
 from worker_agent.keeper.server import LOG, PID_FILE, SOCKET
 from worker_agent.keeper.settings import KeeperConfig, KeeperSettings
-from worker_agent.keeper.spare import Spare
 from worker_agent.keeper.wire import WIRE_VERSION, BadFrame
+from worker_agent.keepers.starting import Starter
 
 #: A keeper that has not said hello after this long (seconds; it takes 0.1) will not.
 _HELLO = 30.0
 #: A keeper kills what does not go for 10 s; one that has not ended after this is killed itself.
 _CLOSE = 20.0
+#: A fork server, or a keeper in waiting, may be killed just when it is asked; a second one is not.
+_ATTEMPTS = 2
+#: Seconds between two looks whether a keeper that leaves is gone.
+_LOOK = 0.005
 
 KeeperInput = Union[Journalled, KeeperLost, PullWanted]
 
@@ -80,7 +82,11 @@ class Keeper:
         #: after `close`: what commands that were over had left running, in words
         self.ended: tuple[str, ...] = ()
         self._on_input = on_input
-        self._process: subprocess.Popen[bytes] | None = None
+        #: who has the number `pid` while the keeper lives, and how it ended; None: not known, or not our child
+        self._who: str | None = None
+        self._status: int | None = None
+        #: all that it ran is gone, as it said when it left in order
+        self._empty = False
         self._outgoing: Outgoing | None = None
         self._hello: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -98,14 +104,12 @@ class Keeper:
         builddir: str,
         on_input: Callable[[KeeperInput], None],
         settings: KeeperSettings | None = None,
-        env: Mapping[str, str] | None = None,
-        spare: Spare | None = None,
+        starter: Starter,
     ) -> Keeper:
-        """Start the keeper of a new session; `spare` is used for it if it lives, and used up in any case.
+        """Start the keeper of a new session.
 
         `folder` is the session's (made if missing), `basedir` the slot's, in which the build's directory is
-        `builddir` (made if missing). `env` is the agent's environment; commands get it scrubbed
-        (`environment.command_environment`). Raises `KeeperFailed`.
+        `builddir` (made if missing). Raises `KeeperFailed`.
         """
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         config = KeeperConfig(
@@ -115,27 +119,45 @@ class Keeper:
             builddir=builddir,
             settings=settings or KeeperSettings(),
         )
-        keeper = cls(session, folder, on_input)
         try:
             if not config.settings.run_as:
                 Path(config.builder).mkdir(parents=True, exist_ok=True)
-            started = _start(config, spare, command_environment(os.environ if env is None else env))
+            for _ in range(_ATTEMPTS):
+                keeper = cls(session, folder, on_input)
+                if await keeper._start(config, starter):
+                    return keeper
         except OSError as error:
             raise KeeperFailed(f"session {session}: cannot start its keeper: {error}") from None
-        keeper._process, keeper.pid = started.process, started.process.pid
-        await asyncio.get_running_loop().create_unix_connection(lambda: _ToKeeper(keeper), sock=started.socket)
+        raise KeeperFailed(f"session {session}: its keeper did not start: it ended before it began")
+
+    async def _start(self, config: KeeperConfig, starter: Starter) -> bool:
+        """False: it, or what forks it, was gone before it had begun. Raises `KeeperFailed`, OSError."""
+        connection = starter.take()
         try:
-            await asyncio.wait_for(asyncio.shield(keeper._hello), _HELLO)
-        except (asyncio.TimeoutError, ConnectionError):
+            connection.sendall(config.dumps().encode() + b"\n")
+            await asyncio.get_running_loop().create_unix_connection(lambda: _ToKeeper(self), sock=connection)
+        except OSError:
+            connection.close()
+            return False
+        try:
+            await asyncio.wait_for(asyncio.shield(self._hello), _HELLO)
+        except (asyncio.TimeoutError, ConnectionError) as error:
             said = ""
             with contextlib.suppress(OSError):  # none was made
-                said = (folder / LOG).read_text(encoding="utf-8", errors="replace")[-2000:]
-            keeper._quiet = True
-            await keeper._end_process()
+                said = (self.folder / LOG).read_text(encoding="utf-8", errors="replace")[-2000:].strip()
+            self._quiet = True
+            if self._outgoing is not None:
+                self._outgoing.close()
+            await self._end_process()
+            reason = self._reason or said
+            if not reason and isinstance(error, ConnectionError):
+                return False
+            if not self.pid:
+                starter.failed()
             raise KeeperFailed(
-                f"session {session}: its keeper did not start: {keeper._reason or said.strip() or 'it said nothing'}"
+                f"session {self.session}: its keeper did not start: {reason or 'it said nothing'}"
             ) from None
-        return keeper
+        return True
 
     @classmethod
     async def attach(cls, *, session: str, folder: Path, on_input: Callable[[KeeperInput], None]) -> Keeper | None:
@@ -216,8 +238,11 @@ class Keeper:
         if event == "hello":
             if not self._hello.done():
                 self._greeted(message)
+        elif event == "forked":
+            self._is(orders.number(message, "pid"))
         elif event == "closed":
             self.ended = orders.texts(message, "ended")
+            self._empty = message.get("empty") is True
         elif event == "broken":
             self._reason = orders.text(message, "reason")
         elif (news := news_of(self.session, message)) is not None:
@@ -231,9 +256,14 @@ class Keeper:
             self._reason = f"it speaks version {version}, this agent {WIRE_VERSION}"
             self._hello.set_exception(ConnectionError(self._reason))
             return
-        self.pid, self.seq = orders.number(message, "pid"), orders.number(message, "seq")
+        self._is(orders.number(message, "pid"))
+        self.seq = orders.number(message, "seq")
         self.running = orders.numbers(message, "running")
         self._hello.set_result(None)
+
+    def _is(self, pid: int) -> None:
+        if pid != self.pid:
+            self.pid, self._who = pid, identity(pid)
 
     def _tell(self, news: KeeperInput) -> None:
         if not self._quiet:
@@ -241,18 +271,18 @@ class Keeper:
 
     def _disconnected(self) -> None:
         self._outgoing = None
-        if not self._hello.done():
-            self._hello.set_exception(ConnectionError("it ended"))
         if not self._gone.done():
             self._gone.set_result(None)
-        if not self._quiet:
+        if not self._hello.done():
+            self._hello.set_exception(ConnectionError("it ended"))  # who waits for it cleans up
+        elif not self._quiet:
             self._ending = asyncio.ensure_future(self._clean_up())
 
     async def _clean_up(self) -> None:
         """The keeper went without having been asked to: nothing that it ran may live on."""
         with contextlib.suppress(OSError, psutil.Error):  # what could not be looked at cannot be ended either
             await self._end_process()
-        status = self._process.returncode if self._process is not None else None
+        status = self._status
         if self._reason:
             reason = self._reason
         elif status is not None and status < 0:
@@ -264,14 +294,36 @@ class Keeper:
 
     async def _end_process(self) -> None:
         """Make sure that the keeper and all that it ran are gone."""
-        if self._process is not None:
-            try:
-                await asyncio.to_thread(self._process.wait, 1.0 if self._gone.done() else 0.01)
-            except subprocess.TimeoutExpired:
-                await asyncio.to_thread(_kill_keeper, self._process.pid, self.folder)
-                with contextlib.suppress(subprocess.TimeoutExpired):  # it hangs in the kernel: not waited for
-                    await asyncio.to_thread(self._process.wait, KILL_PATIENCE)
-        await asyncio.to_thread(kill_leftovers, self.session, self.folder)
+        if not await self._ends_within(1.0 if self._gone.done() else 0.01):
+            await asyncio.to_thread(_kill_keeper, self.pid, self.folder)
+            await self._ends_within(KILL_PATIENCE)  # what hangs in the kernel is not waited for
+        if not (self._empty and self._status == 0):
+            await asyncio.to_thread(kill_leftovers, self.session, self.folder)
+
+    async def _ends_within(self, seconds: float) -> bool:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        while not self._has_ended():
+            if loop.time() > deadline:
+                return False
+            await asyncio.sleep(_LOOK)
+        return True
+
+    def _has_ended(self) -> bool:
+        """Collects it where it is our child: an earlier main process's is not, nor where there is no subreaper."""
+        if self._who is None:
+            return True
+        try:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+        except ChildProcessError:
+            if identity(self.pid) == self._who:
+                return False
+        else:
+            if pid == 0:
+                return False
+            self._status = os.waitstatus_to_exitcode(status)
+        self._who = None
+        return True
 
 
 class _ToKeeper(MessageStream):
@@ -312,19 +364,6 @@ def _kill_keeper(pid: int, folder: Path) -> list[psutil.Process]:
         keeper = psutil.Process(pid)
         return kill_until_none(lambda: [keeper] if alive(keeper) else [])
     return []
-
-
-def _start(config: KeeperConfig, spare: Spare | None, env: Mapping[str, str]) -> Spare:
-    """A process on its way to be the session's keeper. Raises OSError."""
-    if spare is not None and spare.alive:
-        with contextlib.suppress(OSError):  # it has ended just now: one is made as if there had been none
-            spare.start(config)
-            return spare
-    if spare is not None:
-        spare.socket.close()
-    made = Spare(env, Path(config.folder) / LOG, config.settings.run_as)
-    made.start(config)
-    return made
 
 
 @contextlib.contextmanager

@@ -23,7 +23,7 @@ from worker_agent.keepers import metas
 from worker_agent.keepers.builddirs import BuildDirs
 from worker_agent.keepers.client import Keeper, KeeperFailed, kill_leftovers
 from worker_agent.keepers.journal_reader import JournalFiles
-from worker_agent.keepers.spares import Spares
+from worker_agent.keepers.starting import Starter
 
 log = structlog.get_logger(__name__)
 
@@ -63,7 +63,7 @@ class Sessions:
         self._encoding = encoding
         self._held: dict[str, Held] = {}
         self._run_as = run_as
-        self._spares = Spares(run_as)
+        self._starter = Starter(run_as)
 
     def __len__(self) -> int:
         return len(self._held)
@@ -72,7 +72,7 @@ class Sessions:
     def keeper_pids(self) -> set[int]:
         """Children of this process that are not strays."""
         keepers = {held.keeper.pid for held in self._held.values() if held.keeper is not None}
-        return keepers | self._spares.pids
+        return keepers | self._starter.pids
 
     def journal_bytes(self) -> int:
         """What the journals of all sessions take on disk."""
@@ -133,7 +133,7 @@ class Sessions:
                     settings=KeeperSettings(
                         fencing=held.meta.offer.fencing, encoding=self._encoding, run_as=self._run_as
                     ),
-                    spare=self._spares.take(),
+                    starter=self._starter,
                 )
                 self._journal.trust(action.session)
             except Exception as error:
@@ -179,7 +179,7 @@ class Sessions:
                     self._held.pop(session, None)
                     self._journal.forget(session)
                     await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
-                self._spares.session_over()
+                self._starter.session_over()
 
         return self._enqueue(held, end)
 
@@ -190,14 +190,14 @@ class Sessions:
                 await asyncio.wait([held.last])
             if held.keeper is not None:
                 held.keeper.detach()
-        await self._spares.end()
+        await self._starter.end()
 
     async def idle(self) -> None:
         """Until all orders given so far are carried out; no session is opened afterwards."""
         tasks = [held.last for held in self._held.values() if held.last is not None]
         if tasks:
             await asyncio.wait(tasks)
-        await self._spares.end()
+        await self._starter.end()
 
     # -- inside ----------------------------------------------------------------------------------------------------
 

@@ -31,9 +31,18 @@ class ToldFile:
     def __init__(self, state: Path) -> None:
         self._path = state / FILE
         self._failed: int | None = None
+        self._queues: tuple[str, ...] | None = None
+        self._written = 0.0
 
     def write(self, queues: tuple[str, ...], now: float) -> None:
-        """`now`: seconds since the epoch. A disk that takes nothing is said once."""
+        """`now`: seconds since the epoch. A disk that takes nothing is said once.
+
+        The same queues are written again as often as an idle agent tells its status, by which a reader knows that it
+        runs; a busy one tells it several times a second.
+        """
+        if queues == self._queues and 0 <= now - self._written < STATUS_INTERVAL * 0.9:
+            return
+        self._queues, self._written = queues, now
         try:
             write_atomically(self._path, json.dumps({"told": now, "queues": queues}) + "\n")
         except OSError as error:

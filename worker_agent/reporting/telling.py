@@ -27,6 +27,9 @@ log = structlog.get_logger(__name__)
 QUEUES_TOLD = 4000
 #: A change of status is told after this many seconds, together with what changes meanwhile.
 STATUS_SOON = 0.05
+#: … but what becomes of slots at most each so many seconds: a short build goes through all states within one, and a
+#: status, which tells of all capabilities, costs its readers more than the agent.
+SLOTS_APART = 1.0
 #: Seconds after which a drain says again for what it waits.
 SAY_AGAIN = 30.0
 #: The event loop turns when it did within this many seconds; the agent notes it every 5 s.
@@ -60,6 +63,9 @@ class Telling:
         self._loop = asyncio.get_running_loop()
         self._soon: asyncio.TimerHandle | None = None
         self._told: tuple[object, ...] = ()
+        self._told_at = -SLOTS_APART
+        #: of the program that runs, whatever is installed meanwhile
+        self._version = version()
         self._file = ToldFile(settings.state)
         #: for what a drain waits, as it was said last, and when to say it again
         self._awaited: tuple[str, ...] = ()
@@ -74,8 +80,8 @@ class Telling:
         self._say_waiting(snapshot.waits_for)
         if now:
             self._tell(snapshot, snapshot.state)
-        elif _news(snapshot) != self._told and self._soon is None:
-            self._soon = self._loop.call_later(STATUS_SOON, self.tell)
+        elif (news := _news(snapshot)) != self._told:
+            self._tell_by(self._loop.time() + STATUS_SOON if news[:-1] != self._told[:-1] else self._slots_at())
 
     def tell(self, state: str | None = None) -> None:
         """Tell the fleet how this agent is; `state` instead of the one that it is in."""
@@ -95,11 +101,21 @@ class Telling:
             self._say_waiting(snapshot.waits_for)
             self._tell(snapshot, snapshot.state)
 
+    def _slots_at(self) -> float:
+        return max(self._loop.time() + STATUS_SOON, self._told_at + SLOTS_APART)
+
+    def _tell_by(self, when: float) -> None:
+        if self._soon is not None:
+            if self._soon.when() <= when:
+                return
+            self._soon.cancel()
+        self._soon = self._loop.call_at(when, self.tell)
+
     def _tell(self, snapshot: Snapshot, state: str) -> None:
         if self._soon is not None:
             self._soon.cancel()
             self._soon = None
-        self._told = _news(snapshot)
+        self._told, self._told_at = _news(snapshot), self._loop.time()
         if snapshot.linked:
             status = self._status(snapshot, state)
             self._publish(status)
@@ -124,7 +140,7 @@ class Telling:
                 "agent": self._settings.name,
                 "epoch": snapshot.epoch,
                 "address": snapshot.address,
-                "version": version(),
+                "version": self._version,
                 "now": time.time(),
                 "state": state,
                 "reasons": snapshot.reasons,
@@ -158,8 +174,8 @@ class Telling:
 
 
 def _news(snapshot: Snapshot) -> tuple[object, ...]:
-    """What is told at once when it changes."""
-    return (snapshot.state, snapshot.reasons, snapshot.slots, snapshot.queues)
+    """What is told soon when it changes; slots, the last of it, less often."""
+    return (snapshot.state, snapshot.reasons, snapshot.queues, snapshot.slots)
 
 
 def _slots(snapshot: Snapshot) -> dict[str, int]:

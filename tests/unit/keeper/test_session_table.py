@@ -23,6 +23,7 @@ class FakeRunner:
 
     def __init__(self, listener: Any) -> None:
         self.listener = listener
+        self.empty = True
         self.how = "runs"
         self.interrupted: list[int] = []
         self.ran: list[tuple[int, bool]] = []

@@ -28,11 +28,13 @@ from pathlib import Path
 from contracts.messages import Command
 from contracts.timing import FILE_DATA_MAX
 from worker_agent.keepers.client import Keeper
+from worker_agent.keepers.starting import Starter
 from worker_agent.keeper.settings import KeeperSettings
 
 async def main(root, session, settings):
     keeper = await Keeper.open(session=session, folder=root / "state/sessions" / session, basedir=root / "base",
-                               builddir="b", on_input=lambda news: None, settings=KeeperSettings(**settings))
+                               builddir="b", on_input=lambda news: None, settings=KeeperSettings(**settings),
+                               starter=Starter())
     command = "echo begin; while [ ! -e go ]; do sleep 0.02; done; echo end; echo line >> ran"
     keeper.run(Command(n=1, name="shell", args={"workdir": "build", "command": command}, digest="d"))
     print(keeper.pid, flush=True)

@@ -102,7 +102,7 @@ async def test_no_more_processes_is_the_machines_failure(driven: Driven) -> None
     await driven.open()
     keeper = psutil.Process(driven.keeper.pid)
     before = keeper.rlimit(resource.RLIMIT_NOFILE)
-    keeper.rlimit(resource.RLIMIT_NOFILE, (keeper.num_fds(), before[1]))
+    keeper.rlimit(resource.RLIMIT_NOFILE, (keeper.num_fds() + 1, before[1]))  # the journal takes one
 
     events = await driven.completed(driven.shell("true"))
     assert "cannot start a process" in (events[-1].infrastructure or "")
@@ -110,6 +110,19 @@ async def test_no_more_processes_is_the_machines_failure(driven: Driven) -> None
 
     keeper.rlimit(resource.RLIMIT_NOFILE, before)
     assert update(await driven.completed(driven.shell("true")), "rc") == 0
+
+
+async def test_a_journal_that_cannot_be_opened_is_said(driven: Driven) -> None:
+    """No descriptor is left for it: the session is lost, and its build hears why."""
+    await driven.open()
+    keeper = psutil.Process(driven.keeper.pid)
+    keeper.rlimit(resource.RLIMIT_NOFILE, (keeper.num_fds(), resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+
+    driven.shell("true")
+    await eventually(lambda: driven.lost is not None, "the loss is told")
+
+    assert driven.lost is not None
+    assert "cannot journal: [Errno 24]" in driven.lost.reason
 
 
 async def test_an_ordinary_failure_is_the_commands(driven: Driven) -> None:

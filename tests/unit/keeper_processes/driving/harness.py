@@ -17,6 +17,7 @@ from worker_agent.core.inputs import KeeperLost, PullWanted
 from worker_agent.keeper.settings import KeeperSettings
 from worker_agent.keepers.client import Keeper, KeeperInput
 from worker_agent.keepers.journal_reader import JournalFiles
+from worker_agent.keepers.starting import Starter
 
 PATIENCE = 60.0
 #: what the `Driven` of a test read; closed at its end
@@ -46,15 +47,19 @@ class Driven:
         self._news = asyncio.Event()
 
     async def open(self, env: Mapping[str, str] | None = None, **settings: Any) -> Driven:
-        self.keeper = await Keeper.open(
-            session=self.session,
-            folder=self.folder,
-            basedir=self.base,
-            builddir="b",
-            on_input=self.on_input,
-            settings=KeeperSettings(**settings),
-            env=env,
-        )
+        starter = Starter(env=env)
+        try:
+            self.keeper = await Keeper.open(
+                session=self.session,
+                folder=self.folder,
+                basedir=self.base,
+                builddir="b",
+                on_input=self.on_input,
+                settings=KeeperSettings(**settings),
+                starter=starter,
+            )
+        finally:
+            await starter.end()
         return self
 
     def on_input(self, news: KeeperInput) -> None:

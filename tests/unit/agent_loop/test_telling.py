@@ -1,0 +1,78 @@
+"""How often the fleet is told: what decides about work soon, what becomes of slots less often."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from contracts.messages import SlotStatus, Status
+from worker_agent.core.availability import Availability
+from worker_agent.program.settings import Settings
+from worker_agent.reporting import telling
+from worker_agent.reporting.columns import FILE, ToldFile
+from worker_agent.reporting.snapshot import Snapshot
+from worker_agent.reporting.telling import Telling
+
+IDLE = Snapshot(
+    instance="i", epoch=1, address="agent.u.i.1", linked=True, availability=Availability(), waits_for=(),
+    slots=(SlotStatus(state="idle"),), capabilities=(), queues=frozenset(),
+)  # fmt: skip
+HELD = replace(IDLE, slots=(SlotStatus(state="held"),))
+UNWELL = replace(IDLE, availability=Availability(unwell=("disk low",)))
+
+
+async def told(statuses: list[Status], count: int) -> None:
+    deadline = asyncio.get_running_loop().time() + 10
+    while len(statuses) < count:
+        assert asyncio.get_running_loop().time() < deadline, f"{len(statuses)} of {count} statuses"
+        await asyncio.sleep(0.005)
+
+
+async def test_slots_are_told_less_often_than_the_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given a status just told, what becomes of slots waits; a change of state does not, and takes it along."""
+    now, statuses = IDLE, list[Status]()
+    told_of = Telling(Settings(state=tmp_path), lambda: now, statuses.append, dict)
+    monkeypatch.setattr(telling, "SLOTS_APART", 60.0)
+    told_of.look(IDLE, now=True)
+    for now in (HELD, IDLE, HELD):
+        told_of.look(now, now=False)
+    waits = told_of._soon
+    assert waits is not None
+    assert waits.when() > asyncio.get_running_loop().time() + 30
+    now = replace(UNWELL, slots=HELD.slots)
+    told_of.look(now, now=False)
+    await told(statuses, 2)
+    assert statuses[1].state == "unwell"
+    assert statuses[1].slots[0].state == "held"
+    now = IDLE
+    told_of.look(now, now=False)
+    await told(statuses, 3)
+    assert statuses[2].state == "ready"
+
+
+async def test_slots_are_told_in_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last of many changes is told, too, after the pause."""
+    now, statuses = IDLE, list[Status]()
+    told_of = Telling(Settings(state=tmp_path), lambda: now, statuses.append, dict)
+    monkeypatch.setattr(telling, "SLOTS_APART", 0.2)
+    told_of.look(IDLE, now=True)
+    for now in (HELD, IDLE, HELD):
+        told_of.look(now, now=False)
+    await told(statuses, 2)
+    assert statuses[1].slots[0].state == "held"
+
+
+def test_the_same_queues_are_written_as_often_as_an_idle_agent_would(tmp_path: Path) -> None:
+    """Whoever asks for the columns waits for the next text; other queues are written at once."""
+    file, texts = ToldFile(tmp_path), set[str]()
+    for now in (100.0, 100.5, 104.0, 104.9, 200.0, 50.0):
+        file.write(("cap.a",), now)
+        texts.add((tmp_path / FILE).read_text())
+    assert len(texts) == 4, texts  # 100, 104.9, 200, and a clock that was set back
+    file.write(("cap.b",), 50.1)
+    assert "cap.b" in (tmp_path / FILE).read_text()
+    assert os.listdir(tmp_path) == [FILE]

@@ -1,0 +1,189 @@
+"""How a keeper comes to be: forked by a fork server, which is there while builds follow one another.
+
+An idle agent has none. With `--run-as` a keeper starts a process of that user, which takes a Python's 80 ms; there one
+keeper more waits for the next session, and has that process already.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import resource
+import socket
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import structlog
+
+from contracts.operations import memory
+from worker_agent.keeper.fork_server import REQUEST
+from worker_agent.keeper.isolated import isolated, with_socket
+from worker_agent.keeper.processes.environment import command_environment
+from worker_agent.keeper.processes.reaper import become_subreaper
+
+log = structlog.get_logger(__name__)
+
+#: Seconds after a keeper's start at which the next one is made (`run_as`): until then the first command has the
+#: processor to itself.
+REFILL = 1.0
+#: Seconds after a session for which the fork server waits for the next one; it takes some 12 MB. 24 agents of a master
+#: that builds three short builds a second have one each 8 s.
+LINGER = 30.0
+#: Seconds after a session for which memory that is free is kept for the next one; a transfer in fresh memory is slower.
+KEEP = 60.0
+#: Seconds that a fork server has for its end, once told; it does nothing but end.
+_END = 5.0
+_PROGRAM = "from worker_agent.keeper.fork_server import serve; serve(int(sys.argv[2]), *sys.argv[3:])"
+
+
+class ForkServer:
+    """A fork server's process, seen by the main process."""
+
+    def __init__(self, env: Mapping[str, str], run_as: str = "") -> None:
+        """Raises OSError: no process can be made. `env`: what commands inherit; `run_as`: whom they run as."""
+        become_subreaper()  # keepers are to be our children
+        self._inherited = _inherited()
+        self.process, self._connection = with_socket(lambda fd: _run(fd, env, run_as))
+        self._connection.setblocking(False)
+
+    @property
+    def usable(self) -> bool:
+        """It lives, and what it forks has the limits and the control group that this process has now."""
+        return self.process.poll() is None and self._inherited == _inherited()
+
+    def fork(self) -> socket.socket:
+        """A connection to a keeper in the making, which waits for its `KeeperConfig`. Raises OSError: it is gone."""
+        ours, theirs = socket.socketpair()
+        try:
+            socket.send_fds(self._connection, [REQUEST], [theirs.fileno()])
+        except OSError:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        return ours
+
+    def close(self) -> None:
+        """Have it end; its keepers go on."""
+        self._connection.close()
+
+    def wait(self) -> None:
+        """After `close`: blocks until it is gone."""
+        try:
+            self.process.wait(_END)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+def _run(fd: int, env: Mapping[str, str], run_as: str) -> subprocess.Popen[bytes]:
+    # Isolated: nothing in the environment, the working directory or a .pth file changes what is run.
+    return subprocess.Popen(
+        [*isolated(_PROGRAM), "worker-agent keeper", str(fd), *([run_as] if run_as else [])],
+        env=dict(env),
+        cwd="/",
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        pass_fds=[fd],
+        start_new_session=True,
+    )
+
+
+def _inherited() -> tuple[object, ...]:
+    """What a process has of its parent and may get from outside while it runs (a service manager, prlimit)."""
+    found: list[object] = [resource.getrlimit(number) for number in range(getattr(resource, "RLIM_NLIMITS", 9))]
+    found.append(os.getpriority(os.PRIO_PROCESS, 0))
+    for path in ("/proc/self/cgroup", "/proc/self/oom_score_adj"):
+        with contextlib.suppress(OSError):  # another system
+            found.append(Path(path).read_bytes())
+    if hasattr(os, "sched_getaffinity"):
+        found.append(os.sched_getaffinity(0))
+    return tuple(found)
+
+
+class Starter:
+    """Gives connections to new keepers. All methods return at once, but for `end`. Needs a running loop."""
+
+    def __init__(self, run_as: str = "", env: Mapping[str, str] | None = None) -> None:
+        """`run_as`: the user whom commands run as, empty: the agent's own. `env`: the agent's, of which commands get
+        what is not the agent's own (`environment.command_environment`)."""
+        self._run_as = run_as
+        self._env = command_environment(os.environ if env is None else env)
+        self._server: ForkServer | None = None
+        #: the connection to a keeper that waits for a session
+        self._spare: socket.socket | None = None
+        self._ended = False
+        self._timers: list[asyncio.TimerHandle] = []
+        self._endings: set[asyncio.Future[None]] = set()
+
+    @property
+    def pids(self) -> set[int]:
+        """A child of this process that is not a stray."""
+        return {self._server.process.pid} if self._server is not None else set()
+
+    def take(self) -> socket.socket:
+        """A connection to a keeper for a session that begins now. Raises OSError: no process can be made."""
+        spare, self._spare = self._spare, None
+        self._plan((REFILL, self._refill))
+        return self._fork() if spare is None else spare
+
+    def failed(self) -> None:
+        """A keeper that was taken said nothing: whatever forked it is not asked again."""
+        self._let_go()
+
+    def warm_up(self) -> None:
+        """A session may come soon."""
+        self._plan((0, self._refill), (LINGER, self._let_go))
+
+    def session_over(self) -> None:
+        """Another one may come at once."""
+        self._plan((0, self._refill), (LINGER, self._let_go), (KEEP, memory.give_back))
+
+    async def end(self) -> None:
+        """No more."""
+        self._plan()
+        self._ended = True
+        self._let_go()
+        if self._endings:
+            await asyncio.wait(self._endings)
+
+    def _plan(self, *plans: tuple[float, Callable[[], None]]) -> None:
+        """What is to be done after how many seconds, instead of what was planned before."""
+        for timer in self._timers:
+            timer.cancel()
+        if not self._ended:
+            self._timers = [asyncio.get_running_loop().call_later(delay, what) for delay, what in plans]
+
+    def _fork(self) -> socket.socket:
+        with contextlib.suppress(OSError):  # it has ended just now: one is made as if there had been none
+            return self._ready().fork()
+        self._let_go()
+        return self._ready().fork()
+
+    def _ready(self) -> ForkServer:
+        if self._server is None or not self._server.usable:
+            self._let_go()
+            self._server = ForkServer(self._env, self._run_as)
+        return self._server
+
+    def _refill(self) -> None:
+        try:
+            if self._run_as:
+                self._spare = self._spare or self._fork()
+            else:
+                self._ready()
+        except OSError as error:  # no room for one more process: the next session will say so, if it still holds
+            log.warning("no_fork_server", reason=str(error))
+
+    def _let_go(self) -> None:
+        spare, self._spare = self._spare, None
+        if spare is not None:
+            spare.close()  # its keeper ends
+        server, self._server = self._server, None
+        if server is not None:
+            server.close()
+            ending = asyncio.ensure_future(asyncio.to_thread(server.wait))
+            self._endings.add(ending)
+            ending.add_done_callback(self._endings.discard)
