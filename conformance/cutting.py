@@ -45,6 +45,7 @@ class ProxyCutter:
         self.url = urlunsplit(parts._replace(netloc=f"{user}127.0.0.1:{self._proxy.port}"))
 
     def cut(self) -> None:
+        """At once, both connections; the broker sees that too."""
         self._proxy.cut()
 
     def close(self) -> None:

@@ -119,10 +119,12 @@ class Master:
     def wait_for(
         self, kind: type[Got], where: Callable[[Got], bool] = lambda _: True, *, timeout: float | None = None
     ) -> Got:
+        """The last message of this kind that fits, once there is one. Raises `Violated`, as `wait`."""
         found: list[Got] = self.wait(lambda: self.all(kind, where), f"'{kind.__name__.lower()}'", timeout)
         return found[-1]
 
     def all(self, kind: type[Got], where: Callable[[Got], bool] = lambda _: True) -> list[Got]:
+        """All messages of this kind that came so far and fit, in order."""
         return [message for message in self.received if isinstance(message, kind) and where(message)]
 
     # ---- saying
@@ -136,6 +138,7 @@ class Master:
         return self.broker.publish(wire, exchange, key)
 
     def tell(self, session: Session, message: Message) -> bool:
+        """To the session's agent, sealed where the session is; False where nobody is at its address."""
         if session.seal is not None and isinstance(message, OF_MASTER):
             message = session.seal.seal(message)
         return self.say(message, topology.CONTROL, session.address)
@@ -209,20 +212,25 @@ class Master:
         )  # fmt: skip
 
     def command(self, n: int, name: str, args: Mapping[str, Any], content: str = "") -> Command:
+        """Command `n`, as Buildbot would ask for it. `content`: of a file that goes with it, for the digest."""
         return Command(n=n, name=name, args=dict(args), digest=command_digest(name, args, content))
 
     def start(self, session: Session, command: Command) -> None:
+        """Have `command` started; what the agent answers is not waited for."""
         session.started[command.n] = command
         self.tell(session, Start(session=session.id, incarnation=self.incarnation, command=command))
 
     def completed(self, session: Session, n: int, *, timeout: float | None = None) -> Event:
+        """The completion of command `n`, once it is there. Raises `Violated`, as `wait`."""
         event: Event = self.wait(lambda: session.completed(n), f"'completed' of command {n}", timeout)
         return event
 
     def interrupt(self, session: Session, n: int, reason: str) -> None:
+        """Have command `n` ended; `reason` has to come back with its completion."""
         self.tell(session, Interrupt(session=session.id, incarnation=self.incarnation, n=n, reason=reason))
 
     def replay(self, session: Session, stored: int) -> None:
+        """Ask for all events after number `stored` again."""
         session.stored = stored
         self.tell(session, Replay(session=session.id, incarnation=self.incarnation, stored=stored))
 
@@ -232,18 +240,22 @@ class Master:
         self.tell(session, Stored(session=session.id, incarnation=self.incarnation, stored=session.stored))
 
     def ping(self, session: Session) -> bool:
+        """Is the session's agent there? False where nobody is at its address."""
         return self.tell(session, Ping(session=session.id, incarnation=self.incarnation, stored=session.stored))
 
     def refuse(self, claim: Claim | Resume, re: str, reason: str = "conformance kit") -> None:
+        """`re`: what is answered, "claim" or "resume"."""
         message = Refuse.model_validate({"session": claim.session, "master": self.name, "re": re, "reason": reason})
         self.say(message, topology.CONTROL, claim.address)
 
     def release(self, session: Session) -> None:
+        """The session is over; its offer's further claims are refused."""
         self.over.add(session.offer.offer)
         session.silent = True
         self.tell(session, Release(session=session.id, incarnation=self.incarnation))
 
     def alive(self) -> None:
+        """To all agents: this master is there."""
         self.say(Alive(master=self.name, incarnation=self.incarnation), topology.CONTROL, topology.BROADCAST)
 
     def _say_what_is_due(self) -> None:

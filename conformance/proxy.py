@@ -32,6 +32,7 @@ class Proxy:
             _reset(end)
 
     def close(self) -> None:
+        """No new connections; those that there are, are cut."""
         self._listener.close()
         self.cut()
 

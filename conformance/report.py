@@ -26,9 +26,11 @@ class Result:
 
     @property
     def passed(self) -> bool:
+        """The agent does what is required."""
         return self.outcome == "pass"
 
     def as_json(self) -> dict[str, Any]:
+        """One entry of the report's "requirements"."""
         requirement = self.requirement
         shown: dict[str, Any] = {
             "id": requirement.id, "level": requirement.level, "rule": requirement.rule, "text": requirement.text,
@@ -47,6 +49,7 @@ class Report:
     broker: str
 
     def failed(self, level: str) -> tuple[Result, ...]:
+        """Requirements of this level that the agent does not meet."""
         return tuple(r for r in self.results if not r.passed and r.requirement.level == level)
 
     @property
@@ -55,6 +58,7 @@ class Report:
         return not self.failed("must")
 
     def summary(self) -> str:
+        """One line: how many of each level passed, and the verdict."""
         parts = []
         for level in ("must", "should"):
             all_of_it = [result for result in self.results if result.requirement.level == level]
@@ -64,6 +68,7 @@ class Report:
         return f"{', '.join(parts)}: {verdict} ({self.broker})"
 
     def as_json(self) -> str:
+        """The whole report for programs; its schema is stable."""
         document = {
             "broker": self.broker,
             "conforms": self.conforms,
@@ -74,6 +79,7 @@ class Report:
         return json.dumps(document, indent=2)
 
     def as_table(self) -> str:
+        """The whole report for people: a line for each requirement, then the summary."""
         return "\n".join([*(line_of(result) for result in self.results), "", self.summary()])
 
 

@@ -101,6 +101,7 @@ class Kit:
         return Report(results=tuple(final), broker=self.master.broker.product)
 
     def close(self) -> None:
+        """Ends the agent, leaves the broker without a queue of the kit's, removes the folder."""
         self.stage.end_worker()
         self.master.broker.close()
         self.cutter.close()

@@ -36,10 +36,12 @@ class Session:
 
     @property
     def id(self) -> str:
+        """As the agent named it in its claim."""
         return self.claim.session
 
     @property
     def address(self) -> str:
+        """Where the agent hears, by its latest claim or resume."""
         return self.claim.address
 
     @property
@@ -51,6 +53,7 @@ class Session:
         return seq
 
     def of(self, n: int, kind: str | None = None) -> list[Event]:
+        """Events of command `n` in order of their numbers; `kind` None: all of them."""
         found = [self.events[seq] for seq in sorted(self.events)]
         return [event for event in found if event.n == n and kind in (None, event.kind)]
 
@@ -59,6 +62,7 @@ class Session:
         return b"".join(event.data for event in self.of(n, kind))
 
     def completed(self, n: int) -> Event | None:
+        """The end of command `n`; None: it has not come."""
         found = self.of(n, "completed")
         return found[0] if found else None
 

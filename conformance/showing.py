@@ -15,6 +15,7 @@ from conformance.run import KitOptions, run_kit
 
 
 def list_requirements() -> None:
+    """`--list`: level, id and sentence of each."""
     for requirement in REQUIREMENTS:
         click.echo(f"{requirement.level:<6}  {requirement.id:<30}  {requirement.text}")
 

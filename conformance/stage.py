@@ -43,6 +43,7 @@ class Stage:
         expect(worker.running, f"the agent ended with status {worker.status}; it says:\n{worker.tail()}")
 
     def end_worker(self) -> None:
+        """Kills the agent, if there is one; the next session has a fresh one."""
         if self.worker is not None:
             self.worker.end()
             self.worker = None
@@ -62,6 +63,7 @@ class Stage:
         return self.master.completed(session, n, timeout=timeout)
 
     def shell(self, session: Session, n: int, script: str, **args: Any) -> Event:
+        """Runs `script` in sh as command `n`, with further arguments; returns its completion, once it is there."""
         return self.run(session, n, "shell", shell_args(script, **args))
 
     def begin_shell(self, session: Session, n: int, script: str, **args: Any) -> Command:
@@ -104,11 +106,13 @@ class Stage:
         return resume
 
     def resumed_id(self, session: str, *, timeout: float | None = None) -> Resume:
+        """The latest resume of this session, once there is one. Raises `Violated`."""
         return self.master.wait_for(
             Resume, lambda resume: resume.session == session, timeout=timeout or 3 * self.master.patience
         )
 
     def hold(self, resume: Resume) -> None:
+        """Answer a resume: nobody has asked for it yet, keep it."""
         message = Hold(session=resume.session, master=self.master.name, request=resume.request)
         self.master.say(message, topology.CONTROL, resume.address)
 
@@ -117,6 +121,7 @@ class Stage:
         self.worker = self._start_worker(True)
 
     def gone(self, session: str) -> Gone:
+        """The agent's word that this session is over, once it is there. Raises `Violated`."""
         return self.master.wait_for(Gone, lambda gone: gone.session == session)
 
     def was_given_back(self, offer: Offer, *, timeout: float | None = None) -> Claim:

@@ -29,9 +29,11 @@ class Watch:
         self.violations: list[Violation] = []
 
     def add(self, id: str, what: str, message: Message | None = None) -> None:
+        """A requirement is broken, by this message; it is told once, when that requirement's turn comes."""
         self.violations.append(Violation(id=id, what=what, message=message))
 
     def unreadable(self, error: BadMessage, routing_key: str) -> None:
+        """A message that no reader of the protocol understands."""
         self.add("messages.valid", f"a message under {routing_key!r} is not of the protocol: {error}")
 
     def reply(self, message: Message, routing_key: str, properties: Any) -> None:

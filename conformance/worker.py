@@ -31,10 +31,12 @@ class WorkerProcess:
 
     @property
     def running(self) -> bool:
+        """It has not ended."""
         return self._child.running
 
     @property
     def status(self) -> int | None:
+        """Its exit status; None: it runs."""
         return self._child.process.poll()
 
     def terminate(self) -> None:
@@ -56,6 +58,7 @@ class WorkerProcess:
         self._child.end(signal.SIGTERM, patience)
 
     def tail(self) -> str:
+        """The end of what it printed."""
         return self.output.read_text(errors="replace")[-_TAIL:]
 
 

@@ -212,6 +212,7 @@ def _text(document: dict[str, Any]) -> str:
 
 
 def main() -> None:
+    """Writes all schemas anew, into the folder beside this module."""
     FOLDER.mkdir(exist_ok=True)
     for name, text in documents().items():
         (FOLDER / name).write_text(text, encoding="utf-8")

@@ -134,10 +134,12 @@ def queue_signature(queue: str) -> str | None:
 
 
 def claims_queue(master: str) -> str:
+    """Where a master gets claims, resumes, accepts and `gone`. Raises `BadName`."""
     return f"claims.{check_name(master, 'master name')}"
 
 
 def events_queue(master: str) -> str:
+    """Where a master gets event, pull and sealed, so that no log delays a claim. Raises `BadName`."""
     return f"events.{check_name(master, 'master name')}"
 
 
@@ -147,14 +149,17 @@ def claims_key(user: str, master: str) -> str:
 
 
 def events_key(user: str, master: str) -> str:
+    """Routing key of what broker user `user` publishes for that queue."""
     return f"{key_word(user)}.{master}.events"
 
 
 def claims_binding(master: str) -> str:
+    """Routing key of all users, with which `claims_queue` is bound."""
     return f"*.{master}.claims"
 
 
 def events_binding(master: str) -> str:
+    """Routing key of all users, with which `events_queue` is bound."""
     return f"*.{master}.events"
 
 

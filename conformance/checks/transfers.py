@@ -58,11 +58,13 @@ def _answer(stage: Stage, session: Session, pull: Pull, content: bytes) -> None:
 
 
 def begin_download(stage: Stage, session: Session, n: int, content: bytes, **more: Any) -> None:
+    """Starts command `n`, which fetches `content` into "file"; `more` are further arguments of it."""
     command = stage.master.command(n, "downloadFile", _download("file", **more), hashlib.sha256(content).hexdigest())
     stage.master.start(session, command)
 
 
 def check_file(stage: Stage, session: Session, n: int, content: bytes) -> None:
+    """Command `n` shows "file", which has to be `content`. Raises `Violated`."""
     completed = stage.shell(session, n, "cat file", timeout=None)
     found = session.data(n, "stdout")
     expect(

@@ -47,6 +47,7 @@ def row(handler: H, *states: S, stays: str | None = None, to: Mapping[S, str] | 
 
 
 def ignored(reason: str, *states: S) -> Ignored[S]:
+    """Of a line: in these states nothing is to be done, for this reason."""
     return Ignored(reason, states)
 
 

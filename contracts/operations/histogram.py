@@ -17,15 +17,18 @@ class Histogram:
         self.sum = 0.0
 
     def observe(self, value: float) -> None:
+        """One more value, in the unit of the bounds."""
         self._counts[bisect_left(self._bounds, value)] += 1
         self.sum += value
 
     @property
     def count(self) -> int:
+        """How many values were observed."""
         return sum(self._counts)
 
     @property
     def buckets(self) -> list[tuple[str, float]]:
+        """(upper bound, values up to it), as Prometheus wants them; the last is "+Inf"."""
         total = 0
         shown: list[tuple[str, float]] = []
         for bound, number in zip((*map(str, self._bounds), "+Inf"), self._counts):  # noqa: B905  # equal by __init__

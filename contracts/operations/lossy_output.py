@@ -30,12 +30,14 @@ class LossyOutput(io.RawIOBase):
         self._torn = False
 
     def fileno(self) -> int:
+        """The descriptor that is written to."""
         return self._fd
 
     def writable(self) -> bool:
         return True
 
     def isatty(self) -> bool:
+        """Does a person look at it?"""
         return os.isatty(self._fd)
 
     def write(self, data: object) -> int:

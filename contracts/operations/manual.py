@@ -24,6 +24,7 @@ class Section:
     wrap: bool = False
 
     def write(self, formatter: click.HelpFormatter) -> None:
+        """As click writes its own sections."""
         with formatter.section(self.title):
             if self.words:
                 formatter.write_dl(self.words)
@@ -45,9 +46,11 @@ class Manual:
 
     @property
     def sections(self) -> tuple[Section, ...]:
+        """Those of this command, below what click writes."""
         return self._own_sections
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """From click: what stands at the end of `--help`."""
         super().format_epilog(ctx, formatter)  # type: ignore[misc]  # click.Command's, which is mixed in
         for section in self.sections:
             section.write(formatter)

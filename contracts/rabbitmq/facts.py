@@ -29,6 +29,7 @@ class Fact:
     before: Version | None = None
 
     def holds(self, version: Version) -> bool:
+        """Is it so in RabbitMQ of this version?"""
         return self.since <= version and (self.before is None or version < self.before)
 
 

@@ -48,10 +48,12 @@ class TextReader:
         self.after_version = False
 
     def error(self, at: int, problem: str, remedy: str) -> BadRequirement:
+        """What is wrong at character `at`, shown below the text, and what to write instead."""
         shown = "".join(" " if character in "\t\r\n" else character for character in self.text)
         return BadRequirement(f"bad requirement: {problem}\n  {shown}\n  {' ' * at}^\n{remedy}")
 
     def read_list(self) -> Iterator[Requirement]:
+        """The requirements of a list, in order. Raises `BadRequirement`."""
         self._space()
         if self.at == len(self.text):
             raise self.error(self.at, "it is empty", f"write the name of a capability, or {ANY!r} for every agent")

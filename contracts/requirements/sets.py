@@ -69,6 +69,7 @@ class Requirements:
         return result
 
     def satisfied_by(self, capabilities: Iterable[Capability]) -> bool:
+        """Does an agent with these capabilities meet all of them?"""
         capabilities = tuple(capabilities)
         return all(self._met(item, capabilities) for item in self.items)
 

@@ -45,6 +45,7 @@ class Clause:
         return self.operator + _JOIN.sub("%2b", self.version)
 
     def allows(self, version: str) -> bool:
+        """Is `version` one that this clause asks for?"""
         if self.operator in ("==", "!=") and self.version.endswith(".*"):
             return in_series(version, self.version[:-2]) == (self.operator == "==")
         order = compare(version, self.version)
@@ -103,6 +104,7 @@ class Term:
 
 
 def allowed(version: str | None, clauses: Iterable[Clause]) -> bool:
+    """Is `version` one that all of them ask for? None, a version that nobody knows, is none."""
     return all(version is not None and clause.allows(version) for clause in clauses)
 
 
@@ -116,5 +118,6 @@ class Requirement:
         return "|".join(str(term) for term in self.terms)
 
     def satisfied_by(self, capabilities: Iterable[Capability]) -> bool:
+        """Does one of these capabilities meet one of its terms?"""
         capabilities = tuple(capabilities)
         return any(term.met_by(capability) for term in self.terms for capability in capabilities)

@@ -51,6 +51,7 @@ class Parsed:
 
     @property
     def kind(self) -> int:
+        """A word, a version or a size, which are in this order."""
         return self.key[0]
 
 

@@ -39,10 +39,12 @@ class Child:
 
     @property
     def pid(self) -> int:
+        """The number of the process."""
         return self.process.pid
 
     @property
     def running(self) -> bool:
+        """It has not ended."""
         return self.process.poll() is None
 
     def send(self, number: int) -> None:

@@ -19,9 +19,11 @@ class Timer:
         self._args = args
 
     def cancel(self) -> None:
+        """It will not fire; afterwards, or twice, that changes nothing."""
         self.cancelled = True
 
     def fire(self) -> None:
+        """Now, whenever it was due."""
         self.cancelled = True
         self._callback(*self._args)
 
@@ -45,6 +47,7 @@ class VirtualClock:
         return timer
 
     def call_later(self, delay: float, callback: Callable[..., object], *args: Any) -> Timer:
+        """`callback` after so many seconds of this clock."""
         return self.call_at(self.now + delay, callback, *args)
 
     @property

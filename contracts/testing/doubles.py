@@ -133,9 +133,11 @@ class MasterDouble(_Peer):
         return offer
 
     def claimed(self, offer: Offer) -> Claim:
+        """The claim of this offer, once it is there. Raises AssertionError where none comes."""
         return self.wait_for(Claim, lambda claim: claim.offer == offer.offer)
 
     def grant(self, claim: Claim | Resume, *, stored: int = 0) -> Accept:
+        """Give the work to who claims it, or held it; returns the accept. `stored`: events that are stored already."""
         ticket = self.tickets.for_grant(
             request=claim.request, signature="", run=claim.run, session=claim.session,
             user=topology.address_user(claim.address), made=WALL + self.clock.now,
@@ -148,6 +150,7 @@ class MasterDouble(_Peer):
         return self.wait_for(Accept, lambda accept: accept.session == claim.session)
 
     def refuse(self, claim: Claim, reason: str = "refused by the test") -> None:
+        """Give the work to somebody else; `reason` is for people."""
         self.tell(claim, Refuse(session=claim.session, master=self.name, re="claim", reason=reason))
 
     def run(self, claim: Claim | Resume, n: int, name: str, args: Mapping[str, Any]) -> list[Event]:
@@ -161,6 +164,7 @@ class MasterDouble(_Peer):
         return [event for event in self.all(Event) if event.session == claim.session and event.n == n]
 
     def release(self, claim: Claim | Resume) -> None:
+        """The session is over: its agent may forget it."""
         self.tell(claim, Release(session=claim.session, incarnation=self.incarnation))
 
     def restart(self) -> None:
@@ -208,6 +212,7 @@ class WorkerDouble(_Peer):
         self.channel.consume(self.address, f"{name} control", self._heard)
 
     def qualifies(self, signature: str) -> bool:
+        """Has it what this signature asks for?"""
         return Requirements.from_signature(signature).satisfied_by(self.capabilities)
 
     def serve(self) -> tuple[str, ...]:

@@ -70,6 +70,7 @@ class HpkeContext:
     exporter_secret: bytes
 
     def export(self, purpose: bytes, length: int) -> bytes:
+        """RFC 9180, 5.3: a secret of `length` bytes for `purpose`, the same on both sides."""
         return _expand(_SUITE, self.exporter_secret, b"sec", purpose, length)
 
 

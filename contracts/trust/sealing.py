@@ -68,6 +68,7 @@ def unavailable() -> str | None:
 
 
 def new_private(random: Callable[[int], bytes]) -> bytes:
+    """An X25519 key of 32 bytes; `random` is `os.urandom`, or a test's."""
     return random(hpke.KEY_BYTES)
 
 

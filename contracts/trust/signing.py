@@ -118,6 +118,7 @@ class Verifier:
 
     @property
     def key_ids(self) -> tuple[str, ...]:
+        """Of the keys that are trusted, as signatures name them."""
         return tuple(self._keys)
 
     def check(

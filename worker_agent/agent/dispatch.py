@@ -48,6 +48,7 @@ class Hands:
         self._left = left
 
     def carry_out(self, actions: Iterable[do.Action]) -> None:
+        """All of them, in order; what must wait for a disk goes on behind this call."""
         gate: asyncio.Task[None] | None = None
         for action in actions:
             with self._errors.said(type(action).__name__):  # one that fails must not take the others along

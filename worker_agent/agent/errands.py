@@ -46,6 +46,7 @@ class Here:
     apart = False
 
     def do(self, job: str, *arguments: Any) -> Any:
+        """In this process. Raises what the job raises."""
         from worker_agent.agent.errand_jobs import JOBS
 
         return JOBS[job](*arguments)
@@ -75,6 +76,7 @@ class ByUser:
         return {process.pid} if process is not None else set()
 
     def do(self, job: str, *arguments: Any) -> Any:
+        """In the user's process, which is started where there is none. Raises OSError, as jobs do."""
         patience = REMOVING_PATIENCE if job == "remove" else PATIENCE
         with self._lock:
             if self._process is None or self._process.gone:
@@ -88,6 +90,7 @@ class ByUser:
             raise OSError(f"{job}: {self._user.name}'s process has not answered for {patience:g} s") from None
 
     def close(self) -> None:
+        """Ends that process; the next errand starts another."""
         with self._lock:
             if self._process is not None:
                 self._process.close()

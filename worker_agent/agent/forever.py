@@ -35,6 +35,7 @@ class Errors:
         self._said: dict[str, tuple[str, float]] = {}
 
     def say(self, part: str, error: Exception, **fields: object) -> None:
+        """Log that `part` failed, unless it did so with this error in the last `WELL` seconds."""
         now = self._clock()
         text = f"{type(error).__name__}: {error}"
         before, when = self._said.get(part, ("", now))

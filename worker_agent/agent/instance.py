@@ -128,9 +128,11 @@ class Instance:
 
     @property
     def epoch(self) -> int:
+        """Of the connection that was opened last."""
         return self._epoch
 
     def close(self) -> None:
+        """Another process of this state folder may start."""
         self._lock.close()
 
 

@@ -103,6 +103,7 @@ class Agent:
 
     @property
     def order(self) -> Order:
+        """What was asked of the agent as a whole: work, pause, leave."""
         return self.machine.availability.order
 
     def restart(self, reason: str) -> None:

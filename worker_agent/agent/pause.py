@@ -21,6 +21,7 @@ class PauseFile:
         self.reason: str | None = self._read()
 
     def begin(self, reason: str) -> None:
+        """From now on, also after restarts; `reason` is for people. A disk that takes nothing is logged."""
         self.reason = reason
         try:
             write_atomically(self._file, json.dumps({"reason": reason}) + "\n")
@@ -28,6 +29,7 @@ class PauseFile:
             log.warning("pause_not_written", path=str(self._file), reason=str(error), effect="a restart would end it")
 
     def end(self) -> None:
+        """From now on, also after restarts."""
         self.reason = None
         try:
             self._file.unlink(missing_ok=True)

@@ -49,11 +49,13 @@ class Misses:
         self._at: deque[float] = deque()
 
     def left(self, now: float) -> int:
+        """How many queues may be missing still, at `now` (monotonic seconds)."""
         while self._at and now - self._at[0] >= MISSES_WITHIN:
             self._at.popleft()
         return MISSES - len(self._at)
 
     def count(self, number: int, now: float) -> None:
+        """So many queues were not there."""
         self._at.extend([now] * number)
 
     def next_at(self, now: float) -> float:
@@ -136,6 +138,7 @@ class QueueKnowledge:
         self._tell()
 
     def catalogue(self, message: Catalogue) -> None:
+        """A master tells for which signatures it has columns."""
         signatures = frozenset(message.signatures)
         news = (message.incarnation, message.made, signatures)
         if self._heard.get(message.master) == news:
@@ -162,6 +165,7 @@ class QueueKnowledge:
         self._wake.set()
 
     def capabilities_changed(self) -> None:
+        """Other queues may be this agent's now; which are there is asked later."""
         self._tell()  # at once: what the agent cannot do any more must not be consumed while the broker is asked
         self._due |= self._told() - self._exist
         self._unannounced = self._worth_asking()

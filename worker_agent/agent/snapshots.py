@@ -52,6 +52,7 @@ class Snapshots:
         )
 
     def amounts(self) -> Amounts:
+        """How much there is of everything, for metrics."""
         return Amounts(
             unconfirmed=self._link.unconfirmed,
             capabilities=len(self._abilities.capabilities()),

@@ -135,6 +135,7 @@ def _names(capabilities: set[Capability]) -> list[str]:
 
 
 def options_of(settings: Settings, user: SecondUser | None = None, errands: Errands | None = None) -> DetectOptions:
+    """What the settings say of probing. `user`: whom probes run as; None: ourselves."""
     return DetectOptions(
         user=user,
         errands=errands or Here(),

@@ -108,10 +108,12 @@ def clean(text: str) -> str:
 
 
 def first_line(output: str) -> str:
+    """The first that is not empty, without control characters."""
     return next((clean(line) for line in output[:SEARCHED_MAX].splitlines() if line.strip()), "")
 
 
 def last_line(output: str) -> str:
+    """The last that is not empty, without control characters."""
     return next((clean(line) for line in reversed(output[-SEARCHED_MAX:].splitlines()) if line.strip()), "")
 
 

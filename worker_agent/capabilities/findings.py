@@ -90,6 +90,7 @@ def read(path: Path, options: DetectOptions) -> Inventory | None:
 
 
 def write(path: Path, inventory: Inventory) -> None:
+    """For the next start; where the disk takes nothing, that probes first."""
     try:
         write_atomically(path, dump(inventory))
     except OSError as error:

@@ -86,6 +86,7 @@ class Inventory:
 
 
 def unique(capabilities: Iterable[Capability]) -> list[Capability]:
+    """Each pair of name and version once, in order of names, then of versions."""
     found = {(capability.name, capability.version): capability for capability in capabilities}
     return [found[key] for key in sorted(found, key=lambda key: (key[0], sort_key(key[1] or ""), key[1] or ""))]
 

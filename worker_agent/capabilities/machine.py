@@ -48,6 +48,7 @@ class Root:
             return ""
 
     def at(self, path: str) -> Path:
+        """`path` of the machine, in this file system."""
         return self.folder / path.lstrip("/")
 
 

@@ -55,9 +55,11 @@ class DetectOptions:
 
     @property
     def search_path(self) -> str:
+        """The folders in which commands are looked up, as PATH."""
         return self.path if self.path is not None else os.environ.get("PATH", os.defpath)
 
     def removes(self, capability: Capability) -> bool:
+        """`--without` takes it away."""
         return any(parse(text).satisfied_by([capability]) for text in self.without)
 
 

@@ -102,6 +102,7 @@ class Probe(_Table):
 
     @property
     def words(self) -> list[str]:
+        """The command, as its process gets it."""
         return shlex.split(self.command)
 
 

@@ -21,17 +21,21 @@ class MemoryJournal:
         self.events: dict[str, list[Event]] = {}
 
     def append(self, event: Event) -> None:
+        """Raises ValueError where a number is missing before it."""
         events = self.events.setdefault(event.session, [])
         if event.seq != len(events) + 1:
             raise ValueError(f"event {event.seq} of {event.session} does not follow {len(events)}")
         events.append(event)
 
     def remove(self, session: str) -> None:
+        """All of a session."""
         self.events.pop(session, None)
 
     def read(self, session: str, seq: int) -> Event | None:
+        """Event `seq`; None: there is none."""
         events = self.events.get(session, [])
         return events[seq - 1] if 1 <= seq <= len(events) else None
 
     def last_seq(self, session: str) -> int:
+        """0: there is none."""
         return len(self.events.get(session, []))

@@ -36,6 +36,7 @@ class Masters:
         self._by_incarnation: OrderedDict[tuple[str, str], MasterId] = OrderedDict()
 
     def is_silent(self, master: MasterId) -> bool:
+        """A claim was not answered, and nothing was heard of it since (rule 19)."""
         return master in self._silent
 
     def mark_silent(self, master: MasterId) -> bool:
@@ -49,6 +50,7 @@ class Masters:
         self._absent.add(master)
 
     def is_absent(self, master: MasterId) -> bool:
+        """It has no queue at this broker: a message for it came back."""
         return master in self._absent
 
     def is_disowned(self, master: MasterId) -> bool:
@@ -83,6 +85,7 @@ class Masters:
         return changed
 
     def heard_at(self, master: MasterId) -> float | None:
+        """When a message of it came last, in monotonic seconds; None: not since the start."""
         return self._heard.get(master)
 
     def incarnation(self, master: MasterId) -> str | None:

@@ -77,14 +77,17 @@ class CommandState:
 
     @property
     def started(self) -> bool:
+        """The keeper has it, or had it."""
         return self.stage is not Stage.WAITING
 
     @property
     def running(self) -> bool:
+        """The keeper has it, and has not said how it ended."""
         return self.stage is Stage.RUNNING
 
     @property
     def completed(self) -> bool:
+        """Its completion is journalled."""
         return self.stage is Stage.COMPLETED
 
     def note(self, key: Any, value: Any) -> None:
@@ -149,6 +152,7 @@ class Session:
 
     @property
     def master(self) -> str:
+        """The name of the master whose offer it is."""
         return self.offer.master
 
     @property
@@ -158,14 +162,17 @@ class Session:
 
     @property
     def takes_slot(self) -> bool:
+        """It counts towards `--slots`."""
         return self.phase is not Phase.ASIDE
 
     @property
     def is_pending(self) -> bool:
+        """It waits for its master's answer to a claim."""
         return self.phase in PENDING
 
     @property
     def is_resumed(self) -> bool:
+        """It is of a link before, and its master is asked about it."""
         return self.phase in RESUMED
 
     @property
@@ -175,6 +182,7 @@ class Session:
 
     @property
     def executed(self) -> bool:
+        """A command was started in it: it must not be run elsewhere without a word."""
         return any(command.started for command in self.commands.values())
 
     def is_offer(self, offer: Offer) -> bool:
@@ -208,6 +216,7 @@ class Session:
         self.window.link_lost()
 
     def keeper_ended(self) -> None:
+        """Its keeper's process is gone."""
         if self.keeper is not KeeperState.NONE:
             self.keeper = KeeperState.ENDED
 
@@ -251,6 +260,7 @@ class Session:
         return next((c.interrupted for c in self.commands.values() if c.interrupted is not None), None)
 
     def executing(self) -> tuple[Executing, ...]:
+        """What a resume tells of its commands: those that were started."""
         return tuple(
             Executing(n=n, digest=command.digest, completed=command.completed)
             for n, command in sorted(self.commands.items())
@@ -258,6 +268,7 @@ class Session:
         )
 
     def meta(self) -> SessionMeta:
+        """What is kept of it on disk, for the agent's next process."""
         return SessionMeta(
             session=self.id,
             offer=self.offer,
@@ -271,6 +282,7 @@ class Session:
 
 
 def owner_of(offer: Offer) -> MasterId:
+    """Which master, as which broker user, published it."""
     return MasterId(offer.master, offer.user)
 
 

@@ -98,9 +98,11 @@ class AgentState:
         return next((slot for slot in range(self.config.slots) if slot not in used), None)
 
     def do(self, action: Action) -> None:
+        """One more action of the input that is being handled."""
         self.actions.append(action)
 
     def token(self, kind: Literal["claim", "event", "gone"], session: str) -> int:
+        """A number for a publication, by which its confirm is recognised."""
         self.last_token += 1
         self.tokens[self.last_token] = (kind, session)
         return self.last_token
@@ -108,6 +110,7 @@ class AgentState:
     # ---- consumers and deliveries
 
     def cancel_consumers(self) -> None:
+        """Take no offers, from now on."""
         if self.consumed:
             self.consumed = frozenset()
             self.do(CancelConsumers())
@@ -127,6 +130,7 @@ class AgentState:
     # ---- sessions
 
     def persist(self, session: Session) -> None:
+        """Have `meta.json` written before what follows."""
         self.do(Persist(meta=session.meta()))
 
     def end(self, session: Session, settle: Settle, reason: Reason, detail: str = "", *, tell: bool = False) -> None:
@@ -149,6 +153,7 @@ class AgentState:
         session.delivery = None
 
     def note_ended(self, session: Session, reason: Reason, detail: str, *, tell: bool) -> None:
+        """Remember it, for whoever asks; `tell`: say `gone` to its master now."""
         ended = EndedSession(
             session=session.id,
             master=session.master,
@@ -165,14 +170,17 @@ class AgentState:
     def report(
         self, event: Literal["build", "build_ended", "command", "command_ended"], session: Session, **fields: Any
     ) -> None:
+        """For the log: what the agent does for whom."""
         self.do(Report(event=event, session=session.id, offer=session.offer, fields=fields))
 
     def alarm(self, event: str, detail: str, session: Session | None = None) -> None:
+        """For the log: what an operator should look at. `event` is the log event's name."""
         self.do(Alarm(event=event, detail=detail, session=session.id if session else None))
 
     # ---- what is said
 
     def publish(self, message: Message, master: str, to: Literal["claims", "events"], token: int | None = None) -> None:
+        """To the master's queue of that name; `token`: its confirm is waited for."""
         session = self.sessions.get(getattr(message, "session", ""))
         sealed = session is not None and session.offer.seal
         self.do(Publish(message=message, master=master, to=to, token=token, sealed=sealed))
@@ -224,6 +232,7 @@ class AgentState:
         session.resume_delay = min(2 * session.resume_delay, RESUME_BACKOFF_MAX)
 
     def say_gone(self, ended: EndedSession) -> None:
+        """Without a link nothing is said: the master asks at the next one."""
         if self.link is None:
             return
         gone = Gone(
@@ -269,5 +278,6 @@ class AgentState:
             self.do(MasterSilent(master=master.name, silent=False))
 
     def master_silent(self, master: MasterId) -> None:
+        """Its sessions say nothing until it is heard again."""
         if self.masters.mark_silent(master):
             self.do(MasterSilent(master=master.name, silent=True))

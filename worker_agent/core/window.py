@@ -80,6 +80,7 @@ class EventWindow:
         self.next += 1
 
     def confirmed(self, token: int) -> None:
+        """The broker has the event that was published with this token."""
         seq = self._answered(token)
         if seq is not None and self.stored < seq < self.next:
             self._confirmed.add(seq)

@@ -45,6 +45,7 @@ class BuildDirs:
         self._missing: set[Path] = set()
 
     def slot_folder(self, master: str, slot: int) -> Path:
+        """Where the builds of that slot for that master have their folders."""
         return self._basedir / master / f"{SLOT}{slot}"
 
     @property
@@ -67,6 +68,7 @@ class BuildDirs:
         return path
 
     def give_back(self, master: str, slot: int, builddir: str) -> None:
+        """The session is over: its folder may be removed when room is needed."""
         path = self.slot_folder(master, slot) / builddir
         with self._lock:
             left = self._in_use.get(path, 0) - 1

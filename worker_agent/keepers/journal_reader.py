@@ -132,6 +132,7 @@ class JournalFiles:
             self._handles.pop(path).close()
 
     def close(self) -> None:
+        """Every file that is open."""
         for handle in self._handles.values():
             handle.close()
         self._handles.clear()

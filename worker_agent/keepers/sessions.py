@@ -119,6 +119,7 @@ class Sessions:
         metas.persist(self.folder / meta.session, meta)
 
     def open(self, action: OpenSession) -> None:
+        """Start its keeper; an input says how that went."""
         held = self._held[action.session]
 
         async def start() -> None:

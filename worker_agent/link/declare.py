@@ -144,4 +144,5 @@ def _enough(answers: dict[str, bool], misses: int | None) -> bool:
 
 
 async def queue_exists(connection: AbstractConnection, name: str) -> bool:
+    """Asks the broker passively. Raises what aio-pika does where the connection breaks."""
     return (await existing_queues(connection, [name]))[name]

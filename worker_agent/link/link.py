@@ -158,6 +158,7 @@ class Link:
 
     @property
     def up(self) -> bool:
+        """Both connections are open."""
         return self._connected is not None
 
     @property
@@ -191,22 +192,27 @@ class Link:
     # -- orders ----------------------------------------------------------------------------------------------------
 
     def publish(self, order: Publish, after: asyncio.Future[None] | None = None) -> None:
+        """Once `after` is done; dropped while the link is down."""
         if self._entered:
             self._entered.publisher.publish(order, after)
 
     def publish_status(self, status: Status) -> None:
+        """To `bb.fleet`; dropped while the link is down."""
         if self._entered:
             self._entered.publisher.publish_to_fleet(status, topology.STATUS_KEY)
 
     def consume(self, queues: tuple[str, ...]) -> None:
+        """From these `cap.*` queues, and no others, from now on."""
         if self._entered:
             self._entered.consumers.consume(queues)
 
     def cancel_consumers(self) -> None:
+        """From no queue, from now on."""
         if self._entered:
             self._entered.consumers.cancel()
 
     def settle(self, delivery: int, how: Settle) -> None:
+        """What becomes of the offer that came as this delivery."""
         if self._entered:
             self._entered.consumers.settle(delivery, how)
 

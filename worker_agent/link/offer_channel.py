@@ -26,6 +26,7 @@ class OfferChannel:
 
     @classmethod
     async def open(cls, connection: AbstractConnection, way: OneAtATime) -> OfferChannel:
+        """A new channel with prefetch 1. Raises what aio-pika does."""
         channel = connection.channel(publisher_confirms=False)
         await channel.initialize()
         await channel.set_qos(prefetch_count=1, global_=way.shared)

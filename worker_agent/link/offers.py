@@ -83,13 +83,16 @@ class OfferConsumers:
     # -- orders, carried out in the order in which they were given -----------------------------------------------
 
     def consume(self, queues: tuple[str, ...]) -> None:
+        """From these queues, and no others; done later, in the order of calls."""
         self._asked = queues
         self._orders.put_nowait(partial(self._consume, queues))
 
     def cancel(self) -> None:
+        """From none."""
         self.consume(())
 
     def settle(self, delivery: int, how: Settle) -> None:
+        """Done later, in the order of calls; a delivery of a channel that is gone is void."""
         self._orders.put_nowait(partial(self._settle, delivery, how))
 
     def send_to_dead(self, delivery: int, reason: str) -> None:

@@ -76,7 +76,9 @@ class BySharedPrefetch:
         return asked
 
     def ready(self) -> None:
+        """A slot is free from now on: an offer that comes may be older than this."""
         self._ready_at = self._clock()
 
     def came(self, published: float) -> None:
+        """An offer came, published at that time (seconds since the epoch)."""
         self._backlog = published < self._ready_at  # by the master's clock; a wrong one costs cancels

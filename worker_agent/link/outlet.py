@@ -35,11 +35,13 @@ class Lane:
         self.retired = False
 
     async def open(self) -> None:
+        """Raises what aio-pika does."""
         await self.channel.initialize()
         for exchange in (topology.REPLIES, topology.FLEET, topology.DEAD):
             self.exchanges[exchange] = await self.channel.get_exchange(exchange, ensure=False)
 
     async def publish(self, exchange: str, message: AMQPMessage, key: str, mandatory: bool) -> None:
+        """Returns once the broker has confirmed it. Raises what aio-pika does: returned, refused, lost."""
         self.under_way += 1
         try:
             await self.exchanges[exchange].publish(message, key, mandatory=mandatory)
@@ -48,6 +50,7 @@ class Lane:
             await self.close_if_spent()
 
     async def close_if_spent(self) -> None:
+        """Closed when it takes nothing new and all that it sent is confirmed."""
         if self.retired and not self.under_way and not self.channel.is_closed:
             with contextlib.suppress(*LIBRARY_ERRORS):  # the connection goes, and the channel with it
                 await self.channel.close()

@@ -38,6 +38,7 @@ class SharedPrefetch:
         return self._choice == "always" or version < SHARED_PREFETCH_DENIED
 
     def refused(self, reason: str) -> None:
+        """This broker does not have it: from now on the agent does without."""
         self._refused = True
         log.info(
             "shared_prefetch_refused",

@@ -66,6 +66,7 @@ class Publisher:
 
     @property
     def unconfirmed(self) -> int:
+        """Publications that the broker has not confirmed."""
         return len(self._under_way)
 
     @property

@@ -76,6 +76,7 @@ class Seals:
         return seal.open(message)
 
     def forget(self, session: str) -> None:
+        """The session is over: none of its keys is kept."""
         self._private.pop(session, None)
         self._seals.pop(session, None)
 

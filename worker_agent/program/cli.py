@@ -114,6 +114,7 @@ class AgentProgram(ManualGroup):
     """A group that runs the agent when no subcommand is named. Its options stand in the groups of their settings."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """From click: options in `--help`, in groups as the settings have them."""
         for title, records in self.grouped(ctx).items():
             with formatter.section(title):
                 formatter.write_dl(records)
@@ -183,4 +184,5 @@ def make_cli(run: Callable[..., None] = _run) -> click.Group:
 
 
 def main() -> None:
+    """The program `worker-agent`."""
     make_cli()()

@@ -23,10 +23,12 @@ class BadSettings(Exception):
 
 
 def flag_of(setting: str) -> str:
+    """The command-line option of a setting: "--amqp-url"."""
     return "--" + setting.replace("_", "-")
 
 
 def variable_of(setting: str) -> str:
+    """Its environment variable: "WORKER_AGENT_AMQP_URL"."""
     return PREFIX + setting.upper()
 
 

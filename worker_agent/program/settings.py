@@ -220,6 +220,7 @@ def host_name() -> str:
 
 
 def has_home() -> bool:
+    """Is there a home folder for the defaults?"""
     try:
         Path("~").expanduser()
     except RuntimeError:  # HOME is not set, and the password database does not know this user

@@ -59,6 +59,7 @@ class Figures:
         self.dead_letters += 1
 
     def did(self, action: Action, now: float) -> None:
+        """An action was carried out, at `now` (monotonic seconds)."""
         if isinstance(action, MasterSilent):
             self.masters_silenced += action.silent
         if not isinstance(action, Publish):

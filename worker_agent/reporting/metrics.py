@@ -28,6 +28,7 @@ class Collector:
         self._slots = slots
 
     def collect(self) -> Iterator[Metric]:
+        """From prometheus_client: all figures, as they are now."""
         figures = self._figures
         for name, text, value in (
             ("offers", "Offers that were delivered to this agent.", figures.offers),
@@ -91,6 +92,7 @@ class Endpoints:
         log.info("metrics", url=f"http://{host}:{self.port}/metrics")
 
     def close(self) -> None:
+        """Stop serving; blocks until that is done."""
         self._server.shutdown()
         self._server.server_close()
 

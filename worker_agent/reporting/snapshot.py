@@ -28,6 +28,7 @@ class Snapshot:
 
     @property
     def state(self) -> str:
+        """As a status tells it: "ready", "draining", "paused" and so on."""
         return self.availability.state
 
     @property

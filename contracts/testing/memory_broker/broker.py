@@ -92,6 +92,7 @@ class MemoryBroker:
                 self._delete(name)
 
     def start(self) -> None:
+        """After `kill`: queues deliver again. Clients connect by themselves."""
         self.up = True
         for queue in list(self.queues.values()):
             queue.pump()
@@ -127,14 +128,17 @@ class MemoryBroker:
     # ---- for connections and queues
 
     def latency(self) -> float:
+        """Seconds that a frame takes, another number each time."""
         low, high = self.latency_range
         return low + (high - low) * self._rng.random()
 
     def confirm_delay(self) -> float:
+        """Seconds until a publication is confirmed, another number each time."""
         low, high = self._confirm
         return low + (high - low) * self._rng.random()
 
     def chance(self, probability: float) -> bool:
+        """Does it happen this time, with this probability (0 to 1)?"""
         return self._rng.random() < probability
 
     def fraction(self) -> float:
@@ -142,6 +146,7 @@ class MemoryBroker:
         return self._rng.random()
 
     def next_identity(self) -> int:
+        """A number for a publication; none comes twice."""
         self._identity += 1
         return self._identity
 
@@ -159,6 +164,7 @@ class MemoryBroker:
         return None
 
     def bind(self, queue: str, exchange: str, key: str) -> None:
+        """Messages for `exchange` with this key go to `queue`, from now on."""
         self._bindings.setdefault(exchange, {})[(key, queue)] = None
 
     def route(self, publication: Publication) -> list[Queue]:
@@ -184,6 +190,7 @@ class MemoryBroker:
                 queue.push(replace(publication), safe=True)
 
     def delivered(self, queue: Queue, entry: QueuedMessage) -> None:
+        """Counts how often each publication was delivered."""
         self.deliveries[entry.publication.identity] += 1
 
     def forget(self, connection: Connection) -> None:

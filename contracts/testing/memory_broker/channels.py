@@ -40,16 +40,20 @@ class BrokerForChannels(queues.BrokerForQueues, Protocol):
     timeout_cancels: bool
 
     @property
-    def exchanges(self) -> Mapping[str, str]: ...
+    def exchanges(self) -> Mapping[str, str]:
+        """Their names, and types."""
 
     @property
-    def queues(self) -> Mapping[str, Queue]: ...
+    def queues(self) -> Mapping[str, Queue]:
+        """By name."""
 
-    def declare_queue(self, name: str, options: QueueOptions, connection: object) -> str | None: ...
+    def declare_queue(self, name: str, options: QueueOptions, connection: object) -> str | None:
+        """Why that cannot be, as RabbitMQ says it; None: it is there."""
 
     def bind(self, queue: str, exchange: str, key: str) -> None: ...
 
-    def route(self, publication: Publication) -> list[Queue]: ...
+    def route(self, publication: Publication) -> list[Queue]:
+        """The queues that get it."""
 
     def delivered(self, queue: Queue, entry: QueuedMessage) -> None: ...
 
@@ -99,9 +103,11 @@ class Consumer:
 
     @property
     def has_room(self) -> bool:
+        """It and its channel may hold one more delivery."""
         return (self.prefetch == 0 or self.held < self.prefetch) and self.channel.has_room
 
     def deliver(self, entry: QueuedMessage) -> None:
+        """From its queue: one message, which is unacknowledged then."""
         self.held += 1
         self.channel.deliver(self, entry)
 
@@ -136,6 +142,7 @@ class Channel:
         self._send(self._declare, name, options, done)
 
     def bind(self, queue: str, exchange: str, key: str = "") -> None:
+        """As `queue.bind`; nobody is told when it is done."""
         self._send(self._broker.bind, queue, exchange, key)
 
     def publish(self, publication: Publication, *, mandatory: bool = False) -> int:
@@ -171,12 +178,15 @@ class Channel:
         self._send(self._cancel, tag)
 
     def ack(self, tag: int) -> None:
+        """The delivery with this tag is done with."""
         self._send(self._settle, tag, "ack")
 
     def nack(self, tag: int, *, requeue: bool) -> None:
+        """The delivery with this tag goes back to its queue (`requeue`), or is dead-lettered."""
         self._send(self._settle, tag, "requeue" if requeue else "reject")
 
     def close(self) -> None:
+        """As `channel.close`: what is unacknowledged goes back to its queues."""
         self.open = False
         self._send(self._shut)
 
@@ -272,6 +282,7 @@ class Channel:
 
     @property
     def has_room(self) -> bool:
+        """`global_qos`: all of its consumers together may hold one more delivery."""
         return self._shared_prefetch == 0 or len(self.unacked) < self._shared_prefetch
 
     def _get(self, name: str, done: Callable[[Delivery | None], object]) -> None:
@@ -291,6 +302,7 @@ class Channel:
             consumer.queue.consumers.remove(consumer)
 
     def deliver(self, consumer: Consumer, entry: QueuedMessage) -> None:
+        """From a queue: on its way to the client, as fast as the network is."""
         self._tag += 1
         self.unacked[self._tag] = (entry, consumer, self._broker.clock.now)
         self._broker.delivered(consumer.queue, entry)

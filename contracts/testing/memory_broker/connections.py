@@ -44,6 +44,7 @@ class Connection:
         self._watchdogs: list[Timer] = []
 
     def channel(self) -> Channel:
+        """A new channel; raises nothing, also where the broker is gone."""
         channel = Channel(self)
         self.channels.append(channel)
         return channel
@@ -75,6 +76,7 @@ class Connection:
             self._watch(self.client_lost, "heartbeat missed")
 
     def heal(self) -> None:
+        """After `cut`: what was held back arrives, and heartbeats come again."""
         for timer in self._watchdogs:
             timer.cancel()
         self._watchdogs.clear()

@@ -29,6 +29,7 @@ class Direction:
         self._holds: set[str] = set()
 
     def send(self, frame: Callable[..., object], *args: Any, extra: float = 0.0) -> None:
+        """`frame(*args)` at the other end, in order, after the latency and `extra` seconds."""
         at = max(self._last, self._clock.now + self._latency() + extra)
         self._last = at
         self._frames.append((at, frame, args))
@@ -42,6 +43,7 @@ class Direction:
             self._timer = None
 
     def release(self, why: str) -> None:
+        """What was held for this reason goes on its way, unless another reason holds it."""
         self._holds.discard(why)
         self._arm()
 

@@ -78,9 +78,11 @@ class Consuming(Protocol):
     exclusive: bool
 
     @property
-    def has_room(self) -> bool: ...
+    def has_room(self) -> bool:
+        """It takes one more delivery."""
 
-    def deliver(self, entry: QueuedMessage) -> None: ...
+    def deliver(self, entry: QueuedMessage) -> None:
+        """One message, in the order of the queue."""
 
 
 class BrokerForQueues(Protocol):
@@ -126,6 +128,7 @@ class Queue:
         return limit is None or self.options.overflow != "reject-publish" or self.ready_bytes + size <= limit
 
     def push(self, publication: Publication, *, safe: bool) -> QueuedMessage:
+        """One message to its end; `safe`: its publisher was told, so a crash keeps it."""
         times = [t for t in (self.options.message_ttl, publication.expiration) if t is not None]
         expires_at = self._clock.now + min(times) if times else None
         self._position += 1
@@ -163,6 +166,7 @@ class Queue:
         return entry
 
     def ack(self, entry: QueuedMessage) -> None:
+        """It is gone, for good once the broker has written that: a crash before brings it back."""
         if self.unacked.pop(entry.position, None) is not None:
             self._acked.append((self._clock.now, entry))
             while self._acked and self._acked[0][0] < self._clock.now - self._broker.ack_flush:
@@ -185,6 +189,7 @@ class Queue:
             self._dead_letter(entry, "rejected")
 
     def purge(self) -> None:
+        """Drops what waits; what is unacknowledged stays with its consumer."""
         self._ready.clear()
         self.ready_bytes = 0
 
@@ -213,6 +218,7 @@ class Queue:
             self._expiry = None
 
     def stop(self) -> None:
+        """It is deleted: none of its messages expires any more."""
         if self._expiry is not None:
             self._expiry.cancel()
             self._expiry = None

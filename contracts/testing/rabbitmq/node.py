@@ -78,6 +78,7 @@ class RabbitMQNode:
         return self.vhost_url("/")
 
     def vhost_url(self, vhost: str) -> str:
+        """The AMQP URL of this vhost, with the password."""
         return f"amqp://{USER}:{self.password}@127.0.0.1:{self.port}/{vhost.replace('/', '%2F')}"
 
     @property
@@ -100,6 +101,7 @@ class RabbitMQNode:
 
     @property
     def password(self) -> str:
+        """Of the node's only user; another one for each node."""
         return hashlib.sha256(f"password {self.cookie}".encode()).hexdigest()[:32]
 
     @property
@@ -117,6 +119,7 @@ class RabbitMQNode:
 
     @property
     def running(self) -> bool:
+        """Its process has not ended."""
         return self._beam is not None and self._beam.running
 
     # Life
@@ -158,6 +161,7 @@ class RabbitMQNode:
             raise BrokerMissing(f"cannot run {shlex.join(command)}: {error.strerror}") from None
 
     def wait_ready(self, timeout: float = START_TIMEOUT) -> None:
+        """Returns when clients can connect. Raises `NodeError` where it ends before, or takes longer (seconds)."""
         deadline = time.monotonic() + timeout
         while not answers_amqp(self.port):
             if not self.running:
@@ -259,6 +263,7 @@ class RabbitMQNode:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """As a program: a node until Ctrl-C or SIGTERM. Returns the exit status."""
     parser = argparse.ArgumentParser(description="Run a private RabbitMQ node until Ctrl-C or SIGTERM.")
     parser.add_argument("--folder", help="keep data and logs here (default: a temporary folder)")
     parser.add_argument("--plugin", action="append", default=[], help="enable a plugin, e.g. rabbitmq_management")
