@@ -48,6 +48,8 @@ from contracts.timing import ALIVE_INTERVAL, CATALOGUE_INTERVAL, PING_INTERVAL
 from contracts.trust.sealing import OF_MASTER, Parties, SealedSession, seal_to
 
 Got = TypeVar("Got", bound=Message)
+#: What an agent that traces nothing leaves aside (rule 25).
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 #: Seconds of one look for messages.
 _TURN = 0.02
 
@@ -161,6 +163,7 @@ class Master:
             "signature": self.signature,
             "published": fields.get("published", time.time()),
             "title": f"conformance #{self._runs}",
+            "traceparent": TRACEPARENT,
         }
         offer = Offer.model_validate(fields)
         if not self.say(offer, topology.OFFERS, self.broker.queue, extra=extra):
@@ -218,7 +221,10 @@ class Master:
     def start(self, session: Session, command: Command) -> None:
         """Have `command` started; what the agent answers is not waited for."""
         session.started[command.n] = command
-        self.tell(session, Start(session=session.id, incarnation=self.incarnation, command=command))
+        self.tell(
+            session,
+            Start(session=session.id, incarnation=self.incarnation, command=command, traceparent=TRACEPARENT),
+        )
 
     def completed(self, session: Session, n: int, *, timeout: float | None = None) -> Event:
         """The completion of command `n`, once it is there. Raises `Violated`, as `wait`."""

@@ -39,6 +39,11 @@ User = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[A-Za-z0-9_
 Key = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 #: The name of a folder: one component of a path.
 Component = Annotated[str, Field(min_length=1, max_length=COMPONENT_MAX), AfterValidator(_component)]
+#: W3C Trace Context, version 00: the ids of the trace and of the span that what follows is a part of, and flags.
+TRACEPARENT = r"^00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$"
+_Traceparent = Annotated[str, Field(pattern=TRACEPARENT)]
+#: … or none: then it is left out of what is written.
+Traceparent = Annotated[_Traceparent | None, Field(exclude_if=lambda value: value is None)]
 Natural = Annotated[int, Field(ge=0, le=2**53 - 1)]
 Positive = Annotated[int, Field(ge=1, le=2**53 - 1)]
 

@@ -36,6 +36,7 @@ from contracts.message_parts import Seal as Seal
 from contracts.message_parts import Text as Text
 from contracts.message_parts import Ticket as Ticket
 from contracts.message_parts import Title as Title
+from contracts.message_parts import Traceparent as Traceparent
 from contracts.message_parts import User as User
 from contracts.message_parts import WorkerInfo as WorkerInfo
 from contracts.protocol_version import OLDEST_VERSION as OLDEST_VERSION
@@ -77,6 +78,8 @@ class Offer(Greeting):
     seal: bool = False
     #: for kind "command"
     commands: tuple[Command, ...] = ()
+    #: rule 25: the span of the build; left out where its master traces nothing
+    traceparent: Traceparent = None
 
 
 class Claimant(Message):
@@ -197,6 +200,8 @@ class Start(Message):
     session: Id
     incarnation: Id
     command: Command
+    #: rule 25: the span of the command; left out where its master traces nothing
+    traceparent: Traceparent = None
 
 
 class Interrupt(Message):

@@ -85,6 +85,11 @@ class Tickets:
             return None
         return Proof(kind=made_for, run=run, made=made)
 
+    def trace_id(self, request: str) -> int:
+        """Of the trace of a build request: 16 bytes, the same after a restart, and another master's is another."""
+        mac = hmac.new(self._secret, json.dumps(["trace", self._master, request]).encode(), hashlib.sha256)
+        return int.from_bytes(mac.digest()[:16], "big") or 1
+
     def _make(self, kind: Kind, signature: str, run: int, made: int, request: str, session: str, user: str) -> str:
         covered = json.dumps([kind, self._master, request, signature, run, made, session, user])
         mac = hmac.new(self._secret, covered.encode(), hashlib.sha256).hexdigest()[:MAC_DIGITS]

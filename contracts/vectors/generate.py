@@ -58,6 +58,7 @@ MESSAGES: dict[str, m.Message] = {
         offer="o-1", request="br-17", master="m1", user="bridge", ticket=WHO["ticket"], run=21, signature="gtk>=3",
         kind="build", published=1700000000.5, builddir="linux-gtk", title="linux-gtk #17", builder="linux-gtk",
         build_number=17, locks=(m.AgentLock(name="database", capacity=2, takes=1, capacities={"builder7": 4}),),
+        traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
     ),
     "offer of a command": m.Offer(
         offer="o-2", request="br-17/step-4", master="m1", user="bridge:40example",
@@ -75,7 +76,10 @@ MESSAGES: dict[str, m.Message] = {
     "refuse": m.Refuse(session="s-1", master="m1", re="resume", reason="the build request is complete"),
     "later": m.Later(session="s-1", master="m1", request="br-17"),
     "hold": m.Hold(session="s-1", master="m1", request="br-17"),
-    "start": m.Start(**HELD, command=COMMAND.model_copy(update={"step": "compile"})),
+    "start": m.Start(
+        **HELD, command=COMMAND.model_copy(update={"step": "compile"}),
+        traceparent="00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01",
+    ),
     "interrupt": m.Interrupt(**HELD, n=1, reason='stopped by "Zoë"'),
     "ping": m.Ping(**HELD, stored=2**53 - 1),
     "stored": m.Stored(**HELD, stored=12),

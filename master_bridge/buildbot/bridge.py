@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol, Union
+from typing import Any, Protocol, TypeVar, Union
 from uuid import uuid4
 
 import structlog
@@ -19,6 +19,7 @@ from contracts.topology import address_user
 from contracts.trust.tickets import Tickets
 from master_bridge.buildbot.client import Client
 from master_bridge.buildbot.fleet.figures import Figures
+from master_bridge.buildbot.traces.builds import BuildTraces
 from master_bridge.core import actions, inputs
 from master_bridge.core.actions import Action
 from master_bridge.core.inputs import Input
@@ -26,6 +27,8 @@ from master_bridge.core.machine import BridgeConfig, BridgeMachine
 from master_bridge.link.seals import Seals
 
 log = structlog.get_logger(__name__)
+
+Sent = TypeVar("Sent", bound=Message)
 
 #: A machine whose deadline has passed is ticked at the reactor's next turn, never in a loop.
 SOON = 0.001
@@ -109,6 +112,8 @@ class Bridge:
         self._seals = Seals(master=master, incarnation=self.incarnation)
         self.link: MessageLink | None = None
         self.figures = Figures()
+        #: None: nobody wants traces
+        self.traces: BuildTraces | None = None
         #: who asked for which request
         self.clients: dict[str, Client] = {}
         self._inputs: deque[Input] = deque()
@@ -130,6 +135,8 @@ class Bridge:
             self.feed(event)
 
     def send(self, message: Data, address: str, terms: actions.Terms | None) -> None:
+        if self.traces is not None:
+            self._count(self.traces.served, message, time.time())
         self._send(message, address, terms)
 
     def _send(self, message: Message, address: str, terms: actions.Terms | None) -> None:
@@ -161,6 +168,8 @@ class Bridge:
     def _handle(self, event: Input) -> list[Action]:
         now = time.monotonic()
         self._count(self.figures.saw, event, now)
+        if self.traces is not None:
+            self._count(self.traces.saw, event, time.time())
         try:
             return self.machine.handle(event, now)
         except ValueError as error:
@@ -234,6 +243,8 @@ class Bridge:
 
     def _carry_out(self, action: Action) -> None:
         self._count(self.figures.did, action, time.monotonic())
+        if self.traces is not None:
+            self._count(self.traces.did, action, time.time())
         try:
             if isinstance(action, _FOR_THE_LINK):
                 if self.link is not None:
@@ -253,20 +264,29 @@ class Bridge:
             log.exception("amqp.action_failed", action=type(action).__name__)
 
     @staticmethod
-    def _count(figure: Callable[[Any, float], None], what: Input | Action, now: float) -> None:
-        """Figures are for people who watch: an error in them changes nothing."""
+    def _count(figure: Callable[[Any, float], None], what: Input | Action | Data, now: float) -> None:
+        """Figures and traces are for people who watch: an error in them changes nothing."""
         try:
             figure(what, now)
         except Exception:
             log.exception("amqp.metrics_not_updated", what=type(what).__name__)
 
+    def _traced(self, message: Sent) -> Sent:
+        """With the span that it belongs to, where traces are wanted."""
+        if self.traces is not None:
+            try:
+                return self.traces.stamped(message)
+            except Exception:
+                log.exception("amqp.message_not_traced", type=type(message).__name__)
+        return message
+
     def _publish(self, action: ForTheLink, link: MessageLink) -> None:
         if isinstance(action, actions.PublishOffer):
-            link.publish_offer(action.offer, action.priority)
+            link.publish_offer(self._traced(action.offer), action.priority)
         elif isinstance(action, actions.DeadOffer):
             link.dead_offer(action.offer, action.reason, action.priority)
         elif isinstance(action, actions.Send):
-            self._send(action.message, action.address, action.terms)
+            self._send(self._traced(action.message), action.address, action.terms)
         elif isinstance(action, actions.Broadcast):
             link.broadcast(action.message)
         elif isinstance(action, actions.SendMarker):

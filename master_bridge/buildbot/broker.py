@@ -41,6 +41,7 @@ from master_bridge.buildbot.output.room import LOOK_EVERY, Room
 from master_bridge.buildbot.regularly import regularly
 from master_bridge.buildbot.search import requests, waiting
 from master_bridge.buildbot.search.notices import NoAgentNotices
+from master_bridge.buildbot.traces.tracing import Tracing
 from master_bridge.buildbot.worker_pages import LOOK_EVERY as WORKERS_EVERY
 from master_bridge.buildbot.worker_pages import WorkerPages
 from master_bridge.core.inputs import AgentHeard, Declared, Seek
@@ -58,6 +59,7 @@ STOP_TIMEOUT = 3.0
 CATALOGUE_SOON = 0.2
 #: In the master's folder: the secret of its tickets (`contracts.trust.tickets`).
 TICKETS_FILE = "amqp-tickets.secret"
+RESTART_NEEDED = "a new master name, broker user, grace or traces holds from the next start on"
 #: Requests whose infrastructure failures are remembered.
 FAILURES_KEPT = 1000
 
@@ -92,6 +94,8 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
         metrics_port (whole number; port): Serve /metrics, /live and /ready on this port; 0: any free port, which the
             log names. Default: they are not served.
         metrics_host (text): The address of this machine on which they are served.
+        traces (True or False): Send a trace of each build by OTLP, as OpenTelemetry's environment variables OTEL_… say;
+            needs the extra "otel". Another value holds from the master's next start on.
     """
 
     name = SERVICE_NAME
@@ -129,6 +133,8 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
         self._failures: FIFOCache[str, int] = FIFOCache(FAILURES_KEPT)
         self._port: Any = None
         self._serving: tuple[str, int] | None = None
+        self._traces = False
+        self._tracing = Tracing()
 
     # -- life ---------------------------------------------------------------------------------------------------------
 
@@ -145,6 +151,7 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
         signing_key: str | None = None,
         metrics_port: int | None = None,
         metrics_host: str = "127.0.0.1",
+        traces: bool = False,
     ) -> Any:
         """Takes a new URL or queue setting at once; a new master name, broker user or grace at its next start."""
         logging.configure()
@@ -167,15 +174,14 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
             self._stopped(f"AMQPBroker: {error}")
         if self.bridge is not None and self.settings is not None and settings is not None:
             same = settings.master == self.settings.master and settings.address.user == self.settings.address.user
+            if not same or (grace, traces) != (self._grace, self._traces):
+                log.warning("amqp.restart_needed", detail=RESTART_NEEDED)
             if not same or grace != self._grace:
-                log.warning(
-                    "amqp.restart_needed", detail="a new master name, broker user or grace holds from the next start on"
-                )
                 return
             if settings != self.settings:
                 yield self._relink(settings)
         elif settings is not None:
-            self.settings, self._grace = settings, grace
+            self.settings, self._grace, self._traces = settings, grace, traces
 
     @defer.inlineCallbacks
     def reconfigServiceWithSibling(self, sibling: Any) -> Any:
@@ -207,6 +213,8 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
             on_returned=self.page.returned,
             on_stopped=self._stopped,
         )
+        if self._traces:
+            yield self._tracing.begin(self.master, self.settings.master, tickets, self.bridge)
         self._quick_stop = QuickStop(self.master, self.bridge.quick_stop)
         self._link(self.settings)
         self._every(timing.CATALOGUE_INTERVAL, self.publish_catalogue)
@@ -239,6 +247,7 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
             bridge.stop()
             yield link.stop(STOP_TIMEOUT)
         self.bridge = self.link = None
+        yield self._tracing.end(self.master.reactor, STOP_TIMEOUT)
         self._database.release()
         yield super().stopService()
 

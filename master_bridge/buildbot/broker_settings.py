@@ -13,6 +13,7 @@ from contracts.errors import BadName
 from contracts.rabbitmq.arguments import EVENTS_MAX_BYTES
 from contracts.topology import check_name
 from contracts.trust.signing import BadKey, Signer
+from master_bridge.buildbot.traces.tracing import wrong_traces
 from master_bridge.link.connection.endpoint import tls_options
 from master_bridge.link.errors import BadSettings
 from master_bridge.link.settings import (
@@ -44,6 +45,7 @@ def wrong_settings(
     signing_key: str | None = None,
     metrics_port: int | None = None,
     metrics_host: str = "127.0.0.1",
+    traces: bool = False,
     **unknown: Any,
 ) -> Iterator[str]:
     """A sentence for each mistake, with the argument's name first."""
@@ -80,6 +82,8 @@ def wrong_settings(
         yield f"metrics_port: a port number, not {metrics_port!r}"
     if not isinstance(metrics_host, str) or any(letter.isspace() for letter in metrics_host):
         yield f"metrics_host: an address of this machine, as 127.0.0.1 or 0.0.0.0, not {metrics_host!r}"
+    if (problem := wrong_traces(traces)) is not None:
+        yield problem
     if signing_key is not None:
         try:
             Signer.from_file(Path(signing_key))

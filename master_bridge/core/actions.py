@@ -112,6 +112,8 @@ class Holder:
     address: str
     capabilities: tuple[Capability, ...]
     worker: WorkerInfo
+    #: when it was granted first, as far as its tickets tell, seconds since the epoch
+    since: float = 0.0
 
     @property
     def account(self) -> str:

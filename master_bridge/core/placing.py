@@ -177,6 +177,8 @@ class Placing:
 
     def _give(self, work: WorkUnit, session: Session) -> None:
         session.given = self._context.config.wall(self._context.now)
+        earlier = session.proof.made / 1000 if session.proof.kind == "grant" else session.given
+        session.begun = session.begun or min(earlier, session.given)
         session.proof = Proof(kind="grant", run=work.seek.run, made=int(session.given * 1000))
         work.session = session
         work.state = State.GRANTED

@@ -74,6 +74,8 @@ class Session:
 
     #: when it was granted here, seconds since the epoch
     given: float = 0.0
+    #: the same of its first grant, by this incarnation or, as its ticket told, an earlier one
+    begun: float = 0.0
     #: bytes that it makes this process remember, of its last claim or resume (rule 23)
     size: int = 0
     #: when its agent's status was last heard, on the link's own clock; None: not since it is known
@@ -106,6 +108,7 @@ class Session:
             address=self.address,
             capabilities=self.capabilities,
             worker=self.worker,
+            since=self.begun,
         )
 
     @property

@@ -34,6 +34,7 @@ from worker_agent.keeper.second_user import SecondUser
 from worker_agent.program.settings import Settings
 from worker_agent.reporting.facts import facts
 from worker_agent.reporting.telling import Telling, busy
+from worker_agent.reporting.traces import AgentTraces
 
 log = structlog.get_logger(__name__)
 
@@ -53,7 +54,13 @@ STOP_TIMEOUT = 30.0
 class Agent:
     """One run of the agent, from `run` to its end."""
 
-    def __init__(self, settings: Settings, instance: Instance, user: SecondUser | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        instance: Instance,
+        user: SecondUser | None = None,
+        traces: AgentTraces | None = None,
+    ) -> None:
         assert settings.amqp_url is not None
         self._settings = settings
         self._instance = instance
@@ -73,7 +80,7 @@ class Agent:
             abilities=self._abilities_changed,
             asked=lambda: self.telling.asked(),
         )
-        self.parts = Parts(settings, instance, user, tells)
+        self.parts = Parts(settings, instance, user, tells, traces)
         self.hands = Hands(
             self.parts.link,
             self.parts.sessions,
@@ -249,11 +256,10 @@ class Agent:
     def _feed(self, what: inputs.Input) -> None:
         now = self._loop.time()
         with self._errors.said("figures"):
-            self.parts.figures.saw(what, now, time.time())
+            self.parts.saw(what, now)
         actions = self.machine.handle(what, now)
         with self._errors.said("figures"):
-            for action in actions:
-                self.parts.figures.did(action, now)
+            self.parts.did(actions, now)
         self.hands.carry_out(actions)
         slots = self.machine.slots()
         leaves = self.order not in (Order.LEAVE, Order.LEFT) and self.parts.lifetime.look(slots, now)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Union
@@ -18,7 +19,7 @@ from worker_agent.agent.pause import PauseFile
 from worker_agent.agent.queues import QueueKnowledge
 from worker_agent.capabilities.abilities import Abilities
 from worker_agent.capabilities.probing import Probing
-from worker_agent.core import inputs
+from worker_agent.core import actions, inputs
 from worker_agent.keeper.second_user import SecondUser
 from worker_agent.keepers.builddirs import BuildDirs
 from worker_agent.keepers.journal_reader import JournalFiles
@@ -29,6 +30,7 @@ from worker_agent.link.seals import Seals
 from worker_agent.program.settings import Settings
 from worker_agent.reporting.figures import Figures
 from worker_agent.reporting.info import Information
+from worker_agent.reporting.traces import AgentTraces
 
 #: What the loop takes: an input for the machine, or something to be called in its turn.
 Inbox = Union[inputs.Input, Callable[[], None]]
@@ -51,11 +53,19 @@ class Tells:
 class Parts:
     """Raises what the link's options raise for settings that cannot be used."""
 
-    def __init__(self, settings: Settings, instance: Instance, user: SecondUser | None, tells: Tells) -> None:
-        """`user`: runs the commands, where that is another than the agent's own."""
+    def __init__(
+        self,
+        settings: Settings,
+        instance: Instance,
+        user: SecondUser | None,
+        tells: Tells,
+        traces: AgentTraces | None = None,
+    ) -> None:
+        """`user`: runs the commands, where that is another than the agent's own. `traces` None: nobody wants them."""
         self._settings = settings
         self._tells = tells
         self.figures = Figures()
+        self._traces = traces
         self.errands: Here | ByUser = Here() if user is None else ByUser(user)
         self.abilities = Abilities(settings, user, self.errands)
         self.builddirs = BuildDirs(settings.basedir, keep_free=int(settings.cache_free_disk), errands=self.errands)
@@ -69,6 +79,7 @@ class Parts:
             on_input=tells.put,
             encoding=settings.encoding,
             run_as="" if user is None else user.name,
+            keeper_ready=self._keeper_ready,
         )
         self.link = self._link(instance)
         self.queues = self._queues()
@@ -82,6 +93,24 @@ class Parts:
             after_build=settings.exit_after_build,
             max_uptime=settings.max_uptime,
         )
+
+    def saw(self, what: inputs.Input, now: float) -> None:
+        """For those who watch: the machine is about to be told this. `now`: monotonic seconds."""
+        wall = time.time()
+        self.figures.saw(what, now, wall)
+        if self._traces is not None:
+            self._traces.saw(what, wall)
+
+    def did(self, wanted: Iterable[actions.Action], now: float) -> None:
+        """As `saw`: the machine wants these."""
+        for action in wanted:
+            self.figures.did(action, now)
+            if self._traces is not None:
+                self._traces.did(action, time.time())
+
+    def _keeper_ready(self, session: str) -> None:
+        if self._traces is not None:
+            self._traces.keeper_ready(session, time.time())
 
     def _link(self, instance: Instance) -> Link:
         put = self._tells.put

@@ -54,8 +54,10 @@ class Sessions:
         on_input: Callable[[Input], None],
         encoding: str = "utf-8",
         run_as: str = "",
+        keeper_ready: Callable[[str], None] = lambda _session: None,
     ) -> None:
-        """`run_as`: the user whom commands run as; empty: the agent's own."""
+        """`run_as`: the user whom commands run as; empty: the agent's own. `keeper_ready` is told of a session whose
+        keeper can run commands."""
         self.folder = state / "sessions"
         self._builddirs = builddirs
         self._journal = journal
@@ -64,6 +66,7 @@ class Sessions:
         self._held: dict[str, Held] = {}
         self._run_as = run_as
         self._starter = Starter(run_as)
+        self._keeper_ready = keeper_ready
 
     def __len__(self) -> int:
         return len(self._held)
@@ -137,6 +140,7 @@ class Sessions:
                     starter=self._starter,
                 )
                 self._journal.trust(action.session)
+                self._keeper_ready(action.session)
             except Exception as error:
                 expected = isinstance(error, (OSError, KeeperFailed))
                 log.error("keeper_not_started", session=action.session, reason=str(error),

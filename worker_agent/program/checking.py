@@ -24,7 +24,10 @@ def wrong(settings: Settings) -> str | None:
     except BadCapability as error:
         return f"--capability or --without: {error}"
     unusable = _unusable_keys(settings)
-    return None if unusable is None else f"--trusted-key: {unusable}"
+    if unusable is not None:
+        return f"--trusted-key: {unusable}"
+    unusable = _no_traces() if settings.traces else None
+    return None if unusable is None else f"--traces: {unusable}"
 
 
 def wrong_here(settings: Settings) -> str | None:
@@ -75,6 +78,14 @@ def _unusable_keys(settings: Settings) -> str | None:
         Verifier.from_pem(settings.trusted_key)
     except BadKey as error:
         return str(error)
+    except ImportError as error:
+        return missing_extra(error, "worker") or str(error)
+    return None
+
+
+def _no_traces() -> str | None:
+    try:
+        import contracts.traces.export  # noqa: F401  # can it be?
     except ImportError as error:
         return missing_extra(error, "worker") or str(error)
     return None

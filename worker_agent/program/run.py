@@ -7,9 +7,11 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import structlog
 
+from contracts.errors import ContractError
 from contracts.operations import memory
 from contracts.operations.exit_status import ExitStatus
 from worker_agent.agent.ending import EndReason
@@ -20,6 +22,9 @@ from worker_agent.program.checking import wrong
 from worker_agent.program.settings import PREFIX, Settings
 from worker_agent.reporting import systemd
 from worker_agent.state_files import StateUnreadable
+
+if TYPE_CHECKING:
+    from worker_agent.program.tracing import Tracing
 
 log = structlog.get_logger(__name__)
 
@@ -54,7 +59,12 @@ def run(settings: Settings, unknown: Sequence[str] = ()) -> int:
         log.warning("unknown_variable", name=name, remedy="`worker-agent --help` lists the settings")
     environ = dict(os.environ)
     _hide_secrets()
-    ending = asyncio.run(_run(settings, instance, user))
+    try:
+        tracing = _tracing(settings, instance)
+    except ContractError as error:
+        print(f"worker-agent: --traces: {error}", file=sys.stderr)  # noqa: T201  # as above
+        return ExitStatus.USAGE
+    ending = asyncio.run(_run(settings, instance, user, tracing))
     if ending is EndReason.RESTART:
         instance.close()
         systemd.notify(STATUS="restarting")
@@ -76,6 +86,15 @@ def _execute_again(settings: Settings, environ: dict[str, str]) -> int:
     return ExitStatus.SOFTWARE
 
 
+def _tracing(settings: Settings, instance: Instance) -> Tracing | None:
+    """Raises `BadTraces`."""
+    if not settings.traces:
+        return None
+    from worker_agent.program.tracing import Tracing
+
+    return Tracing(settings.name, instance.uuid)
+
+
 def _hide_secrets() -> None:
     """What builds inherit must not hold the broker's password; `environ` of a restart gets it back."""
     for name in list(os.environ):
@@ -83,13 +102,13 @@ def _hide_secrets() -> None:
             del os.environ[name]
 
 
-async def _run(settings: Settings, instance: Instance, user: SecondUser | None) -> EndReason:
+async def _run(settings: Settings, instance: Instance, user: SecondUser | None, tracing: Tracing | None) -> EndReason:
     from worker_agent.agent.loop import Agent
 
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(logs.unhandled)
     memory.keep()
-    agent = Agent(settings, instance, user)
+    agent = Agent(settings, instance, user, None if tracing is None else tracing.traces)
     loop.add_signal_handler(signal.SIGTERM, agent.leave, "SIGTERM")
     loop.add_signal_handler(signal.SIGINT, agent.leave, "SIGINT")
     loop.add_signal_handler(signal.SIGHUP, agent.probe, "SIGHUP")
@@ -111,6 +130,8 @@ async def _run(settings: Settings, instance: Instance, user: SecondUser | None) 
         ending = await agent.run()
     finally:
         watchdog.cancel()
+        if tracing is not None:
+            await tracing.close()
     if ending is EndReason.RESTART:
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # they wait for the new program
         if agent.asked_to_leave():

@@ -144,6 +144,10 @@ class Settings(BaseSettings):
     metrics_port: int | None = _setting(None, SEE, "Serve /metrics, /live and /ready on this port; 0: any free one.",
                                         "PORT", ge=0, le=65535)  # fmt: skip
     metrics_host: str = _setting("127.0.0.1", SEE, "Address of this machine to serve them on.", "ADDRESS")
+    traces: bool = _setting(
+        False, SEE, "Send what is done for builds that their master traces by OTLP, as OpenTelemetry's variables "
+        "OTEL_… say; needs the extra \"otel\".",
+    )  # fmt: skip
     log_format: Literal["console", "json"] = _setting("console", SEE, "How log lines look.")
     log_level: Literal["debug", "info", "warning", "error"] = _setting("info", SEE, "The least serious lines to log.")
 
