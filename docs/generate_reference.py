@@ -120,12 +120,14 @@ def introduction(documented: Any) -> str:
 def master_cfg() -> dict[str, tuple[str, list[Parameter]]]:
     """Heading -> introduction, parameters."""
     broker, slot, command = util.AMQPBroker, worker.AMQPLatentWorker, steps.CapabilityCommand
-    rule = util.FleetEndpointMatcher
+    rule, battery = util.FleetEndpointMatcher, steps.Battery
     return {
         "util.AMQPBroker": (introduction(broker), of_docstring(broker, broker.reconfigService)),
         "worker.amqp_column": (introduction(worker.amqp_column), of_docstring(worker.amqp_column, worker.amqp_column)),
         "worker.AMQPLatentWorker": (introduction(slot), of_docstring(slot, slot.checkConfig, PASSED_ON)),
         "steps.CapabilityCommand": (introduction(command), of_docstring(command, command.__init__)),
+        "steps.Battery": (introduction(battery), of_docstring(battery, battery.__init__)),
+        "util.Units": (introduction(util.Units), of_docstring(util.Units, util.Units.__init__)),
         "util.FleetEndpointMatcher": (introduction(rule), of_docstring(rule, rule.__init__)),
     }
 

@@ -1,4 +1,6 @@
-"""What the bridge is asked for, and its keys: "br-<build request id>" of a build, "br-<id>/step-<number>" of a step."""
+"""The protocol's work keys: "br-<build request id>" for a build, "br-<id>/step-<number>" for a step's command, and
+"br-<id>/step-<number>/shard-<number>" for one of several commands of a step.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ from master_bridge.core.inputs import Seek
 #: Requests that are looked up in Buildbot's database in one second, whoever brought them up (rule 23). A master that
 #: restarts under 1,000 sessions has looked all of them up within 5 s.
 LOOK_UPS_A_SECOND = 200
-_KEY = re.compile(r"br-(?P<id>[0-9]{1,18})(?:/step-(?P<step>[0-9]{1,9}))?")
+_KEY = re.compile(r"br-(?P<id>[0-9]{1,18})(?:/step-(?P<step>[0-9]{1,9})(?:/shard-[0-9]{1,9})?)?")
 
 
 def build_key(build: Any) -> str:
@@ -24,8 +26,9 @@ def build_key(build: Any) -> str:
     return f"br-{build.requests[0].id}"
 
 
-def step_key(build: Any, number: int) -> str:
-    return f"{build_key(build)}/step-{number}"
+def step_key(build: Any, number: int, part: int | None = None) -> str:
+    key = f"{build_key(build)}/step-{number}"
+    return key if part is None else f"{key}/shard-{part}"
 
 
 def seek_of(build: Any, seeker: Seeker, wanted: Wanted, locks: tuple[AgentLock, ...]) -> Seek:

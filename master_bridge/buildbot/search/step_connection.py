@@ -39,12 +39,15 @@ class StepConnection:
         broker: Any,
         step: Any,
         wanted: Wanted,
+        part: int | None = None,
     ) -> None:
+        """`part`: the number of one of several commands of the step, each a unit of work of its own."""
         self._broker = broker
         self._step = step
         self._master = step.master
         self._wanted = wanted
-        self.request = requests.step_key(step.build, step.number)
+        self.request = requests.step_key(step.build, step.number, part)
+        self._name = step.name if part is None else f"{step.name}, shard {part}"
         self._seeker = Seeker(
             broker=broker,
             reactor=step.master.reactor,
@@ -79,7 +82,7 @@ class StepConnection:
         command = self._command
         if command is None or self.over:
             return defer.succeed(None)
-        if self._keeps():
+        if self.keeps():
             self.leave()
             return command.interrupt(Failure(error.ConnectionLost()))
         if self.session is None or self._running is None:
@@ -101,7 +104,7 @@ class StepConnection:
             self._deadline.cancel()
         if self.session is not None:
             self.session.end()
-        self._seeker.leave(keep=self._keeps())
+        self._seeker.leave(keep=self.keeps())
 
     # -- told by the bridge -------------------------------------------------------------------------------------------
 
@@ -130,7 +133,7 @@ class StepConnection:
             reactor=self._master.reactor, bridge=self._broker.bridge, request=self.request, holder=holder, owner=self
         )
         self._running = self.session.follow(self._command)
-        self._step.agent_found(holder)
+        self._agent_found(holder)
 
     def lost(self, reason: str) -> None:
         """The command runs again, elsewhere: the step goes on waiting for its result."""
@@ -168,6 +171,9 @@ class StepConnection:
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
+    def _agent_found(self, holder: Holder) -> None:
+        self._step.agent_found(holder)
+
     def _seek(self) -> None:
         self._seeker.begin()
         self.refresh()
@@ -179,7 +185,7 @@ class StepConnection:
             build,
             request=self.request,
             kind="command",
-            title=f"{build.title}: {self._step.name}",
+            title=f"{build.title}: {self._name}",
             commands=(self._prepared,),
             repeated=self._repeated,
         )
@@ -232,7 +238,8 @@ class StepConnection:
         if self._command is not None:
             self._command.remote_complete(failure)
 
-    def _keeps(self) -> bool:
+    def keeps(self) -> bool:
+        """The master stops, and asks for the session at its next start."""
         return stopping.keeps_session(self._master, self._step.build)
 
     @defer.inlineCallbacks

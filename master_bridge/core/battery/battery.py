@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from master_bridge.core.battery.bounds import LOSSES_MAX, NARROWINGS_MAX, OPEN_MAX, SPARE_OFFERS
+from master_bridge.core.battery.bounds import LOSSES_MAX, NARROWINGS_MAX, OPEN_MAX, PROBLEMS_MAX, SPARE_OFFERS
 from master_bridge.core.battery.estimates import Estimates
 from master_bridge.core.battery.events import (
     Action,
@@ -20,7 +20,9 @@ from master_bridge.core.battery.events import (
     Shard,
     ShardEnded,
     ShardLost,
+    ShardReturned,
     ShardTaken,
+    Span,
     Stopped,
     UnitReport,
     UnitResult,
@@ -46,6 +48,9 @@ class Open:
     #: who runs it, and since when; None: it waits
     agent: str | None = None
     since: float = 0.0
+
+
+_UNKNOWN = UnitReport(outcome="unknown")
 
 
 @dataclass(frozen=True)
@@ -81,7 +86,7 @@ class Counts:
         return self.passed + self.skipped + self.failed + self.flaky
 
 
-class Battery:
+class BatteryMachine:
     """`units` in the caller's order, each once; `timings`: seconds by unit, of past runs.
 
     `handle(input, now)` gives what is to be done, in this order. The same inputs at the same times give the same
@@ -97,6 +102,10 @@ class Battery:
         self.results: dict[str, UnitResult] = {}
         #: shards that wait or run, by number
         self.open: dict[int, Open] = {}
+        #: who ran what when
+        self.spans: list[Span] = []
+        #: failures that are no unit's
+        self.problems: list[str] = []
         self.stopped = False
         self.began: float | None = None
         #: of all units, and of those that have a result, in the weights of `Estimates`
@@ -155,9 +164,13 @@ class Battery:
         if item is None:
             return
         self.estimates.learn(item.shard.units, event.seconds)
+        failed = sum(event.reports.get(unit, _UNKNOWN).outcome in ("failed", "unknown") for unit in item.shard.units)
+        self._span(item, now, failed=failed)
+        if event.problem and len(self.problems) < PROBLEMS_MAX:
+            self.problems.append(event.problem)
         unknown = []
         for unit in item.shard.units:
-            report = event.reports.get(unit, UnitReport(outcome="unknown"))
+            report = event.reports.get(unit, _UNKNOWN)
             if report.outcome == "unknown":
                 unknown.append((unit, report))
             else:
@@ -171,7 +184,10 @@ class Battery:
 
     def _lost(self, event: ShardLost, now: float) -> None:
         item = self.open.pop(event.shard, None)
-        if item is None or self.stopped:
+        if item is None:
+            return
+        self._span(item, now, lost=True)
+        if self.stopped:
             return
         shard, losses = item.shard, item.shard.losses + 1
         self.counts.lost += 1
@@ -183,6 +199,11 @@ class Battery:
         else:
             detail = f"each machine that ran it was lost, {losses} in turn; the last: {event.reason}"
             self._settle(shard.units[0], Outcome.KILLER, UnitReport(outcome="failed", detail=detail), item)
+
+    def _returned(self, event: ShardReturned, now: float) -> None:
+        item = self.open.pop(event.shard, None)
+        if item is not None and not self.stopped:
+            self._groups.append(_Group(item.shard.units, item.shard.losses))
 
     def _stop(self, event: Stopped, now: float) -> None:
         """Shards that run end, or are lost, as they do; nothing new is offered."""
@@ -224,6 +245,22 @@ class Battery:
         self.settled_weight += self.estimates.weight(unit)
         self._actions.append(Settled(result=result))
 
+    def _span(self, item: Open, now: float, *, failed: int = 0, lost: bool = False) -> None:
+        if item.agent is None:
+            return
+        units = len(item.shard.units)
+        self.spans.append(
+            Span(
+                shard=item.shard.number,
+                agent=item.agent,
+                began=item.since,
+                ended=now,
+                units=units,
+                failed=failed,
+                lost=lost,
+            )
+        )
+
     # ---- shards
 
     def _halve(self, units: tuple[str, ...], *, losses: int) -> None:
@@ -261,9 +298,10 @@ class _Runs:
 
 
 _HANDLERS: dict[type, Callable[..., None]] = {
-    Fleet: Battery._fleet,
-    ShardTaken: Battery._taken,
-    ShardEnded: Battery._ended,
-    ShardLost: Battery._lost,
-    Stopped: Battery._stop,
+    Fleet: BatteryMachine._fleet,
+    ShardTaken: BatteryMachine._taken,
+    ShardEnded: BatteryMachine._ended,
+    ShardLost: BatteryMachine._lost,
+    ShardReturned: BatteryMachine._returned,
+    Stopped: BatteryMachine._stop,
 }

@@ -5,10 +5,10 @@ from __future__ import annotations
 #: Units of one battery, and bytes (UTF-8) of one unit's name.
 UNITS_MAX = 100_000
 UNIT_BYTES_MAX = 4 * 1024
-#: Units of one shard, and bytes of their names: a shard is one message, and Linux takes 128 KiB in one argument and
-#: 2 MiB in all of them together, of which a command's environment has a part.
+#: Units of one shard, and bytes of their names. Linux takes 128 KiB in one argument (where a command wants all units in
+#: one, and escaped), and 2 MiB in all of them together.
 SHARD_UNITS_MAX = 2_000
-SHARD_BYTES_MAX = 256 * 1024
+SHARD_BYTES_MAX = 48 * 1024
 #: Units in a shard while nothing is known of how long they take.
 SHARD_UNITS_UNKNOWN = 32
 #: Characters of what a report says of one unit.
@@ -20,6 +20,8 @@ SPARE_OFFERS = 2
 OPEN_MAX = 500
 #: Shards that are divided because their command failed and no report tells which of their units it was.
 NARROWINGS_MAX = 64
+#: Failures that are no unit's which are remembered.
+PROBLEMS_MAX = 20
 #: So often may a shard be lost before it is divided; a unit that stands alone is given up then.
 LOSSES_MAX = 2
 

@@ -62,6 +62,20 @@ class UnitResult:
     runs: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    """One stay of a shard on an agent, for a picture."""
+
+    shard: int
+    agent: str
+    began: float
+    ended: float
+    units: int
+    #: how many of them failed in it
+    failed: int
+    lost: bool
+
+
 # ---- inputs
 
 
@@ -88,6 +102,8 @@ class ShardEnded:
     #: that the command took
     seconds: float
     reports: Mapping[str, UnitReport]
+    #: why its command failed, when no unit did
+    problem: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,11 +115,19 @@ class ShardLost:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ShardReturned:
+    """Its command never ran: the machine could not be prepared for it. Nothing is held against its units."""
+
+    shard: int
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Stopped:
     """Nobody wants the rest."""
 
 
-Input = Union[Fleet, ShardTaken, ShardEnded, ShardLost, Stopped]
+Input = Union[Fleet, ShardTaken, ShardEnded, ShardLost, ShardReturned, Stopped]
 
 # ---- actions
 

@@ -11,13 +11,22 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from master_bridge.core.battery.battery import Battery, Plan
-from master_bridge.core.battery.events import Fleet, Input, ShardEnded, ShardLost, ShardTaken, Stopped, UnitReport
+from master_bridge.core.battery.battery import BatteryMachine, Plan
+from master_bridge.core.battery.events import (
+    Fleet,
+    Input,
+    ShardEnded,
+    ShardLost,
+    ShardReturned,
+    ShardTaken,
+    Stopped,
+    UnitReport,
+)
 
 #: Lines of another version are not read: other code would make other shards of them.
 VERSION = 1
 _INPUTS: dict[str, type[Input]] = {
-    kind.__name__.lower(): kind for kind in (Fleet, ShardTaken, ShardEnded, ShardLost, Stopped)
+    kind.__name__.lower(): kind for kind in (Fleet, ShardTaken, ShardEnded, ShardLost, ShardReturned, Stopped)
 }
 
 
@@ -30,8 +39,8 @@ class Beginning:
     timings: Mapping[str, float]
     plan: Plan
 
-    def battery(self) -> Battery:
-        return Battery(self.units, timings=self.timings, plan=self.plan)
+    def battery(self) -> BatteryMachine:
+        return BatteryMachine(self.units, timings=self.timings, plan=self.plan)
 
 
 def beginning_line(beginning: Beginning) -> str:
@@ -42,10 +51,10 @@ def input_line(event: Input, now: float) -> str:
     return json.dumps({"t": type(event).__name__.lower(), "now": now, **asdict(event)})
 
 
-def read(lines: Iterable[str]) -> tuple[Beginning, Battery] | None:
+def read(lines: Iterable[str]) -> tuple[Beginning, BatteryMachine] | None:
     """The battery as it stood after the last whole line; None: there is no beginning, or one of another version.
 
-    A line that is no JSON ends what is read: it was being written when the master died.
+    A line that is no JSON is passed over: it was being written when the master died, and so was not handled.
     """
     rows = _rows(lines)
     first = next(rows, None)
@@ -72,10 +81,9 @@ def _rows(lines: Iterable[str]) -> Any:
         try:
             row = json.loads(line)
         except ValueError:
-            return
-        if not isinstance(row, dict):
-            return
-        yield row
+            continue
+        if isinstance(row, dict):
+            yield row
 
 
 def _input(row: dict[str, Any]) -> Input:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from master_bridge.core.battery.battery import Battery
+from master_bridge.core.battery.battery import BatteryMachine
 
 #: Units that a summary names.
 NAMED = 5
 NAME_MAX = 60
 
 
-def progress(battery: Battery, now: float) -> str:
+def progress(battery: BatteryMachine, now: float) -> str:
     """ "412 of 980 units, 3 failed, 8 agents, about 40 s left"."""
     counts, total = battery.counts, len(battery.units)
     parts = [f"{counts.settled} of {total} unit{'s' if total != 1 else ''}"]
@@ -22,7 +22,7 @@ def progress(battery: Battery, now: float) -> str:
     return ", ".join(parts)
 
 
-def seconds_left(battery: Battery, now: float) -> float | None:
+def seconds_left(battery: BatteryMachine, now: float) -> float | None:
     """At the speed of all agents so far; None: nothing has ended yet."""
     done = battery.settled_weight
     if battery.began is None or not done or now <= battery.began:
@@ -34,7 +34,7 @@ def seconds_left(battery: Battery, now: float) -> float | None:
     return left * (now - battery.began) / (done + half_done)
 
 
-def summary(battery: Battery) -> str:
+def summary(battery: BatteryMachine) -> str:
     """ "980 units, 3 failed (a, b, c)", or what was not run."""
     total, rest = len(battery.units), len(battery.units) - battery.counts.settled
     parts = [f"{total} unit{'s' if total != 1 else ''}", *_bad(battery)]
@@ -50,7 +50,7 @@ def summary(battery: Battery) -> str:
     return text
 
 
-def _bad(battery: Battery) -> list[str]:
+def _bad(battery: BatteryMachine) -> list[str]:
     counts = battery.counts
     found = [(counts.failed, "failed"), (counts.killers, "of them ended their machines"), (counts.flaky, "flaky")]
     return [f"{count} {what}" for count, what in found if count]

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from master_bridge.core.battery import journal
-from master_bridge.core.battery.battery import Battery, Plan
+from master_bridge.core.battery.battery import BatteryMachine, Plan
 from master_bridge.core.battery.bounds import OPEN_MAX, SHARD_BYTES_MAX, SHARD_UNITS_MAX, SPARE_OFFERS
 from master_bridge.core.battery.events import (
     Fleet,
@@ -67,7 +67,7 @@ class Simulation:
         self.world = world
         self.beginning = journal.Beginning(key="k", units=tuple(world.seconds), timings=world.timings, plan=world.plan)
         self.lines = [journal.beginning_line(self.beginning)]
-        self.battery: Battery = self.beginning.battery()
+        self.battery: BatteryMachine = self.beginning.battery()
         self.waiting: dict[int, Shard] = {}
         self.results: dict[str, UnitResult] = {}
         self.over = False
@@ -183,7 +183,8 @@ class Simulation:
 
     def _restart(self) -> None:
         """The master died after it wrote the last line: what that line leads to is in what is read."""
-        found = journal.read([*self.lines, '{"t": "shardended", "sha'])
+        self.lines += ['{"t": "shardended", "sha', ""]
+        found = journal.read(self.lines)
         assert found is not None
         _, self.battery = found
         held = set(self._holds.values())

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from master_bridge.core.battery import journal
-from master_bridge.core.battery.battery import Battery, Plan
+from master_bridge.core.battery.battery import BatteryMachine, Plan
 from master_bridge.core.battery.bounds import (
     NARROWINGS_MAX,
     SHARD_BYTES_MAX,
@@ -39,14 +39,14 @@ def shards(actions: Sequence[Action]) -> list[Shard]:
     return [action.shard for action in actions if isinstance(action, OfferShard)]
 
 
-def battery(units: Sequence[str], *, slots: int = 1, retries: int = 0, seconds: float = 1.0) -> Battery:
+def battery(units: Sequence[str], *, slots: int = 1, retries: int = 0, seconds: float = 1.0) -> BatteryMachine:
     """With right timings, and its first offers made."""
-    made = Battery(units, timings=dict.fromkeys(units, seconds), plan=Plan(retries=retries))
+    made = BatteryMachine(units, timings=dict.fromkeys(units, seconds), plan=Plan(retries=retries))
     made.handle(Fleet(slots=slots), 0.0)
     return made
 
 
-def end(made: Battery, number: int, reports: dict[str, UnitReport], now: float = 10.0) -> list[Action]:
+def end(made: BatteryMachine, number: int, reports: dict[str, UnitReport], now: float = 10.0) -> list[Action]:
     made.handle(ShardTaken(shard=number, agent="a1"), now - 5)
     return made.handle(ShardEnded(shard=number, seconds=5.0, reports=reports), now)
 
@@ -54,7 +54,7 @@ def end(made: Battery, number: int, reports: dict[str, UnitReport], now: float =
 def test_longest_first_and_smaller_towards_the_end() -> None:
     """The first shard has the longest units; each further one is no longer than the one before."""
     units = [f"t{number}" for number in range(100)]
-    made = Battery(units, timings={unit: 1.0 + place % 10 for place, unit in enumerate(units)}, plan=Plan())
+    made = BatteryMachine(units, timings={unit: 1.0 + place % 10 for place, unit in enumerate(units)}, plan=Plan())
     seen: list[Shard] = shards(made.handle(Fleet(slots=4), 0.0))
     for number in range(1, 1000):
         if number not in made.open:
@@ -73,13 +73,13 @@ def test_longest_first_and_smaller_towards_the_end() -> None:
 
 def test_unknown_units_take_the_mean_and_small_shards_come_first() -> None:
     """Of a battery that nobody has run no shard is large before one has ended."""
-    made = Battery([f"t{n}" for n in range(5000)], timings={}, plan=Plan(target_seconds=10))
+    made = BatteryMachine([f"t{n}" for n in range(5000)], timings={}, plan=Plan(target_seconds=10))
     first = shards(made.handle(Fleet(slots=2), 0.0))
     assert {len(shard.units) for shard in first} == {SHARD_UNITS_UNKNOWN}
     assert {shard.seconds for shard in first} == {None}
     more = shards(end(made, 1, dict.fromkeys(first[0].units, PASSED)))
     assert len(more[0].units) == 10 / (5.0 / SHARD_UNITS_UNKNOWN)
-    known = Battery(["a", "b", "c"], timings={"a": 2.0, "b": 4.0}, plan=Plan())
+    known = BatteryMachine(["a", "b", "c"], timings={"a": 2.0, "b": 4.0}, plan=Plan())
     assert known.estimates.weight("c") == 3.0
 
 
@@ -166,7 +166,7 @@ def test_bounds_of_shards_and_units() -> None:
 
 def test_no_units() -> None:
     """Nothing to do is over at once."""
-    assert Battery([], timings={}, plan=Plan()).handle(Fleet(slots=1), 0.0) == [Over()]
+    assert BatteryMachine([], timings={}, plan=Plan()).handle(Fleet(slots=1), 0.0) == [Over()]
 
 
 def test_progress_text() -> None:

@@ -14,7 +14,9 @@ from buildbot.process.botmaster import BotMaster
 from buildbot.process.build import Build
 from buildbot.process.builder import Builder, enforceChosenWorker
 from buildbot.process.buildrequestdistributor import BasicBuildChooser
+from buildbot.process.buildstep import BuildStep
 from buildbot.process.workerforbuilder import AbstractWorkerForBuilder, LatentWorkerForBuilder
+from buildbot.steps.source.base import Source
 from buildbot.util.service import BuildbotService
 from buildbot.worker.base import AbstractWorker
 from buildbot.worker.latent import AbstractLatentWorker, States
@@ -38,6 +40,10 @@ CALLED = {
     (AbstractWorker, "_update_paused"): [],
     (AbstractWorker, "_update_graceful"): [],
     (BuildbotService, "reconfigServiceWithSibling"): ["sibling"],
+    (BuildStep, "_render_renderables"): [],
+    (BuildStep, "addLog"): ["name", "type", "logEncoding"],
+    (BuildStep, "setBuild"): ["build"],
+    (BuildStep, "setWorker"): ["worker"],
     (MasterConfig, "check_builders"): [],
     (BotMaster, "maybeStartBuildsForBuilder"): ["buildername"],
 }
@@ -53,6 +59,9 @@ SAID = {
         "self.workerforbuilder.buildFinished()",
         "self.builder.buildFinished(",
     ],
+    BuildStep.runCommand: ["command.worker = self.worker", "command.run(self, self.remote, self.build.builder.name)"],
+    Source.run: ["s = self.build.getSourceStamp(self.codebase)", "revision = s.revision"],
+    Build.getSourceStamp: ["for source in self.sources:"],
     Builder._startBuildFor: ["self.building.append(build)", "workerforbuilder.buildStarted()", "build.startBuild"],
     Builder.buildFinished: ["self.building.remove(build)", "self.master.data"],
     Builder.reconfigServiceWithBuildbotConfig: ["self.workers = ["],

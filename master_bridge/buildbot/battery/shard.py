@@ -1,0 +1,179 @@
+"""One shard on its way: to an agent, prepared there if need be, run, and what it tells."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import structlog
+from buildbot.process.results import SUCCESS, WARNINGS
+from twisted.internet import defer, error
+
+from master_bridge.buildbot.battery import reports
+from master_bridge.buildbot.battery.command import REPORT, ShardCommand
+from master_bridge.buildbot.battery.connection import ShardConnection
+from master_bridge.buildbot.battery.preparing import NotPrepared, Preparation
+from master_bridge.buildbot.battery.scripts import Places, asks_for
+from master_bridge.buildbot.battery.units import with_units
+from master_bridge.core.actions import Holder
+from master_bridge.core.battery.bounds import DETAIL_MAX
+from master_bridge.core.battery.events import Input, Shard, ShardEnded, ShardLost, ShardReturned, UnitReport
+
+log = structlog.get_logger(__name__)
+
+
+class ShardOwner(Protocol):
+    """Whose shard it is: `run.Run`."""
+
+    step: Any
+    preparation: Preparation
+    places: Places
+
+    def connect(self, shard: Shard, found: Any) -> ShardConnection: ...
+
+    def taken(self, shard: int, holder: Holder) -> None: ...
+
+    def keep_report(self, shard: int, text: str) -> None: ...
+
+    def show(self, header: str, printed: str) -> None: ...
+
+
+class ShardRun:
+    """`run` fires with what the battery is to be told; None: the master stops, and asks for it at its next start."""
+
+    def __init__(self, owner: ShardOwner, shard: Shard) -> None:
+        self._owner = owner
+        self._shard = shard
+        self._holder: Holder | None = None
+        self._since = time.time()
+        self._command: ShardCommand | None = None
+        self._connection = owner.connect(shard, self._found)
+
+    def _found(self, holder: Holder) -> None:
+        self._holder, self._since = holder, time.time()
+        self._owner.taken(self._shard.number, holder)
+
+    @property
+    def keeps(self) -> bool:
+        """The master stops, and asks for it at its next start."""
+        return self._connection.kept or self._connection.keeps()
+
+    def interrupt(self, reason: Any) -> None:
+        """The step was stopped, or the master is."""
+        if self._command is not None:
+            self._command.interrupt(reason)
+
+    @defer.inlineCallbacks
+    def run(self) -> Any:
+        number = self._shard.number
+        try:
+            told: Input = yield self._run()
+        except error.ConnectionLost as problem:
+            if self.keeps:
+                return None
+            reason = str(problem) or "its agent was lost"
+            self._owner.show(f"shard {number} was lost: {reason}", "")
+            told = ShardLost(shard=number, reason=reason)
+        except NotPrepared as problem:
+            self._owner.show(f"shard {number} was not run: {problem}", "")
+            told = ShardReturned(shard=number, reason=str(problem))
+        finally:
+            self._connection.leave()
+        return told
+
+    @defer.inlineCallbacks
+    def _run(self) -> Any:
+        command = yield self._execute(prepared=False)
+        asks = asks_for(command.rc, command.printed.text)
+        if asks is not None and not command.interrupted:
+            owner, holder = self._owner, self._holder
+            assert holder is not None
+            noted = owner.preparation.noted(holder.session)
+            yield owner.preparation.prepare(owner.places, self._connection, holder, asks, noted)
+            self._since = time.time()
+            command = yield self._execute(prepared=True)
+        if command.interrupted:
+            return ShardLost(shard=self._shard.number, reason="it was stopped")
+        return self._ended(command)
+
+    @defer.inlineCallbacks
+    def _execute(self, *, prepared: bool) -> Any:
+        step, owner = self._owner.step, self._owner
+        argv = owner.places.run(
+            with_units(step.command_parts, self._shard.units),
+            prepared=prepared,
+            archived=owner.preparation.archived,
+            report=step.report or "",
+        )
+        command = self._command = ShardCommand(
+            title=f"shard {self._shard.number} of {step.name}, {len(self._shard.units)} units",
+            workdir=owner.places.workdir,
+            command=argv,
+            env=step.shard_env,
+            timeout=step.timeout,
+            maxTime=step.maxTime,
+            max_lines=step.max_lines,
+            sigtermTime=step.sigtermTime,
+            interruptSignal=step.interruptSignal,
+            usePTY=False,
+            logEnviron=False,
+            decodeRC=step.decodeRC,
+            logfiles={REPORT: step.report} if step.report else {},
+        )
+        command.worker = step.worker
+        yield command.run(step, self._connection, step.build.builder.name)
+        return command
+
+    # ---- what it tells
+
+    def _ended(self, command: ShardCommand) -> ShardEnded:
+        shard, seconds = self._shard, time.time() - self._since
+        failed = command.decodeRC.get(command.rc) not in (SUCCESS, WARNINGS)
+        cases, problem = self._cases(command)
+        printed = command.printed.text
+        found = reports.reports_of(shard.units, cases, failed=failed, output=self._why(command, problem) + printed)
+        found = with_seconds(shard.units, found, seconds)
+        agent = self._holder.agent if self._holder is not None else ""
+        header = f"shard {shard.number} on {agent}: {len(shard.units)} units, exit status {command.rc}, {seconds:.1f} s"
+        self._owner.show(f"{header}; {problem}" if problem else header, printed)
+        unexplained = failed and not any(report.outcome in ("failed", "unknown") for report in found.values())
+        reason = f"{header}: no unit failed\n{printed[-DETAIL_MAX:]}" if unexplained else ""
+        return ShardEnded(shard=shard.number, seconds=seconds, reports=found, problem=reason)
+
+    def _why(self, command: ShardCommand, problem: str) -> str:
+        """What is said of a unit that no report tells of."""
+        parts = [f"the command of shard {self._shard.number} ended with exit status {command.rc}"]
+        if command.remote_failure_reason:
+            parts.append(f"({command.remote_failure_reason})")
+        return " ".join(parts) + (f"; {problem}" if problem else "") + "\n"
+
+    def _cases(self, command: ShardCommand) -> tuple[list[reports.Case], str]:
+        """The report's tests, and what is wrong with it."""
+        if not self._owner.step.report:
+            return [], ""
+        text = command.report
+        if text is None:
+            return [], f"its report is longer than {reports.REPORT_MAX} characters"
+        if not text.strip():
+            return [], "it wrote no report"
+        try:
+            cases = reports.read(text)
+        except reports.BadReport as problem:
+            log.warning("amqp.battery_report_unusable", shard=self._shard.number, reason=str(problem))
+            return [], f"its report cannot be used: {problem}"
+        self._owner.keep_report(self._shard.number, text)
+        return cases, ""
+
+
+def with_seconds(units: Sequence[str], found: dict[str, UnitReport], seconds: float) -> dict[str, UnitReport]:
+    """Units that nobody measured share what of the shard's time the others leave."""
+    unmeasured = [unit for unit in units if found[unit].seconds is None]
+    if not unmeasured:
+        return found
+    measured = sum(report.seconds or 0.0 for report in found.values())
+    each = max(0.001, (seconds - measured) / len(unmeasured))
+    shared = {
+        unit: UnitReport(outcome=found[unit].outcome, seconds=each, detail=found[unit].detail) for unit in unmeasured
+    }
+    return {**found, **shared}

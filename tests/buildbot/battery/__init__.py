@@ -1,0 +1,1 @@
+"""`steps.Battery` on a real master, broker and agents."""
