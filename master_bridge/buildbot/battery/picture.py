@@ -6,7 +6,7 @@ from html import escape
 
 from contracts.readable import shown
 from master_bridge.core.battery.battery import BatteryMachine
-from master_bridge.core.battery.events import Span
+from master_bridge.core.battery.events import ShardSpan
 from master_bridge.core.battery.progress import duration
 
 #: Pixels.
@@ -41,7 +41,7 @@ def picture(battery: BatteryMachine) -> str:
     )
 
 
-def _bar(span: Span, x: float, width: float, y: int) -> str:
+def _bar(span: ShardSpan, x: float, width: float, y: int) -> str:
     kind = "lost" if span.lost else "failed" if span.failed else "passed"
     failed = f", {span.failed} failed" if span.failed else ", lost" if span.lost else ""
     text = f"shard {span.shard} on {shown(span.agent)}: {span.units} units{failed}, {span.ended - span.began:.1f} s"
@@ -51,9 +51,9 @@ def _bar(span: Span, x: float, width: float, y: int) -> str:
     )
 
 
-def _lanes(spans: list[Span]) -> list[tuple[str, list[Span]]]:
+def _lanes(spans: list[ShardSpan]) -> list[tuple[str, list[ShardSpan]]]:
     """Spans of an agent that overlap are of different sessions of it."""
-    lanes: list[tuple[str, list[Span]]] = []
+    lanes: list[tuple[str, list[ShardSpan]]] = []
     for span in sorted(spans, key=lambda span: (span.agent, span.began)):
         lane = next(
             (lane for agent, lane in lanes if agent == span.agent and lane[-1].ended <= span.began + 0.01), None

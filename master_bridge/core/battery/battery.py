@@ -21,8 +21,8 @@ from master_bridge.core.battery.events import (
     ShardEnded,
     ShardLost,
     ShardReturned,
+    ShardSpan,
     ShardTaken,
-    Span,
     Stopped,
     UnitReport,
     UnitResult,
@@ -103,7 +103,7 @@ class BatteryMachine:
         #: shards that wait or run, by number
         self.open: dict[int, Open] = {}
         #: who ran what when
-        self.spans: list[Span] = []
+        self.spans: list[ShardSpan] = []
         #: failures that are no unit's
         self.problems: list[str] = []
         self.stopped = False
@@ -250,7 +250,7 @@ class BatteryMachine:
             return
         units = len(item.shard.units)
         self.spans.append(
-            Span(
+            ShardSpan(
                 shard=item.shard.number,
                 agent=item.agent,
                 began=item.since,

@@ -63,7 +63,7 @@ class UnitResult:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Span:
+class ShardSpan:
     """One stay of a shard on an agent, for a picture."""
 
     shard: int
