@@ -56,15 +56,32 @@ ForAClient = Union[
 class MessageLink(Protocol):
     """What the bridge asks of `master_bridge.link.link.Link`."""
 
-    def publish_offer(self, offer: Offer, priority: int = 0) -> None: ...
-    def send(self, message: Any, address: str) -> None: ...
-    def broadcast(self, message: Any) -> None: ...
-    def send_marker(self, message: Any) -> None: ...
-    def ack(self, delivery: int) -> None: ...
-    def dead_letter(self, delivery: int, reason: str) -> None: ...
-    def dead_offer(self, offer: Offer, reason: str, priority: int = 0) -> None: ...
-    def sweep(self, signature: str, stale: Callable[[Offer], bool]) -> Any: ...
-    def version_at(self, address: str) -> int: ...
+    def publish_offer(self, offer: Offer, priority: int = 0) -> None:
+        """To its capability's queue, which is declared where it is missing."""
+
+    def send(self, message: Any, address: str) -> None:
+        """To the agent at `address`; comes back where nobody is there."""
+
+    def broadcast(self, message: Any) -> None:
+        """To every agent."""
+
+    def send_marker(self, message: Any) -> None:
+        """To this bridge, through its own claims queue (rule 10)."""
+
+    def ack(self, delivery: int) -> None:
+        """The delivery with this number is done with."""
+
+    def dead_letter(self, delivery: int, reason: str) -> None:
+        """A copy of the delivery to `bb.dead`; it still wants its `ack`."""
+
+    def dead_offer(self, offer: Offer, reason: str, priority: int = 0) -> None:
+        """To `bb.dead`; `reason` is for people."""
+
+    def sweep(self, signature: str, stale: Callable[[Offer], bool]) -> Any:
+        """Take the stale offers out of the queue of `signature`; done later, never fails."""
+
+    def version_at(self, address: str) -> int:
+        """The version of the protocol that was agreed with the agent at `address`."""
 
 
 class Bridge:
@@ -135,6 +152,7 @@ class Bridge:
             self.feed(event)
 
     def send(self, message: Data, address: str, terms: actions.Terms | None) -> None:
+        """Bytes of a download, sealed where the session is."""
         if self.traces is not None:
             self._count(self.traces.served, message, time.time())
         self._send(message, address, terms)
@@ -183,30 +201,37 @@ class Bridge:
             return []
 
     def quick_stop(self) -> None:
+        """`buildbot stop`: what runs is kept for the master's next start."""
         for client in list(self.clients.values()):
             client.quick_stop()
 
     def stop(self) -> None:
+        """Nothing falls due any more."""
         self._running = False
         self._cancel_timer()
 
     # -- told by the link ---------------------------------------------------------------------------------------------
 
     def link_up(self) -> None:
+        """From the link: what counts is published again."""
         self.feed(inputs.LinkUp())
         self._on_link(True)
 
     def link_down(self, reason: str) -> None:
+        """From the link: deliveries of it are void."""
         self.feed(inputs.LinkDown())
         self._on_link(False)
 
     def link_blocked(self, blocked: bool) -> None:
+        """From the link: the broker takes nothing for now, for want of memory or disk."""
         self.feed(inputs.LinkBlocked(blocked=blocked))
 
     def link_stopped(self, reason: str) -> None:
+        """From the link: it will not be tried again."""
         self._on_stopped(reason)
 
     def message_received(self, delivery: int, message: AnyMessage, user: str, size: int) -> None:
+        """From the link: a message that keeps to the protocol, of broker user `user`; `size` in bytes."""
         try:
             opened = self._seals.incoming(message, user)
         except (BadSeal, NotBelieved) as error:
@@ -228,13 +253,16 @@ class Bridge:
             self.link.ack(delivery)
 
     def message_returned(self, message: AnyMessage, routing_key: str) -> None:
+        """From the link: nobody was at that address."""
         self._on_returned(message, routing_key)
         self.feed(inputs.Returned(message=message, routing_key=routing_key))
 
     def message_sent_to_dead(self, reason: str, user: str) -> bool:
+        """From the link: counts it; is it worth a line in the log?"""
         return self.figures.reject(user)
 
     def fleet_heard(self, message: FleetMessage) -> None:
+        """From the link: what agents and masters tell everybody."""
         if isinstance(message, Status):
             message = named(message, address_user(message.address))
         self._on_fleet(message)

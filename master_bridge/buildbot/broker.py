@@ -102,6 +102,7 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
     secrets = ("url",)
 
     def checkConfig(self, *positional: Any, **settings: Any) -> None:
+        """From Buildbot: names every wrong argument, with its remedy, in `config.error`."""
         if positional:  # not shown: a URL, perhaps, with its password
             config.error("AMQPBroker: each argument by its name: util.AMQPBroker(url=…, master=…)")
             return
@@ -190,6 +191,7 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
 
     @defer.inlineCallbacks
     def startService(self) -> Any:
+        """From Buildbot: connects, once the configuration was read without errors."""
         yield super().startService()
         memory.keep()
         yield self._database.hold(self.master)
@@ -316,6 +318,7 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
         return self.link.down_reason
 
     def seek(self, client: Client, seek: Seek) -> None:
+        """Ask for an agent; without a bridge nothing happens until there is one."""
         if self.bridge is None:
             log.warning("amqp.not_running", request=seek.request, reason=self.down_reason)
             return

@@ -24,7 +24,8 @@ class Client(Protocol):
     request: str
 
     @property
-    def signature(self) -> str: ...
+    def signature(self) -> str:
+        """What it waits for."""
 
     @property
     def session(self) -> Stay | None:

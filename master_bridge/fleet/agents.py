@@ -69,6 +69,7 @@ class Known:
 
     @property
     def id(self) -> str:
+        """ "account/instance": what tells one agent from all others."""
         return f"{address_user(self.status.address)}/{self.status.instance}"
 
     @property
@@ -78,10 +79,12 @@ class Known:
 
     @property
     def takes_work(self) -> bool:
+        """It takes an offer when a slot is free."""
         return self.state in ("idle", "busy", "starting")
 
     @property
     def free(self) -> int:
+        """How many offers it would take now."""
         return sum(slot.state == "idle" for slot in self.status.slots) if self.takes_work else 0
 
     def satisfies(self, signature: str, requirements: Requirements) -> bool:
@@ -115,6 +118,7 @@ class Agents:
         return len(self._known)
 
     def hear(self, status: Status, now: float) -> None:
+        """A status came, at `now` (seconds since the epoch)."""
         key = (address_user(status.address), status.instance)
         known = self._known.get(key)
         if known is None:
@@ -137,6 +141,7 @@ class Agents:
                 known.now_in("silent", now)
 
     def find(self, identity: str) -> Known | None:
+        """By its `id`; None: it was not heard for a day."""
         account, _, instance = identity.rpartition("/")
         return self._known.get((account, instance))
 

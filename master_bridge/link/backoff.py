@@ -20,9 +20,11 @@ class Backoff:
         self._state = RetryCallState(Retrying(), None, (), {})
 
     def reset(self) -> None:
+        """The next pause is a short one again."""
         self._state.attempt_number = 1
 
     def next(self) -> float:
+        """Seconds to wait before the next try; they grow, with chance in them."""
         delay = max(FLOOR, self._wait(self._state))
         self._state.attempt_number += 1
         return float(delay)

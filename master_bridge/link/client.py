@@ -16,7 +16,8 @@ class LinkClient(Protocol):
     def link_down(self, reason: str) -> None:
         """The link is gone; deliveries and unconfirmed publishes are void."""
 
-    def link_blocked(self, blocked: bool) -> None: ...
+    def link_blocked(self, blocked: bool) -> None:
+        """The broker takes nothing for now, for want of memory or disk; or does so again."""
 
     def link_stopped(self, reason: str) -> None:
         """The link will not be tried again (wrong settings, another master of our name)."""
@@ -27,9 +28,11 @@ class LinkClient(Protocol):
         `size`: bytes of its body and of its header `bb`.
         """
 
-    def message_returned(self, message: AnyMessage, routing_key: str) -> None: ...
+    def message_returned(self, message: AnyMessage, routing_key: str) -> None:
+        """Nobody was at the address `routing_key`."""
 
-    def fleet_heard(self, message: FleetMessage) -> None: ...
+    def fleet_heard(self, message: FleetMessage) -> None:
+        """A status, a catalogue, or what a master's requests do."""
 
     def message_sent_to_dead(self, reason: str, user: str) -> bool:
         """What broker user `user` sent could not be read or believed and went to `bb.dead`. True: say so in the log."""

@@ -76,6 +76,7 @@ class Seals:
         return None
 
     def forget(self, session: str) -> None:
+        """The session is over: none of its keys is kept."""
         self._made.pop(session, None)
 
     def _agree(self, grant: Grant, address: str, terms: Terms) -> SealedSession:

@@ -54,7 +54,8 @@ _MAKE_EXCHANGES = """
 class Accounts(Protocol):
     """Where accounts are kept. Raises `OperatingError`."""
 
-    def exists(self, user: str) -> bool: ...
+    def exists(self, user: str) -> bool:
+        """Is there such a broker user?"""
 
     def put(self, user: str, password: str, vhost: str, permissions: Permissions) -> None:
         """Make it, or give it this password and these permissions instead of its own."""
@@ -105,6 +106,7 @@ class ManagementAccounts:
                 self._api.put("exchanges", vhost, exchange.name, body={"type": exchange.type.value, "durable": True})
 
     def remove(self, user: str) -> int:
+        """With its connections, whose number it returns. Raises `OperatingError`: there is none."""
         if not self._api.delete("users", user):  # the broker closes the connections of a deleted user …
             raise OperatingError(f"there is no account {user!r} at {self._api.where}")
         connections = self._api.connections_of(user)
@@ -176,6 +178,7 @@ class CtlAccounts:
         )  # fmt: skip
 
     def remove(self, user: str) -> int:
+        """With its connections, whose number it returns. Raises `OperatingError`: there is none."""
         if not self.exists(user):
             raise OperatingError(f"the broker has no account {user!r}")
         listed = self.run("-q", "list_connections", "user").splitlines()

@@ -48,9 +48,11 @@ class Management:
         return self._ask("GET", path)
 
     def put(self, *path: str, body: Mapping[str, Any]) -> None:
+        """Raises `OperatingError` where the broker refuses it or does not answer."""
         self._ask("PUT", path, body)
 
     def post(self, *path: str, body: Mapping[str, Any]) -> None:
+        """Raises `OperatingError` where the broker refuses it or does not answer."""
         self._ask("POST", path, body)
 
     def delete(self, *path: str) -> bool:
@@ -82,6 +84,7 @@ class Management:
         )
 
     def connections_of(self, user: str) -> list[str]:
+        """Names of this user's connections."""
         return [found["name"] for found in self.get("connections") or () if found.get("user") == user]
 
     def _ask(self, method: str, path: tuple[str, ...], body: Mapping[str, Any] | None = None) -> Any:

@@ -28,6 +28,7 @@ MAX_BYTES = 256 * 1024 * 1024
 
 
 def limits_json() -> dict[str, int]:
+    """A user's limits, as RabbitMQ's command line takes them."""
     return {"max-connections": MAX_CONNECTIONS, "max-channels": MAX_CHANNELS}
 
 
@@ -37,4 +38,5 @@ def operator_policy() -> dict[str, Any]:
 
 
 def policy_json() -> dict[str, int]:
+    """Of an agent's queues, as RabbitMQ's command line takes it."""
     return {"expires": EXPIRES, "max-length": MAX_LENGTH, "max-length-bytes": MAX_BYTES}

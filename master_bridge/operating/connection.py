@@ -63,6 +63,7 @@ class Broker:
 
     @property
     def product(self) -> Product:
+        """What the broker says it is."""
         return introduced(self._connection._impl.server_properties)  # not in pika's public face
 
     @property

@@ -63,6 +63,7 @@ class DeadMessage:
 
     @property
     def offer(self) -> Offer | None:
+        """The offer that it is; None: another message, or none at all."""
         try:
             read = decode(self.body, self.headers)
         except BadMessage:
@@ -128,6 +129,7 @@ def walk(broker: Broker, judge: Callable[[DeadMessage], Verdict]) -> list[DeadMe
 
 
 def read(routing_key: str, properties: Any, body: bytes) -> DeadMessage:
+    """A message of `bb.dead`; its digest names it in commands."""
     headers = dict(properties.headers or {})
     digest = hashlib.sha256(
         body + repr(sorted(headers.items(), key=repr)).encode("utf-8", "backslashreplace")

@@ -39,6 +39,7 @@ class Picture:
 
     @classmethod
     def of(cls, survey: Survey, queues: Iterable[QueueFigures], *, now: float) -> Picture:
+        """What `survey` has heard so far; `now`: seconds since the epoch."""
         return cls(
             now=now,
             agents=tuple(survey.agents),
@@ -89,6 +90,7 @@ def _strangers(survey: Survey) -> Iterable[tuple[str, str]]:
 
 
 def draw(picture: Picture) -> RenderableType:
+    """For a terminal: agents, queues, requests."""
     parts: list[RenderableType] = [_agents(picture)]
     if picture.queues:
         parts.append(queue_table(picture.queues))
@@ -134,6 +136,7 @@ def foreign_text(text: object, style: str = "") -> Text:
 
 
 def queue_table(queues: Iterable[QueueFigures]) -> Table:
+    """For a terminal."""
     table = Table(title="Queues", title_justify="left")
     table.add_column("queue", overflow="fold")
     for column in ("waiting", "held", "consumers"):

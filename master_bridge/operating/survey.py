@@ -105,6 +105,7 @@ class Survey:
 
     @property
     def works(self) -> list[Work]:
+        """What each master's requests do, as it said last; in order of masters."""
         return sorted(self._works.fresh(), key=lambda work: work.master)
 
     @property
@@ -114,6 +115,7 @@ class Survey:
 
     @property
     def masters(self) -> set[str]:
+        """Names of all that were heard lately."""
         return {work.master for work in self.works} | {catalogue.master for catalogue in self._catalogues.fresh()}
 
     @property
@@ -181,6 +183,7 @@ class Heard(Generic[Said]):
         self.full: set[str] = set()
 
     def keep(self, whose: Whose, message: Said, size: int) -> None:
+        """The latest message of `whose`; of an account that says too much nothing more is kept (`full`)."""
         self.drop(whose)
         account = whose[0]
         if self._bytes[account] + size > BYTES_MAX or self._number[account] >= NUMBER_MAX:

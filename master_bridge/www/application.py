@@ -102,6 +102,7 @@ class FeedResource(Resource):
         return _json(request, found)
 
     def answer(self, request: Any, feed: Feed) -> Any:
+        """What is sent as JSON. Raises `Error` with an HTTP status."""
         raise NotImplementedError
 
     def feed(self) -> Feed:

@@ -75,6 +75,7 @@ class Feed:
         self._columns_told: Mapping[str, Row] = {}
 
     def hear(self, message: FleetMessage) -> None:
+        """What agents and masters tell everybody."""
         now = time.time()
         if isinstance(message, Status):
             self.agents.hear(message, now)
@@ -88,6 +89,7 @@ class Feed:
                 other.work = message
 
     def tick(self) -> None:
+        """Called now and then: who is silent for long is forgotten."""
         now = time.time()
         self.agents.tick(now)
         recent = sorted(self._others.items(), key=lambda item: item[1].heard)[-MASTERS_MAX:]

@@ -47,6 +47,7 @@ class Orders:
         return reversed(self._entries)
 
     def add(self, entry: OrderRecord) -> None:
+        """An operator has given it; the oldest goes when there are too many."""
         self._entries.append(entry)
         del self._entries[:-KEPT]
         self.changed = True
@@ -56,6 +57,7 @@ class Orders:
         self._settle(f"{address_user(address)}/{instance}", now, lambda _entry: "gone")
 
     def heard(self, status: Status, now: float) -> None:
+        """A status shows which orders its agent has carried out."""
         agent = f"{address_user(status.address)}/{status.instance}"
         self._settle(agent, now, lambda entry: "done" if _has_happened(entry, status) else None)
 
@@ -71,6 +73,7 @@ class Orders:
     # -- kept in Buildbot's database ------------------------------------------------------------------------------
 
     def stored(self) -> list[dict[str, Any]]:
+        """All of them, for Buildbot's database."""
         self.changed = False
         return [asdict(entry) for entry in self._entries]
 

@@ -50,7 +50,8 @@ class Content(Protocol):
     def add(self, data: bytes) -> defer.Deferred[None] | None:
         """The next block of the content, as it was read."""
 
-    def digest(self) -> str: ...
+    def digest(self) -> str:
+        """Of all that was added, in hexadecimal digits."""
 
     def read(self, offset: int, length: int) -> bytes:
         """Raises `Changed` if that part is not there any more."""
@@ -59,7 +60,8 @@ class Content(Protocol):
     def changed(self) -> bool:
         """May what is served differ from what was hashed?"""
 
-    def close(self) -> defer.Deferred[Any] | None: ...
+    def close(self) -> defer.Deferred[Any] | None:
+        """Nothing is read any more."""
 
 
 class _Sum:
@@ -110,6 +112,7 @@ class InPlace:
         return self._sum.digest()
 
     def read(self, offset: int, length: int) -> bytes:
+        """At most `length` bytes from `offset`. Raises OSError."""
         length = max(0, min(length, self.size - offset))
         try:
             self._file.seek(self._start + offset)
@@ -122,6 +125,7 @@ class InPlace:
 
     @property
     def changed(self) -> bool:
+        """The file is not what it was when the download began."""
         return self._look() != self._state
 
     def close(self) -> defer.Deferred[Any]:
@@ -158,6 +162,7 @@ class Copy:
 
     @defer.inlineCallbacks
     def add(self, data: bytes) -> Any:
+        """In memory, or in a file once that is too much."""
         if self._file is None and self.size + len(data) > MEMORY:
             yield self._spill()
         if self._file is None:
@@ -204,6 +209,7 @@ class Copy:
         return self._sum.digest()
 
     def read(self, offset: int, length: int) -> bytes:
+        """At most `length` bytes from `offset`."""
         file = self._memory if self._file is None else self._file
         file.seek(offset)
         data: bytes = file.read(length)

@@ -48,6 +48,7 @@ class Figures:
         self._claimed: FIFOCache[str, float] = FIFOCache(PENDING)
 
     def saw(self, event: Input, now: float) -> None:
+        """An input of the machine, at `now` (monotonic seconds)."""
         if isinstance(event, inputs.MessageReceived):
             message = event.message
             if isinstance(message, Event):
@@ -68,6 +69,7 @@ class Figures:
             self.links_lost += 1
 
     def did(self, action: Action, now: float) -> None:
+        """An action of the machine, at `now` (monotonic seconds)."""
         if isinstance(action, actions.Send):
             self.grants += isinstance(action.message, Grant)
             self.refusals += isinstance(action.message, (Refuse, Later))

@@ -28,6 +28,7 @@ class Collector:
         self._broker = broker
 
     def collect(self) -> Iterator[Metric]:
+        """From prometheus_client: all figures, as they are now."""
         broker = self._broker
         link, bridge = broker.link, broker.bridge
         yield GaugeMetricFamily(f"{PREFIX}up", "1 while the link to the broker is up.", value=float(_up(broker)))

@@ -23,6 +23,7 @@ class RetiredSignatures:
         self.known.update(signatures)
 
     def update(self, wanted: set[str], now: float) -> None:
+        """`wanted`: those that columns have now; `now`: monotonic seconds."""
         self.known |= wanted
         self._missing = {signature: self._missing.get(signature, now) for signature in self.known - wanted}
 
@@ -39,5 +40,6 @@ class RetiredSignatures:
         return sorted(result)
 
     def deleted(self, signature: str) -> None:
+        """Its queue is gone."""
         self.known.discard(signature)
         self._missing.pop(signature, None)

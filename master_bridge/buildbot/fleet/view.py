@@ -80,6 +80,7 @@ class FleetView:
         return iter(sorted((status for _, status in self._agents.values()), key=lambda status: status.agent))
 
     def other_masters_want(self, signature: str, master: str, now: float) -> bool:
+        """Has another master a column for it, as its last catalogue says?"""
         return any(
             signature in catalogue.signatures
             for heard, catalogue in self._masters.values()
@@ -87,6 +88,7 @@ class FleetView:
         )
 
     def outlook(self, requirements: Requirements, now: float) -> Outlook:
+        """How many agents qualify, and what they are at: with what prospects somebody waits."""
         agents = list(self.agents(now))
         qualified = [status for status in agents if requirements.satisfied_by(status.capabilities)]
         able = [status for status in qualified if status.state in ("ready", "starting")]

@@ -68,6 +68,7 @@ class SupervisedBuild:
 
     @staticmethod
     def of(build: Any) -> SupervisedBuild:
+        """The one of this build, made where there is none."""
         found = getattr(build, "amqp_supervised", None)
         return found if isinstance(found, SupervisedBuild) else SupervisedBuild(build)
 

@@ -39,6 +39,7 @@ class Lines:
         self._unfinished = ""
 
     def append(self, text: str, limit: int = HELD_MAX) -> str:
+        """The lines that are whole with `text`; one of more than `limit` characters comes in pieces."""
         text = self._unfinished + text
         end = _finished(text)
         text, self._unfinished = text[:end], text[end:]
@@ -53,6 +54,7 @@ class Lines:
         return whole
 
     def flush(self) -> str:
+        """What is left, with an end of line: nothing follows."""
         unfinished, self._unfinished = self._unfinished, ""
         line = self._take()
         if not unfinished:

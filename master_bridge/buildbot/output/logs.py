@@ -56,6 +56,7 @@ class CommandLog:
         self.size = 0
 
     def add(self, event: Event) -> None:
+        """Output of a command, in order."""
         self._add(f"log:{event.value}" if event.kind == "log" else event.kind, event.data)
 
     def end_lines(self, header: str) -> None:

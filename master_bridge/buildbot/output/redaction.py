@@ -26,6 +26,7 @@ class Redactor:
         self._held = ""
 
     def feed(self, text: str) -> str:
+        """`text` with secrets replaced, but for an end that may be the beginning of one."""
         text = self._held + text
         secrets = written(self._secrets(), self._encoding)
         border = _border(text, secrets)
@@ -33,6 +34,7 @@ class Redactor:
         return _replace(text, secrets)
 
     def flush(self) -> str:
+        """What was held back: nothing follows."""
         held, self._held = self._held, ""
         return _replace(held, written(self._secrets(), self._encoding))
 

@@ -57,6 +57,7 @@ class EarlySearch:
             slot.leave()
 
     def reroute(self, requirements: Requirements, seal: bool = False) -> None:
+        """The configuration changed while it looks."""
         if self._slot is not None:
             self._slot.reroute(requirements, seal)
 

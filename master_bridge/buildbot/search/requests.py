@@ -27,6 +27,7 @@ def build_key(build: Any) -> str:
 
 
 def step_key(build: Any, number: int, part: int | None = None) -> str:
+    """Stable as `build_key`; `number` is the step's in its build, `part` the shard's in a battery."""
     key = f"{build_key(build)}/step-{number}"
     return key if part is None else f"{key}/shard-{part}"
 

@@ -17,6 +17,8 @@ from master_bridge.buildbot.search.preference import Wanted
 
 
 class SearchState(Enum):
+    """Where a search stands."""
+
     #: the bridge is asked for nothing (yet, or again)
     NEW = "new"
     #: for an agent that is preferred, for a while
@@ -152,6 +154,7 @@ class Search:
     # ---- the table's handlers
 
     def begin(self, _: Begin) -> None:
+        """Ask for what is preferred, if anything is, else for what is required."""
         self._actions.append(Ask())
         if self.preference is None:
             self.state = SearchState.SEEKS
@@ -160,6 +163,7 @@ class Search:
             self._actions.append(Wait(self.preference.seconds))
 
     def settle(self, _: PatienceOver) -> None:
+        """The one that is preferred has not come in time: any that has what is required will do."""
         self.preference, self.state = None, SearchState.SEEKS
         self._actions.append(AskElsewhere())
 
@@ -175,25 +179,30 @@ class Search:
             self._actions.append(AskElsewhere())
 
     def found(self, _: Found) -> None:
+        """Nothing is waited for any more."""
         if self.state is SearchState.PREFERS:
             self._actions.append(WaitNoMore())
         self.state = SearchState.FOUND
 
     def lost(self, cue: AgentLost) -> None:
+        """The session is over; it begins anew, and waits for what it prefers unless it has done so."""
         if cue.waited:
             self.preference = None
         self.state = SearchState.NEW
 
     def give_back(self, _: GivenBack) -> None:
+        """The agent could not run it; any other will do."""
         self._actions.append(Leave("given back"))
         self.preference, self.state = None, SearchState.NEW
 
     def refused(self, _: Refused) -> None:
+        """No agent will come; it stays until Buildbot is told."""
         if self.state is SearchState.PREFERS:
             self._actions.append(WaitNoMore())
         self.state = SearchState.REFUSED
 
     def leave(self, cue: Left) -> None:
+        """Buildbot wants no agent any more; the bridge is told how the request ends."""
         how: Literal["withdraw", "done"] = "done" if self.state is SearchState.FOUND else "withdraw"
         if self.state is SearchState.PREFERS:
             self._actions.append(WaitNoMore())
@@ -201,6 +210,7 @@ class Search:
         self.state = SearchState.OVER
 
     def end(self, _: Ended) -> None:
+        """It is over, and the bridge knows."""
         if self.state is SearchState.PREFERS:
             self._actions.append(WaitNoMore())
         self.state = SearchState.OVER

@@ -74,12 +74,15 @@ class Seeker:
     # ---- what happens to it
 
     def begin(self) -> None:
+        """Ask the bridge."""
         self._handle(search.Begin())
 
     def reroute(self, requirements: Requirements, seal: bool) -> None:
+        """The configuration asks for something else now."""
         self._handle(search.Rerouted(requirements, seal))
 
     def found(self) -> None:
+        """The bridge has an agent for it."""
         self._handle(search.Found())
 
     def lost(self, *, waited: bool = False) -> None:
@@ -87,15 +90,19 @@ class Seeker:
         self._handle(search.AgentLost(waited))
 
     def give_back(self) -> None:
+        """The agent failed; another is asked for."""
         self._handle(search.GivenBack())
 
     def refused(self) -> None:
+        """No agent will come."""
         self._handle(search.Refused())
 
     def leave(self, *, keep: bool) -> None:
+        """No agent is wanted any more; `keep`: its session, or its offer, for the master's next start."""
         self._handle(search.Left(keep))
 
     def end(self) -> None:
+        """The bridge has ended it."""
         self._handle(search.Ended())
 
     def _patience_over(self) -> None:

@@ -55,9 +55,14 @@ class Worker(Protocol):
     name: str
     master: Any
 
-    def attached(self, conn: Any) -> defer.Deferred[Any]: ...
-    def cannot_substantiate(self, failure: Failure) -> None: ...
-    def is_removed(self) -> bool: ...
+    def attached(self, conn: Any) -> defer.Deferred[Any]:
+        """From Buildbot: `conn` is there, and the worker's builders learn of it."""
+
+    def cannot_substantiate(self, failure: Failure) -> None:
+        """From Buildbot: no agent will come, and why."""
+
+    def is_removed(self) -> bool:
+        """A reconfig took it away; a build of its may still run."""
 
 
 class Asked(Enum):
@@ -183,6 +188,7 @@ class Slot:
         self._leave(keep=self.keeps_session() or self._moves_on() or self._comes_again())
 
     def keeps_session(self) -> bool:
+        """The master stops quickly: what runs goes on for its next start."""
         return stopping.keeps_session(self._master, self._build)
 
     def build_starts(self) -> None:
@@ -199,6 +205,7 @@ class Slot:
             self._found.naming.command_starts()
 
     def is_stopping(self) -> bool:
+        """The master shuts down."""
         return bool(self._master.botmaster.shuttingDown or not self._master.running)
 
     def _moves_on(self) -> bool:
@@ -231,6 +238,7 @@ class Slot:
     # -- told by the bridge -------------------------------------------------------------------------------------------
 
     def state_changed(self, state: str) -> None:
+        """From the bridge: its state of the request."""
         self._seeker.state = state
         self.refresh()
 

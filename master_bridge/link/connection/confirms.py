@@ -38,9 +38,11 @@ class ConfirmWatch:
         self._over = False
 
     def start(self) -> None:
+        """Look every few seconds whether confirms are overdue."""
         self._later(CONFIRM_LOOK, self._look)
 
     def stop(self) -> None:
+        """Look no more."""
         self._over = True
         timer, self._timer = self._timer, None
         if timer is not None and timer.active():

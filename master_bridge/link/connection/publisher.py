@@ -77,6 +77,7 @@ class Publisher:
         channel.add_on_return_callback(self._returned)
 
     def start(self) -> defer.Deferred[Any]:
+        """Turn confirms on; fires when the broker has done so."""
         return self._calls.call("confirm_delivery", ack_nack_callback=self._confirmed)
 
     @property
@@ -85,6 +86,7 @@ class Publisher:
 
     @property
     def unconfirmed(self) -> int:
+        """Publications that the broker has not confirmed."""
         return len(self._unconfirmed)
 
     @property

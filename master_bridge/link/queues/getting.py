@@ -21,6 +21,7 @@ class Getter:
         channel.add_on_close_callback(lambda _channel, reason: self._answer(ChannelLost(str(reason))))
 
     def get(self) -> defer.Deferred[Any]:
+        """Fires with the next message, or None where there is none. Fails with `ChannelLost`."""
         if not self._channel.is_open:
             return defer.fail(ChannelLost("the channel is closed"))
         waiting = self._waiting = defer.Deferred()
