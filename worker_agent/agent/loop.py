@@ -43,6 +43,8 @@ CANCEL_AGAIN = 0.5
 #: Seconds between two self-checks of the machine, and between two looks at the room for build directories.
 HEALTH_EVERY = 5.0
 ROOM_EVERY = 30.0
+#: Seconds after the start at which the first session's keeper is prepared: a start itself takes all of a processor.
+EXPECT_AFTER = 3.0
 #: Seconds for the files that tell of this machine; after that they are told as they were.
 FACTS_TIMEOUT = 1.0
 #: Seconds for what was published last to be confirmed, before the agent leaves all the same.
@@ -144,6 +146,7 @@ class Agent:
         self._spawn_forever("self-check", self._look_after)
         self._spawn_forever("probes", self.parts.probing.run)
         self._spawn_forever("room for builds", self._make_room)
+        self._loop.call_later(EXPECT_AFTER, self.parts.sessions.expect)
         self._spawn_forever("status", self.telling.run)
         endpoints = self.telling.serve(self.parts.figures, self.snapshots.amounts)
         try:

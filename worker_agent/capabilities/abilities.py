@@ -31,6 +31,8 @@ class Abilities:
         self._options = options_of(settings, user, errands)
         self._file = settings.state / FILE
         self._inventory: Inventory | None = None
+        #: all probes have been run, by this process or an earlier one
+        self._probed = False
         #: what the program can do on any machine
         self._program = of_program(self._options)
         self._told: tuple[Inventory | None, tuple[Capability, ...]] = (None, ())
@@ -71,12 +73,16 @@ class Abilities:
         return self._inventory is not None and self._inventory.late
 
     async def remember(self) -> bool:
-        """Know what an earlier run of this agent found, where its programs are still the same; False: nothing."""
+        """Know what an earlier run of this agent found, where its programs are still the same.
+
+        False: there is nothing of the kind; then only what the machine itself and people say is known.
+        """
         known = await asyncio.to_thread(findings.read, self._file, self._options)
+        self._probed = known is not None
+        self._inventory = await remembered(known or Inventory(options=self._options), self._options)
+        self._own = await asyncio.to_thread(_own_names, self._options)
         if known is None:
             return False
-        self._inventory = await remembered(known, self._options)
-        self._own = await asyncio.to_thread(_own_names, self._options)
         log.info(
             "capabilities_loaded_from_last_run",
             total=len(self.capabilities()),
@@ -96,13 +102,14 @@ class Abilities:
     async def _learn(self, inventory: Inventory) -> bool:
         before, self._inventory = self.capabilities(), inventory
         after = self.capabilities()
+        again, self._probed = self._probed, True
         self._own = await asyncio.to_thread(_own_names, self._options)
         await asyncio.to_thread(findings.write, self._file, inventory)
         log.info(
             "capabilities",
             total=len(after),
-            added=_names(set(after) - set(before)) if before else None,
-            dropped=_names(set(before) - set(after)) if before else None,
+            added=_names(set(after) - set(before)) if again else None,
+            dropped=_names(set(before) - set(after)) if again else None,
             failed_probes=len(inventory.failures),
             late_probes=sum(failure.late for failure in inventory.failures),
             seconds=round(inventory.seconds, 2),

@@ -1,4 +1,4 @@
-"""What was found is kept on disk, so that an agent that starts again need not find it before it takes work.
+"""What was found is kept on disk, so that an agent that starts again takes work for it at once.
 
 A fact counts as long as the file that it was found by is the same (path, size, time); that is looked at when it is
 read. What the machine itself says and what people say is found anew each time: that costs no process.
@@ -94,7 +94,7 @@ def write(path: Path, inventory: Inventory) -> None:
     try:
         write_atomically(path, dump(inventory))
     except OSError as error:
-        log.warning("findings_not_written", path=str(path), reason=str(error), effect="the next start probes first")
+        log.warning("findings_not_written", path=str(path), reason=str(error), effect="the next start probes anew")
 
 
 def _is_text(item: Evidence | Failure) -> bool:

@@ -2,6 +2,10 @@
 
 A probe is a process or two for each program that is found, hundreds of them: it must not take the processor from what
 runs. So a round waits until the agent has been idle for a moment, and is broken off when work comes.
+
+An agent that starts for the first time takes work at once for what it knows without a probe: what the machine says and
+what people said. Its first round begins at once, too, and goes on beside work, with less of the processor: or an agent
+that has always something to do would never learn what else it can.
 """
 
 from __future__ import annotations
@@ -32,14 +36,16 @@ Round = Literal["all", "late"]
 class ProbePlan:
     """Which round is due when. Pure: times are monotonic seconds and passed in; `dice` gives 0 to 1."""
 
-    def __init__(self, *, now: float, every: float, verify: bool, dice: Callable[[], float] = random.random) -> None:
-        """`every`: seconds between two rounds of all probes, 0: none. `verify`: an earlier run found what is known."""
+    def __init__(self, *, now: float, every: float, known: bool, dice: Callable[[], float] = random.random) -> None:
+        """`every`: seconds between two rounds of all probes, 0: none. `known`: by an earlier run; else the first round
+        is due at once, whatever the agent does."""
         self._every = every
         self._dice = dice
         self._pause = LATE_FIRST
         self._busy = False
         self._idle_since = now
-        self._all_at = now if verify else now + self._varied(every) if every else math.inf
+        self.first = not known
+        self._all_at = now
         self._late_at = math.inf
 
     def worked(self, busy: bool, now: float) -> None:
@@ -50,6 +56,8 @@ class ProbePlan:
 
     def due(self, now: float) -> Round | None:
         """The round to begin now."""
+        if self.first:
+            return "all" if now >= self._all_at else None
         if self._busy or now < self._idle_since + QUIET:
             return None
         if now >= self._all_at:
@@ -58,6 +66,8 @@ class ProbePlan:
 
     def next(self) -> float:
         """When to ask `due` again, at the latest, if nothing else happens; infinity while there is work."""
+        if self.first:
+            return self._all_at
         if self._busy:
             return math.inf
         return max(min(self._all_at, self._late_at), self._idle_since + QUIET)
@@ -65,6 +75,7 @@ class ProbePlan:
     def ended(self, which: Round, *, late: bool, now: float) -> None:
         """A round is over; `late`: some of its probes ran out of time (again). One that is broken off stays due."""
         if which == "all":
+            self.first = False
             self._all_at = now + self._varied(self._every) if self._every else math.inf
             self._pause = LATE_FIRST
         else:
@@ -95,7 +106,7 @@ class Probing:
         self._news = asyncio.Event()
         self._busy = False
         self._round: asyncio.Task[bool] | None = None
-        self._plan = ProbePlan(now=self._loop.time(), every=every, verify=False)
+        self._plan = ProbePlan(now=self._loop.time(), every=every, known=True)
 
     @property
     def running(self) -> bool:
@@ -103,14 +114,10 @@ class Probing:
         return self._lock.locked()
 
     async def begin(self) -> None:
-        """Before anything is consumed: what is known from an earlier run of this agent, or else what is found now."""
+        """Before anything is consumed: what is known from an earlier run of this agent, or without a probe."""
         async with self._lock:
             known = await self._abilities.remember()
-            if not known:
-                await self._abilities.probe()
-        self._plan = ProbePlan(now=self._loop.time(), every=self._every, verify=known)
-        if not known:
-            self._plan.ended("all", late=self._abilities.late, now=self._loop.time())
+        self._plan = ProbePlan(now=self._loop.time(), every=self._every, known=known)
 
     def worked(self, busy: bool) -> None:
         """The agent is busy, or idle; called after each input."""
@@ -119,7 +126,7 @@ class Probing:
         self._busy = busy
         self._plan.worked(busy, self._loop.time())
         self._news.set()
-        if busy and self._round is not None:
+        if busy and self._round is not None and not self._plan.first:
             self._round.cancel()
 
     async def ask(self) -> None:

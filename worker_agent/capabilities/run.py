@@ -15,6 +15,8 @@ from worker_agent.keeper.second_user import SecondUser
 
 #: Most bytes of a probe's output that are read; a version stands in the first lines.
 OUTPUT_MAX = 64 * 1024
+#: A probe takes the processor from nobody who needs it: builds, and other agents that start (nice(1)).
+NICENESS = 10
 #: A command that has ended may have left children with its output open; they are not waited for longer than this.
 AFTER_EXIT = 0.2
 #: Some programs colour their output whatever the terminal (ECMA-48 SGR sequences).
@@ -77,6 +79,8 @@ async def run(
         return Ran(output="", code=None, problem=f"cannot be run: {getattr(error, 'strerror', None) or error}")
     problem, late = "", False
     pid = transport.get_pid()
+    with contextlib.suppress(OSError):  # it has ended, or is another user's: then it takes what it gets
+        os.setpriority(os.PRIO_PROCESS, pid, NICENESS)
     try:
         await asyncio.wait({watch.exited, watch.too_much}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
         if watch.exited.done():

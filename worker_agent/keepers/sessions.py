@@ -77,6 +77,10 @@ class Sessions:
         keepers = {held.keeper.pid for held in self._held.values() if held.keeper is not None}
         return keepers | self._starter.pids
 
+    def expect(self) -> None:
+        """A session may come soon: what keepers are forked from is made ready."""
+        self._starter.warm_up()
+
     def journal_bytes(self) -> int:
         """What the journals of all sessions take on disk."""
         sizes = 0

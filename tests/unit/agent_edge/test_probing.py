@@ -13,8 +13,8 @@ from worker_agent.capabilities import probing
 from worker_agent.capabilities.probing import JITTER, LATE_FIRST, LATE_MAX, QUIET, ProbePlan, Probing
 
 
-def plan(*, every: float = 0.0, verify: bool = False, dice: float = 0.5) -> ProbePlan:
-    return ProbePlan(now=0.0, every=every, verify=verify, dice=lambda: dice)
+def plan(*, every: float = 0.0, known: bool = True, dice: float = 0.5) -> ProbePlan:
+    return ProbePlan(now=0.0, every=every, known=known, dice=lambda: dice)
 
 
 def test_what_ran_out_of_time_is_tried_alone_and_ever_more_seldom() -> None:
@@ -40,6 +40,8 @@ def test_what_ran_out_of_time_is_tried_alone_and_ever_more_seldom() -> None:
 def test_no_two_agents_probe_in_step() -> None:
     """Every pause is another by up to a quarter."""
     early, late = plan(every=1000.0, dice=0.0), plan(every=1000.0, dice=1.0)
+    for one in (early, late):
+        one.ended("all", late=False, now=0.0)
     assert (early.next(), late.next()) == (1000.0 * (1 - JITTER), 1000.0 * (1 + JITTER))
     for one in (early, late):
         one.ended("all", late=True, now=0.0)
@@ -64,9 +66,24 @@ def test_nothing_is_probed_while_there_is_work(what: str) -> None:
 
 def test_what_is_remembered_is_verified_soon() -> None:
     """Once the agent is idle."""
-    asked = plan(verify=True)
+    asked = plan(known=True)
+    assert asked.due(QUIET / 2) is None
     assert asked.due(QUIET) == "all"
-    assert plan(every=1000.0).due(QUIET) is None
+    asked.ended("all", late=False, now=QUIET)
+    assert asked.due(2 * QUIET) is None
+
+
+def test_a_machine_that_is_not_known_is_probed_at_once() -> None:
+    """Also while there is work: else an agent with much of it would never know what it can."""
+    asked = plan(known=False)
+    asked.worked(True, 0.0)
+    assert asked.next() == 0.0
+    assert asked.due(0.0) == "all"
+    asked.failed("all", now=0.0)
+    assert asked.due(LATE_FIRST / 2) is None
+    assert asked.due(LATE_FIRST) == "all"
+    asked.ended("all", late=False, now=LATE_FIRST)
+    assert asked.due(LATE_FIRST) is None
 
 
 class Machine:
@@ -159,13 +176,21 @@ async def test_probing_goes_on_after_an_error() -> None:
 
 
 @pytest.mark.usefixtures("quickly")
-async def test_a_machine_that_is_not_known_is_probed_before_work() -> None:
-    """And what was late then, alone afterwards."""
+async def test_a_first_round_goes_on_beside_work() -> None:
+    """It keeps nobody waiting, and no work breaks it off. What was late then is probed alone afterwards, as ever."""
     machine = Machine(known=False, late=True)
-    probes = Probing(machine, every=0.0, changed=lambda: None)  # type: ignore[arg-type]
+    machine.go.clear()
+    changes: list[int] = []
+    probes = Probing(machine, every=0.0, changed=lambda: changes.append(1))  # type: ignore[arg-type]
     await probes.begin()
-    assert machine.rounds == ["all"]
+    assert machine.rounds == []
     running = asyncio.ensure_future(probes.run())
+    await until(lambda: machine.rounds == ["all"])
+    probes.worked(True)
+    machine.go.set()
+    await until(lambda: changes == [1])
+    assert machine.broken_off == 0
+    probes.worked(False)
     await until(lambda: machine.rounds[1:2] == ["late"])
     machine.late = False
     running.cancel()

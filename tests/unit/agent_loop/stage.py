@@ -107,6 +107,9 @@ class FakeSessions:
     async def recover(self) -> list[Recovered]:
         return list(self.found)
 
+    def expect(self) -> None:
+        self.orders.append(("expect",))
+
     def open(self, action: actions.OpenSession) -> None:
         self.orders.append(("open", action.session))
 
