@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from contracts.machines.bounded import Bounded
 from contracts.messages import Claimant, Marker, Message
 from contracts.timing import GRACE
 from contracts.trust.tickets import Tickets
@@ -19,7 +20,7 @@ from master_bridge.core.actions import (
     StateChanged,
     Terms,
 )
-from master_bridge.core.memory import Bounded, History, Verdict
+from master_bridge.core.memory import REMEMBERED, History, Verdict
 from master_bridge.core.records import Session, WorkUnit
 from master_bridge.core.timers import Timers
 
@@ -53,8 +54,8 @@ class Context:
         self.actions: list[Action] = []
         self.timers = Timers()
         #: verdict by session, for agents that come back late
-        self.verdicts: Bounded[Verdict] = Bounded()
-        self.histories: Bounded[History] = Bounded()
+        self.verdicts: Bounded[str, Verdict] = Bounded(REMEMBERED)
+        self.histories: Bounded[str, History] = Bounded(REMEMBERED)
         self.up = False
         self.blocked = False
         #: when the link came up, on its own clock

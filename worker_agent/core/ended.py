@@ -6,10 +6,11 @@ each link-up until the broker has confirmed it.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
+
+from contracts.machines.bounded import Bounded
 
 #: Ended sessions remembered. One costs some 200 bytes; a message for an older one finds no addressee to tell.
 REMEMBERED = 1024
@@ -36,15 +37,14 @@ class EndedSessions:
     """The last `REMEMBERED` ended sessions, oldest out first."""
 
     def __init__(self) -> None:
-        self._ended: OrderedDict[str, EndedSession] = OrderedDict()
+        self._ended: Bounded[str, EndedSession] = Bounded(REMEMBERED)
 
     def add(self, ended: EndedSession) -> None:
-        self._ended[ended.session] = ended
-        self._ended.move_to_end(ended.session)
-        if len(self._ended) > REMEMBERED:
-            self._ended.popitem(last=False)
+        """Remember it."""
+        self._ended.put(ended.session, ended)
 
     def get(self, session: str) -> EndedSession | None:
+        """None: it was never here, or is forgotten."""
         return self._ended.get(session)
 
     def told(self, session: str) -> None:

@@ -7,8 +7,9 @@ heard ──a claim unanswered for 5 s, or not deliverable──> silent
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import NamedTuple
+
+from contracts.machines.bounded import Bounded
 
 #: Incarnations remembered, over all masters. Each restart of a master makes one; older ones are of no use.
 INCARNATIONS = 256
@@ -30,10 +31,10 @@ class Masters:
     def __init__(self) -> None:
         self._silent: set[MasterId] = set()
         self._absent: set[MasterId] = set()
-        self._announced: OrderedDict[MasterId, None] = OrderedDict()
-        self._heard: dict[MasterId, float] = {}
-        self._current: dict[MasterId, str] = {}
-        self._by_incarnation: OrderedDict[tuple[str, str], MasterId] = OrderedDict()
+        self._announced: Bounded[MasterId, bool] = Bounded(MASTERS)
+        #: when, and the incarnation that spoke last
+        self._heard: Bounded[MasterId, tuple[float, str | None]] = Bounded(MASTERS)
+        self._by_incarnation: Bounded[tuple[str, str], MasterId] = Bounded(INCARNATIONS)
 
     def is_silent(self, master: MasterId) -> bool:
         """A claim was not answered, and nothing was heard of it since (rule 19)."""
@@ -59,26 +60,14 @@ class Masters:
 
     def announced(self, master: MasterId) -> None:
         """It said so in a broadcast."""
-        self._announced[master] = None
-        self._announced.move_to_end(master)
-        if len(self._announced) > MASTERS:
-            self._announced.popitem(last=False)
+        self._announced.put(master, True)
 
     def heard(self, master: MasterId, now: float, incarnation: str | None = None) -> bool:
         """A message of the master came in. True if that ended its silence."""
-        self._heard.pop(master, None)
-        self._heard[master] = now
-        if len(self._heard) > MASTERS:
-            oldest = next(iter(self._heard))
-            del self._heard[oldest]
-            self._current.pop(oldest, None)
+        self._heard.put(master, (now, incarnation or self.incarnation(master)))
         if incarnation is not None:
-            self._current[master] = incarnation
             spoken = (incarnation, master.user)
-            self._by_incarnation.setdefault(spoken, master)  # nobody takes over another's
-            self._by_incarnation.move_to_end(spoken)
-            if len(self._by_incarnation) > INCARNATIONS:
-                self._by_incarnation.popitem(last=False)
+            self._by_incarnation.put(spoken, self._by_incarnation.get(spoken) or master)  # nobody takes over another's
         changed = master in self._silent
         self._silent.discard(master)
         self._absent.discard(master)
@@ -86,11 +75,13 @@ class Masters:
 
     def heard_at(self, master: MasterId) -> float | None:
         """When a message of it came last, in monotonic seconds; None: not since the start."""
-        return self._heard.get(master)
+        found = self._heard.get(master)
+        return None if found is None else found[0]
 
     def incarnation(self, master: MasterId) -> str | None:
         """The incarnation that spoke last; None while none was named."""
-        return self._current.get(master)
+        found = self._heard.get(master)
+        return None if found is None else found[1]
 
     def master_of(self, incarnation: str, user: str) -> MasterId | None:
         """Whose incarnation it is that `user` names; most messages of a session name only that."""
