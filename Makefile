@@ -7,7 +7,7 @@ JOBS ?= 3
 MINUTES ?= 60
 ARGS ?=
 # Programs that tests run; those that only long tests need are added there.
-TOOLS := busybox chromedriver chromium git node npm setpriv shellcheck ssh sshd systemd-analyze
+TOOLS := busybox chromedriver chromium git node npm setpriv shellcheck ssh sshd systemd-analyze tcc
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-long test-brokers lint format docs coverage mutation bench screenshot lock release venv broker tools clean
@@ -55,6 +55,7 @@ format: venv ## put the code into the project's format
 docs: venv ## write what is generated in docs/ anew: diagrams from the machines' tables, the reference of all settings
 	@$(PYTHON_IN) -m docs.generate_diagrams
 	@$(PYTHON_IN) docs/generate_reference.py
+	@$(PYTHON_IN) -m contracts.pipeline.schema
 
 bench: venv broker ## measure against Buildbot's own protocols and the raw broker
 	@$(PYTHON_IN) -c 'import matplotlib' 2>/dev/null || $(PYTHON_IN) -m pip install -q -e '.[bench]'

@@ -7,6 +7,7 @@ settings, and in the help of commands. With `--check` nothing is written; exit c
 from __future__ import annotations
 
 import inspect
+import json
 import re
 import sys
 import types
@@ -21,6 +22,7 @@ from annotated_types import Ge, Gt, Le
 from buildbot.plugins import steps, util, worker
 from pydantic import ByteSize, SecretStr
 
+from contracts.pipeline.lines import MODELS, PipelineLine
 from master_bridge.buildbot.worker_settings import SENSELESS
 from master_bridge.cli import main as master_bridge
 from master_bridge.cli import settings as operators
@@ -120,7 +122,7 @@ def introduction(documented: Any) -> str:
 def master_cfg() -> dict[str, tuple[str, list[Parameter]]]:
     """Heading -> introduction, parameters."""
     broker, slot, command = util.AMQPBroker, worker.AMQPLatentWorker, steps.CapabilityCommand
-    rule, battery = util.FleetEndpointMatcher, steps.Battery
+    rule, battery, pipeline = util.FleetEndpointMatcher, steps.Battery, steps.Pipeline
     return {
         "util.AMQPBroker": (introduction(broker), of_docstring(broker, broker.reconfigService)),
         "worker.amqp_column": (introduction(worker.amqp_column), of_docstring(worker.amqp_column, worker.amqp_column)),
@@ -128,6 +130,7 @@ def master_cfg() -> dict[str, tuple[str, list[Parameter]]]:
         "steps.CapabilityCommand": (introduction(command), of_docstring(command, command.__init__)),
         "steps.Battery": (introduction(battery), of_docstring(battery, battery.__init__)),
         "util.Units": (introduction(util.Units), of_docstring(util.Units, util.Units.__init__)),
+        "steps.Pipeline": (introduction(pipeline), of_docstring(pipeline, pipeline.__init__)),
         "util.FleetEndpointMatcher": (introduction(rule), of_docstring(rule, rule.__init__)),
     }
 
@@ -387,12 +390,53 @@ def _environment_page() -> str:
     ])  # fmt: skip
 
 
+def line_types() -> dict[str, tuple[str, list[Parameter]]]:
+    """Type of a pipeline's line -> introduction, its fields."""
+    return {name: (introduction(model), list(_of_line(model))) for name, model in MODELS.items()}
+
+
+def _of_line(model: type[PipelineLine]) -> Iterator[Parameter]:
+    fields = {name: field for name, field in model.model_fields.items() if name != "type"}
+    shapes = model.model_json_schema()["properties"]
+    for name, field in sorted(
+        fields.items(), key=lambda each: (not each[1].is_required(), each[0] in ("name", "needs"))
+    ):
+        described = (field.description, *(getattr(each, "description", None) for each in field.metadata))
+        text = next((each for each in described if each), "")
+        default = "must be given" if field.is_required() else f"`{json.dumps(field.default)}`"
+        yield Parameter(names=(name,), type=_shape(shapes[name]), default=default, text=text.rstrip(".") + ".")
+
+
+def _shape(shape: dict[str, Any]) -> str:
+    """A JSON Schema's type in one or two words."""
+    if "anyOf" in shape:
+        return " or ".join(dict.fromkeys(_shape(each) for each in shape["anyOf"]))
+    if shape.get("type") == "array":
+        return "list of texts"
+    names = {"string": "text", "object": "object", "boolean": "true or false", "null": "null"}
+    return names.get(shape.get("type", ""), "JSON" if "type" not in shape else "a number")
+
+
+def _pipeline_page() -> str:
+    parts = [
+        "# Lines of a pipeline",
+        _NOTE.rstrip(),
+        "One JSON object a line, with a field `type`. Fields that are not here are refused. The JSON Schema of a line "
+        "is [pipeline.schema.json](../../contracts/pipeline/pipeline.schema.json); `master-bridge pipeline schema` "
+        "prints it. How they are used: [pipelines](../how-to/pipelines.md).",
+    ]
+    for name, (text, fields) in line_types().items():
+        parts += [f"## {name}", text, table(fields)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
 def pages() -> dict[Path, str]:
     """File -> what it should hold."""
     return {
         FOLDER / "master-cfg.md": _master_cfg_page(),
         FOLDER / "worker-agent.md": _agent_page(),
         FOLDER / "master-bridge.md": _commands_page(),
+        FOLDER / "pipeline.md": _pipeline_page(),
         FOLDER / "environment.md": _environment_page(),
     }
 

@@ -12,7 +12,7 @@ declare -A package=(
   [docker-compose]=docker-compose [dockerd]=docker.io
   [git]=git [hg]=mercurial [ip]=iproute2 [iptables]=iptables [node]=nodejs [npm]=npm [promtool]=prometheus
   [setpriv]=util-linux [shellcheck]=shellcheck [ssh]=openssh-client [sshd]=openssh-server [svn]=subversion
-  [systemd-analyze]=systemd
+  [systemd-analyze]=systemd [tcc]="tcc libc6-dev"
 )
 
 # sshd, ip and others are not in everybody's PATH
@@ -21,7 +21,8 @@ there() { PATH="$PATH:/usr/sbin:/sbin" command -v "$1" >/dev/null; }
 missing=()
 for tool in "$@"; do
   [ -n "${package[$tool]:-}" ] || fail "$tool: this script does not know its package; it knows ${!package[*]}."
-  there "$tool" || missing+=("${package[$tool]}")
+  # shellcheck disable=SC2206  # a tool may need two packages
+  there "$tool" || missing+=(${package[$tool]})
 done
 [ "${#missing[@]}" -eq 0 ] || apt_install "${missing[@]}"
 for tool in "$@"; do

@@ -55,6 +55,8 @@ class CapabilityCommand(ShellCommand):
     #: by which the catalogue knows such steps without importing this module
     amqp_capability_step = True
     renderables = ("requires", "prefers")
+    #: what its work is called among that of its build, where its step's number may be another after a restart
+    work_name: str | None = None
 
     def __init__(
         self,
@@ -111,6 +113,7 @@ class CapabilityCommand(ShellCommand):
                 self.timed_out = True
             elif command.remote_failure_reason == "max_lines_failure":
                 self.max_lines_reached = True
+            yield self.command_completed(command)
         finally:
             self.cmd = None
             self.waiting_text = None
@@ -142,6 +145,10 @@ class CapabilityCommand(ShellCommand):
         if self._agent is None or "step" not in summary:
             return summary
         return {**summary, "step": f"{summary['step']} (on agent {self._agent})"}
+
+    def command_completed(self, _command: Any) -> Any:
+        """For subclasses: the agent has said all of it, and keeps it until this has fired."""
+        return defer.succeed(None)
 
     def agent_found(self, holder: Holder) -> None:
         """Says who runs it, in its text and in a property of the build."""

@@ -28,6 +28,7 @@ COMMANDS = {
     "fleet": "fleet",
     "keygen": "keys:keygen",
     "migrate": "migrate",
+    "pipeline": "pipeline",
     "probe": "steer:probe",
     "queues": "queues",
     "restart": "steer:restart",

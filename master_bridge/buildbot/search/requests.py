@@ -1,5 +1,7 @@
-"""The protocol's work keys: "br-<build request id>" for a build, "br-<id>/step-<number>" for a step's command, and
-"br-<id>/step-<number>/shard-<number>" for one of several commands of a step.
+"""What the bridge is asked for, and its keys: "br-<build request id>" of a build, "br-<id>/step-<number>" of a step,
+"br-<id>/step-<number>/shard-<number>" of one of several commands of a step.
+
+A pipeline's steps start in any order: their keys are made of the pipeline's step and the line, "br-<id>/step-7.12".
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from master_bridge.core.inputs import Seek
 #: Requests that are looked up in Buildbot's database in one second, whoever brought them up (rule 23). A master that
 #: restarts under 1,000 sessions has looked all of them up within 5 s.
 LOOK_UPS_A_SECOND = 200
-_KEY = re.compile(r"br-(?P<id>[0-9]{1,18})(?:/step-(?P<step>[0-9]{1,9})(?:/shard-[0-9]{1,9})?)?")
+_KEY = re.compile(r"br-(?P<id>[0-9]{1,18})(?:/step-[0-9]{1,9}(?:\.[0-9]{1,9}){0,12}(?:/shard-[0-9]{1,9})?)?")
 
 
 def build_key(build: Any) -> str:
@@ -26,9 +28,10 @@ def build_key(build: Any) -> str:
     return f"br-{build.requests[0].id}"
 
 
-def step_key(build: Any, number: int, part: int | None = None) -> str:
-    """Stable as `build_key`; `number` is the step's in its build, `part` the shard's in a battery."""
-    key = f"{build_key(build)}/step-{number}"
+def step_key(build: Any, name: str | int, part: int | None = None) -> str:
+    """Stable as `build_key`. `name`: the step's number, or what it is called where several start in any order, as in
+    7.12. `part`: the shard's in a battery."""
+    key = f"{build_key(build)}/step-{name}"
     return key if part is None else f"{key}/shard-{part}"
 
 

@@ -46,7 +46,7 @@ class StepConnection:
         self._step = step
         self._master = step.master
         self._wanted = wanted
-        self.request = requests.step_key(step.build, step.number, part)
+        self.request = requests.step_key(step.build, step.work_name or step.number, part)
         self._name = step.name if part is None else f"{step.name}, shard {part}"
         self._seeker = Seeker(
             broker=broker,

@@ -25,7 +25,7 @@ ARGUMENTS = {
     "trial-fleet": ["fleet"], "why": ["1"],
 }  # fmt: skip
 #: They need nothing beyond the package's own dependencies.
-BARE = ("enroll", "revoke")
+BARE = ("enroll", "pipeline", "revoke")
 
 
 def base_distributions() -> set[str]:

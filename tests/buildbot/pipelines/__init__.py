@@ -1,0 +1,1 @@
+"""`steps.Pipeline` on real masters, with agents and with Buildbot's own workers."""

@@ -1,0 +1,1 @@
+"""What lines may be, and when the steps that they become start."""
