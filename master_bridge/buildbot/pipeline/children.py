@@ -16,7 +16,7 @@ from twisted.internet import defer
 
 from contracts.pipeline import lines
 from contracts.pipeline.script import Entry
-from master_bridge.buildbot.pipeline.memory import Memory, Outcome
+from master_bridge.buildbot.pipeline.memory import Memory, Remembered
 from master_bridge.buildbot.steps import CapabilityCommand
 from master_bridge.core.actions import Holder
 
@@ -56,7 +56,7 @@ class CommandElsewhere(Child, CapabilityCommand):
     def command_completed(self, command: Any) -> Any:
         """Its result is kept before its agent forgets it."""
         if not self.stopped:
-            outcome = Outcome(stepid=self.stepid, result=command.results(), agent=self.agent)
+            outcome = Remembered(stepid=self.stepid, result=command.results(), agent=self.agent)
             yield self.memory.keep(self.work_name, self.digest, outcome)
 
     def agent_found(self, holder: Holder) -> None:

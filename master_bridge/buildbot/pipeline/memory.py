@@ -25,7 +25,7 @@ PIECE = 5000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class Remembered:
     """How a command ended in an earlier build of the request. `stepid`: where its logs are."""
 
     stepid: int
@@ -63,7 +63,7 @@ class Memory:
 
     @defer.inlineCallbacks
     def recall(self, work_name: str, digest: str) -> Any:
-        """The `Outcome` of this very line, or None."""
+        """The `Remembered` of this very line, or None."""
         name = _name(work_name)
         if name not in self._known:
             return None
@@ -71,7 +71,7 @@ class Memory:
         found = json.loads(datum["raw"])
         if found.pop("digest") != digest:
             return None
-        return Outcome(**found)
+        return Remembered(**found)
 
     @defer.inlineCallbacks
     def triggered(self, relationship: str) -> Any:
@@ -86,7 +86,7 @@ class Memory:
         return found
 
     @defer.inlineCallbacks
-    def keep(self, work_name: str, digest: str, outcome: Outcome) -> Any:
+    def keep(self, work_name: str, digest: str, outcome: Remembered) -> Any:
         """Written when this fires."""
         value = {"digest": digest, "stepid": outcome.stepid, "result": outcome.result, "agent": outcome.agent}
         yield self._master.data.updates.setBuildData(
@@ -94,7 +94,7 @@ class Memory:
         )
 
     @defer.inlineCallbacks
-    def copy_logs(self, outcome: Outcome, step: Any) -> Any:
+    def copy_logs(self, outcome: Remembered, step: Any) -> Any:
         """Into `step`, which ends without a command."""
         for log in (yield self._master.data.get(("steps", outcome.stepid, "logs"))):
             copy = yield step.addLog(log["name"], type=log["type"])
