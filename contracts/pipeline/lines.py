@@ -14,6 +14,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 VERSION = 1
 #: Characters of a step's name: Buildbot's database keeps no more.
 NAME_MAX = 50
+#: The argument of a battery's command that stands for a shard's units.
+UNITS = "{units}"
 #: Bytes of one line, without its line end.
 LINE_MAX = 4 * 1024 * 1024
 #: Steps of one build that come from lines, those of its nested pipelines among them.
@@ -31,7 +33,7 @@ Needs = Annotated[
     "tuple[Name, ...] | None",
     Field(
         description="Names of earlier steps: it starts when they have ended well, and is skipped when one has not. "
-        "Absent: of `run` without `requires`, `upload`, `trigger` and `pipeline` each needs the one of "
+        "Absent: of `run` without `requires`, `battery`, `upload`, `trigger` and `pipeline` each needs the one of "
         "these before it, others need none. []: none"
     ),
 ]
@@ -104,15 +106,24 @@ class RunLine(StepLine):
     )
 
 
+def _has_units(command: tuple[str, ...]) -> tuple[str, ...]:
+    if UNITS not in command:
+        raise ValueError("it runs no unit")
+    return command
+
+
 class BatteryLine(StepLine):
-    """Tests, split over all agents that offer what they require."""
+    """Tests, split over all agents that offer what they require; in order, as `run` without `requires`."""
 
     type: Literal["battery"]
     units: Annotated[tuple[Text, ...], Field(min_length=1)] = Field(description="The tests, as the command names them")
-    command: Annotated[tuple[Text, ...], Field(min_length=1)] = Field(
+    command: Annotated[tuple[Text, ...], AfterValidator(_has_units)] = Field(
         description='The program and its arguments; the argument "{units}" stands for the units of one shard'
     )
     requires: tuple[Text, ...] = Field(default=(), description="What an agent must offer")
+    archive: bool = Field(
+        default=True, description="true: each machine gets the build's folder as it is when the step starts"
+    )
     env: Env = {}
     report: Text | None = Field(default=None, description="The JUnit report that the command writes")
     retries: int = Field(default=0, ge=0, le=10, description="So often a unit that failed runs again")

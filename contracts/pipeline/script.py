@@ -64,8 +64,8 @@ class Entry:
 
     @property
     def in_order(self) -> bool:
-        """Does it run one after the other with its like, in the build's own folder or on the master?"""
-        return isinstance(self.line, (UploadLine, ProgramLine, TriggerLine)) or (
+        """Does it run one after the other with its like, with the build's own folder or on the master?"""
+        return isinstance(self.line, (BatteryLine, UploadLine, ProgramLine, TriggerLine)) or (
             isinstance(self.line, RunLine) and self.line.requires is None
         )
 

@@ -71,6 +71,8 @@ class Battery(ShellMixin, BuildStep):
     #: by which the catalogue knows such steps without importing this module
     amqp_capability_step = True
     renderables = ("units", "requires", "prefers", "report")
+    #: as `CapabilityCommand.work_name`
+    work_name: str | None = None
 
     def __init__(
         self,
@@ -122,7 +124,7 @@ class Battery(ShellMixin, BuildStep):
         if not units:
             self.summary_text = "no units"
             return SKIPPED
-        store = Store(self.master.basedir, requests.step_key(self.build, self.number))
+        store = Store(self.master.basedir, requests.step_key(self.build, self.work_name or self.number))
         preparation = Preparation(self, self.prepare, store)
         try:
             battery = yield self._battery(units, store, preparation)

@@ -16,6 +16,8 @@ from twisted.internet import defer
 
 from contracts.pipeline import lines
 from contracts.pipeline.script import Entry
+from master_bridge.buildbot.battery.step import Battery
+from master_bridge.buildbot.battery.units import Units
 from master_bridge.buildbot.pipeline.memory import Memory, Remembered
 from master_bridge.buildbot.steps import CapabilityCommand
 from master_bridge.core.actions import Holder
@@ -64,6 +66,10 @@ class CommandElsewhere(Child, CapabilityCommand):
         self.waiting_text = None
         self.agent = holder.agent
         self.updateSummary()
+
+
+class SplitTests(Child, Battery):
+    """`battery`."""
 
 
 class KeptFile(Child, FileUpload):
@@ -124,6 +130,20 @@ def command_elsewhere(entry: Entry, line: lines.RunLine) -> BuildStep:
         maxTime=line.max_time,
         logfiles=dict(line.logfiles),
         **shell_arguments(line, entry.name, "build"),
+    )
+
+
+def battery(entry: Entry, line: lines.BatteryLine, folder: str) -> BuildStep:
+    return SplitTests(
+        name=entry.name,
+        units=list(line.units),
+        command=[Units() if part == lines.UNITS else part for part in line.command],
+        requires=list(line.requires),
+        prepare=["archive"] if line.archive else [],
+        env=dict(line.env),
+        report=line.report,
+        retries=line.retries,
+        workdir=folder,
     )
 
 

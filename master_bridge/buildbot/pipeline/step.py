@@ -145,6 +145,8 @@ class Pipeline(ShellCommand):
             if line.requires is not None:
                 return children.command_elsewhere(entry, line)
             return children.own_command(entry, line, folder, self._own_env())
+        if isinstance(line, lines.BatteryLine):
+            return children.battery(entry, line, folder)
         if isinstance(line, lines.UploadLine):
             return children.kept_file(entry, line, folder, self.uploads, UPLOAD_MAX)
         if isinstance(line, lines.TriggerLine):

@@ -198,3 +198,21 @@ def test_files_are_kept_and_other_builds_are_asked_for_once(
     assert build.result == "SUCCESS", master.describe(request)
     assert build.step_result("deploy") == "SUCCESS"
     assert len(master.get("/buildrequests?builderid=" + str(master.builder_id("deployed")))["buildrequests"]) == 1
+
+
+def test_a_battery_has_the_folder_as_it_is_then(
+    make_master: Callable[..., BuildMaster], make_agent: Callable[..., Agent]
+) -> None:
+    """Its tests are made by the step before, and run on any agent."""
+    lines = [
+        {"type": "run", "command": "mkdir t; for n in 1 2 3 4; do echo test $n $((n % 4)) > t/$n; done"},
+        {
+            "type": "battery", "name": "tests", "units": ["t/1", "t/2", "t/3", "t/4"],
+            "command": ["sh", "-c", "for unit; do grep -q ' [123]$' $unit || exit 1; done", "-", "{units}"],
+        },
+    ]  # fmt: skip
+    master = make_master(f"{CONFIG}pipeline('b', {lines!r}, allow=['run', 'battery'])")
+    make_agent("a1", capabilities=["make"], slots=2)
+    build = master.finished(master.force("b"))
+    assert build.step_result("tests") == "FAILURE", master.describe(1)
+    assert "t/4" in json.dumps(build.steps["tests"]), "the unit that failed is named"

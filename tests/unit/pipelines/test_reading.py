@@ -71,6 +71,8 @@ def run(**fields: object) -> str:
         ('{"type": "upload", "path": "a", "to": "a/b"}', "to", "no path"),
         ('{"type": "property", "property": "a b", "value": 1}', "property", "letters, digits"),
         ('{"type": "property", "property": "a"}', "value", "is missing"),
+        ('{"type": "battery", "units": ["a"], "command": ["pytest"]}', "command", '"{units}" stands for the units'),
+        ('{"type": "battery", "units": [], "command": ["{units}"]}', "units", "The tests"),
         ('{"type": "wait", "continue_on_failure": 1}', "continue_on_failure", "does not fit"),
         ('{"type": "version", "version": 2}', "version", "1 can"),
     ],
