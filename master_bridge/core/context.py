@@ -60,6 +60,8 @@ class Context:
         self.blocked = False
         #: when the link came up, on its own clock
         self.up_at = 0.0
+        #: how often it came up
+        self.links = 0
         self._clock = 0.0
         self._marker = 0
         #: a marker sent during this very input serves all who want one

@@ -28,6 +28,8 @@ class Holding:
         """GRANTED: attach; HELD (it resumed): repeat what may have been lost on the way."""
         context = self._context
         context.timers.set("accept", session.session, None)
+        if session.first_grant == (session.address, context.links):
+            session.seen_on = context.links
         if not work.attached:
             work.state = State.HELD
             if work.seek.kind == "command":

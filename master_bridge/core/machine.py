@@ -208,6 +208,7 @@ class BridgeMachine:
             self._link_down()
         context.up, context.blocked = True, False
         context.up_at = context.clock
+        context.links += 1
         config = context.config
         context.emit(Broadcast(message=RollCall(master=config.master, incarnation=config.incarnation)))
         self._placing.window_open = True

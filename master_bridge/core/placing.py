@@ -209,11 +209,14 @@ class Placing:
 
     def grant_at(self, work: WorkUnit, session: Session, address: str) -> None:
         """Send a grant; one of a session with a key makes a seal (rule 24)."""
+        context = self._context
+        if context.up and (session.first_grant is None or session.first_grant[0] != address):
+            session.first_grant = (address, context.links)
         session.terms = None
         if session.key is not None:
             signature = work.seek.signature
             session.terms = Terms(key=session.key, user=session.user, request=work.request, signature=signature)
-        self._context.send(self._grant_of(work, session), address, session.terms)
+        context.send(self._grant_of(work, session), address, session.terms)
 
     def _grant_of(self, work: WorkUnit, session: Session) -> Grant:
         config = self._context.config

@@ -18,6 +18,8 @@ from master_bridge.core.placing import Placing
 from master_bridge.core.records import Rival, Session, Verified, WorkUnit
 from master_bridge.core.states import COMES_BACK, GOES_MISSING, State
 
+#: Seconds between two looks whether those have come back for whom a missing holder is waited for, too.
+_OTHERS = 1.0
 #: Addresses of copies that are remembered for one session (rule 23).
 CLONES_MAX = 100
 
@@ -25,7 +27,8 @@ CLONES_MAX = 100
 def given_up_at(missing: float, up: float, grace: float) -> float:
     """When a holder that is missing since `missing` is given up, with the link up since `up` (rule 10).
 
-    All on the link's own clock, in seconds: 35 s as long as the link has not been up for 45 s, else `grace`.
+    All on the link's own clock, in seconds: 35 s as long as the link has not been up for 45 s, else `grace`. For
+    one who has not been there since the link came up, and for all while such a one is missing.
     """
     settled = up + LINK_UP_SETTLING
     patient = missing + max(GRACE_AFTER_LINK_UP, grace)
@@ -99,13 +102,26 @@ class Presence:
     def _arm_grace(self, work: WorkUnit, session: Session) -> None:
         context = self._context
         if context.active and session.missing is not None:
-            left = given_up_at(session.missing, context.up_at, self._grace(work)) - context.clock
-            context.timers.set("grace", session.session, context.now + max(left, 0.0))
+            grace = self._grace(work)
+            back = session.seen_on == context.links
+            due = session.missing + grace if back else given_up_at(session.missing, context.up_at, grace)
+            context.timers.set("grace", session.session, context.now + max(due - context.clock, 0.0))
 
-    def grace_over(self, session: Session) -> None:
+    def grace_over(self, work: WorkUnit, session: Session) -> None:
         """Not given up yet: whatever is under way to us may say that it lives (rule 10)."""
+        if self._waits_with_others(work, session):
+            self._context.timers.set("grace", session.session, self._context.now + _OTHERS)
+            return
         session.marker = self._context.marker()
         self._context.timers.set("grace", session.session, self._context.now + MARKER_RESEND)
+
+    def _waits_with_others(self, work: WorkUnit, session: Session) -> bool:
+        """It was here since the link came up; somebody who held before that was not, so the broker's clients may still
+        be reconnecting, it among them."""
+        context = self._context
+        if session.missing is None or context.clock >= given_up_at(session.missing, context.up_at, self._grace(work)):
+            return False
+        return any(other.missing and other.granted.seen_on != context.links for other in self._placing.holders.values())
 
     def marker_back(self, work: WorkUnit, k: int) -> None:
         session = work.granted

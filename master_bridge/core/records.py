@@ -80,6 +80,10 @@ class Session:
     size: int = 0
     #: when its agent's status was last heard, on the link's own clock; None: not since it is known
     heard: float | None = None
+    #: rule 10: the address that was granted last and on which of our links that was first, and on which of them it
+    #: accepted a grant that was first made on that link: its agent was there after the link came up
+    first_grant: tuple[str, int] | None = None
+    seen_on: int = 0
     #: rules 9, 10: since when its agent is missing (`Presence` may count from before the first ping came back), on the
     #: link's own clock; None: it is present
     missing: float | None = None

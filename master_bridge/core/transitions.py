@@ -333,7 +333,7 @@ _LINES: tuple[Line[State, Handler], ...] = (
     ),
     _on(
         cues.GraceOver,
-        _does(lambda p, work, _: p.presence.grace_over(work.granted), *MISSING, stays="marker"),
+        _does(lambda p, work, _: p.presence.grace_over(work, work.granted), *MISSING, stays="marker"),
         _NO_SESSION, _not_due(*PRESENT),
     ),
     _on(

@@ -28,6 +28,50 @@ def test_rule_10_the_grace_is_35_seconds_while_everybody_reconnects(missing: flo
     assert given_up_at(missing, 0.0, 5.0) == given_up
 
 
+def test_a_holder_that_was_there_under_a_young_link_gets_the_usual_grace() -> None:
+    """It accepted a grant that was made on this link, so it is not one of those who are still reconnecting."""
+    scene, agent = Scene(), Agent("a")
+    scene.held(agent, commands=(MAKE,))
+    scene.vanish(agent)
+    assert not sent(scene.wait(4.9), Lost)
+    assert sent(scene.wait(0.2), Lost)
+
+
+def test_a_holder_of_an_earlier_link_gets_35_seconds() -> None:
+    """Its accept of then proves nothing, and neither does one that the broker delivers again."""
+    scene, agent = Scene(), Agent("a")
+    scene.held(agent, commands=(MAKE,))
+    scene.do(LinkDown())
+    scene.do(LinkUp())
+    scene.says(agent, agent.accept())
+    scene.vanish(agent)
+    assert not sent(scene.wait(34.9), Lost)
+    assert sent(scene.wait(0.2), Lost)
+
+
+def test_who_came_back_and_vanishes_again_is_waited_for_until_the_others_are_back() -> None:
+    """While somebody who held before the link came up is missing, clients may still be reconnecting."""
+    scene, first, second = Scene(), Agent("a"), Agent("b", request="br-2")
+    scene.held(first, commands=(MAKE,))
+    scene.held(second, commands=(MAKE,))
+    scene.do(LinkDown())
+    scene.do(LinkUp())
+    scene.vanish(second)
+    _comes_back(scene, first)
+    scene.vanish(first)
+    assert not sent(scene.wait(8.0), Lost)
+    _comes_back(scene, second)
+    (lost,) = sent(scene.wait(1.1), Lost)
+    assert lost.request == "br-1"
+
+
+def _comes_back(scene: Scene, agent: Agent) -> None:
+    agent.epoch += 1
+    scene.says(agent, agent.resume(executing()))
+    assert isinstance(sent(scene.last, Send)[0].message, Grant)
+    scene.says(agent, agent.accept())
+
+
 def test_a_link_up_calls_the_roll_and_alive_is_broadcast_from_then_on() -> None:
     """Rule 19: silence ends with any message."""
     scene = Scene()
