@@ -110,9 +110,14 @@ def start_master(processes: Processes, folder: Path, amqp_url: str, repository: 
 
 
 def start_agent(processes: Processes, folder: Path, name: str, amqp_url: str, *options: str) -> Process:
-    """An agent with one slot. The URL goes by the environment, as a command line is readable by everybody."""
+    """An agent with one slot. The URL goes by the environment, as a command line is readable by everybody.
+
+    It sends traces where the environment names a collector.
+    """
     folder.mkdir(parents=True)
     command = [str(BIN / "worker-agent"), "--auto-capabilities", "--name", name, "--state", str(folder), *options]
+    if "OTEL_EXPORTER_OTLP_ENDPOINT" in os.environ:
+        command.append("--traces")
     return processes.start(name, command, {"WORKER_AGENT_AMQP_URL": amqp_url}, folder)
 
 

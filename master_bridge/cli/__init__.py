@@ -22,6 +22,7 @@ from master_bridge.cli.settings import CONFIG_VARIABLE
 COMMANDS = {
     "conformance": "conformance",
     "dead": "dead",
+    "demand": "demand",
     "doctor": "doctor",
     "drain": "steer:drain",
     "enroll": "enroll:enroll",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from typing import Any
 
 import structlog
@@ -11,6 +12,7 @@ from twisted.internet import defer
 from contracts import topology
 from contracts.messages import FleetMessage, Steer
 from contracts.readable import shown_lines
+from master_bridge.buildbot.fleet.labels import note_order
 from master_bridge.buildbot.internals.agent_builds import Durations
 from master_bridge.fleet.agents import TEXT_SHOWN, Known, Row
 from master_bridge.operating.deadletters import read
@@ -35,6 +37,8 @@ class FleetPage:
         self.feed = Feed(broker)
         self._durations = Durations(lambda: broker.master)
         self._forecast_at = 0.0
+        #: since this master's start, by order and by who gave it
+        self.ordered: Counter[tuple[str, str]] = Counter()
 
     @defer.inlineCallbacks
     def remember(self) -> Any:
@@ -89,6 +93,7 @@ class FleetPage:
                 {"order": order, "instance": status.instance, "reason": f"{reason} (ordered by {who})"}
             )
             link.send(message, status.address)
+            note_order(self.ordered, order, who)
         return told
 
     @defer.inlineCallbacks

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from examples.demo.collector import Collector, Seen, collecting
 from tests.harness.agents import Agent
-from tests.harness.collector import Collector, Seen, collecting
 from tests.harness.master import BuildMaster
 from tests.harness.waiting import wait_for
 

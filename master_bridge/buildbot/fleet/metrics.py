@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -15,10 +16,24 @@ from twisted.web.server import Site
 from contracts.requirements.sets import Requirements
 from master_bridge.buildbot.fleet import catalogue
 from master_bridge.buildbot.fleet.figures import Figures
+from master_bridge.buildbot.fleet.labels import AGENTS, OTHERS, columns, label
+from master_bridge.fleet.demand import demand
 
 PREFIX = "buildbot_amqp_"
 #: States of a request, each with a number, also 0.
 STATES = ("window", "waiting", "granted", "held", "missing", "unasked")
+#: The same of an agent.
+AGENT_STATES = ("idle", "busy", "starting", "paused", "draining", "unwell", "leaving", "silent")
+
+#: Of each column: what it says, and labels beside the column.
+COLUMN_GAUGES = {
+    "column_slots": ("Slots of agents that qualify.", "state"),
+    "column_utilisation_ratio": ("Share of those slots that is busy, 0 to 1; 0 where there is none.",),
+    "column_agents": ("Live agents that qualify and take work.",),
+    "column_demand_slots": ("Slots that its requests want now: those that wait, and those that run.", "state"),
+    "column_oldest_wait_seconds": ("How long its oldest request waits.",),
+    "column_unserved_seconds": ("How long its oldest request waits with no agent that qualifies.",),
+}
 
 
 class Collector:
@@ -44,34 +59,32 @@ class Collector:
         yield from self._columns()
 
     def _columns(self) -> Iterator[Metric]:
-        """Per column, which is a signature here: slots of live agents that qualify, and how many agents that is."""
+        """Per column, which is a signature here: what it wants, and what live agents that qualify have."""
         broker, now = self._broker, time.monotonic()
-        slots = GaugeMetricFamily(f"{PREFIX}column_slots", "Slots of agents that qualify.", labels=["column", "state"])
-        agents = GaugeMetricFamily(
-            f"{PREFIX}column_agents", "Live agents that qualify and take work.", labels=["column"]
-        )
-        unserved = GaugeMetricFamily(
-            f"{PREFIX}column_unserved_seconds", "How long its oldest request waits with no agent that qualifies.",
-            labels=["column"],
-        )  # fmt: skip
+        gauges = {
+            name: GaugeMetricFamily(f"{PREFIX}{name}", text, labels=["column", *labels])
+            for name, (text, *labels) in COLUMN_GAUGES.items()
+        }
         living = list(broker.fleet.agents(now))
-        waiting: dict[str, float] = {}
-        for view in broker.bridge.machine.requests():
-            if view.state in ("window", "waiting"):
-                waiting[view.signature] = min(waiting.get(view.signature, now), view.since)
-        for signature in sorted(catalogue.signatures(broker.master, broker.bridge.clients.values())):
+        signatures = catalogue.signatures(broker.master, broker.bridge.clients.values())
+        demands = demand(broker.bridge.machine.requests(), signatures)
+        for signature in columns(demands):
+            column = demands[signature]
             requirements = Requirements.from_signature(signature)
             able = [each for each in living if requirements.satisfied_by(each.capabilities)]
             able = [each for each in able if each.state in ("ready", "starting")]
             states = [slot.state for each in able for slot in each.slots if slot.state != "aside"]
-            slots.add_metric([signature, "free"], states.count("idle"))
-            slots.add_metric([signature, "busy"], len(states) - states.count("idle"))
-            agents.add_metric([signature], len(able))
-            since = waiting.get(signature)
-            unserved.add_metric([signature], now - since if since is not None and not able else 0.0)
-        yield slots
-        yield agents
-        yield unserved
+            busy = len(states) - states.count("idle")
+            waits = now - column.oldest if column.oldest is not None else 0.0
+            gauges["column_slots"].add_metric([signature, "free"], len(states) - busy)
+            gauges["column_slots"].add_metric([signature, "busy"], busy)
+            gauges["column_utilisation_ratio"].add_metric([signature], busy / len(states) if states else 0.0)
+            gauges["column_agents"].add_metric([signature], len(able))
+            gauges["column_demand_slots"].add_metric([signature, "waiting"], column.waiting)
+            gauges["column_demand_slots"].add_metric([signature, "running"], column.running)
+            gauges["column_oldest_wait_seconds"].add_metric([signature], waits)
+            gauges["column_unserved_seconds"].add_metric([signature], waits if not able else 0.0)
+        yield from gauges.values()
 
 
 def _counters(figures: Figures) -> Iterator[Metric]:
@@ -117,6 +130,66 @@ def _requests(views: Any) -> Iterator[Metric]:
     yield GaugeMetricFamily(f"{PREFIX}unstored_events", "Events that Buildbot was given and has not stored.", unstored)
 
 
+class PageCollector:
+    """What people see on the fleet's page: machines, expected waits, orders. As `Collector`."""
+
+    def __init__(self, broker: Any) -> None:
+        self._broker = broker
+
+    def collect(self) -> Iterator[Metric]:
+        feed = self._broker.page.feed
+        agents = sorted(feed.agents, key=lambda known: (known.status.agent, known.id))
+        states = Counter(known.state for known in agents)
+        told = GaugeMetricFamily(f"{PREFIX}agents", "Agents that were heard of today, by state.", labels=["state"])
+        for state in AGENT_STATES:
+            told.add_metric([state], states[state])
+        yield told
+        yield self._slots(agents)
+        yield _expected(self._broker)
+        yield _orders(self._broker.page.ordered)
+
+    def _slots(self, agents: Iterable[Any]) -> Metric:
+        """Of machines: none of one that is silent."""
+        slots: dict[tuple[str, str, str], int] = {}
+        for number, known in enumerate(known for known in agents if known.state != "silent"):
+            named = (label(known.status.agent), label(known.id.partition("/")[0]))
+            name, account = named if number < AGENTS else (OTHERS, OTHERS)
+            for state, count in (("busy", known.busy), ("free", known.free)):
+                slots[name, account, state] = slots.get((name, account, state), 0) + count
+        family = GaugeMetricFamily(
+            f"{PREFIX}agent_slots", "Slots of each agent that is heard.", labels=["agent", "account", "state"]
+        )
+        for labels, count in slots.items():
+            family.add_metric(labels, count)
+        return family
+
+
+def _expected(broker: Any) -> Metric:
+    """The longest likely wait of a column: of the last in its line."""
+    family = GaugeMetricFamily(
+        f"{PREFIX}column_expected_wait_seconds", "When the last request that waits now will likely have an agent.",
+        labels=["column"],
+    )  # fmt: skip
+    now, waits = time.time(), dict[str, float]()
+    for view in broker.bridge.machine.requests() if broker.bridge is not None else ():
+        expected = broker.page.feed.expected.get(view.request)
+        if expected is not None and view.session is None:
+            waits[view.signature] = max(waits.get(view.signature, 0.0), expected.likely - now)
+    for signature in columns(waits):
+        family.add_metric([signature], max(0.0, waits[signature]))
+    return family
+
+
+def _orders(ordered: Counter[tuple[str, str]]) -> Metric:
+    family = CounterMetricFamily(
+        f"{PREFIX}orders", "Orders to agents from this master's page, by order and by who gave them.",
+        labels=["order", "who"],
+    )  # fmt: skip
+    for (order, who), number in ordered.items():
+        family.add_metric([order, who], number)
+    return family
+
+
 def _up(broker: Any) -> bool:
     return broker.link is not None and bool(broker.link.up)
 
@@ -139,6 +212,7 @@ def site(broker: Any) -> Site:
     """/metrics, /live (the reactor turns, since it answers) and /ready (the link is up)."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(Collector(broker))
+    registry.register(PageCollector(broker))
 
     def yes_or_no(good: bool) -> tuple[int, str, bytes]:
         return (200, "text/plain", b"yes\n") if good else (503, "text/plain", b"no\n")

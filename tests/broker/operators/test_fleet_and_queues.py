@@ -68,6 +68,31 @@ async def test_why_names_the_nearest_misses(
     assert "no master looks for" in (await master_bridge("why", "nothing", expect=1)).output
 
 
+async def test_demand_is_the_number_for_a_scaler(
+    start_agent: StartAgent, open_master: OpenMaster, master_bridge: RunCommand
+) -> None:
+    """What waits and what runs, of each column; of one, the number alone; 0 for one that nobody asks for."""
+    master = await open_master("any")
+    start_agent("builder7", "--capability", "gtk=3.24", "--slots", "2")
+    await master.wait_for_consumers("any", 1)
+    since = time.time() - 300
+    views = tuple(
+        WorkView(request=f"br-{number}", signature="gtk>=3", state=state, since=since)
+        for number, state in enumerate(("waiting", "granted", "held", "missing", "none"))
+    )
+    work = Work(master="m1", incarnation="i", now=time.time(), requests=views, more=7)
+    result = await _during(master_bridge("demand", "--json"), master, work)
+    (column,) = json.loads(result.stdout)
+    assert 300 <= column.pop("oldest_wait") < 400
+    assert column == {
+        "column": "gtk>=3", "slots": 4, "waiting": 2, "running": 2, "agents": 1, "busy": 0, "free": 2,
+    }  # fmt: skip
+    assert "7 requests more" in result.stderr
+    assert (await _during(master_bridge("demand", "gtk>=3"), master, work)).stdout == "4\n"
+    assert (await master_bridge("demand", "wx")).stdout == "0\n"
+    assert "requirement" in (await master_bridge("demand", ">=3", expect=2)).output
+
+
 async def _during(command: Awaitable[Result], master: ScriptedMaster, work: Work) -> Result:
     """The command's result; the master tells its work meanwhile, as a bridge does every 2 s."""
     task = asyncio.ensure_future(command)

@@ -15,7 +15,7 @@ from contracts.messages import Offer, Start
 from contracts.traces.export import BadTraces, Exporter
 from contracts.traces.spans import Span, TraceContext
 from contracts.vectors.generate import MESSAGES
-from tests.harness.collector import collecting
+from examples.demo.collector import collecting
 from tests.harness.waiting import wait_for
 
 ROOT = TraceContext(trace=5, span=7)
@@ -81,6 +81,7 @@ def test_a_collector_that_hangs_or_refuses_keeps_nobody(monkeypatch: pytest.Monk
         nobody.bind(("127.0.0.1", 0))  # and does not listen
         for url in (collector.url, f"http://127.0.0.1:{nobody.getsockname()[1]}"):
             monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)
+            monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
             exporter = Exporter("service", {}, said.append)
             began = time.process_time()
             for number in range(5_000):

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import time
+from collections import Counter
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, generate_latest
 
-from contracts.messages import Event, Status
+from contracts.messages import Event, ExpectedStart, Status
 from contracts.operations.histogram import Histogram
 from master_bridge.buildbot.fleet.figures import Figures
-from master_bridge.buildbot.fleet.metrics import Collector
+from master_bridge.buildbot.fleet.labels import AGENTS, OTHERS, note_order
+from master_bridge.buildbot.fleet.metrics import Collector, PageCollector
 from master_bridge.buildbot.fleet.view import FleetView
 from master_bridge.core import actions, inputs
+from master_bridge.fleet.agents import Agents
 from tests.unit.bridge_edge.fleet.test_fleet import status
 
 
@@ -43,8 +48,6 @@ def test_waits_and_latencies_are_measured_once() -> None:
 
 def test_columns_show_free_and_busy_slots_and_who_waits_in_vain() -> None:
     """Agents that do not qualify, or take no work, do not count; a column nobody serves shows how long it waits."""
-    import time
-
     now = time.monotonic()
     fleet = FleetView()
     for told in (status("one", "gtk=3.24"), status("two", "gtk=3.24", busy=True), status("three", "qt=6"),
@@ -78,3 +81,85 @@ def test_columns_show_free_and_busy_slots_and_who_waits_in_vain() -> None:
     assert value("column_unserved_seconds", column="gtk") == 0.0
     assert value("requests", state="waiting") == 1.0
     assert value("queue_wait_seconds_count") == 0.0
+
+
+def test_a_column_shows_what_it_wants_and_how_busy_its_machines_are() -> None:
+    """Requests that wait and that run, of columns that nobody configures (a step's), too; a place between 0 and 1."""
+    now = time.monotonic()
+    fleet = FleetView()
+    for told in (status("one", "gtk=3.24"), status("two", "gtk=3.24", busy=True)):
+        assert isinstance(told, Status)
+        fleet.hear(told, now)
+    views = [
+        SimpleNamespace(
+            state=state, signature=signature, since=now - 100, stored=0, delivered=0, request="", session=None
+        )
+        for state, signature in (
+            ("waiting", "gtk"),
+            ("held", "gtk"),
+            ("missing", "gtk"),
+            ("granted", "qt"),
+            ("unasked", ""),
+        )
+    ]
+    value = shown(page_of(fleet, views))
+    assert value("column_demand_slots", column="gtk", state="waiting") == 1
+    assert value("column_demand_slots", column="gtk", state="running") == 2
+    assert value("column_demand_slots", column="qt", state="waiting") == 1
+    assert value("column_utilisation_ratio", column="gtk") == 0.5
+    assert value("column_utilisation_ratio", column="qt") == 0
+    assert 100 <= (value("column_oldest_wait_seconds", column="gtk") or 0) < 160
+
+
+def test_machines_waits_and_orders_are_shown_whatever_their_names() -> None:
+    """Names are others': any text, any length, any number of them; two that look the same are one series."""
+    broker = page_of(FleetView(), [SimpleNamespace(state="waiting", signature="gtk", since=0.0, stored=0, delivered=0,
+                                                   request="br-1", session=None)])  # fmt: skip
+    wild = 'a"\\\n\x1b[2J' + "x" * 100
+    for number in range(AGENTS + 50):
+        told = status(f"a{number}", "gtk=3", busy=number % 2 == 0)
+        assert isinstance(told, Status)
+        address = f"agent.u{number}.i{number}.n"
+        told = told.model_copy(update={"agent": f"{wild}{number}", "instance": f"i{number}", "address": address})
+        broker.page.feed.agents.hear(told, time.time())
+    broker.page.feed.expected["br-1"] = ExpectedStart(early=0.0, likely=time.time() + 600, late=time.time() + 900)
+    for number in range(300):
+        note_order(broker.page.ordered, "drain", f"{wild} {number}" if number == 0 else f"person {number}")
+    value = shown(broker)
+    lines = generate_latest(registry_of(broker)).decode().splitlines()
+    assert 590 < (value("column_expected_wait_seconds", column="gtk") or 0) <= 600
+    assert value("agents", state="busy") == (AGENTS + 50) / 2
+    assert value("orders_total", order="drain", who=OTHERS) == 200
+    assert len([line for line in lines if line.startswith("buildbot_amqp_orders_total")]) == 101
+    slots = [line for line in lines if line.startswith("buildbot_amqp_agent_slots{")]
+    assert len(slots) <= 2 * (AGENTS + 1)
+    assert len(set(slots)) == len(slots)
+    assert all(len(line) < 300 and line.isprintable() for line in lines)
+    series = [line.rpartition(" ")[0] for line in lines if not line.startswith("#")]
+    assert len(set(series)) == len(series)
+
+
+def page_of(fleet: FleetView, views: list[Any]) -> Any:
+    """A broker with a page."""
+    return SimpleNamespace(
+        link=SimpleNamespace(up=True, unconfirmed=0, foreign=SimpleNamespace(heard=0)),
+        fleet=fleet,
+        master=SimpleNamespace(
+            workers=SimpleNamespace(workers={"gtk": SimpleNamespace(signature="gtk")}),
+            config=SimpleNamespace(builders=[]),
+        ),
+        bridge=SimpleNamespace(figures=Figures(), clients={}, machine=SimpleNamespace(requests=lambda: views)),
+        page=SimpleNamespace(feed=SimpleNamespace(agents=Agents(), expected={}), ordered=Counter()),
+    )
+
+
+def registry_of(broker: Any) -> CollectorRegistry:
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(Collector(broker))
+    registry.register(PageCollector(broker))
+    return registry
+
+
+def shown(broker: Any) -> Callable[..., float | None]:
+    registry = registry_of(broker)
+    return lambda name, **labels: registry.get_sample_value(f"buildbot_amqp_{name}", labels)
