@@ -6,6 +6,7 @@ import hashlib
 import json
 from typing import Any
 
+import structlog
 from buildbot.process.remotecommand import RemoteCommand, RemoteShellCommand
 from buildbot.process.remotetransfer import FileReader, FileWriter
 from buildbot.process.results import SUCCESS, WARNINGS
@@ -15,6 +16,8 @@ from master_bridge.buildbot.battery.scripts import Places, pack
 from master_bridge.buildbot.battery.store import Store
 from master_bridge.buildbot.internals.nested_steps import run_nested
 from master_bridge.core.actions import Holder
+
+log = structlog.get_logger(__name__)
 
 ARCHIVE = "archive"
 #: Bytes of an archive, and of one piece of it.
@@ -70,8 +73,8 @@ class Preparation:
     def _make_archive(self) -> Any:
         step, path = self._step, self._store.archive
         made = RemoteShellCommand(step.workdir, pack(_MADE), logEnviron=False, usePTY=False, stdioLogName="archive")
-        log = yield step.addLog("archive")
-        made.useLog(log, False)
+        packing = yield step.addLog("archive")
+        made.useLog(packing, False)
         yield step.runCommand(made)
         if made.rc != 0:
             raise NotPrepared(f"the build's folder could not be packed (exit status {made.rc}); see the log “archive”")
@@ -81,7 +84,7 @@ class Preparation:
             "maxsize": ARCHIVE_MAX, "blocksize": BLOCK, "keepstamp": False,
         }  # fmt: skip
         upload = RemoteCommand("uploadFile", args)
-        upload.useLog(log, False, "stdio")
+        upload.useLog(packing, False, "stdio")
         yield step.runCommand(upload)
         if upload.rc != 0:
             writer.cancel()
@@ -130,6 +133,7 @@ class Preparation:
         yield self._run(download, connection)
         if download.rc != 0:
             raise NotPrepared(f"{holder.agent} could not fetch the archive (exit status {download.rc})")
+        log.info("amqp.battery_archive_fetched", agent=holder.agent, key=places.key)
 
     def _run(self, command: RemoteCommand, connection: Any) -> Any:
         command.worker = self._step.worker

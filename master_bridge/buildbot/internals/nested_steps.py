@@ -61,9 +61,18 @@ def _build_on(build: Any, holder: Holder, revisions: dict[str, str]) -> Any:
 def _pinned(source: Any, revisions: dict[str, str]) -> Any:
     if source.revision or source.codebase not in revisions:
         return source
-    pinned = copy.copy(source)
-    pinned.revision = revisions[source.codebase]
-    return pinned
+    return _Pinned(source, revisions[source.codebase])
+
+
+class _Pinned:
+    """A source stamp with a revision. Not a copy: Buildbot's own asks itself for what a copy does not have yet."""
+
+    def __init__(self, source: Any, revision: str) -> None:
+        self._source = source
+        self.revision = revision
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._source, name)
 
 
 def _worker_on(worker: Any, holder: Holder) -> Any:

@@ -108,6 +108,7 @@ def test_a_unit_that_ends_its_machines_is_found_and_named(
     assert 2 <= fleet.restarts <= 7
 
 
+@pytest.mark.long
 def test_a_killed_agent_costs_its_shard(
     make_master: Callable[..., BuildMaster], make_agent: Callable[..., Agent], tmp_path: Path
 ) -> None:
