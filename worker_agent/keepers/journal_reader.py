@@ -116,11 +116,6 @@ class JournalFiles:
             else:
                 return cursor.seq - 1
 
-    def first_seq(self, session: str) -> int:
-        """The lowest sequence number that can still be read. Above 1: the session is not replayable from the start."""
-        found = segments(self._sessions / session)
-        return found[0][0] if found else 1
-
     def forget(self, session: str) -> None:
         """Close what is open of a session whose folder goes away."""
         self._trusted.discard(session)

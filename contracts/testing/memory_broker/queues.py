@@ -54,8 +54,6 @@ class QueueOptions:
     max_priority: int = 0
     #: quorum queues, and all of 4.x: returned more often than this is dead-lettered
     delivery_limit: int | None = None
-    #: x-consumer-timeout, in seconds
-    consumer_timeout: float | None = None
 
 
 @dataclass(eq=False, slots=True)

@@ -71,10 +71,12 @@ def test_a_release_is_the_changelog_two_files_a_commit_and_a_tag(checkout: Path,
         held = wheel.namelist()
     assert str(told.version) == "9.9.9"
     assert {name.partition("/")[0] for name in held} == {*packages(), "buildbot_amqp-9.9.9.dist-info"}
-    links = re.findall(r"\]\(([^)]*)\)", told.description or "")
-    assert len(links) >= 10
-    assert [link for link in links if not link.startswith("https://")] == [], "an index has no files beside the page"
-    assert {"Source", "Issues", "Documentation", "Changelog"} <= set(told.project_urls or ())
+    description = told.description or ""
+    links = re.findall(r"\]\(([^)]*)\)", description)
+    assert [link for link in links if not link.startswith(("https://", "#"))] == [], "an index has no files beside it"
+    named = re.findall(r"\(`([\w./-]+\.md|LICENSE)`\)", description)
+    assert len(named) >= 8
+    assert [path for path in named if not (checkout / path).is_file()] == [], "paths are those of the sdist"
 
     with tarfile.open(checkout / "dist/buildbot_amqp-9.9.9.tar.gz") as sdist:
         packed = {name.partition("/")[2] for name in sdist.getnames()}

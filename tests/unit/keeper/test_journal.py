@@ -191,7 +191,6 @@ def test_stored_segments_go_when_the_journal_reaches_its_bound(tmp_path: Path, f
     made.trim(12)
 
     assert total(tmp_path) <= 6000
-    assert files.first_seq(SESSION) > 1
     with closing(JournalFiles(tmp_path)) as late:
         assert late.read(SESSION, 1) is None
     assert files.read(SESSION, 13) is not None
