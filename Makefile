@@ -61,8 +61,9 @@ bench: venv broker ## measure against Buildbot's own protocols and the raw broke
 	@$(PYTHON_IN) -c 'import matplotlib' 2>/dev/null || $(PYTHON_IN) -m pip install -q -e '.[bench]'
 	$(PYTHON_IN) -m benchmarks $(ARGS)
 
-screenshot: venv ## run the demo and take docs/images/fleet.png from its page
-	@$(PYTHON_IN) -m examples.demo --once --screenshot docs/images/fleet.png
+screenshot: TOOLS := chromedriver chromium
+screenshot: venv tools ## run the demo and take the documentation's pictures from it: pages, terminal, trace (docs/images)
+	@$(PYTHON_IN) -m examples.demo --pictures docs/images
 
 lock: $(PYTHON_IN) ## choose the versions of requirements-dev.lock anew (ARGS="--upgrade-package NAME" for one of them)
 	@$(PYTHON_IN) -c 'import uv' 2>/dev/null || $(PYTHON_IN) -m pip install -q uv

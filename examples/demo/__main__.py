@@ -7,24 +7,28 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import click
 from rich.console import Console
 
-from examples.demo.broker import ROOT, open_broker
+from examples.demo.broker import ROOT, Broker, open_broker
 from examples.demo.builds import Build, Master
 from examples.demo.checkout import read_checkout
 from examples.demo.errors import DemoError
-from examples.demo.processes import Processes, start_agent, start_master
+from examples.demo.pictures import AGENTS as PICTURED
+from examples.demo.pictures import take
+from examples.demo.processes import DemoMaster, Processes, start_agent
 from examples.demo.progress import Progress, all_succeeded, table
-from examples.demo.screenshot import take
 
 STATE = ROOT / ".state" / "demo"
 #: What is built, in this order of asking.
 BUILDS = ("tests", "lint", "tests", "battery", "lint")
+#: Nobody here serves it (on Linux): it waits, and the page says why.
+UNSERVED = "mac"
 #: Agents and what is special about them: one says that it has no make, so only one column's work comes to it.
 AGENTS: dict[str, tuple[str, ...]] = {"agent-1": (), "agent-2": (), "agent-3": ("--without", "make")}
 DEADLINE = 900.0
@@ -33,8 +37,11 @@ LOOK_EVERY = 0.7
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--once", is_flag=True, help="End when the builds have ended, with status 0 if all succeeded.")
-@click.option("--screenshot", type=click.Path(path_type=Path, dir_okay=False), help="Write a picture of the web page.")
-def main(once: bool, screenshot: Path | None) -> None:
+@click.option(
+    "--pictures", type=click.Path(path_type=Path, file_okay=False), metavar="FOLDER",
+    help="Then write the documentation's pictures to this folder, and end.",
+)  # fmt: skip
+def main(once: bool, pictures: Path | None) -> None:
     """Build this repository over RabbitMQ, on this machine: a broker, a Buildbot master, three agents.
 
     The broker is that of AMQP_URL, else the compose file's where a Docker engine answers, else a private node.
@@ -49,18 +56,19 @@ def main(once: bool, screenshot: Path | None) -> None:
         console.print(f"[dim]{time.monotonic() - began:5.1f} s[/dim]  {text}")
 
     try:
-        with state_folder(), running_demo(say) as (master, processes):
+        with state_folder(), running_demo(say, PICTURED if pictures else AGENTS) as (master, processes, broker):
             builds = build_all(master, processes, console)
             console.print(table(builds, final=True))
             for build in builds:
                 if build.result != 0:
                     console.print(f"  {build.builder}: {build.url}")
-            say(f"web page: {master.url}#/fleet")
-            if screenshot:
-                take(f"{master.url}#/fleet", screenshot)
-                say(f"picture: {screenshot}")
-            if not once:
-                say("everything stays up until Ctrl-C")
+            if pictures:
+                for picture in take(master, broker.url, pictures):
+                    say(f"picture: {picture}")
+            elif not once:
+                master.force(UNSERVED)
+                say(f"the fleet's page: [bold]{page_of(master)}[/bold]")
+                say(f"a build of {UNSERVED} waits there: no agent here has os==darwin. Ctrl-C ends everything")
                 wait(processes)
             succeeded = all_succeeded(builds)
     except DemoError as error:
@@ -85,34 +93,51 @@ def state_folder() -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise DemoError("a demo runs in this folder already: stop it (Ctrl-C) first") from None
-        shutil.rmtree(STATE, ignore_errors=True)
-        (STATE / "logs").mkdir(parents=True)
-        yield
+        # Some 20,000 files of the last demo's builds: nobody waits for their end.
+        old = STATE.with_name("demo.old")
+        shutil.rmtree(old, ignore_errors=True)
+        with ThreadPoolExecutor(max_workers=1) as beside:
+            if STATE.exists():
+                STATE.rename(old)
+                beside.submit(shutil.rmtree, old, ignore_errors=True)
+            (STATE / "logs").mkdir(parents=True)
+            yield
+
+
+def page_of(master: Master) -> str:
+    """The address that shows the fleet."""
+    return f"{master.url}#/fleet"
 
 
 @contextmanager
-def running_demo(say: Callable[[str], None]) -> Iterator[tuple[Master, Processes]]:
-    """Broker, master and agents, up; all of them ended afterwards."""
+def running_demo(
+    say: Callable[[str], None], agents: Mapping[str, tuple[str, ...]]
+) -> Iterator[tuple[Master, Processes, Broker]]:
+    """Broker, master and `agents`, up; all of them ended afterwards."""
     checkout = read_checkout(ROOT)
     say(f"builds {checkout.revision[:10]} “{checkout.subject}” of {checkout.folder}")
     if checkout.uncommitted:
         say(f"[yellow]not in it: {checkout.uncommitted} uncommitted changes[/yellow]")
     processes = Processes(logs=STATE / "logs")
-    with open_broker(STATE / "broker", say) as broker:
-        say(f"broker: {broker.description}")
-        try:
-            for name, options in AGENTS.items():
-                start_agent(processes, STATE / name, name, broker.url, *options)
-            say(f"agents: {', '.join(AGENTS)}")
-            url = start_master(processes, STATE / "master", broker.url, checkout.folder, checkout.revision)
-            say(f"master: {url}")
-            master = Master(url)
+    demo_master = DemoMaster(STATE / "master", checkout.folder, checkout.revision)
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        made = beside.submit(demo_master.create)
+        with open_broker(STATE / "broker", say) as broker:
+            say(f"broker: {broker.description}")
             try:
-                yield master, processes
+                made.result()
+                demo_master.start(processes, broker.url)
+                master = Master(demo_master.url)
+                say(f"master: up, and its page of the fleet: [bold]{page_of(master)}[/bold]")
+                for name, options in agents.items():  # after it: they would take the machine from it
+                    start_agent(processes, STATE / name, name, broker.url, *options)
+                say(f"agents: {', '.join(agents)}; they look for what this machine can do")
+                try:
+                    yield master, processes, broker
+                finally:
+                    master.close()
             finally:
-                master.close()
-        finally:
-            processes.stop()
+                processes.stop()
 
 
 def build_all(master: Master, processes: Processes, console: Console) -> list[Build]:

@@ -80,33 +80,41 @@ class Processes:
         self.started.clear()
 
 
-def start_master(processes: Processes, folder: Path, amqp_url: str, repository: Path, revision: str) -> str:
-    """Make and start the master in `folder`; return the address of its web page when it answers."""
-    configuration = Path(__file__).with_name("master.cfg")
-    (port,) = free_ports(1)
-    environment = {
-        "MASTER_BRIDGE_AMQP_URL": amqp_url,
-        "DEMO_REPOSITORY": str(repository),
-        "DEMO_REVISION": revision,
-        "DEMO_PYTHON": sys.executable,
-        "DEMO_WWW_PORT": str(port),
-    }
-    made = subprocess.run(
-        [str(BIN / "buildbot"), "create-master", "--quiet", f"--config={configuration}", str(folder)],
-        capture_output=True, text=True, env={**os.environ, **environment},
-    )  # fmt: skip
-    if made.returncode:
-        raise DemoError(f"buildbot create-master failed:\n{made.stdout}{made.stderr}")
-    command = [str(BIN / "buildbot"), "start", "--nodaemon", str(folder)]
-    master = processes.start(MASTER, command, environment, folder, log=folder / "twistd.log")
-    url = f"http://127.0.0.1:{port}/"
-    deadline = time.monotonic() + MASTER_READY
-    while not _answers(url):
-        processes.check()
-        if time.monotonic() > deadline:
-            raise DemoError(f"the master does not answer at {url}. {master.tail()}")
-        time.sleep(0.1)
-    return url
+class DemoMaster:
+    """The master in `folder`: `create` it, `start` it; `url` is the address of its web page."""
+
+    def __init__(self, folder: Path, repository: Path, revision: str) -> None:
+        (port,) = free_ports(1)
+        self.url = f"http://127.0.0.1:{port}/"
+        self._folder = folder
+        self._environment = {
+            "DEMO_REPOSITORY": str(repository),
+            "DEMO_REVISION": revision,
+            "DEMO_PYTHON": sys.executable,
+            "DEMO_WWW_PORT": str(port),
+        }
+
+    def create(self) -> None:
+        """Its folder and database, for which no broker is needed. Raises `DemoError`."""
+        configuration = Path(__file__).with_name("master.cfg")
+        made = subprocess.run(
+            [str(BIN / "buildbot"), "create-master", "--quiet", f"--config={configuration}", str(self._folder)],
+            capture_output=True, text=True, env={**os.environ, **self._environment},
+        )  # fmt: skip
+        if made.returncode:
+            raise DemoError(f"buildbot create-master failed:\n{made.stdout}{made.stderr}")
+
+    def start(self, processes: Processes, amqp_url: str) -> None:
+        """Returns when its web page answers. Raises `DemoError`."""
+        command = [str(BIN / "buildbot"), "start", "--nodaemon", str(self._folder)]
+        environment = {**self._environment, "MASTER_BRIDGE_AMQP_URL": amqp_url}
+        master = processes.start(MASTER, command, environment, self._folder, log=self._folder / "twistd.log")
+        deadline = time.monotonic() + MASTER_READY
+        while not _answers(self.url):
+            processes.check()
+            if time.monotonic() > deadline:
+                raise DemoError(f"the master does not answer at {self.url}. {master.tail()}")
+            time.sleep(0.1)
 
 
 def start_agent(processes: Processes, folder: Path, name: str, amqp_url: str, *options: str) -> Process:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -22,7 +23,7 @@ def test_the_demo_ends_well_on_a_fresh_debian() -> None:
     )  # fmt: skip
     print(ran.stdout)
     assert ran.returncode == 0
-    assert "web page: http" in ran.stdout
+    assert re.search(r"its page of the fleet: http://127\.0\.0\.1:\d+/#/fleet", ran.stdout)
     assert mounts() == before
 
 

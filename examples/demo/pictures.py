@@ -1,0 +1,64 @@
+"""The pictures of the documentation, from a run of the demo: `make screenshot`.
+
+The fleet is at work in them: builds that have ended, that run, that wait for an agent; one that no machine serves; an
+agent that an operator has paused.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+from examples.demo.browser import Browser, browser
+from examples.demo.builds import Master
+from examples.demo.errors import DemoError
+from examples.demo.processes import BIN
+from examples.demo.terminal import draw, printed
+
+#: Agents of the pictures, and what is special about them.
+AGENTS: dict[str, tuple[str, ...]] = {
+    "builder1": (),
+    "builder2": (),
+    "builder3": ("--without", "make"),
+    "builder4": (),
+    "builder5": (),
+}
+PAUSED, REASON = "builder5", "its disk is being replaced"
+#: Asked for together: more than the agents can run at once.
+WORK = ("tests", "lint", "tests", "battery", "tests", "lint", "tests", "lint", "mac")
+#: Rows of the page that run and that wait, in a picture that shows a fleet at work.
+BUSY, WAITING = 3, 3
+COLUMNS = 116
+
+
+def take(master: Master, amqp_url: str, folder: Path) -> list[Path]:
+    """Write them to `folder`; the master's first builds have ended. Raises `DemoError`."""
+    environment = {"MASTER_BRIDGE_AMQP_URL": amqp_url}
+    order = [str(BIN / "master-bridge"), "drain", PAUSED, "--reason", REASON]
+    _run(order, environment)
+    for builder in WORK:
+        master.force(builder)
+    taken = [folder / "fleet.png", folder / "fleet-waiting.png", folder / "terminal.svg"]
+    with browser() as window:
+        window.show(f"{master.url}#/fleet")
+        window.wait(lambda: _at_work(window), f"{BUSY} busy agents and {WAITING} that wait")
+        window.take(taken[0], "table")
+        window.click("[data-tab=waiting]")
+        window.wait(lambda: len(window.texts("tr[data-request]")) >= WAITING, f"{WAITING} requests that wait")
+        window.take(taken[1], "table")
+    command = [str(BIN / "master-bridge"), "fleet", "--once"]
+    draw("master-bridge fleet --once", printed(command, environment, COLUMNS), taken[2], COLUMNS)
+    return taken
+
+
+def _at_work(window: Browser) -> bool:
+    states = window.attributes("tr[data-agent]", "data-state")
+    waiting = window.texts("[data-summary=waiting]")
+    return states.count("busy") >= BUSY and waiting != [] and int(waiting[0].split()[0]) >= WAITING
+
+
+def _run(command: list[str], environment: dict[str, str]) -> None:
+    done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise DemoError(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
