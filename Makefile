@@ -19,7 +19,7 @@ demo: venv ## build this repository over RabbitMQ: broker, master and agents on 
 	@$(PYTHON_IN) -m examples.demo $(ARGS)
 
 test: venv broker tools ## unit, simulation, broker and Buildbot tests on real parts
-	$(PYTHON_IN) -m pytest -m "not long" -n $(JOBS) --dist loadfile $(ARGS)
+	$(PYTHON_IN) -m pytest -m "not long" -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-long: TOOLS += debootstrap docker docker-compose dockerd hg ip iptables promtool svn
 # Fresh examples for generated tests, many more; a failure tells the number: FRESH_SEED=… repeats it.

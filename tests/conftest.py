@@ -8,51 +8,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
-from itertools import count
 from pathlib import Path
 
 import pytest
 
-from contracts.testing.rabbitmq.node import USER, RabbitMQNode
-from tests import generated
-
-#: Calls of rabbitmqctl take a second, so vhosts are made and deleted this many at a time.
-VHOSTS_AT_ONCE = 20
-
-
-class Vhosts:
-    """Fresh vhosts on a node, made and deleted in batches."""
-
-    def __init__(self, node: RabbitMQNode) -> None:
-        self._node = node
-        self._numbers = count(1)
-        self._fresh: list[str] = []
-        self._used: list[str] = []
-
-    def take(self) -> str:
-        if not self._fresh:
-            self._refill()
-        return self._fresh.pop(0)
-
-    def give_back(self, vhost: str) -> None:
-        """To be deleted, with all that is in it; its connections are closed then."""
-        self._used.append(vhost)
-
-    def _refill(self) -> None:
-        fresh = [f"test-{next(self._numbers)}" for _ in range(VHOSTS_AT_ONCE)]
-        self._node.ctl(
-            "eval",
-            f'lists:foreach(fun(V) -> catch rabbit_vhost:delete(V, <<"tests">>) end, [{_binaries(self._used)}]),'
-            f'lists:foreach(fun(V) -> ok = rabbit_vhost:add(V, <<"tests">>), ok = rabbit_auth_backend_internal:'
-            f'set_permissions(<<"{USER}">>, V, <<".*">>, <<".*">>, <<".*">>, <<"tests">>) end,'
-            f" [{_binaries(fresh)}]).",
-        )
-        self._fresh, self._used = fresh, []
-
-
-def _binaries(names: list[str]) -> str:
-    """Names as elements of an Erlang list of binaries."""
-    return ",".join(f'<<"{name}">>' for name in names)
+from contracts.testing.rabbitmq.node import RabbitMQNode
+from tests import file_order, generated
+from tests.harness.tree import ROOT
+from tests.harness.vhosts import Vhosts
 
 
 @pytest.fixture(scope="session")
@@ -104,9 +67,18 @@ def pytest_report_header() -> str:
     return "generated tests: " + ("fixed examples" if seed is None else f"{generated.VARIABLE}={seed}")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--record-times", action="store_true", help=f"write {file_order.TIMES.name}: what each file took")
+
+
 @pytest.hookimpl(tryfirst=True)  # before the marks are read
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     generated.mark(items)
+    if hasattr(config, "workerinput"):  # one of several processes; `make test` has xdist keep this order
+        times = file_order.read(file_order.TIMES.read_text("utf-8"))
+        files = file_order.longest_first((file_order.file_of(item.nodeid) for item in items), times)
+        place = {file: number for number, file in enumerate(files)}
+        items.sort(key=lambda item: place[file_order.file_of(item.nodeid)])
 
 
 @pytest.hookimpl(wrapper=True)
@@ -116,8 +88,10 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     return report
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """How many tests of each folder ran, above the last line."""
+    if config.getoption("record_times"):
+        _record_times(terminalreporter)
     ran: Counter[str] = Counter()
     for outcome in ("passed", "failed", "error"):
         for report in terminalreporter.stats.get(outcome, []):
@@ -127,3 +101,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(
             "tests: " + ", ".join(f"{folder} {number}" for folder, number in sorted(ran.items()))
         )
+
+
+def _record_times(terminalreporter: pytest.TerminalReporter) -> None:
+    reports = [each for found in terminalreporter.stats.values() for each in found if hasattr(each, "duration")]
+    known = file_order.read(file_order.TIMES.read_text("utf-8"))
+    there = (str(path.relative_to(ROOT)) for path in (ROOT / "tests").rglob("test_*.py"))
+    times = file_order.measured(known, ((each.nodeid, each.duration) for each in reports), there)
+    file_order.TIMES.write_text(file_order.write(times), "utf-8")

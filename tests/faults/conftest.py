@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from contracts.testing.rabbitmq.node import RabbitMQNode
-from tests.conftest import Vhosts
 from tests.faults.laboratory.lab import Lab
 from tests.faults.laboratory.record import PROPERTY, REPORT, Finding, keep, table
 from tests.harness.master import BuildMaster
+from tests.harness.vhosts import Vhosts
 
 #: What the step `work` of the shared builders prints.
 LOG_SIZE = 200_000

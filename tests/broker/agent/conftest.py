@@ -59,14 +59,15 @@ class AgentProcess:
 
 def close_connections(node: RabbitMQNode, name: str) -> None:
     """Those of the agent called `name`, by the broker."""
-    for part in ("consumes", "publishes"):
-        node.ctl(
-            "eval",
-            '[rabbit_networking:close_connection(P, "test") || P <- rabbit_networking:connections(), '
-            'lists:keyfind(<<"connection_name">>, 1, proplists:get_value(client_properties, '
-            "rabbit_networking:connection_info(P, [client_properties]))) =:= "
-            f'{{<<"connection_name">>, longstr, <<"worker-agent {name} {part}">>}}].',
-        )
+    names = ", ".join(f'<<"worker-agent {name} {part}">>' for part in ("consumes", "publishes"))
+    node.ctl(
+        "eval",
+        'Name = fun(P) -> lists:keyfind(<<"connection_name">>, 1, proplists:get_value(client_properties, '
+        "rabbit_networking:connection_info(P, [client_properties]))) end, "
+        f'Named = [{{<<"connection_name">>, longstr, Each}} || Each <- [{names}]], '
+        '[rabbit_networking:close_connection(P, "test") || P <- rabbit_networking:connections(), '
+        "lists:member(Name(P), Named)].",
+    )
 
 
 StartAgent = Callable[..., AgentProcess]

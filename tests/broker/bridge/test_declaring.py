@@ -38,8 +38,8 @@ ROUTES = (
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A look each half a second."""
-    monkeypatch.setattr(connections, "RESTORE_EVERY", 0.5)
+    """Five looks a second."""
+    monkeypatch.setattr(connections, "RESTORE_EVERY", 0.2)
 
 
 def routed(url: str, exchange: str, key: str) -> bool:
@@ -168,7 +168,7 @@ def test_a_queue_that_is_there_otherwise_is_used_and_told(
         vhost = amqp_url.rpartition("/")[2]
         failed = wait_for(lambda: channel_errors(node, vhost), 60, "the one refusal is written down")
         looks = itertools.count()
-        wait_for(lambda: next(looks) > 8, 60, "some looks", every=0.5)
+        wait_for(lambda: next(looks) > 8, 60, "some looks", every=0.2)
         assert channel_errors(node, vhost) == failed
     (line,) = [line for line in lines if line["event"] == "amqp.queue_differs"]
     assert line["queue"] == name

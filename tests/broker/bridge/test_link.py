@@ -153,7 +153,7 @@ def test_another_master_of_our_name_stops_the_link(make_link: MakeLink, monkeypa
     """Refused for too long: the link stops and says that another master of this name runs."""
     monkeypatch.setattr(connections, "DUPLICATE_MASTER_AFTER", 1.0)
     make_link()
-    second = make_link(up=False)
+    second = make_link(up=False, heartbeat=1)  # it waits for three of them
     _, reason = second.wait("stopped")
     assert "another master named 'm1'" in reason
     assert "claims.m1" in reason

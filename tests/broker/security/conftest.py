@@ -14,6 +14,7 @@ from contracts.testing.rabbitmq.ports import free_ports
 from master_bridge.cli import main
 from master_bridge.operating.certificates import Made, broker_settings, make
 from tests.broker.agent.conftest import open_master, start_agent  # noqa: F401  # fixtures
+from tests.harness.vhosts import Vhosts
 
 
 class SecureNode:
@@ -46,14 +47,17 @@ def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureNode]:
         yield SecureNode(node, made, port)
 
 
+@pytest.fixture(scope="session")
+def _secure_vhosts(secure: SecureNode) -> Vhosts:
+    return Vhosts(secure.node)
+
+
 @pytest.fixture
-def amqp_url(secure: SecureNode) -> Iterator[str]:
+def amqp_url(secure: SecureNode, _secure_vhosts: Vhosts) -> Iterator[str]:
     """An administrator's URL of a fresh vhost, without TLS."""
-    vhost = f"v{free_ports(1)[0]}"
-    secure.node.ctl("add_vhost", vhost)
-    secure.node.ctl("set_permissions", "-p", vhost, "guest", ".*", ".*", ".*")
+    vhost = _secure_vhosts.take()
     yield secure.node.vhost_url(vhost)
-    secure.node.ctl("delete_vhost", vhost)
+    _secure_vhosts.give_back(vhost)
 
 
 @pytest.fixture

@@ -61,14 +61,16 @@ def strangers() -> Iterator[Callable[[bytes], int]]:
 
 
 @pytest.fixture
-def account(secure: SecureNode, amqp_url: str) -> Iterator[str]:
-    """URL of an account with nothing but full permissions on this test's vhost."""
+def account(secure: SecureNode, amqp_url: str) -> str:
+    """URL of an account with nothing but full permissions on this test's vhost, and the vhost's name."""
     vhost = amqp_url.rpartition("/")[2]
-    ctl = secure.node.ctl
-    ctl("add_user", vhost, "sesame")
-    ctl("set_permissions", "-p", vhost, vhost, ".*", ".*", ".*")
-    yield f"amqp://{vhost}:sesame@127.0.0.1:{secure.node.port}/{vhost}"
-    ctl("delete_user", vhost)
+    secure.node.ctl(
+        "eval",
+        f'U = <<"{vhost}">>, All = <<".*">>, Who = <<"tests">>,'
+        'ok = rabbit_auth_backend_internal:add_user(U, <<"sesame">>, Who),'
+        "ok = rabbit_auth_backend_internal:set_permissions(U, U, All, All, All, Who).",
+    )
+    return f"amqp://{vhost}:sesame@127.0.0.1:{secure.node.port}/{vhost}"
 
 
 def _password(_node: RabbitMQNode, url: str, _name: str) -> str:

@@ -171,6 +171,7 @@ class InsideMaster:
         self.at_await: Callable[[int, str], None] | None = None
         self.awaits: list[str] = []
         self._tested = TestedMaster()
+        self._builder_ids: dict[str, int] = {}
         self.master: Any = None
 
     def _sleep(self, delay: float, reactor: Any = None) -> defer.Deferred[None]:
@@ -250,7 +251,9 @@ class InsideMaster:
 
     def force(self, builder: str, **properties: Any) -> int:
         """A build request's id."""
-        builder_id = self.get("builders", name=builder)[0]["builderid"]
+        if builder not in self._builder_ids:
+            self._builder_ids[builder] = self.get("builders", name=builder)[0]["builderid"]
+        builder_id = self._builder_ids[builder]
         stamp = {"codebase": "", "repository": "", "branch": None, "revision": None, "project": ""}
         _, requests = self.wait(
             self.master.data.updates.addBuildset(
@@ -276,8 +279,15 @@ class InsideMaster:
         return [("RUNNING" if row["results"] is None else statusToString(row["results"])).upper() for row in rows]
 
     def finished(self, request: int) -> list[str]:
-        self.until(lambda: not self.running() and self.request(request)["complete"], f"request {request} complete")
+        self.until(lambda: not self.running() and self.complete(request), f"request {request} complete")
         return self.results(request)
+
+    def complete(self, request: int) -> bool:
+        """As `request(request)["complete"]`, at a hundredth of the price: this is asked at each turn."""
+        query = "select complete from buildrequests where id = ?"
+        return bool(
+            self.master.db.pool.do(lambda connection: connection.exec_driver_sql(query, (request,)).scalar()).result
+        )
 
     def running(self) -> list[Any]:
         """Builds that Buildbot has in hand."""

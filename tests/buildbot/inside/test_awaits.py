@@ -134,7 +134,7 @@ class Reconfig:
 
 
 def begun_or_over(inside: InsideMaster, begun: Callable[[], Any], request: int) -> bool:
-    return bool(begun() or (not inside.running() and inside.request(request)["complete"]))
+    return bool(begun() or (not inside.running() and inside.complete(request)))
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from contracts.messages import Capability, SlotStatus, Status
 from contracts.requirements.sets import Requirements
 from master_bridge.fleet import agents as module
-from master_bridge.fleet.agents import AGENTS_MAX, Agents, BuildLink
+from master_bridge.fleet.agents import Agents, BuildLink
 
 GTK3 = {"gtk>=3": Requirements.from_signature("gtk>=3")}
 
@@ -104,15 +106,17 @@ def test_two_accounts_with_one_instance_are_two_agents() -> None:
     assert {row["id"]: row["state"] for row in agents.rows(0)} == {"u/a": "idle", "thief/a": "leaving"}
 
 
-def test_agents_are_bounded_and_a_viewer_that_missed_too_much_takes_all_anew() -> None:
+def test_agents_are_bounded_and_a_viewer_that_missed_too_much_takes_all_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    bound = 20
+    monkeypatch.setattr(module, "AGENTS_MAX", bound)
     agents = Agents()
-    for number in range(AGENTS_MAX):
+    for number in range(bound):
         agents.hear(status(f"a{number}"), float(number))
     agents.look({}, {})
     seen = agents.at
-    for number in range(AGENTS_MAX, 2 * AGENTS_MAX + 1):
+    for number in range(bound, 2 * bound + 1):
         agents.hear(status(f"a{number}"), float(number))
-    assert len(agents) == AGENTS_MAX
+    assert len(agents) == bound
     assert agents.gone(seen) is None
     assert agents.find("u/a0") is None
 
