@@ -80,3 +80,12 @@ def test_a_project_that_holds_all_of_its_build(
     assert list(build.steps)[1:] == ["git", "pipeline", "compile", "greets world", "greets Buildbot", "keep"]
     assert master.output(build, "greets Buildbot") == "hello, Buildbot\n"
     assert (master.folder / "kept" / "hello").read_bytes()[:4] == b"\x7fELF"
+
+
+@pytest.mark.parametrize(
+    ("page", "example"), [("shell", "sh"), ("python", "py"), ("javascript", "js"), ("c", "c"), ("go", "go")]
+)
+def test_the_page_of_each_language_has_the_example_that_is_run(page: str, example: str) -> None:
+    """Whole, as it is."""
+    text = (EXAMPLES.parent / "docs" / "how-to" / "pipelines" / f"{page}.md").read_text()
+    assert f"```{example}\n{(LANGUAGES / f'pipeline.{example}').read_text()}```\n" in text
