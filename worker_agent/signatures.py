@@ -38,7 +38,7 @@ class Trust:
             from contracts.trust.signing import Verifier
 
             self._verifier = Verifier.from_pem(sources)
-            log.info("trusted_keys", keys=self._verifier.key_ids)
+            log.info("trusted_keys_loaded", keys=self._verifier.key_ids)
 
     def refusal(self, message: AbstractIncomingMessage, exchange: str, key: str, *, fresh: bool) -> str | None:
         """Why this message, addressed to `key` on `exchange`, is not believed; None: it is."""

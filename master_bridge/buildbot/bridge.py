@@ -193,7 +193,7 @@ class Bridge:
         except ValueError as error:
             # an order of Buildbot's that no message can carry; pydantic's errors are ValueErrors
             request = getattr(event, "request", None)
-            log.error("amqp.bad_order", order=type(event).__name__, request=request, reason=str(error))
+            log.error("amqp.order_invalid", order=type(event).__name__, request=request, reason=str(error))
             return [actions.Abandoned(request=request, reason=str(error))] if request is not None else []
         except Exception:
             # one input's bug must not make the master ignore the others: the link would be lost with each

@@ -304,7 +304,7 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
             self._serving = None
             log.error("amqp.metrics_port_unusable", reason=str(error), remedy="give AMQPBroker another metrics_port")
             return
-        log.info("amqp.metrics", url=f"http://{host}:{self._port.getHost().port}/metrics")
+        log.info("amqp.metrics_served", url=f"http://{host}:{self._port.getHost().port}/metrics")
 
     # -- asked by workers and steps -----------------------------------------------------------------------------------
 

@@ -149,7 +149,7 @@ class QueueKnowledge:
             self._former |= (before or frozenset()) - signatures
             self._signatures[message.master] = signatures
             self._write_cache()
-            log.info("catalogue", master=message.master, signatures=len(signatures))
+            log.info("catalogue_received", master=message.master, signatures=len(signatures))
         self._due |= self._satisfied(signatures) | self._satisfied(self._former)
         self._missing_pause = MISSING_FIRST
         self._wake.set()
@@ -257,7 +257,9 @@ class QueueKnowledge:
     def _tell(self) -> None:
         able = self._exist & (self._candidates() | self._plain())
         if able != self._known:
-            log.info("queues", added=sorted(able - self._known), dropped=sorted(self._known - able), total=len(able))
+            log.info(
+                "queues_changed", added=sorted(able - self._known), dropped=sorted(self._known - able), total=len(able)
+            )
             self._known = able
             self._changed(able)
 

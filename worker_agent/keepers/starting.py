@@ -175,7 +175,7 @@ class Starter:
             else:
                 self._ready()
         except OSError as error:  # no room for one more process: the next session will say so, if it still holds
-            log.warning("no_fork_server", reason=str(error))
+            log.warning("fork_server_not_started", reason=str(error))
 
     def _let_go(self) -> None:
         spare, self._spare = self._spare, None

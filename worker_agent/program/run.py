@@ -115,7 +115,7 @@ async def _run(settings: Settings, instance: Instance, user: SecondUser | None, 
     loop.add_signal_handler(signal.SIGUSR2, agent.restart, "SIGUSR2")
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # that came in a restart in place
     log.info(
-        "agent", name=settings.name, instance=instance.uuid, pid=os.getpid(), slots=settings.slots,
+        "agent_started", name=settings.name, instance=instance.uuid, pid=os.getpid(), slots=settings.slots,
         state=str(settings.state), basedir=str(settings.basedir),
     )  # fmt: skip
     if user is None:

@@ -32,7 +32,7 @@ class Tracing:
         self.traces = AgentTraces(agent, self._exporter.end)
         for name in SECRETS:
             os.environ.pop(name, None)
-        log.info("traces", service=SERVICE)
+        log.info("tracing_started", service=SERVICE)
 
     async def close(self) -> None:
         """Send what is left; a collector that hangs keeps nobody."""

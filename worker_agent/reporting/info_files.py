@@ -33,7 +33,7 @@ def _files(folder: Path) -> Iterator[tuple[str, str]]:
         log.warning("info_unreadable", path=str(folder), reason=str(error))
         return
     if len(names) > FILES_MAX:
-        log.warning("info_left_out", path=str(folder), files=len(names) - FILES_MAX, most=FILES_MAX)
+        log.warning("info_files_ignored", path=str(folder), files=len(names) - FILES_MAX, most=FILES_MAX)
     left = TOTAL_MAX
     for name in names[:FILES_MAX]:
         try:

@@ -89,7 +89,7 @@ class Endpoints:
         self._server: WSGIServer = make_server(host, port, app, handler_class=_Quiet)
         self.port: int = self._server.server_port
         threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True).start()
-        log.info("metrics", url=f"http://{host}:{self.port}/metrics")
+        log.info("metrics_served", url=f"http://{host}:{self.port}/metrics")
 
     def close(self) -> None:
         """Stop serving; blocks until that is done."""

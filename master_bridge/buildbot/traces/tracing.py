@@ -70,7 +70,7 @@ class Tracing:
 
         self._consumer = yield master.mq.startConsuming(completed, ("buildrequests", None, "complete"))
         bridge.traces = traces
-        log.info("amqp.traces", service=SERVICE)
+        log.info("amqp.tracing_started", service=SERVICE)
 
     @defer.inlineCallbacks
     def end(self, reactor: Any, timeout: float) -> Any:

@@ -39,8 +39,10 @@ SOURCES = [
 ]
 #: Words that tell an operator nothing of what happened: an event is named by the standard term instead.
 UNCLEAR_EVENT = r"untold|remembered|nonsense|able_any_more|aside|heard|letter|buried|bury|believed|trusted|well|broken"
+#: Things that an event may be about; its name says what happened to them.
+THINGS = {"agent", "catalogue", "info", "link", "master", "metrics", "queue", "queues", "session", "traces"}
 #: They name states that docs/glossary.md explains, or what an operator gave.
-KEPT = {"trusted_keys", "well_again"}
+KEPT = {"trusted_keys_loaded", "well_again"}
 LEVELS = {"debug", "info", "warning", "error", "exception", "alarm"}
 RECORDED = ("CHANGELOG.md", "docs/faults.md", "docs/parity.md")
 
@@ -111,6 +113,7 @@ def test_a_log_event_is_named_by_what_happened(name: str) -> None:
         assert re.fullmatch(r"(amqp\.)?[a-z]+(_[a-z]+)*", event), f"{event!r}: lower case, words joined by _"
         unclear = re.search(rf"(^|[._])({UNCLEAR_EVENT})(_|$)", event)
         assert unclear is None or event in KEPT, f"{event!r}: {unclear} must be decoded"
+        assert event.removeprefix("amqp.") not in THINGS, f"{event!r}: what happened to it?"
 
 
 def test_the_events_are_found() -> None:
