@@ -6,6 +6,7 @@ import re
 import shutil
 import ssl
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -14,6 +15,7 @@ from contracts import topology
 from contracts.operations.findings import Finding, broker_version, clock
 from contracts.operations.reachability import failed, reach
 from contracts.rabbitmq.facts import QUEUE_CONSUMER_TIMEOUT
+from contracts.readable import shown
 from contracts.timing import MESSAGE_MAX
 from master_bridge.link.errors import BadSettings
 from master_bridge.link.settings import TLSSettings, parse_url
@@ -149,11 +151,25 @@ def _fleet(broker: Broker) -> Iterator[Finding]:
         yield Finding(
             check="versions", verdict="fail", seen=f"{sender}: {reason}", remedy="upgrade the older of the two"
         )
+    yield from _twice(survey)
     clocks = [("master " + work.master, work.now - now) for work in survey.works]
     clocks += [("agent " + agent.agent, agent.now - now) for agent in survey.agents]
     if clocks:
         # what was told lies up to some seconds back, so only the one that differs most is worth a line
         yield clock(*max(clocks, key=lambda item: abs(item[1])))
+
+
+def _twice(survey: Survey) -> Iterator[Finding]:
+    """Agents of one account that have one name: one machine's file on another, or a state folder that was copied."""
+    for name, count in Counter(status.agent for status in survey.agents).items():
+        if count > 1:
+            yield Finding(
+                check="agents",
+                verdict="warn",
+                seen=f"{count} agents are called {shown(name)}",
+                remedy="a machine with another's configuration needs one of its own (`master-bridge enroll`); others "
+                "need a --name",
+            )
 
 
 def _asked(management: Management, vhost: str) -> Iterator[Finding]:

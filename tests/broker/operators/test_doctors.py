@@ -77,7 +77,13 @@ async def test_a_fleet_in_good_order(
     assert found["login"][0] == found["queues"][0] == found["name"][0] == found["port"][0] == found["TLS"][0] == "pass"
     assert found["clock"] == ("pass", found["clock"][1])
     assert found["fleet"] == ("warn", "0 masters and 1 agents are alive")
-    assert "1 agents" in (await master_bridge("doctor")).output
+    assert "agents" not in found
+
+    start_agent("copy", "--name", "agent")  # as with one configuration on two machines
+    await master.wait_for_consumers("any", 2)
+    twice = verdicts((await master_bridge("doctor", "--json")).output)
+    assert twice["agents"] == ("warn", "2 agents are called agent")
+    assert "2 agents" in (await master_bridge("doctor")).output
 
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "worker_agent", "--state", str(agent.folder / "state"), "--capability", "gtk",
