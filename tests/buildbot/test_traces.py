@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,7 +19,8 @@ SECRET = "correct horse battery staple"
 CONFIG = f"""
 c['workers'] = [worker.AMQPLatentWorker('linux', requires=['gtk'])]
 builder("app", c['workers'],
-    steps.ShellCommand(name="secret", command=["sh", "-c", "exit 4", ("obfuscated", {SECRET!r}, "XXX")],
+    steps.ShellCommand(name="secret", command=["sh", "-c", "echo \\"<$OTEL_EXPORTER_OTLP_HEADERS>\\"; exit 4",
+            ("obfuscated", {SECRET!r}, "XXX")],
         haltOnFailure=False, flunkOnFailure=False, env={{"PASSWORD": {SECRET!r}}}),
     steps.StringDownload("a" * 300000, name="fetch", workerdest="file"),
     steps.FileUpload(name="bring", workersrc="file", masterdest="brought"),
@@ -52,8 +55,8 @@ def tree(collector: Collector) -> dict[str, Seen]:
 def test_a_build_is_one_trace_though_its_master_is_killed(
     make_master: Callable[..., BuildMaster], make_agent: Callable[..., Agent], collector: Collector, tmp_path: Path
 ) -> None:
-    """A master is killed in the middle of a command, which its agent runs on; the next one adopts it. Search, session,
-    commands and transfers of both masters and of the agent are in one trace, each below what it is a part of."""
+    """A master is killed in the middle of a command, and its agent restarted; the next master adopts it. What both
+    masters and both processes of the agent tell is in one trace, each span below what it is a part of."""
     gate = tmp_path / "gate"
     master = make_master(CONFIG.replace("{gate}", str(gate)), broker="traces=True")
     agent = make_agent("a1", capabilities=["gtk"], slots=2, options=["--traces"])
@@ -62,12 +65,15 @@ def test_a_build_is_one_trace_though_its_master_is_killed(
     wait_for(lambda: master.output(first, "gate") == "begun\n", 30, lambda: master.describe(request))
     wait_for(lambda: len(collector.named("run lint")) == 1, 10, lambda: str([s.name for s in collector.spans]))
     master.kill()
+    os.kill(agent.pid, signal.SIGUSR2)
+    wait_for(lambda: "session_found" in agent.log(), 30, agent.log)
     gate.touch()
     wait_for(lambda: agent.log().count("command_ended") >= 5, 30, agent.log)
     master.start()
     build = master.finished(request, 60)
     assert build.id != first.id
     assert build.step_result("gate") == "FAILURE"
+    assert master.output(build, "secret") == "<>\n", "what proves to the collector who sends is the agent's alone"
     wait_for(lambda: collector.named("build app"), 20, lambda: str([s.name for s in collector.spans]))
     agent.stop()
     master.stop()

@@ -100,7 +100,7 @@ class AgentTraces:
                 session = self._session(message.session)
                 session.parents[n] = parent
                 if n in session.commands:
-                    session.commands[n].parent = parent
+                    session.commands[n].parent, session.commands[n].step = parent, message.command.step
         if isinstance(message, (m.Grant, m.Ping, m.Stored)) and message.session in self._sessions:
             self._stored(message.session, message.stored)
 

@@ -29,6 +29,10 @@ REQUESTS, CLAIMS = 10_000, 10_000
 REASON_SHOWN = 300
 #: What a claim was told, by the message that told it.
 ANSWERS = {"grant": "granted", "refuse": "refused", "later": "put off"}
+#: Buildbot's words for how a build ended in those of OpenTelemetry ("CICD metrics and spans"); others are errors.
+RESULTS = {
+    "success": "success", "warnings": "success", "skipped": "skip", "failure": "failure", "cancelled": "cancellation",
+}  # fmt: skip
 
 Sent = TypeVar("Sent", bound=m.Message)
 
@@ -116,9 +120,8 @@ class BuildTraces:
             self._delivered(action, now)
         elif isinstance(action, actions.StateChanged):
             stay = self._stay(action.request)
-            if stay is not None and action.state in ("missing", "held") and len(stay.events) < TOLD:
-                text = "the agent does not answer" if action.state == "missing" else "the agent answers"
-                stay.events.append((text, now))
+            if stay is not None:
+                stay.note_presence(missing=action.state == "missing", now=now)
         elif isinstance(action, (actions.Lost, actions.Abandoned)):
             found = self._requests.get(action.request)
             if found is not None:
@@ -213,14 +216,14 @@ class BuildTraces:
         seek = self._builds.pop(key, None)
         if seek is None:
             return
-        bad = result not in ("success", "warnings", "skipped")
         self._end(
             Span(
                 name=f"build {seek.builder}", context=self._root(key), parent=None, start=submitted, end=now,
-                failure=result if bad else None,
+                failure=None if result in ("success", "warnings", "skipped") else result,
                 attributes=known(
+                    buildbot__request=key, buildbot__build__number=seek.build_number, buildbot__build__result=result,
                     cicd__pipeline__name=seek.builder, cicd__pipeline__run__id=str(seek.run),
-                    cicd__pipeline__result=result, buildbot__request=key, buildbot__build__number=seek.build_number,
+                    cicd__pipeline__result=RESULTS.get(result, "error"),
                 ),
             )
         )  # fmt: skip

@@ -12,6 +12,8 @@ from master_bridge.core.inputs import Seek
 
 #: Claims and offers of one search that are told; more are for nobody who reads a trace.
 TOLD = 100
+#: What happens to a session.
+MISSING, BACK = "the agent does not answer", "the agent answers again"
 
 
 @dataclass(kw_only=True)
@@ -137,6 +139,12 @@ class TracedSession:
     commands: dict[int, TracedCommand] = field(default_factory=dict)
     completed: set[int] = field(default_factory=set)
     events: list[tuple[str, float]] = field(default_factory=list)
+
+    def note_presence(self, *, missing: bool, now: float) -> None:
+        """Its agent does not answer, or does again."""
+        gone = bool(self.events) and self.events[-1][0] == MISSING
+        if missing != gone and len(self.events) < TOLD:
+            self.events.append((MISSING if missing else BACK, now))
 
     def spans(self, root: TraceContext, end: float, failure: str | None) -> Iterator[Span]:
         """Commands that have not completed among them."""

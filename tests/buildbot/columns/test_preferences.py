@@ -40,6 +40,12 @@ def test_a_preferred_agent_first_any_after_the_limit(
     wait_for(lambda: free in metrics(master), 30, lambda: f"the agent has told that it is free:\n{metrics(master)}")
     text = metrics(master)
     assert "buildbot_amqp_queue_wait_seconds_count 3.0" in text
+    for shown in (
+        'column_utilisation_ratio{column="gtk"} 0.0',
+        'column_demand_slots{column="gtk",state="waiting"} 0.0',
+    ):
+        assert f"buildbot_amqp_{shown}" in text
+    assert 'buildbot_amqp_agent_slots{account="guest",agent="plain",state="free"} 1.0' in text
     waited = re.search(r"buildbot_amqp_queue_wait_seconds_sum (\S+)", text)
     assert waited is not None
     assert float(waited[1]) >= 8

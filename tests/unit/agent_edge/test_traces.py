@@ -151,6 +151,18 @@ def test_what_an_earlier_process_of_the_agent_started_ends_here() -> None:
     assert (run.parent, run.start, run.end) == (COMMAND, 470.0, 500.0)
 
 
+def test_after_a_restart_a_start_says_which_step_it_is() -> None:
+    """It may come after the command's end: a master that was dead, too, says it then."""
+    agent = Traced()
+    ended: dict[str, Any] = {"n": 1, "name": "shell", "step": "", "seconds": 3.0, "exit_code": 0}
+    agent.traces.did(actions.Report(event="command_ended", session="s1", offer=traced(offer()), fields=ended), 100.0)
+    told = command(1).model_copy(update={"step": "compile"})
+    start = Start(session="s1", incarnation="I2", command=told, traceparent=COMMAND_2.traceparent)
+    agent.traces.saw(inputs.MessageReceived(message=start, user="bridge"), 101.0)
+    agent.traces.close()
+    assert [(span.name, span.parent) for span in agent.spans] == [("run compile", COMMAND_2)]
+
+
 def test_an_open_command_ends_with_its_session() -> None:
     agent = Traced()
     agent.offer(traced(offer()))

@@ -192,3 +192,18 @@ def test_commands_that_are_sent_again_are_one_span() -> None:
     assert len(starts) == 2
     stamped = [it.traceparent for it in scene.stamped if isinstance(it, Start)]
     assert len(set(stamped)) == 1
+
+
+def test_a_session_says_when_its_agent_did_not_answer() -> None:
+    """And when it did again; not that it answered at first."""
+    scene, agent = Traced(), Agent("a")
+    scene.held(agent)
+    scene.vanish(agent)
+    agent.epoch = 2
+    scene.says(agent, agent.resume())
+    scene.says(agent, agent.accept())
+    scene.do(Done(request="br-1"))
+    assert [name for name, _ in scene.named("session")[0].events] == [
+        "the agent does not answer",
+        "the agent answers again",
+    ]
