@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from benchmarks.measures import claims, dispatch, failover, fanout, footprint, log, many, steps, transfers
+from benchmarks.measures import claims, dispatch, failover, fanout, footprint, log, many, page, steps, transfers
 from benchmarks.stand.stage import Stage
 
 CASES: dict[str, Callable[[Stage], None]] = {
@@ -17,4 +17,5 @@ CASES: dict[str, Callable[[Stage], None]] = {
     "failover": failover.run,
     "footprint": footprint.run,
     "claims": claims.run,
+    "page": page.run,
 }

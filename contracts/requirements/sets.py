@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from contracts.errors import BadRequirement
 from contracts.messages import Capability
@@ -82,7 +83,7 @@ class Requirements:
         verbs = ("have", "need", "lack") if many else ("has", "needs", "lacks")
         return tuple(self._miss(item, capabilities, *verbs) for item in self.items if not self._met(item, capabilities))
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """Names of the capabilities that decide about this set, sorted."""
         return tuple(sorted({name for item in self.items for term in item.terms for name in term.names}))

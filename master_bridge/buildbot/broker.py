@@ -325,7 +325,7 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
         self.bridge.seek(client, seek)
 
     def columns_changed(self) -> None:
-        """A worker was configured: tell the fleet, once for all workers of one reconfig."""
+        """Tell the fleet, once for all workers of one reconfig, and for all agents that come at a time."""
         if self._catalogue_soon is None or not self._catalogue_soon.active():
             self._catalogue_soon = self.master.reactor.callLater(CATALOGUE_SOON, self.publish_catalogue)
 
@@ -394,7 +394,7 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
             self.bridge.feed(AgentHeard(instance=message.instance, user=address_user(message.address)))
         self.page.hear(message)
         if self.fleet.hear(message, time.monotonic()):
-            self.publish_catalogue()
+            self.columns_changed()  # for the new one; after a master's start all are new
 
     def _refresh_waiting(self) -> None:
         if self.bridge is not None:

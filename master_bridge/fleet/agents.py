@@ -7,15 +7,17 @@ keeps them for a day, and what each was in before. All text is `shown`, all numb
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from contracts.messages import Status
 from contracts.readable import moment, shown
+from contracts.requirements.nearest_misses import nearest_misses
 from contracts.requirements.sets import Requirements
 from contracts.timing import STATUS_INTERVAL
 from contracts.topology import address_user
+from master_bridge.fleet.abilities import Abilities
 
 #: Seconds without a status after which an agent is shown as silent.
 SILENT_AFTER = 3 * STATUS_INTERVAL
@@ -25,6 +27,9 @@ LEAVING_SHOWN, SILENT_SHOWN = 30.0, 86_400.0
 AGENTS_MAX, CHANGES_MAX = 5_000, 100
 #: Slots, capabilities and reasons shown of one agent, and characters of one text.
 SLOTS_SHOWN, CAPABILITIES_SHOWN, REASONS_SHOWN, TEXT_SHOWN = 100, 2_000, 20, 300
+
+#: Nearest misses of a column.
+MISSES_SHOWN = 3
 
 #: Account and instance.
 Key = tuple[str, str]
@@ -55,14 +60,14 @@ class Known:
     left: float | None = None
     #: capability -> how it was found, as it told last
     found: Mapping[str, str] = field(default_factory=dict)
-    #: what its row is made of, and the row with its version: a viewer asks for what is newer than what it has
-    basis: tuple[Any, ...] = ()
+    #: its row with that row's version: a viewer asks for what is newer than what it has
     row: Row = field(default_factory=dict)
     at: int = 0
-    #: (name, version) of those of which `offers` (signature -> does it offer what is required) and
-    #: `shown_capabilities` are made
-    capabilities: tuple[tuple[str, str | None], ...] = ()
-    offers: dict[str, bool] = field(default_factory=dict)
+    abilities: Abilities = field(default_factory=Abilities)
+    #: slots that claim or hold work, those that are idle, and what they hold
+    busy: int = 0
+    idle: int = 0
+    sessions: tuple[str, ...] = ()
     shown_capabilities: list[list[str]] = field(default_factory=list)
     #: signatures that it serves, of those wanted at the last look
     serves: list[str] = field(default_factory=list)
@@ -73,11 +78,6 @@ class Known:
         return f"{address_user(self.status.address)}/{self.status.instance}"
 
     @property
-    def busy(self) -> int:
-        """Slots that claim or hold work."""
-        return sum(slot.state in ("claiming", "held") for slot in self.status.slots)
-
-    @property
     def takes_work(self) -> bool:
         """It takes an offer when a slot is free."""
         return self.state in ("idle", "busy", "starting")
@@ -85,13 +85,23 @@ class Known:
     @property
     def free(self) -> int:
         """How many offers it would take now."""
-        return sum(slot.state == "idle" for slot in self.status.slots) if self.takes_work else 0
+        return self.idle if self.takes_work else 0
 
-    def satisfies(self, signature: str, requirements: Requirements) -> bool:
-        found = self.offers.get(signature)
-        if found is None:
-            found = self.offers[signature] = requirements.satisfied_by(self.status.capabilities)
-        return found
+    def tell(self, status: Status, now: float) -> tuple[bool, bool]:
+        """Is there something in it that a row shows? Is there, of what it can do and is called?"""
+        same = bool(self.row) and _shape(status) == _shape(self.status)
+        renamed = status.agent != self.status.agent
+        self.status, self.heard = status, now
+        self.found = status.found or self.found
+        self.left = now if status.state == "leaving" else None
+        able = self.abilities.learn(status.capabilities)
+        if able:
+            self.shown_capabilities = _capabilities(self.abilities.told)
+        if not same:
+            self.busy = sum(slot.state in ("claiming", "held") for slot in status.slots)
+            self.idle = sum(slot.state == "idle" for slot in status.slots)
+            self.sessions = tuple(slot.session for slot in status.slots if slot.session is not None)
+        return not same or able, able or renamed
 
     def now_in(self, state: str, now: float) -> None:
         reasons = tuple(shown(reason, TEXT_SHOWN) for reason in self.status.reasons[:REASONS_SHOWN])
@@ -108,6 +118,12 @@ class Agents:
         self._known: dict[Key, Known] = {}
         #: grows with each changed row
         self.at = 0
+        #: whose rows are to be made anew; of what all were made at the last look
+        self._changed: set[Key] = set()
+        self._wanted: Mapping[str, Requirements] = {}
+        self._links: Mapping[str, BuildLink] = {}
+        #: signature -> what those that come nearest lack, until an agent can do something else, comes or goes
+        self._misses: dict[str, list[str]] = {}
         #: (row version, id) of those not shown any more, oldest first
         self._gone: deque[tuple[int, str]] = deque(maxlen=AGENTS_MAX)
 
@@ -127,10 +143,13 @@ class Agents:
             known = self._known[key] = Known(status, now)
         elif status.epoch < known.status.epoch:
             return  # late news of a connection that is gone
-        known.status, known.heard = status, now
-        known.found = status.found or known.found
-        known.left = now if status.state == "leaving" else None
+        was = known.state
+        changed, able = known.tell(status, now)
         known.now_in(_state(status, known), now)
+        if changed or known.state != was:
+            self._changed.add(key)
+        if able or "silent" in (was, known.state) or not was:
+            self._misses.clear()
 
     def tick(self, now: float) -> None:
         """Notice who is silent; drop who has left, or was silent for a day."""
@@ -138,6 +157,9 @@ class Agents:
             if now - known.heard > SILENT_SHOWN or (known.left is not None and now - known.left > LEAVING_SHOWN):
                 self._drop(key)
             elif known.left is None and now - known.heard > SILENT_AFTER:
+                if known.state != "silent":
+                    self._changed.add(key)
+                    self._misses.clear()
                 known.now_in("silent", now)
 
     def find(self, identity: str) -> Known | None:
@@ -147,23 +169,34 @@ class Agents:
 
     def look(self, wanted: Mapping[str, Requirements], links: Mapping[str, BuildLink]) -> None:
         """Bring all rows up to date. `wanted`: signatures of columns; `links`: of this master's sessions."""
-        asked = tuple(wanted)
-        for known in self._known.values():
-            theirs = tuple(links.get(slot.session) for slot in known.status.slots if slot.session is not None)
-            basis = (known.status, known.state, theirs, asked)
-            if known.basis and known.basis[0] is basis[0] and known.basis[1:] == basis[1:]:
-                continue
-            known.basis = basis
-            # comparing the models themselves takes ten times as long, and each of 1,000 agents tells its own each 5 s
-            capabilities = tuple((each.name, each.version) for each in known.status.capabilities)
-            if known.capabilities != capabilities or not known.row:
-                known.capabilities, known.offers = capabilities, {}
-                known.shown_capabilities = _capabilities(capabilities)
-            known.serves = [name for name, it in wanted.items() if known.satisfies(name, it)]
+        for key in self._to_make(wanted, links):
+            known = self._known[key]
+            known.serves = [name for name, it in wanted.items() if known.abilities.meet(it)]
             row = _row(known, links)
             if row != known.row:
                 self.at += 1
                 known.at, known.row = self.at, row
+
+    def _to_make(self, wanted: Mapping[str, Requirements], links: Mapping[str, BuildLink]) -> Collection[Key]:
+        """Of 1,000 agents that tell of themselves every 5 s, few tell something new."""
+        changed, self._changed = self._changed & self._known.keys(), set()
+        others = {session for session in {*links, *self._links} if links.get(session) != self._links.get(session)}
+        every = tuple(wanted) != tuple(self._wanted)
+        self._wanted, self._links = dict(wanted), dict(links)
+        if every:
+            return tuple(self._known)
+        if others:
+            changed |= {key for key, known in self._known.items() if not others.isdisjoint(known.sessions)}
+        return changed
+
+    def misses(self, requirements: Requirements) -> list[str]:
+        """What those that come nearest lack: "builder7 has gtk 2.24, needs gtk>=3"."""
+        found = self._misses.get(requirements.signature)
+        if found is None:
+            alive = ((known.status.agent, known.status.capabilities) for known in self if known.state != "silent")
+            found = [shown(miss, TEXT_SHOWN) for miss in nearest_misses(requirements, alive)[:MISSES_SHOWN]]
+            self._misses[requirements.signature] = found
+        return found
 
     def rows(self, since: int) -> list[Row]:
         """Rows that have changed since row version `since`."""
@@ -182,8 +215,14 @@ class Agents:
 
     def _drop(self, key: Key) -> None:
         known = self._known.pop(key)
+        self._misses.clear()
         self.at += 1
         self._gone.append((self.at, known.id))
+
+
+def _shape(status: Status) -> tuple[Any, ...]:
+    """What a row shows of it, beside what it can do."""
+    return (status.agent, status.state, status.reasons, status.slots, status.version, status.started, status.address)
 
 
 def _row(known: Known, links: Mapping[str, BuildLink]) -> Row:

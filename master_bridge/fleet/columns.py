@@ -13,14 +13,13 @@ from typing import Literal
 from contracts.errors import BadRequirement
 from contracts.messages import ExpectedStart, Work
 from contracts.readable import moment, shown
-from contracts.requirements.nearest_misses import nearest_misses
 from contracts.requirements.sets import Requirements
 from master_bridge.fleet.agents import TEXT_SHOWN, Agents, Row
 
 #: Requests with one of these states have no agent yet.
 SEEKING = ("window", "waiting", "granted")
-#: Requests that are shown as waiting, and nearest misses of a column.
-WAITING_SHOWN, MISSES_SHOWN = 500, 3
+#: Requests that are shown as waiting.
+WAITING_SHOWN = 500
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +87,7 @@ def column_rows(
             row["free"] += free
     for signature, row in rows.items():
         able = row["qualified"] or row["unfit"]
-        row["missing"] = [] if able else _missing(columns[signature].requirements, agents)
+        row["missing"] = [] if able else agents.misses(columns[signature].requirements)
     return rows
 
 
@@ -182,9 +181,3 @@ def _reason(waiter: Waiter, row: Row | None, down: str | None) -> str:
         return f"agents that have what is needed take no work (paused, unwell, silent, leaving): {row['unfit']}"
     nearest = f"; nearest: {'; '.join(row['missing'])}" if row["missing"] else ""
     return f"no agent offers {row['signature']}{nearest}"
-
-
-def _missing(requirements: Requirements, agents: Agents) -> list[str]:
-    """What the agents that come nearest lack: "builder7 has gtk 2.24, needs gtk>=3"."""
-    alive = ((known.status.agent, known.status.capabilities) for known in agents if known.state != "silent")
-    return [shown(miss, TEXT_SHOWN) for miss in nearest_misses(requirements, alive)[:MISSES_SHOWN]]

@@ -135,7 +135,7 @@ class FleetResource(FeedResource):
             for request, builder, since, priority in pending.requests
         )
         since = _argument(request, "at")
-        return feed.told(_argument(request, "incarnation"), int(since) if _AT.fullmatch(since) else 0)
+        return feed.answer(_argument(request, "incarnation"), int(since) if _AT.fullmatch(since) else 0)
 
 
 class MatchResource(FeedResource):
@@ -147,7 +147,7 @@ class MatchResource(FeedResource):
             wanted = Requirements.of([text] if text else [])
         except BadRequirement as error:
             return {"error": shown(error)}
-        return {"agents": [known.id for known in feed.agents if wanted.satisfied_by(known.status.capabilities)]}
+        return {"agents": [known.id for known in feed.agents if known.abilities.meet(wanted)]}
 
 
 class AgentResource(FeedResource):
@@ -280,9 +280,10 @@ def _argument(request: Any, name: str, default: str = "") -> str:
 
 
 def _json(request: Any, value: Any) -> bytes:
+    """`value`: JSON already where it is bytes."""
     request.setHeader(b"content-type", f"{JSON}; charset=utf-8".encode())
     request.setHeader(b"cache-control", b"no-store")
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=True).encode()
+    return value if isinstance(value, bytes) else json.dumps(value, separators=(",", ":"), ensure_ascii=True).encode()
 
 
 def _write_error(request: Any) -> Any:

@@ -11,12 +11,15 @@ from contracts.requirements.nearest_misses import nearest_misses
 from contracts.requirements.sets import Requirements
 from contracts.timing import STATUS_INTERVAL
 from contracts.topology import address_user
+from master_bridge.fleet.abilities import Abilities
 
 #: A reader forgets an agent, or a master, that it has not heard for this long (seconds).
 FORGET_AFTER = 3 * STATUS_INTERVAL
 #: Agents of one account that are shown, and capabilities and queues of all of them together.
 ACCOUNT_AGENTS = 1_000
 ACCOUNT_FACTS = 200_000
+#: Seconds for which an outlook is good enough for the next build that waits for the same.
+OUTLOOK_FRESH = 1.0
 #: Nearest misses that a waiting build's text names.
 MISSES_SHOWN = 3
 #: Agents that offer what is needed and take no work, and characters of the reasons of each, that such a text tells.
@@ -45,12 +48,26 @@ class Outlook:
         return "; ".join(self.unfit[:UNFIT_SHOWN]) + (f"; and {more} more" if more > 0 else "")
 
 
+@dataclass(frozen=True)
+class _Heard:
+    """One agent: when it told (the reader's monotonic seconds) what; how much that is."""
+
+    at: float
+    status: Status
+    facts: int
+    abilities: Abilities
+
+
 class FleetView:
     """Fed with every status and catalogue heard; times are the reader's monotonic seconds."""
 
     def __init__(self) -> None:
-        #: broker user and instance -> when it was heard, and what it said: nobody takes another account's place
-        self._agents: dict[tuple[str, str], tuple[float, Status]] = {}
+        #: by broker user and instance: nobody takes another account's place
+        self._agents: dict[tuple[str, str], _Heard] = {}
+        #: broker user -> agents, and facts of all of them
+        self._accounts: dict[str, tuple[int, int]] = {}
+        #: signature -> when its outlook was made, and the outlook
+        self._outlooks: dict[str, tuple[float, Outlook]] = {}
         self._masters: dict[str, tuple[float, Catalogue]] = {}
 
     def hear(self, message: FleetMessage, now: float) -> bool:
@@ -61,23 +78,34 @@ class FleetView:
             self._masters[message.master] = (now, message)
             return False
         agent = (address_user(message.address), message.instance)
-        new = agent not in self._agents
-        if message.state == "leaving" or not self._has_room(agent, message):
-            self._agents.pop(agent, None)
+        before = self._forget(agent)
+        if message.state == "leaving":
             return False
-        self._agents[agent] = (now, message)
-        return new
+        facts = len(message.capabilities) + len(message.queues)
+        agents, all_facts = self._accounts.get(agent[0], (0, 0))
+        if agents >= ACCOUNT_AGENTS or all_facts + facts > ACCOUNT_FACTS:
+            return False  # what one account tells is bounded (rule 23); what is too much is not shown
+        self._accounts[agent[0]] = (agents + 1, all_facts + facts)
+        heard = self._agents[agent] = _Heard(now, message, facts, before.abilities if before else Abilities())
+        heard.abilities.learn(message.capabilities)
+        return before is None
 
-    def _has_room(self, agent: tuple[str, str], status: Status) -> bool:
-        """What one account tells is bounded (rule 23); what is too much is not shown."""
-        theirs = [known for key, (_, known) in self._agents.items() if key[0] == agent[0] and key != agent]
-        facts = sum(len(known.capabilities) + len(known.queues) for known in (*theirs, status))
-        return len(theirs) < ACCOUNT_AGENTS and facts <= ACCOUNT_FACTS
+    def _forget(self, agent: tuple[str, str]) -> _Heard | None:
+        heard = self._agents.pop(agent, None)
+        if heard is not None:
+            agents, facts = self._accounts.pop(agent[0])
+            if agents > 1:
+                self._accounts[agent[0]] = (agents - 1, facts - heard.facts)
+        return heard
 
     def agents(self, now: float) -> Iterator[Status]:
         """Those heard lately, by name."""
-        self._agents = {key: item for key, item in self._agents.items() if now - item[0] <= FORGET_AFTER}
-        return iter(sorted((status for _, status in self._agents.values()), key=lambda status: status.agent))
+        return (heard.status for heard in self._alive(now))
+
+    def _alive(self, now: float) -> list[_Heard]:
+        for agent in [agent for agent, heard in self._agents.items() if now - heard.at > FORGET_AFTER]:
+            self._forget(agent)
+        return sorted(self._agents.values(), key=lambda heard: heard.status.agent)
 
     def other_masters_want(self, signature: str, master: str, now: float) -> bool:
         """Has another master a column for it, as its last catalogue says?"""
@@ -88,9 +116,20 @@ class FleetView:
         )
 
     def outlook(self, requirements: Requirements, now: float) -> Outlook:
-        """How many agents qualify, and what they are at: with what prospects somebody waits."""
-        agents = list(self.agents(now))
-        qualified = [status for status in agents if requirements.satisfied_by(status.capabilities)]
+        """How many agents qualify, and what they are at: with what prospects somebody waits.
+
+        As it was at most `OUTLOOK_FRESH` ago: each waiting build asks for it every few seconds.
+        """
+        at, outlook = self._outlooks.get(requirements.signature, (now, None))
+        if outlook is None or not 0 < now - at < OUTLOOK_FRESH:
+            self._outlooks = {name: each for name, each in self._outlooks.items() if now - each[0] < OUTLOOK_FRESH}
+            outlook = self._outlook(requirements, self._alive(now))
+            self._outlooks[requirements.signature] = (now, outlook)
+        return outlook
+
+    def _outlook(self, requirements: Requirements, alive: list[_Heard]) -> Outlook:
+        agents = [heard.status for heard in alive]
+        qualified = [heard.status for heard in alive if heard.abilities.meet(requirements)]
         able = [status for status in qualified if status.state in ("ready", "starting")]
         busy = sum(1 for status in able if all(slot.state != "idle" for slot in status.slots))
         misses: tuple[str, ...] = ()

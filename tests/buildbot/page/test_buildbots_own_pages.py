@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from contracts.testing.rabbitmq.node import USER, RabbitMQNode
-from tests.buildbot.page.conftest import Page, browser
 from tests.harness.agents import Agent
+from tests.harness.browser import Page, browser
 from tests.harness.master import Build, BuildMaster
 
 CONFIG = """

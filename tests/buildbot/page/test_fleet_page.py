@@ -14,8 +14,8 @@ from click.testing import CliRunner
 
 from contracts import topology
 from master_bridge.cli import main
-from tests.buildbot.page.conftest import Page
 from tests.harness.agents import Agent
+from tests.harness.browser import Page
 from tests.harness.master import BuildMaster
 from tests.harness.waiting import wait_for
 
