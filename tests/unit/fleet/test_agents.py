@@ -9,7 +9,7 @@ import pytest
 from contracts.messages import Capability, SlotStatus, Status
 from contracts.requirements.sets import Requirements
 from master_bridge.fleet import agents as module
-from master_bridge.fleet.agents import Agents, BuildLink
+from master_bridge.fleet.agents import LEAVING_SHOWN, SILENT_AFTER, Agents, BuildLink
 
 GTK3 = {"gtk>=3": Requirements.from_signature("gtk>=3")}
 
@@ -47,6 +47,39 @@ def test_a_row_is_told_once_and_again_when_it_changes() -> None:
     (row,) = agents.rows(seen)
     assert (row["state"], row["since"]) == ("busy", 110)
     assert row["slots"][0]["link"] == {"request": "br-7", "builder": 3, "number": 1}
+
+
+def test_a_row_follows_the_build_that_its_session_belongs_to() -> None:
+    """The agent may tell of a session before its master knows the build, and may tell nothing new after."""
+    agents = Agents()
+    for name in ("a", "b"):
+        agents.hear(status(name, held=f"s-{name}"), 100.0)
+    agents.look(GTK3, {})
+    assert [row["slots"][0]["link"] for row in agents.rows(0)] == [None, None]
+    seen, link = agents.at, BuildLink(request="br-7", builder=3, number=1)
+    agents.look(GTK3, {"s-a": link, "other": link})
+    assert [(row["name"], row["slots"][0]["link"]["request"]) for row in agents.rows(seen)] == [("a", "br-7")]
+    seen = agents.at
+    agents.look(GTK3, {"other": link})
+    assert [(row["name"], row["slots"][0]["link"]) for row in agents.rows(seen)] == [("a", None)]
+
+
+def test_nearest_misses_follow_who_is_there_and_what_they_can_do() -> None:
+    agents, gtk4 = Agents(), Requirements.of(["gtk>=4"])
+    assert agents.misses(gtk4) == []
+    agents.hear(status("a"), 100.0)
+    assert agents.misses(gtk4) == ["a has gtk 3.24, needs gtk>=4"]
+    agents.hear(status("a", agent="builder7"), 101.0)
+    assert agents.misses(gtk4) == ["builder7 has gtk 3.24, needs gtk>=4"]
+    agents.hear(status("a", gtk="3.99"), 102.0)
+    assert agents.misses(gtk4) == ["a has gtk 3.99, needs gtk>=4"]
+    agents.tick(102.0 + SILENT_AFTER + 1)
+    assert agents.misses(gtk4) == []
+    agents.hear(status("a", gtk="3.99"), 200.0)
+    assert len(agents.misses(gtk4)) == 1
+    agents.hear(status("a", state="leaving"), 201.0)
+    agents.tick(201.0 + LEAVING_SHOWN + 1)
+    assert agents.misses(gtk4) == []
 
 
 def test_what_it_serves_follows_its_capabilities_and_the_columns() -> None:

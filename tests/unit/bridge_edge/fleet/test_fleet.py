@@ -157,3 +157,35 @@ def test_what_one_account_tells_is_bounded(monkeypatch: pytest.MonkeyPatch) -> N
     fleet.hear(of_account("eve", status("big", *(f"c{number}" for number in range(6)))), 0.0)
     fleet.hear(of_account("alice", status("one", "gtk")), 0.0)
     assert [each.agent for each in fleet.agents(0.0)] == ["m0", "m1", "m2", "one"]
+
+
+def test_what_an_account_tells_is_counted_as_its_agents_come_change_and_go() -> None:
+    """The bound holds for what is there now, not for all that ever was."""
+    fleet = FleetView()
+    many = tuple(Capability(name=f"c{number}") for number in range(1_000))
+
+    def tell(number: int, capabilities: tuple[Capability, ...], state: str = "ready", at: float = 0.0) -> bool:
+        one = status(f"a{number}", state=state).model_copy(update={"instance": f"i{number}"})
+        return fleet.hear(one.model_copy(update={"capabilities": capabilities}), at)
+
+    for _ in range(3):
+        assert [tell(number, many) for number in range(200)] == [True] * 200
+        assert not tell(200, many), "200,000 facts are there"
+        assert not tell(0, many), "known"
+        tell(0, ())
+        assert tell(200, many)
+        for number in range(201):
+            tell(number, (), "leaving")
+        assert list(fleet.agents(0.0)) == []
+    assert tell(0, many)
+    assert list(fleet.agents(FORGET_AFTER + 1.0)) == []
+    assert [tell(number, many, at=100.0) for number in range(200)] == [True] * 200
+
+
+def test_an_outlook_is_made_anew_after_a_second() -> None:
+    """Hundreds of builds wait for the same; each asks every two seconds."""
+    fleet, gtk = FleetView(), Requirements.of(["gtk"])
+    assert fleet.outlook(gtk, 1.0).agents == 0
+    fleet.hear(status("one", "gtk"), 1.1)
+    assert fleet.outlook(gtk, 1.2).agents == 0
+    assert fleet.outlook(gtk, 2.1) == Outlook(agents=1, qualified=1, busy=0)
