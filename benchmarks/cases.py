@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from benchmarks.measures import claims, dispatch, failover, fanout, footprint, log, many, page, steps, transfers
+from benchmarks.measures import battery, claims, dispatch, failover, fanout, footprint, log, many, page, steps, transfers
 from benchmarks.stand.stage import Stage
 
 CASES: dict[str, Callable[[Stage], None]] = {
@@ -18,4 +18,5 @@ CASES: dict[str, Callable[[Stage], None]] = {
     "footprint": footprint.run,
     "claims": claims.run,
     "page": page.run,
+    "battery": battery.run,
 }

@@ -43,6 +43,11 @@ class ShardConnection(StepConnection):
         self._command, self._running = command, None
         self._running = yield self.session.start(command, name, args)
 
+    def interrupt(self, reason: Any) -> None:
+        """The command that runs now, whose it may be."""
+        if self._command is not None:
+            self._command.interrupt(reason)
+
     def remoteInterruptCommand(self, builderName: str, commandId: str, why: str) -> defer.Deferred[None]:
         self.kept = self.kept or (not self.over and self.keeps())
         return super().remoteInterruptCommand(builderName, commandId, why)

@@ -23,15 +23,14 @@ def picture(battery: BatteryMachine) -> str:
     lanes = _lanes(spans)[:LANES_MAX]
     began, ended = min(span.began for span in spans), max(span.ended for span in spans)
     scale = (_WIDTH - _LEFT - 20) / max(0.001, ended - began)
-    parts = []
+    height = _TOP + len(lanes) * _ROW + 34
+    parts = _axis(ended - began, scale, height)
     for row, (agent, of_lane) in enumerate(lanes):
         y = _TOP + row * _ROW
         parts.append(f'<text x="4" y="{y + 14}">{escape(shown(agent, 22))}</text>')
         parts += [
             _bar(span, _LEFT + (span.began - began) * scale, (span.ended - span.began) * scale, y) for span in of_lane
         ]
-    height = _TOP + len(lanes) * _ROW + 34
-    parts += _axis(ended - began, scale, height)
     title = f"{len(battery.units)} units in {len(battery.spans)} shards, {duration(ended - began)}"
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{height}" '

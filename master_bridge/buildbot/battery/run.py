@@ -183,5 +183,7 @@ class Run:
         if slots != self._slots:
             self._slots = slots
             self._tell(Fleet(slots=slots))
-        self.step.progress_text = progress(self.battery, time.time())
-        self.step.updateSummary()
+        text = progress(self.battery, time.time())
+        if text != self.step.progress_text:
+            self.step.progress_text = text
+            self.step.updateSummary()

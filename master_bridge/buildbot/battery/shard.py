@@ -47,7 +47,7 @@ class ShardRun:
         self._shard = shard
         self._holder: Holder | None = None
         self._since = time.time()
-        self._command: ShardCommand | None = None
+        self._stopped = False
         self._connection = owner.connect(shard, self._found)
 
     def _found(self, holder: Holder) -> None:
@@ -61,8 +61,8 @@ class ShardRun:
 
     def interrupt(self, reason: Any) -> None:
         """The step was stopped, or the master is."""
-        if self._command is not None:
-            self._command.interrupt(reason)
+        self._stopped = True
+        self._connection.interrupt(reason)
 
     @defer.inlineCallbacks
     def run(self) -> Any:
@@ -86,14 +86,15 @@ class ShardRun:
     def _run(self) -> Any:
         command = yield self._execute(prepared=False)
         asks = asks_for(command.rc, command.printed.text)
-        if asks is not None and not command.interrupted:
+        if asks is not None and not self._stopped:
             owner, holder = self._owner, self._holder
             assert holder is not None
             noted = owner.preparation.noted(holder.session)
             yield owner.preparation.prepare(owner.places, self._connection, holder, asks, noted)
             self._since = time.time()
-            command = yield self._execute(prepared=True)
-        if command.interrupted:
+            if not self._stopped:
+                command = yield self._execute(prepared=True)
+        if self._stopped:
             return ShardLost(shard=self._shard.number, reason="it was stopped")
         return self._ended(command)
 
@@ -106,7 +107,7 @@ class ShardRun:
             archived=owner.preparation.archived,
             report=step.report or "",
         )
-        command = self._command = ShardCommand(
+        command = ShardCommand(
             title=f"shard {self._shard.number} of {step.name}, {len(self._shard.units)} units",
             workdir=owner.places.workdir,
             command=argv,

@@ -132,6 +132,8 @@ class Battery(ShellMixin, BuildStep):
                 return CANCELLED
             yield self._run_battery(battery, store, preparation)
         except (NotPrepared, GivenUp) as problem:
+            if self.stopped:
+                return CANCELLED
             self.summary_text = f"could not be prepared: {problem}"
             yield self.addCompleteLog("not prepared", str(problem))
             return FAILURE
@@ -173,6 +175,8 @@ class Battery(ShellMixin, BuildStep):
                 command=units, collectStdout=True, stdioLogName="units", logfiles={}, logEnviron=False, usePTY=False
             )
             yield self.runCommand(command)
+            if self.stopped:
+                return None
             if command.didFail():
                 self.summary_text = f"the units could not be listed (exit status {command.rc})"
                 return None

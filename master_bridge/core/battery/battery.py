@@ -163,7 +163,9 @@ class BatteryMachine:
         item = self.open.pop(event.shard, None)
         if item is None:
             return
-        self.estimates.learn(item.shard.units, event.seconds)
+        told = [event.reports.get(unit, _UNKNOWN).seconds for unit in item.shard.units]
+        measured = None if None in told else sum(seconds or 0.0 for seconds in told)
+        self.estimates.learn(item.shard.units, event.seconds, measured)
         failed = sum(event.reports.get(unit, _UNKNOWN).outcome in ("failed", "unknown") for unit in item.shard.units)
         self._span(item, now, failed=failed)
         if event.problem and len(self.problems) < PROBLEMS_MAX:

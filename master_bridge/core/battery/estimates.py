@@ -15,6 +15,7 @@ class Estimates:
         self.informed = bool(known)
         self._mean = sum(known.values()) / len(known) if known else 1.0
         self._expected = self._taken = 0.0
+        self._shards, self._beside = 0, 0.0
 
     def weight(self, unit: str) -> float:
         """What it is expected to take, in seconds that are as long as `scale` says. It never changes."""
@@ -25,8 +26,15 @@ class Estimates:
         """Seconds that pass while a weight of one is run, in this run's mean: timings may be another machine's."""
         return self._taken / self._expected if self._expected > 0 and self._taken > 0 else 1.0
 
-    def learn(self, units: Iterable[str], seconds: float) -> None:
-        """A shard of these units has ended after so long."""
+    @property
+    def overhead(self) -> float:
+        """Seconds that a shard takes beside its units, in this run's mean: a program's start."""
+        return self._beside / self._shards if self._shards else 0.0
+
+    def learn(self, units: Iterable[str], seconds: float, measured: float | None) -> None:
+        """A shard of these units has ended after so long. `measured`: what its units took; None: nobody knows."""
         self._expected += sum(self.weight(unit) for unit in units)
-        self._taken += seconds
+        self._taken += seconds if measured is None else measured
+        self._shards += 1
+        self._beside += max(0.0, seconds - measured) if measured is not None else 0.0
         self.informed = True

@@ -11,7 +11,8 @@ from master_bridge.core.battery.estimates import Estimates
 #: What is left is divided into so many shards an agent. With three, one that is four times slower than the others ends
 #: its share when they end what is left (8 agents of which two are slow: 4/24 of what is left, against 1/6.5).
 SHARDS_AN_AGENT = 3
-#: A shard's own cost (a session, a program's start) is some tenths of a second: no shard is made shorter on purpose.
+#: A shard's own cost is some tenths of a second for its session, and what its program takes to start. No shard is made
+#: shorter than either on purpose.
 SHORTEST = 0.5
 
 
@@ -61,4 +62,4 @@ class Queue:
         if not self._estimates.informed:
             return max(share, 1.0)
         scale = self._estimates.scale
-        return min(max(share, SHORTEST / scale), self._target / scale)
+        return min(max(share, max(SHORTEST, self._estimates.overhead) / scale), self._target / scale)

@@ -158,8 +158,9 @@ def processes_of(folder: Path) -> list[str]:
     return found
 
 
-def test_a_killed_master_runs_no_finished_shard_again(
-    make_master: Callable[..., BuildMaster], make_agent: Callable[..., Agent], tmp_path: Path
+@pytest.mark.parametrize("how", ["kill", pytest.param("stop", marks=pytest.mark.long)])
+def test_a_master_that_died_runs_no_finished_shard_again(
+    make_master: Callable[..., BuildMaster], make_agent: Callable[..., Agent], tmp_path: Path, how: str
 ) -> None:
     """Those that ran go on; the step ends with all results, each unit ran once."""
     units = [f"sleep0.4-{number}" for number in range(30)]
@@ -167,7 +168,7 @@ def test_a_killed_master_runs_no_finished_shard_again(
     Fleet(make_agent, tmp_path, ["a1", "a2"])
     request = master.force("b")
     wait_for(lambda: sum(ran(tmp_path).values()) > 8, 60, lambda: master.describe(request))
-    master.kill()
+    getattr(master, how)()
     master.start()
     build = master.finished(request, 120)
     assert build.step_result("battery") == "SUCCESS", master.describe(request)

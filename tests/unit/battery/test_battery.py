@@ -59,11 +59,12 @@ def test_longest_first_and_smaller_towards_the_end() -> None:
     for number in range(1, 1000):
         if number not in made.open:
             break
-        reports = dict.fromkeys(made.open[number].shard.units, PASSED)
+        shard = made.open[number].shard
+        reports = {
+            unit: UnitReport(outcome="passed", seconds=made.estimates.weight(unit)) for unit in shard.units
+        }
         made.handle(ShardTaken(shard=number, agent="a1"), 0.0)
-        seen += shards(
-            made.handle(ShardEnded(shard=number, seconds=made.open[number].shard.seconds or 0, reports=reports), 1)
-        )
+        seen += shards(made.handle(ShardEnded(shard=number, seconds=shard.seconds or 0, reports=reports), 1.0))
     assert len(made.results) == 100
     weights = [made.estimates.weight(shard.units[0]) for shard in seen]
     assert weights == sorted(weights, reverse=True)
@@ -78,7 +79,7 @@ def test_unknown_units_take_the_mean_and_small_shards_come_first() -> None:
     assert {len(shard.units) for shard in first} == {SHARD_UNITS_UNKNOWN}
     assert {shard.seconds for shard in first} == {None}
     more = shards(end(made, 1, dict.fromkeys(first[0].units, PASSED)))
-    assert len(more[0].units) == 10 / (5.0 / SHARD_UNITS_UNKNOWN)
+    assert len(more[0].units) == 10, "a second each, as reported"
     known = BatteryMachine(["a", "b", "c"], timings={"a": 2.0, "b": 4.0}, plan=Plan())
     assert known.estimates.weight("c") == 3.0
 
@@ -185,3 +186,19 @@ def test_progress_text() -> None:
 def test_a_journal_that_is_none_begins_nothing(line: str) -> None:
     """Whatever stands in that file."""
     assert journal.read([line]) is None
+
+
+def test_no_shard_is_shorter_than_its_program_takes_to_start() -> None:
+    """Units of a tenth of a second, and a runner that starts for ten: few shards, not one for each unit."""
+    units = [f"t{number}" for number in range(200)]
+    made = BatteryMachine(units, timings=dict.fromkeys(units, 0.1), plan=Plan())
+    made.handle(Fleet(slots=4), 0.0)
+    seen = 0
+    while made.open:
+        number, now = min(made.open), 10.0 * seen
+        seen += 1
+        inside = made.open[number].shard.units
+        reports = dict.fromkeys(inside, UnitReport(outcome="passed", seconds=0.1))
+        made.handle(ShardTaken(shard=number, agent="a1"), now)
+        made.handle(ShardEnded(shard=number, seconds=10.0 + 0.1 * len(inside), reports=reports), now + 10)
+    assert seen <= 10
