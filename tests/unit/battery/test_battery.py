@@ -60,9 +60,7 @@ def test_longest_first_and_smaller_towards_the_end() -> None:
         if number not in made.open:
             break
         shard = made.open[number].shard
-        reports = {
-            unit: UnitReport(outcome="passed", seconds=made.estimates.weight(unit)) for unit in shard.units
-        }
+        reports = {unit: UnitReport(outcome="passed", seconds=made.estimates.weight(unit)) for unit in shard.units}
         made.handle(ShardTaken(shard=number, agent="a1"), 0.0)
         seen += shards(made.handle(ShardEnded(shard=number, seconds=shard.seconds or 0, reports=reports), 1.0))
     assert len(made.results) == 100
