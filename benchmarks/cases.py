@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from benchmarks.measures import battery, claims, dispatch, failover, fanout, footprint, log, many, page, steps, transfers
+from benchmarks.measures import (
+    battery,
+    claims,
+    dispatch,
+    failover,
+    fanout,
+    footprint,
+    log,
+    many,
+    page,
+    steps,
+    transfers,
+)
 from benchmarks.stand.stage import Stage
 
 CASES: dict[str, Callable[[Stage], None]] = {
