@@ -10,6 +10,7 @@ import pytest
 from contracts.messages import Message, Offer, Start
 from contracts.traces.spans import Span, TraceContext
 from master_bridge.buildbot.traces.builds import BuildTraces
+from master_bridge.buildbot.traces.tracing import wrong_traces
 from master_bridge.core import actions, inputs
 from master_bridge.core.actions import Action, Send
 from master_bridge.core.inputs import Done, Input, InterruptCommand, Keep, StartCommand, Withdraw
@@ -207,3 +208,9 @@ def test_a_session_says_when_its_agent_did_not_answer() -> None:
         "the agent does not answer",
         "the agent answers again",
     ]
+
+
+def test_what_is_wrong_with_the_setting_is_told() -> None:
+    assert wrong_traces("yes") == "traces: True or False, not 'yes'"
+    assert wrong_traces(False) is None
+    assert wrong_traces(True) is None, "the extra is installed here"

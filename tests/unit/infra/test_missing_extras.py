@@ -100,6 +100,14 @@ def test_keys_without_cryptography_name_the_extra_signing(bare: Path, tmp_path: 
     assert "Traceback" not in ran.stderr
 
 
+def test_traces_without_opentelemetry_name_the_extra_otel(bare: Path, tmp_path: Path) -> None:
+    ran = run(bare, tmp_path, "worker-agent", "--traces", WORKER_AGENT_AMQP_URL="amqp://localhost:1/")
+    assert ran.returncode == 2, ran.stdout + ran.stderr
+    assert "worker-agent: --traces: the Python module opentelemetry is not installed" in ran.stderr
+    assert "pip install 'SOURCE[worker,otel]'" in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
 @pytest.mark.parametrize("program", ["master-bridge", "worker-agent"])
 def test_help_needs_no_extra(bare: Path, tmp_path: Path, program: str) -> None:
     ran = run(bare, tmp_path, program, "--help")
