@@ -23,9 +23,11 @@ from buildbot.plugins import steps, util, worker
 from pydantic import ByteSize, SecretStr
 
 from contracts.pipeline.lines import MODELS, PipelineLine
+from contracts.schema import DIALECT
 from master_bridge.buildbot.worker_settings import SENSELESS
 from master_bridge.cli import main as master_bridge
 from master_bridge.cli import settings as operators
+from master_bridge.operating.report import FleetReport
 from worker_agent.program.cli import make_cli
 from worker_agent.program.loading import CONFIG_VARIABLE, flag_of, variable_of
 from worker_agent.program.settings import CONFIG_FILES, Settings
@@ -430,6 +432,12 @@ def _pipeline_page() -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
+def _fleet_schema() -> str:
+    """JSON Schema of what `master-bridge fleet --json` writes."""
+    schema = FleetReport.model_json_schema(mode="serialization")
+    return json.dumps({"$schema": DIALECT, "title": "master-bridge fleet --json", **schema}, indent=2) + "\n"
+
+
 def pages() -> dict[Path, str]:
     """File -> what it should hold."""
     return {
@@ -438,6 +446,7 @@ def pages() -> dict[Path, str]:
         FOLDER / "master-bridge.md": _commands_page(),
         FOLDER / "pipeline.md": _pipeline_page(),
         FOLDER / "environment.md": _environment_page(),
+        FOLDER / "master-bridge-fleet.schema.json": _fleet_schema(),
     }
 
 

@@ -16,6 +16,7 @@ import click
 from contracts.operations.extras import missing_extra
 from contracts.operations.manual import CONTEXT, Section, version_option
 from master_bridge.cli.manual import OperatorGroup
+from master_bridge.cli.output import use_any_encoding
 from master_bridge.cli.settings import CONFIG_VARIABLE
 
 #: command -> module of this package; its `command`, or what is named after the colon, is the click command
@@ -82,6 +83,7 @@ class Lazy(OperatorGroup):
               help="Read this configuration file, see Files.")  # fmt: skip
 def main(config: Path | None) -> None:  # `options` finds it where it is needed
     """Looks after Buildbot masters and worker agents that work over RabbitMQ."""
+    use_any_encoding()
 
 
 main.params.append(version_option("master-bridge"))

@@ -12,6 +12,7 @@ from contracts.operations.exit_status import ExitStatus
 from contracts.readable import moment, shown, shown_lines
 from master_bridge.cli.manual import FAILED, OperatorCommand, OperatorGroup
 from master_bridge.cli.options import Where, broker_options
+from master_bridge.cli.output import width, write
 
 if TYPE_CHECKING:
     from master_bridge.operating.deadletters import DeadMessage, Verdict
@@ -30,10 +31,7 @@ def command() -> None:
 @broker_options
 def list_(where: Where, as_json: bool) -> None:
     """Print one line for each message, the oldest first."""
-    from rich.console import Console
-    from rich.table import Table
-
-    from master_bridge.operating.picture import foreign_text
+    from master_bridge.fleet.tables import TableColumn, plain
 
     messages = _walk(where, (), "keep", everything=True)
     if as_json:
@@ -42,15 +40,14 @@ def list_(where: Where, as_json: bool) -> None:
     if not messages:
         click.echo("nothing is dead")
         return
-    table = Table()
-    for column in ("id", "when", "type", "from", "by", "reason"):
-        table.add_column(column, overflow="fold")
+    columns = [TableColumn(title=title, least=8) for title in ("id", "when", "type", "from", "by", "reason")]
+    rows = []
     for message in messages:
         at = moment(message.timestamp or 0)
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at)) if at else ""
         foreign = (message.type, message.queue, message.agent or message.account, message.reason)
-        table.add_row(message.id, when, *(foreign_text(text) for text in foreign))
-    Console().print(table)
+        rows.append((message.id, when, *(shown(text) for text in foreign)))
+    write(plain(columns, rows, width()))
 
 
 @command.command(cls=OperatorCommand, failed=_MISSING)

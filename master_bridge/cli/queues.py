@@ -9,6 +9,7 @@ import click
 
 from master_bridge.cli.manual import OperatorCommand
 from master_bridge.cli.options import Where, broker_options
+from master_bridge.cli.output import width, write
 
 
 @click.command(cls=OperatorCommand)
@@ -20,9 +21,7 @@ def command(where: Where, as_json: bool) -> None:
     A busy agent is handed nothing, whether it is counted as a consumer (its consumers wait for its end) or not (it has
     cancelled them). So 0 consumers of a cap.* queue may mean that all are at work.
     """
-    from rich.console import Console
-
-    from master_bridge.operating.picture import queue_table
+    from master_bridge.operating.picture import queue_lines
     from master_bridge.operating.queues import queues
     from master_bridge.operating.survey import Survey
 
@@ -35,4 +34,4 @@ def command(where: Where, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([asdict(queue) for queue in found], indent=2))
     else:
-        Console().print(queue_table(found))
+        write(queue_lines(found, width()))

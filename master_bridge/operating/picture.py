@@ -1,28 +1,44 @@
-"""The fleet as one picture: for programs as plain fields, for people as tables."""
+"""The fleet as one picture: lines of text for people, `FleetReport` for programs. Pure.
+
+What is shown is what Buildbot's page shows (`master_bridge.fleet`), all text of others `shown`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
-
 from contracts import topology
-from contracts.messages import Status, Work
+from contracts.messages import Work
 from contracts.protocol_version import Versions
-from contracts.readable import duration, moment, shown
+from contracts.readable import shown
+from master_bridge.fleet.agents import TEXT_SHOWN, Agents, Row
+from master_bridge.fleet.columns import FleetColumn, column_rows, read, summary, waiters_of
+from master_bridge.fleet.lines import (
+    AGENT_COLUMNS,
+    COLUMN_COLUMNS,
+    Choice,
+    Shown,
+    agent_cells,
+    chosen,
+    column_cells,
+    groups,
+    summary_line,
+)
+from master_bridge.fleet.tables import TableColumn, fitted, line, plain
 from master_bridge.operating.connection import QueueFigures
+from master_bridge.operating.report import FleetReport
 from master_bridge.operating.survey import Survey
 
-#: Colours of states.
-_STYLES = {"ready": "green", "idle": "green", "held": "bold", "unwell": "red", "paused": "yellow", "draining": "yellow"}
-#: Capabilities are many: a table shows so many characters of them.
-CAPABILITIES_SHOWN = 60
-#: Slots of one agent in a table.
-SLOTS_SHOWN = 100
+QUEUE_COLUMNS = (
+    TableColumn(title="queue", least=20),
+    TableColumn(title="waiting", least=7, right=True),
+    TableColumn(title="held", least=4, right=True),
+    TableColumn(title="consumers", least=9, right=True),
+)
+#: What others wrote of one account or peer: so many of them are named.
+NAMED_MAX = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,49 +46,89 @@ class Picture:
     """At `now`, seconds since the epoch. `foreign`: who uses a version that we, or a master, do not, and which."""
 
     now: float
-    agents: tuple[Status, ...]
+    summary: Row
+    agents: tuple[Shown, ...]
+    columns: tuple[Row, ...]
     works: tuple[Work, ...]
-    queues: tuple[QueueFigures, ...]
+    queues: tuple[QueueFigures, ...] = ()
     foreign: tuple[tuple[str, str], ...] = ()
     #: accounts that say more than is kept of one
     left_out: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, survey: Survey, queues: Iterable[QueueFigures], *, now: float) -> Picture:
-        """What `survey` has heard so far; `now`: seconds since the epoch."""
-        return cls(
+        """What was heard until now."""
+        return cls.made(
             now=now,
-            agents=tuple(survey.agents),
-            works=tuple(survey.works),
+            fleet=survey.fleet,
+            columns=survey.columns,
+            works=survey.works,
             queues=tuple(queues),
             foreign=(*sorted(survey.foreign.items()), *_strangers(survey)),
             left_out=tuple(sorted(survey.left_out)),
         )
 
-    def fields(self) -> dict[str, Any]:
-        """Plain data; times are seconds since the epoch."""
-        return {
-            "now": self.now,
-            "agents": [
-                {
-                    **agent.model_dump(mode="json", exclude={"t", "v", "upto", "now", "address", "capabilities"}),
-                    "account": topology.address_user(agent.address),
-                    "protocol": [agent.v, agent.upto],
-                    "clock_ahead": round(agent.now - self.now, 1),
-                    "capabilities": {each.name: each.version for each in agent.capabilities},
-                }
-                for agent in self.agents
-            ],
-            "masters": [
-                {
-                    **work.model_dump(mode="json", exclude={"t", "v", "upto", "now", "incarnation"}),
-                    "protocol": [work.v, work.upto],
-                }
-                for work in self.works
-            ],
-            "queues": [{**asdict(queue), "signature": topology.queue_signature(queue.name)} for queue in self.queues],
-            "incompatible": [{"sender": sender, "reason": reason} for sender, reason in self.foreign],
+    @classmethod
+    def made(
+        cls, *, now: float, fleet: Agents, columns: Mapping[str, Iterable[str]], works: Iterable[Work], **rest: Any
+    ) -> Picture:
+        """`columns`: signature -> its masters; `rest`: the fields of that name."""
+        known = {
+            signature: FleetColumn(signature=signature, requirements=requirements, masters=tuple(sorted(masters)))
+            for signature, masters in sorted(columns.items())
+            if (requirements := read(signature)) is not None
         }
+        works = tuple(works)
+        waiting = [waiter for work in works for waiter in waiters_of(work, work.master)]
+        fleet.tick(now)
+        fleet.look({name: column.requirements for name, column in known.items()}, {})
+        rows = column_rows(known, (each for each in waiting if each.signature in known), fleet, now)
+        return cls(
+            now=now,
+            summary=summary(fleet, len(waiting)),
+            agents=tuple((each.row, each.status) for each in fleet),
+            columns=tuple(rows.values()),
+            works=works,
+            **rest,
+        )
+
+    @property
+    def asked(self) -> frozenset[str]:
+        """Capabilities that columns ask for."""
+        return frozenset(name for column in self.columns for name in column["names"])
+
+    def report(self, choice: Choice) -> FleetReport:
+        """For programs: the agents of `choice`, and all the rest."""
+        return FleetReport.model_validate(
+            {
+                "now": self.now,
+                "summary": self.summary,
+                "agents": [_agent_fields(row, status, self.now) for row, status in chosen(self.agents, choice)],
+                "columns": self.columns,
+                "masters": [
+                    {"master": work.master, "version": work.version, "requests": work.requests, "more": work.more,
+                     "protocol": (work.v, work.upto)}
+                    for work in self.works
+                ],
+                "queues": [{**asdict(each), "signature": topology.queue_signature(each.name)} for each in self.queues],
+                "incompatible": [{"sender": sender, "reason": reason} for sender, reason in self.foreign],
+                "left_out": self.left_out,
+            }
+        )  # fmt: skip
+
+
+def _agent_fields(row: Row, status: Any, now: float) -> dict[str, Any]:
+    return {
+        **{name: getattr(status, name) for name in ("agent", "instance", "epoch", "state", "reasons", "slots", "found",
+                                                    "queues", "version", "started")},
+        "id": row["id"],
+        "account": row["account"],
+        "doing": row["state"],
+        "serves": row["serves"],
+        "capabilities": {each.name: each.version for each in status.capabilities},
+        "protocol": (status.v, status.upto),
+        "clock_ahead": round(status.now - now, 1),
+    }  # fmt: skip
 
 
 def _strangers(survey: Survey) -> Iterable[tuple[str, str]]:
@@ -89,62 +145,82 @@ def _strangers(survey: Survey) -> Iterable[tuple[str, str]]:
                 )
 
 
-def draw(picture: Picture) -> RenderableType:
-    """For a terminal: agents, queues, requests."""
-    parts: list[RenderableType] = [_agents(picture)]
+# -- lines ------------------------------------------------------------------------------------------------------------
+
+
+def head(picture: Picture, choice: Choice, shown_agents: int) -> list[str]:
+    """What comes first: the summary, what is filtered, what is wrong."""
+    lines = [summary_line(picture.summary)]
+    if choice.text or choice.requirements is not None:
+        lines.append(f"shown: {shown_agents} of {picture.summary['agents']} agents ({_filters(choice)})")
+    lines += [f"incompatible: {shown(sender)}: {shown(reason)}" for sender, reason in picture.foreign[:NAMED_MAX]]
+    lines += [f"account {shown(each)} tells more than is shown of one account" for each in picture.left_out[:NAMED_MAX]]
+    if more := len(picture.foreign[NAMED_MAX:]) + len(picture.left_out[NAMED_MAX:]):
+        lines.append(f"… and {more} more")
+    return lines
+
+
+def _filters(choice: Choice) -> str:
+    words = [f"with the words {shown(choice.text)}"] if choice.text else []
+    if choice.requirements is not None:
+        words.append(f"that offer {shown(choice.requirements.signature)}")
+    return ", ".join(words)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgentLine:
+    """Of the agents' table. `cells` are as wide as their columns; `row` None: a group's heading."""
+
+    cells: tuple[str, ...]
+    row: Row | None = None
+
+
+def agent_lines(picture: Picture, choice: Choice, width: int | None) -> tuple[str, list[AgentLine]]:
+    """The titles' line, and the agents'. `width`: of the terminal, None: nothing is cut."""
+    asked = None if choice.all_capabilities else picture.asked
+    there = [
+        (name, [(row, agent_cells(row, asked, picture.now)) for row, _ in members])
+        for name, members in groups(chosen(picture.agents, choice), choice).items()
+    ]
+    widths = fitted(AGENT_COLUMNS, [cells for _, members in there for _, cells in members], width)
+    titles = [column.title.upper() for column in AGENT_COLUMNS]
+    lines: list[AgentLine] = []
+    for name, members in there:
+        if name:
+            heading = f"{name} ({len(members)})"
+            lines.append(AgentLine(cells=(heading if width is None else heading[:width],)))
+        lines += [AgentLine(cells=tuple(line(cells, AGENT_COLUMNS, widths)), row=row) for row, cells in members]
+    return "  ".join(line(titles, AGENT_COLUMNS, widths)), lines
+
+
+def column_lines(picture: Picture, width: int | None) -> list[str]:
+    return plain(COLUMN_COLUMNS, [column_cells(row) for row in picture.columns], width)
+
+
+def queue_lines(queues: Iterable[QueueFigures], width: int | None) -> list[str]:
+    rows = [
+        (queue_name(queue), str(queue.ready), "" if queue.held is None else str(queue.held), str(queue.consumers))
+        for queue in queues
+    ]
+    return plain(QUEUE_COLUMNS, rows, width)
+
+
+def queue_name(queue: QueueFigures) -> str:
+    """As the broker has it, with its signature where that is written another way there."""
+    signature = topology.queue_signature(queue.name)
+    other = signature and not queue.name.endswith(f".{signature}")
+    return shown(f"{queue.name} ({signature})" if other else queue.name, TEXT_SHOWN)
+
+
+def draw(picture: Picture, choice: Choice | None = None, width: int | None = None) -> list[str]:
+    """All of it, as lines: summary, agents, columns, queues."""
+    choice = choice or Choice()
+    titles, lines = agent_lines(picture, choice, width)
+    parts = head(picture, choice, sum(each.row is not None for each in lines))
+    if lines:
+        parts += ["", titles, *("  ".join(each.cells) for each in lines)]
+    if picture.columns:
+        parts += ["", *column_lines(picture, width)]
     if picture.queues:
-        parts.append(queue_table(picture.queues))
-    for sender, reason in picture.foreign:
-        parts.append(foreign_text(f"incompatible: {sender}: {reason}", style="red"))
-    for account in picture.left_out:
-        parts.append(foreign_text(f"account {account} tells more than is shown of one account", style="red"))
-    busy = sum(slot.state == "held" for agent in picture.agents for slot in agent.slots)
-    waiting = sum(view.state in ("waiting", "window") for work in picture.works for view in work.requests)
-    parts.append(Text(f"{len(picture.agents)} agents, {busy} sessions, {waiting} requests wait"))
-    return Group(*parts)
-
-
-def _agents(picture: Picture) -> Table:
-    table = Table(title="Agents", title_justify="left")
-    for column in ("agent", "state", "slot", "does", "since", "capabilities", "version"):
-        table.add_column(column, overflow="fold")
-    for agent in picture.agents:
-        reasons = f"\n{shown('; '.join(agent.reasons))}" if agent.reasons else ""
-        can = ", ".join(f"{each.name} {each.version}" if each.version else each.name for each in agent.capabilities)
-        if len(can) > CAPABILITIES_SHOWN:
-            can = f"{can[:CAPABILITIES_SHOWN]}… ({len(agent.capabilities)})"
-        for number, slot in enumerate(agent.slots[:SLOTS_SHOWN]):
-            first = number == 0
-            does = slot.title or slot.session or slot.state if slot.state != "idle" else "idle"
-            table.add_row(
-                foreign_text(agent.agent) if first else "",
-                Text(agent.state + reasons, style=_STYLES.get(agent.state, "")) if first else "",
-                str(number),
-                foreign_text(f"{does} ({slot.master})" if slot.master else does, style=_STYLES.get(slot.state, "")),
-                duration(picture.now - moment(slot.since)) if slot.since else "",
-                foreign_text(can) if first else "",
-                foreign_text(agent.version) if first else "",
-            )
-        if len(agent.slots) > SLOTS_SHOWN:
-            table.add_row("", "", "", Text(f"… and {len(agent.slots) - SLOTS_SHOWN} more slots"), "", "", "")
-    return table
-
-
-def foreign_text(text: object, style: str = "") -> Text:
-    """What somebody else wrote, without markup and without orders to the terminal."""
-    return Text(shown(text), style=style)
-
-
-def queue_table(queues: Iterable[QueueFigures]) -> Table:
-    """For a terminal."""
-    table = Table(title="Queues", title_justify="left")
-    table.add_column("queue", overflow="fold")
-    for column in ("waiting", "held", "consumers"):
-        table.add_column(column, justify="right")
-    for queue in queues:
-        held = "" if queue.held is None else str(queue.held)
-        style = "red" if queue.ready and not queue.consumers and queue.name.startswith("cap.") else ""
-        signature = topology.queue_signature(queue.name)
-        name = f"{queue.name}  ({signature})" if signature and not queue.name.endswith(f".{signature}") else queue.name
-        table.add_row(foreign_text(name, style=style), str(queue.ready), held, str(queue.consumers))
-    return table
+        parts += ["", *queue_lines(picture.queues, width)]
+    return parts

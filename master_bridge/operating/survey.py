@@ -17,6 +17,7 @@ from contracts.messages import Catalogue, Status, Work
 from contracts.rabbitmq.arguments import Kind, arguments
 from contracts.timing import STATUS_INTERVAL
 from contracts.trust.envelope import Envelope
+from master_bridge.fleet.agents import Agents
 from master_bridge.operating.connection import Broker, refusal
 from master_bridge.operating.errors import NotPermitted
 
@@ -24,12 +25,16 @@ from master_bridge.operating.errors import NotPermitted
 ANSWERS_WITHIN = 1.0
 #: Masters tell what their requests do every 2 s, agents that cannot be asked every 5.
 MASTERS_WITHIN = 2.5
+#: Seconds without a new agent after which no more are waited for, and those for which they may go on to come.
+QUIET, STILL_COMING = 0.3, 30.0
 #: Seconds after which an agent or a master that says nothing any more is not shown.
 FORGET_AFTER = 3 * STATUS_INTERVAL
 #: Characters of the name of somebody whose messages cannot be checked.
 NAME_SHOWN = 128
 #: … and how many of them are named.
 FOREIGN_MAX = 1000
+#: Columns that are taken of one master.
+SIGNATURES_MAX = 1000
 #: What is kept of one account: a whole fleet may share one.
 NUMBER_MAX, BYTES_MAX = 5000, 32 * 1024 * 1024
 
@@ -51,6 +56,8 @@ class Survey:
         #: agent or master -> its status cannot be read: it is in another version of the protocol
         self.foreign: dict[str, str] = {}
         self.may_ask = True
+        #: all agents that were heard, those that left or are silent among them, as people look at them
+        self.fleet = Agents()
 
     def open(self) -> Survey:
         """Listen. Raises `NotPermitted` for an account that may not read `bb.fleet`."""
@@ -92,6 +99,10 @@ class Survey:
         self.ask()
         seconds = ANSWERS_WITHIN if self.may_ask else STATUS_INTERVAL + ANSWERS_WITHIN
         self.listen(max(seconds, MASTERS_WITHIN) if masters else seconds)
+        deadline, heard = time.monotonic() + STILL_COMING, 0
+        while len(self.fleet) > heard and time.monotonic() < deadline:  # many answers are still being read
+            heard = len(self.fleet)
+            self.listen(QUIET)
         return self
 
     @property
@@ -119,10 +130,17 @@ class Survey:
         return {work.master for work in self.works} | {catalogue.master for catalogue in self._catalogues.fresh()}
 
     @property
-    def signatures(self) -> set[str]:
-        """Of all masters' columns and waiting requests."""
-        columns = {signature for catalogue in self._catalogues.fresh() for signature in catalogue.signatures}
-        return columns | {view.signature for work in self.works for view in work.requests if view.signature}
+    def columns(self) -> dict[str, set[str]]:
+        """Signature of a column, or of a request that waits -> its masters."""
+        found: dict[str, set[str]] = {}
+        for catalogue in self._catalogues.fresh():
+            for signature in catalogue.signatures[:SIGNATURES_MAX]:
+                found.setdefault(signature, set()).add(catalogue.master)
+        for work in self.works:
+            for view in work.requests:
+                if view.signature:
+                    found.setdefault(view.signature, set()).add(work.master)
+        return found
 
     def hear(self, message: Any, envelope: Envelope, size: int) -> None:
         """Raises `NotBelieved` for what its sender may not say. `size`: bytes of it."""
@@ -132,10 +150,13 @@ class Survey:
                 raise NotBelieved(f"user {user} told a status for the address {message.address}")
             agent = whose(message)
             self._left.drop(agent)
+            told = named(message, user)
             if message.state != "leaving":
-                self._statuses.keep(agent, named(message, user), size)
+                if self._statuses.keep(agent, told, size):
+                    self.fleet.hear(told, time.time())
             elif self._statuses.drop(agent):
                 self._left.keep(agent, message, size)
+                self.fleet.hear(told, time.time())
         elif isinstance(message, Catalogue):
             user = envelope.to_fleet(topology.CATALOGUE_KEY)
             self._catalogues.keep((user, message.master), message, size)
@@ -182,16 +203,17 @@ class Heard(Generic[Said]):
         #: accounts of which something is not kept
         self.full: set[str] = set()
 
-    def keep(self, whose: Whose, message: Said, size: int) -> None:
-        """The latest message of `whose`; of an account that says too much nothing more is kept (`full`)."""
+    def keep(self, whose: Whose, message: Said, size: int) -> bool:
+        """The latest message of `whose`; False: its account has said too much, and nothing more is kept (`full`)."""
         self.drop(whose)
         account = whose[0]
         if self._bytes[account] + size > BYTES_MAX or self._number[account] >= NUMBER_MAX:
             self.full.add(account)
-            return
+            return False
         self._bytes[account] += size
         self._number[account] += 1
         self._kept[whose] = (time.monotonic(), size, message)
+        return True
 
     def drop(self, whose: Whose) -> bool:
         """False: nothing was kept."""
