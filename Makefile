@@ -52,10 +52,11 @@ format: venv ## put the code into the project's format
 	$(PYTHON_IN) -m ruff check --fix .
 	$(PYTHON_IN) -m ruff format .
 
-docs: venv ## write what is generated in docs/ anew: diagrams from the machines' tables, the reference of all settings
+docs: venv ## write anew what is generated: diagrams of the machines, the reference of all settings, manual pages, completion
 	@$(PYTHON_IN) -m docs.generate_diagrams
 	@$(PYTHON_IN) docs/generate_reference.py
 	@$(PYTHON_IN) -m contracts.pipeline.schema
+	@$(PYTHON_IN) -m docs.generate_manual
 
 bench: venv broker ## measure against Buildbot's own protocols and the raw broker
 	@$(PYTHON_IN) -c 'import matplotlib' 2>/dev/null || $(PYTHON_IN) -m pip install -q -e '.[bench]'

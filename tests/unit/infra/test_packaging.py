@@ -70,7 +70,11 @@ def test_a_release_is_the_changelog_two_files_a_commit_and_a_tag(checkout: Path,
         told = Metadata.from_email(wheel.read("buildbot_amqp-9.9.9.dist-info/METADATA"), validate=False)
         held = wheel.namelist()
     assert str(told.version) == "9.9.9"
-    assert {name.partition("/")[0] for name in held} == {*packages(), "buildbot_amqp-9.9.9.dist-info"}
+    assert {name.partition("/")[0] for name in held} == {
+        *packages(), "buildbot_amqp-9.9.9.dist-info", "buildbot_amqp-9.9.9.data",
+    }  # fmt: skip
+    shared = {name.partition(".data/data/")[2] for name in held if ".data/data/" in name}
+    assert {"share/man/man1/master-bridge-fleet.1", "share/bash-completion/completions/worker-agent"} <= shared
     description = told.description or ""
     links = re.findall(r"\]\(([^)]*)\)", description)
     assert [link for link in links if not link.startswith(("https://", "#"))] == [], "an index has no files beside it"
