@@ -13,6 +13,7 @@ from contracts.readable import duration, shown
 from contracts.requirements.sets import Requirements
 from master_bridge.cli.manual import OperatorCommand
 from master_bridge.cli.options import Where, broker_options
+from master_bridge.cli.output import width, write
 
 
 @click.command(cls=OperatorCommand)
@@ -25,11 +26,8 @@ def command(where: Where, column: tuple[str, ...], as_json: bool) -> None:
     That is the number that a scaler needs. Each REQUIREMENT is one of one column's, as in 'gtk>=3' python2.3: then the
     number of that column alone is printed, 0 where nobody asks for it.
     """
-    from rich.console import Console
-    from rich.table import Table
-
+    from master_bridge.fleet.tables import TableColumn, plain
     from master_bridge.operating.demand import demands, left_out
-    from master_bridge.operating.picture import foreign_text
     from master_bridge.operating.survey import Survey
 
     try:
@@ -46,12 +44,11 @@ def command(where: Where, column: tuple[str, ...], as_json: bool) -> None:
     elif only is not None:
         click.echo(sum(each.slots for each in found))
     else:
-        table = Table(title="Slots wanted", title_justify="left")
-        table.add_column("column", overflow="fold")
-        for name in ("wanted", "waiting", "running", "oldest wait", "agents", "busy", "free"):
-            table.add_column(name, justify="right")
+        titles = ("wanted", "waiting", "running", "oldest wait", "agents", "busy", "free")
+        columns = [TableColumn(title=title, least=len(title), right=True) for title in titles]
+        rows = []
         for each in found:
             waits = duration(each.oldest_wait) if each.waiting else ""
             numbers = (each.slots, each.waiting, each.running, waits, each.agents, each.busy, each.free)
-            table.add_row(foreign_text(each.column), *map(str, numbers))
-        Console().print(table)
+            rows.append((shown(each.column), *map(str, numbers)))
+        write(plain([TableColumn(title="column", least=12), *columns], rows, width()))

@@ -8,21 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from contracts.readable import shown
+from master_bridge.cli.looking import REFRESH, SORTS, queues_of, requirements_of
 from master_bridge.cli.manual import OperatorCommand
 from master_bridge.cli.options import Where, broker_options
 from master_bridge.cli.output import no_live_view, width, write
 
 if TYPE_CHECKING:
-    from contracts.requirements.sets import Requirements
     from master_bridge.fleet.lines import Choice
-    from master_bridge.operating.connection import Broker, QueueFigures
-    from master_bridge.operating.survey import Survey
-
-#: Seconds between two pictures.
-REFRESH = 2.0
-#: `master_bridge.fleet.lines.SORTS`, which a test compares: its imports would make each `--help` slower.
-SORTS = ("agent", "state", "runs", "for", "slots", "version", "up")
 
 
 @click.command(cls=OperatorCommand)
@@ -79,30 +71,6 @@ def command(
         watch_fleet(where, choice, queues=not no_queues)
     else:
         _print_once(where, choice, no_queues=no_queues)
-
-
-def requirements_of(texts: tuple[str, ...]) -> Requirements | None:
-    """None: nothing is required. Raises a usage error."""
-    from contracts.errors import BadRequirement
-    from contracts.requirements.sets import Requirements
-
-    wanted = [each.strip() for text in texts for each in text.split(",") if each.strip()]
-    if not wanted or wanted == ["any"]:
-        return None
-    try:
-        return Requirements.of(wanted)
-    except BadRequirement as error:
-        raise click.UsageError(f"--match: {shown(error)}") from None
-
-
-def queues_of(where: Where, broker: Broker, survey: Survey) -> list[QueueFigures]:
-    """From the management API, where there is one."""
-    from master_bridge.operating.queues import queues
-
-    if where.management_url is None:
-        return queues(broker, survey)
-    with where.management() as management:
-        return queues(broker, survey, management)
 
 
 def _print_once(where: Where, choice: Choice, *, no_queues: bool) -> None:

@@ -26,7 +26,7 @@ from textual.strip import Strip
 from textual.widgets import Footer, Input, Static
 
 from contracts.readable import shown
-from master_bridge.cli.fleet import REFRESH, SORTS, queues_of, requirements_of
+from master_bridge.cli.looking import REFRESH, SORTS, queues_of, requirements_of
 from master_bridge.cli.options import Where
 from master_bridge.fleet.agents import Row
 from master_bridge.fleet.lines import STYLES, Choice, capabilities, state

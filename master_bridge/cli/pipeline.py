@@ -7,14 +7,15 @@ from typing import IO
 import click
 
 from contracts.operations.exit_status import ExitStatus
+from contracts.operations.manual import ManualGroup
 from contracts.readable import shown
-from master_bridge.cli.manual import OperatorCommand
+from master_bridge.cli.manual import OK, WRONG, OperatorCommand, exit_status
 
 #: Characters of what is told of one line.
 TOLD_MAX = 4000
 
 
-@click.group()
+@click.group(cls=ManualGroup, sections=[exit_status({0: OK, ExitStatus.FAILED: "as each command says", 2: WRONG})])
 def command() -> None:
     """Look at pipelines on your own machine: no master, no broker."""
 

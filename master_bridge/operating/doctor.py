@@ -138,7 +138,7 @@ def _fleet(broker: Broker) -> Iterator[Finding]:
     except OperatingError as error:
         yield Finding(check="fleet", verdict="warn", seen=str(error), remedy="start a master with AMQPBroker")
         return
-    yield from declared.queues(broker, set(survey.columns), survey.masters)
+    yield from declared.queues(broker, survey.signatures, survey.masters)
     now = time.time()
     masters, agents = len(survey.masters), len(survey.agents)
     seen = f"{masters} masters and {agents} agents are alive"

@@ -23,7 +23,7 @@ def queues(broker: Broker, survey: Survey, management: Management | None = None)
             if figures.name in (topology.PARKED_QUEUE, topology.DEAD_QUEUE)
             or figures.name.startswith(("cap.", "claims.", "events."))
         ]
-    names = {topology.cap_queue(signature) for signature in survey.columns}
+    names = {topology.cap_queue(signature) for signature in survey.signatures}
     names |= {queue for status in survey.agents for queue in status.queues if queue.startswith("cap.")}
     for master in survey.masters:
         names |= {topology.claims_queue(master), topology.events_queue(master)}

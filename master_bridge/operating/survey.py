@@ -142,6 +142,11 @@ class Survey:
                     found.setdefault(view.signature, set()).add(work.master)
         return found
 
+    @property
+    def signatures(self) -> set[str]:
+        """Of all masters' columns and requests."""
+        return set(self.columns)
+
     def hear(self, message: Any, envelope: Envelope, size: int) -> None:
         """Raises `NotBelieved` for what its sender may not say. `size`: bytes of it."""
         if isinstance(message, Status):
