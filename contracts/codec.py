@@ -85,11 +85,15 @@ def decode(body: bytes, headers: Mapping[str, Any] | None = None) -> AnyMessage:
         data = body
     else:
         text = body
-    limit = MESSAGE_MAX if header is None else HEADER_MAX
+    return _message(_fields(text, MESSAGE_MAX if header is None else HEADER_MAX), data)
+
+
+def _fields(text: bytes | bytearray, limit: int) -> dict[str, Any]:
+    """The JSON object in `text`, of a version that we speak."""
     if len(text) > limit:
         raise BadMessage(f"{len(text)} bytes of JSON, more than the {limit} allowed")
     try:
-        fields = json.loads(str(text, "utf-8"))  # of bytes it would take other encodings, too, and half characters
+        fields: Any = json.loads(str(text, "utf-8"))  # of bytes it would take other encodings, too, and half characters
     except (ValueError, RecursionError) as error:
         raise BadMessage(f"not JSON: {error}") from None
     if not isinstance(fields, dict):
@@ -103,8 +107,12 @@ def decode(body: bytes, headers: Mapping[str, Any] | None = None) -> AnyMessage:
     except ValueError as error:
         raise BadMessage(f"v: {error}") from None
     if OURS.common(theirs) is None:
-        text = f"protocol version {theirs}; this program speaks {OURS}"
-        raise UnknownVersion(text, fields=fields, versions=str(theirs))
+        problem = f"protocol version {theirs}; this program speaks {OURS}"
+        raise UnknownVersion(problem, fields=fields, versions=str(theirs))
+    return fields
+
+
+def _message(fields: dict[str, Any], data: bytes) -> AnyMessage:
     if data:
         fields["data"] = data
     else:

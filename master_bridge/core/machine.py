@@ -24,7 +24,7 @@ from master_bridge.core.messages import Messages
 from master_bridge.core.parts import Parts
 from master_bridge.core.placing import Placing
 from master_bridge.core.presence import Presence
-from master_bridge.core.records import RequestView, WorkUnit
+from master_bridge.core.records import RequestView, WorkUnit, unasked, view_of
 from master_bridge.core.rollcall import NotedSessions
 from master_bridge.core.transitions import happen
 
@@ -102,46 +102,9 @@ class BridgeMachine:
 
     def requests(self) -> tuple[RequestView, ...]:
         """All requests that look for an agent or have one, then the sessions that nobody has asked for."""
-        context = self._context
-        views = []
-        for work in self._placing.works.values():
-            session = work.session
-            views.append(
-                RequestView(
-                    request=work.request,
-                    state=work.state.view,
-                    since=work.since,
-                    run=work.seek.run,
-                    kind=work.seek.kind,
-                    signature=work.seek.signature,
-                    title=work.seek.title,
-                    builder=work.seek.builder,
-                    priority=work.seek.priority,
-                    offers=len(work.offers),
-                    lives=context.history(work.request).lives,
-                    session=session.session if session else None,
-                    agent=session.agent if session else None,
-                    instance=session.instance if session else None,
-                    address=session.address if session else None,
-                    stored=session.order.stored if session else 0,
-                    delivered=session.order.delivered if session else 0,
-                )
-            )
-        views += [
-            RequestView(
-                request=session.request,
-                state="unasked",
-                since=session.since,
-                run=session.run,
-                lives=context.history(session.request).lives,
-                session=session.session,
-                agent=session.agent,
-                instance=session.instance,
-                address=session.address,
-            )
-            for session in self._roll
-        ]
-        return tuple(views)
+        history = self._context.history
+        works = [view_of(work, history(work.request).lives) for work in self._placing.works.values()]
+        return (*works, *(unasked(session, history(session.request).lives) for session in self._roll))
 
     # inputs
 

@@ -239,3 +239,42 @@ class RequestView:
     #: events that Buildbot has stored, and that it was given
     stored: int = 0
     delivered: int = 0
+
+
+def view_of(work: WorkUnit, lives: int) -> RequestView:
+    """Of a request that Buildbot has asked for."""
+    seek, session = work.seek, work.session
+    return RequestView(
+        request=work.request,
+        state=work.state.view,
+        since=work.since,
+        run=seek.run,
+        kind=seek.kind,
+        signature=seek.signature,
+        title=seek.title,
+        builder=seek.builder,
+        priority=seek.priority,
+        offers=len(work.offers),
+        lives=lives,
+        session=session.session if session else None,
+        agent=session.agent if session else None,
+        instance=session.instance if session else None,
+        address=session.address if session else None,
+        stored=session.order.stored if session else 0,
+        delivered=session.order.delivered if session else 0,
+    )
+
+
+def unasked(session: Session, lives: int) -> RequestView:
+    """Of a session that nobody has asked for."""
+    return RequestView(
+        request=session.request,
+        state="unasked",
+        since=session.since,
+        run=session.run,
+        lives=lives,
+        session=session.session,
+        agent=session.agent,
+        instance=session.instance,
+        address=session.address,
+    )

@@ -12,7 +12,7 @@ from contracts.messages import Capability
 from worker_agent.capabilities.inventory import Evidence, Failure, Stamp
 from worker_agent.capabilities.options import BadCapability, DetectOptions, checked
 from worker_agent.capabilities.probe_files import Probe
-from worker_agent.capabilities.run import run, scrubbed_environment
+from worker_agent.capabilities.run import Ran, run, scrubbed_environment
 
 #: Longest line of output kept as evidence.
 LINE_MAX = 200
@@ -38,12 +38,8 @@ async def probe_command(
     def failed(reason: str) -> tuple[Sequence[Evidence], Sequence[Failure]]:
         return (), (Failure(probe=name, reason=reason, when=when, path=path, late=ran.late),)
 
-    if ran.problem:
-        return failed(ran.problem)
-    if ran.code not in probe.exit:
-        code = "was killed" if ran.code is None or ran.code < 0 else f"ended with exit code {ran.code}"
-        said = last_line(ran.output)
-        return failed(f"{code}: {said}" if said else code)
+    if (problem := _problem(ran, probe)) is not None:
+        return failed(problem)
     version, line = None, last_line(ran.output)
     if probe.version:
         match = re.search(probe.version, ran.output[:SEARCHED_MAX], re.MULTILINE)
@@ -55,18 +51,24 @@ async def probe_command(
         capability = checked(probe.name or name, version)
     except BadCapability as error:
         return failed(str(error))
+    found = Capability(name=capability.name, version=version)
+    stamp, shown = None if probe.volatile else Stamp.of(path), " ".join(command)
     return (
         Evidence(
-            capability=Capability(name=capability.name, version=version),
-            probe=name,
-            how="command",
-            when=when,
-            path=path,
-            command=" ".join(command),
-            line=line,
-            stamp=None if probe.volatile else Stamp.of(path),
+            capability=found, probe=name, how="command", when=when, path=path, command=shown, line=line, stamp=stamp
         ),
     ), ()
+
+
+def _problem(ran: Ran, probe: Probe) -> str | None:
+    """Why its output says nothing; None: it does."""
+    if ran.problem:
+        return ran.problem
+    if ran.code in probe.exit:
+        return None
+    code = "was killed" if ran.code is None or ran.code < 0 else f"ended with exit code {ran.code}"
+    said = last_line(ran.output)
+    return f"{code}: {said}" if said else code
 
 
 def _from_file(name: str, probe: Probe, path: str, options: DetectOptions) -> Evidence | None:

@@ -172,24 +172,14 @@ class ProbeCatalogue:
 
 def load(folders: Iterable[Path], *, built_in: bool = True) -> ProbeCatalogue:
     """Read this package's files and all `*.toml` of `folders`, in the order of their names; later ones win."""
+    files, errors = _read_all(folders)
+    if built_in:
+        files = [*_built_in(), *files]
     probes: dict[str, Probe] = {}
     libraries: dict[str, Library] = {}
     modules: dict[str, Module] = {}
     fixed: dict[str, list[tuple[Capability, Path]]] = {}
     absent: set[str] = set()
-    errors: list[tuple[Path, str]] = []
-    files: list[tuple[Path, _File]] = list(_built_in()) if built_in else []
-    for folder in folders:
-        try:
-            found = sorted(folder.expanduser().glob("*.toml"))
-        except (OSError, RuntimeError) as error:  # RuntimeError: there is no home folder
-            errors.append((folder, f"cannot be listed: {error}"))
-            continue
-        for path in found:
-            try:
-                files.append((path, _read(path)))
-            except (OSError, ValueError) as error:
-                errors.append((path, _reason(error)))
     for path, file in files:
         probes.update(file.probe)
         libraries.update(file.library)
@@ -214,6 +204,24 @@ def load(folders: Iterable[Path], *, built_in: bool = True) -> ProbeCatalogue:
         absent=frozenset(absent),
         errors=tuple(errors),
     )
+
+
+def _read_all(folders: Iterable[Path]) -> tuple[list[tuple[Path, _File]], list[tuple[Path, str]]]:
+    """What can be read of them, and for the rest why not."""
+    files: list[tuple[Path, _File]] = []
+    errors: list[tuple[Path, str]] = []
+    for folder in folders:
+        try:
+            found = sorted(folder.expanduser().glob("*.toml"))
+        except (OSError, RuntimeError) as error:  # RuntimeError: there is no home folder
+            errors.append((folder, f"cannot be listed: {error}"))
+            continue
+        for path in found:
+            try:
+                files.append((path, _read(path)))
+            except (OSError, ValueError) as error:
+                errors.append((path, _reason(error)))
+    return files, errors
 
 
 @lru_cache(maxsize=1)

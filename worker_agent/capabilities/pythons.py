@@ -92,50 +92,68 @@ async def probe_python(
         ),
         user=options.user,
     )
-    when = time.time()
-    stamp = Stamp.of(path)
-    evidence: list[Evidence] = []
-    failures: list[Failure] = []
-    interpreter = ""
-
-    def found(capability: str, version: str, how: str, line: str, shown: str) -> None:
-        try:
-            evidence.append(
-                Evidence(
-                    capability=checked(capability, version or None),
-                    probe=name,
-                    how=how,
-                    when=when,
-                    path=path,
-                    command=shown,
-                    line=line,
-                    stamp=stamp,
-                )
-            )
-        except BadCapability as error:
-            failures.append(Failure(probe=name, reason=str(error), when=when, path=path))
-
-    ended = False
+    said = _Said(name, path, names)
     for line in ran.output.splitlines():
         mark, *words = line.split("\t")
-        if mark != _MARK or not words:
-            continue
-        if words[0] == "python" and len(words) == 3:
-            interpreter = words[1] + ".".join(words[2].split(".")[:2])
-            found(words[1], words[2], "command", words[2], f"{path} -c …")
-        elif words[0] == "module" and len(words) >= 3 and words[1] in names and interpreter:
-            version = words[2].split(" ")[0]
-            for capability in (names[words[1]], f"{interpreter}-{names[words[1]]}"):
-                found(
-                    capability, version, "python module", clean(" ".join(words[1:])), f"{path} -c 'import {words[1]}'"
-                )
-        elif words[0] == "broken" and len(words) == 3:
-            failures.append(Failure(probe=name, reason=f"import {words[1]}: {clean(words[2])}", when=when, path=path))
-        elif words[0] == "end":
-            ended = True
-    if not ended:
+        if mark == _MARK and words:
+            said.line(words)
+    if not said.ended:
         reason = ran.problem or f"ended with exit code {ran.code}: {last_line(ran.output)}"
-        if interpreter:
+        if said.interpreter:
             reason += "; the modules that come after are not known"
-        failures.append(Failure(probe=name, reason=reason, when=when, path=path, late=ran.late))
-    return evidence, failures
+        said.fail(reason, late=ran.late)
+    return said.evidence, said.failures
+
+
+class _Said:
+    """What the script of probe `probe` says, run by the Python at `path`. `names`: module -> its capability."""
+
+    def __init__(self, probe: str, path: str, names: Mapping[str, str]) -> None:
+        self.evidence: list[Evidence] = []
+        self.failures: list[Failure] = []
+        #: "python3.11", once it has said so
+        self.interpreter = ""
+        #: it came to its end
+        self.ended = False
+        self._probe = probe
+        self._path = path
+        self._names = names
+        self._when = time.time()
+        self._stamp = Stamp.of(path)
+
+    def line(self, words: list[str]) -> None:
+        what = words[0]
+        if what == "python" and len(words) == 3:
+            self.interpreter = words[1] + ".".join(words[2].split(".")[:2])
+            self._found(words[1], words[2], how="command", line=words[2], command=f"{self._path} -c …")
+        elif what == "module" and len(words) >= 3 and words[1] in self._names and self.interpreter:
+            said, command = clean(" ".join(words[1:])), f"{self._path} -c 'import {words[1]}'"
+            name = self._names[words[1]]
+            for capability in (name, f"{self.interpreter}-{name}"):
+                self._found(capability, words[2].split(" ")[0], how="python module", line=said, command=command)
+        elif what == "broken" and len(words) == 3:
+            self.fail(f"import {words[1]}: {clean(words[2])}")
+        elif what == "end":
+            self.ended = True
+
+    def fail(self, reason: str, *, late: bool = False) -> None:
+        self.failures.append(Failure(probe=self._probe, reason=reason, when=self._when, path=self._path, late=late))
+
+    def _found(self, capability: str, version: str, *, how: str, line: str, command: str) -> None:
+        try:
+            checked_one = checked(capability, version or None)
+        except BadCapability as error:
+            self.fail(str(error))
+            return
+        self.evidence.append(
+            Evidence(
+                capability=checked_one,
+                probe=self._probe,
+                how=how,
+                when=self._when,
+                path=self._path,
+                command=command,
+                line=line,
+                stamp=self._stamp,
+            )
+        )

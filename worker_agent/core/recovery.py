@@ -17,23 +17,7 @@ def recover(state: AgentState, found: Recovered) -> None:
     The whole journal is read once, to know what was started and what has completed. A journal with holes cannot be
     replayed: its session is lost.
     """
-    meta, now = found.meta, state.now
-    session = Session(
-        id=meta.session,
-        offer=meta.offer,
-        slot=meta.slot,
-        phase=Phase.ASIDE if meta.aside else Phase.HELD,
-        since=now,
-        window=EventWindow(now),
-        keeper=KeeperState.ALIVE if found.alive and not meta.aside else KeeperState.ENDED,
-        run=meta.offer.run if meta.run is None else meta.run,
-        granted=meta.granted,
-        ticket=meta.ticket or meta.offer.ticket,
-        commands=commands_of(meta.offer),
-        heard_at=now,
-        contact_at=now,
-        resume_due=now,
-    )
+    meta, session = found.meta, _as_it_was(found, state.now)
     if not meta.resumes and not meta.aside:  # a claim; whoever claims the offer next starts afresh
         state.do(CloseSession(session=session.id))
         state.note_ended(session, "unknown", "claimed before the agent restarted", tell=False)
@@ -53,3 +37,24 @@ def recover(state: AgentState, found: Recovered) -> None:
     )
     state.alarm("session_lost", detail, session)
     state.end(session, "give back", "lost", detail, tell=True)
+
+
+def _as_it_was(found: Recovered, now: float) -> Session:
+    """As its meta file says, before its journal is read."""
+    meta = found.meta
+    return Session(
+        id=meta.session,
+        offer=meta.offer,
+        slot=meta.slot,
+        phase=Phase.ASIDE if meta.aside else Phase.HELD,
+        since=now,
+        window=EventWindow(now),
+        keeper=KeeperState.ALIVE if found.alive and not meta.aside else KeeperState.ENDED,
+        run=meta.offer.run if meta.run is None else meta.run,
+        granted=meta.granted,
+        ticket=meta.ticket or meta.offer.ticket,
+        commands=commands_of(meta.offer),
+        heard_at=now,
+        contact_at=now,
+        resume_due=now,
+    )

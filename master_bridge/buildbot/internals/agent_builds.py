@@ -43,55 +43,52 @@ class AgentBuilds:
 
 def builds_of(master: Any, agent: str, account: str, since: float, limit: int) -> defer.Deferred[AgentBuilds]:
     """Builds that ran on this agent. `since`: seconds since the epoch, from when on its busy times are wanted."""
-    model = master.db.model
-    builds, builders = model.builds, model.builders
-    name, owner = model.build_properties.alias(), model.build_properties.alias()
 
     def thd(conn: Any) -> AgentBuilds:
-        newest = conn.execute(sa.select(sa.func.max(builds.c.id))).scalar() or 0
-        query = (
-            sa.select(
-                builds.c.id,
-                builds.c.number,
-                builds.c.builderid,
-                builders.c.name,
-                builds.c.started_at,
-                builds.c.complete_at,
-                builds.c.results,
-            )
-            .select_from(
-                builds.join(builders, builders.c.id == builds.c.builderid)
-                .join(name, name.c.buildid == builds.c.id)
-                .join(owner, owner.c.buildid == builds.c.id)
-            )
-            .where(
-                builds.c.id > newest - BUILDS_LOOKED_AT,
-                name.c.name == "agent",
-                name.c.value == json.dumps(agent),
-                owner.c.name == "agent_account",
-                owner.c.value == json.dumps(account),
-            )
-            .order_by(builds.c.id.desc())
-            .limit(SPANS_MAX)
-        )
-        rows = conn.execute(query).fetchall()
-        latest = [
-            {
-                "build": row[0],
-                "number": row[1],
-                "builderid": row[2],
-                "builder": shown(row[3]),
-                "started": row[4],
-                "complete": row[5],
-                "results": row[6],
-            }
-            for row in rows[:limit]
-        ]
+        newest = conn.execute(sa.select(sa.func.max(master.db.model.builds.c.id))).scalar() or 0
+        rows = conn.execute(_query(master.db.model, agent, account, newest)).fetchall()
         busy = [[float(row[4]), row[5]] for row in rows if (row[5] or time.time()) >= since]
-        return AgentBuilds(latest=latest, busy=busy)
+        return AgentBuilds(latest=[_as_json(row) for row in rows[:limit]], busy=busy)
 
     result: defer.Deferred[AgentBuilds] = master.db.pool.do(thd)
     return result
+
+
+def _query(model: Any, agent: str, account: str, newest: int) -> Any:
+    """Among the latest builds up to number `newest`."""
+    builds, builders = model.builds, model.builders
+    name, owner = model.build_properties.alias(), model.build_properties.alias()
+    columns = (builds.c.id, builds.c.number, builds.c.builderid, builders.c.name)
+    return (
+        sa.select(*columns, builds.c.started_at, builds.c.complete_at, builds.c.results)
+        .select_from(
+            builds.join(builders, builders.c.id == builds.c.builderid)
+            .join(name, name.c.buildid == builds.c.id)
+            .join(owner, owner.c.buildid == builds.c.id)
+        )
+        .where(
+            builds.c.id > newest - BUILDS_LOOKED_AT,
+            name.c.name == "agent",
+            name.c.value == json.dumps(agent),
+            owner.c.name == "agent_account",
+            owner.c.value == json.dumps(account),
+        )
+        .order_by(builds.c.id.desc())
+        .limit(SPANS_MAX)
+    )
+
+
+def _as_json(row: Any) -> dict[str, Any]:
+    build, number, builderid, builder, started, complete, results = row
+    return {
+        "build": build,
+        "number": number,
+        "builderid": builderid,
+        "builder": shown(builder),
+        "started": started,
+        "complete": complete,
+        "results": results,
+    }
 
 
 class Durations:
