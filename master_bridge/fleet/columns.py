@@ -54,6 +54,8 @@ class Waiter:
     #: of this master's; what it builds: "" where that is not known
     builder: str = ""
     expected: ExpectedStart | None = None
+    #: why Buildbot has not started it, where it is "pending"
+    held_back: str = ""
 
 
 def column_rows(
@@ -163,7 +165,7 @@ def _expected(expected: ExpectedStart | None) -> Row | None:
 def _reason(waiter: Waiter, row: Row | None, down: str | None) -> str:
     """Why it has no agent, in one sentence."""
     if waiter.state == "pending":
-        return "Buildbot has not started it: the places of its builder are taken, or a lock is held"
+        return f"Buildbot has not started it: {waiter.held_back}"
     if down is not None and not waiter.master:
         return f"the broker is out of reach: {shown(down, TEXT_SHOWN)}"
     if waiter.state == "window":

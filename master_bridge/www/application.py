@@ -130,9 +130,11 @@ class FleetResource(FeedResource):
     def answer(self, request: Any, feed: Feed) -> Any:
         pending = yield self._pending.look()
         feed.builders = pending.builders
-        feed.pending = tuple(
-            Waiter(request=request, title=builder, since=since, priority=priority, state="pending")
-            for request, builder, since, priority in pending.requests
+        feed.hold_back(
+            tuple(
+                Waiter(request=request, title=builder, since=since, priority=priority, state="pending")
+                for request, builder, since, priority in pending.requests
+            )
         )
         since = _argument(request, "at")
         return feed.answer(_argument(request, "incarnation"), int(since) if _AT.fullmatch(since) else 0)

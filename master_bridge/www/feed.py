@@ -9,7 +9,7 @@ import json
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 from uuid import uuid4
@@ -17,7 +17,7 @@ from uuid import uuid4
 from contracts.messages import Catalogue, ExpectedStart, FleetMessage, Status, Work
 from contracts.readable import moment
 from contracts.timing import STATUS_INTERVAL
-from master_bridge.core.forecast import ForecastStart, Machine, Running, Waiting, forecast
+from master_bridge.core.forecast import ForecastStart, Held, Machine, Running, Waiting, forecast
 from master_bridge.fleet.agents import Agents, BuildLink, Known, Row
 from master_bridge.fleet.columns import (
     SEEKING,
@@ -29,6 +29,7 @@ from master_bridge.fleet.columns import (
     waiters_of,
     waiting_rows,
 )
+from master_bridge.www.held import HoldingBack
 from master_bridge.www.orders import Orders
 
 #: Seconds for which what was made is good enough for the next viewer.
@@ -41,6 +42,8 @@ SIGNATURES_MAX = 300
 #: Answers that are kept for the next viewers: some three are asked for; one that tells all has 1.5 MB of 1,000 agents.
 ANSWERS_KEPT = 8
 
+#: Seconds for which what Buildbot holds back is believed to be so: it is looked up while somebody looks at the page.
+PENDING_FRESH = 10.0
 #: Seconds by which what was told of a start may be wrong before it is told anew.
 STANDS = 30.0
 
@@ -65,8 +68,11 @@ class Feed:
         self.orders = Orders()
         #: row versions count within one of these
         self.incarnation = uuid4().hex
-        #: what Buildbot has given no place, and its builders' ids; asked for by whoever serves the page
-        self.pending: tuple[Waiter, ...] = ()
+        #: what Buildbot has given no place, and when that was looked up; what of it waits for which places
+        self._pending: tuple[Waiter, ...] = ()
+        self._pending_at = -PENDING_FRESH
+        self._held: list[Held] = []
+        #: ids of Buildbot's builders; told, as those above, by whoever serves the page
         self.builders: Mapping[str, int] = {}
         #: own request -> when it will start
         self.expected: dict[str, ExpectedStart] = {}
@@ -103,15 +109,35 @@ class Feed:
 
     @property
     def waits(self) -> bool:
-        """Whether a request of this master has no agent."""
+        """Whether a request of this master has no agent. Those held back count while somebody looks at the page."""
         bridge = self._broker.bridge
-        return bridge is not None and any(view.state in SEEKING for view in bridge.machine.requests())
+        seeks = bridge is not None and any(view.state in SEEKING for view in bridge.machine.requests())
+        return seeks or bool(self._pending_now())
+
+    def hold_back(self, pending: tuple[Waiter, ...]) -> None:
+        """Requests that Buildbot has given no place, as its database has them now."""
+        self._pending, self._pending_at = pending, time.monotonic()
+
+    def _pending_now(self) -> tuple[Waiter, ...]:
+        return self._pending if time.monotonic() - self._pending_at < PENDING_FRESH else ()
+
+    def _places(self) -> dict[str, str]:
+        """Request, and session, of this master -> the worker that it has."""
+        bridge = self._broker.bridge
+        found: dict[str, str] = {}
+        for view in bridge.machine.requests() if bridge is not None else ():
+            place = getattr(bridge.clients.get(view.request), "place", "")
+            found[view.request] = place
+            if view.session is not None:
+                found[view.session] = place
+        return found
 
     def expect(self, took: Mapping[str, Sequence[float]]) -> None:
         """Say when what waits will start. `took`: seconds that the latest builds of each builder took."""
         self._make()
         now = time.time()
-        machines = [_machine(known, now) for known in self.agents if known.takes_work]
+        places = self._places()
+        machines = [_machine(known, now, places) for known in self.agents if known.state not in ("silent", "leaving")]
         waiting = [
             Waiting(
                 request=f"{waiter.master}\n{waiter.request}" if waiter.master else waiter.request,
@@ -119,11 +145,12 @@ class Feed:
                 builder=waiter.builder,
                 since=waiter.since,
                 priority=waiter.priority,
+                place="" if waiter.master else places.get(waiter.request, ""),
             )
             for waiter in self._seeking
         ]
-        found = forecast(waiting, machines, took, self._random)
-        own = (waiter.request for waiter in self._seeking if not waiter.master)
+        found = forecast(waiting, machines, took, self._random, self._held)
+        own = (waiter.request for waiter in (*self._seeking, *self._pending_now()) if not waiter.master)
         self.expected = {
             request: _told_start(self.expected.get(request), found[request], now) for request in own if request in found
         }
@@ -173,7 +200,7 @@ class Feed:
         self.agents.look({name: column.requirements for name, column in columns.items()}, links)
         rows = self._columns_told = column_rows(columns, seeking, self.agents, now)
         held = {view.request for view in views}
-        pending = [waiter for waiter in self.pending if waiter.request not in held]
+        pending = self._hold([waiter for waiter in self._pending_now() if waiter.request not in held])
         down = self._broker.down_reason
         self._rest = {
             "now": round(now, 1),
@@ -182,6 +209,27 @@ class Feed:
             "columns": list(rows.values()),
             "waiting": waiting_rows([*seeking, *pending], rows, down=down),
         }
+
+    def _hold(self, pending: list[Waiter]) -> list[Waiter]:
+        """With why each is held back and when it will start."""
+        self._held, found = [], []
+        holding = HoldingBack(self._broker) if pending else None
+        for waiter in pending:
+            assert holding is not None
+            of = holding.of(waiter.title)
+            expected = self.expected.get(waiter.request) if of.places else None
+            found.append(replace(waiter, held_back=of.reason, expected=expected))
+            if of.places:
+                self._held.append(
+                    Held(
+                        request=waiter.request,
+                        builder=waiter.title,
+                        since=waiter.since,
+                        priority=waiter.priority,
+                        places=of.places,
+                    )
+                )
+        return found
 
     def _own_waiters(self, views: list[Any]) -> Iterator[Waiter]:
         for view in views:
@@ -235,15 +283,17 @@ class Feed:
         return BuildLink(request=view.request, builder=builder, number=int(found["number"]) if found else None)
 
 
-def _machine(known: Known, now: float) -> Machine:
+def _machine(known: Known, now: float, places: Mapping[str, str]) -> Machine:
+    """`places`: session of this master -> its worker. One that takes no work may still give places free."""
     busy = [slot for slot in known.status.slots if slot.state in ("claiming", "held")]
     return Machine(
-        serves=frozenset(known.serves),
+        serves=frozenset(known.serves if known.takes_work else ()),
         free=known.free,
         running=tuple(
             Running(
                 builder=found["builder"] if (found := _TITLE.match(slot.title)) is not None else "",
                 elapsed=max(0.0, now - moment(slot.since)),
+                place=places.get(slot.session or "", ""),
             )
             for slot in busy
         ),

@@ -138,6 +138,11 @@ class Slot:
         return self.begun and self._seeker.looking
 
     @property
+    def place(self) -> str:
+        """The worker whose build it is for."""
+        return self._worker.name
+
+    @property
     def session(self) -> BuildSession | None:
         return None if self._found is None else self._found.session
 

@@ -64,7 +64,7 @@ def test_it_shows_agents_columns_and_what_waits(
     assert page.texts("tr[data-column='gtk>=3'] td") == ["gtk>=3", "gtk", "2", "0", "", "1", "1", "0", ""]
     page.click("[data-tab=waiting]")
     page.wait_text("tr[data-request='mac #1']", "no agent offers os==darwin; nearest: 2 agents lack os")
-    page.wait_text("tr[data-request=mac]", "Buildbot has not started it: the places of its builder are taken")
+    page.wait_text("tr[data-request=mac]", "Buildbot has not started it: all places of its builder are taken")
 
     page.click("[data-tab=agents]")
     (tmp_path / "stop").touch()
@@ -80,10 +80,11 @@ def test_it_shows_agents_columns_and_what_waits(
 def test_what_waits_says_when_it_will_start(
     make_master: MakeMaster, make_agent: MakeAgent, page: Page, tmp_path: Path
 ) -> None:
-    """From what builds of the builder took before: on the page, and in `why` (what the master tells the fleet)."""
+    """From what builds of the builder took before: on the page, in the build's text, and in `why` (what the master
+    tells the fleet); on the page also what Buildbot holds back."""
     master = make_master(
         """
-c['workers'] = worker.amqp_column("gtk", workers=3, requires=["gtk>=3"])
+c['workers'] = worker.amqp_column("gtk", workers=2, requires=["gtk>=3"])
 c['collapseRequests'] = False
 builder("gtk", c['workers'], steps.ShellCommand(command="while [ ! -e %s ]; do sleep 0.1; done"))
 """
@@ -98,9 +99,16 @@ builder("gtk", c['workers'], steps.ShellCommand(command="while [ ! -e %s ]; do s
     (tmp_path / "stop").unlink()
     master.force("gtk")
     waits = master.force("gtk")
+    master.started(waits)
+    master.force("gtk")
     page.open(master, "/fleet?tab=waiting")
     page.wait_text("tr[data-request='gtk #3']", "the one agent that qualifies is busy")
-    page.wait(lambda: re.search(r"in \d+ s|now", page.texts("tr[data-request='gtk #3']")[0]), "an expected start")
+    for title in ("gtk #3", "gtk"):
+        row = f"tr[data-request='{title}']"
+        page.wait(lambda row=row: re.search(r"in \d+ s|now", page.texts(row)[0]), f"an expected start of {title}")
+    page.wait_text("tr[data-request=gtk]", "all places of its builder are taken")
+    page.open(master, f"/builders/{master.builder_id('gtk')}/builds/3")
+    page.wait_text("#bb-step-0", "0 idle; expected to start at ")
     explained = why(master, waits)
     assert re.search(r"expected to start (at \d\d:\d\d:\d\d \(in .* to .*\)|now)", explained), explained
     (tmp_path / "stop").touch()

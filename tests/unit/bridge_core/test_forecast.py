@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 from statistics import median
 
-from master_bridge.core.forecast import REQUESTS, ForecastStart, Machine, Running, Waiting, forecast
+from master_bridge.core.forecast import REQUESTS, ForecastStart, Held, Machine, Running, Waiting, forecast
 from tests.unit.bridge_core.day import Day
 
 
@@ -75,3 +76,31 @@ def test_on_a_day_of_a_fleet_it_is_right_within_a_quarter() -> None:
     assert median(errors) <= 0.25
     assert median(errors) < median(naive) / 2
     assert sum(inside) / len(inside) > 0.6, "8 of 10 are meant to start between early and late"
+
+
+def back(request: str, since: float, *places: str, signature: str = "gtk", priority: int = 0) -> Held:
+    return Held(request=request, builder="b", since=since, places=dict.fromkeys(places, signature), priority=priority)
+
+
+def test_what_buildbot_holds_back_starts_when_a_place_and_an_agent_are_free() -> None:
+    """One of two places runs on the one agent for 60 s more, the other one waits for it: each gives its place to the
+    first that is held back, which then waits behind those that have theirs."""
+    agent = Machine(serves=GTK, free=0, running=(Running(builder="b", elapsed=40.0, place="gtk-1"),))
+    line = [replace(waits("first", 1.0), place="gtk-2")]
+    held = [back("third", 3.0, "gtk-1", "gtk-2"), back("second", 2.0, "gtk-1", "gtk-2"), back("never", 1.0, "mac-1")]
+    found = forecast(line, [agent], {"b": [100.0]}, Random(1), held)
+    assert likely(found) == {"first": 60.0, "second": 160.0, "third": 260.0}
+
+
+def test_an_idle_agent_takes_it_as_soon_as_it_has_its_place() -> None:
+    """The place comes free on another agent, which may even take no work any more."""
+    leaving = Machine(serves=frozenset(), free=0, running=(Running(builder="b", elapsed=70.0, place="gtk-1"),))
+    idle = Machine(serves=GTK, free=1)
+    held = [back("urgent", 9.0, "gtk-1", priority=1), back("old", 1.0, "gtk-1")]
+    assert likely(forecast([], [leaving, idle], {"b": [100.0]}, Random(1), held)) == {"urgent": 30.0, "old": 130.0}
+
+
+def test_what_waits_for_a_place_that_nobody_serves_has_no_start() -> None:
+    agent = Machine(serves=GTK, free=0, running=(Running(builder="b", elapsed=40.0, place="mac-1"),))
+    held = [back("mac", 1.0, "mac-1", signature="os==darwin")]
+    assert forecast([], [agent], {"b": [100.0]}, Random(1), held) == {}
