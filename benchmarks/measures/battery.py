@@ -76,7 +76,7 @@ def real(stage: Stage, seconds: Mapping[str, float], least: float) -> None:
     runner.write_text(RUNNER)
     cases = {
         "static": parts(seconds, timed=False),
-        "static, timed": parts(seconds, timed=True),
+        "static-timed": parts(seconds, timed=True),
         "battery": list(seconds),
     }
     command = f"[{sys.executable!r}, {str(runner)!r}, util.Units()]"

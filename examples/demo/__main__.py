@@ -26,7 +26,7 @@ from examples.demo.progress import Progress, all_succeeded, table
 
 STATE = ROOT / ".state" / "demo"
 #: What is built, in this order of asking.
-BUILDS = ("tests", "lint", "tests", "battery", "lint")
+BUILDS = ("battery", "tests", "lint", "lint")
 #: Nobody here serves it (on Linux): it waits, and the page says why.
 UNSERVED = "mac"
 #: Agents and what is special about them: one says that it has no make, so only one column's work comes to it.

@@ -77,6 +77,16 @@ class Master:
             url=f"{self.url}#/builders/{run['builderid']}/builds/{run['number']}",
         )
 
+    def log(self, builder: str, step: str, name: str) -> str:
+        """A log of the last build of `builder`; empty: there is none."""
+        (found,) = self._get("builders", name=builder)["builders"]
+        for build in self._get(f"builders/{found['builderid']}/builds", order="-number", limit="1")["builds"]:
+            for row in self._get(f"builds/{build['buildid']}/steps", name=step)["steps"]:
+                for log in self._get(f"steps/{row['stepid']}/logs", name=name)["logs"]:
+                    chunks = self._get(f"logs/{log['logid']}/contents", offset="0", limit=str(log["num_lines"]))
+                    return str(chunks["logchunks"][0]["content"])
+        return ""
+
     def _doing(self, buildid: int) -> str:
         """Names of the steps that run, with what they say."""
         steps = self._get(f"builds/{buildid}/steps", complete="false")["steps"]

@@ -35,6 +35,8 @@ COLUMNS = 116
 def take(master: Master, amqp_url: str, folder: Path) -> list[Path]:
     """Write them to `folder`; the master's first builds have ended. Raises `DemoError`."""
     environment = {"MASTER_BRIDGE_AMQP_URL": amqp_url}
+    battery = folder / "battery.svg"
+    battery.write_text(master.log("battery", "battery", "picture") + "\n", encoding="utf-8")
     order = [str(BIN / "master-bridge"), "drain", PAUSED, "--reason", REASON]
     _run(order, environment)
     for builder in WORK:
@@ -49,7 +51,7 @@ def take(master: Master, amqp_url: str, folder: Path) -> list[Path]:
         window.take(taken[1], "table")
     command = [str(BIN / "master-bridge"), "fleet", "--once"]
     draw("master-bridge fleet --once", printed(command, environment, COLUMNS), taken[2], COLUMNS)
-    return taken
+    return [battery, *taken]
 
 
 def _at_work(window: Browser) -> bool:

@@ -78,5 +78,5 @@ def _needing_a_broker(whole: Any) -> Iterator[str]:
     for builder in whole.builders:
         for step in getattr(builder.factory, "steps", ()):
             if getattr(getattr(step, "step_class", None), "amqp_capability_step", False):
-                yield f"a CapabilityCommand of builder {builder.name!r}"
+                yield f"a {step.step_class.__name__} of builder {builder.name!r}"
                 break
