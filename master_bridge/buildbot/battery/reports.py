@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 from xml.parsers import expat
 
 from junitparser import Attr, Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 from junitparser import junitparser as library
 
-from master_bridge.core.battery.bounds import DETAIL_MAX
+from master_bridge.core.battery.bounds import DETAIL_MAX, DETAIL_SHORT, SHARD_DETAILS_MAX
 from master_bridge.core.battery.events import UnitReport, UnitResult
 
 #: Characters of one shard's report.
@@ -175,6 +175,16 @@ def reports_of(units: Sequence[str], cases: Sequence[Case], *, failed: bool, out
         if unit not in reports:
             lacking = UnitReport(outcome="unknown", detail=output[-DETAIL_MAX:])
             reports[unit] = UnitReport(outcome="passed") if not failed else lacking
+    return _bounded(reports)
+
+
+def _bounded(reports: dict[str, UnitReport]) -> dict[str, UnitReport]:
+    """A shard in which everything fails is one line of a journal all the same."""
+    room = SHARD_DETAILS_MAX
+    for unit, report in reports.items():
+        room -= len(report.detail)
+        if room < 0 and len(report.detail) > DETAIL_SHORT:
+            reports[unit] = replace(report, detail=report.detail[:DETAIL_SHORT])
     return reports
 
 

@@ -6,7 +6,15 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from master_bridge.core.battery.bounds import LOSSES_MAX, NARROWINGS_MAX, OPEN_MAX, PROBLEMS_MAX, SPARE_OFFERS
+from master_bridge.core.battery.bounds import (
+    DETAIL_SHORT,
+    DETAILS_MAX,
+    LOSSES_MAX,
+    NARROWINGS_MAX,
+    OPEN_MAX,
+    PROBLEMS_MAX,
+    SPARE_OFFERS,
+)
 from master_bridge.core.battery.estimates import Estimates
 from master_bridge.core.battery.events import (
     Action,
@@ -28,6 +36,9 @@ from master_bridge.core.battery.events import (
     UnitResult,
 )  # fmt: skip
 from master_bridge.core.battery.sizes import Queue
+
+#: Characters that are kept of why a unit failed in a run that does not count.
+FIRST_MAX = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +129,7 @@ class BatteryMachine:
         self._last = 0
         self._narrowings = 0
         self._over = False
+        self._room = DETAILS_MAX
         self._actions: list[Action] = []
 
     def handle(self, event: Input, now: float) -> list[Action]:
@@ -220,7 +232,7 @@ class BatteryMachine:
         runs = self._runs.setdefault(unit, _Runs())
         runs.count += 1
         if report.outcome == "failed":
-            runs.failures.append(report.detail)
+            runs.failures.append(report.detail[:FIRST_MAX])
             if len(runs.failures) <= self.plan.retries and not self.stopped:
                 self._queue.put_back(unit)
             else:
@@ -232,11 +244,13 @@ class BatteryMachine:
             self._settle(unit, Outcome(report.outcome), report, item)
 
     def _settle(self, unit: str, outcome: Outcome, report: UnitReport, item: Open) -> None:
+        detail = report.detail if len(report.detail) <= self._room else report.detail[:DETAIL_SHORT]
+        self._room = max(0, self._room - len(detail))
         result = UnitResult(
             unit=unit,
             outcome=outcome,
             seconds=report.seconds,
-            detail=report.detail,
+            detail=detail,
             agent=item.agent or "",
             shard=item.shard.number,
             runs=self._runs.setdefault(unit, _Runs()).count,

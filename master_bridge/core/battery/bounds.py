@@ -13,6 +13,10 @@ SHARD_BYTES_MAX = 48 * 1024
 SHARD_UNITS_UNKNOWN = 32
 #: Characters of what a report says of one unit.
 DETAIL_MAX = 16 * 1024
+#: Of all units of a battery, or of a shard, together; what comes later is cut to so many characters each.
+DETAILS_MAX = 16 * 1024 * 1024
+SHARD_DETAILS_MAX = 1024 * 1024
+DETAIL_SHORT = 200
 #: Offers that wait for an agent beside those that free agents will take at once: who becomes free, and who comes late,
 #: finds one there.
 SPARE_OFFERS = 2

@@ -8,6 +8,7 @@ import pytest
 
 from master_bridge.buildbot.battery import reports
 from master_bridge.buildbot.battery.reports import BadReport, Matcher, read, reports_of
+from master_bridge.core.battery.bounds import DETAIL_SHORT, SHARD_DETAILS_MAX
 from master_bridge.core.battery.events import Outcome, UnitResult
 
 PYTEST = """<?xml version="1.0" encoding="utf-8"?><testsuites name="pytest tests"><testsuite name="pytest" errors="0"
@@ -116,3 +117,12 @@ def test_merged() -> None:
     assert len(list(root.iter("failure"))) == 1
     assert root.get("tests") == "3"
     assert read(text.decode())
+
+
+def test_details_of_a_shard_are_bounded() -> None:
+    """Two thousand units that all fail with long texts."""
+    failed = "".join(f'<testcase name="t{n}"><failure>{"x" * 3000}</failure></testcase>' for n in range(2000))
+    units = [f"t{n}" for n in range(2000)]
+    found = reports_of(units, read(f"<testsuite>{failed}</testsuite>"), failed=True, output="")
+    assert sum(len(report.detail) for report in found.values()) < SHARD_DETAILS_MAX + 2000 * (DETAIL_SHORT + 1)
+    assert {report.outcome for report in found.values()} == {"failed"}
