@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import click
@@ -20,7 +20,7 @@ from examples.demo.builds import Build, Master
 from examples.demo.checkout import read_checkout
 from examples.demo.errors import DemoError
 from examples.demo.pictures import AGENTS as PICTURED
-from examples.demo.pictures import take
+from examples.demo.pictures import take, traced
 from examples.demo.processes import DemoMaster, Processes, start_agent
 from examples.demo.progress import Progress, all_succeeded, table
 
@@ -56,14 +56,18 @@ def main(once: bool, pictures: Path | None) -> None:
         console.print(f"[dim]{time.monotonic() - began:5.1f} s[/dim]  {text}")
 
     try:
-        with state_folder(), running_demo(say, PICTURED if pictures else AGENTS) as (master, processes, broker):
+        with (
+            traced() if pictures else nullcontext() as traces,
+            state_folder(),
+            running_demo(say, PICTURED if pictures else AGENTS) as (master, processes, broker),
+        ):
             builds = build_all(master, processes, console)
             console.print(table(builds, final=True))
             for build in builds:
                 if build.result != 0:
                     console.print(f"  {build.builder}: {build.url}")
-            if pictures:
-                for picture in take(master, broker.url, pictures):
+            if pictures and traces:
+                for picture in take(master, broker.url, traces, pictures):
                     say(f"picture: {picture}")
             elif not once:
                 master.force(UNSERVED)

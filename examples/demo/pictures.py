@@ -8,13 +8,20 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from examples.demo.browser import Browser, browser
 from examples.demo.builds import Master
 from examples.demo.errors import DemoError
 from examples.demo.processes import BIN
 from examples.demo.terminal import draw, printed
+
+if TYPE_CHECKING:
+    from examples.demo.collector import Collector
 
 #: Agents of the pictures, and what is special about them.
 AGENTS: dict[str, tuple[str, ...]] = {
@@ -30,9 +37,21 @@ WORK = ("tests", "lint", "tests", "battery", "tests", "lint", "tests", "lint", "
 #: Rows of the page that run and that wait, in a picture that shows a fleet at work.
 BUSY, WAITING = 3, 3
 COLUMNS = 116
+#: The builder whose first build's trace is drawn, and seconds that its last spans have for their way here.
+TRACED, ARRIVE = "lint", 30.0
 
 
-def take(master: Master, amqp_url: str, folder: Path) -> list[Path]:
+@contextmanager
+def traced() -> Iterator[Collector]:
+    """A collector, which master and agents that are started meanwhile send their traces to."""
+    from examples.demo.collector import collecting
+
+    with collecting() as collector:
+        os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = collector.url
+        yield collector
+
+
+def take(master: Master, amqp_url: str, traces: Collector, folder: Path) -> list[Path]:
     """Write them to `folder`; the master's first builds have ended. Raises `DemoError`."""
     environment = {"MASTER_BRIDGE_AMQP_URL": amqp_url}
     battery = folder / "battery.svg"
@@ -41,7 +60,7 @@ def take(master: Master, amqp_url: str, folder: Path) -> list[Path]:
     _run(order, environment)
     for builder in WORK:
         master.force(builder)
-    taken = [folder / "fleet.png", folder / "fleet-waiting.png", folder / "terminal.svg"]
+    taken = [folder / name for name in ("fleet.png", "fleet-waiting.png", "terminal.svg", "trace.svg")]
     with browser() as window:
         window.show(f"{master.url}#/fleet")
         window.wait(lambda: _at_work(window), f"{BUSY} busy agents and {WAITING} that wait")
@@ -51,7 +70,19 @@ def take(master: Master, amqp_url: str, folder: Path) -> list[Path]:
         window.take(taken[1], "table")
     command = [str(BIN / "master-bridge"), "fleet", "--once"]
     draw("master-bridge fleet --once", printed(command, environment, COLUMNS), taken[2], COLUMNS)
+    _draw_trace(traces, taken[3])
     return [battery, *taken]
+
+
+def _draw_trace(traces: Collector, picture: Path) -> None:
+    from examples.demo.waterfall import write
+
+    deadline = time.monotonic() + ARRIVE
+    while not traces.named(f"build {TRACED}"):
+        if time.monotonic() > deadline:
+            raise DemoError(f"no trace of {TRACED} came within {ARRIVE:g} s")
+        time.sleep(0.1)
+    write(traces.spans, picture, TRACED)
 
 
 def _at_work(window: Browser) -> bool:

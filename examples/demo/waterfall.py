@@ -1,29 +1,18 @@
-"""A picture of a trace, as Jaeger and its like show it: python -m examples.demo.waterfall docs/images/trace.svg
-
-Runs the demo with a collector of its own, and draws what came of one build. `write` draws spans from elsewhere.
-"""
+"""A picture of a trace, as Jaeger and its like show it."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import time
 from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
 
-import click
-
-from examples.demo.collector import Seen, collecting
+from examples.demo.collector import Seen
 
 #: Whose spans have which colour; what failed has a red edge.
 COLOURS = {"buildbot-master": "#3572b0", "worker-agent": "#2e9e6b"}
 OTHER, FAILED = "#888888", "#c62828"
 #: Pixels: of the whole, of the names, of a row, of what stands above and below the rows.
 WIDTH, NAMES, ROW, HEAD, FOOT = 1180, 330, 20, 66, 12
-#: Seconds that the last spans have for their way here.
-ARRIVE = 20.0
 
 
 def write(spans: Sequence[Seen], picture: Path, build: str) -> None:
@@ -84,22 +73,3 @@ def _seconds(seconds: float) -> str:
 
 def _cut(name: str) -> str:
     return name if len(name) <= 38 else f"{name[:37]}…"
-
-
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("picture", type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--build", default="lint", show_default=True, help="Builder of the demo whose first build is drawn.")
-def main(picture: Path, build: str) -> None:
-    """Run the demo, and draw the trace of one of its builds as SVG."""
-    with collecting() as collector:
-        environment = {**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url}
-        done = subprocess.run([sys.executable, "-m", "examples.demo", "--once"], env=environment)
-        deadline = time.monotonic() + ARRIVE
-        while not collector.named(f"build {build}") and time.monotonic() < deadline:
-            time.sleep(0.1)
-        write(collector.spans, picture, build)
-    sys.exit(done.returncode)
-
-
-if __name__ == "__main__":
-    main(prog_name="python -m examples.demo.waterfall")
