@@ -17,7 +17,6 @@ from buildbot import config
 from buildbot.util import service, state
 from cachetools import FIFOCache
 from twisted.internet import defer, task
-from twisted.internet.error import CannotListenError
 
 from contracts import timing
 from contracts.messages import Catalogue, FleetMessage, Status
@@ -31,6 +30,7 @@ from master_bridge.buildbot.broker_settings import wrong_settings
 from master_bridge.buildbot.client import Client
 from master_bridge.buildbot.fleet import catalogue, overview
 from master_bridge.buildbot.fleet.retiring import RetiredSignatures
+from master_bridge.buildbot.fleet.serving import MetricsPort
 from master_bridge.buildbot.fleet.view import FleetView
 from master_bridge.buildbot.internals.database import HeldDatabase
 from master_bridge.buildbot.internals.secret_files import configured_url, reload_secrets
@@ -132,8 +132,7 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
         self._retired = RetiredSignatures()
         self._catalogue_soon: Any = None
         self._failures: FIFOCache[str, int] = FIFOCache(FAILURES_KEPT)
-        self._port: Any = None
-        self._serving: tuple[str, int] | None = None
+        self._metrics_port = MetricsPort(self)
         self._traces = False
         self._tracing = Tracing()
 
@@ -159,7 +158,7 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
         yield super().reconfigService()
         if url is not None and not isinstance(url, str):
             url = yield self.renderSecrets(url)
-        yield self._serve(metrics_host, metrics_port)
+        yield self._metrics_port.serve(metrics_host, metrics_port)
         settings = None
         try:
             settings = LinkSettings(
@@ -237,7 +236,7 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
             self._catalogue_soon.cancel()
         if self._quick_stop is not None:
             self._quick_stop.forget()
-        yield self._serve("", None)
+        yield self._metrics_port.serve("", None)
         yield self.page.keep()
         yield self._worker_pages.leave()
         self._timers.clear()
@@ -284,27 +283,6 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
 
     def _every(self, seconds: float, work: Any) -> None:
         self._timers.append(regularly(self.master.reactor, seconds, getattr(work, "__name__", "timer"), work))
-
-    @defer.inlineCallbacks
-    def _serve(self, host: str, port: int | None) -> Any:
-        """Metrics and health on this port, and on none that was configured before."""
-        wanted = None if port is None else (host, port)
-        if wanted == self._serving:
-            return
-        if self._port is not None:
-            yield self._port.stopListening()
-        self._port, self._serving = None, wanted
-        if port is None:
-            return
-        from master_bridge.buildbot.fleet.metrics import site
-
-        try:
-            self._port = self.master.reactor.listenTCP(port, site(self), interface=host)
-        except CannotListenError as error:
-            self._serving = None
-            log.error("amqp.metrics_port_unusable", reason=str(error), remedy="give AMQPBroker another metrics_port")
-            return
-        log.info("amqp.metrics_served", url=f"http://{host}:{self._port.getHost().port}/metrics")
 
     # -- asked by workers and steps -----------------------------------------------------------------------------------
 
@@ -402,31 +380,6 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
                 client.refresh()
             waiters = [*self.master.workers.workers.values(), *clients]
             self._notices.look(waiters, self.fleet, self.down_reason)
-
-
-class _Shared(service.SharedService):
-    """Holds the broker that nobody configured, one a master."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.broker = AMQPBroker()
-        self.broker.setServiceParent(self)
-
-
-@defer.inlineCallbacks
-def broker_of(master: Any) -> Any:
-    """The master's `AMQPBroker`: the configured one, or a shared one with the defaults."""
-    configured = master.service_manager.namedServices.get(SERVICE_NAME)
-    if configured is None:
-        configured = (yield _Shared.getService(master)).broker
-    return configured
-
-
-def running_broker(master: Any) -> AMQPBroker | None:
-    """The master's `AMQPBroker`, which is not made for this question."""
-    configured = master.service_manager.namedServices.get(SERVICE_NAME)
-    shared = master.namedServices.get(_Shared.getName())
-    return configured if configured is not None else getattr(shared, "broker", None)
 
 
 def default_master_name(buildbot_name: str) -> str:

@@ -19,7 +19,7 @@ from twisted.internet import defer
 
 from contracts.requirements.sets import Requirements
 from master_bridge.buildbot import places
-from master_bridge.buildbot.broker import broker_of
+from master_bridge.buildbot.broker_of_master import broker_of
 from master_bridge.buildbot.internals.builds import SupervisedBuild
 from master_bridge.buildbot.search.naming import agent_name
 from master_bridge.buildbot.search.preference import PREFER_SECONDS, Wanted, preference, wrong_seconds

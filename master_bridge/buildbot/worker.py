@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from contracts.requirements.sets import Requirements
-from master_bridge.buildbot.broker import broker_of
+from master_bridge.buildbot.broker_of_master import broker_of
 from master_bridge.buildbot.internals import choosing, registrations
 from master_bridge.buildbot.internals.builds import SupervisedBuild, preparation_step, restore_builder
 from master_bridge.buildbot.internals.latent import QuietLatentWorker

@@ -111,7 +111,7 @@ class FeedResource(Resource):
     def page(self) -> FleetPage:
         """Raises `Error` 503 where the master has no broker (any more)."""
         # not above: Buildbot loads this module in every master, where it is to change nothing
-        from master_bridge.buildbot.broker import running_broker
+        from master_bridge.buildbot.broker_of_master import running_broker
 
         broker = running_broker(self.master)
         if broker is None:

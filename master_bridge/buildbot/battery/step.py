@@ -29,7 +29,7 @@ from master_bridge.buildbot.battery.scripts import Places
 from master_bridge.buildbot.battery.store import Store
 from master_bridge.buildbot.battery.timings import Timings
 from master_bridge.buildbot.battery.units import lines_of, wrong_units
-from master_bridge.buildbot.broker import broker_of
+from master_bridge.buildbot.broker_of_master import broker_of
 from master_bridge.buildbot.builddirs import component
 from master_bridge.buildbot.internals.builds import SupervisedBuild
 from master_bridge.buildbot.search import requests
