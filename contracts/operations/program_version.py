@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as _installed
 
 
+@cache
 def version() -> str:
-    """As installed; "0" from a checkout that is not installed."""
+    """As installed when this process asked first; "0" from a checkout that is not installed.
+
+    Kept: it takes a millisecond to read, and what is installed meanwhile is not what runs.
+    """
     try:
         return _installed("buildbot-amqp")
     except PackageNotFoundError:

@@ -321,9 +321,9 @@ class AMQPLatentWorker(QuietLatentWorker):
 
     def canStartBuild(self) -> bool:
         """No new build while the master's own disk is full; `Room.look` asks again when it is not any more."""
-        if self._builds or (self._broker is not None and self._broker.room.shortage() is not None):
+        if self._builds or not super().canStartBuild():
             return False
-        return bool(super().canStartBuild())
+        return self._broker is None or not self._broker.room.lately_short()
 
     # -- Buildbot's worker page ---------------------------------------------------------------------------------------
 

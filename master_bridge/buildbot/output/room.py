@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,8 @@ LEAST = RESERVE // 4
 RECOVERY = 1.25
 #: Seconds between two looks while there is too little.
 LOOK_EVERY = 1.0
+#: Seconds for which a look serves who asks often: what a full disk's reserve takes in that time by far.
+LATELY = 0.1
 #: How SQLite, PostgreSQL and MySQL say it, in lower case.
 _FULL = ("disk is full", "no space left on device", "the table is full", "disk full")
 
@@ -46,6 +49,10 @@ class Room:
         self._short = False
         #: what was said last
         self._told = False
+        #: what `lately_short` answers, and since when
+        self._seen, self._seen_at = False, -LATELY
+        #: somebody heard of a shortage there; nobody asks again by himself
+        self._refused = False
 
     def shortage(self) -> Shortage | None:
         """What is missing; None: all is well. Takes some microseconds, so it may be asked for each piece of a log."""
@@ -63,13 +70,26 @@ class Room:
             writable=free >= LEAST,
         )
 
+    def lately_short(self) -> bool:
+        """The same for who asks for each place of a column, tens of thousands of times while a master starts: what was
+        seen up to `LATELY` seconds ago."""
+        if time.monotonic() - self._seen_at > LATELY:
+            self._note(self.shortage())
+        self._refused = self._refused or self._seen
+        return self._seen
+
+    def _note(self, shortage: Shortage | None) -> None:
+        self._seen, self._seen_at = shortage is not None, time.monotonic()
+
     def look(self) -> None:
         """To be called now and then: says so when it changes, and starts what waited when there is room again."""
         now = self.shortage()
+        self._note(now)
         if now is not None and not self._told:
             log.error("amqp.master_disk_full", reason=now.text, remedy="make room: logs wait and no build starts")
-        elif now is None and self._told:
+        elif now is None and (self._told or self._refused):
             log.info("amqp.master_disk_ok")
+            self._refused = False
             self._master().botmaster.maybeStartBuildsForAllBuilders()
         self._told = now is not None
 

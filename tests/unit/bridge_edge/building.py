@@ -56,7 +56,7 @@ class FakeBroker:
         self.bridge: FakeBridge | None = FakeBridge()
         outlook = SimpleNamespace(agents=1, qualified=1, busy=0, misses=(), unfit=())
         self.fleet = SimpleNamespace(outlook=lambda requirements, now: outlook)
-        self.room = SimpleNamespace(shortage=lambda: None)
+        self.room = SimpleNamespace(shortage=lambda: None, lately_short=lambda: False)
         self.page = SimpleNamespace(feed=SimpleNamespace(expected={}))
 
     def seek(self, client: Client, seek: Seek) -> None:

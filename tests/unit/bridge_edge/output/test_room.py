@@ -61,6 +61,20 @@ def test_builds_that_waited_are_started_when_there_is_room() -> None:
     assert disk.started == 1
 
 
+def test_who_asks_often_is_answered_with_one_look_and_a_refusal_is_made_up_for() -> None:
+    """A disk that was full between two looks only: a build that was refused then is looked for again."""
+    disk = Disk()
+    disk.free = 0
+    assert disk.room.lately_short()
+    disk.free = 10 * RESERVE
+    assert disk.room.lately_short(), "the same look serves for a while"
+    disk.room.look()
+    assert disk.started == 1
+    assert not disk.room.lately_short()
+    disk.room.look()
+    assert disk.started == 1
+
+
 @pytest.mark.parametrize(
     ("problem", "full"),
     [
