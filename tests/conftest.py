@@ -14,6 +14,7 @@ import pytest
 
 from contracts.testing.rabbitmq.node import RabbitMQNode
 from tests import file_order, generated
+from tests.faults.laboratory.proxy import Proxy
 from tests.harness.tree import ROOT
 from tests.harness.vhosts import Vhosts
 
@@ -48,6 +49,13 @@ def make_vhost(node: RabbitMQNode, _vhosts: Vhosts) -> Iterator[Callable[[], str
 def amqp_url(node: RabbitMQNode, make_vhost: Callable[[], str]) -> str:
     """AMQP URL of a fresh vhost on the shared node."""
     return node.vhost_url(make_vhost())
+
+
+@pytest.fixture
+def proxy(node: RabbitMQNode) -> Iterator[Proxy]:
+    """Before the shared node: what goes by way of `proxy.url(…)` can lose its broker, or not have it yet."""
+    with Proxy(node.port) as made:
+        yield made
 
 
 @pytest.fixture

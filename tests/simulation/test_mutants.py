@@ -15,13 +15,34 @@ from tests.simulation.shrink import shrink
 #: No machine can break these: they check the model's own bookkeeping (its Buildbot adds up what the events say, which
 #: are compared one by one; what runs on in the end has a keeper, which is found first).
 _NEEDS_NO_MUTANT = {"no command runs on", "a build ends with the result its commands had"}
+#: Where a search found those that show late: looked at first, which spares the search while schedules stay as they are.
+_FOUND_AT = {
+    "believes_anybody": 46,
+    "believes_digests": 15,
+    "buries_what_waits": 29,
+    "calls_no_roll": 18,
+    "counts_silence_of_fenced": 124,
+    "forgets_fencing": 124,
+    "forgets_its_grants": 10,
+    "grants_twice": 10,
+    "has_no_grace": 57,
+    "ignores_refusals": 58,
+    "keeps_waited_for": 34,
+    "never_asks": 20,
+    "never_pauses": 30,
+    "obeys_any_user": 53,
+    "offers_once": 91,
+    "sweeps_its_own_only": 87,
+    "takes_any_for_first": 59,
+}
 
 
 @pytest.mark.parametrize("mutant", MUTANTS.values(), ids=list(MUTANTS))
 def test_a_planted_fault_is_found(mutant: Mutant) -> None:
     """Within the number of seeds that it is given, as the violation that it was planted for."""
     found: dict[str, int] = {}
-    for seed in range(mutant.seeds):
+    first = _FOUND_AT.get(mutant.name, 0)
+    for seed in sorted(range(mutant.seeds), key=lambda seed: seed != first):
         outcome = run(make_plan(mutant.profile, seed), mutant=mutant)
         if outcome.invariant is not None:
             found.setdefault(outcome.invariant, seed)

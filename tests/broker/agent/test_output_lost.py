@@ -90,8 +90,10 @@ def _agent_pid(name: str) -> int | None:
     return None
 
 
-@pytest.mark.parametrize("form", FORMATS)
-@pytest.mark.parametrize("how", BY_SHELL)
+@pytest.mark.parametrize(
+    ("how", "form"),
+    [*((how, "console") for how in BY_SHELL), *(pytest.param(how, "json", marks=pytest.mark.long) for how in BY_SHELL)],
+)
 async def test_lines_that_cannot_be_written(
     open_master: OpenMaster, node: RabbitMQNode, amqp_url: str, tmp_path: Path, how: str, form: str
 ) -> None:

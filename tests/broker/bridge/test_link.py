@@ -16,6 +16,7 @@ from contracts.testing.rabbitmq.node import USER, RabbitMQNode
 from contracts.topology import cap_queue, events_key
 from master_bridge.link import connections
 from tests.broker.bridge.conftest import RunningLink
+from tests.faults.laboratory.proxy import Proxy
 from tests.harness.waiting import wait_for
 
 pytestmark = pytest.mark.brokers
@@ -231,12 +232,12 @@ def test_broker_restart(twisted: Any, make_link: MakeLink, own_node: RabbitMQNod
     running.wait("message")
 
 
-def test_link_before_broker(make_link: MakeLink, own_node: RabbitMQNode) -> None:
+def test_link_before_broker(proxy: Proxy, amqp_url: str, make_link: MakeLink) -> None:
     """A link that is started while the broker is down says why, and comes up when the broker does."""
-    own_node.stop()
-    running = make_link(url=own_node.url, up=False)
+    proxy.cut()
+    running = make_link(url=proxy.url(amqp_url), up=False)
     wait_for(lambda: running.link.down_reason not in (None, "not started"), 60, "a reason")
-    own_node.start()
+    proxy.heal()
     running.wait("up", timeout=60)
     assert running.link.down_reason is None
 

@@ -301,7 +301,7 @@ def test_nothing_is_said_in_anothers_name_by_a_dead_letter(stage: Stage, user_id
     stage.is_alices(request)
 
 
-@pytest.mark.parametrize("name", ["x", HEADER, KEY_HEADER])
+@pytest.mark.parametrize("name", [HEADER, *(pytest.param(each, marks=pytest.mark.long) for each in ("x", KEY_HEADER))])
 def test_no_header_cuts_a_link(stage: Stage, name: str) -> None:
     """One that fills a frame, once and again, to the master's queues and to the agents'."""
     request, _ = stage.running()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from contracts.testing.rabbitmq.node import RabbitMQNode
+from tests.faults.laboratory.proxy import Proxy
 from tests.harness.agents import Agent
 from tests.harness.master import BuildMaster
 from tests.harness.waiting import wait_for
@@ -185,11 +185,11 @@ def test_warns_when_nobody_qualifies(make_master: Callable[..., BuildMaster], ma
 
 
 def test_master_starts_and_stops_without_a_broker(
-    make_master: Callable[..., BuildMaster], own_node: RabbitMQNode, make_agent: Callable[..., Agent], tmp_path: Path
+    proxy: Proxy, amqp_url: str, make_master: Callable[..., BuildMaster], make_agent: Callable[..., Agent]
 ) -> None:
     """With the broker down the master starts, a build waits and says why, and stops; when it is back the build runs."""
-    own_node.stop()
-    master = make_master(ONE.format(command="true"), url=own_node.url, start=False)
+    proxy.cut()
+    master = make_master(ONE.format(command="true"), url=proxy.url(amqp_url), start=False)
     master.start()
     request = master.force("gtk")
     wait_for(
@@ -199,9 +199,6 @@ def test_master_starts_and_stops_without_a_broker(
     master.stop()
     assert "BuildMaster is stopped" in master.log()
     master.start()
-    own_node.start()
-    agent = Agent(tmp_path / "agent-late", own_node.url, name="late", capabilities=["gtk"]).start()
-    try:
-        assert master.finished(request, 60).result == "SUCCESS", master.describe(request)
-    finally:
-        agent.stop()
+    proxy.heal()
+    make_agent("late", capabilities=["gtk"])
+    assert master.finished(request, 60).result == "SUCCESS", master.describe(request)

@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from contracts.testing.rabbitmq.node import RabbitMQNode
 from tests.harness.master import BuildMaster
 from tests.harness.waiting import wait_for
 
@@ -41,13 +40,13 @@ def test_a_second_master_of_one_name_says_so_on_the_builds_page(
 
 
 def test_a_changed_password_is_read_again_from_buildbots_secret(
-    make_master: MakeMaster, own_node: RabbitMQNode, tmp_path: Path
+    make_master: MakeMaster, amqp_url: str, tmp_path: Path
 ) -> None:
     """The broker refuses the login: one line that says so, and with the file's new password the link comes up."""
     folder = tmp_path / "secrets"
     folder.mkdir(mode=0o700)
     file = folder / "broker"
-    file.write_text(own_node.url.replace("guest:", "guest:old"))
+    file.write_text(amqp_url.replace("guest:", "guest:old"))
     os.chmod(file, 0o600)
     settings = f"""
 c['secretsProviders'] = [secrets.SecretInAFile(dirname={str(folder)!r})]
@@ -56,7 +55,7 @@ c['services'] = [util.AMQPBroker(url=util.Secret('broker'), master='m1')]
     master = make_master(settings + ONE, url="", start=False)
     master.start()
     wait_for(lambda: "refuses the login of user 'guest'" in master.log(), 60, master.log)
-    file.write_text(own_node.url)
+    file.write_text(amqp_url)
     master.wait_linked()
     assert master.log().count("refuses the login") == 1, "once, not with each try"
     assert "Traceback" not in master.log()

@@ -99,7 +99,12 @@ def rounds(inside: InsideMaster, fault: Callable[[InsideMaster], None]) -> Itera
 
 
 @pytest.mark.parametrize(
-    ("fault", "locks"), [(lose, False), (lose, True), (kill, False)], ids=["lost", "lost, with a lock", "killed"]
+    ("fault", "locks"),
+    [
+        pytest.param(lose, False, id="lost"),
+        pytest.param(lose, True, id="lost, with a lock", marks=pytest.mark.long),
+        pytest.param(kill, False, id="killed"),
+    ],
 )
 def test_a_session_lost_at_any_await(inside: InsideMaster, fault: Callable[[InsideMaster], None], locks: bool) -> None:
     """The build is RETRY and its request a SUCCESS, or nothing was lost yet or any more; and the slot works."""
@@ -139,8 +144,11 @@ def begun_or_over(inside: InsideMaster, begun: Callable[[], Any], request: int) 
 
 @pytest.mark.parametrize(
     "to",
-    [config(builders=("other",)), config(slots=("s2",)), config(builders=(), slots=())],
-    ids=["builder removed", "slot renamed", "both removed"],
+    [
+        pytest.param(config(builders=("other",)), id="builder removed", marks=pytest.mark.long),
+        pytest.param(config(slots=("s2",)), id="slot renamed"),
+        pytest.param(config(builders=(), slots=()), id="both removed"),
+    ],
 )
 def test_a_reconfig_at_any_await(inside: InsideMaster, to: dict[str, Any]) -> None:
     """The build ends, RETRY or with its result; when all is back its request is a SUCCESS, and the slot works."""
