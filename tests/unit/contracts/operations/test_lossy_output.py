@@ -77,3 +77,24 @@ def test_a_program_whose_standard_error_takes_nothing(tmp_path: Path, where: str
     done = subprocess.run(["sh", "-c", command, sys.executable, SAYS, str(out)], check=False, timeout=60)
     assert done.returncode == 0
     assert out.read_text() == f"{'2>&-' in where} True"
+
+
+#: Opens them, then says in a program that it executes which there are: what this one has may not be passed on.
+EXECUTES = """
+import os, sys
+from contracts.operations.lossy_output import open_standard_streams
+open_standard_streams()
+assert None not in (sys.stdin, sys.stdout, sys.stderr)
+there = "import os, sys; found = [str(n) for n in range(3) if os.path.exists(f'/proc/self/fd/{n}')]; "
+there += "open(sys.argv[1], 'w').write(' '.join(found))"
+os.execv(sys.executable, [sys.executable, "-c", there, sys.argv[1]])
+"""
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&-", "<&- 2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_descriptors_that_were_closed_are_there_for_what_is_executed_too(tmp_path: Path, closed: str) -> None:
+    """Else the first socket that a keeper's fork server gets is its standard error."""
+    subprocess.run(
+        ["sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-c", EXECUTES, str(tmp_path / "there")], check=True
+    )
+    assert (tmp_path / "there").read_text() == "0 1 2"
