@@ -348,11 +348,14 @@ OTHERS = {
     "BUILDBOT_AMQP_COMMAND": ("worker-agent", "Given to each command: its session and number, by which the agent finds "
                               "what belongs to it; `leave` in a command's own environment: do not end it "
                               "([differences](../differences-to-pb.md))."),
+    "BUILDBOT_PIPELINE": ("pipelines", "Given to the program of a pipeline: the file to which it appends its lines."),
     "COLUMNS": ("master-bridge", "Columns of the terminal, where it does not say by itself."),
     "CREDENTIALS_DIRECTORY": ("worker-agent", "systemd's credentials: a file `amqp-url` in it is the broker's URL."),
     "HOME": ("both", "`~` in file names, and folders that XDG's variables do not name."),
     "NOTIFY_SOCKET": ("worker-agent", "systemd's `Type=notify`."),
     "NO_COLOR": ("master-bridge", "Set to anything: no colours."),
+    "OTEL_*": ("worker-agent, Buildbot's master", "With traces: where they go, as OpenTelemetry's SDK has it "
+               "(`OTEL_EXPORTER_OTLP_ENDPOINT`)."),
     "PATH": ("worker-agent", "Where probes and commands look for programs."),
     "PKG_CONFIG_LIBDIR": ("worker-agent", "Where `--auto-capabilities` looks for libraries, as pkg-config does."),
     "PKG_CONFIG_PATH": ("worker-agent", "Where `--auto-capabilities` looks for libraries, too, as pkg-config does."),

@@ -113,6 +113,9 @@ SECTIONS = (
 class AgentProgram(ManualGroup):
     """A group that runs the agent when no subcommand is named. Its options stand in the groups of their settings."""
 
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        Section(title="Description", text=DESCRIPTION, wrap=True).write(formatter)
+
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """From click: options in `--help`, in groups as the settings have them."""
         for title, records in self.grouped(ctx).items():

@@ -45,6 +45,7 @@ VALUES = {
     "cache_free_disk": ("5GiB", '"5GiB"', 5 << 30),
     "metrics_port": ("9100", "9100", 9100),
     "metrics_host": ("::1", '"::1"', "::1"),
+    "traces": ("true", "true", True),
     "log_format": ("json", '"json"', "json"),
     "log_level": ("debug", '"debug"', "debug"),
 }
