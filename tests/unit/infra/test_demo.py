@@ -17,6 +17,7 @@ from examples.demo.checkout import read_checkout
 from examples.demo.errors import DemoError
 from examples.demo.processes import Processes
 from examples.demo.progress import Progress, all_succeeded, table
+from examples.demo.terminal import draw, printed
 
 
 def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
@@ -139,3 +140,27 @@ def test_the_exit_status_is_success_only_if_all_builds_succeeded(
     results: tuple[int | None, ...], succeeded: bool
 ) -> None:
     assert all_succeeded([Build(request=1, builder="b", result=result) for result in results]) is succeeded
+
+
+def test_a_picture_of_a_terminal_has_what_the_command_printed_there(tmp_path: Path) -> None:
+    """Its width, its colours; orders to the terminal are no text; a command that fails is told."""
+    script = r"[ -t 1 ] && stty size; printf '\033[?25l\033[31mred <b>\033[0m\033[2K\n'"
+    text = printed(["sh", "-c", script], {}, 90)
+    assert text == "40 90\n\x1b[31mred <b>\x1b[0m\n"
+    draw("master-bridge fleet", text, tmp_path / "made" / "terminal.svg", 90)
+    picture = (tmp_path / "made" / "terminal.svg").read_text()
+    assert all(each in picture for each in ("master-bridge", "fleet", "red", "&lt;b&gt;"))
+    assert "\x1b" not in picture
+    with pytest.raises(DemoError, match=r"status 3:\s+the reason"):
+        printed(["sh", "-c", "echo the reason; exit 3"], {}, 90)
+
+
+def test_what_is_left_of_the_last_demo_is_removed_beside_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo, "STATE", tmp_path / "state" / "demo")
+    for _ in range(2):
+        with demo.state_folder():
+            assert [path.name for path in demo.STATE.iterdir()] == ["logs"]
+            (demo.STATE / "left").touch()
+    assert sorted(path.name for path in demo.STATE.parent.iterdir()) == ["demo", "demo.lock"]
