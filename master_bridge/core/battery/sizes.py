@@ -58,8 +58,11 @@ class Queue:
 
     def _size(self, agents: int) -> float:
         """In the weights of `Estimates`."""
-        share = self.weight / (SHARDS_AN_AGENT * max(1, agents))
+        whole = self.weight / max(1, agents)
+        share = whole / SHARDS_AN_AGENT
         if not self._estimates.informed:
             return max(share, 1.0)
         scale = self._estimates.scale
-        return min(max(share, max(SHORTEST, self._estimates.overhead) / scale), self._target / scale)
+        worth = max(SHORTEST, self._estimates.overhead) / scale
+        # yet nobody is idle while another one runs what could be divided
+        return min(max(share, min(worth, whole)), self._target / scale)

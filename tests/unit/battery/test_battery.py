@@ -199,4 +199,19 @@ def test_no_shard_is_shorter_than_its_program_takes_to_start() -> None:
         reports = dict.fromkeys(inside, UnitReport(outcome="passed", seconds=0.1))
         made.handle(ShardTaken(shard=number, agent="a1"), now)
         made.handle(ShardEnded(shard=number, seconds=10.0 + 0.1 * len(inside), reports=reports), now + 10)
-    assert seen <= 10
+    assert seen <= 30
+
+
+def test_what_is_left_is_divided_among_all_agents_though_a_program_starts_slowly() -> None:
+    """A shard of all that is left would keep one agent busy and the others idle."""
+    units = [f"t{number}" for number in range(12)]
+    made = BatteryMachine(units, timings={}, plan=Plan())
+    made.handle(Fleet(slots=3), 0.0)
+    made.handle(ShardTaken(shard=1, agent="a1"), 0.0)
+    reports = dict.fromkeys(made.open[1].shard.units, UnitReport(outcome="passed", seconds=0.1))
+    before = set(made.open)
+    left = made.left
+    made.handle(ShardEnded(shard=1, seconds=30.0, reports=reports), 30.0)
+    new = [made.open[number].shard for number in set(made.open) - before]
+    assert new
+    assert max(len(shard.units) for shard in new) <= max(1, left // 3)
