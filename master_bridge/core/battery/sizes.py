@@ -12,8 +12,9 @@ from master_bridge.core.battery.estimates import Estimates
 #: its share when they end what is left (8 agents of which two are slow: 4/24 of what is left, against 1/6.5).
 SHARDS_AN_AGENT = 3
 #: A shard's own cost is some tenths of a second for its session, and what its program takes to start. No shard is made
-#: shorter than either on purpose.
+#: shorter than the first, or than three times the second, on purpose.
 SHORTEST = 0.5
+WORTH = 3.0
 
 
 class Queue:
@@ -63,6 +64,6 @@ class Queue:
         if not self._estimates.informed:
             return max(share, 1.0)
         scale = self._estimates.scale
-        worth = max(SHORTEST, self._estimates.overhead) / scale
+        worth = max(SHORTEST, WORTH * self._estimates.overhead) / scale
         # yet nobody is idle while another one runs what could be divided
         return min(max(share, min(worth, whole)), self._target / scale)
