@@ -17,17 +17,14 @@ from buildbot.process.results import CANCELLED
 from buildbot.steps.shell import ShellCommand
 from twisted.internet import defer
 
-from contracts.requirements.sets import Requirements
 from master_bridge.buildbot import places
 from master_bridge.buildbot.broker_of_master import broker_of
 from master_bridge.buildbot.internals.builds import SupervisedBuild
 from master_bridge.buildbot.search.naming import agent_name
-from master_bridge.buildbot.search.preference import PREFER_SECONDS, Wanted, preference, wrong_seconds
+from master_bridge.buildbot.search.preference import PREFER_SECONDS, wrong_seconds
 from master_bridge.buildbot.search.step_connection import StepConnection
 from master_bridge.buildbot.worker_settings import (
-    STRICT_FENCING,
-    asked,
-    texts,
+    wanted_by,
     wrong_fencing,
     wrong_requirements,
     wrong_seal,
@@ -94,15 +91,7 @@ class CapabilityCommand(ShellCommand):
         yield self._refuse_other_places(command)
         SupervisedBuild.of(self.build)  # a reconfig may remove its builder while the command waits
         broker = yield broker_of(self.master)
-        seal = bool(getattr(self.worker, "seal", False)) if self.seal is None else self.seal
-        requires = asked(self.requires, seal)
-        wanted = Wanted(
-            requirements=Requirements.of(requires),
-            preference=preference(requires, texts(self.prefers), self.prefer_seconds),
-            seal=seal,
-            fencing=STRICT_FENCING if self.fencing == "strict" else None,
-        )
-        connection = StepConnection(broker=broker, step=self, wanted=wanted)
+        connection = StepConnection(broker=broker, step=self, wanted=wanted_by(self))
         self.cmd = command
         command.worker = self.worker
         if command.args.get("usePTY") is None:

@@ -11,7 +11,7 @@ from buildbot.locks import BaseLockId, LockAccess
 from contracts.errors import BadRequirement
 from contracts.requirements.sets import Requirements
 from contracts.trust import sealing
-from master_bridge.buildbot.search.preference import PREFER_SECONDS, is_duration, preference, wrong_seconds
+from master_bridge.buildbot.search.preference import PREFER_SECONDS, Wanted, is_duration, preference, wrong_seconds
 
 #: `fencing="strict"`: an agent without contact kills what runs after these seconds; the bridge waits longer.
 STRICT_FENCING = 20.0
@@ -123,6 +123,18 @@ def _wrong_texts(argument: str, value: Any) -> Iterator[str]:
 def asked(requires: Any, seal: bool) -> list[str]:
     """What is required of an agent: of one that gets what is sealed also that it can seal."""
     return [*texts(requires), *([sealing.CAPABILITY] if seal else [])]
+
+
+def wanted_by(step: Any) -> Wanted:
+    """What a step asks of its agents, by its rendered arguments. Its `seal` None: as its build's worker."""
+    seal = bool(getattr(step.worker, "seal", False)) if step.seal is None else step.seal
+    requires = asked(step.requires, seal)
+    return Wanted(
+        requirements=Requirements.of(requires),
+        preference=preference(requires, texts(step.prefers), step.prefer_seconds),
+        seal=seal,
+        fencing=STRICT_FENCING if step.fencing == "strict" else None,
+    )
 
 
 def texts(value: Any) -> list[str]:

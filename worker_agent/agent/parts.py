@@ -24,6 +24,7 @@ from worker_agent.keeper.second_user import SecondUser
 from worker_agent.keepers.builddirs import BuildDirs
 from worker_agent.keepers.journal_reader import JournalFiles
 from worker_agent.keepers.sessions import Sessions
+from worker_agent.link.connected import LinkListener
 from worker_agent.link.link import Link
 from worker_agent.link.options import link_options
 from worker_agent.link.seals import Seals
@@ -119,10 +120,12 @@ class Parts:
             instance=instance.uuid,
             agent=self._settings.name,
             next_epoch=instance.next_epoch,
-            on_input=put,
-            queue_gone=lambda queue: put(lambda: self.queues.gone(queue)),
-            sent_to_dead=self.figures.sent_to_dead,
-            asked=self._tells.asked,
+            listener=LinkListener(
+                on_input=put,
+                queue_gone=lambda queue: put(lambda: self.queues.gone(queue)),
+                sent_to_dead=self.figures.sent_to_dead,
+                asked=self._tells.asked,
+            ),
         )
 
     def _queues(self) -> QueueKnowledge:

@@ -58,12 +58,23 @@ class Lasting:
     agent: str
     #: numbers of deliveries, which the machine never sees twice
     deliveries: Iterator[int]
-    #: told of a queue that turned out not to exist
-    queue_gone: Callable[[str], None]
     prefetch: SharedPrefetch
     agreements: Agreements = field(default_factory=Agreements)
     foreign: ForeignPeers = field(default_factory=ForeignPeers)
     declared: Declared = field(default_factory=Declared)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinkListener:
+    """Who is told of what a link brings. Each is called in the event loop, and must only note."""
+
+    on_input: Callable[[Input], None]
+    #: of a `cap.*` queue that does not exist (any more)
+    queue_gone: Callable[[str], None]
+    #: of each message that went to `bb.dead`
+    sent_to_dead: Callable[[], None]
+    #: of each wish for the agent's status
+    asked: Callable[[], None]
 
 
 class Connected:
@@ -76,23 +87,14 @@ class Connected:
     publisher: Publisher
     _lasting: Lasting
 
-    def __init__(
-        self,
-        options: LinkOptions,
-        address: str,
-        on_input: Callable[[Input], None],
-        sent_to_dead: Callable[[], None],
-        asked: Callable[[], None],
-    ) -> None:
+    def __init__(self, options: LinkOptions, address: str, listener: LinkListener) -> None:
         self.options = options
-        self._sent_to_dead = sent_to_dead
-        self._asked = asked
+        self._listener = listener
         self.address = address
         #: seconds since the epoch, when the consuming connection was opened
         self.opened_at = 0.0
         self.product = Product()
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._receive = on_input
         self._closed = False
         self._opened: list[Opened] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -127,7 +129,7 @@ class Connected:
             agent=lasting.agent,
             on_input=self._on_input,
             broken=lambda error: self._end(self._explain(error)),
-            sent_to_dead=self._sent_to_dead,
+            sent_to_dead=self._listener.sent_to_dead,
             agreements=lasting.agreements,
         )
         self.consumers = OfferConsumers(
@@ -135,7 +137,7 @@ class Connected:
             on_input=self._on_input,
             deliveries=lasting.deliveries,
             dead=self.publisher.send_to_dead,
-            queue_gone=lasting.queue_gone,
+            queue_gone=self._listener.queue_gone,
             trust=self.options.trust,
             foreign=lasting.foreign,
             way=BySharedPrefetch() if lasting.prefetch.usable(self.product.version) else ByCancelling(),
@@ -198,7 +200,7 @@ class Connected:
 
     def _on_input(self, what: Input) -> None:
         if not self._closed:
-            self._receive(what)
+            self._listener.on_input(what)
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(coroutine)
@@ -276,7 +278,7 @@ class Connected:
         except NotBelieved as error:
             refusal = str(error)
         if refusal is None and envelope.routing_key == topology.TELL:
-            self._asked()
+            self._listener.asked()
             return
         trust, exchange, key = self.options.trust, envelope.exchange, envelope.routing_key
         if refusal is None:

@@ -16,8 +16,8 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 from contracts import topology
 from contracts.messages import AnyMessage, Status
 from worker_agent.core.actions import Publish
-from worker_agent.core.inputs import Input, LinkDown, LinkUp
-from worker_agent.link.connected import Connected, Lasting
+from worker_agent.core.inputs import LinkDown, LinkUp
+from worker_agent.link.connected import Connected, Lasting, LinkListener
 from worker_agent.link.declare import existing_queues
 from worker_agent.link.errors import LIBRARY_ERRORS, LinkError
 from worker_agent.link.one_at_a_time import Settle
@@ -45,9 +45,7 @@ def longest_pause(away: float, most: float) -> float:
 class Link:
     """The agent's link.
 
-    `next_epoch` gives a number greater than any before, of any process of this instance. `on_input` is called in the
-    event loop, and must only note. `queue_gone` hears of a `cap.*` queue that does not exist (any more),
-    `sent_to_dead` of each message that went to `bb.dead`, `asked` of each wish for the agent's status.
+    `next_epoch` gives a number greater than any before, of any process of this instance.
 
     Orders are dropped while the link is down, and until `enter` says that the machine knows of a new one: they were
     meant for the connection before.
@@ -60,21 +58,15 @@ class Link:
         instance: str,
         agent: str,
         next_epoch: Callable[[], int],
-        on_input: Callable[[Input], None],
-        queue_gone: Callable[[str], None],
-        sent_to_dead: Callable[[], None],
-        asked: Callable[[], None],
+        listener: LinkListener,
     ) -> None:
         self.options = options
-        self._sent_to_dead = sent_to_dead
-        self._asked = asked
         self._instance = instance
         self._next_epoch = next_epoch
-        self._on_input = on_input
+        self._listener = listener
         self._lasting = Lasting(
             agent=agent,
             deliveries=itertools.count(1),
-            queue_gone=queue_gone,
             prefetch=SharedPrefetch(options.shared_prefetch),
         )
         #: masters of other versions; its `heard` is for metrics
@@ -107,19 +99,19 @@ class Link:
         await self._read_url_again()
         epoch = self._next_epoch()
         address = topology.control_address(self.options.user, self._instance, token_hex(6))
-        connected = Connected(self.options, address, self._on_input, self._sent_to_dead, self._asked)
+        connected = Connected(self.options, address, self._listener)
         await connected.open(self._lasting)
         began = loop.time()
         self._connected = connected
         self._address = address
         self._told = ""
         log.info("link_up", broker=self.options.where, version=connected.product.text, address=address)
-        self._on_input(LinkUp(epoch=epoch, address=address, opened_at=connected.opened_at))
+        self._listener.on_input(LinkUp(epoch=epoch, address=address, opened_at=connected.opened_at))
         reason = await connected.lost
         await self._leave()
         self._told = reason
         log.warning("link_down", broker=self.options.where, reason=reason)
-        self._on_input(LinkDown())
+        self._listener.on_input(LinkDown())
         if loop.time() - began < SETTLED:
             raise LinkError(reason)
 

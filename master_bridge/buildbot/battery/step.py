@@ -19,7 +19,6 @@ from buildbot.process.results import CANCELLED, FAILURE, SKIPPED, SUCCESS
 from buildbot.util import flatten
 from twisted.internet import defer
 
-from contracts.requirements.sets import Requirements
 from master_bridge.buildbot.battery import results
 from master_bridge.buildbot.battery.arguments import wrong_arguments
 from master_bridge.buildbot.battery.connection import ShardConnection
@@ -33,8 +32,8 @@ from master_bridge.buildbot.broker_of_master import broker_of
 from master_bridge.buildbot.builddirs import component
 from master_bridge.buildbot.internals.builds import SupervisedBuild
 from master_bridge.buildbot.search import requests
-from master_bridge.buildbot.search.preference import PREFER_SECONDS, Wanted, preference
-from master_bridge.buildbot.worker_settings import STRICT_FENCING, asked, texts
+from master_bridge.buildbot.search.preference import PREFER_SECONDS, Wanted
+from master_bridge.buildbot.worker_settings import wanted_by
 from master_bridge.core.battery import journal
 from master_bridge.core.battery.battery import BatteryMachine, Plan
 from master_bridge.core.battery.events import Shard
@@ -206,14 +205,7 @@ class Battery(ShellMixin, BuildStep):
     @defer.inlineCallbacks
     def _run_battery(self, battery: BatteryMachine, store: Store, preparation: Preparation) -> Any:
         broker = yield broker_of(self.master)
-        seal = bool(getattr(self.worker, "seal", False)) if self.seal is None else self.seal
-        requires = asked(self.requires, seal)
-        wanted = Wanted(
-            requirements=Requirements.of(requires),
-            preference=preference(requires, texts(self.prefers), self.prefer_seconds),
-            seal=seal,
-            fencing=STRICT_FENCING if self.fencing == "strict" else None,
-        )
+        wanted = wanted_by(self)
         builddir = component(self.build.builder.config.workerbuilddir)
         stdio = yield self.addLog("stdio")
         self._run = Run(

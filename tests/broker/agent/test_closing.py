@@ -15,6 +15,7 @@ from tests.broker.agent.conftest import OpenMaster
 from tests.broker.agent.scripted_master import until
 from tests.broker.gate import Gate
 from worker_agent.core.inputs import Input, LinkUp
+from worker_agent.link.connected import LinkListener
 from worker_agent.link.link import Link
 from worker_agent.link.options import LinkOptions
 
@@ -25,8 +26,10 @@ class RunningLink:
         self.before = asyncio.all_tasks()
         self.link = Link(
             LinkOptions(url=url, name="agent", reconnect_max=0.5),
-            instance="i", agent="agent", next_epoch=itertools.count(1).__next__, on_input=self.inputs.append,
-            queue_gone=lambda _: None, sent_to_dead=lambda: None, asked=lambda: None,
+            instance="i", agent="agent", next_epoch=itertools.count(1).__next__,
+            listener=LinkListener(
+                on_input=self.inputs.append, queue_gone=lambda _: None, sent_to_dead=lambda: None, asked=lambda: None
+            ),
         )  # fmt: skip
         self.task = asyncio.create_task(self.link.run())
 

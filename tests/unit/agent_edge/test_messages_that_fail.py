@@ -11,7 +11,7 @@ from aiormq import exceptions as amqp
 from contracts import topology
 from contracts.codec import encode
 from contracts.messages import Ping
-from worker_agent.link.connected import Connected
+from worker_agent.link.connected import Connected, LinkListener
 from worker_agent.signatures import Trust
 
 ADDRESS = "agent.u.i.n"
@@ -40,7 +40,8 @@ async def test_it_is_buried_and_the_next_one_is_handled(error: Exception) -> Non
             raise error
 
     options: Any = SimpleNamespace(trust=Trust())
-    connected = Connected(options, ADDRESS, handle, sent_to_dead=lambda: None, asked=lambda: None)
+    listener = LinkListener(on_input=handle, queue_gone=lambda _: None, sent_to_dead=lambda: None, asked=lambda: None)
+    connected = Connected(options, ADDRESS, listener)
     publisher = Publisher()
     connected.publisher = publisher  # type: ignore[assignment]
     message: Any = SimpleNamespace(

@@ -18,6 +18,7 @@ from worker_agent.agent.instance import Instance
 from worker_agent.agent.loop import Agent
 from worker_agent.core import actions, inputs
 from worker_agent.core.inputs import Recovered
+from worker_agent.link.connected import LinkListener
 from worker_agent.program.settings import Settings
 
 #: Seconds within which anything comes; generous, since machines are shared.
@@ -30,10 +31,10 @@ USER = "bridge"
 class FakeLink:
     """Orders are written down; the test says what comes in."""
 
-    def __init__(self, options: Any, *, on_input: Callable[[Any], None], **named: Any) -> None:
+    def __init__(self, options: Any, *, listener: LinkListener, **named: Any) -> None:
         self.options = SimpleNamespace(trust=SimpleNamespace(refused=0))
         self.foreign = SimpleNamespace(heard=0)
-        self.put = on_input
+        self.put: Callable[[Any], None] = listener.on_input
         self.orders: list[tuple[Any, ...]] = []
         self.entered = self.up = False
         self.address = "agent.u.i.1"

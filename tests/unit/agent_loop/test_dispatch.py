@@ -14,6 +14,7 @@ from worker_agent.agent.dispatch import Hands
 from worker_agent.agent.forever import Errors
 from worker_agent.core import actions as do
 from worker_agent.core.inputs import SessionMeta
+from worker_agent.link.connected import LinkListener
 
 from .stage import USER, FakeLink, FakeSessions, command
 
@@ -83,7 +84,10 @@ class Both:
     """Hands, and all that they did."""
 
     def __init__(self) -> None:
-        self.link = FakeLink(None, on_input=lambda what: None)
+        nobody = LinkListener(
+            on_input=lambda what: None, queue_gone=lambda _: None, sent_to_dead=lambda: None, asked=lambda: None
+        )
+        self.link = FakeLink(None, listener=nobody)
         self.sessions = FakeSessions()
         self.seals = FakeSeals()
         self.did: list[tuple[Any, ...]] = []
