@@ -38,7 +38,7 @@ from master_bridge.buildbot.internals.siblings import adopt
 from master_bridge.buildbot.internals.stopping import QuickStop
 from master_bridge.buildbot.internals.whole_config import SERVICE_NAME, check_whole_configs
 from master_bridge.buildbot.output.room import LOOK_EVERY, Room
-from master_bridge.buildbot.regularly import regularly
+from master_bridge.buildbot.regularly import Soon, regularly
 from master_bridge.buildbot.search import requests, waiting
 from master_bridge.buildbot.search.notices import NoAgentNotices
 from master_bridge.buildbot.traces.tracing import Tracing
@@ -57,6 +57,8 @@ STOP_TIMEOUT = 3.0
 
 #: Seconds from a configured worker to the catalogue: all workers of a reconfig come within one.
 CATALOGUE_SOON = 0.2
+#: Seconds from a registered place to a look for builds, put off while more places come, up to the second number.
+PLACES_SOON, PLACES_LATEST = 0.1, 2.0
 #: In the master's folder: the secret of its tickets (`contracts.trust.tickets`).
 TICKETS_FILE = "amqp-tickets.secret"
 RESTART_NEEDED = "a new master name, broker user, grace or traces holds from the next start on"
@@ -131,6 +133,9 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
         self._notices = NoAgentNotices()
         self._retired = RetiredSignatures()
         self._catalogue_soon: Any = None
+        self._builds_soon = Soon(PLACES_SOON, PLACES_LATEST, self._look_for_builds)
+        #: builders of places that were registered just now
+        self._builders: set[str] = set()
         self._failures: FIFOCache[str, int] = FIFOCache(FAILURES_KEPT)
         self._metrics_port = MetricsPort(self)
         self._traces = False
@@ -232,6 +237,7 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
         """After the workers have left their sessions, or `STOP_TIMEOUT` at most: services stop side by side."""
         for timer in self._timers:
             timer.stop()
+        self._builds_soon.cancel()
         if self._catalogue_soon is not None and self._catalogue_soon.active():
             self._catalogue_soon.cancel()
         if self._quick_stop is not None:
@@ -306,6 +312,16 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
         """Tell the fleet, once for all workers of one reconfig, and for all agents that come at a time."""
         if self._catalogue_soon is None or not self._catalogue_soon.active():
             self._catalogue_soon = self.master.reactor.callLater(CATALOGUE_SOON, self.publish_catalogue)
+
+    def look_for_builds(self, builder: str) -> None:
+        """A place of its was registered. Each look asks all places, so there is one for all that come together."""
+        self._builders.add(builder)
+        self._builds_soon.ask(self.master.reactor)
+
+    def _look_for_builds(self) -> None:
+        builders, self._builders = self._builders, set()
+        for builder in sorted(builders):
+            self.master.botmaster.maybeStartBuildsForBuilder(builder)
 
     def count_infrastructure_failure(self, request: str) -> int:
         """How often a machine failed under this request, this time included."""

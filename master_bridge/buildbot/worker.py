@@ -191,10 +191,10 @@ class AMQPLatentWorker(QuietLatentWorker):
 
     @defer.inlineCallbacks
     def updateWorker(self) -> Any:
-        registrations.update(self, self._builds)
+        registrations.update(self, self._builds, self._broker.look_for_builds)
         for builder in self.botmaster.getBuildersForWorker(self.name):
             if choosing.guard(builder, lambda worker: isinstance(worker, AMQPLatentWorker)):
-                self.botmaster.maybeStartBuildsForBuilder(builder.name)
+                self._broker.look_for_builds(builder.name)
         yield super().updateWorker()
         for pair in self._builds:
             # of a builder that Buildbot does not list any more

@@ -10,7 +10,7 @@ Source: worker/latent.py `updateWorker`; worker/base.py `addWorkerForBuilder`; p
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from buildbot.process.workerforbuilder import LatentWorkerForBuilder
@@ -27,8 +27,9 @@ class SlotForBuilder(LatentWorkerForBuilder):
             super().detached()
 
 
-def update(worker: Any, busy: Mapping[Any, Any]) -> None:
-    """`busy`: those of its pairs with a builder that have a build, also of builders that it serves no more."""
+def update(worker: Any, busy: Mapping[Any, Any], look_for_builds: Callable[[str], None]) -> None:
+    """`busy`: those of its pairs with a builder that have a build, also of builders that it serves no more.
+    `look_for_builds`: for the builder of that name, which has one more place now."""
     wanted = {builder.name: builder for builder in worker.botmaster.getBuildersForWorker(worker.name)}
     known = worker.workerforbuilders
     for name, pair in list(known.items()):
@@ -42,7 +43,7 @@ def update(worker: Any, busy: Mapping[Any, Any]) -> None:
             known[name] = pair
         if not any(other is pair for other in builder.workers):
             builder.workers.append(pair)
-            worker.botmaster.maybeStartBuildsForBuilder(name)
+            look_for_builds(name)
 
 
 def serves(worker_name: str, builder: Any, botmaster: Any) -> bool:

@@ -140,6 +140,9 @@ class InsideBroker(service.BuildbotService):
 
     def columns_changed(self) -> None: ...
 
+    def look_for_builds(self, builder: str) -> None:
+        self.master.botmaster.maybeStartBuildsForBuilder(builder)
+
 
 class _Case(TestReactorMixin):
     """What Buildbot's helpers want of a test case of theirs."""
