@@ -137,7 +137,7 @@ class LiveView(App[None]):
         self.query_one(LineView).focus()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             asyncio.get_running_loop().add_signal_handler(number, self.exit)
-        self.run_worker(self._hear, thread=True, exit_on_error=False)
+        self.run_worker(self._hear, thread=True)  # what it does not expect ends the view, with a traceback
 
     def on_unmount(self) -> None:
         self._over.set()
