@@ -23,11 +23,14 @@ class Miss:
 
 def nearest_misses(requirements: Requirements, agents: Iterable[tuple[str, Sequence[Capability]]]) -> tuple[Miss, ...]:
     """Those of `agents` (name, what it has) that do not qualify, grouped; who lacks least comes first."""
-    groups: dict[tuple[str, ...], list[tuple[str, Sequence[Capability]]]] = {}
+    alike: dict[tuple[tuple[str, str | None], ...], list[tuple[str, Sequence[Capability]]]] = {}
     for name, capabilities in agents:
-        misses = requirements.misses(capabilities)
+        alike.setdefault(tuple((each.name, each.version) for each in capabilities), []).append((name, capabilities))
+    groups: dict[tuple[str, ...], list[tuple[str, Sequence[Capability]]]] = {}
+    for members in alike.values():
+        misses = requirements.misses(members[0][1])
         if misses:
-            groups.setdefault(misses, []).append((name, capabilities))
+            groups.setdefault(misses, []).extend(members)
     found = [
         Miss(
             agents=tuple(sorted(name for name, _ in group)),

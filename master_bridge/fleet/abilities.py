@@ -33,11 +33,15 @@ class Abilities:
             self._by_name.setdefault(normal_name(each.name), []).append(each)
         return True
 
+    def named(self, requirements: Requirements) -> list[Capability]:
+        """Those of its capabilities that can decide about it."""
+        return [each for name in requirements.names for each in self._by_name.get(name, ())]
+
     def meet(self, requirements: Requirements) -> bool:
         """As `Requirements.satisfied_by`, of those capabilities that can decide about it."""
         met = self._met.get(requirements.signature)
         if met is None:
-            named = [each for name in requirements.names for each in self._by_name.get(name, ())]
+            named = self.named(requirements)
             met = requirements.satisfied_by(named) if named else not requirements.items
             self._met[requirements.signature] = met
         return met

@@ -193,7 +193,9 @@ class Agents:
         """What those that come nearest lack: "builder7 has gtk 2.24, needs gtk>=3"."""
         found = self._misses.get(requirements.signature)
         if found is None:
-            alive = ((known.status.agent, known.status.capabilities) for known in self if known.state != "silent")
+            alive = (
+                (known.status.agent, known.abilities.named(requirements)) for known in self if known.state != "silent"
+            )
             found = [shown(miss, TEXT_SHOWN) for miss in nearest_misses(requirements, alive)[:MISSES_SHOWN]]
             self._misses[requirements.signature] = found
         return found

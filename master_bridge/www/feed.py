@@ -33,7 +33,7 @@ from master_bridge.www.held import HoldingBack
 from master_bridge.www.orders import Orders
 
 #: Seconds for which what was made is good enough for the next viewer.
-FRESH = 1.25
+FRESH = 1.0
 #: Another master that said nothing for so many seconds is not shown; so many masters are.
 FORGET_AFTER, MASTERS_MAX = 3 * STATUS_INTERVAL, 100
 #: Columns that are taken of another master.

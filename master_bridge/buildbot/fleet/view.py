@@ -134,7 +134,9 @@ class FleetView:
         busy = sum(1 for status in able if all(slot.state != "idle" for slot in status.slots))
         misses: tuple[str, ...] = ()
         if not qualified:
-            nearest = nearest_misses(requirements, ((status.agent, status.capabilities) for status in agents))
+            nearest = nearest_misses(
+                requirements, ((heard.status.agent, heard.abilities.named(requirements)) for heard in alive)
+            )
             misses = tuple(shown(miss) for miss in nearest[:MISSES_SHOWN])
         unfit = tuple(_unfit(status) for status in qualified if status not in able)
         return Outlook(agents=len(agents), qualified=len(able), busy=busy, misses=misses, unfit=unfit)

@@ -6,7 +6,7 @@
   const {createElement: h, useState, useEffect, useMemo, memo} = window.React;
   const {Link, useSearchParams} = window.ReactRouterDOM;
 
-  // Milliseconds between two questions: with the 1.25 s for which an answer is kept (`FRESH`), nothing shown is older than 3 s.
+  // Milliseconds between two questions: with the 1 s for which an answer is kept (`FRESH`), nothing shown is older than 3 s.
   const POLL = 1500;
   const SLOW_POLL = 5000;
   const CAPABILITIES_SHOWN = 8;

@@ -26,6 +26,7 @@ def test_it_meets_what_the_requirements_say(capabilities: list[Capability], text
     abilities.learn(capabilities)
     for _ in range(2):
         assert abilities.meet(wanted) == wanted.satisfied_by(capabilities)
+    assert wanted.misses(abilities.named(wanted)) == wanted.misses(capabilities)
 
 
 def test_it_forgets_what_it_worked_out_when_something_else_is_told() -> None:
