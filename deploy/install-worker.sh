@@ -566,6 +566,7 @@ install_program() {
             fail "what was installed from $source does not start; what was there before was not touched:
 $version"
         fi
+        found ok "$version, beside what is there"
     fi
 }
 
@@ -575,7 +576,7 @@ switch_program() {
         ln -s "$venv" "$PREFIX/current.new"
         # mv -T / -h differ between systems; rename(2) replaces the link at once everywhere
         "$python" -I -c 'import os, sys; os.replace(sys.argv[1], sys.argv[2])' "$PREFIX/current.new" "$PREFIX/current"
-        found ok "$version in $PREFIX"
+        found ok "$PREFIX/current is the new program"
         # the one before stays: sessions that run were started from it
         for other in "$PREFIX/venvs"/*; do
             case "$other" in
@@ -635,7 +636,10 @@ write_configuration() {
 
 # What was given, with what else this machine's own says.
 compose_configuration() {
-    [ "$dry" = no ] || return 0
+    if [ "$dry" = yes ]; then
+        say "  would write: $checked (mode 0640, owner root:$USER_NAME), and try it"
+        return 0
+    fi
     set -- --new "$config_file" --kept "$CONFIG" --default "state = \"$STATE\""
     [ "$separate" = no ] || set -- "$@" --default "run_as = \"$BUILD_NAME\""
     [ -z "$slots" ] || set -- "$@" --given "slots = $slots"
@@ -674,7 +678,7 @@ put_configuration() {
         return 0
     fi
     did "$CONFIG (root's, readable by the group $USER_NAME), from $config_file"
-    [ ! -f "$config_file" ] || found note "$config_file is not needed any more and holds a password: rm $config_file"
+    [ "$dry" = yes ] || [ ! -f "$config_file" ] || found note "$config_file is not needed any more and holds a password: rm $config_file"
 }
 
 systemd_unit() {
