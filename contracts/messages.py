@@ -48,7 +48,7 @@ class Offer(Greeting):
 
     t: Literal["offer"] = "offer"
     offer: Id
-    #: what the work is for, stable across restarts of the master: "br-17" or "br-17/step-4"
+    #: what the work is for, stable across restarts of the master: "br-17", "br-17/step-4", "br-17/step-4/shard-2"
     request: str = Field(min_length=1, max_length=200)
     master: Name
     #: the master's broker user: nobody else may send messages about a session of this offer (rule 22)

@@ -71,7 +71,7 @@ class Run:
         self.battery = battery
         self.preparation = preparation
         self.places = places
-        self.show = show
+        self._show = show
         self._store = store
         self._broker = broker
         self._requirements = requirements
@@ -112,6 +112,11 @@ class Run:
 
     def keep_report(self, shard: int, text: str) -> None:
         self._store.keep_report(shard, text)
+
+    def show(self, header: str, printed: str) -> None:
+        """Not of shards that outlive a battery that was given up: its log is closed."""
+        if not self._done.called:
+            self._show(header, printed)
 
     # ---- the core
 
