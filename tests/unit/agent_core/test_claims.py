@@ -286,3 +286,35 @@ def test_rule_16_a_command_offer_that_asks_waits_for_its_grant_and_runs_then() -
     assert agent.did == []
     agent.grant()
     assert agent.kinds == ["Persist", "OpenSession", "accept", "Persist", "RunCommand"]
+
+
+@pytest.mark.parametrize(("able", "settled"), [(False, actions.GiveBack), (None, actions.Park)])
+def test_an_offer_that_the_machine_cannot_do_goes_to_another(able: bool | None, settled: type[actions.Action]) -> None:
+    """Given back where another agent may be able; parked where nobody knows, so that it comes again later."""
+    agent = Agent()
+    delivery = agent.deliver(offer())
+    (check,) = agent.of(actions.CheckMachine)
+    assert (check.delivery, check.queue, check.offer) == (delivery, "cap.gtk", "o1")
+    agent.tell(inputs.MachineChecked(delivery=delivery, able=able))
+    (done,) = agent.of(settled)
+    assert done == settled(delivery=delivery)
+    assert agent.states == ["idle"]
+
+
+def test_a_claim_that_is_given_up_gives_its_offer_back() -> None:
+    """At a Stop nothing was executed: somebody else takes it."""
+    agent = Agent()
+    delivery = agent.offer(offer())
+    agent.tell(inputs.Stop())
+    assert agent.of(actions.GiveBack) == [actions.GiveBack(delivery=delivery)]
+
+
+def test_what_a_lost_keeper_ran_is_given_back_and_said_of_its_session() -> None:
+    """Its offer was executed: the broker gives it to another agent."""
+    agent = Agent()
+    delivery = agent.running()
+    agent.tell(inputs.KeeperLost(session="s1", reason="killed by signal 9"))
+    assert agent.of(actions.GiveBack) == [actions.GiveBack(delivery=delivery)]
+    (alarm,) = [alarm for alarm in agent.of(actions.Alarm) if alarm.event == "keeper_lost"]
+    assert alarm.session == "s1"
+    assert all(publish.master == "m" for publish in agent.of(actions.Publish) if isinstance(publish.message, Gone))

@@ -242,3 +242,16 @@ def test_rule_20_divergence_and_idle_losses_take_no_life() -> None:
         scene.held(agent)
         scene.says(agent, agent.gone("lost"))
     assert not sent(scene.all, Abandoned)
+
+
+def test_a_held_request_is_shown_with_its_agent_signature_age_and_what_is_stored() -> None:
+    """What pages, metrics and waiting messages read."""
+    scene, agent = Scene(), Agent("a")
+    scene.settle()
+    asked = scene.now
+    scene.held(agent, commands=(MAKE,))
+    scene.says(agent, agent.event(1))
+    scene.store(agent, 1)
+    (view,) = scene.machine.requests()
+    assert (view.agent, view.signature, view.stored) == ("a", "gtk", 1)
+    assert asked <= view.since <= scene.now
