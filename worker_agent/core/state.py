@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from contracts.machines.exhaustive import assert_never
 from contracts.messages import Claim, Gone, Message, Pull, Resume
 from contracts.timing import CLAIM_TIMEOUT, EVENT_RESEND, RESUME_BACKOFF_MAX, SILENCE_BEFORE_RESUME
 from worker_agent.core.actions import (
@@ -123,9 +124,11 @@ class AgentState:
             self.do(Ack(delivery=delivery))
         elif how == "park":
             self.do(Park(delivery=delivery))
-        else:
+        elif how == "give back":
             self.cancel_consumers()
             self.do(GiveBack(delivery=delivery))
+        else:
+            assert_never(how)
 
     # ---- sessions
 
