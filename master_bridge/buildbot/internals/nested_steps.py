@@ -41,6 +41,14 @@ def run_nested(template: Any, *, parent: Any, connection: Any, holder: Holder, r
     return result
 
 
+def result_of_request(step: Any, request: int) -> Any:
+    """Of a `Trigger` step: fires when `request` is complete; its summary counts the results of its builds then.
+
+    Source: steps/trigger.py `_add_results`.
+    """
+    return step._add_results(request)
+
+
 @defer.inlineCallbacks
 def _add_log(parent: Any, step: Any, name: str, holder: Holder, *args: Any, **kwargs: Any) -> Any:
     log = yield parent.addLog(f"{name} of {type(step).__name__} on {holder.agent}", *args, **kwargs)

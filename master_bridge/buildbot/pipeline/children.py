@@ -18,6 +18,7 @@ from contracts.pipeline import lines
 from contracts.pipeline.script import Entry
 from master_bridge.buildbot.battery.step import Battery
 from master_bridge.buildbot.battery.units import Units
+from master_bridge.buildbot.internals.nested_steps import result_of_request
 from master_bridge.buildbot.pipeline.memory import Memory, Remembered
 from master_bridge.buildbot.steps import CapabilityCommand
 from master_bridge.core.actions import Holder
@@ -93,7 +94,7 @@ class OtherBuilds(Child, Trigger):
             yield self.addURL(f"{self.schedulerNames[0]} #{request}", getURLForBuildrequest(self.master, request))
         if not self.waitForFinish:
             return SUCCESS
-        ends = [self._add_results(request) for request in asked]
+        ends = [result_of_request(self, request) for request in asked]
         self.waitForFinishDeferred = defer.DeferredList(ends, consumeErrors=True)
         with suppress(defer.CancelledError):
             yield self.waitForFinishDeferred

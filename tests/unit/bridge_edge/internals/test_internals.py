@@ -17,6 +17,7 @@ from buildbot.process.buildrequestdistributor import BasicBuildChooser
 from buildbot.process.buildstep import BuildStep
 from buildbot.process.workerforbuilder import AbstractWorkerForBuilder, LatentWorkerForBuilder
 from buildbot.steps.source.base import Source
+from buildbot.steps.trigger import Trigger
 from buildbot.util.service import BuildbotService
 from buildbot.worker.base import AbstractWorker
 from buildbot.worker.latent import AbstractLatentWorker, States
@@ -40,6 +41,7 @@ CALLED = {
     (AbstractWorker, "_update_paused"): [],
     (AbstractWorker, "_update_graceful"): [],
     (BuildbotService, "reconfigServiceWithSibling"): ["sibling"],
+    (Trigger, "_add_results"): ["brid"],
     (BuildStep, "_render_renderables"): [],
     (BuildStep, "addLog"): ["name", "type", "logEncoding"],
     (BuildStep, "setBuild"): ["build"],
