@@ -28,9 +28,9 @@ log = structlog.get_logger(__name__)
 #: Seconds after a keeper's start at which the next one is made (`run_as`): until then the first command has the
 #: processor to itself.
 REFILL = 1.0
-#: Seconds after a session for which the fork server waits for the next one; it takes some 12 MB. 24 agents of a master
-#: that builds three short builds a second have one each 8 s.
-LINGER = 30.0
+#: Seconds after a session, or after the agent's start, for which the fork server waits for the next one; it takes some
+#: 12 MB. 24 agents of a busy master that builds one short build a second have one each 24 s.
+LINGER = 60.0
 #: Seconds after a session for which memory that is free is kept for the next one; a transfer in fresh memory is slower.
 KEEP = 60.0
 #: Seconds that a fork server has for its end, once told; it does nothing but end.
