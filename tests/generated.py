@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 VARIABLE = "FRESH_SEED"
 #: How many times as many examples with a fresh seed.
@@ -34,10 +34,10 @@ def seeds(usual: int) -> range:
 
 def configure(config: pytest.Config) -> None:
     """Hypothesis' settings; a test's own `settings(max_examples=examples(…))` keeps them otherwise."""
-    settings.register_profile("fixed", derandomize=True, database=None, deadline=None)
-    settings.register_profile(
-        "fresh", derandomize=False, database=None, deadline=None, max_examples=examples(100), print_blob=True
-    )
+    # how long examples take says how busy the machine is: neither a slow one nor slow making of them is a failure
+    patient = settings(database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.register_profile("fixed", patient, derandomize=True)
+    settings.register_profile("fresh", patient, derandomize=False, max_examples=examples(100), print_blob=True)
     seed = fresh_seed()
     settings.load_profile("fixed" if seed is None else "fresh")
     if seed is not None:
