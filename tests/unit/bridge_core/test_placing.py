@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from contracts.messages import Grant, Marker
+from contracts.messages import Grant, Marker, Refuse
 from master_bridge.core.actions import Attach, CheckRequest, Lost, PublishOffer, Send, SendMarker, StateChanged
 from master_bridge.core.inputs import Done, Keep, LinkDown, LinkUp, RequestChecked, Reroute, Tick, Withdraw
 from tests.unit.bridge_core.scene import MAKE, Agent, Scene, executing, sent
@@ -250,6 +250,18 @@ def test_rule_5_a_resume_nobody_asked_for_is_looked_up_then_held_or_refused() ->
     scene.do(RequestChecked(request="br-2", complete=True))
     assert scene.to(other) == ["refuse"]
     assert scene.acked() == [late]
+    _is_refused_without_a_look(scene, other)
+
+
+def _is_refused_without_a_look(scene: Scene, agent: Agent) -> None:
+    """A session that was given up stays so, whatever it says again."""
+    for message in (agent.resume(executing()), agent.claim("o-9")):
+        delivery = scene.says(agent, message)
+        (refusal,) = sent(scene.last, Send)
+        assert isinstance(refusal.message, Refuse)
+        assert refusal.message.reason == "this session was given up"
+        assert delivery in scene.acked()
+        assert not sent(scene.last, CheckRequest)
 
 
 def test_rule_2_of_a_session_on_the_roll_the_highest_epoch_counts() -> None:
@@ -278,6 +290,7 @@ def test_rule_12_orphans_are_given_up(completed: bool, seconds: float) -> None:
     assert scene.state() == "none"
     assert "refuse" in scene.to(agent)
     assert delivery in scene.acked()
+    _is_refused_without_a_look(scene, agent)
 
 
 def test_a_held_session_is_looked_up_again_and_refused_once_its_request_was_cancelled() -> None:
