@@ -7,7 +7,6 @@ Without it in the configuration the first AMQP worker makes one with the default
 
 from __future__ import annotations
 
-import re
 import time
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ from contracts.topology import address_user, key_word
 from contracts.trust.tickets import BadSecret, Tickets, load_secret
 from master_bridge.buildbot import logging
 from master_bridge.buildbot.bridge import Bridge
-from master_bridge.buildbot.broker_settings import wrong_settings
+from master_bridge.buildbot.broker_settings import default_master_name, wrong_settings
 from master_bridge.buildbot.client import Client
 from master_bridge.buildbot.fleet import catalogue, overview
 from master_bridge.buildbot.fleet.retiring import RetiredSignatures
@@ -396,8 +395,3 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
                 client.refresh()
             waiters = [*self.master.workers.workers.values(), *clients]
             self._notices.look(waiters, self.fleet, self.down_reason)
-
-
-def default_master_name(buildbot_name: str) -> str:
-    """Buildbot's master name (`host:/folder`) as one word of a routing key."""
-    return re.sub(r"[^A-Za-z0-9_-]+", "-", buildbot_name).strip("-")[-128:] or "master"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -134,3 +135,8 @@ def _is_whole(value: Any) -> bool:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def default_master_name(buildbot_name: str) -> str:
+    """Buildbot's master name (`host:/folder`) as one word of a routing key."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", buildbot_name).strip("-")[-128:] or "master"
