@@ -77,6 +77,7 @@ def test_a_span_arrives_with_its_ids_and_times(monkeypatch: pytest.MonkeyPatch) 
 def test_a_collector_that_hangs_or_refuses_keeps_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """As many spans as may be: whoever ends them goes on, and so does who closes. The queue is bounded."""
     said: list[str] = []
+    ends: list[threading.Event] = []
     with collecting(hang=True) as collector, socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))  # and does not listen
         for url in (collector.url, f"http://127.0.0.1:{nobody.getsockname()[1]}"):
@@ -86,11 +87,14 @@ def test_a_collector_that_hangs_or_refuses_keeps_nobody(monkeypatch: pytest.Monk
             began = time.process_time()
             for number in range(5_000):
                 exporter.end(Span(name="s", context=ROOT.named(number), parent=ROOT, start=1.0, end=2.0))
-            exporter.close(lambda: None)
+            ends.append(threading.Event())
+            exporter.close(ends[-1].set)
             assert time.process_time() - began < 10, "the processor's time, which waiting takes none of"
         assert collector.asked.wait(20)
         wait_for(lambda: said, 20, lambda: "a word on what does not arrive")
         assert len(exporter._provider._active_span_processor._span_processors[0]._batch_processor._queue) <= 2048  # type: ignore[attr-defined]
+    # their threads take numbers from `random`, which Hypothesis takes for a fault of the test that runs by then
+    assert all(each.wait(60) for each in ends)
 
 
 @pytest.mark.parametrize(("name", "value"), [("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"), ("OTEL_BSP_MAX_QUEUE_SIZE", "0")])
