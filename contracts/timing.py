@@ -18,7 +18,7 @@ LINK_UP_SETTLING = 45.0
 ROLL_CALL_WINDOW = 2.0
 #: Rule 12: a held session without a running command that nobody asked for is given up after this …
 ORPHAN_IDLE = 300.0
-#: … and one with a running command after this.
+#: … and one with a running command, or of a step's own command, after this.
 ORPHAN_RUNNING = 24 * 3600.0
 #: A grant that was not accepted is sent again (bridge's table, GRANTED).
 ACCEPT_TIMEOUT = 4.0

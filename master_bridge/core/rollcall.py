@@ -177,7 +177,9 @@ class NotedSessions:
     # ends
 
     def _arm(self, session: Session, *, not_before: float = 0.0) -> None:
-        idle = session.worker is not None and not session.executes
+        # a build that starts over may take hours to come to the step whose command this was
+        of_a_step = "/" in session.request
+        idle = session.worker is not None and not session.executes and not of_a_step
         due = session.since + (ORPHAN_IDLE if idle else ORPHAN_RUNNING)
         self._context.timers.set("orphan", session.session, max(due, not_before))
 
