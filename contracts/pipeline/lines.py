@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Annotated, Any, Literal, Union
 
@@ -16,6 +17,11 @@ VERSION = 1
 NAME_MAX = 50
 #: The argument of a battery's command that stands for a shard's units.
 UNITS = "{units}"
+#: Lines of one program, and properties that it sets.
+LINES_MAX = 50_000
+PROPERTIES_MAX = 1_000
+#: Bytes of a property's value as JSON, of the build or of one that is triggered.
+VALUE_MAX = 16 * 1024
 #: Bytes of one line, without its line end.
 LINE_MAX = 4 * 1024 * 1024
 #: Steps of one build that come from lines, those of its nested pipelines among them.
@@ -129,13 +135,25 @@ class BatteryLine(StepLine):
     retries: int = Field(default=0, ge=0, le=10, description="So often a unit that failed runs again")
 
 
+def _is_small(value: Any) -> Any:
+    if len(json.dumps(value)) > VALUE_MAX:
+        raise ValueError("too large")
+    return value
+
+
+#: Of a property.
+Value = Annotated[Any, AfterValidator(_is_small)]
+
+
 class TriggerLine(StepLine):
     """Builds of another scheduler of this master, with properties."""
 
     type: Literal["trigger"]
     scheduler: Text = Field(description="A Triggerable scheduler that the builder's pipelines may start")
-    properties: dict[Annotated[str, Field(min_length=1, max_length=256)], Any] = Field(
-        default={}, description="Properties of those builds: name -> any JSON value"
+    properties: dict[Annotated[str, Field(min_length=1, max_length=256)], Value] = Field(
+        default={},
+        max_length=PROPERTIES_MAX,
+        description=f"Properties of those builds: name -> any JSON value of at most {VALUE_MAX} bytes",
     )
     wait: bool = Field(default=True, description="true: the step ends when those builds have ended, as they did")
 
@@ -157,7 +175,7 @@ class PropertyLine(PipelineLine):
     property: Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$")] = Field(
         description="Its name: letters, digits, `_`, `.` and `-`. One that the build has already is refused"
     )
-    value: Any = Field(description="Any JSON value")
+    value: Value = Field(description=f"Any JSON value of at most {VALUE_MAX} bytes")
 
 
 class WaitLine(PipelineLine):

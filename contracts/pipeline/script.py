@@ -10,11 +10,14 @@ from dataclasses import dataclass, field
 
 from contracts.errors import BadRequirement, ContractError
 from contracts.pipeline.lines import (
+    LINES_MAX,
     MODELS,
+    PROPERTIES_MAX,
     STEPS_MAX,
     BatteryLine,
     PipelineLine,
     ProgramLine,
+    PropertyLine,
     RunLine,
     StepLine,
     TriggerLine,
@@ -23,7 +26,7 @@ from contracts.pipeline.lines import (
     kind_of,
 )
 from contracts.pipeline.reading import BadLine, near_miss, read
-from contracts.requirements.sets import Requirements
+from contracts.requirements.sets import ANY, Requirements
 
 #: What lines may be where a builder's configuration says nothing: what its own steps could do on its own worker.
 HARMLESS = ("run", "wait", "pipeline")
@@ -41,7 +44,7 @@ class Allowed:
 
     #: types of lines
     types: frozenset[str] = frozenset(HARMLESS)
-    #: names of capabilities; None: whatever there is
+    #: names of capabilities, `ANY` for agents of which nothing is asked; None: whatever there is
     requirements: frozenset[str] | None = frozenset()
     #: names of Triggerable schedulers; None: whatever there is
     schedulers: frozenset[str] | None = frozenset()
@@ -88,6 +91,7 @@ class Script:
     lines: int = 0
     #: names of steps -> number of its line, in order
     names: dict[str, int] = field(default_factory=dict)
+    properties: set[str] = field(default_factory=set)
 
     def take(self, text: str) -> Entry | None:
         """The next line, without its line end; None for an empty one.
@@ -98,6 +102,8 @@ class Script:
         if not text.strip():
             return None
         try:
+            if self.lines > LINES_MAX:
+                raise BadLine(f"a program says at most {LINES_MAX} lines: let one command do more")
             return self._entry(read(text))
         except BadLine as error:
             raise BadPipeline(f"line {self.lines}: {error}") from None
@@ -106,6 +112,10 @@ class Script:
         self._check_allowed(line)
         if isinstance(line, VersionLine) and self.lines > 1:
             raise BadLine("`version` is only understood in the first line: move it there")
+        if isinstance(line, PropertyLine):
+            self.properties.add(line.property)
+            if len(self.properties) > PROPERTIES_MAX:
+                raise BadLine(f"a program sets at most {PROPERTIES_MAX} properties: put what is more into a file")
         if not isinstance(line, StepLine):
             return Entry(number=self.lines, line=line)
         name = line.name or f"{kind_of(line)} {self.lines}"
@@ -134,7 +144,7 @@ class Script:
             )
         if isinstance(line, ProgramLine) and self.depth >= NESTED_MAX:
             raise BadLine(f"pipelines are more than {NESTED_MAX} in one another: say the lines in one of them")
-        if isinstance(line, (RunLine, BatteryLine)) and line.requires:
+        if isinstance(line, (RunLine, BatteryLine)) and line.requires is not None:
             self._check_requirements(line.requires)
         known = self.allowed.schedulers
         if isinstance(line, TriggerLine) and known is not None and line.scheduler not in known:
@@ -154,6 +164,11 @@ class Script:
         known = self.allowed.requirements
         if known is None:
             return
+        if not wanted.items and ANY not in known:
+            raise BadLine(
+                "field `requires`: pipelines of this builder may not take any agent, they may ask for "
+                f"{_listed(known)}: have whoever configures the builder add `{ANY}` to `may_require`"
+            )
         for item in wanted.items:
             for term in item.terms:
                 if not known.intersection(term.names):

@@ -26,7 +26,7 @@ def command() -> None:
     "--allow", metavar="TYPES", help="As the step's `allow`: types of lines, with commas between. Default: all."
 )
 @click.option("--may-require", "may_require", metavar="NAMES",
-              help="As the step's `may_require`: capabilities, with commas between. Default: any.")  # fmt: skip
+              help="As the step's `may_require`: capabilities, with commas between. Default: all.")  # fmt: skip
 @click.option("--schedulers", metavar="NAMES",
               help="As the step's `schedulers`, with commas between. Default: any.")  # fmt: skip
 def check(file: IO[str], allow: str | None, may_require: str | None, schedulers: str | None) -> None:
@@ -42,7 +42,7 @@ def check(file: IO[str], allow: str | None, may_require: str | None, schedulers:
     for name in types or ():
         if name not in MODELS:
             raise click.BadParameter(f"{name!r} is none of {', '.join(MODELS)}", param_hint="--allow")
-    checked = check_lines(file, types=types, requirements=_names(may_require), schedulers=_names(schedulers))
+    checked = check_lines(file, types=types, requirements=_required(may_require), schedulers=_names(schedulers))
     for problem in checked.problems:
         click.echo(shown(problem, TOLD_MAX), err=True)
     click.echo(f"{checked.lines} lines, {checked.steps} steps, {len(checked.problems)} problems")
@@ -56,6 +56,11 @@ def schema() -> None:
     from contracts.pipeline.schema import text
 
     click.echo(text(), nl=False)
+
+
+def _required(text: str | None) -> frozenset[str] | None:
+    names = _names(text)
+    return None if names is None or "*" in names else names
 
 
 def _names(text: str | None) -> frozenset[str] | None:

@@ -19,7 +19,7 @@ from master_bridge.core.pipeline import Move, StartStep, StepOrder
 
 
 @dataclass(frozen=True)
-class Family:
+class Nesting:
     """What a build's pipelines that are in one another share."""
 
     #: pipelines around this one
@@ -29,7 +29,7 @@ class Family:
     adding: defer.DeferredLock = field(default_factory=defer.DeferredLock)
     memory: Memory | None = None
 
-    def within(self) -> Family:
+    def inner(self) -> Nesting:
         return replace(self, depth=self.depth + 1)
 
 
@@ -40,7 +40,7 @@ class PipelineStep(Protocol):
     master: Any
     remote: Any
     side_by_side: int
-    family: Family
+    nesting: Nesting
 
     def step_of(self, entry: Entry) -> Any: ...
 
@@ -52,7 +52,7 @@ class Progress:
 
     def __init__(self, owner: PipelineStep, allowed: Allowed) -> None:
         self._owner = owner
-        self._script = Script(allowed=allowed, budget=owner.family.budget, depth=owner.family.depth)
+        self._script = Script(allowed=allowed, budget=owner.nesting.budget, depth=owner.nesting.depth)
         self._order = StepOrder(side_by_side=owner.side_by_side)
         self._steps: dict[str, Any] = {}
         self._worst = SUCCESS

@@ -25,12 +25,14 @@ from contracts.pipeline.script import HARMLESS, Allowed, Entry
 from master_bridge.buildbot.pipeline import children
 from master_bridge.buildbot.pipeline.listening import LineListener
 from master_bridge.buildbot.pipeline.memory import Memory, digest_of
-from master_bridge.buildbot.pipeline.progress import Family, Progress
+from master_bridge.buildbot.pipeline.progress import Nesting, Progress
 
 #: Name of the log that holds what the program said.
 SAID = "pipeline"
 #: Steps of one pipeline that are looked for, or run, at once, beside the one in the build's own folder.
 SIDE_BY_SIDE = 32
+#: In `may_require`: all capabilities that agents offer.
+EVERYTHING = "*"
 #: Bytes of a file that a pipeline may have the master keep.
 UPLOAD_MAX = 1024**3
 
@@ -45,8 +47,8 @@ class Pipeline(ShellCommand):
     Args:
         allow (list of texts): Types of lines that the program may say: "run", "battery", "trigger", "upload",
             "property", "wait", "pipeline". What may be said is decided here, not by the repository.
-        may_require (list of texts, or "any"): Names of capabilities that `requires` may name, as in ["gtk", "python"].
-            "any": all that agents offer. An empty list: `requires` may be [] only.
+        may_require (list of texts): Names of capabilities that `requires` may name, as in ["gtk", "python"]; "any":
+            `requires` may be [], any agent; "*": all that agents offer. An empty list: the build's own worker only.
         schedulers (list of texts): Names of the Triggerable schedulers that `trigger` may start.
         uploads (text, may be rendered): Folder on the master for the files of `upload`; None: no such lines.
         stdout (True or False): True: the lines come on standard output instead of a file.
@@ -85,17 +87,17 @@ class Pipeline(ShellCommand):
         #: what it is called among the steps of its build, after a restart of the master as well
         self.work_name: str | None = None
         #: of all pipelines of the build that are in one another
-        self.family = Family()
+        self.nesting = Nesting()
         self.progress: Progress | None = None
         super().__init__(**kwargs)
 
     @defer.inlineCallbacks
     def run(self) -> Any:
         self.work_name = self.work_name or str(self.number)
-        if self.family.memory is None:
+        if self.nesting.memory is None:
             memory = Memory(self.build)
             yield memory.load()
-            self.family = replace(self.family, memory=memory)
+            self.nesting = replace(self.nesting, memory=memory)
         self.progress = progress = Progress(self, self._allowed())
         path = self._file()
         if not self.stdout:
@@ -120,7 +122,7 @@ class Pipeline(ShellCommand):
     def _allowed(self) -> Allowed:
         return Allowed(
             types=frozenset(self.allow) - (frozenset() if self.uploads else {"upload"}),
-            requirements=None if self.may_require == "any" else frozenset(self.may_require),
+            requirements=None if EVERYTHING in self.may_require else frozenset(self.may_require),
             schedulers=frozenset(self.schedulers),
         )
 
@@ -132,10 +134,10 @@ class Pipeline(ShellCommand):
     def step_of(self, entry: Entry) -> Any:
         """A step of this build that carries out the line."""
         (step,) = self.build.setupBuildSteps([self._made(entry)])
-        step.adding, step.memory, step.digest = self.family.adding, self.family.memory, digest_of(entry.line)
+        step.adding, step.memory, step.digest = self.nesting.adding, self.nesting.memory, digest_of(entry.line)
         step.work_name = f"{self.work_name}.{entry.number}"
         if isinstance(step, Pipeline):
-            step.family = self.family.within()
+            step.nesting = self.nesting.inner()
         return step
 
     def _made(self, entry: Entry) -> BuildStep:
@@ -194,10 +196,8 @@ def _wrong(allow: Any, may_require: Any, schedulers: Any, uploads: Any, side_by_
     known = [name for name in lines.MODELS if name != "version"]
     if isinstance(allow, str) or not all(name in known for name in allow):
         problems.append(f"allow={allow!r}: give a list of {', '.join(known)}")
-    if may_require != "any" and (
-        isinstance(may_require, str) or not all(isinstance(each, str) for each in may_require)
-    ):
-        problems.append(f'may_require={may_require!r}: give a list of names of capabilities, or "any"')
+    if isinstance(may_require, str) or not all(isinstance(each, str) for each in may_require):
+        problems.append(f'may_require={may_require!r}: give a list of names of capabilities, "any", or "*" for all')
     if isinstance(schedulers, str) or not all(isinstance(each, str) for each in schedulers):
         problems.append(f"schedulers={schedulers!r}: give a list of names of Triggerable schedulers")
     if uploads is not None and not isinstance(uploads, str) and not IRenderable.providedBy(uploads):

@@ -22,7 +22,7 @@ with open(os.environ["BUILDBOT_PIPELINE"], "a") as file:
         file.flush()
 '''
 c['workers'] = worker.amqp_column("column", workers=1, requires=["make"])
-builder('b', ["column-1"], steps.Pipeline(command=[{python!r}, '-c', say], side_by_side=3))
+builder('b', ["column-1"], steps.Pipeline(command=[{python!r}, '-c', say], may_require=['any'], side_by_side=3))
 """
 
 

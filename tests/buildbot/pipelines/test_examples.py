@@ -36,7 +36,7 @@ def test_all_languages_say_the_same(language: str, tmp_path: Path) -> None:
         check=True,
     )
     with said.open() as lines:
-        checked = check(lines, types=frozenset({"run"}), requirements=frozenset())
+        checked = check(lines, types=frozenset({"run"}), requirements=frozenset({"any"}))
     assert (checked.problems, checked.steps) == ([], 4)
 
 
@@ -45,7 +45,8 @@ def test_their_steps_run(
 ) -> None:
     """Two of them beside each other on any agent, the others in the build's folder."""
     builders = "".join(
-        f"builder({language!r}, ['column-1'], steps.Pipeline(command={program(language, tmp_path)!r}))\n"
+        f"builder({language!r}, ['column-1'],"
+        f" steps.Pipeline(command={program(language, tmp_path)!r}, may_require=['any']))\n"
         for language in ("sh", "py", "js", "c")
     )
     master = make_master(f"c['workers'] = worker.amqp_column('column', workers=1, requires=['make'])\n{builders}")

@@ -48,7 +48,7 @@ def test_lines_become_steps_in_the_builds_folder_and_elsewhere(
         {"type": "run", "name": "never", "command": "true"},
     ]
     master = make_master(
-        f"{CONFIG}pipeline('b', {lines!r}, allow=['run', 'wait', 'property'], may_require=['gtk'],"
+        f"{CONFIG}pipeline('b', {lines!r}, allow=['run', 'wait', 'property'], may_require=['gtk', 'any'],"
         " after=[steps.ShellCommand(name='seen', command=['echo', util.Property('found')])])"
     )
     make_agent("a1", capabilities=["make", "gtk=3.24"], slots=3)
@@ -153,7 +153,7 @@ def test_a_stop_ends_the_program_and_all_steps(
         {"type": "run", "name": "there", "command": "sleep 600", "requires": []},
         {"type": "run", "name": "next", "command": "true"},
     ]
-    master = make_master(f"{CONFIG}pipeline('b', {lines!r}, end='sleep 600')")
+    master = make_master(f"{CONFIG}pipeline('b', {lines!r}, end='sleep 600', may_require=['any'])")
     make_agent("a1", capabilities=["make"], slots=2)
     request = master.force("b")
     build = master.step_running(request, "here")
@@ -211,7 +211,7 @@ def test_a_battery_has_the_folder_as_it_is_then(
             "command": ["sh", "-c", "for unit; do grep -q ' [123]$' $unit || exit 1; done", "-", "{units}"],
         },
     ]  # fmt: skip
-    master = make_master(f"{CONFIG}pipeline('b', {lines!r}, allow=['run', 'battery'])")
+    master = make_master(f"{CONFIG}pipeline('b', {lines!r}, allow=['run', 'battery'], may_require=['any'])")
     make_agent("a1", capabilities=["make"], slots=2)
     build = master.finished(master.force("b"))
     assert build.step_result("tests") == "FAILURE", master.describe(1)

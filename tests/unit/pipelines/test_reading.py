@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from contracts.pipeline.lines import LINE_MAX, MODELS, NAME_MAX, STEPS_MAX
+from contracts.pipeline.lines import LINE_MAX, LINES_MAX, MODELS, NAME_MAX, PROPERTIES_MAX, STEPS_MAX, VALUE_MAX
 from contracts.pipeline.script import Allowed, BadPipeline, Budget, Script
 
 ALL = Allowed(types=frozenset(MODELS), requirements=frozenset({"gtk", "python"}), schedulers=frozenset({"deploy"}))
@@ -135,9 +135,33 @@ def test_nothing_but_the_builders_own_is_allowed_where_nothing_is_said() -> None
         '{"type": "property", "property": "a", "value": 1}',
         '{"type": "battery", "units": ["a"], "command": ["x", "{units}"]}',
         run(requires=["gtk"]),
+        run(requires=[]),
     ):
         assert "whoever configures the builder" in refused(line, allowed=Allowed())
-    assert Script(Allowed()).take(run(requires=[])) is not None, "any agent, for which nothing is asked"
+
+
+@pytest.mark.parametrize("requires", [[], ["any"]])
+def test_any_agent_is_allowed_by_name_only(requires: list[str]) -> None:
+    """An agent of which nothing is asked may be one that other builders keep for themselves."""
+    text = refused(run(requires=requires), allowed=Allowed(requirements=frozenset({"gtk"})))
+    assert "add `any` to `may_require`" in text
+    assert Script(Allowed(requirements=frozenset({"any"}))).take(run(requires=requires)) is not None
+
+
+def test_what_a_program_says_is_bounded() -> None:
+    """Lines, properties, and what each holds."""
+    script = Script(ALL)
+    script.lines = LINES_MAX
+    with pytest.raises(BadPipeline, match=f"at most {LINES_MAX} lines"):
+        script.take(run())
+    script = Script(ALL)
+    for number in range(PROPERTIES_MAX):
+        script.take(json.dumps({"type": "property", "property": f"p{number}", "value": 1}))
+    with pytest.raises(BadPipeline, match=f"at most {PROPERTIES_MAX} properties"):
+        script.take('{"type": "property", "property": "more", "value": 1}')
+    assert "16384 bytes" in refused(json.dumps({"type": "property", "property": "p", "value": "x" * VALUE_MAX}))
+    large = {"type": "trigger", "scheduler": "deploy", "properties": {"p": "x" * VALUE_MAX}}
+    assert "16384 bytes" in refused(json.dumps(large))
 
 
 def test_the_number_of_steps_is_bounded() -> None:
