@@ -129,6 +129,7 @@ class InsideBroker(service.BuildbotService):
         outlook = SimpleNamespace(agents=1, qualified=1, busy=0, misses=(), unfit=())
         self.fleet = SimpleNamespace(outlook=lambda requirements, now: outlook)
         self.room = SimpleNamespace(shortage=lambda: None, lately_short=lambda: False)
+        self.page = SimpleNamespace(feed=SimpleNamespace(expected={}))
         self.swept: list[tuple[str, str]] = []
         return super().reconfigService()
 

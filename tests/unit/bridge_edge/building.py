@@ -66,6 +66,8 @@ class FakeBroker:
 
     def columns_changed(self) -> None: ...
 
+    def look_for_builds(self, builder: str) -> None: ...
+
 
 class Updates:
     """Of Buildbot's database: notes what it is told, and does it at once."""

@@ -78,6 +78,7 @@ DIFFERENCES: dict[str, Difference] = {
     "agent": Difference(
         title="Builds have the properties `agent`, `agent_account`, `agent_instance` and `capabilities`"
     ),
+    "place": Difference(title="A worker's page tells of a place, not of a machine"),
     "graceful": Difference(title="Graceful shutdown and Kill on the worker page concern the worker, not the machine"),
     "aliases": Difference(title="Commands have no second names"),
     "numcpus": Difference(title="`numcpus` counts the processors that the agent may use"),
