@@ -22,6 +22,7 @@ from annotated_types import Ge, Gt, Le
 from buildbot.plugins import steps, util, worker
 from pydantic import ByteSize, SecretStr
 
+from contracts.operations.manual import CONTEXT
 from contracts.pipeline.lines import MODELS, PipelineLine
 from contracts.schema import DIALECT
 from master_bridge.buildbot.worker_settings import SENSELESS
@@ -213,7 +214,7 @@ class Command:
 
 def commands(group: click.Group, name: str) -> Iterator[Command]:
     """All commands of a program, those of its subgroups in their place."""
-    context = click.Context(group, info_name=name)
+    context = click.Context(group, info_name=name, **CONTEXT)
     for each in sorted(group.list_commands(context)):
         command = group.get_command(context, each)
         assert command is not None
@@ -224,7 +225,7 @@ def commands(group: click.Group, name: str) -> Iterator[Command]:
 
 
 def _of_command(command: click.Command, name: str) -> Command:
-    context = click.Context(command, info_name=name)
+    context = click.Context(command, info_name=name, **CONTEXT)  # click keeps the help option that it makes first
     shared = {parameter.name for parameter in command.params}.issuperset(SHARED)
     text = inspect.cleandoc(command.help or "")
     own = [each for each in command.params if not (shared and each.name in SHARED)]
