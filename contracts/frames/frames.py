@@ -1,0 +1,179 @@
+"""All frames, each with who sends it. Numbers and deliveries count within one connection."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Union
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from contracts.message_parts import Address, Natural, Text, Title
+
+#: The version of the frames, which has nothing to do with that of the messages in them.
+FRAMES_VERSION = 1
+
+#: A queue's name: AMQP 0-9-1 allows 255 bytes.
+Queue = Annotated[str, Field(min_length=1, max_length=255)]
+#: There of one `ConsumeFrom` or `LookFor`.
+QUEUES_MAX = 2_000
+
+
+class _Frame(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+
+class Carried(BaseModel):
+    """A message of the protocol as `contracts.codec.Wire` has it, without its body: that is the frame's raw bytes."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    type: Annotated[str, Field(max_length=64)]
+    content_type: Annotated[str, Field(max_length=64)]
+    headers: dict[str, str] = Field(default_factory=dict, max_length=16)
+
+
+class Hello(_Frame):
+    """Agent: the first frame. `token`: the account's secret; none where a client certificate names the account."""
+
+    f: Literal["hello"] = "hello"
+    version: Natural = FRAMES_VERSION
+    role: Literal["agent", "operator"] = "agent"
+    user: Annotated[str, Field(max_length=128)]
+    token: SecretStr | None = None
+    agent: Title
+    address: Address
+
+
+class Welcome(_Frame):
+    """Office: the login is good; `address` is there from now on. Nobody waits longer than `silence` for a frame."""
+
+    f: Literal["welcome"] = "welcome"
+    version: Natural
+    product: Title
+    #: seconds; each side sends a frame (`Beat`, where there is nothing else) three times as often
+    silence: Annotated[float, Field(gt=0, le=3600)]
+
+
+class Denied(_Frame):
+    """Office: it is not, and the connection ends. `part`: what has to be mended."""
+
+    f: Literal["denied"] = "denied"
+    part: Literal["login", "version", "address", "full", "master"]
+    reason: Text
+
+
+class Say(_Frame):
+    """Agent: take this message. Answered by `Answer`, in the order of the numbers.
+
+    `to`: the master's claims or events, everybody's view of the fleet (a status; nobody need hear it), or `dead`.
+    An operator says things to one agent or to all (`control`; `key` is the address, `all` or `tell`).
+    """
+
+    f: Literal["say"] = "say"
+    number: Natural
+    to: Literal["claims", "events", "fleet", "dead", "control"]
+    key: Annotated[str, Field(max_length=255)]
+    #: seconds after which nobody need have it any more
+    expires: Annotated[float, Field(gt=0)] | None = None
+    message: Carried
+
+
+class Answer(_Frame):
+    """Office: what became of it. `returned`: nobody is there; `full`: said again later it may be taken."""
+
+    f: Literal["answer"] = "answer"
+    number: Natural
+    outcome: Literal["taken", "returned", "full"]
+
+
+class ConsumeFrom(_Frame):
+    """Agent: hand out one offer of these queues, and no others.
+
+    After each offer the office hands out none before the next `ConsumeFrom` whose `seen` counts that offer, too: so two
+    are never on their way to one agent at once, and a `ConsumeFrom` that crossed an offer changes nothing.
+    """
+
+    f: Literal["consume"] = "consume"
+    queues: Annotated[tuple[Queue, ...], Field(max_length=QUEUES_MAX)]
+    #: offers that came on this connection so far
+    seen: Natural
+
+
+class Offered(_Frame):
+    """Office: an offer, until it is settled or the connection ends; numbered from 1."""
+
+    f: Literal["offered"] = "offered"
+    delivery: Natural
+    queue: Queue
+    #: the verified account that published it
+    user: Annotated[str, Field(max_length=128)]
+    redelivered: bool
+    #: how often it was parked
+    parkings: Natural
+    message: Carried
+
+
+class Settle(_Frame):
+    """Agent: what becomes of an offer. `reason` is for `dead`."""
+
+    f: Literal["settle"] = "settle"
+    delivery: Natural
+    how: Literal["ack", "park", "back", "dead"]
+    reason: Text = ""
+
+
+class Told(_Frame):
+    """Office: a message for this agent, with what RabbitMQ says of one: exchange, routing key and verified user."""
+
+    f: Literal["told"] = "told"
+    exchange: Annotated[str, Field(max_length=64)]
+    key: Annotated[str, Field(max_length=255)]
+    user: Annotated[str, Field(max_length=128)]
+    message: Carried
+
+
+class LookFor(_Frame):
+    """Agent: which of these queues are there? Answered by `There`."""
+
+    f: Literal["look_for"] = "look_for"
+    number: Natural
+    queues: Annotated[tuple[Queue, ...], Field(max_length=QUEUES_MAX)]
+
+
+class There(_Frame):
+    """Office: these of them."""
+
+    f: Literal["there"] = "there"
+    number: Natural
+    queues: Annotated[tuple[Queue, ...], Field(max_length=QUEUES_MAX)]
+
+
+class Missing(_Frame):
+    """Office: a queue that is consumed is not there (any more)."""
+
+    f: Literal["missing"] = "missing"
+    queue: Queue
+
+
+class Beat(_Frame):
+    """Both: here still."""
+
+    f: Literal["beat"] = "beat"
+
+
+class Bye(_Frame):
+    """Both: the connection ends now; `reason` is for people."""
+
+    f: Literal["bye"] = "bye"
+    reason: Text
+
+
+OfAgent = Union[Hello, Say, ConsumeFrom, Settle, LookFor, Beat, Bye]
+OfOffice = Union[Welcome, Denied, Answer, Offered, Told, There, Missing, Beat, Bye]
+Frame = Annotated[
+    Union[
+        Hello, Welcome, Denied, Say, Answer, ConsumeFrom, Offered, Settle, Told, LookFor, There, Missing, Beat, Bye
+    ],
+    Field(discriminator="f"),
+]  # fmt: skip
+#: Frames that have raw bytes.
+CARRYING = (Say, Offered, Told)
