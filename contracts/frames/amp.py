@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from contracts.frames.codec import FRAME_BODY_MAX, FRAME_HEADER_MAX, NotAFrame, Packed
+from contracts.frames.codec import FRAME_MAX, NotAFrame, Packed
 
 KEY_MAX = 255
 PIECE_MAX = 65_535
@@ -48,7 +48,7 @@ def bytes_of(box: Mapping[bytes, bytes]) -> bytes:
 class Assembler:
     """Boxes back to frames. `limit` bytes of header and raw bytes together are read of a frame, or less."""
 
-    def __init__(self, limit: int = FRAME_HEADER_MAX + FRAME_BODY_MAX) -> None:
+    def __init__(self, limit: int = FRAME_MAX) -> None:
         self.limit = limit
         self._header: list[bytes] = []
         self._body: list[bytes] = []

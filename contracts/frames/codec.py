@@ -17,6 +17,8 @@ FRAME_HEADER_MAX = 640 * 1024
 GREETING_MAX = 4096
 #: Most raw bytes of a frame: a message's body.
 FRAME_BODY_MAX = MESSAGE_MAX
+#: … and of both together.
+FRAME_MAX = FRAME_HEADER_MAX + FRAME_BODY_MAX
 
 _ANY: TypeAdapter[Frame] = TypeAdapter(Frame)
 

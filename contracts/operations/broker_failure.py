@@ -14,7 +14,7 @@ import socket
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from contracts.operations.amqp_url import BrokerAddress
 
@@ -36,6 +36,17 @@ PRECONDITION_FAILED, NOT_ALLOWED = 406, 530
 
 _ENROLL = "`master-bridge enroll` makes accounts and sets their permissions"
 _WAITS = "it is tried again; the broker's log says more"
+
+
+class Contacted(Protocol):
+    """Whom a connection was for: a broker, or a master that listens itself."""
+
+    @property
+    def host(self) -> str: ...
+
+    @property
+    def listener(self) -> str:
+        """Scheme, host and port."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +94,7 @@ def causes(error: BaseException) -> Iterator[BaseException]:
         waiting += [cause for cause in (each.__cause__, each.__context__) if cause is not None]
 
 
-def network_failure(error: BaseException, address: BrokerAddress, *, ca: str) -> BrokerFailure | None:
+def network_failure(error: BaseException, address: Contacted, *, ca: str) -> BrokerFailure | None:
     """What a failure of name, socket or TLS means; None for what is none. `ca`: how the setting of the CA is called."""
     found = list(causes(error))
     for each in found:
@@ -106,7 +117,7 @@ def _numbers(error: OSError) -> set[int]:
     return {int(number) for number in re.findall(r"\[Errno (\d+)\]", str(error))}
 
 
-def _socket_failure(numbers: set[int], found: list[BaseException], address: BrokerAddress) -> BrokerFailure | None:
+def _socket_failure(numbers: set[int], found: list[BaseException], address: Contacted) -> BrokerFailure | None:
     if errno.ECONNREFUSED in numbers:
         return refused_connection(address)
     if numbers & {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EHOSTDOWN}:
@@ -129,7 +140,7 @@ def _socket_failure(numbers: set[int], found: list[BaseException], address: Brok
     return None
 
 
-def name_failure(address: BrokerAddress, *, again: bool = False) -> BrokerFailure:
+def name_failure(address: Contacted, *, again: bool = False) -> BrokerFailure:
     """The host's name could not be looked up. `again`: no name server answered."""
     seen = f"the name of the broker's host, {plain(address.host)!r}, cannot be resolved"
     if again:
@@ -139,7 +150,7 @@ def name_failure(address: BrokerAddress, *, again: bool = False) -> BrokerFailur
     )
 
 
-def refused_connection(address: BrokerAddress) -> BrokerFailure:
+def refused_connection(address: Contacted) -> BrokerFailure:
     """Connection refused, at each of the name's addresses."""
     return BrokerFailure(
         part="port",
@@ -148,7 +159,7 @@ def refused_connection(address: BrokerAddress) -> BrokerFailure:
     )
 
 
-def no_answer(address: BrokerAddress) -> BrokerFailure:
+def no_answer(address: Contacted) -> BrokerFailure:
     """None of the name's addresses answered in time."""
     return BrokerFailure(
         part="port",
@@ -157,7 +168,7 @@ def no_answer(address: BrokerAddress) -> BrokerFailure:
     )
 
 
-def certificate_failure(why: str, address: BrokerAddress, *, ca: str) -> BrokerFailure:
+def certificate_failure(why: str, address: Contacted, *, ca: str) -> BrokerFailure:
     """The broker's certificate is not one that we believe. `why`: OpenSSL's words; `ca`: our setting's name."""
     if "certificate has expired" in why:
         return expired_certificate(address)
@@ -171,7 +182,7 @@ def certificate_failure(why: str, address: BrokerAddress, *, ca: str) -> BrokerF
     )
 
 
-def expired_certificate(address: BrokerAddress, until: str | None = None) -> BrokerFailure:
+def expired_certificate(address: Contacted, until: str | None = None) -> BrokerFailure:
     """`until`: its last day, for people, where that is known."""
     return BrokerFailure(
         part="TLS",
@@ -181,7 +192,7 @@ def expired_certificate(address: BrokerAddress, until: str | None = None) -> Bro
     )
 
 
-def expired_authority(address: BrokerAddress, ca: str) -> BrokerFailure:
+def expired_authority(address: Contacted, ca: str) -> BrokerFailure:
     """The certificate itself has time left."""
     return BrokerFailure(
         part="TLS",
@@ -190,7 +201,7 @@ def expired_authority(address: BrokerAddress, ca: str) -> BrokerFailure:
     )
 
 
-def early_certificate(address: BrokerAddress, since: str | None = None) -> BrokerFailure:
+def early_certificate(address: Contacted, since: str | None = None) -> BrokerFailure:
     """`since`: its first day, for people, where that is known."""
     return BrokerFailure(
         part="TLS",
@@ -200,7 +211,7 @@ def early_certificate(address: BrokerAddress, since: str | None = None) -> Broke
     )
 
 
-def tls_failure(reason: str, address: BrokerAddress) -> BrokerFailure:
+def tls_failure(reason: str, address: Contacted) -> BrokerFailure:
     """`reason`: OpenSSL's, "WRONG_VERSION_NUMBER" or "tlsv13 alert certificate required"."""
     words = plain(reason).replace("_", " ").lower()
     if "alert" in words and ("certificate" in words or "unknown ca" in words or "handshake failure" in words):
@@ -329,7 +340,7 @@ def channel_closed(code: int, text: str, address: BrokerAddress) -> BrokerFailur
     )
 
 
-def lost(address: BrokerAddress) -> BrokerFailure:
+def lost(address: Contacted) -> BrokerFailure:
     """The connection ended without a word of the broker's."""
     return BrokerFailure(
         part="connection",
@@ -338,7 +349,7 @@ def lost(address: BrokerAddress) -> BrokerFailure:
     )
 
 
-def unheard(address: BrokerAddress) -> BrokerFailure:
+def unheard(address: Contacted) -> BrokerFailure:
     """Heartbeats did not come."""
     return BrokerFailure(
         part="connection",
@@ -347,7 +358,7 @@ def unheard(address: BrokerAddress) -> BrokerFailure:
     )
 
 
-def other(error: object, address: BrokerAddress) -> BrokerFailure:
+def other(error: object, address: Contacted) -> BrokerFailure:
     """Anything else: its text, made harmless."""
     text = plain(error) or type(error).__name__
     return BrokerFailure(part="connection", seen=f"the link to {address.listener} failed ({text})", remedy=_WAITS)

@@ -1,0 +1,156 @@
+"""URLs of post offices: read and checked in this one place, for agents and masters. Standard library only."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
+
+from contracts.errors import BadName
+from contracts.operations.amqp_url import BadURL
+from contracts.topology import check_user
+
+#: Where a master listens unless its URL says otherwise.
+PORT = 9990
+#: Wires that an agent can use, as schemes; with an `s` over TLS.
+WIRES = ("amp",)
+EXAMPLE = f"amps://user@master.example.org:{PORT}?fingerprint=sha256:…"
+LISTEN_EXAMPLE = f"amp://0.0.0.0:{PORT}"
+#: The SHA-256 of a certificate (DER), as OpenSSL and browsers show it, with or without colons.
+_FINGERPRINT = re.compile(r"sha256:(?:[0-9a-f]{64}|[0-9a-f]{2}(?::[0-9a-f]{2}){31})", re.IGNORECASE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfficeAddress:
+    """Where a post office is, and as whom to log in there."""
+
+    wire: str
+    host: str
+    port: int
+    user: str
+    token: str | None = field(repr=False)
+    secure: bool
+    #: SHA-256 of the master's certificate in 64 small hexadecimal digits; None: an authority vouches for it
+    fingerprint: str | None
+
+    @property
+    def listener(self) -> str:
+        """Scheme, host and port: `amps://master.example.org:9990`."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.wire}{'s' if self.secure else ''}://{host}:{self.port}"
+
+    def __str__(self) -> str:
+        """As a URL for logs and messages: without the token."""
+        scheme, _, rest = self.listener.partition("://")
+        return f"{scheme}://{quote(self.user, safe='')}@{rest}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListenAddress:
+    """Where a master's post office listens. `tls` False: in plain text, which is for one's own machine only."""
+
+    wire: str
+    host: str
+    port: int
+    tls: bool
+
+    @property
+    def listener(self) -> str:
+        """Scheme, host and port as agents write them: `amps://0.0.0.0:9990`."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.wire}{'s' if self.tls else ''}://{host}:{self.port}"
+
+
+def is_office_url(url: str) -> bool:
+    """Is it of a post office, by its scheme?"""
+    scheme = url.strip().partition("://")[0]
+    return scheme.removesuffix("s") in WIRES
+
+
+def parse_office_url(url: str) -> OfficeAddress:
+    """An agent's URL, `amps://user:token@host:port?fingerprint=sha256:…`. Raises `BadURL`, without any secret."""
+    scheme, host, port, parts = _parts(url, EXAMPLE)
+    secure = scheme not in WIRES
+    user = unquote(parts.username or "")
+    if not user:
+        raise BadURL(f"names no user; it looks like {EXAMPLE}")
+    try:
+        check_user(user)
+    except BadName as error:
+        raise BadURL(str(error)) from None
+    settings = _settings(parts.query, {"fingerprint"})
+    fingerprint = settings.get("fingerprint")
+    if fingerprint is not None:
+        if not secure:
+            raise BadURL(f"a fingerprint is of a certificate, which {scheme}:// has none of; write {scheme}s://")
+        if not _FINGERPRINT.fullmatch(fingerprint):
+            raise BadURL("fingerprint: write sha256: and 64 hexadecimal digits, as the master's log shows it")
+        fingerprint = fingerprint[len("sha256:") :].replace(":", "").lower()
+    return OfficeAddress(
+        wire=scheme if not secure else scheme[:-1],
+        host=host,
+        port=port,
+        user=user,
+        token=unquote(parts.password) if parts.password else None,
+        secure=secure,
+        fingerprint=fingerprint,
+    )
+
+
+def parse_listen_url(url: str) -> ListenAddress:
+    """A master's URL, `amp://0.0.0.0:9990`; `?tls=off` is for this machine's own addresses. Raises `BadURL`."""
+    scheme, host, port, parts = _parts(url, LISTEN_EXAMPLE)
+    if parts.username is not None:
+        raise BadURL("a user where a master listens: accounts are made by `master-bridge enroll`")
+    tls = _settings(parts.query, {"tls"}).get("tls", "on")
+    if tls not in ("on", "off"):
+        raise BadURL("tls: write on or off")
+    if tls == "off" and scheme not in WIRES:
+        raise BadURL(f"{scheme}:// and tls=off say opposite things; leave one out")
+    if tls == "off" and not _is_own(host):
+        raise BadURL("tls=off sends tokens and commands in plain text: it is for 127.0.0.1, ::1 and localhost only")
+    wire = scheme if scheme in WIRES else scheme[:-1]
+    return ListenAddress(wire=wire, host=host, port=port, tls=tls == "on")
+
+
+def _parts(url: str, example: str) -> tuple[str, str, int, SplitResult]:
+    """Scheme, host and port, and the rest. Raises `BadURL`."""
+    url = url.strip()
+    if not is_office_url(url):
+        raise BadURL(
+            f"begins otherwise than {', '.join(f'{wire}:// and {wire}s://' for wire in WIRES)}; it looks like {example}"
+        )
+    if not all("!" <= letter <= "~" for letter in url):
+        raise BadURL("it holds a space, a control character or one beyond ASCII; write each of these as %XX")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise BadURL(f"behind the host's ':' is no port; it looks like {example}") from None
+    if not parts.hostname:
+        raise BadURL(f"names no host; it looks like {example}")
+    if parts.path not in ("", "/") or parts.fragment:
+        raise BadURL(f"something behind host and port; it looks like {example}")
+    if port == 0 and parts.username is not None:
+        raise BadURL(f"port 0; a master listens on {PORT} unless its URL says otherwise")
+    return parts.scheme, parts.hostname, PORT if port is None else port, parts
+
+
+def _settings(query: str, known: set[str]) -> dict[str, str]:
+    """What stands behind the '?'. Raises `BadURL` for what is not known, or given twice."""
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query))
+    except ValueError:
+        raise BadURL(f"behind '?' stands what is no setting; {', '.join(sorted(known))} can") from None
+    settings = dict(pairs)
+    if settings.keys() - known or len(settings) != len(pairs):
+        raise BadURL(f"behind '?' only {', '.join(sorted(known))} can stand, once")
+    return settings
+
+
+def _is_own(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
