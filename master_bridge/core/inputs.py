@@ -93,7 +93,9 @@ class Seek:
     fencing: float | None = None
     #: rule 24: only an agent that can seal gets it
     seal: bool = False
-    #: for kind "command"; they are numbered 1, 2, … in this order
+    #: for people: the step that asks, for kind "command"
+    step: str = ""
+    #: that the offer carries, for kind "command"; they are numbered 1, 2, … in this order
     commands: tuple[PreparedCommand, ...] = ()
     #: Buildbot has run this request before (earlier builds of it exist): an agent must ask before it starts (rule 16)
     repeated: bool = False

@@ -28,9 +28,9 @@ from master_bridge.core.battery.events import (
     OfferShard,
     Over,
     Settled,
-    Shard,
     ShardReturned,
     ShardTaken,
+    StartShard,
     Stopped,
 )
 from master_bridge.core.battery.progress import progress
@@ -51,7 +51,7 @@ class Run:
     """`run()` fires when the battery is over. Fails with `ConnectionLost` where the master stops and will ask again,
     with `GivenUp`, and with whatever bug there is.
 
-    `connection(shard, found)` makes a shard's way to an agent; `show(header, printed)` puts what it printed into a log.
+    `connection(shard)` makes a shard's way to an agent; `show(header, printed)` puts what it printed into a log.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Run:
         requirements: Requirements,
         preparation: Preparation,
         places: Places,
-        connection: Callable[..., ShardConnection],
+        connection: Callable[[int], ShardConnection],
         show: Callable[[str, str], None],
     ) -> None:
         self.step = step
@@ -83,12 +83,12 @@ class Run:
         self._timer: Any = None
 
     def run(self) -> defer.Deferred[None]:
-        for item in list(self.battery.open.values()):
-            self._offer(item.shard)
+        for number in (*self.battery.running, *self.battery.waiting):
+            self._offer(number)
         self._timer = task.LoopingCall(self._look)
         self._timer.clock = self.step.master.reactor
         self._timer.start(LOOK_EVERY).addErrback(self._failed)
-        if not self.battery.open and not self.battery.left:
+        if not self.battery.running and not self.battery.left:
             self._finish(None)
         return self._done
 
@@ -104,8 +104,8 @@ class Run:
 
     # ---- asked by shards
 
-    def connect(self, shard: Shard, found: Any) -> ShardConnection:
-        return self._connection(shard, found)
+    def connect(self, shard: int) -> ShardConnection:
+        return self._connection(shard)
 
     def taken(self, shard: int, holder: Holder) -> None:
         self._tell(ShardTaken(shard=shard, agent=holder.agent))
@@ -136,8 +136,10 @@ class Run:
     def _carry_out(self, action: Action) -> None:
         if isinstance(action, OfferShard):
             self._offer(action.shard)
+        elif isinstance(action, StartShard):
+            self._shards[action.shard.number].shard = action.shard
         elif isinstance(action, CancelShard):
-            pass  # `stop` interrupts them all, with Buildbot's own reason
+            self._cancel(action.shard)
         elif isinstance(action, Settled):
             pass  # the battery keeps it
         elif isinstance(action, Over):
@@ -145,12 +147,18 @@ class Run:
         else:
             assert_never(action)
 
-    def _offer(self, shard: Shard) -> None:
-        run = self._shards[shard.number] = ShardRun(self, shard)
-        run.run().addCallbacks(self._told, self._failed, callbackArgs=(shard.number,))
+    def _offer(self, number: int) -> None:
+        run = self._shards[number] = ShardRun(self, number)
+        run.run().addCallbacks(self._told, self._failed, callbackArgs=(number,))
+
+    def _cancel(self, number: int) -> None:
+        """`stop` interrupts those that run, with Buildbot's own reason."""
+        if self._shards[number].shard is None:
+            self._shards.pop(number).interrupt("no agent is needed any more")
 
     def _told(self, event: Input | None, number: int) -> None:
-        self._shards.pop(number, None)
+        if self._shards.pop(number, None) is None:
+            return
         if event is None:
             if not self._shards:
                 self._finish(Failure(ConnectionLost("the master stops")))

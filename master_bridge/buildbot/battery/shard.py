@@ -1,4 +1,4 @@
-"""One shard on its way: to an agent, prepared there if need be, run, and what it tells."""
+"""One shard on its way: an agent is sought, prepared if need be, runs what it is given, and what that tells."""
 
 from __future__ import annotations
 
@@ -30,9 +30,10 @@ class ShardOwner(Protocol):
     preparation: Preparation
     places: Places
 
-    def connect(self, shard: Shard, found: Any) -> ShardConnection: ...
+    def connect(self, shard: int) -> ShardConnection: ...
 
-    def taken(self, shard: int, holder: Holder) -> None: ...
+    def taken(self, shard: int, holder: Holder) -> None:
+        """Sets its `ShardRun.shard`, unless nothing is left for the agent to do."""
 
     def keep_report(self, shard: int, text: str) -> None: ...
 
@@ -42,17 +43,15 @@ class ShardOwner(Protocol):
 class ShardRun:
     """`run` fires with what the battery is to be told; None: the master stops, and asks for it at its next start."""
 
-    def __init__(self, owner: ShardOwner, shard: Shard) -> None:
+    def __init__(self, owner: ShardOwner, number: int) -> None:
         self._owner = owner
-        self._shard = shard
+        self._number = number
+        #: None: no agent has come for it
+        self.shard: Shard | None = None
         self._holder: Holder | None = None
         self._since = time.time()
         self._stopped = False
-        self._connection = owner.connect(shard, self._found)
-
-    def _found(self, holder: Holder) -> None:
-        self._holder, self._since = holder, time.time()
-        self._owner.taken(self._shard.number, holder)
+        self._connection = owner.connect(number)
 
     @property
     def keeps(self) -> bool:
@@ -66,13 +65,18 @@ class ShardRun:
 
     @defer.inlineCallbacks
     def run(self) -> Any:
-        number = self._shard.number
+        number = self._number
         try:
+            self._holder = yield self._connection.find()
+            self._since = time.time()
+            self._owner.taken(number, self._holder)
             told: Input = yield self._run()
         except error.ConnectionLost as problem:
             if self.keeps:
                 return None
             reason = str(problem) or "its agent was lost"
+            if self.shard is None:
+                return ShardReturned(shard=number, reason=reason)
             self._owner.show(f"shard {number} was lost: {reason}", "")
             told = ShardLost(shard=number, reason=reason)
         except NotPrepared as problem:
@@ -84,7 +88,9 @@ class ShardRun:
 
     @defer.inlineCallbacks
     def _run(self) -> Any:
-        command = yield self._execute(prepared=False)
+        if self.shard is None:
+            return ShardReturned(shard=self._number, reason="nothing is left to be run")
+        command = yield self._execute(self.shard, prepared=False)
         asks = asks_for(command.rc, command.printed.text)
         if asks is not None and not self._stopped:
             owner, holder = self._owner, self._holder
@@ -93,22 +99,22 @@ class ShardRun:
             yield owner.preparation.prepare(owner.places, self._connection, holder, asks, noted)
             self._since = time.time()
             if not self._stopped:
-                command = yield self._execute(prepared=True)
+                command = yield self._execute(self.shard, prepared=True)
         if self._stopped:
-            return ShardLost(shard=self._shard.number, reason="it was stopped")
-        return self._ended(command)
+            return ShardLost(shard=self._number, reason="it was stopped")
+        return self._ended(self.shard, command)
 
     @defer.inlineCallbacks
-    def _execute(self, *, prepared: bool) -> Any:
+    def _execute(self, shard: Shard, *, prepared: bool) -> Any:
         step, owner = self._owner.step, self._owner
         argv = owner.places.run(
-            with_units(step.command_parts, self._shard.units),
+            with_units(step.command_parts, shard.units),
             prepared=prepared,
             archived=owner.preparation.archived,
             report=step.report or "",
         )
         command = ShardCommand(
-            title=f"shard {self._shard.number} of {step.name}, {len(self._shard.units)} units",
+            title=f"shard {shard.number} of {step.name}, {len(shard.units)} units",
             workdir=owner.places.workdir,
             command=argv,
             env=step.shard_env,
@@ -128,8 +134,8 @@ class ShardRun:
 
     # ---- what it tells
 
-    def _ended(self, command: ShardCommand) -> ShardEnded:
-        shard, seconds = self._shard, time.time() - self._since
+    def _ended(self, shard: Shard, command: ShardCommand) -> ShardEnded:
+        seconds = time.time() - self._since
         failed = command.decodeRC.get(command.rc) not in (SUCCESS, WARNINGS)
         cases, problem = self._cases(command)
         printed = command.printed.text
@@ -144,7 +150,7 @@ class ShardRun:
 
     def _why(self, command: ShardCommand, problem: str) -> str:
         """What is said of a unit that no report tells of."""
-        parts = [f"the command of shard {self._shard.number} ended with exit status {command.rc}"]
+        parts = [f"the command of shard {self._number} ended with exit status {command.rc}"]
         if command.remote_failure_reason:
             parts.append(f"({command.remote_failure_reason})")
         return " ".join(parts) + (f"; {problem}" if problem else "") + "\n"
@@ -161,9 +167,9 @@ class ShardRun:
         try:
             cases = reports.read(text)
         except reports.BadReport as problem:
-            log.warning("amqp.battery_report_unusable", shard=self._shard.number, reason=str(problem))
+            log.warning("amqp.battery_report_unusable", shard=self._number, reason=str(problem))
             return [], f"its report cannot be used: {problem}"
-        self._owner.keep_report(self._shard.number, text)
+        self._owner.keep_report(self._number, text)
         return cases, ""
 
 

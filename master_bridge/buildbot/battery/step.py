@@ -36,7 +36,6 @@ from master_bridge.buildbot.search.preference import PREFER_SECONDS, Wanted
 from master_bridge.buildbot.worker_settings import wanted_by
 from master_bridge.core.battery import journal
 from master_bridge.core.battery.battery import BatteryMachine, Plan
-from master_bridge.core.battery.events import Shard
 from master_bridge.core.battery.progress import summary
 
 #: Seconds of work in a shard.
@@ -136,7 +135,7 @@ class Battery(ShellMixin, BuildStep):
             self.summary_text = f"could not be prepared: {problem}"
             yield self.addCompleteLog("not prepared", str(problem))
             return FAILURE
-        yield Timings(self.master, self._owner).learn(battery.results, time.time())
+        yield Timings(self.master, self._owner).learn(*battery.learned(), time.time())
         self.summary_text = summary(battery)
         yield results.show(self, battery, store)
         if self.stopped:
@@ -197,8 +196,10 @@ class Battery(ShellMixin, BuildStep):
         yield preparation.begin()
         if found is not None and found[0].key == key:
             return found[1]
-        timings = yield Timings(self.master, self._owner).of(units)
-        beginning = journal.Beginning(key=key, units=tuple(units), timings=timings, plan=plan)
+        timings = Timings(self.master, self._owner)
+        known = yield timings.of(units)
+        speeds = yield timings.speeds()
+        beginning = journal.Beginning(key=key, units=tuple(units), timings=known, speeds=speeds, plan=plan)
         store.begin(beginning)
         return beginning.battery()
 
@@ -225,8 +226,8 @@ class Battery(ShellMixin, BuildStep):
             self._run = None
             yield self._shown.run(stdio.finish)
 
-    def _connection(self, broker: Any, wanted: Wanted, shard: Shard, found: Any) -> ShardConnection:
-        return ShardConnection(found=found, broker=broker, step=self, wanted=wanted, part=shard.number)
+    def _connection(self, broker: Any, wanted: Wanted, shard: int) -> ShardConnection:
+        return ShardConnection(broker=broker, step=self, wanted=wanted, part=shard)
 
     def _show(self, stdio: Any, header: str, printed: str) -> None:
         """One shard after the other, each as a whole."""

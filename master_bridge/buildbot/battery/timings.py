@@ -1,6 +1,6 @@
-"""How long units took in past runs, kept in Buildbot's database for each builder and step.
+"""How long units took in past runs, and how fast agents were, kept in Buildbot's database for each builder and step.
 
-A weighted mean of a unit's runs: a run of some units changes those only. Spread over several values of Buildbot's
+Weighted means: a run of some units, or on some agents, changes those only. Spread over several values of Buildbot's
 table of states, since a database may hold no more than 64 KiB in one.
 """
 
@@ -12,13 +12,12 @@ from zlib import crc32
 
 from twisted.internet import defer
 
-from master_bridge.core.battery.events import UnitResult
-
 #: Of the newest run in the mean.
 NEWEST = 0.3
 #: Values over which units are spread, and bytes of names in one of them: together some 20,000 units of 150 bytes.
 BUCKETS = 64
 BUCKET_BYTES = 48 * 1024
+_SPEEDS = "speeds"
 _CLASS = "master_bridge.buildbot.battery.Timings"
 
 
@@ -40,17 +39,29 @@ class Timings:
         return found
 
     @defer.inlineCallbacks
-    def learn(self, results: Mapping[str, UnitResult], now: float) -> Any:
-        """What these runs show; `now`: seconds since the epoch."""
-        measured = {unit: result.seconds for unit, result in results.items() if result.seconds is not None}
+    def speeds(self) -> Any:
+        """By agent, of those that are known; only their ratios mean something."""
+        object_id = yield self._state.getObjectId(self._owner, _CLASS)
+        known = yield self._state.getState(object_id, _SPEEDS, {})
+        return {agent: item[0] for agent, item in known.items()}
+
+    @defer.inlineCallbacks
+    def learn(self, measured: Mapping[str, float], speeds: Mapping[str, float], now: float) -> Any:
+        """Of a run: seconds by unit and speeds by agent (`BatteryMachine.learned`); `now`: seconds since the epoch."""
         object_id = yield self._state.getObjectId(self._owner, _CLASS)
         for number, members in _buckets(measured).items():
-            known = yield self._state.getState(object_id, _name(number), {})
-            yield self._state.setState(object_id, _name(number), renewed(known, {u: measured[u] for u in members}, now))
+            yield self._renew(object_id, _name(number), {unit: measured[unit] for unit in members}, now)
+        if speeds:
+            yield self._renew(object_id, _SPEEDS, speeds, now)
+
+    @defer.inlineCallbacks
+    def _renew(self, object_id: int, name: str, measured: Mapping[str, float], now: float) -> Any:
+        known = yield self._state.getState(object_id, name, {})
+        yield self._state.setState(object_id, name, renewed(known, measured, now))
 
 
 def renewed(known: Mapping[str, Any], measured: Mapping[str, float], now: float) -> dict[str, list[float]]:
-    """A bucket with these runs in it: [mean seconds, when it ran last]. What ran longest ago goes where room lacks."""
+    """A value with these runs in it: [mean, when it ran last]. What ran longest ago goes where room lacks."""
     bucket = {unit: list(item) for unit, item in known.items()}
     for unit, seconds in measured.items():
         mean = bucket[unit][0] * (1 - NEWEST) + seconds * NEWEST if unit in bucket else seconds

@@ -57,7 +57,8 @@ class StepConnection:
             say=self._say_waiting,
         )
         self._command: RemoteCommand | None = None
-        self._prepared: PreparedCommand | None = None
+        #: what its offer carries
+        self._prepared: tuple[PreparedCommand, ...] = ()
         self.session: BuildSession | None = None
         self._running: RunningCommand | None = None
         #: an agent asks before it starts the command: it may have run before, or may move to another queue
@@ -71,7 +72,7 @@ class StepConnection:
         self, remoteCommand: RemoteCommand, builderName: str, commandId: str, commandName: str, args: dict[str, Any]
     ) -> Any:
         self._command = remoteCommand
-        self._prepared = prepare(commandName, split_arguments(commandName, args), step=self._step.name)
+        self._prepared = (prepare(commandName, split_arguments(commandName, args), step=self._step.name),)
         if (yield requests.ran_before(self._master, self._step.build)):
             self._repeated = True
         if not self.over and remoteCommand.active:
@@ -125,14 +126,13 @@ class StepConnection:
             self._seeker.refresh()
 
     def attach(self, holder: Holder, adopted: bool) -> None:
-        if self.over or self._command is None:
+        if self.over:
             return
         self._seeker.found()
         log.info("amqp.step_attached", request=self.request, agent=holder.agent, adopted=adopted)
         self.session = BuildSession(
             reactor=self._master.reactor, bridge=self._broker.bridge, request=self.request, holder=holder, owner=self
         )
-        self._running = self.session.follow(self._command)
         self._agent_found(holder)
 
     def lost(self, reason: str) -> None:
@@ -172,6 +172,9 @@ class StepConnection:
     # -- inside -------------------------------------------------------------------------------------------------------
 
     def _agent_found(self, holder: Holder) -> None:
+        assert self.session is not None
+        assert self._command is not None, "it was sought for a command"
+        self._running = self.session.follow(self._command)
         self._step.agent_found(holder)
 
     def _seek(self) -> None:
@@ -180,13 +183,13 @@ class StepConnection:
 
     def _seek_of(self) -> Seek:
         build = requests.seek_of(self._step.build, self._seeker, self._wanted, agent_locks(self._step))
-        assert self._prepared is not None
         return replace(
             build,
             request=self.request,
             kind="command",
             title=f"{build.title}: {self._name}",
-            commands=(self._prepared,),
+            step=self._step.name,
+            commands=self._prepared,
             repeated=self._repeated,
         )
 

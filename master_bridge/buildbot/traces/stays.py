@@ -49,7 +49,7 @@ class TracedSearch:
             attributes=known(
                 buildbot__request=seek.request, buildbot__requirements=seek.signature, buildbot__outcome=outcome,
                 buildbot__priority=seek.priority, cicd__pipeline__run__id=str(seek.run),
-                cicd__pipeline__task__name=step_of(seek),
+                cicd__pipeline__task__name=seek.step,
             ),
         )  # fmt: skip
         for offer, at in self.offers:
@@ -158,12 +158,7 @@ class TracedSession:
             attributes=known(
                 buildbot__request=self.seek.request, buildbot__session=holder.session,
                 buildbot__session__adopted=self.adopted or None,
-                cicd__pipeline__run__id=str(self.seek.run), cicd__pipeline__task__name=step_of(self.seek),
+                cicd__pipeline__run__id=str(self.seek.run), cicd__pipeline__task__name=self.seek.step,
                 cicd__worker__name=holder.agent, cicd__worker__id=holder.instance, buildbot__account=holder.account,
             ),
         )  # fmt: skip
-
-
-def step_of(seek: Seek) -> str:
-    """The step whose command looks for an agent; empty: the build does."""
-    return seek.commands[0].step if seek.kind == "command" and seek.commands else ""

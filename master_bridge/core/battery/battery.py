@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from master_bridge.core.battery.bounds import (
     DETAIL_SHORT,
@@ -31,11 +32,12 @@ from master_bridge.core.battery.events import (
     ShardReturned,
     ShardSpan,
     ShardTaken,
+    StartShard,
     Stopped,
     UnitReport,
     UnitResult,
 )  # fmt: skip
-from master_bridge.core.battery.sizes import Queue
+from master_bridge.core.battery.sizes import Queue, Share, share
 
 #: Characters that are kept of why a unit failed in a run that does not count.
 FIRST_MAX = 1024
@@ -52,13 +54,14 @@ class Plan:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Open:
-    """A shard that waits for an agent, or runs."""
+class RunningShard:
+    """A shard that runs, and who runs it since when."""
 
     shard: Shard
-    #: who runs it, and since when; None: it waits
-    agent: str | None = None
-    since: float = 0.0
+    agent: str
+    since: float
+    #: of its units, in the weights of `Estimates`
+    weight: float
 
 
 _UNKNOWN = UnitReport(outcome="unknown")
@@ -98,21 +101,30 @@ class Counts:
 
 
 class BatteryMachine:
-    """`units` in the caller's order, each once; `timings`: seconds by unit, of past runs.
+    """`units` in the caller's order, each once; `timings`: seconds by unit, and `speeds`: by agent, of past runs.
 
     `handle(input, now)` gives what is to be done, in this order. The same inputs at the same times give the same
     shards: a battery whose master died is made again from what it was told (`journal.py`).
     """
 
-    def __init__(self, units: Iterable[str], *, timings: Mapping[str, float], plan: Plan) -> None:
+    def __init__(
+        self,
+        units: Iterable[str],
+        *,
+        timings: Mapping[str, float],
+        speeds: Mapping[str, float] = MappingProxyType({}),
+        plan: Plan,
+    ) -> None:
         self.units = tuple(dict.fromkeys(units))
         self.plan = plan
-        self.estimates = Estimates(self.units, timings)
+        self.estimates = Estimates(self.units, timings, speeds)
         self.counts = Counts()
         #: what counts, by unit
         self.results: dict[str, UnitResult] = {}
-        #: shards that wait or run, by number
-        self.open: dict[int, Open] = {}
+        #: shards that wait for an agent, the oldest first
+        self.waiting: list[int] = []
+        #: shards that run, by number
+        self.running: dict[int, RunningShard] = {}
         #: who ran what when
         self.spans: list[ShardSpan] = []
         #: failures that are no unit's
@@ -122,7 +134,7 @@ class BatteryMachine:
         #: of all units, and of those that have a result, in the weights of `Estimates`
         self.weight = sum(map(self.estimates.weight, self.units))
         self.settled_weight = 0.0
-        self._queue = Queue(self.units, self.estimates, target_seconds=plan.target_seconds)
+        self._queue = Queue(self.units, self.estimates)
         self._groups: deque[_Group] = deque()
         self._runs: dict[str, _Runs] = {}
         self._slots = 0
@@ -138,7 +150,7 @@ class BatteryMachine:
             return []
         _HANDLERS[type(event)](self, event, now)
         self._offer()
-        if not self.open and (self.stopped or not self.left):
+        if not self.running and (self.stopped or not self.left):
             self._over = True
             self._actions.append(Over())
         return self._actions
@@ -149,13 +161,19 @@ class BatteryMachine:
         return len(self._queue) + sum(len(group.units) for group in self._groups)
 
     @property
-    def running(self) -> list[Open]:
-        return [item for item in self.open.values() if item.agent is not None]
-
-    @property
     def agents(self) -> int:
         """Who run shards now."""
-        return len({item.agent for item in self.running})
+        return len({item.agent for item in self.running.values()})
+
+    def learned(self) -> tuple[dict[str, float], dict[str, float]]:
+        """What this run shows: seconds by unit, as if all had run on one agent, and speeds by agent."""
+        speeds = self.estimates.speeds.relative()
+        timings = {
+            result.unit: result.seconds * speeds.get(result.agent, 1.0)
+            for result in self.results.values()
+            if result.seconds is not None
+        }
+        return timings, speeds
 
     # ---- inputs
 
@@ -164,20 +182,26 @@ class BatteryMachine:
 
     def _taken(self, event: ShardTaken, now: float) -> None:
         """A second time, when a master found its agents again after a restart: the first time counts."""
-        item = self.open.get(event.shard)
-        if item is None:
+        item = self.running.get(event.shard)
+        if item is not None:
+            since = item.since if item.agent == event.agent else now
+            self.running[event.shard] = replace(item, agent=event.agent, since=since)
+        elif event.shard in self.waiting:
+            self.waiting.remove(event.shard)
+            self.began = now if self.began is None else self.began
+            shard = self._shard(event.shard, event.agent, now)
+            weight = sum(map(self.estimates.weight, shard.units))
+            self.running[event.shard] = RunningShard(shard=shard, agent=event.agent, since=now, weight=weight)
+        else:
             return
-        self.began = now if self.began is None else self.began
-        since = item.since if item.agent == event.agent else now
-        self.open[event.shard] = Open(shard=item.shard, agent=event.agent, since=since)
+        self._actions.append(StartShard(shard=self.running[event.shard].shard))
 
     def _ended(self, event: ShardEnded, now: float) -> None:
-        item = self.open.pop(event.shard, None)
+        item = self.running.pop(event.shard, None)
         if item is None:
             return
         told = [event.reports.get(unit, _UNKNOWN).seconds for unit in item.shard.units]
-        measured = None if None in told else sum(seconds or 0.0 for seconds in told)
-        self.estimates.learn(item.shard.units, event.seconds, measured)
+        self.estimates.learn(item.agent, item.shard.units, event.seconds, told)
         failed = sum(event.reports.get(unit, _UNKNOWN).outcome in ("failed", "unknown") for unit in item.shard.units)
         self._span(item, now, failed=failed)
         if event.problem and len(self.problems) < PROBLEMS_MAX:
@@ -197,8 +221,9 @@ class BatteryMachine:
                 self._reported(unit, UnitReport(outcome="failed", seconds=report.seconds, detail=report.detail), item)
 
     def _lost(self, event: ShardLost, now: float) -> None:
-        item = self.open.pop(event.shard, None)
+        item = self.running.pop(event.shard, None)
         if item is None:
+            self._forget(event.shard)
             return
         self._span(item, now, lost=True)
         if self.stopped:
@@ -215,20 +240,27 @@ class BatteryMachine:
             self._settle(shard.units[0], Outcome.KILLER, UnitReport(outcome="failed", detail=detail), item)
 
     def _returned(self, event: ShardReturned, now: float) -> None:
-        item = self.open.pop(event.shard, None)
-        if item is not None and not self.stopped:
+        item = self.running.pop(event.shard, None)
+        if item is None:
+            self._forget(event.shard)
+        elif not self.stopped:
             self._groups.append(_Group(item.shard.units, item.shard.losses))
 
     def _stop(self, event: Stopped, now: float) -> None:
         """Shards that run end, or are lost, as they do; nothing new is offered."""
         self.stopped = True
         self._queue.clear()
-        self._groups.clear()
-        self._actions += [CancelShard(shard=number) for number in self.open]
+        self._groups.clear()  # so those that wait are cancelled, too
+        self._actions += [CancelShard(shard=number) for number in self.running]
+
+    def _forget(self, shard: int) -> None:
+        """One that waited is over, whatever has become of its offer: another is made where it is needed."""
+        if shard in self.waiting:
+            self.waiting.remove(shard)
 
     # ---- results
 
-    def _reported(self, unit: str, report: UnitReport, item: Open) -> None:
+    def _reported(self, unit: str, report: UnitReport, item: RunningShard) -> None:
         runs = self._runs.setdefault(unit, _Runs())
         runs.count += 1
         if report.outcome == "failed":
@@ -243,7 +275,7 @@ class BatteryMachine:
         else:
             self._settle(unit, Outcome(report.outcome), report, item)
 
-    def _settle(self, unit: str, outcome: Outcome, report: UnitReport, item: Open) -> None:
+    def _settle(self, unit: str, outcome: Outcome, report: UnitReport, item: RunningShard) -> None:
         detail = report.detail if len(report.detail) <= self._room else report.detail[:DETAIL_SHORT]
         self._room = max(0, self._room - len(detail))
         result = UnitResult(
@@ -251,7 +283,7 @@ class BatteryMachine:
             outcome=outcome,
             seconds=report.seconds,
             detail=detail,
-            agent=item.agent or "",
+            agent=item.agent,
             shard=item.shard.number,
             runs=self._runs.setdefault(unit, _Runs()).count,
         )
@@ -261,9 +293,7 @@ class BatteryMachine:
         self.settled_weight += self.estimates.weight(unit)
         self._actions.append(Settled(result=result))
 
-    def _span(self, item: Open, now: float, *, failed: int = 0, lost: bool = False) -> None:
-        if item.agent is None:
-            return
+    def _span(self, item: RunningShard, now: float, *, failed: int = 0, lost: bool = False) -> None:
         units = len(item.shard.units)
         self.spans.append(
             ShardSpan(
@@ -285,24 +315,47 @@ class BatteryMachine:
         self._groups.append(_Group(units[middle:], losses))
 
     def _offer(self) -> None:
-        """There is an offer for each agent that is free, and some more for those that will be."""
-        taken = len(self.running)
-        wanted = max(0, self._slots - taken) + SPARE_OFFERS
-        waiting = len(self.open) - taken
-        while self.left and waiting < wanted and len(self.open) < OPEN_MAX:
-            if self._groups:
-                group = self._groups.popleft()
-                units, losses = group.units, group.losses
-            else:
-                units, losses = self._queue.take(max(self._slots, taken)), 0
+        """There is an offer for each agent that is free, and some more for those that will be, and a unit for each."""
+        left, taken = self.left, len(self.running)
+        while len(self.waiting) > left:
+            self._actions.append(CancelShard(shard=self.waiting.pop()))
+        wanted = min(max(0, self._slots - taken) + SPARE_OFFERS, left, OPEN_MAX - taken)
+        while len(self.waiting) < wanted:
             self._last += 1
-            seconds = sum(map(self.estimates.weight, units)) * self.estimates.scale
-            shard = Shard(
-                number=self._last, units=units, losses=losses, seconds=seconds if self.estimates.informed else None
-            )
-            self.open[shard.number] = Open(shard=shard)
-            self._actions.append(OfferShard(shard=shard))
-            waiting += 1
+            self.waiting.append(self._last)
+            self._actions.append(OfferShard(shard=self._last))
+
+    def _shard(self, number: int, agent: str, now: float) -> Shard:
+        """For `agent`, which has come."""
+        if self._groups:
+            group = self._groups.popleft()
+            units, losses = group.units, group.losses
+        else:
+            units, losses = self._queue.take(self._share(agent, now)), 0
+        seconds = self.estimates.seconds(units, agent) if self.estimates.informed else None
+        return Shard(number=number, units=units, losses=losses, seconds=seconds)
+
+    def _share(self, agent: str, now: float) -> Share:
+        estimates = self.estimates
+        speed = estimates.speeds.of(agent)
+        fleet = fastest = speed
+        weight = self.weight - self.settled_weight
+        longest = 0.0
+        for item in self.running.values():
+            its_speed = estimates.speeds.of(item.agent)
+            done = min(item.weight, max(0.0, now - item.since) * its_speed)
+            weight -= done
+            longest = max(longest, (item.weight - done) / its_speed)
+            fleet, fastest = fleet + its_speed, max(fastest, its_speed)
+        others = max(0, self._slots - len(self.running) - 1)
+        if others:
+            fleet, fastest = fleet + others * estimates.speeds.usual, max(fastest, estimates.speeds.usual)
+        return share(
+            estimates, agent,
+            seconds_left=max(0.0, weight) / fleet,
+            longest_left=max(longest, self._queue.longest / fastest),
+            target_seconds=self.plan.target_seconds,
+        )  # fmt: skip
 
 
 @dataclass

@@ -37,7 +37,10 @@ class UnitReport:
 
 @dataclass(frozen=True, kw_only=True)
 class Shard:
-    """Units that one agent runs with one command. Numbers are never used again."""
+    """Units that one agent runs with one command. Numbers are never used again.
+
+    It is a number until an agent has come: how much work it is depends on how fast that agent is.
+    """
 
     number: int
     units: tuple[str, ...]
@@ -134,14 +137,21 @@ Input = Union[Fleet, ShardTaken, ShardEnded, ShardLost, ShardReturned, Stopped]
 
 @dataclass(frozen=True, kw_only=True)
 class OfferShard:
-    """Have an agent run it."""
+    """Have an agent come for it; which units it gets is decided when it is known who came."""
+
+    shard: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartShard:
+    """The agent that came for it is to run it. Again after a restart of the master, with the same units."""
 
     shard: Shard
 
 
 @dataclass(frozen=True, kw_only=True)
 class CancelShard:
-    """It is not wanted any more, whether it waits or runs."""
+    """It is not wanted any more. One that waits is over with this; one that runs is over when that is told."""
 
     shard: int
 
@@ -158,4 +168,4 @@ class Over:
     """Nothing is left to be done."""
 
 
-Action = Union[OfferShard, CancelShard, Settled, Over]
+Action = Union[OfferShard, StartShard, CancelShard, Settled, Over]

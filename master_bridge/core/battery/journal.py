@@ -24,7 +24,7 @@ from master_bridge.core.battery.events import (
 )
 
 #: Lines of another version are not read: other code would make other shards of them.
-VERSION = 1
+VERSION = 2
 _INPUTS: dict[str, type[Input]] = {
     kind.__name__.lower(): kind for kind in (Fleet, ShardTaken, ShardEnded, ShardLost, ShardReturned, Stopped)
 }
@@ -37,10 +37,11 @@ class Beginning:
     key: str
     units: tuple[str, ...]
     timings: Mapping[str, float]
+    speeds: Mapping[str, float]
     plan: Plan
 
     def battery(self) -> BatteryMachine:
-        return BatteryMachine(self.units, timings=self.timings, plan=self.plan)
+        return BatteryMachine(self.units, timings=self.timings, speeds=self.speeds, plan=self.plan)
 
 
 def beginning_line(beginning: Beginning) -> str:
@@ -65,6 +66,7 @@ def read(lines: Iterable[str]) -> tuple[Beginning, BatteryMachine] | None:
             key=str(first["key"]),
             units=tuple(map(str, first["units"])),
             timings={str(unit): float(seconds) for unit, seconds in first["timings"].items()},
+            speeds={str(agent): float(speed) for agent, speed in first["speeds"].items()},
             plan=Plan(**first["plan"]),
         )
         battery = beginning.battery()

@@ -27,8 +27,11 @@ def seconds_left(battery: BatteryMachine, now: float) -> float | None:
     done = battery.settled_weight
     if battery.began is None or not done or now <= battery.began:
         return None
+    speeds = battery.estimates.speeds
     half_done = sum(
-        min(now - item.since, item.shard.seconds or 0.0) / battery.estimates.scale for item in battery.running
+        min((now - item.since) * speeds.of(item.agent), item.weight)
+        for item in battery.running.values()
+        if item.shard.seconds is not None
     )
     left = max(0.0, battery.weight - done - half_done)
     return left * (now - battery.began) / (done + half_done)

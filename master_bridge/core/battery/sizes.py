@@ -1,28 +1,69 @@
-"""Which units make the next shard: longest first, a part of what is left, smaller towards the end."""
+"""Which units make a shard for an agent that has come: those that it can end by the time when all others end theirs.
+
+The longest first; a part of what is left, in proportion to the agent's speed; so smaller towards the end.
+"""
 
 from __future__ import annotations
 
-from bisect import insort
+from bisect import bisect_right, insort
 from collections.abc import Iterable
+from dataclasses import dataclass
+from math import inf
 
 from master_bridge.core.battery.bounds import SHARD_BYTES_MAX, SHARD_UNITS_MAX, SHARD_UNITS_UNKNOWN
 from master_bridge.core.battery.estimates import Estimates
 
-#: What is left is divided into so many shards an agent. With three, one that is four times slower than the others ends
-#: its share when they end what is left (8 agents of which two are slow: 4/24 of what is left, against 1/6.5).
-SHARDS_AN_AGENT = 3
+#: A shard is this part of what its agent is to do of all that is left: half of it where timings tell how long units
+#: take, less where they do not. By how much it is wrong is made good by those who end earlier, with what is left then.
+PART_TIMED = 2
+PART_UNTIMED = 3
+#: Of an agent's first shard, of which nothing is known: it may be as many times slower than others as it gets less.
+PART_UNKNOWN = 8
+#: And its units are shorter than what others may take by this.
+LONGEST_UNKNOWN = 4
 #: A shard's own cost is some tenths of a second for its session, and what its program takes to start. No shard is made
 #: shorter than the first, or than three times the second, on purpose.
 SHORTEST = 0.5
 WORTH = 3.0
 
 
-class Queue:
-    """Units that wait to be put into shards, the longest first."""
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    """What an agent may take at most, in the weights of `Estimates`. One unit is taken in any case."""
 
-    def __init__(self, units: Iterable[str], estimates: Estimates, *, target_seconds: float) -> None:
+    #: all of a shard
+    size: float
+    #: one unit of it: longer ones are left to faster agents
+    longest: float = inf
+    units: int = SHARD_UNITS_MAX
+
+
+def share(
+    estimates: Estimates, agent: str, *, seconds_left: float, longest_left: float, target_seconds: float
+) -> Share:
+    """Of an agent that has come.
+
+    `seconds_left`: until all is run, if all agents are busy until then; `longest_left`: until the longest unit of those
+    that run and those that wait is, if that is more.
+    """
+    speed = estimates.speeds.of(agent)
+    whole = seconds_left * speed
+    longest = max(seconds_left, longest_left) * speed
+    if not estimates.informed:
+        return Share(size=whole / PART_UNKNOWN, longest=longest, units=SHARD_UNITS_UNKNOWN)
+    part = whole / (PART_TIMED if estimates.timed else PART_UNTIMED)
+    if not estimates.speeds.knows(agent):
+        part, longest = whole / PART_UNKNOWN, longest / LONGEST_UNKNOWN
+    worth = max(SHORTEST, WORTH * estimates.overhead) * speed
+    # yet nobody is idle while another one runs what could be divided
+    return Share(size=min(max(part, min(worth, whole)), target_seconds * speed), longest=longest)
+
+
+class Queue:
+    """Units that wait to be put into shards."""
+
+    def __init__(self, units: Iterable[str], estimates: Estimates) -> None:
         self._estimates = estimates
-        self._target = target_seconds
         #: sorted, the longest last; the second figure keeps units of one length in the order in which they were given
         self._waiting = sorted((estimates.weight(unit), -place, unit) for place, unit in enumerate(units))
         self._again = len(self._waiting)
@@ -30,6 +71,11 @@ class Queue:
 
     def __len__(self) -> int:
         return len(self._waiting)
+
+    @property
+    def longest(self) -> float:
+        """Weight of the longest unit that waits."""
+        return self._waiting[-1][0] if self._waiting else 0.0
 
     def put_back(self, unit: str) -> None:
         """It is to run once more."""
@@ -41,29 +87,19 @@ class Queue:
         self._waiting.clear()
         self.weight = 0.0
 
-    def take(self, agents: int) -> tuple[str, ...]:
-        """The next shard's units, at least one, for a fleet of so many agents at once."""
-        size, most = self._size(agents), SHARD_UNITS_MAX if self._estimates.informed else SHARD_UNITS_UNKNOWN
+    def take(self, share: Share) -> tuple[str, ...]:
+        """The next shard's units: the longest that are not too long, or else the shortest of all."""
+        end = max(1, bisect_right(self._waiting, (share.longest, inf, "")))
         taken: list[str] = []
-        weight, room = 0.0, SHARD_BYTES_MAX
-        while self._waiting and len(taken) < most:
-            next_weight, _, unit = self._waiting[-1]
+        weight, room, start = 0.0, SHARD_BYTES_MAX, end
+        while start > 0 and len(taken) < share.units:
+            next_weight, _, unit = self._waiting[start - 1]
             room -= len(unit.encode()) + 1
-            if taken and (weight + next_weight > size or room < 0):
+            if taken and (weight + next_weight > share.size or room < 0):
                 break
-            self._waiting.pop()
+            start -= 1
             taken.append(unit)
             weight += next_weight
+        del self._waiting[start:end]
         self.weight = max(0.0, self.weight - weight) if self._waiting else 0.0
         return tuple(taken)
-
-    def _size(self, agents: int) -> float:
-        """In the weights of `Estimates`."""
-        whole = self.weight / max(1, agents)
-        share = whole / SHARDS_AN_AGENT
-        if not self._estimates.informed:
-            return max(share, 1.0)
-        scale = self._estimates.scale
-        worth = max(SHORTEST, WORTH * self._estimates.overhead) / scale
-        # yet nobody is idle while another one runs what could be divided
-        return min(max(share, min(worth, whole)), self._target / scale)

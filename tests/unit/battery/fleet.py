@@ -12,6 +12,7 @@ from master_bridge.core.battery import journal
 from master_bridge.core.battery.battery import BatteryMachine, Plan
 from master_bridge.core.battery.bounds import OPEN_MAX, SHARD_BYTES_MAX, SHARD_UNITS_MAX, SPARE_OFFERS
 from master_bridge.core.battery.events import (
+    CancelShard,
     Fleet,
     Input,
     OfferShard,
@@ -22,6 +23,7 @@ from master_bridge.core.battery.events import (
     ShardEnded,
     ShardLost,
     ShardTaken,
+    StartShard,
     UnitReport,
     UnitResult,
 )  # fmt: skip
@@ -48,6 +50,8 @@ class World:
     machines: tuple[Machine, ...]
     seconds: Mapping[str, float]
     timings: Mapping[str, float] = field(default_factory=dict)
+    #: by machine, of past runs
+    speeds: Mapping[str, float] = field(default_factory=dict)
     plan: Plan = field(default_factory=Plan)
     failing: frozenset[str] = frozenset()
     flaky: Mapping[str, int] = field(default_factory=dict)
@@ -65,10 +69,12 @@ class Simulation:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.beginning = journal.Beginning(key="k", units=tuple(world.seconds), timings=world.timings, plan=world.plan)
+        self.beginning = journal.Beginning(
+            key="k", units=tuple(world.seconds), timings=world.timings, speeds=world.speeds, plan=world.plan
+        )
         self.lines = [journal.beginning_line(self.beginning)]
         self.battery: BatteryMachine = self.beginning.battery()
-        self.waiting: dict[int, Shard] = {}
+        self.waiting: set[int] = set()
         self.results: dict[str, UnitResult] = {}
         self.over = False
         self.shards = 0
@@ -132,7 +138,7 @@ class Simulation:
         self._idle.pop(machine.name, None)
         held = self._holds.pop(machine.name, None)
         if held is not None:
-            for unit in self.battery.open[held].shard.units:
+            for unit in self.battery.running[held].shard.units:
                 self.lost_on[unit] = self.lost_on.get(unit, 0) + 1
             self._at(now + GRACE, ("lost", held))
         if machine.back is not None:
@@ -144,10 +150,11 @@ class Simulation:
         while self._idle and self.waiting:
             name, machine = next(iter(self._idle.items()))
             del self._idle[name]
-            shard = self.waiting.pop(min(self.waiting))
-            self._holds[name] = shard.number
-            self._tell(ShardTaken(shard=shard.number, agent=name), now)
-            self._start(machine, shard, now)
+            number = min(self.waiting)
+            self.waiting.remove(number)
+            self._holds[name] = number
+            self._tell(ShardTaken(shard=number, agent=name), now)
+            self._start(machine, self.battery.running[number].shard, now)
         if not self.over:
             assert not self._idle or self.battery.left == 0, "an agent is free, and units wait"
 
@@ -189,18 +196,23 @@ class Simulation:
         _, self.battery = found
         held = set(self._holds.values())
         lost = {event[1] for _, _, event in self._events if isinstance(event, tuple) and event[0] == "lost"}
-        self.waiting = {number: item.shard for number, item in self.battery.open.items() if number not in held | lost}
+        assert not set(self.battery.running) - held - lost
+        self.waiting = set(self.battery.waiting) - held
         self.results = dict(self.battery.results)
-        self.shards = max([self.shards, *self.battery.open])
-        self.over = not self.battery.open and not self.battery.left
+        self.shards = max([self.shards, *self.battery.running, *self.battery.waiting])
+        self.over = not self.battery.running and not self.battery.left
 
     def _carry_out(self, actions: Sequence[object]) -> None:
         for action in actions:
             match action:
-                case OfferShard(shard=shard):
-                    assert shard.number > self.shards, "a number is used again"
-                    self.shards = shard.number
-                    self.waiting[shard.number] = shard
+                case OfferShard(shard=number):
+                    assert number > self.shards, "a number is used again"
+                    self.shards = number
+                    self.waiting.add(number)
+                case StartShard(shard=shard):
+                    assert shard.number in self._holds.values()
+                case CancelShard(shard=number):
+                    self.waiting.remove(number)
                 case Settled(result=result):
                     assert result.unit not in self.results, "a second result"
                     self.results[result.unit] = result
@@ -211,10 +223,13 @@ class Simulation:
 
     def _check(self) -> None:
         battery = self.battery
-        taken = len(battery.running)
-        assert len(battery.open) <= OPEN_MAX
-        assert len(battery.open) - taken <= max(self._alive(), len(self.world.machines)) + SPARE_OFFERS
-        for shard in self.waiting.values():
+        assert len(battery.running) + len(battery.waiting) <= OPEN_MAX
+        assert len(battery.waiting) <= max(self._alive(), len(self.world.machines)) + SPARE_OFFERS
+        assert len(battery.waiting) <= battery.left
+        units = [unit for item in battery.running.values() for unit in item.shard.units]
+        assert len(units) == len(set(units)), "a unit is in two shards"
+        for item in battery.running.values():
+            shard = item.shard
             assert 1 <= len(shard.units) <= SHARD_UNITS_MAX
             assert sum(len(unit) + 1 for unit in shard.units) <= SHARD_BYTES_MAX or len(shard.units) == 1
 

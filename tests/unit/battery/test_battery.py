@@ -19,13 +19,13 @@ from master_bridge.core.battery.events import (
     Action,
     CancelShard,
     Fleet,
-    OfferShard,
     Outcome,
     Over,
     Shard,
     ShardEnded,
     ShardLost,
     ShardTaken,
+    StartShard,
     Stopped,
     UnitReport,
 )  # fmt: skip
@@ -35,35 +35,41 @@ PASSED = UnitReport(outcome="passed", seconds=1.0)
 FAILED = UnitReport(outcome="failed", seconds=1.0, detail="assert 1 == 2")
 
 
-def shards(actions: Sequence[Action]) -> list[Shard]:
-    return [action.shard for action in actions if isinstance(action, OfferShard)]
-
-
 def battery(units: Sequence[str], *, slots: int = 1, retries: int = 0, seconds: float = 1.0) -> BatteryMachine:
-    """With right timings, and its first offers made."""
-    made = BatteryMachine(units, timings=dict.fromkeys(units, seconds), plan=Plan(retries=retries))
+    """With right timings and equal agents, and its first offers made."""
+    speeds = {f"a{number}": 1.0 for number in range(9)}
+    made = BatteryMachine(units, timings=dict.fromkeys(units, seconds), speeds=speeds, plan=Plan(retries=retries))
     made.handle(Fleet(slots=slots), 0.0)
     return made
 
 
-def end(made: BatteryMachine, number: int, reports: dict[str, UnitReport], now: float = 10.0) -> list[Action]:
-    made.handle(ShardTaken(shard=number, agent="a1"), now - 5)
-    return made.handle(ShardEnded(shard=number, seconds=5.0, reports=reports), now)
+def take(made: BatteryMachine, agent: str = "a1", now: float = 0.0) -> Shard:
+    """`agent` comes for the oldest offer."""
+    number = made.waiting[0]
+    actions = made.handle(ShardTaken(shard=number, agent=agent), now)
+    assert actions[0] == StartShard(shard=made.running[number].shard)
+    return made.running[number].shard
+
+
+def end(made: BatteryMachine, reports: dict[str, UnitReport], now: float = 10.0) -> list[Action]:
+    """One more shard is run, with these results."""
+    shard = take(made, now=now - 5)
+    return made.handle(ShardEnded(shard=shard.number, seconds=5.0, reports=reports), now)
 
 
 def test_longest_first_and_smaller_towards_the_end() -> None:
     """The first shard has the longest units; each further one is no longer than the one before."""
     units = [f"t{number}" for number in range(100)]
     made = BatteryMachine(units, timings={unit: 1.0 + place % 10 for place, unit in enumerate(units)}, plan=Plan())
-    seen: list[Shard] = shards(made.handle(Fleet(slots=4), 0.0))
-    for number in range(1, 1000):
-        if number not in made.open:
-            break
-        shard = made.open[number].shard
+    made.handle(Fleet(slots=4), 0.0)
+    seen: list[Shard] = []
+    while made.waiting:
+        shard = take(made)
         reports = {unit: UnitReport(outcome="passed", seconds=made.estimates.weight(unit)) for unit in shard.units}
-        made.handle(ShardTaken(shard=number, agent="a1"), 0.0)
-        seen += shards(made.handle(ShardEnded(shard=number, seconds=shard.seconds or 0, reports=reports), 1.0))
+        made.handle(ShardEnded(shard=shard.number, seconds=shard.seconds or 0, reports=reports), 1.0)
+        seen.append(shard)
     assert len(made.results) == 100
+    seen = seen[1:]  # the first was small, as that of an agent of which nothing is known
     weights = [made.estimates.weight(shard.units[0]) for shard in seen]
     assert weights == sorted(weights, reverse=True)
     sizes = [shard.seconds or 0.0 for shard in seen]
@@ -73,11 +79,12 @@ def test_longest_first_and_smaller_towards_the_end() -> None:
 def test_unknown_units_take_the_mean_and_small_shards_come_first() -> None:
     """Of a battery that nobody has run no shard is large before one has ended."""
     made = BatteryMachine([f"t{n}" for n in range(5000)], timings={}, plan=Plan(target_seconds=10))
-    first = shards(made.handle(Fleet(slots=2), 0.0))
+    made.handle(Fleet(slots=2), 0.0)
+    first = [take(made, "a1"), take(made, "a2")]
     assert {len(shard.units) for shard in first} == {SHARD_UNITS_UNKNOWN}
     assert {shard.seconds for shard in first} == {None}
-    more = shards(end(made, 1, dict.fromkeys(first[0].units, PASSED)))
-    assert len(more[0].units) == 10, "a second each, as reported"
+    made.handle(ShardEnded(shard=1, seconds=32.0, reports=dict.fromkeys(first[0].units, PASSED)), 32.0)
+    assert len(take(made, "a1", 32.0).units) == 10, "a second each, as reported"
     known = BatteryMachine(["a", "b", "c"], timings={"a": 2.0, "b": 4.0}, plan=Plan())
     assert known.estimates.weight("c") == 3.0
 
@@ -87,15 +94,14 @@ def test_a_shard_that_is_lost_twice_is_halved_until_the_unit_that_does_it_stands
     units = [f"t{number}" for number in range(32)]
     made = battery(units, seconds=0.01)
     lost = 0
-    while made.open:
-        number = min(made.open)
-        inside = made.open[number].shard.units
-        made.handle(ShardTaken(shard=number, agent="a1"), 1.0)
-        if "t7" in inside:
+    while made.waiting:
+        shard = take(made)
+        if "t7" in shard.units:
             lost += 1
-            made.handle(ShardLost(shard=number, reason="silent"), 2.0)
+            made.handle(ShardLost(shard=shard.number, reason="silent"), 2.0)
         else:
-            made.handle(ShardEnded(shard=number, seconds=1.0, reports=dict.fromkeys(inside, PASSED)), 2.0)
+            reports = dict.fromkeys(shard.units, PASSED)
+            made.handle(ShardEnded(shard=shard.number, seconds=1.0, reports=reports), 2.0)
     assert lost <= 7
     assert made.results["t7"].outcome is Outcome.KILLER
     assert "silent" in made.results["t7"].detail
@@ -106,12 +112,12 @@ def test_a_shard_that_is_lost_twice_is_halved_until_the_unit_that_does_it_stands
 def test_retries() -> None:
     """A unit that fails, then passes, is flaky; one that fails each time is failed."""
     made = battery(["a", "b"], retries=2)
-    for number in range(1, 10):
-        if number not in made.open:
-            break
-        units = made.open[number].shard.units
-        runs = {unit: FAILED if unit == "b" or number < 3 else PASSED for unit in units}
-        actions = end(made, number, runs)
+    ran: set[str] = set()
+    while made.waiting:
+        shard = take(made)
+        reports = {unit: PASSED if unit == "a" and unit in ran else FAILED for unit in shard.units}
+        ran |= reports.keys()
+        actions = made.handle(ShardEnded(shard=shard.number, seconds=2.0, reports=reports), 3.0)
     assert isinstance(actions[-1], Over)
     assert (made.results["a"].outcome, made.results["a"].runs) == (Outcome.FLAKY, 2)
     assert "assert 1 == 2" in made.results["a"].detail
@@ -124,9 +130,9 @@ def test_what_no_report_explains_is_narrowed_within_bounds() -> None:
     units = [f"t{number}" for number in range(1000)]
     made = battery(units, seconds=0.001)
     runs = 0
-    while made.open:
+    while made.waiting:
         runs += 1
-        end(made, min(made.open), {})
+        end(made, {})
     assert {result.outcome for result in made.results.values()} == {Outcome.FAILED}
     assert runs <= 2 * NARROWINGS_MAX + 40
 
@@ -134,11 +140,13 @@ def test_what_no_report_explains_is_narrowed_within_bounds() -> None:
 def test_stop() -> None:
     """All shards are cancelled, what waits is dropped, and it is over when the last one is."""
     made = battery([f"t{number}" for number in range(100)], slots=2)
-    made.handle(ShardTaken(shard=1, agent="a1"), 1.0)
-    numbers = set(made.open)
+    take(made, "a1")
+    take(made, "a2")
+    numbers = {*made.waiting, *made.running}
     cancelled = made.handle(Stopped(), 2.0)
     assert {action.shard for action in cancelled if isinstance(action, CancelShard)} == numbers
-    for number in sorted(numbers):
+    assert made.waiting == []
+    for number in (1, 2):
         last = made.handle(ShardLost(shard=number, reason="stopped"), 3.0)
     assert last == [Over()]
     assert "not run" in summary(made)
@@ -147,8 +155,8 @@ def test_stop() -> None:
 def test_what_comes_twice_or_late_changes_nothing() -> None:
     """A shard that is over is over."""
     made = battery(["a"])
-    assert isinstance(end(made, 1, {"a": PASSED})[-1], Over)
-    assert end(made, 1, {"a": FAILED}) == []
+    assert isinstance(end(made, {"a": PASSED})[-1], Over)
+    assert made.handle(ShardEnded(shard=1, seconds=5.0, reports={"a": FAILED}), 11.0) == []
     assert made.handle(ShardLost(shard=1, reason="late"), 11.0) == []
     assert made.handle(ShardLost(shard=99, reason="unknown"), 11.0) == []
 
@@ -156,8 +164,8 @@ def test_what_comes_twice_or_late_changes_nothing() -> None:
 def test_bounds_of_shards_and_units() -> None:
     """Long names: a shard is as large as a message may be; a name that is longer than that is none."""
     units = [f"{number:04}" + "x" * (UNIT_BYTES_MAX - 4) for number in range(300)]
-    first = [item.shard for item in battery(units, seconds=0.0001).open.values()]
-    assert max(sum(len(unit) + 1 for unit in shard.units) for shard in first) <= SHARD_BYTES_MAX
+    first = take(battery(units, seconds=0.001))
+    assert SHARD_BYTES_MAX - UNIT_BYTES_MAX <= sum(len(unit) + 1 for unit in first.units) <= SHARD_BYTES_MAX
     assert all(wrong_unit(unit) is None for unit in units)
     for wrong in (units[0] + "x", "", "  ", "a\nb", "a\0b", "\udc80", 3, None):
         assert wrong_unit(wrong) is not None
@@ -172,12 +180,11 @@ def test_progress_text() -> None:
     """As the issue has it."""
     made = battery([f"t{number}" for number in range(100)], slots=2)
     assert progress(made, 0.0) == "0 of 100 units, waits for agents"
-    made.handle(ShardTaken(shard=1, agent="a1"), 0.0)
-    reports = dict.fromkeys(made.open[1].shard.units, PASSED) | {"t0": FAILED}
-    made.handle(ShardEnded(shard=1, seconds=16.0, reports=reports), 16.0)
-    made.handle(ShardTaken(shard=2, agent="a2"), 16.0)
-    text = progress(made, 16.0)
-    assert text == "16 of 100 units, 1 failed, 1 agent, about 84 s left"
+    reports = dict.fromkeys(take(made, "a1").units, PASSED) | {"t0": FAILED}
+    made.handle(ShardEnded(shard=1, seconds=25.0, reports=reports), 25.0)
+    take(made, "a2", 25.0)
+    text = progress(made, 25.0)
+    assert text == "25 of 100 units, 1 failed, 1 agent, about 75 s left"
 
 
 @pytest.mark.parametrize("line", ["", "no json", "[]", '{"v": 0}', '{"v": 1}', '{"v": 1, "key": 1, "units": 3}'])
@@ -192,13 +199,12 @@ def test_no_shard_is_shorter_than_its_program_takes_to_start() -> None:
     made = BatteryMachine(units, timings=dict.fromkeys(units, 0.1), plan=Plan())
     made.handle(Fleet(slots=4), 0.0)
     seen = 0
-    while made.open:
-        number, now = min(made.open), 10.0 * seen
+    while made.waiting:
+        now, shard = 10.0 * seen, take(made, now=10.0 * seen)
         seen += 1
-        inside = made.open[number].shard.units
-        reports = dict.fromkeys(inside, UnitReport(outcome="passed", seconds=0.1))
-        made.handle(ShardTaken(shard=number, agent="a1"), now)
-        made.handle(ShardEnded(shard=number, seconds=10.0 + 0.1 * len(inside), reports=reports), now + 10)
+        reports = dict.fromkeys(shard.units, UnitReport(outcome="passed", seconds=0.1))
+        took = 10.0 + 0.1 * len(shard.units)
+        made.handle(ShardEnded(shard=shard.number, seconds=took, reports=reports), now + 10)
     assert seen <= 30
 
 
@@ -207,11 +213,59 @@ def test_what_is_left_is_divided_among_all_agents_though_a_program_starts_slowly
     units = [f"t{number}" for number in range(12)]
     made = BatteryMachine(units, timings={}, plan=Plan())
     made.handle(Fleet(slots=3), 0.0)
-    made.handle(ShardTaken(shard=1, agent="a1"), 0.0)
-    reports = dict.fromkeys(made.open[1].shard.units, UnitReport(outcome="passed", seconds=0.1))
-    before = set(made.open)
+    reports = dict.fromkeys(take(made, "a1").units, UnitReport(outcome="passed", seconds=0.1))
     left = made.left
     made.handle(ShardEnded(shard=1, seconds=30.0, reports=reports), 30.0)
-    new = [made.open[number].shard for number in set(made.open) - before]
-    assert new
-    assert max(len(shard.units) for shard in new) <= max(1, left // 3)
+    assert len(take(made, "a1", 30.0).units) <= max(1, left // 3)
+
+
+def test_a_slow_agent_gets_less_and_only_what_it_ends_in_time() -> None:
+    """The longest unit is left to others; a shard takes a slow agent no longer than a fast one."""
+    units = {f"t{number}": 1.0 for number in range(60)} | {"long": 12.0}
+    speeds = {"slow": 0.25, "fast": 1.0, "fast2": 1.0}
+    made = BatteryMachine(units, timings=units, speeds=speeds, plan=Plan())
+    made.handle(Fleet(slots=3), 0.0)
+    slow, fast = take(made, "slow"), take(made, "fast")
+    assert "long" not in slow.units
+    assert fast.units[0] == "long"
+    assert 2 <= len(slow.units) <= 5
+    assert slow.seconds == pytest.approx(4.0 * len(slow.units), rel=0.01)
+    made.handle(ShardEnded(shard=slow.number, seconds=16.0, reports={}), 16.0)
+
+
+def test_what_is_learnt_of_units_does_not_depend_on_who_ran_them() -> None:
+    """A slow agent's times are divided by how slow it is; how slow it is, is learnt, too."""
+    units = [f"t{number}" for number in range(40)]
+    timings, speeds = dict.fromkeys(units, 2.0), {"slow": 0.25, "fast": 1.0}
+    for known in (timings, {}):
+        made = BatteryMachine(units, timings=known, speeds=speeds if known else {}, plan=Plan())
+        made.handle(Fleet(slots=2), 0.0)
+        while made.waiting:
+            for agent in ("slow", "fast"):
+                if made.waiting:
+                    shard = take(made, agent)
+                    # all take half as long again as in past runs: that is the tests' doing, and no agent's
+                    report = UnitReport(outcome="passed", seconds=3.0 / speeds[agent])
+                    reports = dict.fromkeys(shard.units, report)
+                    seconds = 3.0 * len(shard.units) / speeds[agent]
+                    made.handle(ShardEnded(shard=shard.number, seconds=seconds, reports=reports), 1.0)
+        learned, fast = made.learned()
+        assert max(learned.values()) < 1.4 * min(learned.values())
+        assert fast["fast"] / fast["slow"] == pytest.approx(4.0, rel=0.35)
+        if known:
+            assert learned["t0"] == pytest.approx(3.0, rel=0.1)
+
+
+def test_offers_that_no_unit_is_left_for_are_cancelled() -> None:
+    """An agent that came for one would find nothing to do."""
+    made = battery(["a", "b", "c"], slots=8)
+    assert len(made.waiting) == 3
+    made.handle(ShardLost(shard=made.waiting[0], reason="nobody came"), 0.0)
+    assert len(made.waiting) == 3, "another is made"
+    seen: list[Action] = []
+    while made.waiting:
+        number = made.waiting[0]
+        seen += made.handle(ShardTaken(shard=number, agent="a1"), 0.0)
+        assert len(made.waiting) <= made.left
+    assert sum(len(item.shard.units) for item in made.running.values()) == 3
+    assert made.handle(ShardTaken(shard=99, agent="a2"), 0.0) == []

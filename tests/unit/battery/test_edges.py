@@ -131,7 +131,7 @@ def test_the_picture_escapes_what_agents_say() -> None:
     made.handle(ShardTaken(shard=1, agent="<script>alert(1)</script>"), 1.0)
     made.handle(ShardTaken(shard=2, agent="a2"), 1.0)
     made.handle(ShardLost(shard=2, reason="r"), 3.0)
-    reports = {unit: UnitReport(outcome="failed") for unit in made.open[1].shard.units}
+    reports = {unit: UnitReport(outcome="failed") for unit in made.running[1].shard.units}
     made.handle(ShardEnded(shard=1, seconds=4.0, reports=reports), 5.0)
     text = picture(made)
     assert "<script" not in text

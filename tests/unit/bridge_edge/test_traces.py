@@ -136,7 +136,7 @@ def test_a_steps_own_command_is_in_its_builds_trace() -> None:
     lint = inputs.PreparedCommand(name="shell", args={"command": ["lint"]}, digest="d", step="lint")
     scene = Traced()
     scene.settle()
-    scene.seek("br-1/step-4", kind="command", commands=(lint,))
+    scene.seek("br-1/step-4", kind="command", step="lint", commands=(lint,))
     scene.do(Withdraw(request="br-1/step-4"))
     [search] = scene.named("search")
     assert search.parent == root("br-1")
