@@ -70,13 +70,14 @@ class ExpectedStart(Part):
 
 
 class WorkView(Part):
-    """One request of a master that looks for an agent or has one."""
+    """One request of a master that looks for an agent, or has one, or for which Buildbot lets nobody look yet."""
 
     request: str
     title: Title = ""
     kind: Literal["build", "command"] = "build"
     signature: str = ""
-    #: window, waiting, granted, held, missing or unasked: the bridge's state of it
+    #: window, waiting, granted, held, missing or unasked: the bridge's state of it; pending: Buildbot holds it back,
+    #: its `title` is its builder's name, and it has no signature yet
     state: str
     #: seconds since the epoch
     since: float
@@ -87,6 +88,10 @@ class WorkView(Part):
     lives: Natural = 0
     #: of one that waits, where that can be told
     expected: ExpectedStart | None = None
+    #: a higher one goes first
+    priority: int = 0
+    #: of a pending one, for people: what Buildbot waits for
+    reason: Text = ""
 
 
 class Work(Greeting):

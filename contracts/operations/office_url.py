@@ -31,7 +31,7 @@ class OfficeAddress:
     user: str
     token: str | None = field(repr=False)
     secure: bool
-    #: SHA-256 of the master's certificate in 64 small hexadecimal digits; None: an authority vouches for it
+    #: SHA-256 of the master's certificate in 64 small hexadecimal digits; None: an authority has signed it
     fingerprint: str | None
 
     @property

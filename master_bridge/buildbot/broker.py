@@ -229,7 +229,7 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
         self._every(waiting.REFRESH, self.page.look)
         self._every(WORKERS_EVERY, self._worker_pages.look)
         self._retired.remember((yield self.getState("signatures", ())))
-        yield self.page.remember()
+        yield self.page.begin()
 
     @defer.inlineCallbacks
     def stopService(self) -> Any:
@@ -242,7 +242,7 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
         if self._quick_stop is not None:
             self._quick_stop.forget()
         yield self._metrics_port.serve("", None)
-        yield self.page.keep()
+        yield self.page.end()
         yield self._worker_pages.leave()
         self._timers.clear()
         bridge, link = self.bridge, self.link
@@ -374,6 +374,7 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
                     self.bridge.incarnation,
                     self.bridge.wall,
                     self.page.feed.expected,
+                    self.page.feed.held_back,
                 )
             )
 

@@ -25,7 +25,7 @@ def command(where: Where, build: str) -> None:
     """
     from contracts import topology
     from master_bridge.operating.survey import Survey
-    from master_bridge.operating.why import explain, find
+    from master_bridge.operating.why import WAITING, explain, find, place_in_line
 
     with where.broker("why") as broker:
         survey = Survey(broker).open().gather(masters=True)
@@ -38,4 +38,6 @@ def command(where: Where, build: str) -> None:
             if number:
                 click.echo()
             queue = broker.queue(topology.cap_queue(each[1].signature or "any"))
-            click.echo("\n".join(shown(line, LINE_MAX) for line in explain(each, survey.agents, queue, time.time())))
+            place = place_in_line(survey.works, each) if each[1].state in WAITING else None
+            lines = explain(each, survey.agents, queue, time.time(), place)
+            click.echo("\n".join(shown(line, LINE_MAX) for line in lines))

@@ -2,9 +2,10 @@
 
 The fleet is played forward some times: what runs ends after a time drawn from those that builds of its builder took,
 given that it has run as long as it has; whoever becomes free takes the first request that it can serve, by priority
-and age; and that one runs, and so on. Who has run gives its place free to the first that Buildbot holds back for want
-of one. What the plays say of a request's start is told as an early, a likely and a late time: 8 of 10 plays lie
-between early and late. A request that comes later delays nobody, so none that is yet to come is needed.
+and age; and that one runs, and so on. Who has run gives its place free, and the locks that it held, to the first that
+Buildbot holds back for want of one of these. What the plays say of a request's start is told as an early, a likely and
+a late time: 8 of 10 plays lie between early and late. A request that comes later delays nobody, so none that is yet to
+come is needed.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from __future__ import annotations
 import heapq
 from bisect import insort
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from random import Random
+from types import MappingProxyType
 
 #: How often it is played, and for how many requests of each kind: one forecast costs some 40 ms at most.
 PLAYS, REQUESTS = 25, 200
@@ -56,14 +58,16 @@ class Waiting:
 
 @dataclass(frozen=True, kw_only=True)
 class Held:
-    """A request for which nobody was asked yet: it waits for an agent as soon as it has one of its places, all of
-    which are taken now. `places`: place -> the signature with which it waits then."""
+    """A request for which nobody was asked yet: it waits for an agent as soon as `after` of its places have come free,
+    all of which are taken now: one of its builder's, or as many of a lock's as it wants; `after` 0: none. `places`:
+    place -> the signature with which it waits then."""
 
     request: str
     builder: str
     since: float
     places: Mapping[str, str]
     priority: int = 0
+    after: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,20 +85,24 @@ def forecast(
     took: Mapping[str, Sequence[float]],
     random: Random,
     held: Iterable[Held] = (),
+    frees: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> dict[str, ForecastStart]:
     """Request -> when it starts; without those that nobody serves, and empty where nothing is known of any build.
 
     `took`: builder -> seconds that its builds took. A builder that is not in it is taken for any of the others.
+    `frees`: place -> what comes free with it when what runs there now ends: the locks of that build.
     """
     served = frozenset(signature for machine in machines for signature in machine.serves)
-    line = sorted((each for each in waiting if each.signature in served), key=_order)[:REQUESTS]
-    back = sorted((each for each in held if not served.isdisjoint(each.places.values())), key=_order)[:REQUESTS]
+    held = [each for each in held if not served.isdisjoint(each.places.values())]
+    ready = (_admitted(each, place) for each in held if not each.after for place in each.places)
+    line = sorted((each for each in (*waiting, *ready) if each.signature in served), key=_order)[:REQUESTS]
+    back = sorted((each for each in held if each.after), key=_order)[:REQUESTS]
     durations = _Durations(took, random)
     if not (line or back) or not durations.known:
         return {}
     starts: dict[str, list[float]] = {}
     for _ in range(PLAYS):
-        for request, at in _Play(line, back, machines, durations).starts():
+        for request, at in _Play(line, back, machines, durations, frees).starts():
             starts.setdefault(request, []).append(at)
     return {request: _told(sorted(times)) for request, times in starts.items()}
 
@@ -129,9 +137,16 @@ class _Play:
     """The fleet, played forward once."""
 
     def __init__(
-        self, line: Sequence[Waiting], held: Sequence[Held], machines: Sequence[Machine], durations: _Durations
+        self,
+        line: Sequence[Waiting],
+        held: Sequence[Held],
+        machines: Sequence[Machine],
+        durations: _Durations,
+        frees: Mapping[str, Sequence[str]],
     ) -> None:
         self._line, self._held = list(line), list(held)
+        self._after = {each.request: each.after for each in held}
+        self._frees = dict(frees)
         self._serves = [machine.serves for machine in machines]
         self._durations = durations
         self._idle: list[int] = []
@@ -146,28 +161,32 @@ class _Play:
         """(request, its start)"""
         while self._ends and (self._line or self._held):
             now, number, place = heapq.heappop(self._ends)
-            admitted = self._admit(place)
+            admitted = [each for freed in self._freed(place) if (each := self._admit(freed)) is not None]
             first = next((each for each in self._line if each.signature in self._serves[number]), None)
             if first is not None:
                 yield self._start(first, number, now)
             else:
                 self._idle.append(number)
-            if admitted is not None and admitted is not first:
-                other = next((each for each in self._idle if admitted.signature in self._serves[each]), None)
-                if other is not None:
+            for each in admitted:
+                other = next((idle for idle in self._idle if each.signature in self._serves[idle]), None)
+                if each is not first and other is not None:
                     self._idle.remove(other)
-                    yield self._start(admitted, other, now)
+                    yield self._start(each, other, now)
+
+    def _freed(self, place: str) -> tuple[str, ...]:
+        """The place, and the locks of what ran there when this began: what comes after it has its own or none."""
+        return (place, *self._frees.pop(place, ())) if place else ()
 
     def _admit(self, place: str) -> Waiting | None:
         """The first of those held back that can have the place is the last of its priority to wait for an agent."""
-        held = next((each for each in self._held if place in each.places), None) if place else None
+        held = next((each for each in self._held if place in each.places), None)
         if held is None:
             return None
+        self._after[held.request] -= 1
+        if self._after[held.request]:
+            return None
         self._held.remove(held)
-        admitted = Waiting(
-            request=held.request, signature=held.places[place], builder=held.builder, since=inf,
-            priority=held.priority, place=place,
-        )  # fmt: skip
+        admitted = replace(_admitted(held, place), since=inf)
         insort(self._line, admitted, key=_order)
         return admitted
 
@@ -175,6 +194,17 @@ class _Play:
         self._line = [each for each in self._line if each is not request]
         heapq.heappush(self._ends, (now + self._durations.whole(request.builder), number, request.place))
         return request.request, now
+
+
+def _admitted(held: Held, place: str) -> Waiting:
+    return Waiting(
+        request=held.request,
+        signature=held.places[place],
+        builder=held.builder,
+        since=held.since,
+        priority=held.priority,
+        place=place,
+    )
 
 
 def _order(request: Waiting | Held) -> tuple[int, float]:

@@ -129,9 +129,9 @@ def read(signature: str) -> Requirements | None:
 
 
 def waiters_of(work: Work, master: str) -> Iterator[Waiter]:
-    """What a master has told that it seeks an agent for. `master`: its name, as `Waiter` has it."""
+    """What a master has told that has no agent. `master`: its name, as `Waiter` has it."""
     for view in work.requests:
-        if view.state in SEEKING:
+        if view.state in (*SEEKING, "pending"):
             yield Waiter(
                 request=view.request,
                 title=view.title,
@@ -139,8 +139,10 @@ def waiters_of(work: Work, master: str) -> Iterator[Waiter]:
                 signature=view.signature,
                 state=view.state,  # type: ignore[arg-type]  # looked at just above
                 lives=view.lives,
+                priority=view.priority,
                 master=master,
                 expected=view.expected,
+                held_back=shown(view.reason),
             )
 
 

@@ -11,6 +11,7 @@ from contracts.messages import ExpectedStart, Status, Work, WorkView
 from contracts.readable import duration, moment
 from contracts.requirements.nearest_misses import Miss, nearest_misses
 from contracts.requirements.sets import Requirements
+from master_bridge.fleet.columns import SEEKING
 from master_bridge.operating.connection import QueueFigures
 
 #: Nearest misses that are told, and agents that are named for each.
@@ -19,6 +20,9 @@ MISSES_SHOWN, NAMES_SHOWN = 5, 5
 SLOTS_SHOWN = 20
 
 Found = tuple[Work, WorkView]
+
+#: States of a request that has no agent.
+WAITING = (*SEEKING, "pending")
 
 
 def find(works: Iterable[Work], wanted: str) -> list[Found]:
@@ -33,8 +37,29 @@ def find(works: Iterable[Work], wanted: str) -> list[Found]:
     return exact or [(work, view) for work, view in everything if wanted.lower() in view.title.lower()]
 
 
-def explain(found: Found, agents: Sequence[Status], queue: QueueFigures | None, now: float) -> list[str]:
-    """Lines for people. `queue` is that of its signature, None where there is none; `now`: seconds since the epoch."""
+def place_in_line(works: Iterable[Work], found: Found) -> int:
+    """From 1, by priority and age, among all that wait for the same, or are held back for the same builder."""
+    work, view = found
+
+    def same(other: Work, each: WorkView) -> bool:
+        if view.state == "pending":
+            return each.state == "pending" and other.master == work.master and each.title == view.title
+        return each.state in SEEKING and each.signature == view.signature
+
+    line = sorted(
+        (-each.priority, moment(each.since), other.master, each.request)
+        for other in works
+        for each in other.requests
+        if same(other, each)
+    )
+    return 1 + line.index((-view.priority, moment(view.since), work.master, view.request))
+
+
+def explain(
+    found: Found, agents: Sequence[Status], queue: QueueFigures | None, now: float, place: int | None = None
+) -> list[str]:
+    """Lines for people. `queue` is that of its signature, None where there is none; `now`: seconds since the epoch;
+    `place`: that of `place_in_line`."""
     work, view = found
     name = f"{view.title or view.request} ({view.request}) of master {work.master}"
     since = (
@@ -42,13 +67,17 @@ def explain(found: Found, agents: Sequence[Status], queue: QueueFigures | None, 
     )
     if view.state in ("held", "granted", "missing", "unasked"):
         return [f"{name}: {_with_agent(view)} {since}", *_lives(view)]
+    if view.state == "pending":
+        return [
+            f"{name}: waits {since}, and Buildbot has not started it: {view.reason}",
+            *_line_and_start(view, now, place),
+        ]
     needs = view.signature or "any"
     lines = [f"{name}: waits {since} for {'any agent' if needs == 'any' else f'an agent with {needs}'}"]
     if view.state == "window":
         lines.append("the master asks first whether an agent has it already")
     lines += _lives(view)
-    if view.expected is not None:
-        lines.append(_expected_line(view.expected, now))
+    lines += _line_and_start(view, now, place)
     lines.append(_queue_line(topology.cap_queue(needs), queue))
     try:
         requirements = Requirements.from_signature(needs)
@@ -89,6 +118,13 @@ def doing(status: Status, now: float) -> str:
         if len(busy) > SLOTS_SHOWN:
             text += f" and {len(busy) - SLOTS_SHOWN} more"
     return text
+
+
+def _line_and_start(view: WorkView, now: float, place: int | None) -> list[str]:
+    lines = [] if place is None else [f"it is number {place} in its line"]
+    if view.expected is not None:
+        lines.append(_expected_line(view.expected, now))
+    return lines
 
 
 def _expected_line(expected: ExpectedStart, now: float) -> str:

@@ -35,7 +35,6 @@ from contracts.readable import shown
 from contracts.requirements.sets import Requirements
 from master_bridge.buildbot.internals import agent_builds
 from master_bridge.fleet.agents import TEXT_SHOWN
-from master_bridge.fleet.columns import Waiter
 from master_bridge.link.errors import LinkError
 from master_bridge.www.authorization import ENDPOINT
 from master_bridge.www.feed import Feed
@@ -122,20 +121,9 @@ class FeedResource(Resource):
 class FleetResource(FeedResource):
     """GET: the agents, columns and waiting builds of the page, as one JSON document."""
 
-    def __init__(self, master: Any) -> None:
-        super().__init__(master)
-        self._pending = agent_builds.PendingRequests(master)
-
     @defer.inlineCallbacks
     def answer(self, request: Any, feed: Feed) -> Any:
-        pending = yield self._pending.look()
-        feed.builders = pending.builders
-        feed.hold_back(
-            tuple(
-                Waiter(request=request, title=builder, since=since, priority=priority, state="pending")
-                for request, builder, since, priority in pending.requests
-            )
-        )
+        yield self.page().look_at_pending()
         since = _argument(request, "at")
         return feed.answer(_argument(request, "incarnation"), int(since) if _AT.fullmatch(since) else 0)
 

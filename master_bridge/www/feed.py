@@ -17,6 +17,7 @@ from uuid import uuid4
 from contracts.messages import Catalogue, ExpectedStart, FleetMessage, Status, Work
 from contracts.readable import moment
 from contracts.timing import STATUS_INTERVAL
+from master_bridge.buildbot.internals.running_builds import RunningBuilds
 from master_bridge.core.forecast import ForecastStart, Held, Machine, Running, Waiting, forecast
 from master_bridge.fleet.agents import Agents, BuildLink, Known, Row
 from master_bridge.fleet.columns import (
@@ -42,8 +43,6 @@ SIGNATURES_MAX = 300
 #: Answers that are kept for the next viewers: some three are asked for; one that tells all has 1.5 MB of 1,000 agents.
 ANSWERS_KEPT = 8
 
-#: Seconds for which what Buildbot holds back is believed to be so: it is looked up while somebody looks at the page.
-PENDING_FRESH = 10.0
 #: Seconds by which what was told of a start may be wrong before it is told anew.
 STANDS = 30.0
 
@@ -68,17 +67,19 @@ class Feed:
         self.orders = Orders()
         #: row versions count within one of these
         self.incarnation = uuid4().hex
-        #: what Buildbot has given no place, and when that was looked up; what of it waits for which places
+        #: what Buildbot has given no place, what of it waits for which places, and what keeps it
         self._pending: tuple[Waiter, ...] = ()
-        self._pending_at = -PENDING_FRESH
         self._held: list[Held] = []
+        self._holding: HoldingBack | None = None
+        self.running = RunningBuilds()
         #: ids of Buildbot's builders; told, as those above, by whoever serves the page
         self.builders: Mapping[str, int] = {}
         #: own request -> when it will start
         self.expected: dict[str, ExpectedStart] = {}
         self._others: dict[str, OtherMaster] = {}
-        #: what has no agent, when this was made
+        #: what has no agent, when this was made, and what is held back
         self._seeking: list[Waiter] = []
+        self._held_back: list[Waiter] = []
         self._random = Random()  # noqa: S311 - plays, not secrets
         self._made_at = 0.0
         self._rest: dict[str, Any] = {}
@@ -109,17 +110,20 @@ class Feed:
 
     @property
     def waits(self) -> bool:
-        """Whether a request of this master has no agent. Those held back count while somebody looks at the page."""
+        """Whether a request of this master has no agent."""
         bridge = self._broker.bridge
         seeks = bridge is not None and any(view.state in SEEKING for view in bridge.machine.requests())
-        return seeks or bool(self._pending_now())
+        return seeks or bool(self._pending)
 
     def hold_back(self, pending: tuple[Waiter, ...]) -> None:
         """Requests that Buildbot has given no place, as its database has them now."""
-        self._pending, self._pending_at = pending, time.monotonic()
+        self._pending = pending
 
-    def _pending_now(self) -> tuple[Waiter, ...]:
-        return self._pending if time.monotonic() - self._pending_at < PENDING_FRESH else ()
+    @property
+    def held_back(self) -> list[Waiter]:
+        """Those of them that no agent is sought for, with why and when."""
+        self._make()
+        return self._held_back
 
     def _places(self) -> dict[str, str]:
         """Request, and session, of this master -> the worker that it has."""
@@ -149,8 +153,12 @@ class Feed:
             )
             for waiter in self._seeking
         ]
-        found = forecast(waiting, machines, took, self._random, self._held)
-        own = (waiter.request for waiter in (*self._seeking, *self._pending_now()) if not waiter.master)
+        frees: Mapping[str, Sequence[str]] = {}
+        if self._holding is not None:
+            machines += self._holding.machines()
+            frees = self._holding.frees()
+        found = forecast(waiting, machines, took, self._random, self._held, frees)
+        own = (waiter.request for waiter in (*self._seeking, *self._pending) if not waiter.master)
         self.expected = {
             request: _told_start(self.expected.get(request), found[request], now) for request in own if request in found
         }
@@ -200,7 +208,7 @@ class Feed:
         self.agents.look({name: column.requirements for name, column in columns.items()}, links)
         rows = self._columns_told = column_rows(columns, seeking, self.agents, now)
         held = {view.request for view in views}
-        pending = self._hold([waiter for waiter in self._pending_now() if waiter.request not in held])
+        pending = self._held_back = self._hold([waiter for waiter in self._pending if waiter.request not in held])
         down = self._broker.down_reason
         self._rest = {
             "now": round(now, 1),
@@ -213,7 +221,7 @@ class Feed:
     def _hold(self, pending: list[Waiter]) -> list[Waiter]:
         """With why each is held back and when it will start."""
         self._held, found = [], []
-        holding = HoldingBack(self._broker) if pending else None
+        holding = self._holding = HoldingBack(self._broker, self.running) if pending else None
         for waiter in pending:
             assert holding is not None
             of = holding.of(waiter.title)
@@ -227,6 +235,7 @@ class Feed:
                         since=waiter.since,
                         priority=waiter.priority,
                         places=of.places,
+                        after=of.after,
                     )
                 )
         return found

@@ -13,8 +13,9 @@ from contracts import topology
 from contracts.messages import FleetMessage, Steer
 from contracts.readable import shown_lines
 from master_bridge.buildbot.fleet.labels import note_order
-from master_bridge.buildbot.internals.agent_builds import Durations
+from master_bridge.buildbot.internals.agent_builds import Durations, PendingRequests
 from master_bridge.fleet.agents import TEXT_SHOWN, Known, Row
+from master_bridge.fleet.columns import Waiter
 from master_bridge.operating.deadletters import read
 from master_bridge.www.feed import Feed
 from master_bridge.www.orders import OrderRecord
@@ -36,14 +37,22 @@ class FleetPage:
         self._broker = broker
         self.feed = Feed(broker)
         self._durations = Durations(lambda: broker.master)
+        self._pending = PendingRequests(lambda: broker.master)
         self._forecast_at = 0.0
         #: since this master's start, by order and by who gave it
         self.ordered: Counter[tuple[str, str]] = Counter()
 
     @defer.inlineCallbacks
-    def remember(self) -> Any:
-        """The orders of before the master's restart."""
+    def begin(self) -> Any:
+        """Remember the orders of before the master's restart, and hear of requests from now on."""
         self.feed.orders.remember((yield self._broker.getState(STATE_KEY, [])))
+        yield self._pending.start()
+
+    @defer.inlineCallbacks
+    def end(self) -> Any:
+        """Store what the next start of the master is to know, and hear of nothing any more."""
+        yield self._pending.stop()
+        yield self.keep()
 
     def hear(self, message: FleetMessage) -> None:
         self.feed.hear(message)
@@ -58,14 +67,28 @@ class FleetPage:
         """Every few seconds: who is silent, orders that are to be stored, when what waits will start."""
         self.feed.tick()
         yield self.keep()
+        yield self.look_at_pending()
         if self.feed.waits and time.monotonic() - self._forecast_at >= FORECAST_EVERY:
             self._forecast_at = time.monotonic()
             self.feed.expect((yield self._durations.look()))
         elif not self.feed.waits:
             self.feed.expected = {}
 
+    @defer.inlineCallbacks
+    def look_at_pending(self) -> Any:
+        """Which requests Buildbot has given no place, and what runs that may free one."""
+        self.feed.running.look(self._broker.master.botmaster)
+        pending = yield self._pending.look()
+        self.feed.builders = pending.builders
+        self.feed.hold_back(
+            tuple(
+                Waiter(request=request, title=builder, since=since, priority=priority, state="pending")
+                for request, builder, since, priority in pending.requests
+            )
+        )
+
     def keep(self) -> Any:
-        """Store what the next start of the master is to know. A Deferred, or None."""
+        """Store orders that are new. A Deferred, or None."""
         if self.feed.orders.changed:
             return self._broker.setState(STATE_KEY, self.feed.orders.stored())
         return None

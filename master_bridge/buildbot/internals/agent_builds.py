@@ -29,8 +29,9 @@ BUILDS_LOOKED_AT = 20_000
 SPANS_MAX = 2_000
 #: Builds among which durations are looked for, those that are kept of one builder, and seconds for which they are good.
 DURATIONS_LOOKED_AT, DURATIONS_KEPT, DURATIONS_FRESH = 2_000, 30, 10.0
-#: Seconds for which what waits in the database is good enough for the next viewer.
-PENDING_FRESH = 3.0
+#: Seconds for which what waits in the database is good enough after one of them has changed, and in any case: another
+#: master of this database may have changed one.
+PENDING_FRESH, PENDING_ANYWAY = 3.0, 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,36 +143,57 @@ class Pending:
 
 
 class PendingRequests:
-    """Requests that Buildbot has given to no worker yet, asked for every few seconds at most."""
+    """Requests that Buildbot has given to no worker yet: looked up when one has changed, and now and then anyway."""
 
-    def __init__(self, master: Any) -> None:
+    def __init__(self, master: Callable[[], Any]) -> None:
         self._master = master
+        self._changed = True
         self._at = 0.0
         self._found = Pending()
+        self._names: dict[int, str] = {}
+        self._consumer: Any = None
+
+    @defer.inlineCallbacks
+    def start(self) -> Any:
+        """Hear of changes from now on."""
+        self._consumer = yield self._master().mq.startConsuming(self._note, ("buildrequests", None, None))
+
+    @defer.inlineCallbacks
+    def stop(self) -> Any:
+        """Hear of none any more."""
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            yield consumer.stopConsuming()
+
+    def _note(self, _key: Any, _request: Any) -> None:
+        self._changed = True
 
     @defer.inlineCallbacks
     def look(self) -> Any:
-        """A `Pending`."""
-        now = time.monotonic()
-        if now - self._at >= PENDING_FRESH or not self._at:
-            self._at = now
-            rows = yield self._master.data.get(
-                ("buildrequests",),
-                filters=[Filter("complete", "eq", [False]), Filter("claimed", "eq", [False])],
-                limit=REQUESTS_MAX,
-                order=["buildrequestid"],
-            )
-            names = {each["builderid"]: each["name"] for each in (yield self._master.data.get(("builders",)))}
-            self._found = Pending(
-                requests=tuple(
-                    (
-                        f"br-{row['buildrequestid']}",
-                        names.get(row["builderid"], "?"),
-                        row["submitted_at"].timestamp(),
-                        row["priority"],
-                    )
-                    for row in rows
-                ),
-                builders={name: number for number, name in names.items()},
-            )
+        """A `Pending`, as it was at most `PENDING_FRESH` seconds ago; of other masters' doing, `PENDING_ANYWAY`."""
+        age = time.monotonic() - self._at
+        if self._at and age < (PENDING_FRESH if self._changed else PENDING_ANYWAY):
+            return self._found
+        self._at, self._changed = time.monotonic(), False
+        rows = yield self._master().data.get(
+            ("buildrequests",),
+            filters=[Filter("complete", "eq", [False]), Filter("claimed", "eq", [False])],
+            limit=REQUESTS_MAX,
+            order=["buildrequestid"],
+        )
+        if not self._names or any(row["builderid"] not in self._names for row in rows):
+            builders = yield self._master().data.get(("builders",))
+            self._names = {each["builderid"]: each["name"] for each in builders}
+        self._found = Pending(
+            requests=tuple(
+                (
+                    f"br-{row['buildrequestid']}",
+                    self._names.get(row["builderid"], "?"),
+                    row["submitted_at"].timestamp(),
+                    row["priority"],
+                )
+                for row in rows
+            ),
+            builders={name: number for number, name in self._names.items()},
+        )
         return self._found

@@ -81,12 +81,18 @@ def test_what_waits_says_when_it_will_start(
     make_master: MakeMaster, make_agent: MakeAgent, page: Page, tmp_path: Path
 ) -> None:
     """From what builds of the builder took before: on the page, in the build's text, and in `why` (what the master
-    tells the fleet); on the page also what Buildbot holds back."""
+    tells the fleet); so does what Buildbot holds back, for want of a place or of a lock, and what nobody can tell."""
     master = make_master(
         """
 c['workers'] = worker.amqp_column("gtk", workers=2, requires=["gtk>=3"])
+c['workers'] += worker.amqp_column("free", workers=2, requires=["gtk>=3"])
 c['collapseRequests'] = False
-builder("gtk", c['workers'], steps.ShellCommand(command="while [ ! -e %s ]; do sleep 0.1; done"))
+db = util.MasterLock("db", maxCount=9)
+places = ["gtk-1", "gtk-2"]
+wait = steps.ShellCommand(command="while [ ! -e %s ]; do sleep 0.1; done")
+builder("gtk", places, wait, locks=[db.access("counting")])
+builder("alone", ["free-1"], steps.ShellCommand(command=["true"]), locks=[db.access("exclusive")])
+builder("never", ["free-2"], steps.ShellCommand(command=["true"]), canStartBuild=lambda *_: False)
 """
         % (tmp_path / "stop")
     )
@@ -100,17 +106,28 @@ builder("gtk", c['workers'], steps.ShellCommand(command="while [ ! -e %s ]; do s
     master.force("gtk")
     waits = master.force("gtk")
     master.started(waits)
-    master.force("gtk")
+    crowded, locked, never = master.force("gtk"), master.force("alone"), master.force("never")
     page.open(master, "/fleet?tab=waiting")
     page.wait_text("tr[data-request='gtk #3']", "the one agent that qualifies is busy")
-    for title in ("gtk #3", "gtk"):
+    page.wait_text("tr[data-request=alone]", "lock 'db' of its builder is held by gtk #2")
+    page.wait_text("tr[data-request=never]", "canStartBuild of master.cfg keeps it from it: when it starts cannot be")
+    for title in ("gtk #3", "gtk", "alone"):
         row = f"tr[data-request='{title}']"
         page.wait(lambda row=row: re.search(r"in \d+ s|now", page.texts(row)[0]), f"an expected start of {title}")
     page.wait_text("tr[data-request=gtk]", "all places of its builder are taken")
     page.open(master, f"/builders/{master.builder_id('gtk')}/builds/3")
     page.wait_text("#bb-step-0", "0 idle; expected to start at ")
-    explained = why(master, waits)
-    assert re.search(r"expected to start (at \d\d:\d\d:\d\d \(in .* to .*\)|now)", explained), explained
+    starts = r"expected to start (at \d\d:\d\d:\d\d \(in .* to .*\)|now)"
+    for request, reason in (
+        (waits, "waits since"),
+        (crowded, "Buildbot has not started it: all places of its builder are taken"),
+        (locked, "Buildbot has not started it: lock 'db' of its builder is held by gtk #2"),
+    ):
+        explained = why(master, request)
+        assert reason in explained
+        assert "it is number 1 in its line" in explained
+        assert re.search(starts, explained), explained
+    assert "when it starts cannot be told" in why(master, never)
     (tmp_path / "stop").touch()
 
 

@@ -1,6 +1,7 @@
 """A day of a fleet: builds come more often by day than by night, take log-normal times, and wait for agents.
 
-Each request is forecast when it begins to wait, from what could be known then.
+Builds of the first `locked` columns share a lock. Each request is forecast when it begins to wait, from what could be
+known then.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ from dataclasses import dataclass, field
 from random import Random
 from statistics import mean
 
-from master_bridge.core.forecast import ForecastStart, Machine, Running, Waiting, forecast
+from master_bridge.core.forecast import ForecastStart, Held, Machine, Running, Waiting, forecast
 
 DAY = 86_400.0
 #: Builds whose durations are known of each builder; requests that start sooner than this (s) have no error to speak of.
 KNOWN, SHORT = 30, 30.0
+#: Builds that may have the lock at once.
+LOCK = 3
 
 
 @dataclass
@@ -41,6 +44,8 @@ class Day:
     seed: int
     columns: int
     agents: int
+    #: how many of the columns share the lock
+    locked: int = 0
     requests: list[Request] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -97,6 +102,8 @@ class Day:
 
     def _start(self, line: list[Request], ends: list[tuple[float, int]], now: float) -> None:
         for request in list(line):
+            if self._is_locked(request.column) and self._room() == 0:
+                continue
             for number, agent in enumerate(self._agents):
                 if agent.runs is None and request.column in agent.serves:
                     line.remove(request)
@@ -105,21 +112,44 @@ class Day:
                     self._waits[request.column].append(now - request.arrived)
                     break
 
+    def _is_locked(self, column: str) -> bool:
+        return int(column[1:]) < self.locked
+
+    def _room(self) -> int:
+        """How many may have the lock yet."""
+        return LOCK - sum(agent.runs is not None and self._is_locked(agent.runs[0]) for agent in self._agents)
+
     def _tell(self, request: Request, line: list[Request], now: float) -> None:
         machines = [
             Machine(
                 serves=agent.serves,
                 free=int(agent.runs is None),
-                running=(Running(builder=agent.runs[0], elapsed=now - agent.runs[1]),) if agent.runs else (),
+                running=(
+                    (Running(builder=agent.runs[0], elapsed=now - agent.runs[1], place=f"place {number}"),)
+                    if agent.runs
+                    else ()
+                ),
             )
-            for agent in self._agents
+            for number, agent in enumerate(self._agents)
         ]
+        back = [each for each in line if self._is_locked(each.column) and self._room() == 0]
         waiting = [
             Waiting(request=str(each.number), signature=each.column, builder=each.column, since=each.arrived)
             for each in line
+            if each not in back
         ]
+        held = [
+            Held(request=str(each.number), builder=each.column, since=each.arrived, places={"lock": each.column})
+            for each in back
+        ]
+        frees = {
+            f"place {number}": ["lock"]
+            for number, agent in enumerate(self._agents)
+            if agent.runs is not None and self._is_locked(agent.runs[0])
+        }
         took = {name: times[-KNOWN:] for name, times in self._took.items()}
-        request.told = forecast(waiting, machines, took, Random(request.number)).get(str(request.number))
+        found = forecast(waiting, machines, took, Random(request.number), held, frees)
+        request.told = found.get(str(request.number))
         waits = self._waits[request.column][-KNOWN:]
         request.naive = mean(waits) if waits else None
 

@@ -6,6 +6,8 @@ from dataclasses import replace
 from random import Random
 from statistics import median
 
+import pytest
+
 from master_bridge.core.forecast import REQUESTS, ForecastStart, Held, Machine, Running, Waiting, forecast
 from tests.unit.bridge_core.day import Day
 
@@ -66,10 +68,11 @@ def test_a_very_long_line_is_bounded() -> None:
     assert "0" in found
 
 
-def test_on_a_day_of_a_fleet_it_is_right_within_a_quarter() -> None:
-    """10 columns, 40 agents, builds that take 1 to 20 minutes: the median error, beside what the mean of a column's
-    waits would have said."""
-    day = Day(seed=20261128, columns=10, agents=40)
+@pytest.mark.parametrize("locked", [0, 1])
+def test_on_a_day_of_a_fleet_it_is_right_within_a_quarter(locked: int) -> None:
+    """10 columns, 40 agents, builds that take 1 to 20 minutes; those of one column need a lock. The median error,
+    beside what the mean of a column's waits would have said."""
+    day = Day(seed=20261128, columns=10, agents=40, locked=locked)
     day.run()
     errors, naive, inside = day.errors()
     assert len(errors) > 500, "a day with too little waiting says nothing"
@@ -104,3 +107,30 @@ def test_what_waits_for_a_place_that_nobody_serves_has_no_start() -> None:
     agent = Machine(serves=GTK, free=0, running=(Running(builder="b", elapsed=40.0, place="mac-1"),))
     held = [back("mac", 1.0, "mac-1", signature="os==darwin")]
     assert forecast([], [agent], {"b": [100.0]}, Random(1), held) == {}
+
+
+def test_a_lock_comes_free_with_the_build_that_holds_it() -> None:
+    """Its places are free; what it waits for is the lock, which the first in its line has until it has run."""
+    holder = Machine(serves=GTK, free=0, running=(Running(builder="b", elapsed=70.0, place="gtk-1"),))
+    idle = Machine(serves=GTK, free=1)
+    held = [back("second", 2.0, "lock db"), back("first", 1.0, "lock db"), back("other", 1.0, "lock tape")]
+    found = forecast([], [holder, idle], {"b": [100.0]}, Random(1), held, {"gtk-1": ["lock db"]})
+    assert likely(found) == {"first": 30.0, "second": 130.0}
+
+
+def test_who_wants_a_lock_alone_waits_for_all_that_hold_it() -> None:
+    holders = [
+        Machine(serves=GTK, free=0, running=(Running(builder="b", elapsed=elapsed, place=place),))
+        for place, elapsed in (("gtk-1", 70.0), ("gtk-2", 10.0))
+    ]
+    held = [replace(back("alone", 1.0, "lock db"), after=2)]
+    found = forecast([], holders, {"b": [100.0]}, Random(1), held, {"gtk-1": ["lock db"], "gtk-2": ["lock db"]})
+    assert likely(found) == {"alone": 90.0}
+
+
+def test_a_place_and_a_lock_that_come_free_together_serve_two() -> None:
+    holder = Machine(serves=GTK, free=0, running=(Running(builder="b", elapsed=70.0, place="gtk-1"),))
+    idle = Machine(serves=GTK, free=1)
+    held = [back("locked", 1.0, "lock db"), back("crowded", 2.0, "gtk-1")]
+    found = forecast([], [holder, idle], {"b": [100.0]}, Random(1), held, {"gtk-1": ["lock db"]})
+    assert likely(found) == {"locked": 30.0, "crowded": 30.0}

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from buildbot.config.master import MasterConfig
+from buildbot.locks import BaseLock
 from buildbot.process.botmaster import BotMaster
 from buildbot.process.build import Build
 from buildbot.process.builder import Builder, enforceChosenWorker
@@ -18,7 +19,7 @@ from buildbot.process.buildstep import BuildStep
 from buildbot.process.workerforbuilder import AbstractWorkerForBuilder, LatentWorkerForBuilder
 from buildbot.steps.source.base import Source
 from buildbot.steps.trigger import Trigger
-from buildbot.util.service import BuildbotService
+from buildbot.util.service import BuildbotService, SharedService
 from buildbot.worker.base import AbstractWorker
 from buildbot.worker.latent import AbstractLatentWorker, States
 
@@ -48,6 +49,7 @@ CALLED = {
     (BuildStep, "setWorker"): ["worker"],
     (MasterConfig, "check_builders"): [],
     (BotMaster, "maybeStartBuildsForBuilder"): ["buildername"],
+    (BaseLock, "isAvailable"): ["requester", "access"],
 }
 
 #: What the source of a class or function must still say, for what is done here to be needed and to do no harm.
@@ -72,7 +74,14 @@ SAID = {
     BasicBuildChooser.popNextBuild: ["recycledWorkers.append(worker)"],
     BasicBuildChooser._popNextWorker: ["self.nextWorker(self.bldr, self.workerpool, buildrequest)"],
     enforceChosenWorker: ["breq.properties['workername']"],
-    Builder.canStartBuild: ["self.config.canStartBuild(self, workerforbuilder, buildrequest)"],
+    Builder.canStartBuild: [
+        "self.config.canStartBuild(self, workerforbuilder, buildrequest)",
+        "locks = self.config.locks",
+    ],
+    BaseLock.__init__: ["self.owners = []", "self.waiting = []"],
+    BaseLock._addOwner: ["self.owners.append((id(owner), access))"],
+    SharedService.getService: ["cls.getName(*args, **kwargs)", "parent.namedServices[name]"],
+    BotMaster.getLockByID: ["lockid.lockClass.getService(self, lockid.name)"],
     AbstractLatentWorker.updateWorker: ["if b.name not in self.workerforbuilders:"],
     AbstractWorker.addWorkerForBuilder: ["self.workerforbuilders[wfb.builder_name] = wfb"],
     BuildbotService.__init__: ["self._config_args", "self._config_kwargs"],

@@ -56,9 +56,7 @@ def test_a_refusal_never_repeats_the_token() -> None:
 
 
 def test_a_masters_url() -> None:
-    assert parse_listen_url("amp://0.0.0.0:9990") == ListenAddress(
-        wire="amp", host="0.0.0.0", port=9990, tls=True
-    )
+    assert parse_listen_url("amp://0.0.0.0:9990") == ListenAddress(wire="amp", host="0.0.0.0", port=9990, tls=True)
     assert parse_listen_url("amps://[::]").listener == "amps://[::]:9990"
     assert not parse_listen_url("amp://localhost:0?tls=off").tls
 
