@@ -79,9 +79,12 @@ class LogFile:
         with contextlib.suppress(Interrupted):
             while not self._over.is_set():
                 await self._send_up_to(room, None)
+                await self._call(self._reopen)
                 with contextlib.suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(self._over.wait(), POLL)
             await self._send_up_to(room, await self._call(self._rest))
+            if await self._call(self._reopen):
+                await self._send_up_to(room, await self._call(self._rest))
 
     async def _send_up_to(self, room: Room, left: int | None) -> None:
         """What there is now, `left` bytes at most; None: until the command is over."""
@@ -142,6 +145,19 @@ class LogFile:
         if self._follow and self._before is not None and now[2] >= self._before[2]:
             os.lseek(self._fd, self._before[2], os.SEEK_SET)
         return True
+
+    def _reopen(self) -> bool:
+        """Is another file there now than the one that was opened? Then that one is, from its beginning: a file that was
+        written anew under its name, or in the place of a FIFO that an earlier command left behind."""
+        try:
+            now, opened = os.stat(self._path), os.fstat(self._fd)
+        except OSError:  # none is opened, or none is there
+            return False
+        if (now.st_dev, now.st_ino) == (opened.st_dev, opened.st_ino):
+            return False
+        self._close()
+        self._before = None
+        return self._open()
 
     def _look(self) -> tuple[int, int, int] | None:
         try:

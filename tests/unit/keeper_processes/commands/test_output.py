@@ -189,6 +189,19 @@ async def test_a_file_without_follow_is_sent_whole(driven: Driven) -> None:
     assert stream(events, "log") == b"old\n\xffnew"
 
 
+async def test_a_file_in_the_place_of_a_fifo_is_sent(driven: Driven) -> None:
+    """An earlier command left the FIFO there; this one, like a battery's shard, makes its report anew."""
+    await driven.open()
+    (driven.build / "build").mkdir(parents=True)
+    os.mkfifo(driven.build / "build/log.txt")
+
+    # a FIFO is opened at once, and that ends a writer's wait for a reader
+    script = "sh -c ': > log.txt'; rm log.txt; echo new > log.txt"
+    events = await driven.completed(driven.shell(script, logfiles={"log": "log.txt"}))
+
+    assert stream(events, "log") == b"new\n"
+
+
 async def test_two_commands_run_side_by_side(driven: Driven) -> None:
     """Their events are told apart by their numbers."""
     await driven.open()
