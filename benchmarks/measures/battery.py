@@ -1,7 +1,8 @@
 """A battery of tests beside static splitting and pytest-xdist: tests that sleep, on agents of which two are slow.
 
 Sleeping tests need no processor, so that eight agents are eight machines here, too. Static splitting is played on the
-same agents: each of its parts is one unit, of which each agent takes one.
+same agents: each of its parts is one unit, of which each agent takes one. What is said of a time is how many times the
+least it is that is possible on those machines (`least`).
 """
 
 from __future__ import annotations
@@ -18,18 +19,23 @@ from benchmarks.stand.stage import Stage
 from tests.harness.agents import Agent
 from tests.harness.master import BuildMaster
 from tests.harness.waiting import wait_for
-from tests.unit.battery.fleet import Machine, Simulation, World
+from tests.unit.battery.makespan import AGENTS, COUNTS, SLOW, SLOWER, SPREADS, batteries, two_runs
 
-AGENTS, SLOW, SLOWER = 8, 2, 4.0
-#: Seconds of all tests, and how many they are.
-WORK, TESTS = 195.0, 240
+#: Seconds of all tests, and how many they are: at least 60 s on these agents. A session's own cost, and a master that
+#: is slow because the machine does other things, are tenths of a second a shard.
+WORK, TESTS = 390.0, 480
+#: Static splitting has next to no cost of its own: a part of the tests shows its ratio as well.
+STATIC_PART, QUICK_PART = 0.2, 0.1
+TIMES = "time : least possible"
+#: Batteries of each kind in the computed table.
+COMPUTED = 10
+SPEED = AGENTS - SLOW + SLOW / SLOWER
 #: What an agent runs: sleeps for the seconds that stand in a unit's name.
 RUNNER = """
 import os, sys, time
 slower = float(os.environ["SLOWER"])
-begun = {unit: None for unit in sys.argv[1:]}
 cases = []
-for unit in begun:
+for unit in sys.argv[1:]:
     seconds = sum(float(part) for part in unit.split("_")[1:]) * slower
     time.sleep(seconds)
     cases.append(f'<testcase name="{unit}" time="{seconds:.3f}"/>')
@@ -43,47 +49,77 @@ def test_sleeps(seconds): time.sleep(seconds)
 
 
 def run(stage: Stage) -> None:
-    seconds = durations(stage.quick)
-    speed = AGENTS - SLOW + SLOW / SLOWER
-    least = sum(seconds.values()) / speed
-    real(stage, seconds, least)
+    computed(stage)
+    seconds = durations(QUICK_PART if stage.quick else 1.0)
+    real(stage, seconds, durations(QUICK_PART if stage.quick else STATIC_PART))
     xdist(stage, seconds)
-    for what, timings in (("simulated, first run", {}), ("simulated, learned", seconds)):
-        machines = tuple(Machine(name=f"a{n}", speed=1 / SLOWER if n < SLOW else 1.0) for n in range(AGENTS))
-        took = Simulation(World(machines=machines, seconds=seconds, timings=timings)).run()
-        stage.add("battery", "time : (all work : all speed)", what, "", "less", [took / least])
 
 
-def durations(quick: bool) -> dict[str, float]:
+def durations(part: float) -> dict[str, float]:
     """By unit, whose name says it: "t7_0.812"."""
     dice = random.Random(1)
-    drawn = [dice.lognormvariate(0, 0.6) for _ in range(TESTS // 4 if quick else TESTS)]
-    scale = WORK * (0.25 if quick else 1) / sum(drawn)
+    drawn = [dice.lognormvariate(0, 0.6) for _ in range(round(TESTS * part))]
+    scale = WORK * part / sum(drawn)
     return {f"t{n}_{value * scale:.3f}": round(value * scale, 3) for n, value in enumerate(drawn)}
 
 
-def parts(seconds: Mapping[str, float], *, timed: bool) -> list[str]:
+def least(seconds: Mapping[str, float], speed: float) -> float:
+    """All work at all speed, or the longest test on a fast agent."""
+    return max(sum(seconds.values()) / speed, max(seconds.values()))
+
+
+def computed(stage: Stage) -> None:
+    """What dividing costs alone: the real core in virtual time, a session costs 0.3 s."""
+    for count in (60,) if stage.quick else COUNTS:
+        for spread in SPREADS:
+            drawn = list(batteries(count, spread, 2 if stage.quick else COMPUTED))
+            rows: dict[str, list[float]] = {}
+            for dice, seconds in drawn:
+                for timed, name in ((False, "static"), (True, "static, timed")):
+                    groups = divided(list(seconds.values()), timed=timed)
+                    rows.setdefault(name, []).append(static_seconds(groups, dice) / least(seconds, SPEED))
+                first, learned = two_runs(seconds, dice)
+                rows.setdefault("battery, first run", []).append(first)
+                rows.setdefault("battery, learned", []).append(learned)
+            for name, ratios in rows.items():
+                stage.add("battery", f"{TIMES}, computed: {count} tests, spread {spread}", name, "", "less", ratios)
+
+
+def divided(values: Sequence[float], *, timed: bool) -> list[list[float]]:
     """Static splitting into as many parts as there are agents: equal numbers, or equal times (the longest first)."""
     groups: list[list[float]] = [[] for _ in range(AGENTS)]
-    for place, value in enumerate(sorted(seconds.values(), reverse=True) if timed else seconds.values()):
+    for place, value in enumerate(sorted(values, reverse=True) if timed else values):
         (min(groups, key=sum) if timed else groups[place % AGENTS]).append(value)
+    return groups
+
+
+def static_seconds(groups: Sequence[Sequence[float]], dice: random.Random) -> float:
+    """Whoever comes takes a part."""
+    slowness = dice.sample([SLOWER if n < SLOW else 1.0 for n in range(AGENTS)], AGENTS)
+    return 0.3 + max(sum(group) * slower for group, slower in zip(groups, slowness, strict=True))
+
+
+def parts(seconds: Mapping[str, float], *, timed: bool) -> list[str]:
+    """One unit a part."""
+    groups = divided(list(seconds.values()), timed=timed)
     return ["_".join([f"part{n}", *(f"{value:.3f}" for value in group)]) for n, group in enumerate(groups)]
 
 
-def real(stage: Stage, seconds: Mapping[str, float], least: float) -> None:
+def real(stage: Stage, seconds: Mapping[str, float], few: Mapping[str, float]) -> None:
     """Static splitting and batteries on agents of one master."""
     runner = stage.folder / "runner.py"
     runner.write_text(RUNNER)
-    cases = {
-        "static": parts(seconds, timed=False),
-        "static-timed": parts(seconds, timed=True),
-        "battery": list(seconds),
+    fresh = [f"battery-{number}" for number in range(stage.rounds)]
+    units = {
+        "static": parts(few, timed=False),
+        "static-timed": parts(few, timed=True),
+        **{name: list(seconds) for name in fresh},
     }
     command = f"[{sys.executable!r}, {str(runner)!r}, util.Units()]"
     config = "c['workers'] = [worker.LocalWorker('here')]\n" + "".join(
-        f"builder({name!r}, c['workers'], steps.Battery(units={units!r}, command={command}, requires=['python'], "
+        f"builder({name!r}, c['workers'], steps.Battery(units={listed!r}, command={command}, requires=['python'], "
         "report='junit.xml', target_seconds=600))\n"
-        for name, units in cases.items()
+        for name, listed in units.items()
     )
     master = BuildMaster(stage.folder / "battery", config, url=stage.node.url)
     master.create()
@@ -100,17 +136,23 @@ def real(stage: Stage, seconds: Mapping[str, float], least: float) -> None:
         for agent in agents:
             agent.start()
         wait_for(lambda: all("added=['cap." in agent.log() for agent in agents), 120, "all agents take work")
-        for name, what in (*((name, name) for name in cases), ("battery", "battery, learned")):
-            took = play(master, name)
-            stage.add("battery", "seconds for all tests", what, "s", "less", [took])
-            stage.add("battery", "time : (all work : all speed)", what, "", "less", [took / least])
+        for name in ("static", "static-timed"):
+            told(stage, name, [play(master, name)], least(few, SPEED))
+        for what in ("battery, first run", "battery, learned"):
+            told(stage, what, [play(master, name) for name in fresh], least(seconds, SPEED))
     finally:
         for agent in agents:
             agent.stop(timeout=5)
         master.kill()
 
 
+def told(stage: Stage, what: str, took: Sequence[float], possible: float) -> None:
+    stage.add("battery", "seconds for all tests", what, "s", "less", took)
+    stage.add("battery", TIMES, what, "", "less", [value / possible for value in took])
+
+
 def play(master: BuildMaster, builder: str) -> float:
+    """Seconds of the step; Buildbot keeps whole ones."""
     request = master.force(builder)
     build = master.finished(request, 900)
     if build.result != "SUCCESS":
@@ -125,11 +167,7 @@ def xdist(stage: Stage, seconds: Mapping[str, float]) -> None:
     folder.mkdir()
     (folder / "test_all.py").write_text(XDIST.format(seconds=list(seconds.values())))
     for what, options in (("xdist", ["--dist", "load"]), ("xdist, worksteal", ["--dist", "worksteal"])):
-        took = pytest_seconds(folder, ["-n", str(AGENTS), *options])
-        stage.add("battery", "seconds for all tests", what, "s", "less", [took])
-        stage.add(
-            "battery", "time : (all work : all speed)", what, "", "less", [took / (sum(seconds.values()) / AGENTS)]
-        )
+        told(stage, what, [pytest_seconds(folder, ["-n", str(AGENTS), *options])], least(seconds, AGENTS))
 
 
 def pytest_seconds(folder: Path, options: Sequence[str]) -> float:

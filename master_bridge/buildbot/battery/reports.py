@@ -27,6 +27,7 @@ DEPTH_MAX = 50
 _FILE = Attr("file")
 #: Seconds that one test may say it took.
 SECONDS_MAX = 7 * 24 * 3600.0
+_DECLARATION = re.compile(r"^\ufeff?\s*<\?xml\s[^>]*\?>")
 #: What XML 1.0 has no form for.
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 #: A test file's ending, which module names in reports lack.
@@ -54,6 +55,7 @@ def read(text: str) -> list[Case]:
     """All tests of a report, in its order. Raises `BadReport`."""
     if len(text) > REPORT_MAX:
         raise BadReport(f"it is longer than {REPORT_MAX} characters")
+    text = _DECLARATION.sub("", text, count=1)  # of an encoding, which it has no more
     _check(text)
     try:
         root = library.etree.fromstring(text.encode())  # type: ignore[attr-defined]  # its own choice: lxml, if there
@@ -242,6 +244,4 @@ def _of_unit(result: UnitResult) -> TestCase:
 
 
 def _xml_text(text: str) -> str:
-    return "".join(
-        sign if sign in "\t\n\r" or 0x20 <= ord(sign) < 0xD800 or ord(sign) > 0xDFFF else "?" for sign in text
-    )
+    return _NO_XML.sub("?", text)

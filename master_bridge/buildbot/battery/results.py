@@ -7,6 +7,7 @@ from typing import Any
 import structlog
 from twisted.internet import defer, threads
 
+from contracts.readable import shown
 from master_bridge.buildbot.battery import reports
 from master_bridge.buildbot.battery.picture import picture
 from master_bridge.buildbot.battery.store import Store
@@ -17,6 +18,8 @@ log = structlog.get_logger(__name__)
 
 #: Failed units with a log each, and units in the summary.
 LOGS_MAX = 50
+#: Characters of a unit in the name of its log.
+NAME_MAX = 200
 SUMMARY_MAX = 1_000
 
 
@@ -29,7 +32,7 @@ def show(step: Any, battery: BatteryMachine, store: Store) -> Any:
     yield step.addCompleteLog("summary", _summary(battery, told, store))
     for result in told[:LOGS_MAX]:
         text = f"{_line(result)}\n\n{result.detail}\n"
-        yield step.addCompleteLog(f"{result.outcome.value}: {result.unit}", _clean(step, text))
+        yield step.addCompleteLog(f"{result.outcome.value}: {shown(result.unit, NAME_MAX)}", _clean(step, text))
     if battery.spans:
         yield step.addHTMLLog("picture", picture(battery))
     yield _test_results(step, battery)
@@ -47,6 +50,8 @@ def _summary(battery: BatteryMachine, told: list[UnitResult], store: Store) -> s
     ]
     if len(told) > SUMMARY_MAX:
         lines.append(f"and {len(told) - SUMMARY_MAX} more")
+    if battery.unusable:
+        lines += ["", f"{battery.unusable} reports could not be used:", *battery.warnings]
     for problem in battery.problems:
         lines += ["", problem]
     return "\n".join(lines) + "\n"
@@ -55,7 +60,9 @@ def _summary(battery: BatteryMachine, told: list[UnitResult], store: Store) -> s
 def _line(result: UnitResult) -> str:
     seconds = "" if result.seconds is None else f", {result.seconds:.2f} s"
     runs = f", {result.runs} runs" if result.runs != 1 else ""
-    return f"{result.outcome.value.upper():8} {result.unit} (shard {result.shard} on {result.agent}{seconds}{runs})"
+    return (
+        f"{result.outcome.value.upper():8} {shown(result.unit)} (shard {result.shard} on {result.agent}{seconds}{runs})"
+    )
 
 
 def _clean(step: Any, text: str) -> str:

@@ -21,7 +21,7 @@ if [ -n "$key" ]; then
     exit {UNPREPARED_RC}
   fi
 fi
-[ -z "$report" ] || rm -f "$report"
+[ -z "$report" ] || rm -rf -- "$report"
 exec "$@"
 """
 

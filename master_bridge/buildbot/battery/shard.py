@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import structlog
 from buildbot.process.results import SUCCESS, WARNINGS
-from twisted.internet import defer, error
+from twisted.internet import defer, error, threads
 
 from master_bridge.buildbot.battery import reports
 from master_bridge.buildbot.battery.command import REPORT, ShardCommand
@@ -102,7 +102,9 @@ class ShardRun:
                 command = yield self._execute(self.shard, prepared=True)
         if self._stopped:
             return ShardLost(shard=self._number, reason="it was stopped")
-        return self._ended(self.shard, command)
+        # in a thread: what has a hundred thousand tests takes a second
+        cases, problem = yield threads.deferToThread(self._cases, command)
+        return self._ended(self.shard, command, cases, problem)
 
     @defer.inlineCallbacks
     def _execute(self, shard: Shard, *, prepared: bool) -> Any:
@@ -134,10 +136,9 @@ class ShardRun:
 
     # ---- what it tells
 
-    def _ended(self, shard: Shard, command: ShardCommand) -> ShardEnded:
+    def _ended(self, shard: Shard, command: ShardCommand, cases: Sequence[reports.Case], problem: str) -> ShardEnded:
         seconds = time.time() - self._since
         failed = command.decodeRC.get(command.rc) not in (SUCCESS, WARNINGS)
-        cases, problem = self._cases(command)
         printed = command.printed.text
         found = reports.reports_of(shard.units, cases, failed=failed, output=self._why(command, problem) + printed)
         found = with_seconds(shard.units, found, seconds)
@@ -146,7 +147,8 @@ class ShardRun:
         self._owner.show(f"{header}; {problem}" if problem else header, printed)
         unexplained = failed and not any(report.outcome in ("failed", "unknown") for report in found.values())
         reason = f"{header}: no unit failed\n{printed[-DETAIL_MAX:]}" if unexplained else ""
-        return ShardEnded(shard=shard.number, seconds=seconds, reports=found, problem=reason)
+        warning = f"shard {shard.number} on {agent}: {problem}" if problem else ""
+        return ShardEnded(shard=shard.number, seconds=seconds, reports=found, problem=reason, warning=warning)
 
     def _why(self, command: ShardCommand, problem: str) -> str:
         """What is said of a unit that no report tells of."""

@@ -56,8 +56,11 @@ def with_units(command: Sequence[Any], units: Sequence[str]) -> list[Any]:
 
 
 def lines_of(text: str) -> list[str]:
-    """A unit a line of what a command printed; lines without text are none."""
-    return [line.strip() for line in text.splitlines() if line.strip()]
+    """A unit a line of what a command printed; lines without text are none.
+
+    Lines end as in a log, and not at whatever Unicode calls a line's end: a test's name may have that.
+    """
+    return [line for each in text.split("\n") if (line := each.strip(" \t\r"))]
 
 
 def wrong_units(units: Any) -> str | None:

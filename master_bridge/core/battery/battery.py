@@ -129,6 +129,9 @@ class BatteryMachine:
         self.spans: list[ShardSpan] = []
         #: failures that are no unit's
         self.problems: list[str] = []
+        #: what is wrong with reports: how often, and the first ones
+        self.unusable = 0
+        self.warnings: list[str] = []
         self.stopped = False
         self.began: float | None = None
         #: of all units, and of those that have a result, in the weights of `Estimates`
@@ -206,6 +209,9 @@ class BatteryMachine:
         self._span(item, now, failed=failed)
         if event.problem and len(self.problems) < PROBLEMS_MAX:
             self.problems.append(event.problem)
+        if event.warning:
+            self.unusable += 1
+            self.warnings += [event.warning][: PROBLEMS_MAX - len(self.warnings)]
         unknown = []
         for unit in item.shard.units:
             report = event.reports.get(unit, _UNKNOWN)
@@ -336,26 +342,24 @@ class BatteryMachine:
         return Shard(number=number, units=units, losses=losses, seconds=seconds)
 
     def _share(self, agent: str, now: float) -> Share:
-        estimates = self.estimates
-        speed = estimates.speeds.of(agent)
-        fleet = fastest = speed
-        weight = self.weight - self.settled_weight
-        longest = 0.0
+        """For `agent`, which has come: at all speed together, how long will it take to run all?"""
+        speeds = self.estimates.speeds
+        fleet = fastest = speeds.of(agent)
+        left = self.weight - self.settled_weight
         for item in self.running.values():
-            its_speed = estimates.speeds.of(item.agent)
-            done = min(item.weight, max(0.0, now - item.since) * its_speed)
-            weight -= done
-            longest = max(longest, (item.weight - done) / its_speed)
-            fleet, fastest = fleet + its_speed, max(fastest, its_speed)
+            speed = speeds.of(item.agent)
+            left -= min(item.weight, max(0.0, now - item.since) * speed)
+            fleet, fastest = fleet + speed, max(fastest, speed)
         others = max(0, self._slots - len(self.running) - 1)
         if others:
-            fleet, fastest = fleet + others * estimates.speeds.usual, max(fastest, estimates.speeds.usual)
+            fleet, fastest = fleet + others * speeds.usual, max(fastest, speeds.usual)
         return share(
-            estimates, agent,
-            seconds_left=max(0.0, weight) / fleet,
-            longest_left=max(longest, self._queue.longest / fastest),
+            self.estimates,
+            agent,
+            seconds_left=max(0.0, left) / fleet,
+            fastest=fastest,
             target_seconds=self.plan.target_seconds,
-        )  # fmt: skip
+        )
 
 
 @dataclass

@@ -24,7 +24,7 @@ SPARE_OFFERS = 2
 OPEN_MAX = 500
 #: Shards that are divided because their command failed and no report tells which of their units it was.
 NARROWINGS_MAX = 64
-#: Failures that are no unit's which are remembered.
+#: Failures that are no unit's, and reports that cannot be used, which are remembered.
 PROBLEMS_MAX = 20
 #: So often may a shard be lost before it is divided; a unit that stands alone is given up then.
 LOSSES_MAX = 2

@@ -107,6 +107,8 @@ class ShardEnded:
     reports: Mapping[str, UnitReport]
     #: why its command failed, when no unit did
     problem: str = ""
+    #: what is wrong with its report, which told nothing then
+    warning: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contracts.readable import shown
 from master_bridge.core.battery.battery import BatteryMachine
 
 #: Units that a summary names.
@@ -45,6 +46,8 @@ def summary(battery: BatteryMachine) -> str:
         parts.append(f"{battery.counts.skipped} skipped")
     if rest:
         parts.append(f"{rest} not run")
+    if battery.unusable:
+        parts.append(f"{battery.unusable} report{'s' if battery.unusable != 1 else ''} could not be used")
     names = [result.unit for result in battery.results.values() if result.outcome.bad]
     text = ", ".join(parts)
     if names:
@@ -60,6 +63,8 @@ def _bad(battery: BatteryMachine) -> list[str]:
 
 
 def _short(name: str) -> str:
+    """On one line, its end, which differs where names begin alike."""
+    name = shown(name)
     return name if len(name) <= NAME_MAX else f"…{name[-NAME_MAX:]}"
 
 

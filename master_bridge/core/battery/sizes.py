@@ -19,8 +19,12 @@ PART_TIMED = 2
 PART_UNTIMED = 3
 #: Of an agent's first shard, of which nothing is known: it may be as many times slower than others as it gets less.
 PART_UNKNOWN = 8
-#: And its units are shorter than what others may take by this.
+#: Nor does it get one unit that is longer than this part of what an agent of usual speed does of all that is left.
 LONGEST_UNKNOWN = 4
+#: An agent that is slower than this part of the fastest one's speed gets no unit that is longer than this part of what
+#: it is to do of all that is left: units are longer, and agents slower, than expected at times. There are shorter ones.
+FAST = 0.7
+LONGEST_SLOW = 2
 #: A shard's own cost is some tenths of a second for its session, and what its program takes to start. No shard is made
 #: shorter than the first, or than three times the second, on purpose.
 SHORTEST = 0.5
@@ -38,23 +42,21 @@ class Share:
     units: int = SHARD_UNITS_MAX
 
 
-def share(
-    estimates: Estimates, agent: str, *, seconds_left: float, longest_left: float, target_seconds: float
-) -> Share:
+def share(estimates: Estimates, agent: str, *, seconds_left: float, fastest: float, target_seconds: float) -> Share:
     """Of an agent that has come.
 
-    `seconds_left`: until all is run, if all agents are busy until then; `longest_left`: until the longest unit of those
-    that run and those that wait is, if that is more.
+    `seconds_left`: until all is run, if all agents are busy until then; `fastest`: the greatest speed among them.
     """
     speed = estimates.speeds.of(agent)
     whole = seconds_left * speed
-    longest = max(seconds_left, longest_left) * speed
     if not estimates.informed:
-        return Share(size=whole / PART_UNKNOWN, longest=longest, units=SHARD_UNITS_UNKNOWN)
-    part = whole / (PART_TIMED if estimates.timed else PART_UNTIMED)
-    if not estimates.speeds.knows(agent):
-        part, longest = whole / PART_UNKNOWN, longest / LONGEST_UNKNOWN
+        return Share(size=whole / PART_UNKNOWN, units=SHARD_UNITS_UNKNOWN)
     worth = max(SHORTEST, WORTH * estimates.overhead) * speed
+    part, longest = whole / (PART_TIMED if estimates.timed else PART_UNTIMED), inf
+    if not estimates.speeds.knows(agent):
+        part, longest = whole / PART_UNKNOWN, whole / LONGEST_UNKNOWN
+    elif speed < FAST * fastest:
+        longest = whole / LONGEST_SLOW
     # yet nobody is idle while another one runs what could be divided
     return Share(size=min(max(part, min(worth, whole)), target_seconds * speed), longest=longest)
 
@@ -71,11 +73,6 @@ class Queue:
 
     def __len__(self) -> int:
         return len(self._waiting)
-
-    @property
-    def longest(self) -> float:
-        """Weight of the longest unit that waits."""
-        return self._waiting[-1][0] if self._waiting else 0.0
 
     def put_back(self, unit: str) -> None:
         """It is to run once more."""

@@ -23,7 +23,7 @@ def test_units_in_commands() -> None:
     assert with_units(["pytest", util.Units(), "-q"], ["a b", "c"]) == ["pytest", "a b", "c", "-q"]
     pattern = util.Units(join="|", escape=True, template="^({})$")
     assert with_units(["ctest", "-R", pattern], ["a.b", "c"]) == ["ctest", "-R", r"^(a\.b|c)$"]
-    assert lines_of(" a\n\nb \r\n") == ["a", "b"]
+    assert lines_of(" a\n\nb \r\nc\u2028d\x0be\n") == ["a", "b", "c\u2028d\x0be"]
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,15 @@ def test_reports_of_ctest_and_node() -> None:
     assert [found[file].outcome for file in files] == ["passed", "failed"]
 
 
+def test_the_declared_encoding_of_a_report_does_not_matter() -> None:
+    """It comes as text, whatever its bytes were."""
+    for encoding in ("ISO-8859-1", "utf-16", "nonsense"):
+        [case] = read(
+            f'\ufeff<?xml version="1.0" encoding="{encoding}"?><testsuite><testcase name="Käse"/></testsuite>'
+        )
+        assert case.name == "Käse"
+
+
 def test_what_no_report_tells() -> None:
     """Nothing is known of a unit that is missing where the command failed; else it has passed."""
     assert reports_of(["a", "b"], [], failed=False, output="")["a"].outcome == "passed"
@@ -108,7 +117,7 @@ def test_merged() -> None:
     results = {
         "math.add": result("math.add", 1, Outcome.PASSED),
         "math.sub": result("math.sub", 2, Outcome.PASSED),
-        "k": result("k", 3, Outcome.KILLER, "lost \x00\x1b"),
+        "k": result("k", 3, Outcome.KILLER, "lost \x00\x1b\ufffe"),
     }
     again = read('<testsuite><testcase name="math.sub" time="0.5"/></testsuite>')
     text = reports.merged(results, {1: read(CTEST), 2: again})
