@@ -18,6 +18,7 @@ from master_bridge.buildbot.battery.preparing import Preparation
 from master_bridge.buildbot.battery.scripts import Places
 from master_bridge.buildbot.battery.shard import ShardRun
 from master_bridge.buildbot.battery.store import Store
+from master_bridge.buildbot.search.waiting import waiting_text
 from master_bridge.core.actions import Holder
 from master_bridge.core.battery.battery import BatteryMachine
 from master_bridge.core.battery.events import (
@@ -80,6 +81,8 @@ class Run:
         self._done: defer.Deferred[None] = defer.Deferred()
         self._unprepared = 0
         self._slots = -1
+        #: seconds since the epoch: since when no agent runs anything
+        self._since = time.time()
         self._timer: Any = None
 
     def run(self) -> defer.Deferred[None]:
@@ -188,6 +191,18 @@ class Run:
 
     # ---- time
 
+    def _waits(self) -> str:
+        """For what, and with what prospects."""
+        if self.battery.agents:
+            self._since = time.time()
+        return waiting_text(
+            needs=self._requirements.signature,
+            since=self._since,
+            outlook=self._broker.fleet.outlook(self._requirements, time.monotonic()),
+            state="waiting",
+            down=self._broker.down_reason,
+        )
+
     def _look(self) -> None:
         slots = 0
         for status in self._broker.fleet.agents(time.monotonic()):
@@ -196,7 +211,7 @@ class Run:
         if slots != self._slots:
             self._slots = slots
             self._tell(Fleet(slots=slots))
-        text = progress(self.battery, time.time())
+        text = progress(self.battery, time.time(), self._waits())
         if text != self.step.progress_text:
             self.step.progress_text = text
             self.step.updateSummary()

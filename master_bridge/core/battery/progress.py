@@ -10,13 +10,13 @@ NAMED = 5
 NAME_MAX = 60
 
 
-def progress(battery: BatteryMachine, now: float) -> str:
-    """ "412 of 980 units, 3 failed, 8 agents, about 40 s left"."""
+def progress(battery: BatteryMachine, now: float, waits: str = "waits for agents") -> str:
+    """ "412 of 980 units, 3 failed, 8 agents, about 40 s left". `waits`: what is said while no agent runs anything."""
     counts, total = battery.counts, len(battery.units)
     parts = [f"{counts.settled} of {total} unit{'s' if total != 1 else ''}"]
     parts += _bad(battery)
     agents = battery.agents
-    parts.append(f"{agents} agent{'s' if agents != 1 else ''}" if agents else "waits for agents")
+    parts.append(f"{agents} agent{'s' if agents != 1 else ''}" if agents else waits)
     left = seconds_left(battery, now)
     if left is not None:
         parts.append(f"about {duration(left)} left")

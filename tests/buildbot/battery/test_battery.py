@@ -64,6 +64,12 @@ class Fleet:
         return master.builds(request)[-1]
 
 
+def text_of(master: BuildMaster, request: int) -> str:
+    """What the step says while it runs; empty: it does not yet."""
+    builds = master.builds(request)
+    return step(builds[-1]) if builds and "battery" in builds[-1].steps else ""
+
+
 def step(build: Build) -> str:
     return str(build.steps["battery"]["state_string"])
 
@@ -74,9 +80,11 @@ def test_a_battery_over_three_agents(
     """Each unit ran once, a flaky one twice; failures have logs; report, picture and test results are there."""
     units = [*(f"t{number}" for number in range(30)), "a-fail", "b-flaky", "c-fail"]
     master = make_master(config(tmp_path, units, "retries=1"))
+    request = master.force("b")
+    waits = "0 of 33 units, waits for an agent with gtk since"
+    wait_for(lambda: text_of(master, request).startswith(waits), 60, lambda: master.describe(request))
     for name in ("a1", "a2", "a3"):
         make_agent(name, capabilities=["gtk"])
-    request = master.force("b")
     build = master.finished(request, 90)
     assert build.step_result("battery") == "FAILURE", master.describe(request)
     assert step(build) == "33 units, 2 failed, 1 flaky (a-fail, c-fail)"
