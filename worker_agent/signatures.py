@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
-from aio_pika.abc import AbstractIncomingMessage
 
 if TYPE_CHECKING:
     from contracts.trust.signing import Repetition, Verifier
 
 log = structlog.get_logger(__name__)
+
+
+class Signed(Protocol):
+    """What of a message its signature is over, and in."""
+
+    body: bytes
+
+    @property
+    def headers(self) -> Mapping[str, Any]: ...
+
 
 _DIGITS = re.compile("[0-9]+")
 #: Refusals that are told; what comes after so many different ones is counted only.
@@ -40,7 +49,7 @@ class Trust:
             self._verifier = Verifier.from_pem(sources)
             log.info("trusted_keys_loaded", keys=self._verifier.key_ids)
 
-    def refusal(self, message: AbstractIncomingMessage, exchange: str, key: str, *, fresh: bool) -> str | None:
+    def refusal(self, message: Signed, exchange: str, key: str, *, fresh: bool) -> str | None:
         """Why this message, addressed to `key` on `exchange`, is not believed; None: it is."""
         if self._verifier is None:
             return None
@@ -53,7 +62,7 @@ class Trust:
             return str(error)
         return None
 
-    def repetition(self, message: AbstractIncomingMessage) -> Repetition | None:
+    def repetition(self, message: Signed) -> Repetition | None:
         """Why an offer that was not refused is no first delivery, as far as its signature shows; None: it is one."""
         return None if self._verifier is None else self._verifier.repetition(message.headers)
 

@@ -21,7 +21,7 @@ from contracts.messages import Catalogue, Claim, Event
 from master_bridge.buildbot.bridge import Bridge
 from master_bridge.core import inputs
 from master_bridge.core.actions import Holder, ServeData
-from master_bridge.link.link import Link
+from master_bridge.link.amqp.link import Link
 from master_bridge.link.settings import LinkSettings
 
 #: Messages of offers and claims are noted as they pass; all else is the product's own code.

@@ -24,9 +24,9 @@ from worker_agent.core import actions as do
 from worker_agent.core import inputs
 from worker_agent.core.journal import MemoryJournal
 from worker_agent.core.machine import AgentConfig, AgentMachine
+from worker_agent.link.amqp.prefetch import Choice
 from worker_agent.link.link import Link
 from worker_agent.link.options import LinkOptions
-from worker_agent.link.prefetch import Choice
 
 #: Connections that are opened at the same time; more make a broker's accept queue overflow.
 OPENING = 20

@@ -54,7 +54,7 @@ ForAClient = Union[
 
 
 class MessageLink(Protocol):
-    """What the bridge asks of `master_bridge.link.link.Link`."""
+    """What the bridge asks of `master_bridge.link.amqp.link.Link`."""
 
     def publish_offer(self, offer: Offer, priority: int = 0) -> None:
         """To its capability's queue, which is declared where it is missing."""

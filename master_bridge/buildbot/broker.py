@@ -44,8 +44,8 @@ from master_bridge.buildbot.traces.tracing import Tracing
 from master_bridge.buildbot.worker_pages import LOOK_EVERY as WORKERS_EVERY
 from master_bridge.buildbot.worker_pages import WorkerPages
 from master_bridge.core.inputs import AgentHeard, Declared, Seek
+from master_bridge.link.amqp.link import NOT_STARTED, Link
 from master_bridge.link.errors import BadSettings
-from master_bridge.link.link import NOT_STARTED, Link
 from master_bridge.link.settings import HEARTBEAT, LinkSettings, TLSSettings, parse_url, url_from_environment
 from master_bridge.www.fleet_page import FleetPage
 

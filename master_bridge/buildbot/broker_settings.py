@@ -15,7 +15,7 @@ from contracts.rabbitmq.arguments import EVENTS_MAX_BYTES
 from contracts.topology import check_name
 from contracts.trust.signing import BadKey, Signer
 from master_bridge.buildbot.traces.tracing import wrong_traces
-from master_bridge.link.connection.endpoint import tls_options
+from master_bridge.link.amqp.connection.endpoint import tls_options
 from master_bridge.link.errors import BadSettings
 from master_bridge.link.settings import (
     HEARTBEAT,

@@ -1,5 +1,4 @@
-"""The bridge's link to the broker: two AMQP connections, on Twisted, with reconnection.
+"""The bridge's link to its agents: a port, what reads that comes, and settings; below, one folder a transport.
 
-`link` keeps it up and is its door, `settings` says how to reach the broker, `connections` opens everything
-once, `reader` reads what comes. Not here: anything of Buildbot, and what messages mean.
+Not here: anything of Buildbot, and what messages mean.
 """

@@ -6,7 +6,7 @@ from contracts import topology
 from contracts.burial import headers_of
 from contracts.messages import Catalogue, Message, Offer, Work
 from contracts.rabbitmq.arguments import MAX_PRIORITY
-from master_bridge.link.connection.publisher import Publication
+from master_bridge.link.carried import Publication
 
 
 def of_offer(offer: Offer, priority: int) -> Publication:

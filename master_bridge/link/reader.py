@@ -18,10 +18,9 @@ from contracts.foreign import ForeignPeers
 from contracts.messages import AnyMessage, Catalogue, Claim, FleetMessage, Resume, Status, Work
 from contracts.protocol_version import Agreements, Versions
 from contracts.timing import CLAIM_MAX
+from master_bridge.link.carried import Delivered, Publication
 from master_bridge.link.client import LinkClient
-from master_bridge.link.connection.publisher import Publication
 from master_bridge.link.incompatible import Incompatible, incompatible
-from master_bridge.link.queues.consumer import Delivered
 
 log = structlog.get_logger(__name__)
 

@@ -20,7 +20,7 @@ from contracts.operations.amqp_url import BrokerAddress
 from contracts.operations.broker_failure import BrokerFailure
 from contracts.operations.reachability import looked_at, open_socket
 from contracts.rabbitmq.product import Product, introduced
-from master_bridge.link.connection.properties import tolerate_unreadable
+from master_bridge.link.amqp.connection.properties import tolerate_unreadable
 from master_bridge.link.errors import BadSettings
 from master_bridge.link.settings import PLAIN_WITH_TLS, TLSSettings, parse_url
 from master_bridge.operating.errors import NotPermitted, OperatingError, Unreachable

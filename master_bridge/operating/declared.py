@@ -11,7 +11,7 @@ from contracts import topology
 from contracts.operations.findings import Finding
 from contracts.rabbitmq.arguments import QueueType
 from contracts.rabbitmq.refusals import ACCESS_REFUSED, NOT_FOUND, Differs, Refusal, refusal
-from master_bridge.link.queues.declarations import DurableQueue, bridge_queues, offer_queue
+from master_bridge.link.amqp.queues.declarations import DurableQueue, bridge_queues, offer_queue
 from master_bridge.operating.connection import Broker
 
 

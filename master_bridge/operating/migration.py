@@ -23,7 +23,7 @@ from contracts import topology
 from contracts.rabbitmq.arguments import QueueType
 from contracts.rabbitmq.refusals import PRECONDITION_FAILED, Differs
 from contracts.rabbitmq.refusals import refusal as declaration_refusal
-from master_bridge.link.queues.declarations import DurableQueue, bridge_queues, offer_queue
+from master_bridge.link.amqp.queues.declarations import DurableQueue, bridge_queues, offer_queue
 from master_bridge.management.client import Management
 from master_bridge.operating.connection import Broker, refusal
 from master_bridge.operating.errors import OperatingError

@@ -24,9 +24,9 @@ from worker_agent.keeper.second_user import SecondUser
 from worker_agent.keepers.builddirs import BuildDirs
 from worker_agent.keepers.journal_reader import JournalFiles
 from worker_agent.keepers.sessions import Sessions
-from worker_agent.link.connected import LinkListener
 from worker_agent.link.link import Link
 from worker_agent.link.options import link_options
+from worker_agent.link.port import LinkListener
 from worker_agent.link.seals import Seals
 from worker_agent.program.settings import Settings
 from worker_agent.reporting.figures import Figures

@@ -42,7 +42,7 @@ class Place(Protocol):
 
 
 class Said(Protocol):
-    """What a broker said on a connection: `worker_agent.link.transport.Heard`."""
+    """What a broker said on a connection: `worker_agent.link.amqp.transport.Heard`."""
 
     connected: bool
     first: bytes

@@ -17,12 +17,11 @@ from contracts import topology
 from contracts.messages import AnyMessage, Status
 from worker_agent.core.actions import Publish
 from worker_agent.core.inputs import LinkDown, LinkUp
-from worker_agent.link.connected import Connected, Lasting, LinkListener
-from worker_agent.link.declare import existing_queues
-from worker_agent.link.errors import LIBRARY_ERRORS, LinkError
-from worker_agent.link.one_at_a_time import Settle
+from worker_agent.link.amqp.connected import Connected, OfBroker
+from worker_agent.link.amqp.prefetch import SharedPrefetch
+from worker_agent.link.errors import LinkError
 from worker_agent.link.options import LinkOptions
-from worker_agent.link.prefetch import SharedPrefetch
+from worker_agent.link.port import Kept, LinkListener, OpenLink, Settle
 from worker_agent.program.loading import BadSettings, read_url
 
 log = structlog.get_logger(__name__)
@@ -64,15 +63,12 @@ class Link:
         self._instance = instance
         self._next_epoch = next_epoch
         self._listener = listener
-        self._lasting = Lasting(
-            agent=agent,
-            deliveries=itertools.count(1),
-            prefetch=SharedPrefetch(options.shared_prefetch),
-        )
+        self._kept = Kept(agent=agent, deliveries=itertools.count(1))
+        self._of_broker = OfBroker(prefetch=SharedPrefetch(options.shared_prefetch))
         #: masters of other versions; its `heard` is for metrics
-        self.foreign = self._lasting.foreign
-        self._connected: Connected | None = None
-        self._entered: Connected | None = None
+        self.foreign = self._kept.foreign
+        self._connected: OpenLink | None = None
+        self._entered: OpenLink | None = None
         self._told = ""
         self._url_trouble = ""
         self._address = ""
@@ -99,13 +95,13 @@ class Link:
         await self._read_url_again()
         epoch = self._next_epoch()
         address = topology.control_address(self.options.user, self._instance, token_hex(6))
-        connected = Connected(self.options, address, self._listener)
-        await connected.open(self._lasting)
+        connected = self._make(address)
+        await connected.open()
         began = loop.time()
         self._connected = connected
         self._address = address
         self._told = ""
-        log.info("link_up", broker=self.options.where, version=connected.product.text, address=address)
+        log.info("link_up", broker=self.options.where, version=connected.product, address=address)
         self._listener.on_input(LinkUp(epoch=epoch, address=address, opened_at=connected.opened_at))
         reason = await connected.lost
         await self._leave()
@@ -114,6 +110,10 @@ class Link:
         self._listener.on_input(LinkDown())
         if loop.time() - began < SETTLED:
             raise LinkError(reason)
+
+    def _make(self, address: str) -> OpenLink:
+        """For the transport that the URL names."""
+        return Connected(self.options, address, self._listener, self._kept, self._of_broker)
 
     async def _read_url_again(self) -> None:
         """The file may hold another password than at our start: each try is made with what it holds then."""
@@ -161,12 +161,12 @@ class Link:
     @property
     def consuming(self) -> frozenset[str]:
         """`cap.*` queues that are consumed now."""
-        return self._entered.consumers.consuming if self._entered else frozenset()
+        return self._entered.consuming if self._entered else frozenset()
 
     @property
     def unconfirmed(self) -> int:
         """Publications that wait for the broker's confirm."""
-        return self._entered.publisher.unconfirmed if self._entered else 0
+        return self._entered.unconfirmed if self._entered else 0
 
     @property
     def entered(self) -> bool:
@@ -179,56 +179,56 @@ class Link:
 
     def version_with(self, master: str) -> int:
         """The version of the protocol that was agreed with this master."""
-        return self._lasting.agreements.with_peer(master)
+        return self._kept.agreements.with_peer(master)
 
     # -- orders ----------------------------------------------------------------------------------------------------
 
     def publish(self, order: Publish, after: asyncio.Future[None] | None = None) -> None:
         """Once `after` is done; dropped while the link is down."""
         if self._entered:
-            self._entered.publisher.publish(order, after)
+            self._entered.publish(order, after)
 
     def publish_status(self, status: Status) -> None:
         """To `bb.fleet`; dropped while the link is down."""
         if self._entered:
-            self._entered.publisher.publish_to_fleet(status, topology.STATUS_KEY)
+            self._entered.publish_status(status)
 
     def consume(self, queues: tuple[str, ...]) -> None:
         """From these `cap.*` queues, and no others, from now on."""
         if self._entered:
-            self._entered.consumers.consume(queues)
+            self._entered.consume(queues)
 
     def cancel_consumers(self) -> None:
         """From no queue, from now on."""
         if self._entered:
-            self._entered.consumers.cancel()
+            self._entered.cancel_consumers()
 
     def settle(self, delivery: int, how: Settle) -> None:
         """What becomes of the offer that came as this delivery."""
         if self._entered:
-            self._entered.consumers.settle(delivery, how)
+            self._entered.settle(delivery, how)
 
     def send_to_dead(self, delivery: int, reason: str) -> None:
         """To `bb.dead` with the reason, and off its queue."""
         if self._entered:
-            self._entered.consumers.send_to_dead(delivery, reason)
+            self._entered.send_to_dead(delivery, reason)
 
     def reject(self, message: AnyMessage, reason: str) -> None:
         """What came to the control queue and is not to be believed: to `bb.dead` with the reason."""
         if self._entered:
-            self._entered.publisher.reject(message, reason, self._entered.address)
+            self._entered.reject(message, reason)
 
     def hold_until(self, gate: asyncio.Future[None]) -> None:
         """Orders on offers that are given from now on wait for `gate`; publications do not."""
         if self._entered:
-            self._entered.consumers.hold_until(gate)
+            self._entered.hold_until(gate)
 
     async def flush(self) -> None:
         """Until all that was ordered is carried out and confirmed, or the link is lost."""
         entered = self._entered
         if entered is None:
             return
-        done = asyncio.get_running_loop().create_task(_flushed(entered))
+        done = asyncio.get_running_loop().create_task(entered.flush())
         futures: list[asyncio.Future[Any]] = [done, entered.lost]
         await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
         done.cancel()
@@ -236,14 +236,4 @@ class Link:
     async def existing(self, queues: Iterable[str], misses: int | None = None) -> dict[str, bool] | None:
         """Which of `queues` exist, as `existing_queues` does; None when the link is down or went down meanwhile."""
         connected = self._connected
-        if connected is None:
-            return None
-        try:
-            return await existing_queues(connected.consuming_connection, queues, misses)
-        except LIBRARY_ERRORS:
-            return None
-
-
-async def _flushed(connected: Connected) -> None:
-    await connected.consumers.carried_out()
-    await connected.publisher.confirmed()
+        return None if connected is None else await connected.existing(queues, misses)

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from yarl import URL
 
 from contracts.operations.amqp_url import BrokerAddress, parse_url
-from worker_agent.link.prefetch import Choice
+from worker_agent.link.amqp.prefetch import Choice
 from worker_agent.program.settings import Settings
 from worker_agent.signatures import Trust
 

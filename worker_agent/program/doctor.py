@@ -28,9 +28,9 @@ from worker_agent.capabilities import BadCapability, detect
 from worker_agent.capabilities.abilities import of_program, options_of
 from worker_agent.core.availability import Availability, Order
 from worker_agent.keeper.second_user import SecondUser
-from worker_agent.link.declare import Declared, channel_of, declare_control_queue, product_of
+from worker_agent.link.amqp.declare import Declared, channel_of, declare_control_queue, product_of
+from worker_agent.link.amqp.opening import open_connection
 from worker_agent.link.errors import CA_SETTING, LIBRARY_ERRORS, LinkError, loss_of
-from worker_agent.link.opening import open_connection
 from worker_agent.link.options import LinkOptions
 from worker_agent.program.separation import findings as separation_of
 from worker_agent.program.settings import Settings

@@ -19,7 +19,8 @@ from tests.acceptance.protocol.faults import FAULTS, Fault, Memory
 from worker_agent.core.actions import Action
 from worker_agent.core.inputs import Input
 from worker_agent.core.machine import AgentMachine
-from worker_agent.link import connected, incoming, publisher
+from worker_agent.link import control, incoming
+from worker_agent.link.amqp import publisher
 
 
 def break_machine(fault: Fault) -> None:
@@ -67,7 +68,7 @@ def break_wire(how: str) -> None:
 
     # names are replaced where they are used, which types do not allow
     sending: Any = publisher
-    hearing: Any = connected
+    hearing: Any = control
     receiving: Any = incoming
     if how == "prefetch":
         set_qos = aio_pika.Channel.set_qos

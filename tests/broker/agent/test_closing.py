@@ -15,9 +15,9 @@ from tests.broker.agent.conftest import OpenMaster
 from tests.broker.agent.scripted_master import until
 from tests.broker.gate import Gate
 from worker_agent.core.inputs import Input, LinkUp
-from worker_agent.link.connected import LinkListener
 from worker_agent.link.link import Link
 from worker_agent.link.options import LinkOptions
+from worker_agent.link.port import LinkListener
 
 
 class RunningLink:

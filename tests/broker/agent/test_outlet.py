@@ -12,8 +12,8 @@ from aio_pika.abc import AbstractConnection, AbstractQueue
 from aiormq.exceptions import DeliveryError
 
 from contracts import topology
-from worker_agent.link import outlet as outlet_module
-from worker_agent.link.outlet import Outlet
+from worker_agent.link.amqp import outlet as outlet_module
+from worker_agent.link.amqp.outlet import Outlet
 
 KEY = "guest.m1.events"
 

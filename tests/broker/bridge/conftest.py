@@ -11,7 +11,7 @@ import pytest
 from twisted.internet import reactor, threads
 
 from contracts.messages import AnyMessage, Catalogue, Status, Work
-from master_bridge.link.link import Link
+from master_bridge.link.amqp.link import Link
 from master_bridge.link.settings import LinkSettings
 from tests.harness.waiting import wait_for
 

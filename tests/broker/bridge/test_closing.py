@@ -10,7 +10,7 @@ import pytest
 
 from contracts.messages import Marker
 from contracts.testing.rabbitmq.node import RabbitMQNode
-from master_bridge.link import connections
+from master_bridge.link.amqp import connections
 from tests.broker.bridge.conftest import RunningLink
 from tests.broker.gate import Gate
 from tests.harness.waiting import wait_for

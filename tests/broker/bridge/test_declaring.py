@@ -17,7 +17,7 @@ from contracts.rabbitmq import arguments
 from contracts.rabbitmq.arguments import Argument, Kind
 from contracts.testing.rabbitmq.node import RabbitMQNode
 from contracts.topology import EXCHANGES, cap_queue
-from master_bridge.link import connections
+from master_bridge.link.amqp import connections
 from tests.broker.bridge.conftest import RunningLink
 from tests.broker.bridge.test_link import MakeLink, messages, offer
 from tests.harness.waiting import wait_for

@@ -14,7 +14,7 @@ from contracts.codec import decode, encode
 from contracts.messages import Alive, Catalogue, Event, Marker, Offer, Ping
 from contracts.testing.rabbitmq.node import USER, RabbitMQNode
 from contracts.topology import cap_queue, events_key
-from master_bridge.link import connections
+from master_bridge.link.amqp import connections
 from tests.broker.bridge.conftest import RunningLink
 from tests.faults.laboratory.proxy import Proxy
 from tests.harness.waiting import wait_for

@@ -267,7 +267,7 @@ class BridgeLink(Link):
         return opened
 
     def _sweep(self, queue: str) -> None:
-        """As master_bridge.link.queues.sweep: get all that is ready, keep what is not stale, give it back then."""
+        """As master_bridge.link.amqp.queues.sweep: get all that is ready, keep what is not stale, give it back then."""
         if self._consuming is None:
             return
         channel = self._consuming.channel()

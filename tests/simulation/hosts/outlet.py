@@ -2,7 +2,7 @@
 
 A cluster that elects a leader can leave a channel behind that refuses, or silently swallows, whatever is published on
 it to a quorum queue, for as long as it lives (`MemoryBroker.lose_leaders`). The rules are those of
-`worker_agent/link/outlet.py`, `master_bridge/link/connections.py` and of `ConfirmWatch` in both.
+`worker_agent/link/amqp/outlet.py`, `master_bridge/link/amqp/connections.py` and of `ConfirmWatch` in both.
 """
 
 from __future__ import annotations

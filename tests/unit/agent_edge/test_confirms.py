@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from worker_agent.link import confirms
-from worker_agent.link.confirms import ConfirmWatch
+from worker_agent.link.amqp import confirms
+from worker_agent.link.amqp.confirms import ConfirmWatch
 
 
 class Line:

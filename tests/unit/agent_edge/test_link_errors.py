@@ -7,9 +7,9 @@ import asyncio
 import pytest
 from aiormq import exceptions as amqp
 
+from worker_agent.link.amqp.transport import Heard
 from worker_agent.link.errors import failure_of, loss_of
 from worker_agent.link.options import LinkOptions
-from worker_agent.link.transport import Heard
 
 OPTIONS = LinkOptions(url="amqp://u:hunter2@broker/v", name="a")
 

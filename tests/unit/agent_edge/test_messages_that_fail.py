@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +12,8 @@ from aiormq import exceptions as amqp
 from contracts import topology
 from contracts.codec import encode
 from contracts.messages import Ping
-from worker_agent.link.connected import Connected, LinkListener
+from worker_agent.link.control import ControlReader
+from worker_agent.link.port import Kept
 from worker_agent.signatures import Trust
 
 ADDRESS = "agent.u.i.n"
@@ -39,17 +41,20 @@ async def test_it_is_buried_and_the_next_one_is_handled(error: Exception) -> Non
         if len(handled) == 1:
             raise error
 
-    options: Any = SimpleNamespace(trust=Trust())
-    listener = LinkListener(on_input=handle, queue_gone=lambda _: None, sent_to_dead=lambda: None, asked=lambda: None)
-    connected = Connected(options, ADDRESS, listener)
     publisher = Publisher()
-    connected.publisher = publisher  # type: ignore[assignment]
+    reader = ControlReader(
+        ADDRESS,
+        kept=Kept(agent="a", deliveries=count(1)),
+        trust=Trust(),
+        on_input=handle,
+        asked=lambda: None,
+        dead=publisher.send_to_dead,
+    )
     message: Any = SimpleNamespace(
         exchange=topology.CONTROL, routing_key=ADDRESS, user_id="m", headers={},
         body=encode(Ping(session="s", incarnation="i", stored=0)).body,
     )  # fmt: skip
     for _ in range(2):
-        await connected._control(message)
+        await reader.read(message)
     assert publisher.buried == [f"cannot be handled: {type(error).__name__}"]
     assert len(handled) == 2
-    assert not connected.lost.done()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from worker_agent.link.one_at_a_time import ByCancelling, BySharedPrefetch, OneAtATime, Settle
+from worker_agent.link.amqp.one_at_a_time import ByCancelling, BySharedPrefetch, OneAtATime
+from worker_agent.link.port import Settle
 
 QUEUES = frozenset({"a", "b"})
 

@@ -6,8 +6,8 @@ import pytest
 from pydantic import SecretStr
 
 from contracts.rabbitmq.product import parse_version
+from worker_agent.link.amqp.prefetch import Choice, SharedPrefetch
 from worker_agent.link.options import link_options
-from worker_agent.link.prefetch import Choice, SharedPrefetch
 from worker_agent.program.settings import Settings
 
 

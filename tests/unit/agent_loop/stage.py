@@ -18,7 +18,7 @@ from worker_agent.agent.instance import Instance
 from worker_agent.agent.loop import Agent
 from worker_agent.core import actions, inputs
 from worker_agent.core.inputs import Recovered
-from worker_agent.link.connected import LinkListener
+from worker_agent.link.port import LinkListener
 from worker_agent.program.settings import Settings
 
 #: Seconds within which anything comes; generous, since machines are shared.

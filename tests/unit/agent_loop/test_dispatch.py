@@ -14,7 +14,7 @@ from worker_agent.agent.dispatch import Hands
 from worker_agent.agent.forever import Errors
 from worker_agent.core import actions as do
 from worker_agent.core.inputs import SessionMeta
-from worker_agent.link.connected import LinkListener
+from worker_agent.link.port import LinkListener
 
 from .stage import USER, FakeLink, FakeSessions, command
 

@@ -149,7 +149,7 @@ def test_a_planted_import_is_found(tmp_path: Path) -> None:
         "worker_agent/keeper/__init__.py": "",
         "worker_agent/keeper/server.py": "from contracts import plain\n",
         "worker_agent/link/__init__.py": "",
-        "worker_agent/link/door.py": "def later():\n    import aio_pika\n    from worker_agent.core import machine\n",
+        "worker_agent/link/door.py": "def later():\n    import structlog\n    from worker_agent.core import machine\n",
     }
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ from twisted.internet import defer
 from twisted.internet.task import Clock
 
 from contracts.timing import CONFIRM_LAST_PATIENCE, CONFIRM_PATIENCE
-from master_bridge.link.connection.confirms import ConfirmWatch
+from master_bridge.link.amqp.connection.confirms import ConfirmWatch
 
 
 class Line:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from master_bridge.link.amqp.queues.declarations import bridge_queues
 from master_bridge.link.backoff import CAP, FLOOR, Backoff
 from master_bridge.link.errors import BadSettings
-from master_bridge.link.queues.declarations import bridge_queues
 from master_bridge.link.settings import LinkSettings, parse_url
 
 

@@ -13,7 +13,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 
 from contracts.operations.broker_failure import BrokerFailure
-from master_bridge.link.connection.protocol import CLOSE_TIMEOUT, BrokerProtocol
+from master_bridge.link.amqp.connection.protocol import CLOSE_TIMEOUT, BrokerProtocol
 from master_bridge.link.settings import LinkSettings
 
 

@@ -10,10 +10,10 @@ from typing import Any
 import structlog
 
 from contracts.operations.reachability import looked_at
+from worker_agent.link.amqp.properties import tolerate_unreadable
+from worker_agent.link.amqp.transport import BrokerConnection, Heard, Socket
 from worker_agent.link.errors import CA_SETTING, LIBRARY_ERRORS, LinkError, failure_of
 from worker_agent.link.options import LinkOptions
-from worker_agent.link.properties import tolerate_unreadable
-from worker_agent.link.transport import BrokerConnection, Heard, Socket
 
 tolerate_unreadable()
 

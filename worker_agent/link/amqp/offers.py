@@ -20,16 +20,13 @@ import structlog
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 from aiormq import exceptions as amqp
 
-from contracts import topology
-from contracts.foreign import ForeignPeers
-from contracts.topology import key_word
-from worker_agent.core.inputs import DeliveryLost, Input, OfferDelivered
-from worker_agent.link.declare import queue_exists
+from worker_agent.core.inputs import DeliveryLost, Input
+from worker_agent.link.amqp.declare import queue_exists
+from worker_agent.link.amqp.offer_channel import OfferChannel
+from worker_agent.link.amqp.one_at_a_time import ByCancelling, OneAtATime
 from worker_agent.link.errors import LIBRARY_ERRORS
-from worker_agent.link.incoming import NotAnOffer, WrongVersion, deaths, read_offer, too_long_parked
-from worker_agent.link.offer_channel import OfferChannel
-from worker_agent.link.one_at_a_time import ByCancelling, OneAtATime, Settle
-from worker_agent.signatures import Trust
+from worker_agent.link.offered import OfferReader, ParkIt, PutToDead
+from worker_agent.link.port import Settle
 
 log = structlog.get_logger(__name__)
 
@@ -56,15 +53,13 @@ class OfferConsumers:
         deliveries: Iterator[int],
         dead: Callable[[AbstractIncomingMessage, str, str], Coroutine[Any, Any, bool]],
         queue_gone: Callable[[str], None],
-        trust: Trust,
-        foreign: ForeignPeers,
+        reader: OfferReader,
         way: OneAtATime,
         not_shared: Callable[[str], None],
     ) -> None:
         self._way = way
         self._not_shared = not_shared
-        self._trust = trust
-        self._foreign = foreign
+        self._reader = reader
         self._connection = connection
         self._on_input = on_input
         self._deliveries = deliveries
@@ -294,48 +289,14 @@ class OfferConsumers:
         self._orders.put_nowait(partial(self._send_to_dead, delivery, message, reason, queue))
 
     def _read(self, way: OneAtATime, delivery: int, queue: str, message: AbstractIncomingMessage) -> None:
-        # An offer waits, is parked and comes again, so it need not be fresh; then nothing comes of it without a grant.
-        refusal = self._trust.refusal(message, topology.OFFERS, queue, fresh=False)
-        if refusal is not None:
-            log.error("offer_sender_not_verified", type="offer", queue=queue, reason=refusal)
-            self._put_to_dead(delivery, message, refusal, queue)
-            return
-        try:
-            offer = read_offer(message)
-        except WrongVersion as error:
-            self._foreign.hear()
-            log.warning("offer_of_other_version", queue=queue, reason=str(error), remedy="upgrade this agent")
-            waited = too_long_parked(message.headers)
-            if waited is None:
-                self.settle(delivery, "park")  # another agent may understand it
-            else:
-                self._put_to_dead(delivery, message, f"{error}; {waited}", queue)
-            return
-        except NotAnOffer as error:
-            log.error("offer_unreadable", queue=queue, reason=str(error))
-            self._put_to_dead(delivery, message, str(error), queue)
-            return
-        way.came(offer.published)
-        self._on_input(
-            OfferDelivered(
-                delivery=delivery,
-                queue=queue,
-                offer=offer,
-                redelivered=bool(message.redelivered),
-                deaths=deaths(message.headers),
-                # An operator may send an offer again, under his own name: only its master's own runs at once.
-                repeated=topology.AGAIN_HEADER in message.headers
-                or key_word(message.user_id or "") != offer.user
-                or self._repeated(message, queue, offer.offer),
-            )
-        )
-
-    def _repeated(self, message: AbstractIncomingMessage, queue: str, offer: str) -> bool:
-        """Whether its signature shows that this is no first delivery; worth a line where the broker says that it is."""
-        repetition = self._trust.repetition(message)
-        if repetition == "seen" and not message.redelivered and not deaths(message.headers):
-            log.warning("offer_sent_again", queue=queue, offer=offer)
-        return repetition is not None
+        found = self._reader.read(message, queue, delivery)
+        if isinstance(found, PutToDead):
+            self._put_to_dead(delivery, message, found.reason, queue)
+        elif isinstance(found, ParkIt):
+            self.settle(delivery, "park")
+        else:
+            way.came(found.offer.published)
+            self._on_input(found)
 
     async def _send_to_dead(self, delivery: int, message: AbstractIncomingMessage, reason: str, queue: str) -> None:
         """To `bb.dead`, and off the queue once it is there; while it cannot be put there, park it."""

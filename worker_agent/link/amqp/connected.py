@@ -4,42 +4,42 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Container, Coroutine, Iterator
+from collections.abc import Container, Coroutine, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import structlog
-from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
+from aio_pika.abc import AbstractConnection
 from aiormq import exceptions as amqp
 
 from contracts import topology
-from contracts.codec import decode
-from contracts.errors import BadMessage, NotBelieved, UnknownVersion
-from contracts.foreign import ForeignPeers
-from contracts.messages import AnyMessage, Catalogue, Grant, Later
+from contracts.messages import AnyMessage, Status
 from contracts.operations.broker_failure import plain
-from contracts.protocol_version import Agreements, Versions
 from contracts.rabbitmq.product import Product
-from contracts.trust.envelope import Envelope
-from worker_agent.core.inputs import Input, MessageReceived
-from worker_agent.link.confirms import ConfirmWatch
-from worker_agent.link.declare import (
+from worker_agent.core.actions import Publish
+from worker_agent.core.inputs import Input
+from worker_agent.link.amqp.confirms import ConfirmWatch
+from worker_agent.link.amqp.declare import (
     Declared,
     bind_control_queue,
     declare_control_queue,
+    existing_queues,
     known_tags,
     product_of,
 )
+from worker_agent.link.amqp.offers import SUPERVISE_EVERY, OfferConsumers
+from worker_agent.link.amqp.one_at_a_time import ByCancelling, BySharedPrefetch
+from worker_agent.link.amqp.opening import Opened, open_connection, undisturbed
+from worker_agent.link.amqp.outlet import Outlet
+from worker_agent.link.amqp.prefetch import SharedPrefetch
+from worker_agent.link.amqp.publisher import Publisher
+from worker_agent.link.amqp.transport import Heard
+from worker_agent.link.control import ControlReader
 from worker_agent.link.errors import LIBRARY_ERRORS, LinkError, loss_of
-from worker_agent.link.offers import SUPERVISE_EVERY, OfferConsumers
-from worker_agent.link.one_at_a_time import ByCancelling, BySharedPrefetch
-from worker_agent.link.opening import Opened, open_connection, undisturbed
+from worker_agent.link.offered import OfferReader
 from worker_agent.link.options import LinkOptions
-from worker_agent.link.outlet import Outlet
-from worker_agent.link.prefetch import SharedPrefetch
-from worker_agent.link.publisher import Publisher
-from worker_agent.link.transport import Heard
+from worker_agent.link.port import Kept, LinkListener, Settle
 
 log = structlog.get_logger(__name__)
 
@@ -47,53 +47,33 @@ log = structlog.get_logger(__name__)
 TASKS_END = 5.0
 #: Seconds between two looks at whether exchanges and bindings are still there.
 RESTORE_EVERY = 20.0
-#: Characters shown of the name of a master of another version: what it sends is not checked.
-MASTER_SHOWN = 128
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lasting:
-    """What a link keeps from one connection to the next."""
+class OfBroker:
+    """What a link to one RabbitMQ keeps from one connection to the next."""
 
-    agent: str
-    #: numbers of deliveries, which the machine never sees twice
-    deliveries: Iterator[int]
     prefetch: SharedPrefetch
-    agreements: Agreements = field(default_factory=Agreements)
-    foreign: ForeignPeers = field(default_factory=ForeignPeers)
     declared: Declared = field(default_factory=Declared)
 
 
-@dataclass(frozen=True, kw_only=True)
-class LinkListener:
-    """Who is told of what a link brings. Each is called in the event loop, and must only note."""
-
-    on_input: Callable[[Input], None]
-    #: of a `cap.*` queue that does not exist (any more)
-    queue_gone: Callable[[str], None]
-    #: of each message that went to `bb.dead`
-    sent_to_dead: Callable[[], None]
-    #: of each wish for the agent's status
-    asked: Callable[[], None]
-
-
 class Connected:
-    """An open link. Made by `open`; over when `lost` is done, whose result is the reason for people.
-
-    It owns all that it starts, tasks and connections: after `close` none of them is left, and no input comes any more.
-    """
+    """An `OpenLink` over RabbitMQ: both connections open and the control queue consumed."""
 
     consumers: OfferConsumers
     publisher: Publisher
-    _lasting: Lasting
 
-    def __init__(self, options: LinkOptions, address: str, listener: LinkListener) -> None:
+    def __init__(
+        self, options: LinkOptions, address: str, listener: LinkListener, kept: Kept, of_broker: OfBroker
+    ) -> None:
         self.options = options
         self._listener = listener
+        self._kept = kept
+        self._of_broker = of_broker
         self.address = address
         #: seconds since the epoch, when the consuming connection was opened
         self.opened_at = 0.0
-        self.product = Product()
+        self._product = Product()
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._closed = False
         self._opened: list[Opened] = []
@@ -103,10 +83,14 @@ class Connected:
     def consuming_connection(self) -> AbstractConnection:
         return self._opened[0].connection
 
-    async def open(self, lasting: Lasting) -> None:
-        """Connect, declare, consume the control queue. Raises `LinkError`; then nothing is left open."""
+    @property
+    def product(self) -> str:
+        return self._product.text
+
+    async def open(self) -> None:
+        """Connect, declare, consume the control queue."""
         try:
-            await self._open(lasting)
+            await self._open()
         except LIBRARY_ERRORS as error:
             failure = loss_of(error, self.options, self._said)
             await self.close()
@@ -115,42 +99,48 @@ class Connected:
             await self.close()
             raise
 
-    async def _open(self, lasting: Lasting) -> None:
+    async def _open(self) -> None:
         consuming, publishing = await self._connect("consumes"), await self._connect("publishes")
         self.opened_at = time.time()
-        self.product = product_of(consuming)
-        await lasting.declared.exchanges(consuming)
-        self._lasting = lasting
+        self._product = product_of(consuming)
+        await self._of_broker.declared.exchanges(consuming)
         outlet = Outlet(publishing, lost=partial(self._channel_closed, "publishing channel", None))
         await outlet.open()
         self.publisher = Publisher(
             outlet,
             user=self.options.user,
-            agent=lasting.agent,
+            agent=self._kept.agent,
             on_input=self._on_input,
             broken=lambda error: self._end(self._explain(error)),
             sent_to_dead=self._listener.sent_to_dead,
-            agreements=lasting.agreements,
+            agreements=self._kept.agreements,
         )
         self.consumers = OfferConsumers(
             consuming,
             on_input=self._on_input,
-            deliveries=lasting.deliveries,
+            deliveries=self._kept.deliveries,
             dead=self.publisher.send_to_dead,
             queue_gone=self._listener.queue_gone,
-            trust=self.options.trust,
-            foreign=lasting.foreign,
-            way=BySharedPrefetch() if lasting.prefetch.usable(self.product.version) else ByCancelling(),
-            not_shared=lasting.prefetch.refused,
+            reader=OfferReader(trust=self.options.trust, foreign=self._kept.foreign),
+            way=BySharedPrefetch() if self._of_broker.prefetch.usable(self._product.version) else ByCancelling(),
+            not_shared=self._of_broker.prefetch.refused,
         )
         control = consuming.channel(publisher_confirms=False)
         await control.initialize()
         control.close_callbacks.add(partial(self._channel_closed, "control channel"))
         queue = await declare_control_queue(control, self.address)
         # Without acknowledgements: the queue dies with this connection, so one would save nothing.
-        tag = await queue.consume(self._control, no_ack=True)
+        reader = ControlReader(
+            self.address,
+            kept=self._kept,
+            trust=self.options.trust,
+            on_input=self._on_input,
+            asked=self._listener.asked,
+            dead=self.publisher.send_to_dead,
+        )
+        tag = await queue.consume(reader.read, no_ack=True)
         self._spawn(self._watch_control(await known_tags(control), tag))
-        self._spawn(self._keep_declared(lasting.declared))
+        self._spawn(self._keep_declared())
         self._spawn(self._run_consumers())
         self._spawn(self._watch_confirms(publishing))
 
@@ -184,7 +174,7 @@ class Connected:
 
     def _connection_closed(self, _connection: object, error: BaseException | None) -> None:
         if isinstance(error, amqp.ConnectionNotImplemented):  # of all that an agent asks, only this may not be there
-            self._lasting.prefetch.refused(str(error))
+            self._of_broker.prefetch.refused(str(error))
         self._end(self._explain(error))
 
     def _channel_closed(self, which: str, _channel: object, error: BaseException | None) -> None:
@@ -238,85 +228,56 @@ class Connected:
             await asyncio.sleep(SUPERVISE_EVERY)
         self._end("the broker cancelled the consumer of the control queue")
 
-    async def _keep_declared(self, declared: Declared) -> None:
+    async def _keep_declared(self) -> None:
         """What somebody deletes is there again within a minute; nothing fails while all is there."""
         try:
             while True:
                 await asyncio.sleep(RESTORE_EVERY)
-                await declared.exchanges(self.consuming_connection)
+                await self._of_broker.declared.exchanges(self.consuming_connection)
                 await bind_control_queue(self.consuming_connection, self.address)
         except (LinkError, *LIBRARY_ERRORS) as error:
             self._end(str(error) if isinstance(error, LinkError) else self._explain(error))
 
-    # -- what comes in ---------------------------------------------------------------------------------------------
+    # -- orders ------------------------------------------------------------------------------------------------------
 
-    async def _control(self, message: AbstractIncomingMessage) -> None:
-        """Whatever comes, it is answered, put into `bb.dead` or dropped, and nothing else changes.
+    @property
+    def consuming(self) -> frozenset[str]:
+        return self.consumers.consuming
 
-        None of it waits for the library's connection: what cannot be published has ended the link by itself
-        (`Publisher`), so every error here is one about this message, a RuntimeError or an OSError too.
-        """
+    @property
+    def unconfirmed(self) -> int:
+        return self.publisher.unconfirmed
+
+    def publish(self, order: Publish, after: asyncio.Future[None] | None = None) -> None:
+        self.publisher.publish(order, after)
+
+    def publish_status(self, status: Status) -> None:
+        self.publisher.publish_to_fleet(status, topology.STATUS_KEY)
+
+    def consume(self, queues: tuple[str, ...]) -> None:
+        self.consumers.consume(queues)
+
+    def cancel_consumers(self) -> None:
+        self.consumers.cancel()
+
+    def settle(self, delivery: int, how: Settle) -> None:
+        self.consumers.settle(delivery, how)
+
+    def send_to_dead(self, delivery: int, reason: str) -> None:
+        self.consumers.send_to_dead(delivery, reason)
+
+    def reject(self, message: AnyMessage, reason: str) -> None:
+        self.publisher.reject(message, reason, self.address)
+
+    def hold_until(self, gate: asyncio.Future[None]) -> None:
+        self.consumers.hold_until(gate)
+
+    async def flush(self) -> None:
+        await self.consumers.carried_out()
+        await self.publisher.confirmed()
+
+    async def existing(self, queues: Iterable[str], misses: int | None = None) -> dict[str, bool] | None:
         try:
-            await self._read(message)
-        except Exception as error:
-            log.exception("message_not_handled", queue=self.address)
-            await self.publisher.send_to_dead(message, f"cannot be handled: {type(error).__name__}", self.address)
-
-    async def _read(self, message: AbstractIncomingMessage) -> None:
-        """Who sent it comes first, then the signature, then the words."""
-        envelope = Envelope.of(
-            exchange=message.exchange,
-            routing_key=message.routing_key,
-            user_id=message.user_id,
-            headers=message.headers,
-        )
-        refusal: str | None = None
-        user = ""
-        try:
-            of_fleet = envelope.exchange == topology.FLEET
-            user = envelope.to_fleet(topology.CATALOGUE_KEY) if of_fleet else envelope.to_agent(self.address)
-        except NotBelieved as error:
-            refusal = str(error)
-        if refusal is None and envelope.routing_key == topology.TELL:
-            self._listener.asked()
-            return
-        trust, exchange, key = self.options.trust, envelope.exchange, envelope.routing_key
-        if refusal is None:
-            refusal = trust.refusal(message, exchange, key, fresh=True)
-        if refusal is not None:
-            if trust.is_news(refusal, key):
-                log.error("message_sender_not_verified", exchange=exchange, key=key, user=envelope.user, reason=refusal)
-                await self.publisher.send_to_dead(message, refusal, self.address)
-            return
-        received = await self._decode(message)
-        if received is None:
-            return
-        if isinstance(received, Catalogue) != (exchange == topology.FLEET):
-            await self.publisher.send_to_dead(message, f"a {received.t} does not come through {exchange}", self.address)
-            return
-        if isinstance(received, Grant):
-            self._lasting.agreements.learn(received.master, Versions(oldest=received.v, newest=received.v))
-        elif isinstance(received, Later) and received.reason:
-            self._foreign_master(received.master, received.reason)
-        self._on_input(MessageReceived(message=received, user=user))
-
-    async def _decode(self, message: AbstractIncomingMessage) -> AnyMessage | None:
-        """None: it could not be read, and is where such messages go."""
-        try:
-            return decode(message.body, message.headers)
-        except UnknownVersion as error:
-            master = str(error.fields.get("master", ""))[:MASTER_SHOWN]
-            self._lasting.foreign.hear()
-            self._foreign_master(master, str(error))
-            # broadcasts come every few seconds, and are for whoever can read them: a few of them tell enough
-            if message.routing_key == self.address or self._lasting.foreign.keeps(master):
-                await self.publisher.send_to_dead(message, str(error), self.address)
-        except BadMessage as error:
-            log.error("message_unreadable", queue=self.address, reason=str(error))
-            await self.publisher.send_to_dead(message, str(error), self.address)
-        return None
-
-    def _foreign_master(self, master: str, reason: str) -> None:
-        """One line a master, not one a message."""
-        if self._lasting.foreign.is_news(master):
-            log.warning("incompatible_master", master=master, reason=reason, remedy="upgrade the older of the two")
+            return await existing_queues(self.consuming_connection, queues, misses)
+        except LIBRARY_ERRORS:
+            return None

@@ -20,8 +20,8 @@ from twisted.internet.interfaces import IReactorTime
 from contracts.operations import broker_failure
 from contracts.operations.amqp_url import BrokerAddress
 from contracts.operations.broker_failure import BrokerFailure
-from master_bridge.link.connection.failures import failure_of
-from master_bridge.link.connection.properties import tolerate_unreadable
+from master_bridge.link.amqp.connection.failures import failure_of
+from master_bridge.link.amqp.connection.properties import tolerate_unreadable
 from master_bridge.link.errors import ChannelLost
 from master_bridge.link.settings import LinkSettings
 

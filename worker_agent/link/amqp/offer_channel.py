@@ -6,9 +6,9 @@ from collections.abc import Container
 
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage, AbstractQueue
 
-from worker_agent.link.declare import known_tags
+from worker_agent.link.amqp.declare import known_tags
+from worker_agent.link.amqp.one_at_a_time import OneAtATime
 from worker_agent.link.errors import LIBRARY_ERRORS
-from worker_agent.link.one_at_a_time import OneAtATime
 
 
 class OfferChannel:

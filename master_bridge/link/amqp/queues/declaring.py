@@ -17,9 +17,9 @@ from contracts.rabbitmq.refusals import (
     refusal,
 )
 from contracts.topology import EXCHANGES
-from master_bridge.link.connection.channel import Calls, code
+from master_bridge.link.amqp.connection.channel import Calls, code
+from master_bridge.link.amqp.queues.declarations import DurableQueue
 from master_bridge.link.errors import LinkError, Mismatch, NotDeclared
-from master_bridge.link.queues.declarations import DurableQueue
 
 
 class Declaring:

@@ -7,7 +7,7 @@ from typing import Any
 from twisted.internet import defer
 
 from contracts.rabbitmq.refusals import NOT_FOUND
-from master_bridge.link.connection.channel import Calls, code
+from master_bridge.link.amqp.connection.channel import Calls, code
 
 
 @defer.inlineCallbacks

@@ -19,16 +19,17 @@ from contracts.rabbitmq.arguments import Kind, arguments
 from contracts.rabbitmq.product import Product, introduced
 from contracts.rabbitmq.refusals import Differs
 from contracts.timing import DUPLICATE_MASTER_AFTER
-from master_bridge.link.connection.channel import Calls
-from master_bridge.link.connection.confirms import ConfirmWatch
-from master_bridge.link.connection.endpoint import CONNECT_TIMEOUT, endpoint
-from master_bridge.link.connection.failures import failure_of
-from master_bridge.link.connection.protocol import BrokerProtocol
-from master_bridge.link.connection.publisher import Publication, Publisher
+from master_bridge.link.amqp.connection.channel import Calls
+from master_bridge.link.amqp.connection.confirms import ConfirmWatch
+from master_bridge.link.amqp.connection.endpoint import CONNECT_TIMEOUT, endpoint
+from master_bridge.link.amqp.connection.failures import failure_of
+from master_bridge.link.amqp.connection.protocol import BrokerProtocol
+from master_bridge.link.amqp.connection.publisher import Publisher
+from master_bridge.link.amqp.queues.consumer import Consumer
+from master_bridge.link.amqp.queues.declarations import DurableQueue, bridge_queues
+from master_bridge.link.amqp.queues.declaring import Declaring
+from master_bridge.link.carried import Delivered, Publication
 from master_bridge.link.errors import ChannelLost, DuplicateMaster, LinkError
-from master_bridge.link.queues.consumer import Consumer, Delivered
-from master_bridge.link.queues.declarations import DurableQueue, bridge_queues
-from master_bridge.link.queues.declaring import Declaring
 from master_bridge.link.settings import LinkSettings
 
 log = structlog.get_logger(__name__)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Set
-from typing import Literal, Protocol
+from typing import Protocol
 
-Settle = Literal["ack", "park", "give_back"]
+from worker_agent.link.port import Settle
 
 
 class OneAtATime(Protocol):

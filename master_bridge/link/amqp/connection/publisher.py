@@ -3,44 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Any
 
 import pika
-import structlog
 from twisted.internet import defer
 
-from contracts import topology
-from contracts.codec import encode
-from contracts.errors import TooLarge
-from contracts.messages import Message
-from master_bridge.link.connection.channel import Calls
-
-log = structlog.get_logger(__name__)
+from master_bridge.link.amqp.connection.channel import Calls
+from master_bridge.link.carried import Publication, Sign, wire_of
 
 TRANSIENT = 1
 PERSISTENT = 2
-#: What goes to these exchanges is meant for agents.
-SIGNED = frozenset({topology.OFFERS, topology.CONTROL, topology.FLEET})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Publication:
-    """One message on its way to the broker. `message` None: raw bytes (dead letters).
-
-    `version`: what was agreed with the agent it goes to.
-    """
-
-    exchange: str
-    routing_key: str
-    message: Message | None = None
-    version: int | None = None
-    body: bytes = b""
-    headers: Mapping[str, Any] = field(default_factory=dict)
-    mandatory: bool = False
-    persistent: bool = False
-    priority: int | None = None
 
 
 class Publisher:
@@ -48,8 +21,6 @@ class Publisher:
 
     on_returned   mandatory, and no queue was bound
     on_refused    the broker said no (basic.nack: a full queue, an internal error)
-
-    `sign` gives the headers that sign what goes to agents: exchange, routing key, body, headers -> headers.
     """
 
     def __init__(
@@ -57,7 +28,7 @@ class Publisher:
         channel: Any,
         on_returned: Callable[[Publication], None],
         on_refused: Callable[[Publication], None],
-        sign: Callable[[str, str, bytes, Mapping[str, Any]], Mapping[str, str]] | None = None,
+        sign: Sign | None = None,
         *,
         user: str,
         clock: Callable[[], float] = time.monotonic,
@@ -101,29 +72,20 @@ class Publisher:
         """
         if not self._channel.is_open:
             return
-        body, headers = publication.body, dict(publication.headers)
-        content_type, kind = None, None
-        if publication.message is not None:
-            try:
-                wire = encode(publication.message, publication.version)
-            except TooLarge as error:
-                log.error("amqp.message_not_sent", reason=str(error), key=publication.routing_key)
-                return
-            body, content_type, kind = wire.body, wire.content_type, wire.type
-            headers.update(wire.headers)
-        if self._sign is not None and publication.exchange in SIGNED:
-            headers.update(self._sign(publication.exchange, publication.routing_key, body, headers))
+        wire = wire_of(publication, self._sign)
+        if wire is None:
+            return
         self._next += 1
         self._unconfirmed[self._next] = publication
         self._sent[self._next] = self._clock()
         self._channel.basic_publish(
             exchange=publication.exchange,
             routing_key=publication.routing_key,
-            body=body,
+            body=wire.body,
             properties=pika.BasicProperties(
-                content_type=content_type,
-                type=kind,
-                headers=headers or None,
+                content_type=wire.content_type or None,
+                type=wire.type or None,
+                headers=dict(wire.headers) or None,
                 delivery_mode=PERSISTENT if publication.persistent else TRANSIENT,
                 priority=publication.priority,
                 message_id=str(self._next),

@@ -6,7 +6,7 @@ from typing import Any
 
 from twisted.internet import defer
 
-from master_bridge.link.queues.getting import Getter
+from master_bridge.link.amqp.queues.getting import Getter
 
 #: (routing key, properties, body)
 Seen = tuple[str, Any, bytes]

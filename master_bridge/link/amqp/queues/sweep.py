@@ -10,7 +10,7 @@ from twisted.internet import defer
 from contracts.codec import decode
 from contracts.errors import BadMessage
 from contracts.messages import Offer
-from master_bridge.link.queues.getting import Getter
+from master_bridge.link.amqp.queues.getting import Getter
 
 #: Offers looked at in one sweep: stale ones are old, hence in front. Other masters' offers that wait in the queue are
 #: out of agents' reach meanwhile, and come back marked as redelivered. Past it a stale offer stays until it is claimed.

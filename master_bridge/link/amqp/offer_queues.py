@@ -12,12 +12,12 @@ from twisted.python.failure import Failure
 from contracts import topology
 from contracts.messages import Offer
 from contracts.rabbitmq.arguments import QueueType
-from master_bridge.link.connection.publisher import Publication
-from master_bridge.link.connections import Connections
+from master_bridge.link.amqp.connections import Connections
+from master_bridge.link.amqp.queues.declarations import offer_queue
+from master_bridge.link.amqp.queues.removal import delete_empty
+from master_bridge.link.amqp.queues.sweep import sweep
+from master_bridge.link.carried import Publication
 from master_bridge.link.errors import Mismatch, NotDeclared
-from master_bridge.link.queues.declarations import offer_queue
-from master_bridge.link.queues.removal import delete_empty
-from master_bridge.link.queues.sweep import sweep
 
 log = structlog.get_logger(__name__)
 

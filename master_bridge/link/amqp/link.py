@@ -19,15 +19,14 @@ from contracts.messages import Catalogue, Message, Offer, Work
 from contracts.operations.broker_failure import BrokerFailure
 from contracts.operations.reachability import looked_at
 from master_bridge.link import publications
+from master_bridge.link.amqp.connection.failures import CA_SETTING, failure_of
+from master_bridge.link.amqp.connections import Connections
+from master_bridge.link.amqp.offer_queues import OfferQueues
+from master_bridge.link.amqp.queues.peeking import peek
 from master_bridge.link.backoff import Backoff
+from master_bridge.link.carried import Delivered, Publication
 from master_bridge.link.client import LinkClient
-from master_bridge.link.connection.failures import CA_SETTING, failure_of
-from master_bridge.link.connection.publisher import Publication
-from master_bridge.link.connections import Connections
 from master_bridge.link.errors import BadSettings, ChannelLost, DuplicateMaster, LinkError
-from master_bridge.link.offer_queues import OfferQueues
-from master_bridge.link.queues.consumer import Delivered
-from master_bridge.link.queues.peeking import peek
 from master_bridge.link.reader import Reader
 from master_bridge.link.settings import LinkSettings
 

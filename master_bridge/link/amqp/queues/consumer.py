@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from pika.exceptions import ChannelClosedByBroker
@@ -11,24 +11,8 @@ from twisted.internet import defer
 
 from contracts.rabbitmq.refusals import ACCESS_REFUSED
 from contracts.trust.envelope import Envelope
-from master_bridge.link.connection.channel import Calls, code
-
-
-@dataclass(frozen=True, kw_only=True)
-class Delivered:
-    """A message as the broker delivered it, with what is needed to acknowledge it."""
-
-    channel: Any
-    tag: int
-    body: bytes
-    headers: dict[str, Any]
-    envelope: Envelope
-    queue: str
-
-    def ack(self) -> None:
-        """Void when its channel is gone: the broker has taken the delivery back then."""
-        if self.channel.is_open:
-            self.channel.basic_ack(self.tag)
+from master_bridge.link.amqp.connection.channel import Calls, code
+from master_bridge.link.carried import Delivered
 
 
 class Consumer:
@@ -85,8 +69,6 @@ class Consumer:
     def _delivered(self, channel: Any, method: Any, properties: Any, body: bytes) -> None:
         self._on_message(
             Delivered(
-                channel=channel,
-                tag=method.delivery_tag,
                 body=body,
                 headers=properties.headers or {},
                 envelope=Envelope.of(
@@ -96,5 +78,12 @@ class Consumer:
                     headers=properties.headers,
                 ),
                 queue=self._queue,
+                ack=partial(_ack, channel, method.delivery_tag),
             )
         )
+
+
+def _ack(channel: Any, tag: int) -> None:
+    """Void when its channel is gone: the broker has taken the delivery back then."""
+    if channel.is_open:
+        channel.basic_ack(tag)

@@ -11,7 +11,6 @@ from uuid import uuid4
 import structlog
 from aio_pika import DeliveryMode
 from aio_pika import Message as AMQPMessage
-from aio_pika.abc import AbstractIncomingMessage
 from aiormq import exceptions as amqp
 
 from contracts import topology
@@ -23,8 +22,9 @@ from contracts.protocol_version import Agreements
 from contracts.readable import readable
 from worker_agent.core.actions import Publish
 from worker_agent.core.inputs import Confirmed, Input, Refused
+from worker_agent.link.amqp.outlet import Outlet
 from worker_agent.link.errors import LIBRARY_ERRORS
-from worker_agent.link.outlet import Outlet
+from worker_agent.link.port import Arrived
 
 log = structlog.get_logger(__name__)
 
@@ -101,7 +101,7 @@ class Publisher:
         if wire is not None:
             self._send(wire, exchange=topology.FLEET, key=key, persistent=False, mandatory=False)
 
-    async def send_to_dead(self, message: AbstractIncomingMessage, reason: str, queue: str) -> bool:
+    async def send_to_dead(self, message: Arrived, reason: str, queue: str) -> bool:
         """Publish what is not to be believed to `bb.dead`, as it came. True when a queue there has it."""
         content_type = message.content_type or "application/octet-stream"
         wire = Wire(
