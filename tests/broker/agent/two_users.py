@@ -19,7 +19,7 @@ AGENT, BUILD = "daemon", "nobody"
 RIGHTS = "-all,+setuid,+setgid,+kill"
 
 
-def _unless_gone(_function: object, _path: str, raised: Any) -> None:
+def _unless_gone(_function: object, _path: str, raised: tuple[type[BaseException], BaseException, object]) -> None:
     if not issubclass(raised[0], FileNotFoundError):
         raise raised[1]
 
