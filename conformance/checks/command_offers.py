@@ -55,6 +55,20 @@ def granted(stage: Stage) -> None:
 
 
 @requirement(
+    "command-offer.none",
+    "A command offer that carries no commands waits for its grant, and runs what is started then",
+    rule=15,
+)
+def none(stage: Stage) -> None:
+    offer = _offer(stage, published=time.time() + LATER)
+    session = stage.master.grant(offer, stage.master.claimed(offer))
+    completed = stage.run(session, 1, "shell", shell_args("echo first"))
+    stage.run(session, 2, "shell", shell_args("echo second"))
+    expect(session.data(1, "stdout") + session.data(2, "stdout") == b"first\nsecond\n", "wrong output", completed)
+    stage.finish(session)
+
+
+@requirement(
     "command-offer.asks",
     "A command offer that asks (rule 16), or was redelivered, runs nothing before its grant",
     rule=15,

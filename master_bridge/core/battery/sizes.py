@@ -26,10 +26,14 @@ LONGEST_UNKNOWN = 4
 #: it is to do of all that is left: units are longer, and agents slower, than expected at times. There are shorter ones.
 FAST = 0.7
 LONGEST_SLOW = 2
-#: A shard's own cost is some tenths of a second for its session, and what its program takes to start. No shard is made
-#: shorter than the first, or than three times the second, on purpose.
+#: A shard's own cost (it is measured): some tenths of a second for its session, and what its program takes to start.
+#: No shard is made shorter than the first, or than three times the second, on purpose.
 SHORTEST = 0.5
 WORTH = 3.0
+#: Where timings tell how long units take, that cost is to be a twentieth of a shard, as long as the agent's share is
+#: divided by this. (With 60 s for all and 1 s a shard: 1.13 times the least that is possible, else 1.16.)
+CHEAP = 20.0
+PART_LEAST = 1.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +57,9 @@ def share(estimates: Estimates, agent: str, *, seconds_left: float, fastest: flo
     if not estimates.informed:
         return Share(size=whole / PART_UNKNOWN, units=SHARD_UNITS_UNKNOWN)
     worth = max(SHORTEST, WORTH * estimates.overhead) * speed
-    part, longest = whole / (PART_TIMED if estimates.timed else PART_UNTIMED), inf
+    part, longest = whole / PART_UNTIMED, inf
+    if estimates.timed:
+        part = max(whole / PART_TIMED, min(CHEAP * estimates.overhead * speed, whole / PART_LEAST))
     if not estimates.speeds.knows(agent):
         part, longest = whole / PART_UNKNOWN, whole / LONGEST_UNKNOWN
     elif speed < FAST * fastest:

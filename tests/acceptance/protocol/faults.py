@@ -413,6 +413,7 @@ FAULTS: dict[str, Fault] = {
     "input.offer-to-dead": Fault(wire="bury nothing"),
     "input.offer-of-other-version": Fault(wire="any version"),
     "command-offer.granted": Fault(do=lambda a, _: [] if isinstance(a, do_.RunCommand) and a.command.n == 2 else [a]),
+    "command-offer.none": Fault(do=lambda a, _: [] if isinstance(a, do_.RunCommand) and a.command.n == 2 else [a]),
     "command-offer.asks": _at_once,
     "command-offer.old": _at_once,
     "command-offer.fenced": _at_once,

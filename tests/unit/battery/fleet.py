@@ -241,8 +241,10 @@ def random_world(seed: int) -> World:
     spread = dice.choice([0.0, 0.5, 1.5])
     seconds = {unit: dice.choice([0.1, 2.0]) * dice.lognormvariate(0, spread) for unit in units}
     work = sum(seconds.values())
+    machines = tuple(_machines(dice, work))
     return World(
-        machines=tuple(_machines(dice, work)),
+        machines=machines,
+        speeds=_speeds(dice, machines),
         seconds=seconds,
         timings=_timings(dice, seconds),
         plan=Plan(target_seconds=dice.choice([0.5, 5.0, 60.0]), retries=dice.choice([0, 0, 1, 2])),
@@ -265,6 +267,15 @@ def _machines(dice: random.Random, work: float) -> Iterator[Machine]:
             dies=tuple(dice.random() * work for _ in range(deaths)),
             back=dice.choice([None, 1.0, 30.0]) if number else 30.0,
         )
+
+
+def _speeds(dice: random.Random, machines: Sequence[Machine]) -> dict[str, float]:
+    kind = dice.choice(["none", "right", "some", "wrong"])
+    if kind == "none":
+        return {}
+    if kind == "wrong":
+        return {machine.name: dice.choice([1e-6, 0.1, 10.0, 1e6]) for machine in machines}
+    return {machine.name: machine.speed for machine in machines if kind == "right" or dice.random() < 0.5}
 
 
 def _timings(dice: random.Random, seconds: Mapping[str, float]) -> dict[str, float]:
