@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
 from contracts.errors import BadName
-from contracts.operations.amqp_url import BadURL
+from contracts.operations.amqp_url import BadURL, BrokerAddress, parse_url
 from contracts.topology import check_user
 
 #: Where a master listens unless its URL says otherwise.
@@ -154,3 +154,8 @@ def _is_own(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def parse_agent_url(url: str) -> BrokerAddress | OfficeAddress:
+    """Whichever of the two an agent's URL names. Raises `BadURL`, without any secret."""
+    return parse_office_url(url) if is_office_url(url) else parse_url(url)

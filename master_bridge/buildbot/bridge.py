@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar, Union
+from typing import Any, TypeVar, Union
 from uuid import uuid4
 
 import structlog
@@ -14,7 +14,7 @@ from twisted.internet import defer
 from contracts.agent_names import named
 from contracts.errors import BadSeal, ContractError, NotBelieved
 from contracts.machines.exhaustive import assert_never
-from contracts.messages import AnyMessage, Data, FleetMessage, Message, Offer, Sealed, Status
+from contracts.messages import AnyMessage, Data, FleetMessage, Message, Sealed, Status
 from contracts.topology import address_user
 from contracts.trust.tickets import Tickets
 from master_bridge.buildbot.client import Client
@@ -24,6 +24,7 @@ from master_bridge.core import actions, inputs
 from master_bridge.core.actions import Action
 from master_bridge.core.inputs import Input
 from master_bridge.core.machine import BridgeConfig, BridgeMachine
+from master_bridge.link.port import BridgeLink
 from master_bridge.link.seals import Seals
 
 log = structlog.get_logger(__name__)
@@ -51,37 +52,6 @@ ForAClient = Union[
     actions.Deliver, actions.StateChanged, actions.Attach, actions.ServeData, actions.Lost, actions.Abandoned,
     actions.CancelledEarlier,
 ]  # fmt: skip
-
-
-class MessageLink(Protocol):
-    """What the bridge asks of `master_bridge.link.amqp.link.Link`."""
-
-    def publish_offer(self, offer: Offer, priority: int = 0) -> None:
-        """To its capability's queue, which is declared where it is missing."""
-
-    def send(self, message: Any, address: str) -> None:
-        """To the agent at `address`; comes back where nobody is there."""
-
-    def broadcast(self, message: Any) -> None:
-        """To every agent."""
-
-    def send_marker(self, message: Any) -> None:
-        """To this bridge, through its own claims queue (rule 10)."""
-
-    def ack(self, delivery: int) -> None:
-        """The delivery with this number is done with."""
-
-    def dead_letter(self, delivery: int, reason: str) -> None:
-        """A copy of the delivery to `bb.dead`; it still wants its `ack`."""
-
-    def dead_offer(self, offer: Offer, reason: str, priority: int = 0) -> None:
-        """To `bb.dead`; `reason` is for people."""
-
-    def sweep(self, signature: str, stale: Callable[[Offer], bool]) -> Any:
-        """Take the stale offers out of the queue of `signature`; done later, never fails."""
-
-    def version_at(self, address: str) -> int:
-        """The version of the protocol that was agreed with the agent at `address`."""
 
 
 class Bridge:
@@ -127,7 +97,7 @@ class Bridge:
             now=time.monotonic(),
         )
         self._seals = Seals(master=master, incarnation=self.incarnation)
-        self.link: MessageLink | None = None
+        self.link: BridgeLink | None = None
         self.figures = Figures()
         #: None: nobody wants traces
         self.traces: BuildTraces | None = None
@@ -308,7 +278,7 @@ class Bridge:
                 log.exception("amqp.message_not_traced", type=type(message).__name__)
         return message
 
-    def _publish(self, action: ForTheLink, link: MessageLink) -> None:
+    def _publish(self, action: ForTheLink, link: BridgeLink) -> None:
         if isinstance(action, actions.PublishOffer):
             link.publish_offer(self._traced(action.offer), action.priority)
         elif isinstance(action, actions.DeadOffer):

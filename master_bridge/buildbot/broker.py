@@ -44,9 +44,10 @@ from master_bridge.buildbot.traces.tracing import Tracing
 from master_bridge.buildbot.worker_pages import LOOK_EVERY as WORKERS_EVERY
 from master_bridge.buildbot.worker_pages import WorkerPages
 from master_bridge.core.inputs import AgentHeard, Declared, Seek
-from master_bridge.link.amqp.link import NOT_STARTED, Link
 from master_bridge.link.errors import BadSettings
-from master_bridge.link.settings import HEARTBEAT, LinkSettings, TLSSettings, parse_url, url_from_environment
+from master_bridge.link.making import make_link
+from master_bridge.link.port import NOT_STARTED, BridgeLink
+from master_bridge.link.settings import HEARTBEAT, LinkSettings, TLSSettings, check_url, url_from_environment
 from master_bridge.www.fleet_page import FleetPage
 
 log = structlog.get_logger(__name__)
@@ -121,7 +122,7 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
         self._worker_pages = WorkerPages(self)
         self.room = Room(lambda: self.master)
         self.bridge: Bridge | None = None
-        self.link: Link | None = None
+        self.link: BridgeLink | None = None
         self.settings: LinkSettings | None = None
         #: why nothing can be brokered any more; None while all is well
         self.stopped_reason: str | None = None
@@ -177,7 +178,7 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
         except BadSettings as error:  # a rendered secret is checked here only
             self._stopped(f"AMQPBroker: {error}")
         if self.bridge is not None and self.settings is not None and settings is not None:
-            same = settings.master == self.settings.master and settings.address.user == self.settings.address.user
+            same = settings.master == self.settings.master and settings.user == self.settings.user
             if not same or (grace, traces) != (self._grace, self._traces):
                 log.warning("amqp.restart_needed", detail=RESTART_NEEDED)
             if not same or grace != self._grace:
@@ -201,7 +202,7 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
         if self.settings is None:
             return
         try:
-            user = key_word(self.settings.address.user)
+            user = key_word(self.settings.user)
             tickets = Tickets(load_secret(Path(self.master.basedir, TICKETS_FILE)), master=self.settings.master)
         except (BadSecret, BadSettings) as error:
             self._stopped(f"AMQPBroker: {error}")
@@ -259,7 +260,13 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
 
     def _link(self, settings: LinkSettings) -> None:
         assert self.bridge is not None
-        self.link = Link(self.master.reactor, settings, self.bridge, self._renew_url)
+        self.link = make_link(
+            self.master.reactor,
+            settings,
+            self.bridge,
+            folder=Path(self.master.basedir),
+            renew_url=self._renew_url,
+        )
         self.bridge.link = self.link
         self.link.start()
 
@@ -279,7 +286,7 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
             return self.settings.url if self.settings is not None else ""
         yield reload_secrets(self.master)
         url = str((yield self.renderSecrets(configured)))
-        parse_url(url)
+        check_url(url)
         return url
 
     def _stopped(self, reason: str) -> None:

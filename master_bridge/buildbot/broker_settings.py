@@ -22,7 +22,7 @@ from master_bridge.link.settings import (
     PLAIN_WITH_TLS,
     URL_VARIABLE,
     TLSSettings,
-    parse_url,
+    check_url,
     url_from_environment,
 )
 
@@ -94,7 +94,7 @@ def wrong_settings(
 
 def _wrong_url(url: str) -> Iterator[str]:
     try:
-        parse_url(url)
+        check_url(url)
     except BadSettings as error:
         yield str(error)
 

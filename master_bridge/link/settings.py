@@ -10,6 +10,7 @@ from typing import Any
 from contracts.errors import BadName
 from contracts.operations import amqp_url
 from contracts.operations.amqp_url import BadURL, BrokerAddress
+from contracts.operations.office_url import ListenAddress, is_office_url, parse_listen_url
 from contracts.rabbitmq.arguments import EVENTS_MAX_BYTES, QueueType
 from contracts.topology import check_name
 from master_bridge.link.errors import BadSettings
@@ -47,7 +48,10 @@ class LinkSettings:
     signing_key: str | None = None
 
     def __post_init__(self) -> None:
-        if self.tls is not None and not self.address.secure:
+        if self.is_office:
+            if self.tls is not None and not parse_listen(self.url).tls:
+                raise BadSettings("tls: given with tls=off in the URL; leave one of them out")
+        elif self.tls is not None and not self.address.secure:
             raise BadSettings(PLAIN_WITH_TLS)
         try:
             check_name(self.master, "master")
@@ -55,9 +59,24 @@ class LinkSettings:
             raise BadSettings(f"master: {error}") from None
 
     @property
+    def is_office(self) -> bool:
+        """Agents come to this master itself: there is no broker."""
+        return is_office_url(self.url)
+
+    @property
     def address(self) -> BrokerAddress:
-        """The parts of `url`."""
+        """The parts of `url`, which is a broker's."""
         return parse_url(self.url)
+
+    @property
+    def user(self) -> str:
+        """In whose name the master speaks: of the broker's account, or its own."""
+        return self.master if self.is_office else self.address.user
+
+    @property
+    def where(self) -> str:
+        """For people: the broker without the password, or where agents are listened for."""
+        return parse_listen(self.url).listener if self.is_office else str(self.address)
 
     def signer(self) -> Any:
         """Gives the headers that sign a message, as one issuer (`Publisher`); None: nothing is signed.
@@ -80,6 +99,22 @@ def parse_url(url: str) -> BrokerAddress:
         return amqp_url.parse_url(url)
     except BadURL as error:
         raise BadSettings(f"url: {error}") from None
+
+
+def parse_listen(url: str) -> ListenAddress:
+    """The parts of a URL at which agents are listened for. Raises `BadSettings`."""
+    try:
+        return parse_listen_url(url)
+    except BadURL as error:
+        raise BadSettings(f"url: {error}") from None
+
+
+def check_url(url: str) -> None:
+    """Of whichever transport. Raises `BadSettings`."""
+    if is_office_url(url):
+        parse_listen(url)
+    else:
+        parse_url(url)
 
 
 def url_from_environment(environment: Any = os.environ) -> str | None:

@@ -20,6 +20,8 @@ from worker_agent.core.inputs import LinkDown, LinkUp
 from worker_agent.link.amqp.connected import Connected, OfBroker
 from worker_agent.link.amqp.prefetch import SharedPrefetch
 from worker_agent.link.errors import LinkError
+from worker_agent.link.frames.amp import open_wire
+from worker_agent.link.frames.open_link import OfficeOpenLink
 from worker_agent.link.options import LinkOptions
 from worker_agent.link.port import Kept, LinkListener, OpenLink, Settle
 from worker_agent.program.loading import BadSettings, read_url
@@ -113,6 +115,8 @@ class Link:
 
     def _make(self, address: str) -> OpenLink:
         """For the transport that the URL names."""
+        if self.options.is_office:
+            return OfficeOpenLink(self.options, address, self._listener, self._kept, open_wire)
         return Connected(self.options, address, self._listener, self._kept, self._of_broker)
 
     async def _read_url_again(self) -> None:

@@ -13,6 +13,7 @@ from urllib.parse import quote
 from yarl import URL
 
 from contracts.operations.amqp_url import BrokerAddress, parse_url
+from contracts.operations.office_url import OfficeAddress, is_office_url, parse_office_url
 from worker_agent.link.amqp.prefetch import Choice
 from worker_agent.program.settings import Settings
 from worker_agent.signatures import Trust
@@ -52,17 +53,30 @@ class LinkOptions:
     trust: Trust = field(default_factory=Trust)
 
     @property
+    def is_office(self) -> bool:
+        """The agent comes to a master itself: there is no broker."""
+        return is_office_url(self.url)
+
+    @property
     def address(self) -> BrokerAddress:
+        """Of a broker."""
         return parse_url(self.url)
 
     @property
+    def office(self) -> OfficeAddress:
+        """Of a master that listens itself."""
+        return parse_office_url(self.url)
+
+    @property
     def user(self) -> str:
-        """The broker user that logs in: the first word of the agent's own routing keys."""
-        return self.address.user
+        """The account that logs in: the first word of the agent's own routing keys."""
+        return self.office.user if self.is_office else self.address.user
 
     @property
     def where(self) -> str:
-        """The broker for logs: scheme, host, port, vhost, and neither user nor password."""
+        """For logs: scheme, host, port, a broker's vhost, and neither user nor password."""
+        if self.is_office:
+            return self.office.listener
         return f"{self.address.listener}/{quote(self.address.vhost, safe='')}"
 
     def connection_url(self) -> URL:

@@ -10,7 +10,8 @@ from typing import Any
 from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, InitSettingsSource, PydanticBaseSettingsSource
 
-from contracts.operations.amqp_url import BadURL, parse_url
+from contracts.operations.amqp_url import BadURL
+from contracts.operations.office_url import parse_agent_url
 from contracts.operations.toml_file import BadFile, parse_toml, read_toml
 from worker_agent.program.settings import CONFIG_FILES, CREDENTIAL, PREFIX, Settings, absolute, has_home
 
@@ -73,7 +74,7 @@ def _check_tls(settings: Settings) -> None:
     given = [name for name in ("tls_ca", "tls_cert", "tls_key") if getattr(settings, name) is not None]
     if settings.tls_key is not None and settings.tls_cert is None:
         raise BadSettings("--tls-key: a key without a certificate: give --tls-cert, too")
-    if given and not parse_url(settings.amqp_url.get_secret_value()).secure:
+    if given and not parse_agent_url(settings.amqp_url.get_secret_value()).secure:
         raise BadSettings(
             f"{', '.join(map(flag_of, given))}: given with amqp://, which is plain text; write amqps:// in the URL, or "
             "leave this out"
@@ -168,7 +169,7 @@ def read_url(path: Path) -> str:
     """The AMQP URL that a file holds. Raises `BadSettings`, which never repeats it."""
     try:
         url = path.read_text(encoding="utf-8").strip()
-        parse_url(url)
+        parse_agent_url(url)
     except OSError as error:
         raise BadSettings(f"{path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:

@@ -19,7 +19,8 @@ from platformdirs.unix import Unix
 from pydantic import ByteSize, Field, PrivateAttr, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from contracts.operations.amqp_url import BadURL, parse_url
+from contracts.operations.amqp_url import BadURL
+from contracts.operations.office_url import parse_agent_url
 from contracts.readable import readable
 
 PREFIX = "WORKER_AGENT_"
@@ -283,6 +284,6 @@ def _folder_of(name: str) -> str:
 def check_url(url: str) -> None:
     """Raises ValueError, as pydantic wants it, that says what is wrong with an AMQP URL, without any part of it."""
     try:
-        parse_url(url)
+        parse_agent_url(url)
     except BadURL as error:
         raise ValueError(str(error)) from None

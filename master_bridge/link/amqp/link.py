@@ -27,6 +27,7 @@ from master_bridge.link.backoff import Backoff
 from master_bridge.link.carried import Delivered, Publication
 from master_bridge.link.client import LinkClient
 from master_bridge.link.errors import BadSettings, ChannelLost, DuplicateMaster, LinkError
+from master_bridge.link.port import NOT_STARTED
 from master_bridge.link.reader import Reader
 from master_bridge.link.settings import LinkSettings
 
@@ -34,8 +35,6 @@ log = structlog.get_logger(__name__)
 
 #: A publication that the broker refused (nack) is tried again after this many seconds, while the link is up.
 REFUSED_RETRY = 1.0
-#: `Link.down_reason` until the first try came to something.
-NOT_STARTED = "not started"
 #: A link that lived shorter than this, in seconds, counts as a failed try: the pauses go on growing.
 SETTLED = 10.0
 #: What the broker refuses because of the URL, which may have changed since it was read.

@@ -171,6 +171,10 @@ class _Boxes(BinaryBoxProtocol):
         self._peer.too_long()
 
 
+class AddressTaken(Exception):
+    """Nobody can be listened for, now: most often another process does, such as this master's former one."""
+
+
 class AMPListener:
     """Listens from `start` to `stop`."""
 
@@ -192,7 +196,7 @@ class AMPListener:
         return int(self._port.getHost().port)
 
     def start(self) -> None:
-        """Raises `BadSettings`: the address cannot be had, or the certificate cannot be used."""
+        """Raises `AddressTaken`, and `BadSettings` for an address or a certificate that cannot be used."""
         factory = protocol.Factory.forProtocol(lambda: _Boxes(AMPPeer(self._reactor, self._door)))
         factory.noisy = False  # Twisted's lines about factories mean nothing to anybody
         interface = _interface(self._address.host)
@@ -203,7 +207,7 @@ class AMPListener:
             else:
                 self._port = self._reactor.listenTCP(self._address.port, factory, interface=interface)
         except CannotListenError as error:
-            raise BadSettings(f"url: cannot listen at {self._address.listener}: {error.socketError}") from None
+            raise AddressTaken(f"cannot listen at {self._address.listener}: {error.socketError}") from None
         log.info("agents_listened_for", address=self._address.listener, port=self.port,
                  fingerprint=self.fingerprint and f"sha256:{self.fingerprint}")  # fmt: skip
 

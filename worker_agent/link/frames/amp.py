@@ -15,6 +15,7 @@ from contracts.operations.broker_failure import lost, network_failure, no_answer
 from contracts.operations.office_url import OfficeAddress
 from contracts.operations.reachability import NEXT_ADDRESS
 from worker_agent.link.frames.wire import WireLost
+from worker_agent.link.options import LinkOptions, tls_context
 
 #: Bytes that are asked of the socket at once: several of the largest boxes.
 READ = 256 * 1024
@@ -63,6 +64,16 @@ class AMPWire:
 
     def _lost(self, error: Exception) -> WireLost:
         return WireLost(str(network_failure(error, self._address, ca=CA_SETTING) or lost(self._address)))
+
+
+async def open_wire(options: LinkOptions) -> AMPWire:
+    """To the master that the options name. Raises `WireLost`."""
+    address = options.office
+    try:
+        context = tls_context(options.tls) if address.secure else None
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError: the TLS files
+        raise WireLost(f"--tls-ca, --tls-cert or --tls-key cannot be used: {error}") from None
+    return await open_amp(address, context, options.connect_timeout)
 
 
 async def open_amp(address: OfficeAddress, context: ssl.SSLContext | None, timeout: float) -> AMPWire:

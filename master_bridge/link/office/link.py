@@ -1,0 +1,376 @@
+"""The bridge's link to agents that come to this master itself: a post office in this process, and its door."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import structlog
+from twisted.internet import defer
+
+from contracts import topology
+from contracts.codec import Wire, decode
+from contracts.errors import BadMessage
+from contracts.foreign import ForeignPeers
+from contracts.frames.frames import Denied, Frame, Hello
+from contracts.machines.exhaustive import assert_never
+from contracts.messages import Catalogue, Message, Offer, Work
+from contracts.operations.office_url import parse_listen_url
+from contracts.operations.program_version import version
+from contracts.topology import claims_key, events_key, key_word
+from contracts.trust.envelope import Envelope
+from master_bridge.link import publications
+from master_bridge.link.backoff import Backoff
+from master_bridge.link.carried import Delivered, Publication, wire_of
+from master_bridge.link.client import LinkClient
+from master_bridge.link.errors import BadSettings
+from master_bridge.link.office.accounts import ACCOUNTS_FILE, AgentAccounts, KnownAgent
+from master_bridge.link.office.amp import AddressTaken, AMPListener
+from master_bridge.link.office.door import Door
+from master_bridge.link.port import NOT_STARTED
+from master_bridge.link.reader import Reader
+from master_bridge.link.settings import LinkSettings
+from master_bridge.post_office.actions import (
+    CutOff,
+    GiveBackToMaster,
+    OfficeAction,
+    SendFrame,
+    TellFleet,
+    TellMaster,
+)
+from master_bridge.post_office.inputs import (
+    AgentJoined,
+    AgentLeft,
+    FrameCame,
+    MasterAcknowledged,
+    MasterPublished,
+    OffersSwept,
+    OfficeInput,
+    OfficeTick,
+    QueueDeleted,
+    QueuesDeclared,
+)
+from master_bridge.post_office.office import PostOffice
+
+log = structlog.get_logger(__name__)
+
+
+class OfficeLink:
+    """Listens from `start` to `stop`, and carries messages both ways; `folder` is the master's.
+
+    Nothing is lost between the office and this side: what is published is there when the call returns.
+    """
+
+    def __init__(self, reactor: Any, settings: LinkSettings, client: LinkClient, folder: Path) -> None:
+        self._reactor = reactor
+        self._settings = settings
+        self._client = client
+        self._folder = folder
+        self._sign = settings.signer()
+        self._backoff = Backoff()
+        self._office = PostOffice(settings.master, settings.user, mail_bytes_max=settings.events_max_bytes)
+        self._door: Door | None = None
+        self._listener: AMPListener | None = None
+        self._retry: Any = None
+        self._tick: Any = None
+        self._running = False
+        self._complained = ""
+        #: what the office is to be told next: what it says may lead to more
+        self._news: deque[OfficeInput] = deque()
+        self._telling = False
+        self._numbers = 0
+        #: publications that come back where nobody is there
+        self._mandatory: dict[int, Publication] = {}
+        self._deliveries: dict[int, Delivered] = {}
+        self._catalogue: Catalogue | None = None
+        self._reader = Reader(
+            settings.master,
+            client,
+            publish=self._publish,
+            answer=lambda found: self._publish(publications.to_agent(found.answer, found.address, found.version)),
+        )
+        self.up = False
+        self.product = f"post office {version()}"
+        self.down_reason: str | None = NOT_STARTED
+
+    @property
+    def foreign(self) -> ForeignPeers:
+        return self._reader.foreign
+
+    @property
+    def user(self) -> str:
+        return self._settings.user
+
+    @property
+    def unconfirmed(self) -> int:
+        return 0
+
+    # -- up and down --------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        if not self._running:
+            self._running = True
+            self._try()
+
+    def _try(self) -> None:
+        self._retry = None
+        try:
+            self._open()
+        except AddressTaken as error:
+            self.down_reason = str(error)
+            if self.down_reason != self._complained:
+                self._complained = self.down_reason
+                log.warning("agents_door_closed", reason=self.down_reason, retry="for ever")
+            self._retry = self._reactor.callLater(self._backoff.next(), self._try)
+        except BadSettings as error:
+            self._running = False
+            self.down_reason = str(error)
+            log.error("amqp.link_stopped", reason=str(error))
+            self._client.link_stopped(str(error))
+        else:
+            self.up, self.down_reason, self._complained = True, None, ""
+            self._client.link_up()
+
+    def _open(self) -> None:
+        """Raises `BadSettings`."""
+        door = Door(self._reactor, AgentAccounts(self._folder / ACCOUNTS_FILE), self)
+        listener = AMPListener(
+            self._reactor, parse_listen_url(self._settings.url), door, self._folder, self._settings.tls
+        )
+        listener.start()
+        door.open()
+        self._door, self._listener = door, listener
+        if not len(door.accounts):
+            log.warning(
+                "no_agent_has_an_account", remedy=f"master-bridge enroll NAME --master-dir {self._folder} makes one"
+            )
+
+    @defer.inlineCallbacks
+    def stop(self, timeout: float = 2.0) -> Any:
+        """Fires when nobody is listened for any more."""
+        self._running = False
+        for timer in (self._retry, self._tick):
+            if timer is not None and timer.active():
+                timer.cancel()
+        was_up, self.up, self.down_reason = self.up, False, "stopped"
+        if self._door is not None:
+            self._door.close("the master stops")
+        if self._listener is not None:
+            yield self._listener.stop()
+        self._deliveries.clear()
+        if was_up:
+            self._client.link_down("stopped")
+
+    # -- the office ---------------------------------------------------------------------------------------------------
+
+    def _tell(self, news: OfficeInput) -> None:
+        """In order, one after the other, whoever calls from wherever."""
+        self._news.append(news)
+        if self._telling:
+            return
+        self._telling = True
+        try:
+            while self._news:
+                news = self._news.popleft()
+                for action in self._office.handle(news, self._reactor.seconds()):
+                    self._carry_out(action)
+                if isinstance(news, MasterPublished):  # it is there now, or came back
+                    self._mandatory.pop(news.number, None)
+        finally:
+            self._telling = False
+        self._wind()
+
+    def _wind(self) -> None:
+        deadline = self._office.deadline
+        if self._tick is not None and self._tick.active():
+            self._tick.cancel()
+        self._tick = None
+        if deadline is not None and self._running:
+            delay = max(0.0, deadline - self._reactor.seconds())
+            self._tick = self._reactor.callLater(delay, self._tell, OfficeTick())
+
+    def _carry_out(self, action: OfficeAction) -> None:
+        if isinstance(action, SendFrame):
+            if self._door is not None:
+                self._door.send(action.connection, action.frame, action.body)
+        elif isinstance(action, TellMaster):
+            self._arrived(action)
+        elif isinstance(action, TellFleet):
+            self._heard_of_fleet(action)
+        elif isinstance(action, GiveBackToMaster):
+            self._returned(action.number)
+        elif isinstance(action, CutOff):
+            if self._door is not None:
+                self._door.disconnect(action.connection, action.reason)
+        else:
+            assert_never(action)
+
+    # -- the door's side: `door.Office` -------------------------------------------------------------------------------
+
+    def joined(self, connection: int, account: KnownAgent, hello: Hello) -> Denied | None:
+        """A login is good."""
+        if key_word(account.user) == key_word(self.user):
+            return Denied(part="login", reason="an agent's account cannot be named as its master is")
+        self._tell(AgentJoined(connection=connection, user=account.user, address=hello.address, role=hello.role))
+        return None
+
+    def came(self, connection: int, frame: Frame, body: bytes) -> None:
+        """A frame of a connection that has joined."""
+        self._tell(FrameCame(connection=connection, frame=frame, body=body))
+
+    def left(self, connection: int) -> None:
+        """It has ended."""
+        self._tell(AgentLeft(connection=connection))
+
+    # -- what agents say ----------------------------------------------------------------------------------------------
+
+    def _arrived(self, action: TellMaster) -> None:
+        key = claims_key if action.queue == "claims" else events_key
+        delivery = action.delivery
+        delivered = Delivered(
+            body=action.wire.body,
+            headers=dict(action.wire.headers),
+            envelope=_envelope(topology.REPLIES, key(action.user, self._settings.master), action.user),
+            queue=f"{action.queue}.{self._settings.master}",
+            ack=lambda: self._tell(MasterAcknowledged(delivery=delivery)),
+        )
+        reply = self._reader.reply(delivered)
+        if reply is None:
+            delivered.ack()
+            return
+        self._deliveries[delivery] = delivered
+        self._client.message_received(delivery, reply.message, reply.user, reply.size)
+
+    def _heard_of_fleet(self, action: TellFleet) -> None:
+        delivered = Delivered(
+            body=action.wire.body,
+            headers=dict(action.wire.headers),
+            envelope=_envelope(topology.FLEET, action.key, action.user),
+            queue="fleet",
+            ack=lambda: None,
+        )
+        if (message := self._reader.of_fleet(delivered)) is not None:
+            self._client.fleet_heard(message)
+
+    def ack(self, delivery: int) -> None:
+        delivered = self._deliveries.pop(delivery, None)
+        if delivered is not None:
+            delivered.ack()
+
+    def dead_letter(self, delivery: int, reason: str) -> None:
+        delivered = self._deliveries.get(delivery)
+        if delivered is not None:
+            self._reader.send_to_dead(delivered, reason)
+
+    # -- what the master says -----------------------------------------------------------------------------------------
+
+    def publish_offer(self, offer: Offer, priority: int = 0) -> None:
+        if self.up:
+            self.ensure_queues([offer.signature])
+            self._publish(publications.of_offer(offer, priority))
+
+    def ensure_queues(self, signatures: Iterable[str], then: Callable[[], None] | None = None) -> None:
+        if self.up:
+            self._tell(QueuesDeclared(queues=frozenset(map(topology.cap_queue, signatures))))
+            if then is not None:
+                then()
+
+    def send(self, message: Message, address: str) -> None:
+        self._publish(publications.to_agent(message, address, self.version_at(address)))
+
+    def version_at(self, address: str) -> int:
+        return self._reader.agreements.with_peer(address)
+
+    def broadcast(self, message: Message) -> None:
+        self._publish(publications.to_all_agents(message))
+
+    def send_marker(self, message: Message) -> None:
+        self._publish(publications.to_ourselves(message, self.user, self._settings.master))
+
+    def publish_catalogue(self, catalogue: Catalogue) -> None:
+        self.ensure_queues(
+            catalogue.signatures, then=lambda: self._publish(publications.of_catalogue(catalogue, made=0.0))
+        )
+
+    def publish_work(self, work: Work) -> None:
+        self._publish(publications.of_work(work))
+
+    def dead_offer(self, offer: Offer, reason: str, priority: int = 0) -> None:
+        self._publish(publications.of_dead_offer(offer, priority, reason))
+
+    def _publish(self, publication: Publication) -> None:
+        if not self.up:
+            return
+        wire = wire_of(publication, self._sign)
+        if wire is None:
+            return
+        self._numbers += 1
+        if publication.mandatory:
+            self._mandatory[self._numbers] = publication
+        number = self._numbers
+        self._tell(
+            MasterPublished(
+                number=number,
+                exchange=publication.exchange,
+                key=publication.routing_key,
+                wire=wire,
+                mandatory=publication.mandatory,
+                priority=publication.priority or 0,
+            )
+        )
+
+    def _returned(self, number: int) -> None:
+        publication = self._mandatory.pop(number, None)
+        if publication is None or publication.message is None:
+            return
+        if isinstance(publication.message, Offer):
+            log.error("offer_found_no_room", queue=publication.routing_key, remedy="this fleet needs RabbitMQ")
+        else:
+            self._client.message_returned(publication.message, publication.routing_key)  # type: ignore[arg-type]  # ours
+
+    # -- queues -------------------------------------------------------------------------------------------------------
+
+    def sweep(self, signature: str, stale: Callable[[Offer], bool]) -> defer.Deferred[Any]:
+        queue = topology.cap_queue(signature)
+        numbers = frozenset(
+            number for number, wire in self._office.waiting(queue) if _is_stale(wire.body, wire.headers, stale)
+        )
+        self._tell(OffersSwept(queue=queue, numbers=numbers))
+        return defer.succeed(len(numbers))
+
+    def peek(self, queue: str, limit: int) -> defer.Deferred[Any]:
+        """As over RabbitMQ: of `dead`, and of what waits in a `cap.*` queue."""
+        if queue == topology.DEAD_QUEUE:
+            letters = self._office.dead.first(limit)
+            seen = [(letter.key, _properties(letter.user, letter.wire), letter.wire.body) for letter in letters]
+            return defer.succeed((seen, len(self._office.dead) - len(letters)))
+        waiting = self._office.waiting(queue)
+        shown = [(queue, _properties(self.user, wire), wire.body) for _number, wire in waiting[:limit]]
+        return defer.succeed((shown, len(waiting) - len(shown)))
+
+    def delete_empty(self, signature: str) -> defer.Deferred[Any]:
+        queue = topology.cap_queue(signature)
+        empty = not self._office.waiting(queue)
+        self._tell(QueueDeleted(queue=queue))
+        return defer.succeed(empty)
+
+
+def _envelope(exchange: str, key: str, user: str) -> Envelope:
+    """The office has verified who said it, and by which way it came."""
+    return Envelope(exchange=exchange, routing_key=key, user_id=user, dead_lettered=False)
+
+
+def _is_stale(body: bytes, headers: Any, stale: Callable[[Offer], bool]) -> bool:
+    try:
+        message = decode(body, headers)
+    except BadMessage:
+        return False
+    return isinstance(message, Offer) and stale(message)
+
+
+def _properties(user: str, wire: Wire) -> SimpleNamespace:
+    """What of AMQP's properties is read of a message that waits."""
+    return SimpleNamespace(headers=dict(wire.headers), user_id=user, type=wire.type, timestamp=None, priority=None)

@@ -1,0 +1,316 @@
+"""The post office itself: inputs in, actions out."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+
+from contracts import topology
+from contracts.burial import headers_of
+from contracts.codec import Wire
+from contracts.frames.frames import (
+    Answer,
+    Beat,
+    Bye,
+    Carried,
+    ConsumeFrom,
+    LookFor,
+    Missing,
+    Offered,
+    Say,
+    Settle,
+    There,
+    Told,
+)
+from contracts.timing import PARKED_TTL
+from master_bridge.post_office.actions import (
+    CutOff,
+    GiveBackToMaster,
+    OfficeAction,
+    SendFrame,
+    TellFleet,
+)
+from master_bridge.post_office.connections import HELD_MAX, OfficeConnection, OfficeConnections
+from master_bridge.post_office.inputs import (
+    AgentJoined,
+    AgentLeft,
+    FrameCame,
+    MasterAcknowledged,
+    MasterPublished,
+    OffersSwept,
+    OfficeInput,
+    OfficeTick,
+    QueueDeleted,
+    QueuesDeclared,
+)
+from master_bridge.post_office.masters_mail import MastersMail
+from master_bridge.post_office.offers import WaitingOffer, WaitingOffers
+
+#: Bytes of all offers together, and of claims and events each, unless told otherwise.
+OFFERS_BYTES_MAX = 256 * 1024 * 1024
+MAIL_BYTES_MAX = 256 * 1024 * 1024
+#: Dead letters that are kept, and bytes of them: the oldest go first.
+DEAD_MAX, DEAD_BYTES_MAX = 1_000, 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeptLetter:
+    """`user`: who put it there."""
+
+    user: str
+    key: str
+    wire: Wire
+
+
+@dataclass
+class DeadLetters:
+    """What could not be read or placed, with the reason in a header."""
+
+    #: how many had to go for younger ones
+    dropped: int = 0
+    _kept: deque[KeptLetter] = field(default_factory=deque)
+    _bytes: int = 0
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def add(self, letter: KeptLetter) -> None:
+        self._kept.append(letter)
+        self._bytes += len(letter.wire.body)
+        while len(self._kept) > DEAD_MAX or self._bytes > DEAD_BYTES_MAX:
+            self._bytes -= len(self._kept.popleft().wire.body)
+            self.dropped += 1
+
+    def first(self, limit: int) -> list[KeptLetter]:
+        return list(islice(self._kept, limit))
+
+
+class PostOffice:
+    """Of one master. `user`: whose name stands on what the master says; no account has it."""
+
+    def __init__(self, master: str, user: str, *, mail_bytes_max: int = MAIL_BYTES_MAX) -> None:
+        self._master = master
+        self._user = user
+        self._offers = WaitingOffers(bytes_max=OFFERS_BYTES_MAX, parked_for=PARKED_TTL)
+        self._mail = MastersMail(bytes_max=mail_bytes_max)
+        self._connections = OfficeConnections()
+        self.dead = DeadLetters()
+
+    def handle(self, news: OfficeInput, now: float) -> list[OfficeAction]:
+        """`now`: monotonic seconds."""
+        return [*self._unpark(now), *self._take_in(news, now), *self._mail.next()]
+
+    @property
+    def deadline(self) -> float | None:
+        """When the next `OfficeTick` is wanted."""
+        return self._offers.deadline
+
+    def waiting(self, queue: str) -> tuple[tuple[int, Wire], ...]:
+        """Number and offer of all that wait in a queue, as they would be handed out."""
+        return tuple((offer.place, offer.wire) for offer in self._offers.waiting(queue))
+
+    def connected(self) -> int:
+        """Connections that have joined."""
+        return len(self._connections)
+
+    def _take_in(self, news: OfficeInput, now: float) -> Iterator[OfficeAction]:
+        if isinstance(news, FrameCame):
+            connection = self._connections.get(news.connection)
+            if connection is not None:
+                yield from self._frame(connection, news, now)
+        elif isinstance(news, MasterPublished):
+            yield from self._published(news)
+        elif isinstance(news, MasterAcknowledged):
+            self._mail.acknowledge(news.delivery)
+        elif isinstance(news, AgentJoined):
+            yield from self._joined(news)
+        elif isinstance(news, AgentLeft):
+            connection = self._connections.get(news.connection)
+            if connection is not None:
+                yield from self._left(connection)
+        elif isinstance(news, QueuesDeclared):
+            for queue in news.queues:
+                self._offers.declare(queue)
+        elif isinstance(news, QueueDeleted):
+            if self._offers.delete(news.queue):
+                for connection in self._connections.of_queue(news.queue):
+                    yield SendFrame(connection=connection.number, frame=Missing(queue=news.queue))
+        elif isinstance(news, OffersSwept):
+            self._offers.remove(news.queue, news.numbers)
+        elif not isinstance(news, OfficeTick):
+            raise TypeError(f"no input of a post office: {news!r}")
+
+    def _unpark(self, now: float) -> Iterator[OfficeAction]:
+        for queue in list(self._offers.unpark(now)):
+            yield from self._hand_out(queue)
+
+    # -- connections --------------------------------------------------------------------------------------------------
+
+    def _joined(self, news: AgentJoined) -> Iterator[OfficeAction]:
+        connection = OfficeConnection(news.connection, news.user, news.address, news.role)
+        if not self._connections.add(connection):
+            yield CutOff(connection=news.connection, reason="somebody is connected with this address already")
+
+    def _left(self, connection: OfficeConnection) -> Iterator[OfficeAction]:
+        """What it held goes to others, marked as redelivered."""
+        self._connections.remove(connection)
+        held, connection.held = list(connection.held.values()), {}
+        for offer in held:
+            self._offers.give_back(offer)
+        for queue in dict.fromkeys(offer.queue for offer in held):
+            yield from self._hand_out(queue)
+
+    def _frame(self, connection: OfficeConnection, news: FrameCame, now: float) -> Iterator[OfficeAction]:
+        frame = news.frame
+        if isinstance(frame, Say):
+            yield from self._say(connection, frame, news.body)
+        elif isinstance(frame, ConsumeFrom):
+            yield from self._consume(connection, frame)
+        elif isinstance(frame, Settle):
+            yield from self._settle(connection, frame, now)
+        elif isinstance(frame, LookFor):
+            there = tuple(queue for queue in frame.queues if self._offers.exists(queue))
+            yield SendFrame(connection=connection.number, frame=There(number=frame.number, queues=there))
+        elif not isinstance(frame, (Beat, Bye)):
+            yield from self._cut_off(connection, f"no agent sends a {frame.f}")
+
+    def _cut_off(self, connection: OfficeConnection, reason: str) -> Iterator[OfficeAction]:
+        yield CutOff(connection=connection.number, reason=reason)
+        yield from self._left(connection)
+
+    # -- offers -------------------------------------------------------------------------------------------------------
+
+    def _consume(self, connection: OfficeConnection, frame: ConsumeFrom) -> Iterator[OfficeAction]:
+        if frame.seen != connection.handed:
+            return  # it crossed an offer on its way: another one follows, which knows of that
+        if len(connection.held) >= HELD_MAX and frame.queues:
+            yield from self._cut_off(connection, f"it holds {HELD_MAX} offers, and wants more")
+            return
+        queues = tuple(dict.fromkeys(frame.queues))
+        for queue in queues:
+            if not self._offers.exists(queue):
+                yield SendFrame(connection=connection.number, frame=Missing(queue=queue))
+        self._connections.want(connection, tuple(queue for queue in queues if self._offers.exists(queue)))
+        for queue in connection.wanted:
+            yield from self._hand_out(queue)
+
+    def _hand_out(self, queue: str) -> Iterator[OfficeAction]:
+        """The offers of this queue, as far as somebody is ready for them."""
+        while (connection := self._connections.first(queue)) is not None:
+            offer = self._offers.take(queue)
+            if offer is None:
+                return
+            self._connections.not_ready(connection)
+            connection.handed += 1
+            connection.held[connection.handed] = offer
+            yield _offered(connection, offer, self._user)
+
+    def _settle(self, connection: OfficeConnection, frame: Settle, now: float) -> Iterator[OfficeAction]:
+        offer = connection.held.pop(frame.delivery, None)
+        if offer is None:
+            return
+        if frame.how == "back":
+            self._offers.give_back(offer)
+            yield from self._hand_out(offer.queue)
+        elif frame.how == "park":
+            self._offers.park(offer, now)
+        else:
+            if frame.how == "dead":
+                headers = headers_of(
+                    offer.wire.headers, reason=frame.reason, queue=offer.queue, agent=connection.user,
+                    priority=-offer.rank,
+                )  # fmt: skip
+                self._bury(connection.user, offer.queue, offer.wire, headers)
+            self._offers.drop(offer)
+
+    def _bury(self, user: str, key: str, wire: Wire, headers: dict[str, object]) -> None:
+        dead = Wire(type=wire.type, content_type=wire.content_type, body=wire.body, headers=headers)
+        self.dead.add(KeptLetter(user=user, key=key, wire=dead))
+
+    # -- what agents and operators say ---------------------------------------------------------------------------------
+
+    def _say(self, connection: OfficeConnection, frame: Say, body: bytes) -> Iterator[OfficeAction]:
+        wire = Wire(
+            type=frame.message.type, content_type=frame.message.content_type, body=body, headers=frame.message.headers
+        )
+        outcome = "taken"
+        if frame.to in ("claims", "events"):
+            if frame.key != self._master:
+                outcome = "returned"
+            elif not self._mail.add("claims" if frame.to == "claims" else "events", connection.user, wire):
+                outcome = "full"
+        elif frame.to == "fleet":
+            yield TellFleet(user=connection.user, key=topology.STATUS_KEY, wire=wire)
+            yield from self._to_operators(topology.STATUS_KEY, connection.user, wire)
+        elif frame.to == "dead":
+            self._bury(connection.user, frame.key, wire, dict(wire.headers))
+        elif not connection.operates:
+            yield from self._cut_off(connection, "only an operator tells agents what to do")
+            return
+        else:
+            told = list(self._told(topology.CONTROL, frame.key, connection.user, wire))
+            outcome = "taken" if told or frame.key in (topology.BROADCAST, topology.TELL) else "returned"
+            yield from told
+        answer = Answer.model_validate({"number": frame.number, "outcome": outcome})
+        yield SendFrame(connection=connection.number, frame=answer)
+
+    # -- what the master says -----------------------------------------------------------------------------------------
+
+    def _published(self, news: MasterPublished) -> Iterator[OfficeAction]:
+        there = True
+        if news.exchange == topology.OFFERS:
+            there = self._offers.add(news.key, news.wire, news.priority)
+            if there:
+                yield from self._hand_out(news.key)
+        elif news.exchange == topology.CONTROL:
+            told = list(self._told(topology.CONTROL, news.key, self._user, news.wire))
+            there = bool(told)
+            yield from told
+        elif news.exchange == topology.REPLIES:
+            self._mail.add("claims", self._user, news.wire)
+        elif news.exchange == topology.FLEET:
+            if news.key == topology.CATALOGUE_KEY:
+                yield from self._told(topology.FLEET, news.key, self._user, news.wire, everybody=True)
+            else:
+                yield from self._to_operators(news.key, self._user, news.wire)
+            yield TellFleet(user=self._user, key=news.key, wire=news.wire)
+        else:
+            self.dead.add(KeptLetter(user=self._user, key=news.key, wire=news.wire))
+        if news.mandatory and not there:
+            yield GiveBackToMaster(number=news.number)
+
+    def _told(
+        self, exchange: str, key: str, user: str, wire: Wire, *, everybody: bool = False
+    ) -> Iterator[OfficeAction]:
+        """To the address `key`; to all where it is for all."""
+        told = Told(exchange=exchange, key=key, user=user, message=_carried(wire))
+        if everybody or key in (topology.BROADCAST, topology.TELL):
+            for connection in self._connections:
+                yield SendFrame(connection=connection.number, frame=told, body=wire.body)
+        elif (connection_at := self._connections.at(key)) is not None:
+            yield SendFrame(connection=connection_at.number, frame=told, body=wire.body)
+
+    def _to_operators(self, key: str, user: str, wire: Wire) -> Iterator[OfficeAction]:
+        told = Told(exchange=topology.FLEET, key=key, user=user, message=_carried(wire))
+        for connection in self._connections:
+            if connection.operates:
+                yield SendFrame(connection=connection.number, frame=told, body=wire.body)
+
+
+def _carried(wire: Wire) -> Carried:
+    headers = {name: str(value) for name, value in wire.headers.items()}
+    return Carried(type=wire.type, content_type=wire.content_type, headers=headers)
+
+
+def _offered(connection: OfficeConnection, offer: WaitingOffer, user: str) -> SendFrame:
+    frame = Offered(
+        delivery=connection.handed,
+        queue=offer.queue,
+        user=user,
+        redelivered=offer.redelivered,
+        parkings=offer.parkings,
+        message=_carried(offer.wire),
+    )
+    return SendFrame(connection=connection.number, frame=frame, body=offer.wire.body)

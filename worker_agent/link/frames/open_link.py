@@ -1,0 +1,463 @@
+"""An open link to a post office: frames over a wire, in order, until one end or the way between them is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import structlog
+from pydantic import SecretStr
+
+from contracts import topology
+from contracts.burial import headers_of
+from contracts.codec import Wire, encode
+from contracts.errors import TooLarge
+from contracts.frames.codec import NotAFrame, pack, unpack
+from contracts.frames.frames import (
+    FRAMES_VERSION,
+    QUEUES_MAX,
+    Answer,
+    Beat,
+    Bye,
+    Carried,
+    ConsumeFrom,
+    Denied,
+    Frame,
+    Hello,
+    LookFor,
+    Missing,
+    Offered,
+    Say,
+    There,
+    Told,
+    Welcome,
+)
+from contracts.frames.frames import Settle as SettleFrame
+from contracts.messages import AnyMessage, Message, Status
+from contracts.operations.broker_failure import plain
+from worker_agent.core.actions import Publish
+from worker_agent.core.inputs import Confirmed, Input, Refused
+from worker_agent.link.control import ControlReader
+from worker_agent.link.errors import LinkError
+from worker_agent.link.frames.wire import FrameWire, WireLost
+from worker_agent.link.offered import OfferReader, ParkIt, PutToDead
+from worker_agent.link.options import LinkOptions
+from worker_agent.link.port import Kept, LinkListener, Settle
+
+log = structlog.get_logger(__name__)
+
+#: How an offer is settled, as its frame says it.
+_HOW = {"ack": "ack", "park": "park", "give_back": "back"}
+#: Seconds between two looks at whether an offer is still asked for.
+SUPERVISE_EVERY = 1.0
+#: Seconds for what was said last to leave before the wire is cut.
+GOODBYE = 2.0
+
+
+@dataclass(kw_only=True)
+class FrameMessage:
+    """A message that came in a frame, as `port.Arrived` has it."""
+
+    body: bytes
+    headers: dict[str, Any]
+    exchange: str
+    routing_key: str
+    user_id: str
+    type: str
+    content_type: str
+    redelivered: bool = False
+    priority: int | None = None
+
+    @classmethod
+    def told(cls, frame: Told, body: bytes) -> FrameMessage:
+        return cls(
+            body=body,
+            headers=dict(frame.message.headers),
+            exchange=frame.exchange,
+            routing_key=frame.key,
+            user_id=frame.user,
+            type=frame.message.type,
+            content_type=frame.message.content_type,
+        )
+
+    @classmethod
+    def offered(cls, frame: Offered, body: bytes) -> FrameMessage:
+        headers: dict[str, Any] = dict(frame.message.headers)
+        if frame.parkings:  # as RabbitMQ tells it
+            headers["x-death"] = [{"count": frame.parkings, "reason": "rejected"}]
+        return cls(
+            body=body,
+            headers=headers,
+            exchange=topology.OFFERS,
+            routing_key=frame.queue,
+            user_id=frame.user,
+            type=frame.message.type,
+            content_type=frame.message.content_type,
+            redelivered=frame.redelivered,
+        )
+
+
+@dataclass
+class _Consuming:
+    """What is wanted, and which offers are here. `numbers`: the machine's delivery -> the office's."""
+
+    wanted: tuple[str, ...] = ()
+    seen: int = 0
+    #: `seen` of the last `ConsumeFrom`
+    asked: int = -1
+    numbers: dict[int, int] = field(default_factory=dict)
+    missing: set[str] = field(default_factory=set)
+
+
+class OfficeOpenLink:
+    """An `OpenLink` to a post office. `open_wire` is the wire's."""
+
+    def __init__(
+        self,
+        options: LinkOptions,
+        address: str,
+        listener: LinkListener,
+        kept: Kept,
+        open_wire: Callable[[LinkOptions], Any],
+    ) -> None:
+        self.address = address
+        self.opened_at = 0.0
+        self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.product = ""
+        self._options = options
+        self._listener = listener
+        self._kept = kept
+        self._open_wire = open_wire
+        self._wire: FrameWire | None = None
+        self._silence = 0.0
+        self._heard = self._sent = 0.0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
+        #: frames that wait for the wire; how many there are is bounded by the machine's windows
+        self._outgoing: deque[tuple[Frame, bytes]] = deque()
+        self._something = asyncio.Event()
+        self._numbers = 0
+        #: number of a `Say` -> what its answer is for
+        self._unanswered: dict[int, Callable[[str], None]] = {}
+        self._looking: dict[int, asyncio.Future[frozenset[str]]] = {}
+        self._consuming = _Consuming()
+        #: orders on offers wait for the last of these
+        self._gates: deque[asyncio.Future[None] | Callable[[], None]] = deque()
+        self._offers = OfferReader(trust=options.trust, foreign=kept.foreign)
+        self._control = ControlReader(
+            address,
+            kept=kept,
+            trust=options.trust,
+            on_input=self._on_input,
+            asked=listener.asked,
+            dead=self._bury_message,
+        )
+
+    # -- life ---------------------------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        try:
+            self._wire = await self._open_wire(self._options)
+            await asyncio.wait_for(self._log_in(self._wire), self._options.connect_timeout)
+        except (WireLost, NotAFrame, asyncio.TimeoutError) as error:
+            await self.close()
+            reason = str(error) or f"{self._options.where} accepts a connection and then says nothing"
+            raise LinkError(reason) from error
+        except BaseException:
+            await self.close()
+            raise
+        self.opened_at = time.time()
+        self._heard = self._sent = asyncio.get_running_loop().time()
+        for part in (self._send_all, self._receive_all, self._beat):
+            task = asyncio.get_running_loop().create_task(self._guarded(part))
+            self._tasks.add(task)
+
+    async def _log_in(self, wire: FrameWire) -> None:
+        """Raises `WireLost` with what the master says of it."""
+        office = self._options.office
+        token = None if office.token is None else SecretStr(office.token)
+        hello = Hello(
+            version=FRAMES_VERSION, user=office.user, token=token, agent=self._kept.agent[:200], address=self.address
+        )
+        await wire.send(pack(hello))
+        answer = unpack(await wire.receive())
+        if isinstance(answer, (Denied, Bye)):
+            raise WireLost(f"{self._options.where} does not let user {office.user!r} in: {plain(answer.reason)}")
+        if not isinstance(answer, Welcome):
+            raise WireLost(f"{self._options.where} answers a login with a {answer.f}")
+        self.product, self._silence = plain(answer.product), answer.silence
+
+    async def close(self) -> None:
+        self._end("closed")
+        wire, self._wire, self._closed = self._wire, None, True
+        for task in self._tasks:
+            task.cancel()
+        for looking in self._looking.values():
+            looking.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        if wire is not None:
+            with contextlib.suppress(WireLost, asyncio.TimeoutError):
+                await asyncio.wait_for(wire.send(pack(Bye(reason="the agent ends this connection"))), GOODBYE)
+            await wire.close()
+
+    def _end(self, reason: str) -> None:
+        if not self.lost.done():
+            self.lost.set_result(reason)
+
+    async def _guarded(self, part: Callable[[], Any]) -> None:
+        """Each is to live as long as the link: without one it is of no use."""
+        try:
+            await part()
+        except WireLost as error:
+            self._end(str(error))
+        except Exception as error:
+            log.exception("link_part_failed")
+            self._end(f"a part of it failed: {plain(error) or type(error).__name__}")
+
+    async def _send_all(self) -> None:
+        assert self._wire is not None
+        while True:
+            while self._outgoing:
+                frame, body = self._outgoing.popleft()
+                try:
+                    packed = pack(frame, body)
+                except NotAFrame as error:
+                    log.error("frame_not_sent", frame=frame.f, reason=str(error))
+                    continue
+                await self._wire.send(packed)
+                self._sent = asyncio.get_running_loop().time()
+            self._something.clear()
+            await self._something.wait()
+
+    async def _receive_all(self) -> None:
+        assert self._wire is not None
+        while True:
+            packed = await self._wire.receive()
+            self._heard = asyncio.get_running_loop().time()
+            try:
+                frame = unpack(packed)
+            except NotAFrame as error:
+                raise WireLost(f"{self._options.where} sent what is no frame: {error}") from None
+            await self._came(frame, packed.body)
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(min(SUPERVISE_EVERY, self._silence / 6))
+            if self._consuming.wanted and self._consuming.asked != self._consuming.seen and not self._gates:
+                self._ask_for_one()  # the machine kept what came and goes on consuming: its own offer, come again
+            now = asyncio.get_running_loop().time()
+            if now - self._heard > self._silence:
+                self._end(f"nothing was heard of {self._options.where} for {self._silence:g} s")
+                return
+            if now - self._sent > self._silence / 3:
+                self._send(Beat())
+
+    def _send(self, frame: Frame, body: bytes = b"") -> None:
+        if not self._closed:
+            self._outgoing.append((frame, body))
+            self._something.set()
+
+    def _on_input(self, what: Input) -> None:
+        if not self._closed:
+            self._listener.on_input(what)
+
+    # -- what comes ---------------------------------------------------------------------------------------------------
+
+    async def _came(self, frame: Frame, body: bytes) -> None:
+        if isinstance(frame, Told):
+            await self._control.read(FrameMessage.told(frame, body))
+        elif isinstance(frame, Offered):
+            self._offered(frame, FrameMessage.offered(frame, body))
+        elif isinstance(frame, Answer):
+            answered = self._unanswered.pop(frame.number, None)
+            if answered is not None:
+                answered(frame.outcome)
+        elif isinstance(frame, There):
+            looking = self._looking.pop(frame.number, None)
+            if looking is not None and not looking.done():
+                looking.set_result(frozenset(frame.queues))
+        elif isinstance(frame, Missing):
+            if frame.queue not in self._consuming.missing:
+                self._consuming.missing.add(frame.queue)
+                log.info("queue_gone", queue=frame.queue)
+                self._listener.queue_gone(frame.queue)
+        elif isinstance(frame, Bye):
+            raise WireLost(f"{self._options.where} ended the connection: {plain(frame.reason)}")
+
+    def _offered(self, frame: Offered, message: FrameMessage) -> None:
+        consuming = self._consuming
+        consuming.seen = frame.delivery
+        delivery = next(self._kept.deliveries)
+        consuming.numbers[delivery] = frame.delivery
+        try:
+            found = self._offers.read(message, frame.queue, delivery)
+        except Exception as error:  # whatever it is, it is settled, and the next one is served
+            log.exception("offer_not_handled", queue=frame.queue)
+            found = PutToDead(f"cannot be handled: {type(error).__name__}")
+        if isinstance(found, PutToDead):
+            self.send_to_dead(delivery, found.reason)
+        elif isinstance(found, ParkIt):
+            self.settle(delivery, "park")
+        else:
+            self._on_input(found)
+
+    # -- offers -------------------------------------------------------------------------------------------------------
+
+    @property
+    def consuming(self) -> frozenset[str]:
+        return frozenset(self._consuming.wanted)
+
+    def consume(self, queues: tuple[str, ...]) -> None:
+        self._in_order(partial(self._consume, queues[:QUEUES_MAX]))
+
+    def cancel_consumers(self) -> None:
+        self.consume(())
+
+    def _consume(self, queues: tuple[str, ...]) -> None:
+        self._consuming.wanted = queues
+        self._consuming.missing.clear()
+        self._ask_for_one()
+
+    def _ask_for_one(self) -> None:
+        """Of what is wanted now: after each order, and after each offer that the machine is done with."""
+        self._consuming.asked = self._consuming.seen
+        self._send(ConsumeFrom(queues=self._consuming.wanted, seen=self._consuming.seen))
+
+    def settle(self, delivery: int, how: Settle) -> None:
+        self._in_order(partial(self._settle, delivery, _HOW[how], ""))
+
+    def send_to_dead(self, delivery: int, reason: str) -> None:
+        self._listener.sent_to_dead()
+        self._in_order(partial(self._settle, delivery, "dead", reason))
+
+    def _settle(self, delivery: int, how: str, reason: str) -> None:
+        number = self._consuming.numbers.pop(delivery, None)
+        if number is None:
+            return
+        self._send(SettleFrame.model_validate({"delivery": number, "how": how, "reason": reason}))
+        if self._consuming.wanted:
+            self._ask_for_one()
+
+    def hold_until(self, gate: asyncio.Future[None]) -> None:
+        self._gates.append(gate)
+        gate.add_done_callback(lambda _: self._go_on())
+
+    def _in_order(self, order: Callable[[], None]) -> None:
+        """Now, or when the gates before it are open."""
+        self._gates.append(order)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        while self._gates and not self._closed:
+            first = self._gates[0]
+            if isinstance(first, asyncio.Future):
+                if not first.done():
+                    return
+                self._gates.popleft()
+            else:
+                self._gates.popleft()
+                first()
+
+    # -- publications -------------------------------------------------------------------------------------------------
+
+    @property
+    def unconfirmed(self) -> int:
+        return len(self._unanswered)
+
+    def publish(self, order: Publish, after: asyncio.Future[None] | None = None) -> None:
+        wire = self._encoded(order.message, self._kept.agreements.with_peer(order.master))
+        if wire is None:
+            return
+        send = partial(self._publish, order, wire)
+        if after is None or after.done():
+            send()
+        else:
+            after.add_done_callback(lambda _: send())
+
+    def _publish(self, order: Publish, wire: Wire) -> None:
+        def answered(outcome: str) -> None:
+            if order.token is None:
+                return
+            taken = outcome == "taken"
+            refused = Refused(token=order.token, returned=outcome == "returned")
+            self._on_input(Confirmed(token=order.token) if taken else refused)
+
+        self._say(order.to, order.master, wire, answered, expires=order.expires)
+
+    def publish_status(self, status: Status) -> None:
+        wire = self._encoded(status)
+        if wire is not None:
+            self._say("fleet", topology.STATUS_KEY, wire)
+
+    def reject(self, message: AnyMessage, reason: str) -> None:
+        wire = self._encoded(message)
+        if wire is not None:
+            self._bury(wire, reason, self.address)
+
+    async def _bury_message(self, message: Any, reason: str, queue: str) -> None:
+        wire = Wire(type=message.type, content_type=message.content_type, body=message.body, headers=message.headers)
+        self._bury(wire, reason, queue)
+
+    def _bury(self, wire: Wire, reason: str, queue: str) -> None:
+        self._listener.sent_to_dead()
+        headers = headers_of(wire.headers, reason=reason, queue=queue, agent=self._kept.agent)
+        dead = Wire(type=wire.type[:64], content_type=wire.content_type[:64], body=wire.body, headers=headers)
+        self._say("dead", queue, dead)
+
+    def _say(
+        self,
+        to: str,
+        key: str,
+        wire: Wire,
+        answered: Callable[[str], None] = lambda _outcome: None,
+        *,
+        expires: float | None = None,
+    ) -> None:
+        self._numbers += 1
+        self._unanswered[self._numbers] = answered
+        carried = Carried(
+            type=wire.type,
+            content_type=wire.content_type,
+            headers={name: str(value) for name, value in wire.headers.items()},
+        )
+        fields = {"number": self._numbers, "to": to, "key": key, "expires": expires, "message": carried}
+        self._send(Say.model_validate(fields), wire.body)
+
+    def _encoded(self, message: Message, version: int | None = None) -> Wire | None:
+        """None: no reader would take it. Whoever makes messages bounds them; this is for what was forgotten there."""
+        try:
+            return encode(message, version)
+        except TooLarge as error:
+            log.error("message_not_sent", reason=str(error), remedy="report it: a part of it should have been bounded")
+            return None
+
+    # -- questions ----------------------------------------------------------------------------------------------------
+
+    async def flush(self) -> None:
+        while self._gates or self._outgoing or self._unanswered:  # noqa: ASYNC110  # three things end it, each in its way
+            await asyncio.sleep(0.01)
+
+    async def existing(self, queues: Iterable[str], misses: int | None = None) -> dict[str, bool] | None:
+        """All at once, in one question: `misses` costs nothing here."""
+        names = list(dict.fromkeys(queues))
+        found: dict[str, bool] = {}
+        for start in range(0, len(names), QUEUES_MAX):
+            part = names[start : start + QUEUES_MAX]
+            self._numbers += 1
+            looking: asyncio.Future[frozenset[str]] = asyncio.get_running_loop().create_future()
+            self._looking[self._numbers] = looking
+            self._send(LookFor(number=self._numbers, queues=tuple(part)))
+            either: list[asyncio.Future[Any]] = [looking, self.lost]
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if not looking.done() or looking.cancelled():
+                return None
+            there = looking.result()
+            found.update((name, name in there) for name in part)
+        return found
