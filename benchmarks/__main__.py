@@ -10,6 +10,7 @@ import traceback
 from pathlib import Path
 
 from benchmarks.cases import CASES
+from benchmarks.report.battery import battery_tables
 from benchmarks.report.readme import headline, put_into
 from benchmarks.report.results import latest, machine, save
 from benchmarks.report.table import scale_table, table
@@ -78,12 +79,15 @@ def _measure(cases: list[str], options: argparse.Namespace) -> bool:
 def _report(folder: Path) -> None:
     """The project's own results go into README and docs, too; other folders' stay there."""
     figures = latest(folder)
-    text = table(figures) + "\n" + scale_table(figures)
+    batteries = battery_tables(figures)
+    text = "\n".join(part for part in (table(figures), scale_table(figures), batteries) if part)
     (folder / "table.md").write_text(text)
     _say("\n" + text)
     ours = folder.resolve() == RESULTS
     if ours:
         put_into(PROJECT / "README.md", headline(figures))
+        if batteries:
+            put_into(PROJECT / "docs" / "benchmarks.md", batteries, "battery")
     try:
         from benchmarks.report.plots import plot
 

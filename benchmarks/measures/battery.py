@@ -14,11 +14,13 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from benchmarks.report.battery import LOSSES, SECONDS, TIMES
 from benchmarks.report.figures import Wrong
 from benchmarks.stand.stage import Stage
 from tests.harness.agents import Agent
 from tests.harness.master import BuildMaster
 from tests.harness.waiting import wait_for
+from tests.unit.battery.fleet import Machine, Simulation, World
 from tests.unit.battery.makespan import AGENTS, COUNTS, SLOW, SLOWER, SPREADS, batteries, two_runs
 
 #: Seconds of all tests, and how many they are: at least 60 s on these agents. A session's own cost, and a master that
@@ -26,7 +28,6 @@ from tests.unit.battery.makespan import AGENTS, COUNTS, SLOW, SLOWER, SPREADS, b
 WORK, TESTS = 390.0, 480
 #: Static splitting has next to no cost of its own: a part of the tests shows its ratio as well.
 STATIC_PART, QUICK_PART = 0.2, 0.1
-TIMES = "time : least possible"
 #: Batteries of each kind in the computed table.
 COMPUTED = 10
 SPEED = AGENTS - SLOW + SLOW / SLOWER
@@ -50,6 +51,7 @@ def test_sleeps(seconds): time.sleep(seconds)
 
 def run(stage: Stage) -> None:
     computed(stage)
+    losses(stage)
     seconds = durations(QUICK_PART if stage.quick else 1.0)
     real(stage, seconds, durations(QUICK_PART if stage.quick else STATIC_PART))
     xdist(stage, seconds)
@@ -83,6 +85,31 @@ def computed(stage: Stage) -> None:
                 rows.setdefault("battery, learned", []).append(learned)
             for name, ratios in rows.items():
                 stage.add("battery", f"{TIMES}, computed: {count} tests, spread {spread}", name, "", "less", ratios)
+
+
+def losses(stage: Stage) -> None:
+    """Of 8 equal agents some die for good at half time; then one test that ends its machine, which comes back."""
+    number = 2 if stage.quick else COMPUTED
+    for killed in (1, 2, 4):
+        times, again = [], []
+        for _, seconds in batteries(980, 0.5, number):
+            half = sum(seconds.values()) / AGENTS / 2
+            fleet = tuple(Machine(name=f"a{n}", dies=(half,) if n < killed else (), back=None) for n in range(AGENTS))
+            simulation = Simulation(World(machines=fleet, seconds=seconds, timings=seconds))
+            times.append(simulation.run() / (half + half * AGENTS / (AGENTS - killed)))
+            again.append(float(sum(simulation.lost_on.values())))
+        stage.add("battery", f"{LOSSES}, {killed} agents killed: {TIMES}", "battery", "", "less", times)
+        stage.add("battery", f"{LOSSES}, {killed} agents killed: units again", "battery", "", "less", again)
+    for count in (100, 980, 3000):
+        lost = []
+        for dice, seconds in batteries(count, 0.5, number):
+            killer = dice.choice(list(seconds))
+            fleet = tuple(Machine(name=f"a{n}", back=30.0) for n in range(AGENTS))
+            world = World(machines=fleet, seconds=seconds, timings=seconds, killers=frozenset({killer}))
+            simulation = Simulation(world)
+            simulation.run()
+            lost.append(float(simulation.lost_on[killer]))
+        stage.add("battery", f"{LOSSES}, {count} tests, one ends machines: machines lost", "battery", "", "less", lost)
 
 
 def divided(values: Sequence[float], *, timed: bool) -> list[list[float]]:
@@ -136,8 +163,8 @@ def real(stage: Stage, seconds: Mapping[str, float], few: Mapping[str, float]) -
         for agent in agents:
             agent.start()
         wait_for(lambda: all("added=['cap." in agent.log() for agent in agents), 120, "all agents take work")
-        for name in ("static", "static-timed"):
-            told(stage, name, [play(master, name)], least(few, SPEED))
+        for name, what in (("static", "static"), ("static-timed", "static, timed")):
+            told(stage, what, [play(master, name)], least(few, SPEED))
         for what in ("battery, first run", "battery, learned"):
             told(stage, what, [play(master, name) for name in fresh], least(seconds, SPEED))
     finally:
@@ -147,7 +174,7 @@ def real(stage: Stage, seconds: Mapping[str, float], few: Mapping[str, float]) -
 
 
 def told(stage: Stage, what: str, took: Sequence[float], possible: float) -> None:
-    stage.add("battery", "seconds for all tests", what, "s", "less", took)
+    stage.add("battery", SECONDS, what, "s", "less", took)
     stage.add("battery", TIMES, what, "", "less", [value / possible for value in took])
 
 

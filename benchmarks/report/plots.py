@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.report.battery import plot_battery
 from benchmarks.report.figures import Figure, ratio
 
 _FLEET = re.compile(r"(\d+) agents, (\d+) signatures, (\d+ offers|one offer at a time(?:, not shared)?)")
@@ -25,6 +26,7 @@ def plot(figures: Sequence[Figure], folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     made = [_ratios(figures, folder / "ratios.png")]
     made += [_scale(figures, axis, folder / f"scale-{axis}.png") for axis in _AXES]
+    made.append(plot_battery(figures, folder / "battery-makespan.png"))
     return [path for path in made if path is not None]
 
 

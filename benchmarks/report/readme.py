@@ -1,4 +1,4 @@
-"""README's table: what people ask first, between two markers that only this module writes between."""
+"""README's table: what people ask first. And how tables get into pages: between two markers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 from benchmarks.report.figures import Figure, ratio
 from benchmarks.report.table import cell
 
-BEGIN, END = "<!-- benchmarks: written by `make bench` -->", "<!-- benchmarks: end -->"
 _PEERS = ("PB", "PB-nodelay", "ours")
 #: (case, what) -> in README's words
 _ROWS = {
@@ -44,10 +43,11 @@ def headline(figures: Sequence[Figure]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def put_into(path: Path, text: str) -> None:
-    """Replace what is between the markers of `path`. Raises ValueError where they are missing."""
-    before, begin, rest = path.read_text().partition(BEGIN)
-    _, end, after = rest.partition(END)
+def put_into(path: Path, text: str, name: str = "benchmarks") -> None:
+    """Replace what is between the markers of that name in `path`. Raises ValueError where they are missing."""
+    marks = f"<!-- {name}: written by `make bench` -->", f"<!-- {name}: end -->"
+    before, begin, rest = path.read_text().partition(marks[0])
+    _, end, after = rest.partition(marks[1])
     if not (begin and end):
-        raise ValueError(f"{path}: no markers {BEGIN} and {END}")
-    path.write_text(f"{before}{BEGIN}\n{text}{END}{after}")
+        raise ValueError(f"{path}: no markers {marks[0]} and {marks[1]}")
+    path.write_text(f"{before}{begin}\n{text}{end}{after}")

@@ -18,7 +18,7 @@ def table(figures: Sequence[Figure]) -> str:
     lines = ["| " + " | ".join(HEAD) + " |", "|---|---|" + "---:|" * (len(HEAD) - 2)]
     notes = []
     for (case, what), peers in rows.items():
-        if case in ("scale", "raw broker"):
+        if case in ("scale", "raw broker", "battery"):
             continue
         unit = next(iter(peers.values())).unit
         cells = [cell(peers.get(name)) for name in NAMES]
