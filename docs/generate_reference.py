@@ -124,10 +124,11 @@ def introduction(documented: Any) -> str:
 
 def master_cfg() -> dict[str, tuple[str, list[Parameter]]]:
     """Heading -> introduction, parameters."""
-    broker, slot, command = util.AMQPBroker, worker.AMQPLatentWorker, steps.CapabilityCommand
+    broker, slot, command = util.Broker, worker.AMQPLatentWorker, steps.CapabilityCommand
     rule, battery, pipeline = util.FleetEndpointMatcher, steps.Battery, steps.Pipeline
     return {
-        "util.AMQPBroker": (introduction(broker), of_docstring(broker, broker.reconfigService)),
+        "util.Broker": (introduction(broker), of_docstring(broker, broker.reconfigService)),
+        "util.AMQPBroker": ("The first name of `util.Broker`, with the same parameters.", []),
         "worker.amqp_column": (introduction(worker.amqp_column), of_docstring(worker.amqp_column, worker.amqp_column)),
         "worker.AMQPLatentWorker": (introduction(slot), of_docstring(slot, slot.checkConfig, PASSED_ON)),
         "steps.CapabilityCommand": (introduction(command), of_docstring(command, command.__init__)),

@@ -17,6 +17,7 @@ from tests import file_order, generated
 from tests.faults.laboratory.proxy import Proxy
 from tests.harness.tree import ROOT
 from tests.harness.vhosts import Vhosts
+from tests.harness.ways import TRANSPORTS
 
 
 @pytest.fixture(scope="session")
@@ -76,6 +77,9 @@ def pytest_report_header() -> str:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--transport", choices=TRANSPORTS, default=TRANSPORTS[0], help="how masters and agents of Buildbot's tests meet"
+    )
     parser.addoption("--record-times", action="store_true", help=f"write {file_order.TIMES.name}: what each file took")
 
 

@@ -70,20 +70,24 @@ check_whole_configs()
 
 
 class AMQPBroker(state.StateMixin, service.BuildbotService):
-    """The master's connection to its RabbitMQ broker: one service a master, in `c["services"]`.
+    """Where this master and its agents meet, a RabbitMQ broker or the master itself: one service a master, in
+    `c["services"]`.
 
     Without it in the configuration the first `AMQPLatentWorker` makes one with the defaults, and with the URL in the
     environment variable MASTER_BRIDGE_AMQP_URL.
 
     Args:
         url (text, Secret or Interpolate): Where the broker is: amqp://user:password@host:port/vhost, or amqps://… for
-            TLS. A password is better kept in a `Secret` or in the environment than in master.cfg. Default: the
-            environment variable MASTER_BRIDGE_AMQP_URL.
+            TLS. Or, without a broker, where this master listens for its agents, with TLS: amp://0.0.0.0:9990 for all
+            of its addresses. A password is better kept in a `Secret` or in the environment than in master.cfg.
+            Default: the environment variable MASTER_BRIDGE_AMQP_URL.
         master (text): This master's name on the broker: at most 128 letters, digits, "-" and "_". No other master of
             the same virtual host may have it. A new name holds from the master's next start on. Default: made of the
             host and folder that Buildbot names the master by.
         tls (dictionary of file names): PEM files for an amqps URL, each of them optional: "ca", the authorities that
             may have signed the broker's certificate (else the system's); "certificate" and "key", this master's own.
+            Where the master listens itself it makes a certificate at its first start; "certificate" and "key" are
+            another one, "ca" the authorities whose client certificates log agents in.
         queue_type (text): "classic" for a broker of one node, "quorum" for a cluster.
         grace (number; seconds): So long an agent that does not answer may come back before its build runs elsewhere;
             more than 0, at most 3600. A new grace holds from the master's next start on.

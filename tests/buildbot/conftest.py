@@ -11,6 +11,7 @@ import pytest
 
 from tests.harness.agents import Agent
 from tests.harness.master import BuildMaster
+from tests.harness.ways import OverAMP, OverRabbitMQ, Way
 
 
 @pytest.fixture(scope="session")
@@ -22,14 +23,23 @@ def master_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def make_master(tmp_path: Path, amqp_url: str, master_database: Path) -> Iterator[Callable[..., BuildMaster]]:
+def way(request: pytest.FixtureRequest, tmp_path: Path) -> Way:
+    """Between this test's masters and agents."""
+    if request.config.getoption("--transport") == "amp":
+        return OverAMP(tmp_path / "master-m1")
+    return OverRabbitMQ(request.getfixturevalue("amqp_url"))
+
+
+@pytest.fixture
+def make_master(tmp_path: Path, way: Way, master_database: Path) -> Iterator[Callable[..., BuildMaster]]:
     """Makes masters on this test's vhost: `make_master(config)` returns one that runs and is linked."""
     masters: list[BuildMaster] = []
 
     def make(
-        config: str, *, name: str = "m1", broker: str = "", url: str = amqp_url, start: bool = True
+        config: str, *, name: str = "m1", broker: str = "", url: str | None = None, start: bool = True
     ) -> BuildMaster:
-        master = BuildMaster(tmp_path / f"master-{name}", config, url=url, name=name, broker=broker)
+        folder = tmp_path / f"master-{name}"
+        master = BuildMaster(folder, config, url=url or way.master(folder), name=name, broker=broker)
         master.create(master_database)
         masters.append(master)
         if start:
@@ -43,12 +53,12 @@ def make_master(tmp_path: Path, amqp_url: str, master_database: Path) -> Iterato
 
 
 @pytest.fixture
-def make_agent(tmp_path: Path, amqp_url: str) -> Iterator[Callable[..., Agent]]:
+def make_agent(tmp_path: Path, way: Way) -> Iterator[Callable[..., Agent]]:
     """Makes agents on this test's vhost: `make_agent("a1", capabilities=["gtk=3.24"])` returns a started one."""
     agents: list[Agent] = []
 
     def make(name: str, **settings: object) -> Agent:
-        agent = Agent(tmp_path / f"agent-{name}", amqp_url, name=name, **settings)  # type: ignore[arg-type]
+        agent = Agent(tmp_path / f"agent-{name}", way.agent, name=name, **settings)  # type: ignore[arg-type]
         agents.append(agent)
         return agent.start()
 

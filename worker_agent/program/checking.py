@@ -9,7 +9,7 @@ import time
 from contracts.operations.extras import missing_extra
 from worker_agent.program.settings import Settings
 
-NO_BROKER = "no broker: give --amqp-url, --amqp-url-file or WORKER_AGENT_AMQP_URL"
+NO_BROKER = "no broker: give --url, --url-file or WORKER_AGENT_URL"
 
 
 def wrong(settings: Settings) -> str | None:

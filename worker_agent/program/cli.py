@@ -17,7 +17,15 @@ from pydantic.fields import FieldInfo
 from contracts.operations.amqp_url import has_password
 from contracts.operations.exit_status import ExitStatus
 from contracts.operations.manual import CONTEXT, ManualGroup, Section, version_option
-from worker_agent.program.loading import CONFIG_VARIABLE, BadSettings, flag_of, load, unknown_variables, variable_of
+from worker_agent.program.loading import (
+    CONFIG_VARIABLE,
+    SPELLED,
+    BadSettings,
+    flag_of,
+    load,
+    unknown_variables,
+    variable_of,
+)
 from worker_agent.program.settings import CONFIG_FILES, Settings
 from worker_agent.program.subcommands import subcommands
 
@@ -29,11 +37,11 @@ and streams everything back. It needs nothing but the broker's address; the brok
 
 EXAMPLES = """\
 Find out what this machine can do, and work:
-    worker-agent --amqp-url amqp://builder7:secret@broker/ --auto-capabilities
+    worker-agent --url amqp://builder7:secret@broker/ --auto-capabilities
 Password in a file, two builds at a time:
-    worker-agent --amqp-url-file /etc/worker-agent.url --auto-capabilities --slots 2
+    worker-agent --url-file /etc/worker-agent.url --auto-capabilities --slots 2
 One build, then leave (for machines made on demand):
-    worker-agent --amqp-url-file url --auto-capabilities --exit-after-build --exit-after-idle 300
+    worker-agent --url-file url --auto-capabilities --exit-after-build --exit-after-idle 300
 What was found here, and how:
     worker-agent capabilities"""
 
@@ -68,6 +76,12 @@ def _shown_default(field: FieldInfo) -> str:
     return f" [default: {default:g}]" if isinstance(default, (int, float)) else f" [default: {default}]"
 
 
+def _spellings(setting: str) -> list[str]:
+    """As click takes them; the last is the argument's name."""
+    first = "--" + setting.replace("_", "-")
+    return list(dict.fromkeys([flag_of(setting), first])) + ([setting] if setting in SPELLED else [])
+
+
 def option_of(setting: str, field: FieldInfo) -> click.Option:
     """The option of a setting. Values go on as text: the settings check them, whichever way they came."""
     text = (field.description or "") + _shown_default(field)
@@ -78,12 +92,12 @@ def option_of(setting: str, field: FieldInfo) -> click.Option:
         return click.Option([flag_of(setting)], type=choices, default=None, help=text)
     repeated = typing.get_origin(_takes(field)) is tuple
     return click.Option(
-        [flag_of(setting)], metavar=_extra(field).get("metavar"), multiple=repeated, default=None, help=text
+        _spellings(setting), metavar=_extra(field).get("metavar"), multiple=repeated, default=None, help=text
     )
 
 
 ENVIRONMENT = (
-    f"Each option has a variable: that of --amqp-url is {variable_of('amqp_url')}. "
+    f"Each option has a variable: that of --url is {variable_of('amqp_url')}. "
     f"Several values are separated by commas. {CONFIG_VARIABLE} names the configuration file. "
     "An option wins over its variable, that over the file."
 )
@@ -151,7 +165,7 @@ def settings_of(context: click.Context) -> Settings:
     flags = {name: value for name, value in given.items() if value is not None and value != ()}
     if has_password(str(flags.get("amqp_url", ""))):
         click.echo(
-            "worker-agent: --amqp-url: its password can be read by every user of this machine; prefer --amqp-url-file, "
+            "worker-agent: --url: its password can be read by every user of this machine; prefer --url-file, "
             f"the configuration file or {variable_of('amqp_url')}",
             err=True,
         )

@@ -53,7 +53,7 @@ async def examine(settings: Settings) -> list[Finding]:
         errands.close()
     if settings.amqp_url is None:
         return [*findings, Finding(check="broker", verdict="fail", seen="no broker is set",
-                                   remedy="give --amqp-url-file, or amqp_url in the configuration file")]  # fmt: skip
+                                   remedy="give --url-file, or url in the configuration file")]  # fmt: skip
     from worker_agent.link.options import link_options
 
     options = link_options(settings)

@@ -23,14 +23,32 @@ class BadSettings(Exception):
     """Settings that cannot be used; one line each: the setting, where it came from, what is wrong with it."""
 
 
+#: How settings are spelled for people that began as a broker's; their first names are read as well.
+SPELLED = {"amqp_url": "url", "amqp_url_file": "url_file"}
+
+
 def flag_of(setting: str) -> str:
-    """The command-line option of a setting: "--amqp-url"."""
-    return "--" + setting.replace("_", "-")
+    """The command-line option of a setting: "--slots"."""
+    return "--" + SPELLED.get(setting, setting).replace("_", "-")
 
 
 def variable_of(setting: str) -> str:
-    """Its environment variable: "WORKER_AGENT_AMQP_URL"."""
-    return PREFIX + setting.upper()
+    """Its environment variable: "WORKER_AGENT_SLOTS"."""
+    return PREFIX + SPELLED.get(setting, setting).upper()
+
+
+def value_of(setting: str) -> str | None:
+    """What the environment says of it, under either name; None: nothing."""
+    return os.environ.get(variable_of(setting)) or os.environ.get(PREFIX + setting.upper()) or None
+
+
+def _as_first_named(file: Mapping[str, Any], path: Path | None) -> dict[str, Any]:
+    """A configuration file's settings by their first names. Raises `BadSettings` where it has one under both."""
+    firsts = {spelled: first for first, spelled in SPELLED.items()}
+    for spelled, first in firsts.items():
+        if spelled in file and first in file:
+            raise BadSettings(f"{path}: {spelled} and {first} are one setting: leave one of them out")
+    return {firsts.get(name, name): value for name, value in file.items()}
 
 
 def load(flags: Mapping[str, Any], config: Path | None = None) -> Settings:
@@ -39,7 +57,8 @@ def load(flags: Mapping[str, Any], config: Path | None = None) -> Settings:
     Raises `BadSettings`.
     """
     path = _config_file(config)
-    file = _read(path) if path else {}
+    file = _as_first_named(_read(path), path) if path else {}
+    spelled = {name: value for name in SPELLED if (value := value_of(name)) is not None}
 
     class Loaded(Settings):
         @classmethod
@@ -53,6 +72,7 @@ def load(flags: Mapping[str, Any], config: Path | None = None) -> Settings:
         ) -> tuple[PydanticBaseSettingsSource, ...]:
             return (
                 init_settings,
+                InitSettingsSource(settings_cls, init_kwargs=spelled),
                 EnvSettingsSource(settings_cls, env_prefix=PREFIX, env_ignore_empty=True),
                 InitSettingsSource(settings_cls, init_kwargs=file),
             )
@@ -112,8 +132,9 @@ def source_of(setting: str, flags: Mapping[str, Any], file: Mapping[str, Any], p
     """Where the value of a setting came from, as people know it."""
     if setting in flags:
         return flag_of(setting)
-    if os.environ.get(variable_of(setting)):
-        return f"environment variable {variable_of(setting)}"
+    for variable in (variable_of(setting), PREFIX + setting.upper()):
+        if os.environ.get(variable):
+            return f"environment variable {variable}"
     if setting in file:
         return f"{setting} in {path}"
     return f"default of {flag_of(setting)}"
@@ -142,10 +163,10 @@ def unknown_setting(setting: str, name: str) -> str:
 
 def _with_url(settings: Settings, flags: Mapping[str, Any], file: Mapping[str, Any]) -> Settings:
     """The URL itself, wherever it was kept. Of `amqp_url` and `amqp_url_file` the one from the stronger source wins."""
-    for given in (flags, {name: os.environ.get(variable_of(name)) for name in ("amqp_url", "amqp_url_file")}, file):
+    for given in (flags, {name: value_of(name) for name in SPELLED}, file):
         both = [name for name in ("amqp_url", "amqp_url_file") if given.get(name)]
         if len(both) == 2:
-            raise BadSettings("--amqp-url and --amqp-url-file both say where the broker is: give one of them")
+            raise BadSettings("--url and --url-file both say where to connect: give one of them")
         if both == ["amqp_url"]:
             return settings.model_copy(update={"amqp_url_file": None})  # a weaker source's
         if both:
@@ -181,5 +202,6 @@ def read_url(path: Path) -> str:
 
 def unknown_variables() -> tuple[str, ...]:
     """Variables with our prefix that set nothing: misspelt, or of another version."""
-    known = {variable_of(name) for name in Settings.model_fields} | {CONFIG_VARIABLE}
+    known = {variable_of(name) for name in Settings.model_fields} | {PREFIX + name.upper() for name in SPELLED}
+    known.add(CONFIG_VARIABLE)
     return tuple(sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known))

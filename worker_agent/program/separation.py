@@ -81,7 +81,7 @@ def _tried(user: SecondUser, settings: Settings) -> dict[str, Any]:
     url = settings.amqp_url.get_secret_value() if settings.amqp_url is not None else ""
     if url and has_password(url) and any(url in argument for argument in sys.orig_argv):
         raise NoSecondUser(
-            "the broker's password is on this agent's command line, which every user can read: use --amqp-url-file"
+            "the broker's password is on this agent's command line, which every user can read: use --url-file"
         )
     asked = {"secrets": [str(path) for path in secrets(settings)], "basedir": str(settings.basedir)}
     try:

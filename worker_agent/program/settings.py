@@ -62,8 +62,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True)
 
     amqp_url: SecretStr | None = _setting(
-        None, BROKER, "Where the broker is: amqp[s]://user:password@host[:port]/vhost. A password on a command line "
-        "can be read by every user of the machine: prefer the file or the variable.", "URL",
+        None, BROKER, "Where to connect: to a broker, amqp[s]://user:password@host[:port]/vhost, or to a master, "
+        "amps://user:token@host[:port]?fingerprint=sha256:…. A password on a command line can be read by every user "
+        "of the machine: prefer the file or the variable.", "URL",
     )  # fmt: skip
     amqp_url_file: Path | None = _setting(
         None, BROKER, "File that holds the URL; read again when the broker cannot be had with it. systemd's "

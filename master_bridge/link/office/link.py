@@ -132,6 +132,7 @@ class OfficeLink:
             self._client.link_stopped(str(error))
         else:
             self.up, self.down_reason, self._complained = True, None, ""
+            log.info("amqp.link_up", broker=self.product, address=self._settings.where)
             self._client.link_up()
 
     def _open(self) -> None:

@@ -134,7 +134,7 @@ def test_without_a_home_but_with_a_state_folder(tmp_path: Path) -> None:
     command = [*NO_PASSWD, *AGENT, "--state", str(tmp_path / "state")]
     said = _until_it_says(command, _environment(), "broker_unreachable", tmp_path / "log")
     assert "Traceback" not in said
-    for flag in ("--basedir", "--capabilities-d", "--tls-ca", "--trusted-key", "--amqp-url-file", "--config"):
+    for flag in ("--basedir", "--capabilities-d", "--tls-ca", "--trusted-key", "--url-file", "--config"):
         code, said = _ended([*command, flag, "~/there"], _environment())
         assert (code, "Traceback" in said) == (2, False), said
         assert f"{flag}: " in said

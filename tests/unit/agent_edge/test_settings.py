@@ -146,7 +146,7 @@ def test_several_values_in_one_variable(monkeypatch: pytest.MonkeyPatch) -> None
         ({}, None, "slots = ", "is not TOML"),
         ({"amqp_url": "http://u:hunter2@h/"}, None, "", "begins with http://"),
         ({"amqp_url": "amqp://h/", "amqp_url_file": "URL_FILE"}, None, "", "give one of them"),
-        ({"amqp_url_file": "nowhere"}, None, "", "--amqp-url-file: "),
+        ({"amqp_url_file": "nowhere"}, None, "", "--url-file: "),
         ({"capability": ("=3",)}, None, "", "has no name"),
     ],
 )
@@ -177,7 +177,7 @@ def test_without_a_broker_it_says_what_to_give() -> None:
     """No URL anywhere: status 2, and the three ways to give one."""
     result = CliRunner().invoke(make_cli(), [])
     assert result.exit_code == 2
-    assert "no broker: give --amqp-url, --amqp-url-file or WORKER_AGENT_AMQP_URL" in result.output
+    assert "no broker: give --url, --url-file or WORKER_AGENT_URL" in result.output
 
 
 def test_the_systemd_credential_is_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -251,3 +251,31 @@ def test_certificates_with_a_plain_url_are_refused(
 def test_a_key_without_its_certificate_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadSettings, match="--tls-cert"):
         load({"amqp_url": "amqps://host/", "tls_key": str(tmp_path / "pem")}, None)
+
+
+def test_the_url_has_two_names_and_is_one_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--url`, WORKER_AGENT_URL and `url`; and those of before there were other ways than AMQP."""
+    file = tmp_path / "agent.toml"
+    for variable in ("WORKER_AGENT_URL", "WORKER_AGENT_AMQP_URL"):
+        monkeypatch.setenv(variable, "amqp://a:b@h/")
+        loaded = load({"state": tmp_path}).amqp_url
+        assert loaded is not None
+        assert loaded.get_secret_value() == "amqp://a:b@h/"
+        monkeypatch.delenv(variable)
+    for name in ("url", "amqp_url"):
+        file.write_text(f'{name} = "amps://a:b@h"\n')
+        file.chmod(0o600)
+        assert load({"state": tmp_path}, file).amqp_url is not None
+    file.write_text('url = "amps://a:b@h"\namqp_url = "amqp://a:b@h/"\n')
+    with pytest.raises(BadSettings, match="are one setting"):
+        load({"state": tmp_path}, file)
+
+
+def test_a_masters_own_url_is_checked_as_a_brokers_is(tmp_path: Path) -> None:
+    for url, problem in (
+        ("amps://h", "names no user"),
+        ("amps://a@h/vhost", "behind host and port"),
+        ("zmq://a@h", ""),
+    ):
+        with pytest.raises(BadSettings, match=f"--url: .*{problem}"):
+            load({"amqp_url": url, "state": tmp_path})

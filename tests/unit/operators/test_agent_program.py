@@ -28,7 +28,7 @@ def settings_only(**given: Any) -> None:
 def test_a_password_on_the_command_line_is_warned_of(url: str, warns: bool) -> None:
     """It says where else to put it, and does not repeat it."""
     result = CliRunner().invoke(make_cli(settings_only), ["--amqp-url", url, "--name", "a"])
-    assert ("--amqp-url-file" in result.output) == warns
+    assert ("--url-file" in result.output) == warns
     assert "secret" not in result.output
 
 

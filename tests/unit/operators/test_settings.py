@@ -141,7 +141,7 @@ def test_both_programs_name_variables_by_one_rule() -> None:
             if parameter.envvar:
                 assert parameter.envvar == prefix + parameter.opts[0].lstrip("-").upper().replace("-", "_")
     assert {loading.variable_of(name) for name in ("amqp_url", "tls_ca")} == {
-        "WORKER_AGENT_AMQP_URL", "WORKER_AGENT_TLS_CA",
+        "WORKER_AGENT_URL", "WORKER_AGENT_TLS_CA",
     }  # fmt: skip
     assert option_of("tls_ca") == loading.flag_of("tls_ca") == "--tls-ca"
 
