@@ -48,7 +48,8 @@ def summary(battery: BatteryMachine) -> str:
         parts.append(f"{rest} not run")
     if battery.unusable:
         parts.append(f"{battery.unusable} report{'s' if battery.unusable != 1 else ''} could not be used")
-    names = [result.unit for result in battery.results.values() if result.outcome.bad]
+    results = battery.results  # in the order in which they came, which differs from run to run
+    names = [unit for unit in battery.units if unit in results and results[unit].outcome.bad]
     text = ", ".join(parts)
     if names:
         more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""

@@ -125,6 +125,17 @@ def test_retries() -> None:
     assert summary(made) == "2 units, 1 failed, 1 flaky (b)"
 
 
+def test_a_summary_names_failures_in_the_order_of_units() -> None:
+    """Whichever ended first: two runs with the same failures say the same."""
+    made = battery(["a", "b", "c"], slots=3)
+    for _ in range(3):
+        take(made)
+    for number in (3, 1, 2):
+        unit = made.running[number].shard.units[0]
+        made.handle(ShardEnded(shard=number, seconds=1.0, reports={unit: FAILED}), 1.0)
+    assert summary(made) == "3 units, 3 failed (a, b, c)"
+
+
 def test_what_no_report_explains_is_narrowed_within_bounds() -> None:
     """A shard that failed as a whole is divided; so many times, that all of a large battery may fail."""
     units = [f"t{number}" for number in range(1000)]
