@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from master_bridge.management.accounts import Accounts
     from master_bridge.operating.enclosed import Enclosed
 
+_MASTER_DIR = click.option(
+    "--master-dir", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="FOLDER",
+    help="The folder of a master that listens for its agents itself (amp://…): the account is that master's.",
+)  # fmt: skip
 _CTL = click.option("--rabbitmqctl", metavar="COMMAND", help="Use this instead of the management API, e.g. "
                     "`rabbitmqctl`, `ssh root@broker rabbitmqctl`, `docker exec broker rabbitmqctl`.")  # fmt: skip
 
@@ -33,7 +38,9 @@ _CTL = click.option("--rabbitmqctl", metavar="COMMAND", help="Use this instead o
               help="The role, which decides the permissions: an agent's machine, a master, or a person.")  # fmt: skip
 @click.option("--master", metavar="NAME", help="With --as master: AMQPBroker's `master`. Default: NAME.")
 @click.option("--broker-url", metavar="URL", help="Where the account's owner finds the broker, without user and "
-              "password: amqps://host/vhost. Default: as --amqp-url.")  # fmt: skip
+              "password: amqps://host/vhost. Default: as --amqp-url. With --master-dir, the master: amps://host:port. "
+              "Default: this machine's name, port 9990.")  # fmt: skip
+@_MASTER_DIR
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
               help="The new file with the password. Default: NAME.toml or NAME.url here.")  # fmt: skip
 @click.option(
@@ -59,6 +66,7 @@ def enroll(
     role: str,
     master: str | None,
     broker_url: str | None,
+    master_dir: Path | None,
     output: Path | None,
     worker_ca: Path | None,
     worker_cert: Path | None,
@@ -78,6 +86,9 @@ def enroll(
     from master_bridge.operating.enrolment import amqp_url, new_password, write_private
     from master_bridge.operating.errors import OperatingError
 
+    if master_dir is not None:
+        at_master(master_dir, name, role, broker_url, output, worker_ca, trusted_key, renew=renew)
+        return
     try:
         check_user(check_name(name, "account"))
         if role == "worker":
@@ -116,6 +127,61 @@ def enroll(
     click.echo(f"{name}: account {'renewed' if renew else 'made'}; {path} holds its password")
     if joining is not None:
         click.echo(joining.instructions(name, path))
+
+
+def at_master(
+    folder: Path,
+    name: str,
+    role: str,
+    url: str | None,
+    output: Path | None,
+    ca: Path | None,
+    keys: tuple[Path, ...],
+    *,
+    renew: bool,
+) -> None:
+    """An account of a master that listens itself, and its owner's file: a worker's configuration, else the URL."""
+    from contracts.errors import ContractError
+    from contracts.operations.office_url import PORT, parse_office_url
+    from contracts.topology import check_name
+    from master_bridge.link.office import accounts
+    from master_bridge.link.office.certificates import server_options
+    from master_bridge.operating import enclosed
+    from master_bridge.operating.enrolment import agent_config, write_private
+    from master_bridge.operating.errors import OperatingError
+
+    path = output or Path(f"{name}.toml" if role == "worker" else f"{name}.url")
+    if role == "master":
+        raise click.UsageError("--as master: a master that listens itself needs no account")
+    if path.exists():
+        raise click.ClickException(f"{path} is there already: name another file with --output")
+    try:
+        check_name(name, "account")
+        scheme, _, place = (url or f"amps://{socket.getfqdn()}:{PORT}").partition("://")
+        file = folder / accounts.ACCOUNTS_FILE
+        if name in accounts.listed(file) and not renew:
+            raise click.ClickException(f"account {name!r} is there already: --renew gives it a new token")
+        pin = "" if ca is not None or scheme == "amp" else f"?fingerprint=sha256:{server_options(folder, None)[1]}"
+        parse_office_url(f"{scheme}://{name}:token@{place}{pin}")
+        authority = None if ca is None else enclosed.authority(ca)
+        trusted = enclosed.trusted_keys(keys, None)
+        token = accounts.add(file, name, role="operator" if role == "operator" else "agent")
+        whole = f"{scheme}://{name}:{token}@{place}{pin}"
+        text = f"{whole}\n"
+        if role == "worker":
+            text = agent_config(
+                name,
+                whole,
+                ca=authority.pem if authority else None,
+                certificate=None,
+                keys=[key.pem for key in trusted],
+            )
+        write_private(path, text)
+    except (ContractError, BadSettings, OperatingError) as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(f"{name}: account {'renewed' if renew else 'made'} in {file}; {path} holds its token")
+    if role == "worker":
+        click.echo(f"With the package installed this makes a machine a worker: worker-agent --config {path.name}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,13 +247,25 @@ class Joining:
 
 @click.command(cls=OperatorCommand)
 @click.argument("name")
+@_MASTER_DIR
 @_CTL
 @broker_options
-def revoke(where: Where, name: str, rabbitmqctl: str | None) -> None:
+def revoke(where: Where, name: str, master_dir: Path | None, rabbitmqctl: str | None) -> None:
     """Take account NAME away, with its connections and the queues that it made.
 
     What it ran is run again by another agent. Queues of a master stay: another account may serve it.
     """
+    if master_dir is not None:
+        from master_bridge.link.office import accounts as of_master
+
+        try:
+            known = of_master.remove(master_dir / of_master.ACCOUNTS_FILE, name)
+        except BadSettings as error:
+            raise click.ClickException(str(error)) from None
+        if not known:
+            raise click.ClickException(f"that master has no account {name!r}")
+        click.echo(f"{name}: account removed; the master cuts its connections within seconds")
+        return
     with _accounts(where, rabbitmqctl) as accounts:
         cut = accounts.remove(name)
     click.echo(f"{name}: account removed" + (f", {cut} connections cut" if cut else ""))

@@ -124,13 +124,13 @@ def _where(values: Mapping[str, Any]) -> Where:
         url = _url_of(settings)
     except WrongSetting as error:
         raise WrongUse(shown_lines(str(error))) from None
-    if not url:
+    if not url and context.params.get("master_dir") is None:  # an account of a master that listens itself needs none
         raise click.UsageError(
             f"no broker: give --amqp-url, --amqp-url-file or {URL_VARIABLE}, or write amqp_url to {config_file()}"
         )
     files = {name: str(path) if (path := getattr(settings, f"tls_{name}")) else None for name in ("ca", "cert", "key")}
     return Where(
-        url=url,
+        url=url or "",
         tls=TLSSettings(ca=files["ca"], certificate=files["cert"], key=files["key"]),
         management_url=settings.management_url.get_secret_value() if settings.management_url else None,
         signing_key=settings.signing_key,
