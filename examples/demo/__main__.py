@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from examples.demo.broker import ROOT, Broker, open_broker
+from examples.demo.broker import ROOT, Broker, no_broker, open_broker
 from examples.demo.builds import Build, Master
 from examples.demo.checkout import read_checkout
 from examples.demo.errors import DemoError
@@ -41,10 +41,14 @@ LOOK_EVERY = 0.7
     "--pictures", type=click.Path(path_type=Path, file_okay=False), metavar="FOLDER",
     help="Then write the documentation's pictures to this folder, and end.",
 )  # fmt: skip
-def main(once: bool, pictures: Path | None) -> None:
-    """Build this repository over RabbitMQ, on this machine: a broker, a Buildbot master, three agents.
+@click.option(
+    "--broker", type=click.Choice(["rabbitmq", "none"]), default="rabbitmq", show_default=True,
+    help="What is between the master and its agents; none: they come to the master itself.",
+)  # fmt: skip
+def main(once: bool, pictures: Path | None, broker: str) -> None:
+    """Build this repository on this machine: a Buildbot master, three agents, and RabbitMQ between them or nothing.
 
-    The broker is that of AMQP_URL, else the compose file's where a Docker engine answers, else a private node.
+    The RabbitMQ is that of AMQP_URL, else the compose file's where a Docker engine answers, else a private node.
     All state is in .state/demo; logs are kept there.
     """
     console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
@@ -59,7 +63,7 @@ def main(once: bool, pictures: Path | None) -> None:
         with (
             traced() if pictures else nullcontext() as traces,
             state_folder(),
-            running_demo(say, PICTURED if pictures else AGENTS) as (master, processes, broker),
+            running_demo(say, PICTURED if pictures else AGENTS, broker) as (master, processes, opened),
         ):
             builds = build_all(master, processes, console)
             console.print(table(builds, final=True))
@@ -67,7 +71,7 @@ def main(once: bool, pictures: Path | None) -> None:
                 if build.result != 0:
                     console.print(f"  {build.builder}: {build.url}")
             if pictures and traces:
-                for picture in take(master, broker.url, traces, pictures):
+                for picture in take(master, opened.url, traces, pictures):
                     say(f"picture: {picture}")
             elif not once:
                 master.force(UNSERVED)
@@ -115,7 +119,7 @@ def page_of(master: Master) -> str:
 
 @contextmanager
 def running_demo(
-    say: Callable[[str], None], agents: Mapping[str, tuple[str, ...]]
+    say: Callable[[str], None], agents: Mapping[str, tuple[str, ...]], broker_kind: str
 ) -> Iterator[tuple[Master, Processes, Broker]]:
     """Broker, master and `agents`, up; all of them ended afterwards."""
     checkout = read_checkout(ROOT)
@@ -126,15 +130,17 @@ def running_demo(
     demo_master = DemoMaster(STATE / "master", checkout.folder, checkout.revision)
     with ThreadPoolExecutor(max_workers=1) as beside:
         made = beside.submit(demo_master.create)
-        with open_broker(STATE / "broker", say) as broker:
+        opening = nullcontext(no_broker()) if broker_kind == "none" else open_broker(STATE / "broker", say)
+        with opening as broker:
             say(f"broker: {broker.description}")
             try:
                 made.result()
+                agents_url = broker.agents_url(STATE / "master")
                 demo_master.start(processes, broker.url)
                 master = Master(demo_master.url)
                 say(f"master: up, and its page of the fleet: [bold]{page_of(master)}[/bold]")
                 for name, options in agents.items():  # after it: they would take the machine from it
-                    start_agent(processes, STATE / name, name, broker.url, *options)
+                    start_agent(processes, STATE / name, name, agents_url, *options)
                 say(f"agents: {', '.join(agents)}; they look for what this machine can do")
                 try:
                     yield master, processes, broker

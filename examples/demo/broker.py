@@ -12,22 +12,47 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from contracts.testing.rabbitmq.node import RabbitMQNode
-from contracts.testing.rabbitmq.ports import answers_amqp
+from contracts.testing.rabbitmq.ports import answers_amqp, free_ports
 from contracts.testing.rabbitmq.program import BrokerMissing, NodeError, server_command
 from examples.demo.errors import DemoError
+from master_bridge.link.office import accounts
+from master_bridge.link.office.certificates import server_options
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE_FILE = "examples/demo/broker.yml"
 #: As in that file.
 COMPOSE_URL = "amqp://{user}:{password}@127.0.0.1:{port}/"
 COMPOSE_TIMEOUT = 120.0
+#: Of all agents, where the master listens itself.
+ACCOUNT = "agents"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Broker:
+    #: what the master is told
     url: str
     #: for people, without a password
     description: str
+    #: what agents are told once the master's folder is there, where that is something else
+    of_agents: Callable[[Path], str] | None = None
+
+    def agents_url(self, master: Path) -> str:
+        """`master`: the master's folder."""
+        return self.url if self.of_agents is None else self.of_agents(master)
+
+
+def no_broker() -> Broker:
+    """The master listens for its agents itself, with TLS."""
+    (port,) = free_ports(1)
+
+    def of_agents(master: Path) -> str:
+        token = accounts.add(master / accounts.ACCOUNTS_FILE, ACCOUNT)
+        _options, fingerprint = server_options(master, None)
+        return f"amps://{ACCOUNT}:{token}@127.0.0.1:{port}?fingerprint=sha256:{fingerprint}"
+
+    return Broker(
+        url=f"amp://127.0.0.1:{port}", description=f"none: agents come to the master, port {port}", of_agents=of_agents
+    )
 
 
 @contextmanager

@@ -104,10 +104,10 @@ class DemoMaster:
         if made.returncode:
             raise DemoError(f"buildbot create-master failed:\n{made.stdout}{made.stderr}")
 
-    def start(self, processes: Processes, amqp_url: str) -> None:
+    def start(self, processes: Processes, url: str) -> None:
         """Returns when its web page answers. Raises `DemoError`."""
         command = [str(BIN / "buildbot"), "start", "--nodaemon", str(self._folder)]
-        environment = {**self._environment, "MASTER_BRIDGE_AMQP_URL": amqp_url}
+        environment = {**self._environment, "MASTER_BRIDGE_URL": url}
         master = processes.start(MASTER, command, environment, self._folder, log=self._folder / "twistd.log")
         deadline = time.monotonic() + MASTER_READY
         while not _answers(self.url):
@@ -117,7 +117,7 @@ class DemoMaster:
             time.sleep(0.1)
 
 
-def start_agent(processes: Processes, folder: Path, name: str, amqp_url: str, *options: str) -> Process:
+def start_agent(processes: Processes, folder: Path, name: str, url: str, *options: str) -> Process:
     """An agent with one slot. The URL goes by the environment, as a command line is readable by everybody.
 
     It sends traces where the environment names a collector.
@@ -126,7 +126,7 @@ def start_agent(processes: Processes, folder: Path, name: str, amqp_url: str, *o
     command = [str(BIN / "worker-agent"), "--auto-capabilities", "--name", name, "--state", str(folder), *options]
     if "OTEL_EXPORTER_OTLP_ENDPOINT" in os.environ:
         command.append("--traces")
-    return processes.start(name, command, {"WORKER_AGENT_AMQP_URL": amqp_url}, folder)
+    return processes.start(name, command, {"WORKER_AGENT_URL": url}, folder)
 
 
 def _answers(url: str) -> bool:

@@ -17,6 +17,8 @@ from master_bridge.link.errors import BadSettings
 
 #: Environment variable with the broker's URL when the configuration names none.
 URL_VARIABLE = "MASTER_BRIDGE_AMQP_URL"
+#: … and one that is called for what is not AMQP, too. It wins.
+ANY_URL_VARIABLE = "MASTER_BRIDGE_URL"
 #: Seconds between heartbeats: a dead connection is noticed after about twice this.
 HEARTBEAT = 10
 
@@ -118,5 +120,5 @@ def check_url(url: str) -> None:
 
 
 def url_from_environment(environment: Any = os.environ) -> str | None:
-    """The URL in MASTER_BRIDGE_AMQP_URL, None when it is not set."""
-    return environment.get(URL_VARIABLE) or None
+    """The URL in MASTER_BRIDGE_URL, or MASTER_BRIDGE_AMQP_URL as it was called first; None when neither is set."""
+    return environment.get(ANY_URL_VARIABLE) or environment.get(URL_VARIABLE) or None
