@@ -1,4 +1,7 @@
-"""`python -m benchmarks [case …]`: measure, check, write results/*.json, results/table.md, README's table and plots."""
+"""`python -m benchmarks [case …]`: measure, check, write the results, their page and table, README's table, plots.
+
+Written are results/newest.json, page.html, table.md. A quick run and one `--as-documented` have a folder of their own.
+"""
 
 from __future__ import annotations
 
@@ -6,79 +9,91 @@ import argparse
 import signal
 import sys
 import time
-import traceback
 from pathlib import Path
 
 from benchmarks.cases import CASES
 from benchmarks.report.battery import battery_tables
+from benchmarks.report.page import write_page
 from benchmarks.report.readme import headline, put_into
-from benchmarks.report.results import latest, machine, save
+from benchmarks.report.results import NEWEST, load
 from benchmarks.report.table import scale_table, table
+from benchmarks.run import Run, Say
 from benchmarks.stand.peers import NAMES
 from benchmarks.stand.stage import Stage
 
 PROJECT = Path(__file__).parents[1]
 RESULTS = PROJECT / "benchmarks" / "results"
+#: Results of other runs than whole ones with full inputs: not the project's figures, and not in the repository.
+OTHERS = PROJECT / "build" / "benchmarks"
 
 
 def main() -> int:
+    parser = _parser()
+    options = parser.parse_args()
+    unknown = [name for name in options.cases if name not in CASES]
+    if unknown:
+        parser.error(f"no such case: {', '.join(unknown)}; there are {', '.join(CASES)}")
+    if options.resume and options.cases:
+        parser.error("--resume plays what the last run has left: name no case with it")
+    folder = options.results or _folder(options)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))  # the stage is cleared away
+    broken = [] if options.report else _measure(options, folder)
+    _report(folder)
+    if broken:
+        _say(f"broken: {', '.join(broken)}; why is above; --resume plays them again")
+    return 1 if broken else 0
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("cases", nargs="*", metavar="case", help=f"of {', '.join(CASES)}; default: all")
-    parser.add_argument("--quick", action="store_true", help="small inputs and one round: under 3 minutes")
+    parser.add_argument("--quick", action="store_true", help="small inputs and one round, for a look")
     parser.add_argument("--rounds", type=int, help="measurements of each figure (default 3; with --quick 1)")
+    parser.add_argument("--resume", action="store_true", help="play what an interrupted run left, and what broke in it")
     parser.add_argument(
         "--as-documented",
         action="store_true",
         help="agents as README starts them: default settings, --auto-capabilities",
     )
     parser.add_argument("--peers", default=",".join(NAMES), help="of %(default)s")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of results (default: %(default)s)")
-    parser.add_argument("--report", action="store_true", help="measure nothing, write table and plots of what is there")
-    options = parser.parse_args()
-    unknown = [name for name in options.cases if name not in CASES]
-    if unknown:
-        parser.error(f"no such case: {', '.join(unknown)}; there are {', '.join(CASES)}")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))  # the stage is cleared away
-    complete = options.report or _measure(options.cases or list(CASES), options)
-    _report(options.results)
-    return 0 if complete else 1
+    parser.add_argument("--results", type=Path, help="folder of results (default: benchmarks/results, others in build)")
+    parser.add_argument("--report", action="store_true", help="measure nothing, write page and table of what is there")
+    return parser
 
 
-def _measure(cases: list[str], options: argparse.Namespace) -> bool:
-    """False: a case broke."""
-    failed: list[str] = []
-    began, about = time.monotonic(), machine()
-    rounds = options.rounds or (1 if options.quick else 3)
-    path = options.results / f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}.json"
-    with Stage(
-        rounds=rounds,
-        quick=options.quick,
-        documented=options.as_documented,
-        names=options.peers.split(","),
-        say=_say,
-    ) as stage:
-        for name in cases:
-            _say(f"-- {name}")
-            try:
-                CASES[name](stage)
-            except Exception:
-                failed.append(name)
-                traceback.print_exc()  # the other cases are worth their time all the same
-            finally:  # an interrupted case keeps the figures that it has
-                save(
-                    path,
-                    {**about, "quick": options.quick, "rounds": rounds, "as_documented": options.as_documented},
-                    stage.figures,
-                )
-    _say(f"{time.monotonic() - began:.0f} s in all, written to {path}")
-    if failed:
-        _say(f"broken: {', '.join(failed)}")
-    return not failed
+def _folder(options: argparse.Namespace) -> Path:
+    kind = [name for name, asked in (("quick", options.quick), ("as-documented", options.as_documented)) if asked]
+    return OTHERS / "-".join(kind) if kind else RESULTS
+
+
+def _measure(options: argparse.Namespace, folder: Path) -> list[str]:
+    """Names of cases that broke."""
+    began, rounds = time.monotonic(), options.rounds or (1 if options.quick else 3)
+
+    def stage(say: Say) -> Stage:
+        names = options.peers.split(",")
+        return Stage(rounds=rounds, quick=options.quick, documented=options.as_documented, names=names, say=say)
+
+    about = {"quick": options.quick, "rounds": rounds, "as_documented": options.as_documented}
+    run = Run(CASES, folder / NEWEST, stage, about, _say)
+    cases = run.left if options.resume else options.cases or list(CASES)
+    if not cases:
+        _say("the last run has left nothing")
+        return []
+    try:
+        broken = run.play(cases)
+    except (KeyboardInterrupt, SystemExit):
+        _say(f"interrupted: {', '.join(run.left)} left; the same command with --resume plays them")
+        raise
+    _say(f"{time.monotonic() - began:.0f} s in all, written to {folder}")
+    return broken
 
 
 def _report(folder: Path) -> None:
     """The project's own results go into README and docs, too; other folders' stay there."""
-    figures = latest(folder)
+    results = load(folder / NEWEST)
+    figures = results.figures
+    folder.mkdir(parents=True, exist_ok=True)
     batteries = battery_tables(figures)
     text = "\n".join(part for part in (table(figures), scale_table(figures), batteries) if part)
     (folder / "table.md").write_text(text)
@@ -91,9 +106,11 @@ def _report(folder: Path) -> None:
     try:
         from benchmarks.report.plots import plot
 
-        plot(figures, PROJECT / "docs" / "images" if ours else folder)
+        plots = plot(figures, PROJECT / "docs" / "images" if ours else folder)
     except ImportError:
-        _say("no plots: matplotlib is missing (pip install -e .[bench])")
+        plots = []
+        _say("no curves: matplotlib is missing (pip install -e .[bench])")
+    _say(f"to read: {write_page(results, folder, plots)}")
 
 
 def _say(text: str) -> None:

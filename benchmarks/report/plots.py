@@ -73,7 +73,8 @@ def _scale(figures: Sequence[Figure], axis: str, path: Path) -> Path | None:
         row = dict(zip(_AXES, match.groups(), strict=True))
         for base in (_BASE, _IDLE, _NOT_SHARED) if axis == "agents" else (_BASE,):
             if row[axis][0].isdigit() and all(row[other] == base[other] for other in _AXES if other != axis):
-                curve = curves.setdefault(f"{what} ({found.unit})", {}).setdefault(base["offers"], [])
+                title = f"{what} ({found.unit}; {found.better} is better)"
+                curve = curves.setdefault(title, {}).setdefault(base["offers"], [])
                 curve.append((int(row[axis].split()[0]), found.median, *found.spread))
     if not curves or max(len(points) for lines in curves.values() for points in lines.values()) < 2:
         return None

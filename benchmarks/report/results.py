@@ -1,4 +1,8 @@
-"""Results on disk: one JSON file a run, with the machine and the versions that it was measured on."""
+"""Results on disk: the newest figures of each case in one file, and a copy of it a release.
+
+Each case has its figures and what they depend on: the machine, the versions, the rounds, the seconds that it took. A
+run writes the file anew after every case, so an interrupted one loses the case that it was at, and no other.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +11,14 @@ import os
 import platform
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from benchmarks.report.figures import Figure
 
+NEWEST = "newest.json"
 _PACKAGES = ("buildbot", "buildbot-worker", "aio-pika", "pika", "twisted")
 
 
@@ -37,23 +43,70 @@ def _cpuinfo() -> list[str]:
     return path.read_text().splitlines() if path.exists() else []
 
 
-def save(path: Path, about: dict[str, Any], figures: Sequence[Figure]) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """A case that was played to its end. `about`: the machine, versions, rounds and whether the inputs were small."""
+
+    about: dict[str, Any]
+    figures: tuple[Figure, ...]
+    #: how long it took; None: nobody wrote it down
+    seconds: float | None = None
+
+
+@dataclass(kw_only=True)
+class Results:
+    """What is known of all cases, by name. `left`: those of the last run that have not been played to their end."""
+
+    cases: dict[str, Measured] = field(default_factory=dict)
+    left: list[str] = field(default_factory=list)
+    #: why a case of the last run broke; the figures that it has are older ones
+    broken: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def figures(self) -> list[Figure]:
+        return [figure for case in self.cases.values() for figure in case.figures]
+
+    def remaining(self, cases: Sequence[str]) -> float | None:
+        """Seconds that these take by their last run; one never timed as the mean of the others; None: none is known."""
+        times = [found.seconds for found in self.cases.values() if found.seconds is not None]
+        if not times:
+            return None
+        known = {name: found.seconds for name, found in self.cases.items()}
+        mean = sum(times) / len(times)
+        return sum(mean if (took := known.get(name)) is None else took for name in cases)
+
+
+def save(path: Path, results: Results) -> None:
+    """Whole or not at all: an interrupt while it is written leaves the file that was there."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    rows = [figure.as_json() for figure in figures]
-    path.write_text(json.dumps({"machine": about, "figures": rows}, indent=1, ensure_ascii=False) + "\n")
+    document = {
+        "left": results.left,
+        "broken": results.broken,
+        "cases": {
+            name: {
+                "about": case.about,
+                "seconds": case.seconds,
+                "figures": [figure.as_json() for figure in case.figures],
+            }
+            for name, case in results.cases.items()
+        },
+    }
+    fresh = path.with_suffix(".new")
+    fresh.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+    fresh.replace(path)
 
 
-def load(path: Path) -> tuple[dict[str, Any], list[Figure]]:
+def load(path: Path) -> Results:
+    """Empty where there is no such file: nothing was measured yet."""
+    if not path.exists():
+        return Results()
     found = json.loads(path.read_text())
-    return found["machine"], [Figure.from_json(row) for row in found["figures"]]
-
-
-def latest(folder: Path) -> list[Figure]:
-    """The newest figures of every case, of all runs in `folder`: a case that was run again replaces itself."""
-    newest: dict[str, list[Figure]] = {}
-    for path in sorted(folder.glob("*.json")):
-        cases: dict[str, list[Figure]] = {}
-        for figure in load(path)[1]:
-            cases.setdefault(figure.case, []).append(figure)
-        newest.update(cases)
-    return [figure for figures in newest.values() for figure in figures]
+    cases = {
+        name: Measured(
+            about=case["about"],
+            seconds=case["seconds"],
+            figures=tuple(Figure.from_json(row) for row in case["figures"]),
+        )
+        for name, case in found["cases"].items()
+    }
+    return Results(cases=cases, left=found["left"], broken=found["broken"])

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes a release of what is checked out: the changelog from the news fragments, sdist and wheel in dist/, a commit and the
-# tag vVERSION. Nothing is published, and nothing is changed where a step fails. CONTRIBUTING.md says what comes before and
+# tag vVERSION; the newest benchmark results are kept as that release's baseline. Nothing is published, and nothing is changed where a step fails. CONTRIBUTING.md says what comes before and
 # after.
 #
 #     deploy/dev/release.sh 0.1.0
@@ -25,6 +25,8 @@ fi
 trap 'git reset --quiet --hard' EXIT
 sed -i "s/^version = \"[^\"]*\"/version = \"$version\"/" pyproject.toml
 "$python" -m towncrier build --yes --version "$version" >/dev/null
+cp benchmarks/results/newest.json "benchmarks/results/baseline-$version.json"
+git add "benchmarks/results/baseline-$version.json"
 say "Building sdist and wheel ..."
 rm -rf dist
 "$python" -m build --no-isolation . >/dev/null

@@ -1,0 +1,53 @@
+"""What ours is meant to reach, most as ratios to another peer in the same run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from benchmarks.report.figures import Figure
+
+
+@dataclass(frozen=True, kw_only=True)
+class Goal:
+    """Ours is at most (where less is better) or at least (where more is) `times` what `peer` has.
+
+    Without a peer, `times` is in the figure's own unit.
+    """
+
+    case: str
+    what: str
+    times: float
+    peer: str | None = "PB"
+
+    def __str__(self) -> str:
+        return f"{self.times:g}" if self.peer is None else f"{self.times:g} times {self.peer}"
+
+
+GOALS = (
+    Goal(case="steps", what="a `true` step", times=0.35),
+    Goal(case="steps", what="a `true` step", times=0.6, peer="PB-nodelay"),
+    Goal(case="log", what="one build", times=6),
+    Goal(case="log", what="8 builds at once", times=5),
+    Goal(case="log", what="first line visible after", times=0.2, peer=None),
+    Goal(case="many", what="steps of 8 workers", times=2),
+    *(Goal(case="fanout", what=f"{crowd} workers", times=1.5) for crowd in (2, 8, 24)),
+    *(Goal(case="fanout", what=f"CPU of the master, {crowd} workers", times=0.7) for crowd in (2, 8, 24)),
+    *(Goal(case="fanout", what=f"CPU of a worker, {crowd} workers", times=2) for crowd in (2, 8, 24)),
+    *(
+        Goal(case=way, what=f"{size} blocks", times=0.8, peer="raw broker")
+        for way in ("upload", "download")
+        for size in ("16 KiB", "256 KiB", "1024 KiB")
+    ),
+)
+
+
+def bound(goal: Goal, peers: dict[str, Figure]) -> float | None:
+    """What the goal comes to in the figure's own unit; None: the other peer has no figure."""
+    if goal.peer is None:
+        return goal.times
+    other = peers.get(goal.peer)
+    return None if other is None or other.median is None else goal.times * other.median
+
+
+def goals_of(case: str, what: str) -> list[Goal]:
+    return [goal for goal in GOALS if (goal.case, goal.what) == (case, what)]
