@@ -55,10 +55,19 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="agents as README starts them: default settings, --auto-capabilities",
     )
+    parser.add_argument("--agents", type=_sizes, default=(), help="of the fleets of the case thousands, as 1000,5000")
     parser.add_argument("--peers", default=",".join(NAMES), help="of %(default)s")
     parser.add_argument("--results", type=Path, help="folder of results (default: benchmarks/results, others in build)")
     parser.add_argument("--report", action="store_true", help="measure nothing, write page and table of what is there")
     return parser
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    """`1000,5000`. Raises ValueError, which argparse tells."""
+    sizes = tuple(int(part) for part in text.split(","))
+    if min(sizes) < 1:
+        raise ValueError(text)
+    return sizes
 
 
 def _folder(options: argparse.Namespace) -> Path:
@@ -72,7 +81,14 @@ def _measure(options: argparse.Namespace, folder: Path) -> list[str]:
 
     def stage(say: Say) -> Stage:
         names = options.peers.split(",")
-        return Stage(rounds=rounds, quick=options.quick, documented=options.as_documented, names=names, say=say)
+        return Stage(
+            rounds=rounds,
+            quick=options.quick,
+            documented=options.as_documented,
+            agents=options.agents,
+            names=names,
+            say=say,
+        )
 
     about = {"quick": options.quick, "rounds": rounds, "as_documented": options.as_documented}
     run = Run(CASES, folder / NEWEST, stage, about, _say)

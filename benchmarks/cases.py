@@ -15,6 +15,7 @@ from benchmarks.measures import (
     many,
     page,
     steps,
+    thousands,
     transfers,
 )
 from benchmarks.stand.stage import Stage
@@ -29,6 +30,7 @@ CASES: dict[str, Callable[[Stage], None]] = {
     "failover": failover.run,
     "footprint": footprint.run,
     "claims": claims.run,
+    "thousands": thousands.run,
     "page": page.run,
     "battery": battery.run,
 }

@@ -22,7 +22,7 @@ MB = 1_000_000
 class Stage:
     """`rounds` of each measurement, peers interleaved; `quick`: smaller inputs.
 
-    `documented`: agents as README starts them.
+    `documented`: agents as README starts them; `agents`: the sizes of the fleets of `thousands`, instead of its own.
     """
 
     def __init__(
@@ -31,12 +31,14 @@ class Stage:
         rounds: int,
         quick: bool,
         documented: bool = False,
+        agents: Sequence[int] = (),
         names: Sequence[str] = NAMES,
         say: Callable[[str], None],
     ) -> None:
         self.rounds = rounds
         self.quick = quick
         self.documented = documented
+        self.agents = tuple(agents)
         self.names = tuple(names)
         self.say = say
         self.figures: list[Figure] = []

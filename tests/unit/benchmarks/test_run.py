@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.__main__ import _sizes
 from benchmarks.report.figures import Figure
 from benchmarks.report.page import write_page
 from benchmarks.report.results import Measured, Results, load, save
@@ -92,3 +93,10 @@ def test_the_page_explains_itself(tmp_path: Path, ours: float, verdict: str) -> 
     for words in ("(ms; shorter is better)", f"at most 0.35 times PB {verdict}", "&lt;cpu&gt;", "&lt;why&gt;", "<svg"):
         assert words in text
     assert "http" not in text, "it needs nothing else"
+
+
+def test_sizes_of_fleets_are_numbers_above_zero() -> None:
+    assert _sizes("1000,5000") == (1000, 5000)
+    for text in ("0", "1000,", "many"):
+        with pytest.raises(ValueError, match=r"\d|literal"):
+            _sizes(text)
