@@ -52,4 +52,20 @@ class GiveBackToMaster:
     number: int
 
 
-OfficeAction = Union[SendFrame, CutOff, TellMaster, TellFleet, GiveBackToMaster]
+@dataclass(frozen=True, kw_only=True)
+class KeepClaim:
+    """Put it where it outlives this process, before anything that follows: it has no answer yet."""
+
+    delivery: int
+    user: str
+    wire: Wire
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForgetClaim:
+    """The master is done with it."""
+
+    delivery: int
+
+
+OfficeAction = Union[SendFrame, CutOff, TellMaster, TellFleet, GiveBackToMaster, KeepClaim, ForgetClaim]

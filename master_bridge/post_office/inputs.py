@@ -7,6 +7,14 @@ from typing import Literal, Union
 
 from contracts.codec import Wire
 from contracts.frames.frames import Frame
+from master_bridge.post_office.actions import KeepClaim
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClaimsRestored:
+    """What a former process of this master kept, in its order. Before all else."""
+
+    claims: tuple[KeepClaim, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +95,6 @@ class OfficeTick:
 
 
 OfficeInput = Union[
-    AgentJoined, FrameCame, AgentLeft, MasterPublished, QueuesDeclared, QueueDeleted, MasterAcknowledged, OffersSwept,
-    OfficeTick,
+    ClaimsRestored, AgentJoined, FrameCame, AgentLeft, MasterPublished, QueuesDeclared, QueueDeleted,
+    MasterAcknowledged, OffersSwept, OfficeTick,
 ]  # fmt: skip

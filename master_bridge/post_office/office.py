@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import Literal
 
 from contracts import topology
 from contracts.burial import headers_of
@@ -36,6 +37,7 @@ from master_bridge.post_office.connections import HELD_MAX, OfficeConnection, Of
 from master_bridge.post_office.inputs import (
     AgentJoined,
     AgentLeft,
+    ClaimsRestored,
     FrameCame,
     MasterAcknowledged,
     MasterPublished,
@@ -111,9 +113,11 @@ class PostOffice:
         """Number and offer of all that wait in a queue, as they would be handed out."""
         return tuple((offer.place, offer.wire) for offer in self._offers.waiting(queue))
 
-    def connected(self) -> int:
-        """Connections that have joined."""
-        return len(self._connections)
+    def left_over(self) -> str:
+        """What is not done with, for people: offers that wait or are held, claims and events; "" for nothing."""
+        held = sum(len(connection.held) for connection in self._connections)
+        parts = {"bytes of offers": self._offers.bytes, "offers held": held, **self._mail.bytes}
+        return ", ".join(f"{count} {what}" for what, count in parts.items() if count)
 
     def _take_in(self, news: OfficeInput, now: float) -> Iterator[OfficeAction]:
         if isinstance(news, FrameCame):
@@ -123,9 +127,11 @@ class PostOffice:
         elif isinstance(news, MasterPublished):
             yield from self._published(news)
         elif isinstance(news, MasterAcknowledged):
-            self._mail.acknowledge(news.delivery)
+            yield from self._mail.acknowledge(news.delivery)
         elif isinstance(news, AgentJoined):
             yield from self._joined(news)
+        elif isinstance(news, ClaimsRestored):
+            self._mail.restore(news.claims)
         elif isinstance(news, AgentLeft):
             connection = self._connections.get(news.connection)
             if connection is not None:
@@ -235,12 +241,9 @@ class PostOffice:
         wire = Wire(
             type=frame.message.type, content_type=frame.message.content_type, body=body, headers=frame.message.headers
         )
-        outcome = "taken"
+        outcome: Literal["taken", "returned", "full"] = "taken"
         if frame.to in ("claims", "events"):
-            if frame.key != self._master:
-                outcome = "returned"
-            elif not self._mail.add("claims" if frame.to == "claims" else "events", connection.user, wire):
-                outcome = "full"
+            outcome = yield from self._for_master(connection, frame, wire)
         elif frame.to == "fleet":
             yield TellFleet(user=connection.user, key=topology.STATUS_KEY, wire=wire)
             yield from self._to_operators(topology.STATUS_KEY, connection.user, wire)
@@ -253,8 +256,20 @@ class PostOffice:
             told = list(self._told(topology.CONTROL, frame.key, connection.user, wire))
             outcome = "taken" if told or frame.key in (topology.BROADCAST, topology.TELL) else "returned"
             yield from told
-        answer = Answer.model_validate({"number": frame.number, "outcome": outcome})
-        yield SendFrame(connection=connection.number, frame=answer)
+        yield SendFrame(connection=connection.number, frame=Answer(number=frame.number, outcome=outcome))
+
+    def _for_master(
+        self, connection: OfficeConnection, frame: Say, wire: Wire
+    ) -> Generator[OfficeAction, None, Literal["taken", "returned", "full"]]:
+        """What becomes of it."""
+        if frame.key != self._master:
+            return "returned"
+        told = self._mail.add("claims" if frame.to == "claims" else "events", connection.user, wire)
+        if told is None:
+            return "full"
+        if told.queue == "claims":
+            yield self._mail.keep(told)
+        return "taken"
 
     # -- what the master says -----------------------------------------------------------------------------------------
 

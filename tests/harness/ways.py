@@ -38,8 +38,10 @@ class OverAMP:
         self._folder = folder
         (self._port,) = free_ports(1)
         _options, fingerprint = server_options(folder, None)
-        token = accounts.add(folder / accounts.ACCOUNTS_FILE, "agents")
-        self.agent = f"amps://agents:{token}@127.0.0.1:{self._port}?fingerprint=sha256:{fingerprint}"
+        token = accounts.add(
+            folder / accounts.ACCOUNTS_FILE, "guest"
+        )  # as over RabbitMQ, so that agents' names are as well
+        self.agent = f"amps://guest:{token}@127.0.0.1:{self._port}?fingerprint=sha256:{fingerprint}"
 
     def master(self, folder: Path) -> str:
         assert folder == self._folder, "over AMP agents come to one master"

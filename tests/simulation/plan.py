@@ -76,6 +76,8 @@ class Plan:
     #: bytes that a master's events queue takes before it rejects
     events_limit: int
     rules: frozenset[str] = field(default_factory=frozenset)
+    #: the master is its own broker
+    office: bool = False
 
     def keep(self, faults: list[int] | None = None, jobs: list[int] | None = None) -> Plan:
         """The same plan with only these faults and jobs, by index."""
@@ -119,6 +121,7 @@ def make_plan(name: str, seed: int) -> Plan:
         warm_up=dice.choice(profile.warm_ups),
         events_limit=dice.choice(profile.events_limits),
         rules=frozenset(profile.rules),
+        office=profile.office,
     )
 
 

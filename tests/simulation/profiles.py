@@ -26,6 +26,7 @@ _AGENTS = {
 _MASTERS = {"power_off_master": 2, "kill_master": 4, "quick_stop": 2, "stall_master": 1}
 _BROKER = {"kill_broker": 3, "kill_broker_lose_flags": 3, "block_broker": 2, "consumer_timeout": 3}
 _STRANGERS = {"strange_messages": 3, "replayed_messages": 3}
+_OF_OFFICE = {"drain_agent": 1, "stop_agent": 1, "unwell_agent": 2, "stop_job": 2, "reroute_job": 1}
 _PEOPLE = {"drain_agent": 1, "stop_agent": 1, "unwell_agent": 2, "stop_job": 2, "reroute_job": 1, "purge_queue": 1}
 
 
@@ -60,6 +61,8 @@ class Profile:
     waited_for: float = 0.0
     #: invariants that hold in this profile only (verdict.py)
     rules: frozenset[str] = field(default_factory=frozenset)
+    #: there is no broker: the master is its own
+    office: bool = False
 
 
 PROFILES: Mapping[str, Profile] = {
@@ -92,6 +95,16 @@ PROFILES: Mapping[str, Profile] = {
         bulk=0.05,
         renders_run=0.05,
         waited_for=0.1,
+    ),
+    "office": Profile(kinds={**_LINKS, **_AGENTS, **_MASTERS, **_OF_OFFICE}, office=True, strict=0.1, bulk=0.05),
+    "office_commands": Profile(kinds={**_LINKS, **_AGENTS, **_MASTERS}, office=True, commands=1.0, faults=(1, 2, 3)),
+    "office_restart": Profile(
+        kinds={"kill_master": 5, "quick_stop": 3, "reset_agent": 1, "reset_master": 1},
+        office=True,
+        faults=(1, 2, 3),
+        commands=0.25,
+        lasts=(0.3, 60.0),
+        rules=frozenset({"once"}),
     ),
     # only masters and short cuts: whatever a first attachment began runs once
     "restart": Profile(
@@ -214,6 +227,6 @@ PROFILES: Mapping[str, Profile] = {
 }
 #: Profiles that are searched on their own: a backlog costs ten times as much as any other; the others came later, and
 #: the seeds of old are to keep their profiles.
-APART = ("backlog", "leaders", "stale")
+APART = ("backlog", "leaders", "stale", "office", "office_commands", "office_restart")
 #: Which seed is of which profile, in a search through all others.
 ROTATION = tuple(name for name in PROFILES if name not in APART)

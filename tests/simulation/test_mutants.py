@@ -31,6 +31,7 @@ _FOUND_AT = {
     "never_asks": 20,
     "never_pauses": 30,
     "obeys_any_user": 53,
+    "office_keeps_no_claims": 1847,
     "offers_once": 91,
     "sweeps_its_own_only": 87,
     "takes_any_for_first": 59,

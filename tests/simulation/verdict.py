@@ -54,6 +54,8 @@ def unsettled(world: World) -> str | None:
             )
             if queue is not None and len(mine) != 1:
                 return f"{agent.name} has {len(mine)} consumers on {name}"
+    if world.plan.office:
+        return _unsettled_office(world)
     addresses = [name for name in world.broker.queues if name.startswith("agent.")]
     if len(addresses) > len(world.agents):
         return f"ghosts of control queues are left: {addresses}"
@@ -65,6 +67,17 @@ def unsettled(world: World) -> str | None:
             continue
         if len(queue) or queue.unacked:
             return f"queue {name} has {len(queue)} messages and {len(queue.unacked)} unacknowledged"
+    return None
+
+
+def _unsettled_office(world: World) -> str | None:
+    if world.office is None:
+        return "nobody listens for agents"
+    left = world.office.office.left_over()
+    if left:
+        return f"the post office has left over: {left}"
+    if len(world.office.connections) != len(world.agents):
+        return f"{len(world.office.connections)} connections of {len(world.agents)} agents"
     return None
 
 

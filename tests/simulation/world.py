@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from contracts.topology import (
     OFFERS,
     PARKED,
     PARKED_QUEUE,
+    cap_queue,
 )
 from contracts.trust.envelope import Envelope
 from contracts.trust.sealing import OF_AGENT, OF_MASTER
@@ -29,6 +30,7 @@ from tests.simulation.ledger import Ledger, Violation
 if TYPE_CHECKING:
     from tests.simulation.hosts.agent_host import AgentHost
     from tests.simulation.hosts.master_host import MasterHost
+    from tests.simulation.hosts.office import OfficeBridgeLink
     from tests.simulation.plan import Plan
 
 #: seconds since the epoch at virtual time 0
@@ -73,6 +75,10 @@ class World:
         self.log: list[tuple[float, str, str]] = []
         #: sessions that were claimed from offers that ask for a seal
         self.sealed: set[str] = set()
+        #: the link of the master that is its own broker, while it is up
+        self.office: OfficeBridgeLink | None = None
+        #: how often its offers were handed out
+        self.office_deliveries: Counter[bytes] = Counter()
         #: planted fault: wraps the inputs and actions of the machines
         self.mutant: Any = None
 
@@ -105,6 +111,9 @@ class World:
 
     @property
     def cap_queues(self) -> list[str]:
+        if self.plan.office:
+            queues = sorted(cap_queue(signature) for signature in self.plan.signatures)
+            return queues if self.office is not None else []
         return [name for name in self.broker.queues if name.startswith("cap.")]
 
 

@@ -30,12 +30,15 @@ from master_bridge.link.errors import BadSettings
 from master_bridge.link.office.accounts import ACCOUNTS_FILE, AgentAccounts, KnownAgent
 from master_bridge.link.office.amp import AddressTaken, AMPListener
 from master_bridge.link.office.door import Door
+from master_bridge.link.office.kept_claims import CLAIMS_FILE, KeptClaims
 from master_bridge.link.port import NOT_STARTED
 from master_bridge.link.reader import Reader
 from master_bridge.link.settings import LinkSettings
 from master_bridge.post_office.actions import (
     CutOff,
+    ForgetClaim,
     GiveBackToMaster,
+    KeepClaim,
     OfficeAction,
     SendFrame,
     TellFleet,
@@ -44,6 +47,7 @@ from master_bridge.post_office.actions import (
 from master_bridge.post_office.inputs import (
     AgentJoined,
     AgentLeft,
+    ClaimsRestored,
     FrameCame,
     MasterAcknowledged,
     MasterPublished,
@@ -72,6 +76,7 @@ class OfficeLink:
         self._sign = settings.signer()
         self._backoff = Backoff()
         self._office = PostOffice(settings.master, settings.user, mail_bytes_max=settings.events_max_bytes)
+        self._kept: KeptClaims | None = None
         self._door: Door | None = None
         self._listener: AMPListener | None = None
         self._retry: Any = None
@@ -134,9 +139,13 @@ class OfficeLink:
             self.up, self.down_reason, self._complained = True, None, ""
             log.info("amqp.link_up", broker=self.product, address=self._settings.where)
             self._client.link_up()
+            if self._kept is not None:
+                self._tell(ClaimsRestored(claims=self._kept.found()))
 
     def _open(self) -> None:
         """Raises `BadSettings`."""
+        if self._kept is None:
+            self._kept = KeptClaims(self._folder / CLAIMS_FILE)
         door = Door(self._reactor, AgentAccounts(self._folder / ACCOUNTS_FILE), self)
         listener = AMPListener(
             self._reactor, parse_listen_url(self._settings.url), door, self._folder, self._settings.tls
@@ -162,6 +171,9 @@ class OfficeLink:
         if self._listener is not None:
             yield self._listener.stop()
         self._deliveries.clear()
+        if self._kept is not None:
+            self._kept.close()
+            self._kept = None
         if was_up:
             self._client.link_down("stopped")
 
@@ -203,6 +215,12 @@ class OfficeLink:
             self._heard_of_fleet(action)
         elif isinstance(action, GiveBackToMaster):
             self._returned(action.number)
+        elif isinstance(action, KeepClaim):
+            if self._kept is not None:
+                self._kept.keep(action)
+        elif isinstance(action, ForgetClaim):
+            if self._kept is not None:
+                self._kept.forget(action)
         elif isinstance(action, CutOff):
             if self._door is not None:
                 self._door.disconnect(action.connection, action.reason)

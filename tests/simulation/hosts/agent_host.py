@@ -27,6 +27,7 @@ from tests.simulation.hosts.agent_link import AgentLink
 from tests.simulation.hosts.disk import Disk
 from tests.simulation.hosts.host import Host
 from tests.simulation.hosts.keeper import Keeper
+from tests.simulation.hosts.office import OfficeAgentLink
 from tests.simulation.ledger import Violation
 from tests.simulation.plan import AgentPlan
 from tests.simulation.world import WALL
@@ -51,7 +52,7 @@ _CAPABILITIES = (Capability(name="model", version="1"),)
 
 
 class AgentHost(Host):
-    link: AgentLink | None
+    link: AgentLink | OfficeAgentLink | None
     machine: AgentMachine | None
 
     def __init__(self, world: World, planned: AgentPlan) -> None:
@@ -111,7 +112,7 @@ class AgentHost(Host):
             now=self.world.clock.now,
             recovered=recovered,
         )
-        self.link = AgentLink(self, self.process)
+        self.link = OfficeAgentLink(self, self.process) if self.world.plan.office else AgentLink(self, self.process)
         self.link.connect()
         if self._unwell:
             self.feed(self.process, inputs.Wellness(reasons=self._unwell))

@@ -12,10 +12,12 @@ from contracts.trust.tickets import SECRET_BYTES, Tickets
 from master_bridge.core import actions, inputs
 from master_bridge.core.machine import BridgeConfig, BridgeMachine
 from master_bridge.link.seals import Seals
+from master_bridge.post_office.actions import KeepClaim
 from tests.simulation.hosts.agent_host import AGENTS, _short
 from tests.simulation.hosts.bridge_link import BridgeLink
 from tests.simulation.hosts.buildbot import Buildbot, Job
 from tests.simulation.hosts.host import Host
+from tests.simulation.hosts.office import OfficeBridgeLink
 from tests.simulation.ledger import Violation
 from tests.simulation.world import WALL
 
@@ -34,13 +36,15 @@ _CARRIED = (
 
 
 class MasterHost(Host):
-    link: BridgeLink | None
+    link: BridgeLink | OfficeBridgeLink | None
     machine: BridgeMachine | None
 
     def __init__(self, world: World, name: str, *, signatures: tuple[str, ...], label: str | None = None) -> None:
         super().__init__(world, name, label=label)
         self.user = f"bridge-{name}"
         self.tickets = Tickets(self.label.encode().ljust(SECRET_BYTES, b"."), master=name)
+        #: on its disk: what its post office keeps, where it is its own broker
+        self.kept_claims: dict[int, KeepClaim] = {}
         self.signatures = signatures
         # the database
         self.jobs: dict[str, Job] = {}
@@ -77,7 +81,7 @@ class MasterHost(Host):
         self.seals = Seals(
             master=self.name, incarnation=incarnation, random=Random(f"{self.label}/{self.process}").randbytes
         )
-        self.link = BridgeLink(self, self.process)
+        self.link = OfficeBridgeLink(self, self.process) if self.world.plan.office else BridgeLink(self, self.process)
         self.buildbot = Buildbot(self, self.process)
         self.world.clock.call_later(self.world.between(0.0, 1.0), self.link.connect)
         self.buildbot.start()

@@ -10,8 +10,10 @@ from dataclasses import dataclass, replace
 
 from contracts.codec import HEADER, Wire
 from master_bridge.core.machine import BridgeMachine
+from master_bridge.post_office.office import PostOffice
 from tests.simulation.planted import agent_mutants as agents
 from tests.simulation.planted import bridge_mutants as bridges
+from tests.simulation.planted import office_mutants as offices
 from worker_agent.core.machine import AgentMachine
 
 
@@ -22,6 +24,8 @@ class Mutant:
     name: str
     agent: type[AgentMachine] | None = None
     bridge: type[BridgeMachine] | None = None
+    #: of a master that is its own broker
+    office: type[PostOffice] | None = None
     #: the edge consumes the claims queue without `exclusive` (rule 4)
     shares_claims: bool = False
     #: the edges wait for a confirm for ever; they publish what is refused on no other channel
@@ -54,6 +58,10 @@ class Mutant:
     def agent_machine(self, machine: type[AgentMachine]) -> type[AgentMachine]:
         return self.agent or machine
 
+    def post_office(self, master: str, user: str, mail_bytes_max: int) -> PostOffice:
+        """Of a master that is its own broker."""
+        return (self.office or PostOffice)(master, user, mail_bytes_max=mail_bytes_max)
+
     def bridge_machine(self, machine: type[BridgeMachine]) -> type[BridgeMachine]:
         return self.bridge or machine
 
@@ -71,6 +79,35 @@ _ORDER = "every event reaches Buildbot once, in order"
 MUTANTS: dict[str, Mutant] = {
     mutant.name: mutant
     for mutant in (
+        Mutant(
+            name="office_is_never_done",
+            office=offices.NeverDone,
+            profile="office",
+            seeds=20,
+            violates=("no message is delivered more than 25 times",),
+        ),
+        Mutant(
+            name="office_parks_for_ever", office=offices.ParksForEver, profile="office_commands", violates=(_LEFT_OVER,)
+        ),
+        Mutant(
+            name="office_confirms_what_it_drops",
+            office=offices.ConfirmsWhatItDrops,
+            profile="office",
+            violates=(_LEFT_OVER,),
+        ),
+        Mutant(
+            name="office_tells_the_wrong_one",
+            office=offices.TellsTheWrongOne,
+            profile="office",
+            violates=(_LEFT_OVER, "no message is delivered more than 25 times"),
+        ),
+        Mutant(
+            name="office_keeps_no_claims",
+            office=offices.KeepsNoClaims,
+            profile="office",
+            seeds=1900,
+            violates=("strict fencing: never two runs at a time", "at most one agent runs a request's commands"),
+        ),
         Mutant(name="starts_again", agent=agents.StartsAgain, profile="links", violates=(_RUNS_ONCE,)),
         Mutant(name="keeps_sessions", agent=agents.KeepsSessions, profile="calm", violates=(_LEFT_OVER,)),
         Mutant(
