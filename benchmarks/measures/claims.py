@@ -72,6 +72,7 @@ class Talk:
     """A process that answers lines of JSON with lines of JSON."""
 
     def __init__(self, module: str, *arguments: str) -> None:
+        self._module = module
         self.process = subprocess.Popen(
             [sys.executable, "-m", module, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=sys.stderr, text=True,
@@ -90,7 +91,8 @@ class Talk:
                 if "failed" in answer:
                     raise RuntimeError(answer["failed"])
                 return answer
-        raise RuntimeError(f"{self.process.args!r} ended with {self.process.wait()}")
+        # not its arguments, of which one is a URL with a password: this is told on the results' page
+        raise RuntimeError(f"{self._module} ended with {self.process.wait()}; its own output says why")
 
     def ask(self, order: Any) -> Any:
         assert self.process.stdin is not None

@@ -9,18 +9,22 @@ seconds, latencies (ms), CPU seconds.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from typing import Any
+from urllib.parse import urlsplit
 
 from twisted.internet import defer, reactor, stdio
 from twisted.protocols.basic import LineOnlyReceiver
 
 from contracts import timing
-from contracts.messages import Catalogue, Claim, Event
+from contracts.messages import Catalogue, Claim
+from contracts.topology import key_word
+from contracts.trust.tickets import SECRET_BYTES, Tickets
 from master_bridge.buildbot.bridge import Bridge
 from master_bridge.core import inputs
-from master_bridge.core.actions import Holder, ServeData
+from master_bridge.core.actions import Holder
 from master_bridge.link.amqp.link import Link
 from master_bridge.link.settings import LinkSettings
 
@@ -29,6 +33,9 @@ from master_bridge.link.settings import LinkSettings
 
 class Asked:
     """One request's client: done as soon as an agent has accepted."""
+
+    #: what comes of its session is dropped
+    session = None
 
     def __init__(self, run: Run, request: str, signature: str) -> None:
         self.run = run
@@ -40,10 +47,6 @@ class Asked:
     def attach(self, holder: Holder, adopted: bool) -> None:
         self.run.attached(self)
 
-    def deliver(self, event: Event) -> None: ...
-
-    def serve(self, wanted: ServeData) -> None: ...
-
     def lost(self, reason: str) -> None:
         self.run.failed(f"{self.request} was lost: {reason}")
 
@@ -51,6 +54,8 @@ class Asked:
         self.run.failed(f"{self.request} was abandoned: {reason}")
 
     def cancelled_earlier(self, reason: str) -> None: ...
+
+    def quick_stop(self) -> None: ...
 
     def refresh(self) -> None: ...
 
@@ -60,10 +65,10 @@ class NotingBridge(Bridge):
 
     claimed: dict[str, float]
 
-    def message_received(self, delivery: int, message: Any, user: str) -> None:
+    def message_received(self, delivery: int, message: Any, user: str, size: int) -> None:
         if isinstance(message, Claim):
             self.claimed.setdefault(message.request, time.monotonic())
-        super().message_received(delivery, message, user)
+        super().message_received(delivery, message, user, size)
 
 
 class NotingLink(Link):
@@ -92,7 +97,9 @@ class Run(LineOnlyReceiver):
         self._cpu = 0.0
         self._accepted: dict[str, float] = {}
         self.bridge = NotingBridge(
-            reactor=reactor, master=master, grace=timing.GRACE, check=lambda request: defer.succeed(False),
+            reactor=reactor, master=master, user=key_word(urlsplit(url).username or ""),
+            tickets=Tickets(os.urandom(SECRET_BYTES), master=master), grace=timing.GRACE,
+            check=lambda request: defer.succeed(False),
             on_link=self._link, on_fleet=lambda message: None, on_stopped=self.failed,
         )  # fmt: skip
         self.bridge.claimed = {}

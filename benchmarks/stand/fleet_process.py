@@ -27,6 +27,7 @@ from worker_agent.core.machine import AgentConfig, AgentMachine
 from worker_agent.link.amqp.prefetch import Choice
 from worker_agent.link.link import Link
 from worker_agent.link.options import LinkOptions
+from worker_agent.link.port import LinkListener
 
 #: Connections that are opened at the same time; more make a broker's accept queue overflow.
 OPENING = 20
@@ -45,8 +46,10 @@ class SimulatedAgent:
         ids = itertools.count(1)
         self.link = Link(
             LinkOptions(url=url, name=instance, heartbeat=60, shared_prefetch=prefetch),
-            instance=instance, agent=instance, next_epoch=lambda: next(epochs), on_input=self._put,
-            queue_gone=lambda queue: None, sent_to_dead=lambda: None, asked=lambda: None,
+            instance=instance, agent=instance, next_epoch=lambda: next(epochs),
+            listener=LinkListener(
+                on_input=self._put, queue_gone=lambda queue: None, sent_to_dead=lambda: None, asked=lambda: None
+            ),
         )  # fmt: skip
         worker = WorkerInfo(version="0", basedir="/nowhere")
         self._machine = AgentMachine(
