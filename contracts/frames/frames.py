@@ -167,7 +167,6 @@ class Bye(_Frame):
     reason: Text
 
 
-OfAgent = Union[Hello, Say, ConsumeFrom, Settle, LookFor, Beat, Bye]
 OfOffice = Union[Welcome, Denied, Answer, Offered, Told, There, Missing, Beat, Bye]
 Frame = Annotated[
     Union[

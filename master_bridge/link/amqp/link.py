@@ -14,8 +14,7 @@ import structlog
 from twisted.internet import defer, threads
 from twisted.python.failure import Failure
 
-from contracts.foreign import ForeignPeers
-from contracts.messages import Catalogue, Message, Offer, Work
+from contracts.messages import Catalogue, Offer
 from contracts.operations.broker_failure import BrokerFailure
 from contracts.operations.reachability import looked_at
 from master_bridge.link import publications
@@ -29,6 +28,7 @@ from master_bridge.link.client import LinkClient
 from master_bridge.link.errors import BadSettings, ChannelLost, DuplicateMaster, LinkError
 from master_bridge.link.port import NOT_STARTED
 from master_bridge.link.reader import Reader
+from master_bridge.link.saying import SayingLink
 from master_bridge.link.settings import LinkSettings
 
 log = structlog.get_logger(__name__)
@@ -41,7 +41,7 @@ SETTLED = 10.0
 OF_THE_URL = frozenset({"login", "vhost"})
 
 
-class Link:
+class Link(SayingLink):
     """Keeps the connections of one bridge open from `start` to `stop`, and carries messages both ways.
 
     `renew_url` is asked for the URL, which may have another password by then, after the broker refused it.
@@ -86,16 +86,6 @@ class Link:
         self.product = ""
         #: why the link is down, for people; None while it is up
         self.down_reason: str | None = NOT_STARTED
-
-    @property
-    def foreign(self) -> ForeignPeers:
-        """Agents and masters of other versions."""
-        return self._reader.foreign
-
-    @property
-    def user(self) -> str:
-        """The broker user that logs in."""
-        return self._settings.address.user
 
     @property
     def unconfirmed(self) -> int:
@@ -162,49 +152,13 @@ class Link:
         if self._catalogue is not None:
             self.publish_catalogue(self._catalogue)
 
-    def send(self, message: Message, address: str) -> None:
-        """To one agent's control queue, mandatory, in the version agreed with that agent."""
-        self._publish(publications.to_agent(message, address, self.version_at(address)))
-
-    def version_at(self, address: str) -> int:
-        """The version of the protocol that was agreed with this agent."""
-        return self._reader.agreements.with_peer(address)
-
-    def broadcast(self, message: Message) -> None:
-        """To every agent that is connected."""
-        self._publish(publications.to_all_agents(message))
-
-    def send_marker(self, message: Message) -> None:
-        """To this bridge itself (rule 10)."""
-        self._publish(publications.to_ourselves(message, self.user, self._settings.master))
-
     def publish_catalogue(self, catalogue: Catalogue) -> None:
         """Once the queues that it names are there: an agent that looks for one too early looks again seconds later."""
         self._catalogue = catalogue
         publication = publications.of_catalogue(catalogue, self._made)
         self.ensure_queues(catalogue.signatures, then=lambda: self._publish(publication))
 
-    def publish_work(self, work: Work) -> None:
-        """For people who ask, on `bb.fleet`."""
-        self._publish(publications.of_work(work))
-
-    def dead_offer(self, offer: Offer, reason: str, priority: int = 0) -> None:
-        """To `bb.dead`; `reason` is for people."""
-        self._publish(publications.of_dead_offer(offer, priority, reason))
-
     # -- deliveries ---------------------------------------------------------------------------------------------------
-
-    def ack(self, delivery: int) -> None:
-        """The delivery of that number is done with; one of a link that is gone is void."""
-        delivered = self._deliveries.pop(delivery, None)
-        if delivered is not None:
-            delivered.ack()
-
-    def dead_letter(self, delivery: int, reason: str) -> None:
-        """A copy of the delivery to `bb.dead`; it still wants its `ack`."""
-        delivered = self._deliveries.get(delivery)
-        if delivered is not None:
-            self._reader.send_to_dead(delivered, reason)
 
     def sweep(self, signature: str, stale: Callable[[Offer], bool]) -> defer.Deferred[Any]:
         """Take the offers for which `stale` says so out of a queue where they wait; fires when done, never fails."""

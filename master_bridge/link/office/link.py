@@ -14,10 +14,9 @@ from twisted.internet import defer
 from contracts import topology
 from contracts.codec import Wire, decode
 from contracts.errors import BadMessage
-from contracts.foreign import ForeignPeers
 from contracts.frames.frames import Denied, Frame, Hello
 from contracts.machines.exhaustive import assert_never
-from contracts.messages import Catalogue, Message, Offer, Work
+from contracts.messages import Catalogue, Offer
 from contracts.operations.office_url import parse_listen_url
 from contracts.operations.program_version import version
 from contracts.topology import claims_key, events_key, key_word
@@ -33,6 +32,7 @@ from master_bridge.link.office.door import Door
 from master_bridge.link.office.kept_claims import CLAIMS_FILE, KeptClaims
 from master_bridge.link.port import NOT_STARTED
 from master_bridge.link.reader import Reader
+from master_bridge.link.saying import SayingLink
 from master_bridge.link.settings import LinkSettings
 from master_bridge.post_office.actions import (
     CutOff,
@@ -62,7 +62,7 @@ from master_bridge.post_office.office import PostOffice
 log = structlog.get_logger(__name__)
 
 
-class OfficeLink:
+class OfficeLink(SayingLink):
     """Listens from `start` to `stop`, and carries messages both ways; `folder` is the master's.
 
     Nothing is lost between the office and this side: what is published is there when the call returns.
@@ -90,7 +90,6 @@ class OfficeLink:
         #: publications that come back where nobody is there
         self._mandatory: dict[int, Publication] = {}
         self._deliveries: dict[int, Delivered] = {}
-        self._catalogue: Catalogue | None = None
         self._reader = Reader(
             settings.master,
             client,
@@ -100,14 +99,6 @@ class OfficeLink:
         self.up = False
         self.product = f"post office {version()}"
         self.down_reason: str | None = NOT_STARTED
-
-    @property
-    def foreign(self) -> ForeignPeers:
-        return self._reader.foreign
-
-    @property
-    def user(self) -> str:
-        return self._settings.user
 
     @property
     def unconfirmed(self) -> int:
@@ -274,16 +265,6 @@ class OfficeLink:
         if (message := self._reader.of_fleet(delivered)) is not None:
             self._client.fleet_heard(message)
 
-    def ack(self, delivery: int) -> None:
-        delivered = self._deliveries.pop(delivery, None)
-        if delivered is not None:
-            delivered.ack()
-
-    def dead_letter(self, delivery: int, reason: str) -> None:
-        delivered = self._deliveries.get(delivery)
-        if delivered is not None:
-            self._reader.send_to_dead(delivered, reason)
-
     # -- what the master says -----------------------------------------------------------------------------------------
 
     def publish_offer(self, offer: Offer, priority: int = 0) -> None:
@@ -297,28 +278,10 @@ class OfficeLink:
             if then is not None:
                 then()
 
-    def send(self, message: Message, address: str) -> None:
-        self._publish(publications.to_agent(message, address, self.version_at(address)))
-
-    def version_at(self, address: str) -> int:
-        return self._reader.agreements.with_peer(address)
-
-    def broadcast(self, message: Message) -> None:
-        self._publish(publications.to_all_agents(message))
-
-    def send_marker(self, message: Message) -> None:
-        self._publish(publications.to_ourselves(message, self.user, self._settings.master))
-
     def publish_catalogue(self, catalogue: Catalogue) -> None:
         self.ensure_queues(
             catalogue.signatures, then=lambda: self._publish(publications.of_catalogue(catalogue, made=0.0))
         )
-
-    def publish_work(self, work: Work) -> None:
-        self._publish(publications.of_work(work))
-
-    def dead_offer(self, offer: Offer, reason: str, priority: int = 0) -> None:
-        self._publish(publications.of_dead_offer(offer, priority, reason))
 
     def _publish(self, publication: Publication) -> None:
         if not self.up:

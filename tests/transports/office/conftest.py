@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +67,3 @@ def fleet(tmp_path: Path, master_database: Path) -> Iterator[Fleet]:  # the fixt
     made = Fleet(tmp_path, master_database)
     yield made
     made.end()
-
-
-MakeFleet = Callable[..., Fleet]
