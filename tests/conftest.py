@@ -17,7 +17,7 @@ from tests import file_order, generated
 from tests.faults.laboratory.proxy import Proxy
 from tests.harness.tree import ROOT
 from tests.harness.vhosts import Vhosts
-from tests.harness.ways import TRANSPORTS
+from tests.harness.ways import TRANSPORTS, OverAMP, OverRabbitMQ, Way
 
 
 @pytest.fixture(scope="session")
@@ -50,6 +50,14 @@ def make_vhost(node: RabbitMQNode, _vhosts: Vhosts) -> Iterator[Callable[[], str
 def amqp_url(node: RabbitMQNode, make_vhost: Callable[[], str]) -> str:
     """AMQP URL of a fresh vhost on the shared node."""
     return node.vhost_url(make_vhost())
+
+
+@pytest.fixture
+def way(request: pytest.FixtureRequest, tmp_path: Path) -> Way:
+    """Between this test's masters and agents."""
+    if request.config.getoption("--transport") == "amp":
+        return OverAMP(tmp_path / "master-m1")
+    return OverRabbitMQ(request.getfixturevalue("amqp_url"))
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 
 from tests.harness.agents import Agent
 from tests.harness.master import BuildMaster
-from tests.harness.ways import OverAMP, OverRabbitMQ, Way
+from tests.harness.ways import Way
 
 
 @pytest.fixture(scope="session")
@@ -20,14 +20,6 @@ def master_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("database")
     BuildMaster(folder, "c['workers'] = [worker.Worker('w', 'p')]\nbuilder('b', c['workers'])\n", url=None).create()
     return folder / "state.sqlite"
-
-
-@pytest.fixture
-def way(request: pytest.FixtureRequest, tmp_path: Path) -> Way:
-    """Between this test's masters and agents."""
-    if request.config.getoption("--transport") == "amp":
-        return OverAMP(tmp_path / "master-m1")
-    return OverRabbitMQ(request.getfixturevalue("amqp_url"))
 
 
 @pytest.fixture

@@ -102,7 +102,7 @@ async def test_the_hosts_name(start_agent: StartAgent, open_master: OpenMaster) 
 async def test_what_an_operator_says(start_agent: StartAgent, open_master: OpenMaster) -> None:
     """A capability or a name with such bytes is refused in plain words."""
     await open_master("any")
-    for flags in (("--capability", f"x={ODD}"), ("--name", ODD), ("--amqp-url", f"amqp://{ODD}@127.0.0.1/")):
+    for flags in (("--capability", f"x={ODD}"), ("--name", ODD), ("--url", f"amqp://{ODD}@127.0.0.1/")):
         agent = start_agent("refused", *flags)
         assert agent.child.process.wait(60) == 2, agent.log
         assert f"worker-agent: {flags[0]}" in agent.log

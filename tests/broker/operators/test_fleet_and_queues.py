@@ -61,6 +61,7 @@ async def test_why_names_the_nearest_misses(
     assert lines[0].startswith("gtk #4 (br-17) of master m1: waits since ")
     assert lines[0].endswith("(5 min) for an agent with gtk>=3")
     assert lines[1:] == [
+        "it is number 1 in its line",
         "queue cap.gtk:ge:3: 1 waiting in it, 0 consumers",
         "0 of 1 live agents qualify",
         "  builder7 has gtk 2.24, needs gtk>=3",

@@ -7,7 +7,6 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -26,7 +25,6 @@ from contracts.frames.frames import (
     Beat,
     Bye,
     Carried,
-    ConsumeFrom,
     Denied,
     Frame,
     Hello,
@@ -38,81 +36,25 @@ from contracts.frames.frames import (
     Told,
     Welcome,
 )
-from contracts.frames.frames import Settle as SettleFrame
 from contracts.messages import AnyMessage, Message, Status
 from contracts.operations.broker_failure import plain
 from worker_agent.core.actions import Publish
 from worker_agent.core.inputs import Confirmed, Input, Refused
 from worker_agent.link.control import ControlReader
 from worker_agent.link.errors import LinkError
+from worker_agent.link.frames.frame_message import FrameMessage
+from worker_agent.link.frames.offers import OfficeOffers
 from worker_agent.link.frames.wire import FrameWire, WireLost
-from worker_agent.link.offered import OfferReader, ParkIt, PutToDead
+from worker_agent.link.offered import OfferReader
 from worker_agent.link.options import LinkOptions
 from worker_agent.link.port import Kept, LinkListener, Settle
 
 log = structlog.get_logger(__name__)
 
-#: How an offer is settled, as its frame says it.
-_HOW = {"ack": "ack", "park": "park", "give_back": "back"}
 #: Seconds between two looks at whether an offer is still asked for.
 SUPERVISE_EVERY = 1.0
 #: Seconds for what was said last to leave before the wire is cut.
 GOODBYE = 2.0
-
-
-@dataclass(kw_only=True)
-class FrameMessage:
-    """A message that came in a frame, as `port.Arrived` has it."""
-
-    body: bytes
-    headers: dict[str, Any]
-    exchange: str
-    routing_key: str
-    user_id: str
-    type: str
-    content_type: str
-    redelivered: bool = False
-    priority: int | None = None
-
-    @classmethod
-    def told(cls, frame: Told, body: bytes) -> FrameMessage:
-        return cls(
-            body=body,
-            headers=dict(frame.message.headers),
-            exchange=frame.exchange,
-            routing_key=frame.key,
-            user_id=frame.user,
-            type=frame.message.type,
-            content_type=frame.message.content_type,
-        )
-
-    @classmethod
-    def offered(cls, frame: Offered, body: bytes) -> FrameMessage:
-        headers: dict[str, Any] = dict(frame.message.headers)
-        if frame.parkings:  # as RabbitMQ tells it
-            headers["x-death"] = [{"count": frame.parkings, "reason": "rejected"}]
-        return cls(
-            body=body,
-            headers=headers,
-            exchange=topology.OFFERS,
-            routing_key=frame.queue,
-            user_id=frame.user,
-            type=frame.message.type,
-            content_type=frame.message.content_type,
-            redelivered=frame.redelivered,
-        )
-
-
-@dataclass
-class _Consuming:
-    """What is wanted, and which offers are here. `numbers`: the machine's delivery -> the office's."""
-
-    wanted: tuple[str, ...] = ()
-    seen: int = 0
-    #: `seen` of the last `ConsumeFrom`
-    asked: int = -1
-    numbers: dict[int, int] = field(default_factory=dict)
-    missing: set[str] = field(default_factory=set)
 
 
 class OfficeOpenLink:
@@ -146,10 +88,13 @@ class OfficeOpenLink:
         #: number of a `Say` -> what its answer is for
         self._unanswered: dict[int, Callable[[str], None]] = {}
         self._looking: dict[int, asyncio.Future[frozenset[str]]] = {}
-        self._consuming = _Consuming()
-        #: orders on offers wait for the last of these
-        self._gates: deque[asyncio.Future[None] | Callable[[], None]] = deque()
-        self._offers = OfferReader(trust=options.trust, foreign=kept.foreign)
+        self._offers = OfficeOffers(
+            OfferReader(trust=options.trust, foreign=kept.foreign),
+            send=self._send,
+            on_input=self._on_input,
+            deliveries=kept.deliveries,
+            listener=listener,
+        )
         self._control = ControlReader(
             address,
             kept=kept,
@@ -250,8 +195,7 @@ class OfficeOpenLink:
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(min(SUPERVISE_EVERY, self._silence / 6))
-            if self._consuming.wanted and self._consuming.asked != self._consuming.seen and not self._gates:
-                self._ask_for_one()  # the machine kept what came and goes on consuming: its own offer, come again
+            self._offers.look()
             now = asyncio.get_running_loop().time()
             if now - self._heard > self._silence:
                 self._end(f"nothing was heard of {self._options.where} for {self._silence:g} s")
@@ -274,7 +218,7 @@ class OfficeOpenLink:
         if isinstance(frame, Told):
             await self._control.read(FrameMessage.told(frame, body))
         elif isinstance(frame, Offered):
-            self._offered(frame, FrameMessage.offered(frame, body))
+            self._offers.offered(frame, FrameMessage.offered(frame, body))
         elif isinstance(frame, Answer):
             answered = self._unanswered.pop(frame.number, None)
             if answered is not None:
@@ -284,86 +228,30 @@ class OfficeOpenLink:
             if looking is not None and not looking.done():
                 looking.set_result(frozenset(frame.queues))
         elif isinstance(frame, Missing):
-            if frame.queue not in self._consuming.missing:
-                self._consuming.missing.add(frame.queue)
-                log.info("queue_gone", queue=frame.queue)
-                self._listener.queue_gone(frame.queue)
+            self._offers.missing(frame.queue)
         elif isinstance(frame, Bye):
             raise WireLost(f"{self._options.where} ended the connection: {plain(frame.reason)}")
-
-    def _offered(self, frame: Offered, message: FrameMessage) -> None:
-        consuming = self._consuming
-        consuming.seen = frame.delivery
-        delivery = next(self._kept.deliveries)
-        consuming.numbers[delivery] = frame.delivery
-        try:
-            found = self._offers.read(message, frame.queue, delivery)
-        except Exception as error:  # whatever it is, it is settled, and the next one is served
-            log.exception("offer_not_handled", queue=frame.queue)
-            found = PutToDead(f"cannot be handled: {type(error).__name__}")
-        if isinstance(found, PutToDead):
-            self.send_to_dead(delivery, found.reason)
-        elif isinstance(found, ParkIt):
-            self.settle(delivery, "park")
-        else:
-            self._on_input(found)
 
     # -- offers -------------------------------------------------------------------------------------------------------
 
     @property
     def consuming(self) -> frozenset[str]:
-        return frozenset(self._consuming.wanted)
+        return self._offers.consuming
 
     def consume(self, queues: tuple[str, ...]) -> None:
-        self._in_order(partial(self._consume, queues[:QUEUES_MAX]))
+        self._offers.consume(queues)
 
     def cancel_consumers(self) -> None:
-        self.consume(())
-
-    def _consume(self, queues: tuple[str, ...]) -> None:
-        self._consuming.wanted = queues
-        self._consuming.missing.clear()
-        self._ask_for_one()
-
-    def _ask_for_one(self) -> None:
-        """Of what is wanted now: after each order, and after each offer that the machine is done with."""
-        self._consuming.asked = self._consuming.seen
-        self._send(ConsumeFrom(queues=self._consuming.wanted, seen=self._consuming.seen))
+        self._offers.consume(())
 
     def settle(self, delivery: int, how: Settle) -> None:
-        self._in_order(partial(self._settle, delivery, _HOW[how], ""))
+        self._offers.settle(delivery, how)
 
     def send_to_dead(self, delivery: int, reason: str) -> None:
-        self._listener.sent_to_dead()
-        self._in_order(partial(self._settle, delivery, "dead", reason))
-
-    def _settle(self, delivery: int, how: str, reason: str) -> None:
-        number = self._consuming.numbers.pop(delivery, None)
-        if number is None:
-            return
-        self._send(SettleFrame.model_validate({"delivery": number, "how": how, "reason": reason}))
-        if self._consuming.wanted:
-            self._ask_for_one()
+        self._offers.send_to_dead(delivery, reason)
 
     def hold_until(self, gate: asyncio.Future[None]) -> None:
-        self._gates.append(gate)
-        gate.add_done_callback(lambda _: self._go_on())
-
-    def _in_order(self, order: Callable[[], None]) -> None:
-        """Now, or when the gates before it are open."""
-        self._gates.append(order)
-        self._go_on()
-
-    def _go_on(self) -> None:
-        while self._gates and not self._closed:
-            first = self._gates[0]
-            if isinstance(first, asyncio.Future):
-                if not first.done():
-                    return
-                self._gates.popleft()
-            else:
-                self._gates.popleft()
-                first()
+        self._offers.hold_until(gate)
 
     # -- publications -------------------------------------------------------------------------------------------------
 
@@ -441,7 +329,7 @@ class OfficeOpenLink:
     # -- questions ----------------------------------------------------------------------------------------------------
 
     async def flush(self) -> None:
-        while self._gates or self._outgoing or self._unanswered:  # noqa: ASYNC110  # three things end it, each in its way
+        while self._offers.waits or self._outgoing or self._unanswered:  # noqa: ASYNC110  # three things end it, each in its way
             await asyncio.sleep(0.01)
 
     async def existing(self, queues: Iterable[str], misses: int | None = None) -> dict[str, bool] | None:

@@ -66,6 +66,7 @@ DIFFERENCES: dict[str, Difference] = {
     "digest": Difference(title="Downloads are checked"),
     "follow": Difference(title="`follow` loses nothing", equal=_first_addition),
     "unreadable-log": Difference(title="A log file that may not be read does no harm"),
+    "replaced-log": Difference(title="A log file that takes another one's place is sent"),
     "tree": Difference(title="An interrupt ends the whole process tree"),
     "interrupt-files": Difference(title="Stop ends RemoveDirectory and CopyDirectory at once"),
     "variable": Difference(title="Commands have one more environment variable"),
