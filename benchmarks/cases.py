@@ -17,6 +17,7 @@ from benchmarks.measures import (
     steps,
     thousands,
     transfers,
+    wide,
 )
 from benchmarks.stand.stage import Stage
 
@@ -28,6 +29,7 @@ CASES: dict[str, Callable[[Stage], None]] = {
     "many": many.run,
     "fanout": fanout.run,
     "failover": failover.run,
+    "wide": wide.run,
     "footprint": footprint.run,
     "claims": claims.run,
     "thousands": thousands.run,

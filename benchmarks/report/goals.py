@@ -33,6 +33,9 @@ GOALS = (
     *(Goal(case="fanout", what=f"{crowd} workers", times=1.5) for crowd in (2, 8, 24)),
     *(Goal(case="fanout", what=f"CPU of the master, {crowd} workers", times=0.7) for crowd in (2, 8, 24)),
     *(Goal(case="fanout", what=f"CPU of a worker, {crowd} workers", times=2) for crowd in (2, 8, 24)),
+    *(Goal(case="wide", what=f"300 places: {what}", times=1) for what in ("first start", "start", "stop")),
+    *(Goal(case="wide", what=f"1000 places: {what}", times=30, peer=None) for what in ("first start", "start")),
+    Goal(case="wide", what="1000 places: stop", times=10, peer=None),
     *(
         Goal(case=way, what=f"{size} blocks", times=0.8, peer="raw broker")
         for way in ("upload", "download")

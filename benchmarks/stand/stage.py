@@ -86,14 +86,18 @@ class Stage:
         return path
 
     @cached_property
+    def template(self) -> Path:
+        """A master's database before its first start."""
+        config = "c['workers'] = [worker.Worker('w', 'p')]\nbuilder('b', c['workers'])\n"
+        master = BuildMaster(self.folder / "template", config, url=None)
+        master.create()
+        return master.folder / "state.sqlite"
+
+    @cached_property
     def peers(self) -> list[Peer]:
         """All peers, started, with one worker each."""
         assert self.log_sent
         assert self.log8_sent
-        template = BuildMaster(
-            self.folder / "template", "c['workers'] = [worker.Worker('w', 'p')]\nbuilder('b', c['workers'])\n", url=None
-        )
-        template.create()
         builders: dict[str, object] = {
             "steps": self.steps,
             "transfer": str(self.transfer_file),
@@ -101,8 +105,7 @@ class Stage:
             "log8": str(self.folder / "log8.txt"),
         }
         for name in self.names:
-            database = template.folder / "state.sqlite"
-            peer = Peer(name, self.folder / name, self.node.url, database, builders, documented=self.documented)
+            peer = Peer(name, self.folder / name, self.node.url, self.template, builders, documented=self.documented)
             self._started.append(peer)
             peer.start()
         for peer in self._started:

@@ -300,6 +300,13 @@ class AMQPLatentWorker(QuietLatentWorker):
         self._end_early()
         yield super().stopService()
 
+    def disconnect(self) -> None:
+        """By Buildbot, when this worker is removed or the master stops."""
+        if self._builds or not self.rests:
+            super().disconnect()
+        else:
+            registrations.leave(self)
+
     def is_removed(self) -> bool:
         return self._removed
 

@@ -204,7 +204,8 @@ class InsideMaster:
         return result
 
     def end(self) -> None:
-        if self.master is not None:
+        """Of the master, once."""
+        if self.master is not None and self.master.running:
             self.at_await = None
             self.wait(self._tested.shutdown(), "the master's end")
         self._case.tear_down_test_reactor()

@@ -12,6 +12,7 @@ import pytest
 from buildbot.config import BuilderConfig
 from buildbot.process.factory import BuildFactory
 from buildbot.steps.shell import ShellCommand
+from buildbot.util import ComparableMixin
 from buildbot.worker import Worker
 from buildbot.worker.local import LocalWorker
 
@@ -146,3 +147,19 @@ def test_all_sequences_of_three(inside: InsideMaster, mode: str) -> None:
     walk = Walk(inside, mode)
     for names in sequences(3):
         walk.go(names)
+
+
+def test_what_a_wide_column_costs(inside: InsideMaster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work that grows with the places, not with their square: how often settings of two workers are compared."""
+    places = 60
+    wide: Builders = {name: [f"s{number}" for number in range(places)] for name in ("b", "other")}
+    inside.start(config(wide, "any"))
+    compared: list[object] = []
+    whole = ComparableMixin._cmp_common
+    monkeypatch.setattr(ComparableMixin, "_cmp_common", lambda self, other: compared.append(self) or whole(self, other))
+    inside.reconfigure(config(wide, "any"))
+    assert len(compared) < 20 * places
+    compared.clear()
+    inside.end()
+    assert not [builder.workers for builder in inside.master.botmaster.builders.values() if builder.workers]
+    assert len(compared) < 20 * places
