@@ -19,6 +19,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from worker_agent.keeper import orders
 from worker_agent.keeper.isolated import with_socket
 from worker_agent.keeper.processes.reaper import KILL_PATIENCE, descendants, is_stopped, kill_until_none, own_children
@@ -228,7 +230,7 @@ class Apart:
         pids = {self._apart.process.pid, *own_children()}
         if not _sweep(self._apart.user, self._session, [str(pid) for pid in pids]):
             # What is left may have ended or stopped the sweep, its own user's. None of it can do that to us.
-            kill_until_none(lambda: descendants(os.getpid()))
+            kill_until_none(lambda: descendants(psutil.Process()))
 
     def _collect(self) -> None:
         try:

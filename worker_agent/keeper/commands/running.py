@@ -17,9 +17,10 @@ from worker_agent.keeper.health import HealthAtStart
 from worker_agent.keeper.host import MachineFailure, disk_full
 from worker_agent.keeper.journal.room import Room
 from worker_agent.keeper.limits import FAILURE_MAX
+from worker_agent.keeper.processes.belonging import LEAVE, MARK
 from worker_agent.keeper.processes.guard import Guard
 from worker_agent.keeper.processes.launch import Children
-from worker_agent.keeper.processes.reaper import LEAVE, MARK, ROUND_PAUSE, descendants, left_below, own_children, rounds
+from worker_agent.keeper.processes.reaper import ROUND_PAUSE, descendants, left_below, own_children, rounds
 from worker_agent.keeper.report import CommandReport
 from worker_agent.keeper.runner import Listener
 from worker_agent.keeper.settings import KeeperConfig
@@ -176,7 +177,7 @@ class Commands:
         if self._without_children():
             return []
         guard = self.children.guard.pid
-        return [process for process in descendants(psutil.Process().pid) if process.pid != guard]
+        return [process for process in descendants(psutil.Process()) if process.pid != guard]
 
     def _without_children(self) -> bool:
         """Quickly: nothing but the guard descends from this process, which is a subreaper. Elsewhere: nobody knows.

@@ -11,16 +11,8 @@ import time
 import psutil
 
 from worker_agent.keeper.host import Host
-from worker_agent.keeper.processes.reaper import (
-    ROUND_PAUSE,
-    alive,
-    descendants,
-    kill,
-    left_on_purpose,
-    marked,
-    of_another_command,
-    rounds,
-)
+from worker_agent.keeper.processes.belonging import is_orphan_of
+from worker_agent.keeper.processes.reaper import ROUND_PAUSE, alive, descendants, kill, marked, orphan, rounds
 
 #: A process that its interrupt signal did not end within this many seconds is told of as Buildbot's worker does.
 BACKUP_TIMEOUT = 5.0
@@ -34,7 +26,7 @@ class Ending:
         self._host = host
         self._pid = pid
         self._mark = mark
-        self._began = psutil.Process(pid).create_time()  # it is our child and not collected yet: it is there
+        self._process = psutil.Process(pid)  # it is our child and not collected yet: it is there
         #: it outlived its interrupt signal and had to be killed
         self.stubborn = False
 
@@ -65,34 +57,23 @@ class Ending:
         """The tree as it is now: what descends from the process, what carries its mark, and what it left to us."""
         found: dict[int, psutil.Process] = {}
         if self._running():
-            with contextlib.suppress(psutil.NoSuchProcess):
-                found[self._pid] = psutil.Process(self._pid)
-        found.update((process.pid, process) for process in descendants(self._pid))
-        for process in marked(self._mark):
-            for member in (process, *descendants(process.pid)):
+            found[self._pid] = self._process
+        found.update((process.pid, process) for process in descendants(self._process))
+        roots = [*marked(self._mark), *(self._adopted() if self._host.alone(self._mark) else ())]
+        for root in roots:
+            for member in (root, *descendants(root)):
                 found.setdefault(member.pid, member)
-        if self._host.alone(self._mark):
-            for process in self._adopted():
-                for member in (process, *descendants(process.pid)):
-                    found.setdefault(member.pid, member)
         return list(found.values())
 
     def _adopted(self) -> list[psutil.Process]:
-        """Orphans that came to the keeper and are younger than the process: no other command runs, so they are its.
-
-        What an earlier command left can be of the same age: the system counts it in hundredths of a second.
-        """
-        orphans = []
+        """Orphans that came to the keeper and are younger than the process: no other command runs, so they are its."""
+        guard = self._host.children.guard.pid
+        found = []
         for process in psutil.Process().children():
-            try:
-                young = process.create_time() >= self._began and process.status() != psutil.STATUS_ZOMBIE
-                if process.pid == self._host.children.guard.pid:
-                    continue
-                if young and not of_another_command(process, self._mark) and not left_on_purpose(process):
-                    orphans.append(process)
-            except psutil.NoSuchProcess:
-                continue
-        return orphans
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if is_orphan_of(orphan(process), mark=self._mark, began=self._process.create_time(), guard=guard):
+                    found.append(process)
+        return found
 
     def _running(self) -> bool:
         return self._host.children.watched(self._pid)

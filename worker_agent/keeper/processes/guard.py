@@ -14,7 +14,7 @@ import os
 import signal
 import struct
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import psutil
 
@@ -102,7 +102,8 @@ def _guard(life: int, session: str, numbers: mmap.mmap) -> None:
 
 def end_what_is_left(session: str, pids: list[int]) -> None:
     """Kill the trees of `pids` and all that carries the mark of a command of the session. Blocks."""
-    kill_until_none(lambda: _left(session, pids))
+    trees = [tree(pid) for pid in pids]  # now: a number may be another's as soon as its process is gone
+    kill_until_none(lambda: _left(session, trees))
 
 
 def _descriptors() -> Iterable[int]:
@@ -112,9 +113,9 @@ def _descriptors() -> Iterable[int]:
         return range(_SOME)
 
 
-def _left(session: str, numbers: list[int]) -> list[psutil.Process]:
+def _left(session: str, trees: list[Callable[[], list[psutil.Process]]]) -> list[psutil.Process]:
     """Trees of the processes that the keeper had started, and all that carries the session's mark."""
     found: dict[int, psutil.Process] = {}
-    for number in (*numbers, *(process.pid for process in marked(f"{session}/"))):
-        found.update((process.pid, process) for process in tree(number)())
+    for find in (*trees, *(tree(process.pid) for process in marked(f"{session}/"))):
+        found.update((process.pid, process) for process in find())
     return list(found.values())

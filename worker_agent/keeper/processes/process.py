@@ -20,11 +20,11 @@ from typing import Any
 from worker_agent.keeper.file_thread import FileThread, Interrupted
 from worker_agent.keeper.host import AbandonChain, Host, MachineFailure
 from worker_agent.keeper.processes.argv import CommandLine
+from worker_agent.keeper.processes.belonging import MARK
 from worker_agent.keeper.processes.ending import Ending
 from worker_agent.keeper.processes.environment import build_environment
 from worker_agent.keeper.processes.launch import Launched, launch
 from worker_agent.keeper.processes.logfiles import LogFile
-from worker_agent.keeper.processes.reaper import MARK
 from worker_agent.keeper.report import CommandReport
 
 _PIECE = 64 * 1024

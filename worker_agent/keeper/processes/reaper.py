@@ -1,8 +1,8 @@
 """Finding and ending processes: whole trees, also what left its group, its session or its parent.
 
 A process belongs to a command when it descends from the command's process, or carries the command's mark in its
-environment (which survives `setsid` and double forks). Used by the keeper, and by the agent's main process for what a
-killed keeper left behind.
+environment; belonging.py decides that from what is read here. Used by the keeper, and by the agent's main process for
+what a killed keeper left behind.
 """
 
 from __future__ import annotations
@@ -19,10 +19,9 @@ from pathlib import Path
 
 import psutil
 
-#: Environment variable by which a command's processes are known: "<session>/<n>".
-MARK = "BUILDBOT_AMQP_COMMAND"
-#: Instead of a command's mark: what a build starts with this value runs on after it (docs/differences-to-pb.md).
-LEAVE = "leave"
+from worker_agent.keeper.processes import belonging
+from worker_agent.keeper.processes.belonging import MARK, Orphan, carries, identity_in, is_living, to_be_left
+
 #: How long to go on killing what keeps forking or hangs in the kernel before giving up.
 KILL_PATIENCE = 10.0
 #: The same where none of it may be killed, since it runs as another user.
@@ -76,26 +75,26 @@ def identity(pid: int) -> str | None:
     """What tells process `pid` from a later one with the same number; None when there is none, or a zombie."""
     try:
         if sys.platform.startswith("linux"):
-            fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
-            if fields[0] in "ZX":
-                return None
-            boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-            return f"{boot}/{fields[19]}"  # starttime, in clock ticks since boot
+            stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+            return identity_in(stat, Path("/proc/sys/kernel/random/boot_id").read_text())
         return str(psutil.Process(pid).create_time())
-    except (OSError, psutil.Error, IndexError):
+    except (OSError, psutil.Error):
         return None
 
 
-def descendants(pid: int) -> list[psutil.Process]:
-    """Living processes below `pid`, without itself, without zombies, and without what is to be left (`LEAVE`)."""
-    found = _below(pid)
-    spared = {process.pid for root in found if left_on_purpose(root) for process in (root, *_below(root.pid))}
-    return [process for process in found if process.pid not in spared]
+def descendants(process: psutil.Process) -> list[psutil.Process]:
+    """Living processes below `process`, without itself, without zombies, and without what is to be left (`LEAVE`).
+
+    None where its number is another's by now: whoever has it has descendants of its own.
+    """
+    found = _below(process)
+    spared = {each.pid for root in found if left_on_purpose(root) for each in (root, *_below(root))}
+    return [each for each in found if each.pid not in spared]
 
 
 def left_on_purpose(process: psutil.Process) -> bool:
     """Was it started with the wish to outlive its build?"""
-    return _carries(process, f"{MARK}={LEAVE}".encode())
+    return to_be_left(environment(process))
 
 
 def left_below(pids: Iterable[int]) -> list[psutil.Process]:
@@ -103,32 +102,33 @@ def left_below(pids: Iterable[int]) -> list[psutil.Process]:
     found: dict[int, psutil.Process] = {}
     for pid in pids:
         with contextlib.suppress(psutil.NoSuchProcess):
-            found.update((process.pid, process) for process in (psutil.Process(pid), *_below(pid)))
+            child = psutil.Process(pid)
+            found.update((process.pid, process) for process in (child, *_below(child)))
     return [process for process in found.values() if alive(process) and left_on_purpose(process)]
 
 
-def _below(pid: int) -> list[psutil.Process]:
+def _below(process: psutil.Process) -> list[psutil.Process]:
     try:
-        found = psutil.Process(pid).children(recursive=True)
+        found = process.children(recursive=True)  # raises it also where the number is another's
     except psutil.NoSuchProcess:
         return []
-    return [process for process in found if alive(process)]
+    return [each for each in found if alive(each)]
 
 
 def marked(mark: str) -> list[psutil.Process]:
     """Living processes whose environment carries `mark`; one that ends with "/" stands for a session's commands."""
-    wanted = f"{MARK}={mark}".encode()
-    found = []
-    for process in psutil.process_iter():
-        if process.pid != os.getpid() and _carries(process, wanted) and alive(process):
-            found.append(process)
-    return found
+    return [
+        process
+        for process in psutil.process_iter()
+        if process.pid != os.getpid() and carries(environment(process), mark) and alive(process)
+    ]
 
 
-def of_another_command(process: psutil.Process, mark: str) -> bool:
-    """Whether `process` carries the mark of a command of the same session as `mark`, but not `mark` itself."""
-    session = mark.rpartition("/")[0] + "/"
-    return _carries(process, f"{MARK}={session}".encode()) and not _carries(process, f"{MARK}={mark}".encode())
+def orphan(process: psutil.Process) -> Orphan:
+    """What is known of a child of this process. Raises psutil.NoSuchProcess."""
+    return Orphan(
+        pid=process.pid, began=process.create_time(), status=process.status(), environment=environment(process)
+    )
 
 
 def kill(processes: Iterable[psutil.Process], sig: int = signal.SIGKILL) -> list[psutil.Process]:
@@ -172,14 +172,12 @@ def kill_until_none(find: Callable[[], list[psutil.Process]]) -> list[psutil.Pro
 def tree(pid: int) -> Callable[[], list[psutil.Process]]:
     """Finds `pid` and what descends from it, also what was seen below it once and has lost its parent since."""
     known: dict[int, psutil.Process] = {}
+    with contextlib.suppress(psutil.NoSuchProcess):
+        known[pid] = psutil.Process(pid)
 
     def find() -> list[psutil.Process]:
-        for root in (pid, *list(known)):
-            try:
-                for process in (psutil.Process(root), *descendants(root)):
-                    known.setdefault(process.pid, process)
-            except psutil.NoSuchProcess:
-                continue
+        for root in list(known.values()):
+            known.update((process.pid, process) for process in descendants(root))
         return [process for process in known.values() if alive(process)]
 
     return find
@@ -215,7 +213,7 @@ def own_children() -> list[int]:
 
 def alive(process: psutil.Process) -> bool:
     try:
-        return bool(process.is_running()) and process.status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+        return bool(process.is_running()) and is_living(process.status())
     except psutil.NoSuchProcess:
         return False
 
@@ -223,25 +221,21 @@ def alive(process: psutil.Process) -> bool:
 def is_stopped(pid: int) -> bool:
     """By a signal (SIGSTOP) or by whoever traces it: it lives, and does nothing until it is let go on."""
     try:
-        return psutil.Process(pid).status() in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
+        return belonging.is_stopped(psutil.Process(pid).status())
     except psutil.NoSuchProcess:
         return False
 
 
-def _carries(process: psutil.Process, wanted: bytes) -> bool:
+def environment(process: psutil.Process) -> bytes:
+    """As it was when its program began, each entry with a NUL after it; empty where it is gone, or not to be read."""
     if sys.platform.startswith("linux"):  # read raw: psutil parses the whole environment, ten times as slow
         try:
-            text = Path(f"/proc/{process.pid}/environ").read_bytes()
+            return Path(f"/proc/{process.pid}/environ").read_bytes()
         except OSError as error:
             if error.errno in (errno.ENOENT, errno.ESRCH, errno.EACCES, errno.EPERM):
-                return False
+                return b""
             raise
-        return any(
-            entry == wanted or (wanted.endswith(b"/") and entry.startswith(wanted)) for entry in text.split(b"\0")
-        )
     try:
-        value = process.environ().get(MARK, "")
+        return f"{MARK}={process.environ().get(MARK, '')}".encode()
     except (psutil.Error, OSError):
-        return False
-    entry = f"{MARK}={value}".encode()
-    return entry == wanted or (wanted.endswith(b"/") and entry.startswith(wanted))
+        return b""

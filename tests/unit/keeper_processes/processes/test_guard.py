@@ -11,7 +11,7 @@ import pytest
 
 from tests.unit.keeper_processes.driving.harness import Driven, alive, eventually, stream
 from tests.unit.keeper_processes.driving.planting import pids, planted
-from worker_agent.keeper.processes.reaper import MARK
+from worker_agent.keeper.processes.belonging import MARK
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left")
 

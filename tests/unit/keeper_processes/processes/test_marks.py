@@ -1,4 +1,4 @@
-"""Whose process is it? Told by the mark in its environment, where its age cannot tell."""
+"""What the system tells of a process's environment is what its mark is read from (belonging.py decides)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import psutil
 import pytest
 
 from tests.harness.waiting import wait_for
-from worker_agent.keeper.processes.reaper import MARK, of_another_command
+from worker_agent.keeper.processes.belonging import MARK, of_another_command
+from worker_agent.keeper.processes.reaper import environment
 
 
 @pytest.fixture
@@ -27,9 +28,16 @@ def left_behind() -> Iterator[psutil.Process]:
 @pytest.mark.parametrize(("mark", "other"), [("session/2", True), ("session/1", False), ("another/2", False)])
 def test_what_an_earlier_command_left_is_not_the_next_ones(left_behind: psutil.Process, mark: str, other: bool) -> None:
     """An interrupt of command 2 killed it when both were started within a hundredth of a second."""
-    assert of_another_command(left_behind, mark) is other
+    assert of_another_command(environment(left_behind), mark) is other
 
 
-def test_a_process_without_a_mark_is_nobodys(left_behind: psutil.Process) -> None:
+def test_a_process_without_a_mark_is_nobodys() -> None:
     """It cleared its environment to get away: its age decides."""
-    assert not of_another_command(psutil.Process(), "session/2")
+    assert not of_another_command(environment(psutil.Process()), "session/2")
+
+
+def test_a_process_that_is_gone_has_no_environment(left_behind: psutil.Process) -> None:
+    """Also one that nobody has collected yet."""
+    left_behind.kill()
+    wait_for(lambda: left_behind.status() == psutil.STATUS_ZOMBIE, 60, "its end")
+    assert environment(left_behind) == b""

@@ -10,7 +10,8 @@ import time
 
 import psutil
 
-from worker_agent.keeper.processes.reaper import MARK, identity, kill_session, kill_tree
+from worker_agent.keeper.processes.belonging import MARK
+from worker_agent.keeper.processes.reaper import identity, kill_session, kill_tree
 
 # A subreaper in a process of its own: becoming one would change the test runner. Prints the orphan's pid, waits for it
 # to be a zombie of its own, collects it, and says whether it is gone.

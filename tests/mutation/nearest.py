@@ -1,0 +1,33 @@
+"""Which tests of a change run first: those that reach few functions say most of one, and are quick."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+
+#: Tests of the first stage, and the seconds that they may take together.
+FIRST = 40
+FIRST_SECONDS = 2.0
+
+
+def reaches(tests_by_function: Mapping[str, Collection[str]]) -> Counter[str]:
+    """How many functions each test runs."""
+    return Counter(test for tests in tests_by_function.values() for test in tests)
+
+
+def stages(
+    tests: Iterable[str], reached: Mapping[str, int], seconds: Mapping[str, float]
+) -> tuple[list[str], list[str]]:
+    """The tests of a function in two parts: the second is for changes that the first does not notice.
+
+    `reached`: test -> functions that it runs; `seconds`: test -> what it takes.
+    """
+    ordered = sorted(tests, key=lambda test: (reached.get(test, 0), seconds.get(test, 0.0), test))
+    first: list[str] = []
+    left = FIRST_SECONDS
+    for test in ordered:
+        if len(first) < FIRST and seconds.get(test, 0.0) <= left:
+            first.append(test)
+            left -= seconds.get(test, 0.0)
+    chosen = set(first)
+    return first, [test for test in ordered if test not in chosen]

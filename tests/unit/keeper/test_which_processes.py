@@ -1,0 +1,441 @@
+"""What is found and ended, on a system of which a test says what it has: numbers are given twice, parents go."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.harness.waiting import wait_for
+from tests.unit.keeper.system import System
+from worker_agent.keeper.processes import reaper
+from worker_agent.keeper.processes.belonging import MARK
+
+
+@pytest.fixture
+def system(monkeypatch: pytest.MonkeyPatch) -> System:
+    """The reaper sees this one only."""
+    made = System()
+    made.replace(monkeypatch)
+    return made
+
+
+def pids(found: list[Any]) -> list[int]:
+    return sorted(process.pid for process in found)
+
+
+# ---- what descends from a process
+
+
+def test_descendants_are_all_below_that_live(system: System) -> None:
+    """Not the process itself, not its neighbours, no zombies."""
+    system.start(10)
+    system.start(11, parent=10)
+    system.start(12, parent=11)
+    system.start(13, parent=10, status=psutil.STATUS_ZOMBIE)
+    system.start(20)
+    system.start(21, parent=20)
+    assert pids(reaper.descendants(system.process(10))) == [11, 12]
+
+
+def test_what_is_to_be_left_is_spared_with_all_below_it(system: System) -> None:
+    """Its children need not say so themselves."""
+    system.start(10)
+    system.start(11, parent=10, mark="leave")
+    system.start(12, parent=11)
+    system.start(13, parent=12)
+    system.start(14, parent=10, mark="s1/2")
+    assert pids(reaper.descendants(system.process(10))) == [14]
+    assert pids(reaper.left_below([10])) == [11]
+
+
+def test_a_process_whose_number_is_anothers_has_no_descendants(system: System) -> None:
+    """Whoever has the number now has its own, and they are nobody's to end."""
+    system.start(10)
+    once = system.process(10)
+    system.end(10)
+    assert reaper.descendants(once) == []
+    system.start(10)
+    system.start(11, parent=10)
+    assert reaper.descendants(once) == []
+
+
+def test_what_is_left_is_told_of_the_living_only(system: System) -> None:
+    """Children may go while they are looked at, and be there as a number that waits to be collected."""
+    system.start(10, mark="leave")
+    system.start(11, mark="leave", status=psutil.STATUS_ZOMBIE)
+    system.start(12, mark="s1/2")
+    system.start(13, parent=12, mark="leave")
+    assert pids(reaper.left_below([9, 10, 11, 12])) == [10, 13]
+
+
+def test_a_marks_processes_are_found_whoever_their_parents_are(system: System) -> None:
+    """But neither this process, which may carry it as well, nor what has ended."""
+    system.start(10, mark="s1/1")
+    system.start(11, parent=10, mark="s1/2")
+    system.start(12, mark="s11/1")
+    system.start(13, mark="s1/3", status=psutil.STATUS_ZOMBIE)
+    system.start(os.getpid(), mark="s1/4")
+    assert pids(reaper.marked("s1/")) == [10, 11]
+    assert pids(reaper.marked("s1/2")) == [11]
+
+
+# ---- trees, while they are ended
+
+
+def test_a_tree_remembers_what_lost_its_parent(system: System) -> None:
+    """Its children came to another process when it ended."""
+    system.start(10)
+    system.start(11, parent=10)
+    find = reaper.tree(10)
+    assert pids(find()) == [10, 11]
+    system.end(10)
+    system.start(12, parent=11)
+    assert pids(find()) == [11, 12]
+
+
+def test_a_tree_is_not_that_of_a_process_with_the_same_number(system: System) -> None:
+    """Rounds of killing take seconds: a number of the tree can come again meanwhile, at another's process."""
+    system.start(10)
+    system.start(11, parent=10)
+    find = reaper.tree(10)
+    assert pids(find()) == [10, 11]
+    for number in (10, 11):
+        system.end(number)
+        system.start(number)
+        system.start(number + 10, parent=number)
+    assert find() == []
+
+
+def test_a_number_that_comes_again_in_the_tree_itself_is_found(system: System) -> None:
+    """The tree goes on making processes while it is ended."""
+    system.start(10)
+    system.start(11, parent=10)
+    find = reaper.tree(10)
+    find()
+    system.end(11)
+    system.start(11, parent=10)
+    assert find() == [system.process(10), system.process(11)]
+
+
+def test_a_tree_without_its_root_is_nothing(system: System) -> None:
+    """What has ended has left nothing that could be told from others."""
+    assert reaper.tree(10)() == []
+
+
+# ---- signals
+
+
+def test_a_signal_gets_those_that_are_there_and_may_be_signalled(system: System) -> None:
+    """Each of the others changes nothing for the next."""
+    for number in (10, 11, 12, 13):
+        system.start(number)
+    gone, denied = system.process(10), system.process(12)
+    system.end(10)
+    system.protect(12)
+    told = reaper.kill([gone, system.process(11), denied, system.process(13)], signal.SIGTERM)
+    assert pids(told) == [11, 13]
+    assert system.signals == [(11, signal.SIGTERM), (13, signal.SIGTERM)]
+
+
+def test_without_a_signal_it_is_the_one_that_ends(system: System) -> None:
+    """SIGKILL, which nobody can ignore."""
+    system.start(10)
+    reaper.kill([system.process(10)])
+    assert system.signals == [(10, signal.SIGKILL)]
+
+
+def test_a_session_is_ended_by_its_mark(system: System) -> None:
+    """All of its commands, and no other session's."""
+    system.start(10, mark="s1/1")
+    system.start(11, mark="s1/2")
+    system.start(12, mark="s11/1")
+    assert reaper.kill_session("s1") == []
+    assert system.living() == [12]
+
+
+def test_a_tree_is_ended_whole(system: System) -> None:
+    """With what is below it, and nothing beside it."""
+    system.start(9)
+    system.start(10, parent=9)
+    system.start(11, parent=10)
+    system.start(12, parent=9)
+    assert reaper.kill_tree(10) == []
+    assert system.living() == [9, 12]
+
+
+def test_rounds_go_on_until_nothing_is_left(system: System) -> None:
+    """What is started between two rounds is found in the next; a round that finds nothing is the last."""
+    system.start(10)
+    seen = []
+    for left in reaper.rounds(system.everything):
+        seen.append(pids(left))
+        if len(seen) < 3:
+            system.start(10 + len(seen))
+    assert seen == [[10], [11], [12], []]
+
+
+def test_what_hangs_is_tried_for_ten_seconds(system: System) -> None:
+    """Each pause between two rounds is a hundredth."""
+    system.start(10, hangs=True)
+    assert pids(reaper.kill_until_none(system.everything)) == [10]
+    assert system.now == pytest.approx(reaper.KILL_PATIENCE, abs=2 * reaper.ROUND_PAUSE)
+    assert system.now > reaper.KILL_PATIENCE
+
+
+def test_what_nobody_may_end_is_tried_for_one(system: System) -> None:
+    """It runs as another user."""
+    system.start(10)
+    system.protect(10)
+    assert pids(reaper.kill_until_none(system.everything)) == [10]
+    assert system.now == pytest.approx(reaper.DENIED_PATIENCE, abs=2 * reaper.ROUND_PAUSE)
+    assert system.now > reaper.DENIED_PATIENCE
+
+
+def test_patience_with_what_may_not_be_ended_begins_anew_with_each_that_may(system: System) -> None:
+    """Its parents' end may be its own."""
+    system.start(10)
+    system.protect(10)
+    pauses = reaper.rounds(system.everything)
+    next(pauses)
+    system.now += reaper.DENIED_PATIENCE
+    system.start(11)
+    assert pids(next(pauses)) == [10, 11]
+    system.now += reaper.DENIED_PATIENCE
+    assert pids(next(pauses)) == [10]
+    system.now += reaper.ROUND_PAUSE
+    assert list(pauses) == []
+
+
+# ---- this process's own children
+
+
+def test_only_strays_are_collected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another's child, and one that somebody collected just now, keep nobody from the rest; nothing is waited for."""
+    collected = []
+
+    def waitpid(pid: int, options: int) -> tuple[int, int]:
+        collected.append((pid, options))
+        if pid == 11:
+            raise ChildProcessError
+        return pid, 0
+
+    monkeypatch.setattr(reaper, "own_children", lambda: [10, 11, 12, 13])
+    monkeypatch.setattr(os, "waitpid", waitpid)
+    reaper.reap_strays(frozenset({10}))
+    assert collected == [(11, os.WNOHANG), (12, os.WNOHANG), (13, os.WNOHANG)]
+
+
+@pytest.fixture
+def child() -> Iterator[subprocess.Popen[bytes]]:
+    """A real one."""
+    process = subprocess.Popen(["sleep", "300"], env={**os.environ, MARK: "real/1"})
+    yield process
+    process.kill()
+    process.wait()
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_own_children_are_told_with_and_without_the_systems_lists(
+    child: subprocess.Popen[bytes], listed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also one that has ended and is not collected."""
+    if not listed:
+        monkeypatch.setattr(Path, "iterdir", fails(OSError(errno.ENOENT, "planted")))
+    assert child.pid in reaper.own_children()
+    child.kill()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert child.pid in reaper.own_children()
+    child.wait()
+    assert child.pid not in reaper.own_children()
+
+
+# ---- what the system says of one process
+
+
+def fails(error: Exception) -> Any:
+    """A call that does."""
+
+    def call(*_: Any, **__: Any) -> Any:
+        raise error
+
+    return call
+
+
+@pytest.mark.parametrize("platform", ["linux", "freebsd14"])
+def test_a_process_has_one_identity_and_no_two_have_the_same(
+    child: subprocess.Popen[bytes], platform: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On each system."""
+    monkeypatch.setattr(sys, "platform", platform)
+    who = reaper.identity(child.pid)
+    assert who is not None
+    assert reaper.identity(child.pid) == who
+    assert reaper.identity(os.getpid()) not in (None, who)
+    child.kill()
+    child.wait()
+    assert reaper.identity(child.pid) is None
+
+
+def test_an_identity_has_the_boot_and_the_start(child: subprocess.Popen[bytes]) -> None:
+    """As journals and files of keepers have it, which later versions read."""
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    start = Path(f"/proc/{child.pid}/stat").read_text().split()[21]
+    assert reaper.identity(child.pid) == f"{boot}/{start}"
+
+
+@pytest.mark.parametrize("platform", ["linux", "freebsd14"])
+def test_a_process_carries_what_it_was_started_with(
+    child: subprocess.Popen[bytes], platform: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bytes of Linux; of other systems its mark."""
+    process = psutil.Process(child.pid)
+    wait_for(lambda: MARK in process.environ(), 60, "its environment: there is none for a moment of the exec")
+    monkeypatch.setattr(sys, "platform", platform)
+    assert f"{MARK}=real/1".encode() in reaper.environment(process).split(b"\0")
+    assert not reaper.left_on_purpose(process)
+
+
+@pytest.mark.parametrize(
+    ("platform", "error"),
+    [
+        *(("linux", OSError(number, "planted")) for number in (errno.ENOENT, errno.ESRCH, errno.EACCES, errno.EPERM)),
+        ("freebsd14", psutil.NoSuchProcess(1)),
+        ("freebsd14", psutil.AccessDenied(1)),
+        ("freebsd14", OSError(errno.EIO, "planted")),
+    ],
+)
+def test_an_environment_that_may_not_be_read_has_no_mark(
+    platform: str, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is gone, or another user's: not ours, in either case."""
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr(Path, "read_bytes", fails(error))
+    monkeypatch.setattr(psutil.Process, "environ", fails(error))
+    assert reaper.environment(psutil.Process()) == b""
+
+
+def test_without_descriptors_nobody_is_taken_for_unmarked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was not looked at may be a command's: whoever looks is told."""
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(Path, "read_bytes", fails(OSError(errno.EMFILE, "planted")))
+    with pytest.raises(OSError, match="planted"):
+        reaper.environment(psutil.Process())
+
+
+def test_an_orphan_is_told_as_the_system_has_it(child: subprocess.Popen[bytes]) -> None:
+    """Its number, its start, what it does, and its environment."""
+    process = psutil.Process(child.pid)
+    wait_for(lambda: MARK in process.environ(), 60, "its environment: there is none for a moment of the exec")
+    told = reaper.orphan(process)
+    assert (told.pid, told.began) == (child.pid, process.create_time())
+    assert told.status in (psutil.STATUS_SLEEPING, psutil.STATUS_RUNNING, psutil.STATUS_DISK_SLEEP)
+    assert f"{MARK}=real/1".encode() in told.environment.split(b"\0")
+
+
+def test_a_process_is_alive_until_it_ended(system: System) -> None:
+    """A number that was given again is no life; nor is one that goes while it is asked."""
+    system.start(10)
+    process = system.process(10)
+    assert reaper.alive(process)
+    system.start(11, status=psutil.STATUS_ZOMBIE)
+    assert not reaper.alive(system.process(11))
+    system.end(10)
+    assert not reaper.alive(process)
+    system.start(10)
+    assert not reaper.alive(process)
+    process.is_running = lambda: True
+    assert not reaper.alive(process)
+
+
+def test_a_process_is_stopped_or_not_or_not_there(system: System) -> None:
+    """Only the first does nothing for ever."""
+    system.start(10, status=psutil.STATUS_STOPPED)
+    system.start(11)
+    assert [reaper.is_stopped(number) for number in (10, 11, 12)] == [True, False, False]
+
+
+# ---- this process as a parent
+
+
+def test_orphans_come_to_this_process_where_the_system_can_do_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    """prctl(2): it says 0 where it did so."""
+    asked = []
+
+    class Libc:
+        says = 0
+
+        def prctl(self, *arguments: int) -> int:
+            asked.append(arguments)
+            return self.says
+
+    libc = Libc()
+    monkeypatch.setattr(reaper, "_libc", libc)
+    assert reaper.become_subreaper()
+    assert asked == [(36, 1, 0, 0, 0)]
+    libc.says = -1
+    assert not reaper.become_subreaper()
+    monkeypatch.setattr(reaper, "_libc", None)
+    assert not reaper.become_subreaper()
+
+
+SCORE = "/proc/self/oom_score_adj"
+
+
+@pytest.fixture
+def score(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file in place of the system's."""
+    file = tmp_path / "score"
+    file.write_text("0\n")
+    real = open
+    monkeypatch.setattr("builtins.open", lambda path, *how, **more: real(file if path == SCORE else path, *how, **more))
+    return file
+
+
+def test_commands_go_first_when_memory_runs_out(score: Path) -> None:
+    """What is started inside has the score, this process its own afterwards, also after an error."""
+    seen = []
+
+    def start() -> None:
+        with reaper.taken_first():
+            seen.append(int(score.read_text()))
+            raise OSError("planted")
+
+    with pytest.raises(OSError, match="planted"):
+        start()
+    assert seen == [300]
+    assert int(score.read_text()) == 0
+
+
+def test_who_goes_before_commands_stays_so(score: Path) -> None:
+    """A higher score is kept."""
+    score.write_text("700\n")
+    with reaper.taken_first():
+        assert int(score.read_text()) == 700
+    assert int(score.read_text()) == 700
+
+
+def test_a_process_may_go_first_itself(score: Path) -> None:
+    """For good, and with a higher score if it has one."""
+    reaper.go_first()
+    assert int(score.read_text()) == 300
+    score.write_text("500\n")
+    reaper.go_first()
+    assert int(score.read_text()) == 500
+
+
+def test_a_system_without_scores_runs_commands_all_the_same(score: Path) -> None:
+    """A sandbox without /proc."""
+    score.unlink()
+    with reaper.taken_first():
+        assert not score.exists()
+    reaper.go_first()
+    assert not score.exists()
