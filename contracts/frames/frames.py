@@ -65,7 +65,7 @@ class Say(_Frame):
     """Agent: take this message. Answered by `Answer`, in the order of the numbers.
 
     `to`: the master's claims or events, everybody's view of the fleet (a status; nobody need hear it), or `dead`.
-    An operator says things to one agent or to all (`control`; `key` is the address, `all` or `tell`).
+    An operator says things to one agent or to all (`control`; `key` is the address, `all` or `tell`), and nothing else.
     """
 
     f: Literal["say"] = "say"
@@ -154,6 +154,69 @@ class Missing(_Frame):
     queue: Queue
 
 
+class CountQueues(_Frame):
+    """Operator: how full are these queues, or all where none is named? Answered by `Counted`."""
+
+    f: Literal["count_queues"] = "count_queues"
+    number: Natural
+    queues: Annotated[tuple[Queue, ...], Field(max_length=QUEUES_MAX)] = ()
+
+
+class QueueCount(BaseModel):
+    """`ready`: messages that nobody has; `held`: with somebody, and not settled; `consumers`: who wants the next."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    queue: Queue
+    ready: Natural
+    held: Natural
+    consumers: Natural
+
+
+class Counted(_Frame):
+    """Office: those of them that are there, by name, and no more than fit into one frame."""
+
+    f: Literal["counted"] = "counted"
+    number: Natural
+    counts: Annotated[tuple[QueueCount, ...], Field(max_length=QUEUES_MAX)]
+
+
+class NextDead(_Frame):
+    """Operator: the message in `dead` behind number `after` (0: the first). Answered by `OfDead`."""
+
+    f: Literal["next_dead"] = "next_dead"
+    number: Natural
+    after: Natural
+
+
+class OfDead(_Frame):
+    """Office: what could not be read or placed; `message` None: there is none behind that one. `place`: its number.
+
+    `key`: under which it was put there, by the verified account `user`.
+    """
+
+    f: Literal["of_dead"] = "of_dead"
+    number: Natural
+    place: Natural = 0
+    key: Annotated[str, Field(max_length=255)] = ""
+    user: Annotated[str, Field(max_length=128)] = ""
+    message: Carried | None = None
+
+
+class SettleDead(_Frame):
+    """Operator: drop this message of `dead`, or send it to `queue` once more. Answered by `Answer`.
+
+    What is sent again has the bytes and the signature that it had, and is marked as sent again by this operator.
+    """
+
+    f: Literal["settle_dead"] = "settle_dead"
+    number: Natural
+    place: Natural
+    how: Literal["drop", "again"]
+    queue: Annotated[str, Field(max_length=255)] = ""
+    priority: Natural = 0
+
+
 class Beat(_Frame):
     """Both: here still."""
 
@@ -167,12 +230,13 @@ class Bye(_Frame):
     reason: Text
 
 
-OfOffice = Union[Welcome, Denied, Answer, Offered, Told, There, Missing, Beat, Bye]
+OfOffice = Union[Welcome, Denied, Answer, Offered, Told, There, Missing, Counted, OfDead, Beat, Bye]
 Frame = Annotated[
     Union[
-        Hello, Welcome, Denied, Say, Answer, ConsumeFrom, Offered, Settle, Told, LookFor, There, Missing, Beat, Bye
+        Hello, Welcome, Denied, Say, Answer, ConsumeFrom, Offered, Settle, Told, LookFor, There, Missing, CountQueues,
+        Counted, NextDead, OfDead, SettleDead, Beat, Bye,
     ],
     Field(discriminator="f"),
 ]  # fmt: skip
 #: Frames that have raw bytes.
-CARRYING = (Say, Offered, Told)
+CARRYING = (Say, Offered, Told, OfDead)

@@ -90,8 +90,6 @@ def drop(where: Where, ids: tuple[str, ...], everything: bool) -> None:
 
 def _walk(where: Where, ids: tuple[str, ...], verdict: Verdict, *, everything: bool = False) -> list[DeadMessage]:
     """Those that are meant, after `verdict` was done to them. Ends the program when one that was named is missing."""
-    from master_bridge.operating.deadletters import walk
-
     if not ids and not everything:
         raise click.UsageError("name messages by their id, or give --all")
 
@@ -103,8 +101,8 @@ def _walk(where: Where, ids: tuple[str, ...], verdict: Verdict, *, everything: b
             return "keep"
         return verdict
 
-    with where.broker("dead") as broker:
-        messages = [message for message in walk(broker, judge) if meant(message)]
+    with where.broker("dead") as link:
+        messages = [message for message in link.walk_dead(judge) if meant(message)]
     missing = [each for each in ids if not any(message.id.startswith(each) for message in messages)]
     if missing:
         click.echo(f"not in `dead`: {shown(', '.join(missing))}", err=True)

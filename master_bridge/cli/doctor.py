@@ -19,12 +19,14 @@ from master_bridge.cli.options import Where, broker_options
 def command(where: Where, as_json: bool, rabbitmqctl: str | None) -> None:
     """Check what masters and agents need; exit status 1 when anything fails."""
     from contracts.operations.findings import report, status
-    from master_bridge.operating.doctor import ctl_of, examine
+    from master_bridge.operating.doctor import ctl_of, examine, examine_office
     from master_bridge.operating.errors import OperatingError
 
     ctl = ctl_of(shlex.split(rabbitmqctl)) if rabbitmqctl else None
     try:
-        if where.management_url is None:
+        if where.is_office:
+            findings = examine_office(where.url, where.master_dir, where.tls)
+        elif where.management_url is None:
             findings = examine(where.url, where.tls, None, ctl)
         else:
             with where.management() as management:

@@ -22,10 +22,6 @@ if TYPE_CHECKING:
     from master_bridge.management.accounts import Accounts
     from master_bridge.operating.enclosed import Enclosed
 
-_MASTER_DIR = click.option(
-    "--master-dir", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="FOLDER",
-    help="The folder of a master that listens for its agents itself (amp://…): the account is that master's.",
-)  # fmt: skip
 _CTL = click.option("--rabbitmqctl", metavar="COMMAND", help="Use this instead of the management API, e.g. "
                     "`rabbitmqctl`, `ssh root@broker rabbitmqctl`, `docker exec broker rabbitmqctl`.")  # fmt: skip
 
@@ -38,9 +34,8 @@ _CTL = click.option("--rabbitmqctl", metavar="COMMAND", help="Use this instead o
               help="The role, which decides the permissions: an agent's machine, a master, or a person.")  # fmt: skip
 @click.option("--master", metavar="NAME", help="With --as master: AMQPBroker's `master`. Default: NAME.")
 @click.option("--broker-url", metavar="URL", help="Where the account's owner finds the broker, without user and "
-              "password: amqps://host/vhost. Default: as --amqp-url. With --master-dir, the master: amps://host:port. "
+              "password: amqps://host/vhost. Default: as --url. With --master-dir, the master: amps://host:port. "
               "Default: this machine's name, port 9990.")  # fmt: skip
-@_MASTER_DIR
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
               help="The new file with the password. Default: NAME.toml or NAME.url here.")  # fmt: skip
 @click.option(
@@ -66,7 +61,6 @@ def enroll(
     role: str,
     master: str | None,
     broker_url: str | None,
-    master_dir: Path | None,
     output: Path | None,
     worker_ca: Path | None,
     worker_cert: Path | None,
@@ -86,8 +80,8 @@ def enroll(
     from master_bridge.operating.enrolment import amqp_url, new_password, write_private
     from master_bridge.operating.errors import OperatingError
 
-    if master_dir is not None:
-        at_master(master_dir, name, role, broker_url, output, worker_ca, trusted_key, renew=renew)
+    if where.master_dir is not None:
+        at_master(where.master_dir, name, role, broker_url, output, worker_ca, trusted_key, renew=renew)
         return
     try:
         check_user(check_name(name, "account"))
@@ -247,19 +241,18 @@ class Joining:
 
 @click.command(cls=OperatorCommand)
 @click.argument("name")
-@_MASTER_DIR
 @_CTL
 @broker_options
-def revoke(where: Where, name: str, master_dir: Path | None, rabbitmqctl: str | None) -> None:
+def revoke(where: Where, name: str, rabbitmqctl: str | None) -> None:
     """Take account NAME away, with its connections and the queues that it made.
 
     What it ran is run again by another agent. Queues of a master stay: another account may serve it.
     """
-    if master_dir is not None:
+    if where.master_dir is not None:
         from master_bridge.link.office import accounts as of_master
 
         try:
-            known = of_master.remove(master_dir / of_master.ACCOUNTS_FILE, name)
+            known = of_master.remove(where.master_dir / of_master.ACCOUNTS_FILE, name)
         except BadSettings as error:
             raise click.ClickException(str(error)) from None
         if not known:

@@ -8,10 +8,11 @@ import click
 
 from contracts.readable import shown
 from master_bridge.cli.options import Where
+from master_bridge.link.settings import parse_url
 
 if TYPE_CHECKING:
     from contracts.requirements.sets import Requirements
-    from master_bridge.operating.connection import Broker, QueueFigures
+    from master_bridge.operating.port import OperatorsLink, QueueFigures
     from master_bridge.operating.survey import Survey
 
 #: Seconds between two pictures.
@@ -34,11 +35,11 @@ def requirements_of(texts: tuple[str, ...]) -> Requirements | None:
         raise click.UsageError(f"--match: {shown(error)}") from None
 
 
-def queues_of(where: Where, broker: Broker, survey: Survey) -> list[QueueFigures]:
+def queues_of(where: Where, link: OperatorsLink, survey: Survey) -> list[QueueFigures]:
     """From the management API, where there is one."""
     from master_bridge.operating.queues import queues
 
-    if where.management_url is None:
-        return queues(broker, survey)
+    if where.management_url is None or where.is_office:
+        return queues(link, survey)
     with where.management() as management:
-        return queues(broker, survey, management)
+        return queues(link, survey, management, vhost=parse_url(where.url).vhost)

@@ -37,7 +37,7 @@ def files() -> Section:
         "    TOML, read unless --config names another. Keys are the options' names with\n"
         "    underscores; files are named as seen from its folder. With a password in\n"
         "    it, it must be its owner's alone (chmod 600):\n"
-        '    amqp_url = "amqps://desk:secret@broker.example.org/"\n'
+        '    url = "amqps://desk:secret@broker.example.org/"\n'
         '    tls_ca = "ca.pem"\n'
         '    signing_key = "signing-key"',
     )

@@ -28,7 +28,7 @@ def command(where: Where, queue_type: Literal["classic", "quorum"], events_max_b
     from master_bridge.operating.migration import TEMPORARY, differs, migrate, wanted
 
     left = False
-    with where.management() as management, where.broker("migrate") as broker:
+    with where.rabbitmq("migrate") as broker, where.management() as management:
         queues = {queue.name: queue for queue in wanted(management, broker, queue_type, events_max_bytes)}
         for queue in queues.values():
             how = differs(broker, queue)

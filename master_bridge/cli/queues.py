@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 import click
 
+from master_bridge.cli.looking import queues_of
 from master_bridge.cli.manual import OperatorCommand
 from master_bridge.cli.options import Where, broker_options
 from master_bridge.cli.output import width, write
@@ -22,15 +23,13 @@ def command(where: Where, as_json: bool) -> None:
     cancelled them). So 0 consumers of a cap.* queue may mean that all are at work.
     """
     from master_bridge.operating.picture import queue_lines
-    from master_bridge.operating.queues import queues
     from master_bridge.operating.survey import Survey
 
-    with where.broker("queues") as broker:
-        if where.management_url is not None:
-            with where.management() as management:
-                found = queues(broker, Survey(broker), management)
-        else:
-            found = queues(broker, Survey(broker).open().gather(masters=True))
+    with where.broker("queues") as link:
+        survey = Survey(link)
+        if where.management_url is None and not where.is_office:
+            survey.open().gather(masters=True)  # it tells of which queues to ask
+        found = queues_of(where, link, survey)
     if as_json:
         click.echo(json.dumps([asdict(queue) for queue in found], indent=2))
     else:

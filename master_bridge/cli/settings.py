@@ -55,9 +55,18 @@ class OperatorSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    amqp_url: SecretStr | None = _setting("Where the broker is: amqp[s]://user:password@host[:port]/vhost.", "URL")
+    amqp_url: SecretStr | None = _setting(
+        "Where the fleet is: a broker, amqp[s]://user:password@host[:port]/vhost, or a master that listens for its "
+        "agents itself, amps://operator:token@host[:port]?fingerprint=sha256:….",
+        "URL",
+    )
     amqp_url_file: Path | None = _setting(
         "File that holds the URL: a command line can be read by every user of the machine.", "FILE"
+    )
+    master_dir: Path | None = _setting(
+        "Instead of a URL, on the machine and as the user of a master that listens for its agents itself: its folder. "
+        "No account is needed.",
+        "FOLDER",
     )
     tls_ca: Path | None = _setting(
         "PEM file of the CA that signed the broker's certificate. Default: the system's.", "FILE"
@@ -66,6 +75,13 @@ class OperatorSettings(BaseModel):
     tls_key: Path | None = _setting("PEM file with the key of that certificate.", "FILE")
     management_url: SecretStr | None = _setting("RabbitMQ's management API: http[s]://user:password@host:15672.", "URL")
     signing_key: Path | None = _setting("Sign orders with this key (see `master-bridge keygen`).", "FILE")
+
+    @field_validator("master_dir")
+    @classmethod
+    def _is_a_folder(cls, path: Path | None) -> Path | None:
+        if path is not None and not path.is_dir():
+            raise ValueError(f"{path} is no folder")
+        return path
 
     @field_validator("amqp_url_file", "tls_ca", "tls_cert", "tls_key", "signing_key")
     @classmethod
@@ -85,15 +101,29 @@ class OperatorSettings(BaseModel):
         return path
 
 
+#: How settings are spelled for people that began as a broker's; their first names are read as well.
+SPELLED = {"amqp_url": "url", "amqp_url_file": "url_file"}
+#: Each says by itself where the fleet is.
+PLACES = ("amqp_url", "amqp_url_file", "master_dir")
 #: OperatorSettings that are secrets themselves: a file with one of them is for its owner only.
 SECRETS = ("amqp_url", "management_url")
 
 
 def option_of(setting: str) -> str:
-    return "--" + setting.replace("_", "-")
+    return "--" + SPELLED.get(setting, setting).replace("_", "-")
+
+
+def options_of(setting: str) -> list[str]:
+    """As it is spelled, and as it was first."""
+    return list(dict.fromkeys([option_of(setting), "--" + setting.replace("_", "-")]))
 
 
 def variable_of(setting: str) -> str:
+    return PREFIX + SPELLED.get(setting, setting).upper()
+
+
+def first_variable_of(setting: str) -> str:
+    """As it was called first."""
     return PREFIX + setting.upper()
 
 
@@ -116,11 +146,12 @@ def load(given: Mapping[str, Given], named: Path | None = None) -> OperatorSetti
     Raises `WrongSetting`.
     """
     every = {**_of_file(named), **given}
-    both = [every[name] for name in ("amqp_url", "amqp_url_file") if name in every]
-    if len(both) == 2:
-        if both[0].rank == both[1].rank:
-            raise WrongSetting(f"{both[0].of} and {both[1].of} both say where the broker is: give one of them")
-        del every["amqp_url" if both[0].rank < both[1].rank else "amqp_url_file"]
+    places = sorted((name for name in PLACES if name in every), key=lambda name: every[name].rank)
+    strongest = [every[name] for name in places if every[name].rank == every[places[-1]].rank]
+    if len(strongest) > 1:
+        raise WrongSetting(f"{strongest[0].of} and {strongest[1].of} both say where the fleet is: give one of them")
+    for weaker in places[:-1]:
+        del every[weaker]
     try:
         return OperatorSettings(**{name: each.value for name, each in every.items()})
     except ValidationError as error:
@@ -138,19 +169,26 @@ def _of_file(named: Path | None) -> dict[str, Given]:
         table = read_toml(path)
     except BadFile as error:
         raise WrongSetting(f"{error}; it is named by --config or {CONFIG_VARIABLE}" if named else str(error)) from None
+    firsts = {spelled: first for first, spelled in SPELLED.items()}
+    for spelled, first in firsts.items():
+        if spelled in table and first in table:
+            raise WrongSetting(f"{spelled} and {first} in {path} are one setting: leave one of them out")
+    spelt = {firsts.get(key, key): key for key in table}
+    table = {firsts.get(key, key): value for key, value in table.items()}
     for key, value in table.items():
         if key not in OperatorSettings.model_fields:
-            close = difflib.get_close_matches(key, OperatorSettings.model_fields, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(OperatorSettings.model_fields)}"
+            names = [SPELLED.get(name, name) for name in OperatorSettings.model_fields]
+            close = difflib.get_close_matches(key, [*names, *SPELLED], n=1)
+            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(names)}"
             raise WrongSetting(f"{key} in {path}: there is no such setting; {hint}")
         if not isinstance(value, str):
-            raise WrongSetting(f'{key} in {path}: is to be a text: {key} = "…"')
+            raise WrongSetting(f'{spelt[key]} in {path}: is to be a text: {spelt[key]} = "…"')
     secrets = [key for key in SECRETS if key in table]
     if secrets and open_to_others(path.stat()):
         raise WrongSetting(
-            f"{secrets[0]} in {path}: the file holds a secret, and other users may use it: chmod 600 {path}"
+            f"{spelt[secrets[0]]} in {path}: the file holds a secret, and other users may use it: chmod 600 {path}"
         )
-    return {key: Given(_placed(key, value, path), Rank.FILE, f"{key} in {path}") for key, value in table.items()}
+    return {key: Given(_placed(key, value, path), Rank.FILE, f"{spelt[key]} in {path}") for key, value in table.items()}
 
 
 def _placed(key: str, value: str, path: Path) -> str:
@@ -165,5 +203,5 @@ def _placed(key: str, value: str, path: Path) -> str:
 
 def unknown_variables() -> list[str]:
     """Variables with our prefix that set nothing: misspelt, or of another version."""
-    known = {CONFIG_VARIABLE, *map(variable_of, OperatorSettings.model_fields)}
+    known = {CONFIG_VARIABLE, *map(variable_of, OperatorSettings.model_fields), *map(first_variable_of, SPELLED)}
     return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)

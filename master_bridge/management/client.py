@@ -9,8 +9,8 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 import httpx
 
-from master_bridge.operating.connection import QueueFigures
 from master_bridge.operating.errors import NotPermitted, OperatingError
+from master_bridge.operating.port import QueueFigures
 
 #: Seconds for an answer: a broker with thousands of queues takes its time.
 TIMEOUT = 20.0

@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import re
 import ssl
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, Union
 
 import pika
 from pika import exceptions as amqp
 from pika.adapters.utils.connection_workflow import AMQPConnectorException, AMQPConnectorStackTimeout
 
-from contracts.codec import encode
+from contracts import topology
+from contracts.codec import JSON_TYPE, encode
 from contracts.messages import Message
 from contracts.operations import broker_failure
 from contracts.operations.amqp_url import BrokerAddress
 from contracts.operations.broker_failure import BrokerFailure
 from contracts.operations.reachability import looked_at, open_socket
+from contracts.rabbitmq.arguments import Kind, arguments
 from contracts.rabbitmq.product import Product, introduced
+from contracts.trust.envelope import Envelope
 from master_bridge.link.amqp.connection.properties import tolerate_unreadable
 from master_bridge.link.errors import BadSettings
 from master_bridge.link.settings import PLAIN_WITH_TLS, TLSSettings, parse_url
+from master_bridge.operating.deadletters import DeadMessage, Verdict, headers_of_again, read
 from master_bridge.operating.errors import NotPermitted, OperatingError, Unreachable
+from master_bridge.operating.port import HearFleet, QueueFigures, Sign
 
 tolerate_unreadable()
 
@@ -35,22 +39,12 @@ SHORT_MAX = 255
 #: As pika shows it: `ConnectionClosedByBroker: (530) 'NOT_ALLOWED - vhost x not found'`.
 _CLOSED = re.compile(r"ConnectionClosedByBroker: \((\d+)\) (['\"])(.*)\2", re.DOTALL)
 
-Sign = Callable[[str, str, bytes, Mapping[str, Any]], Mapping[str, Any]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class QueueFigures:
-    """`ready`: messages that nobody holds; `held`: delivered and unacknowledged, None where the broker does not say."""
-
-    name: str
-    ready: int
-    consumers: int
-    held: int | None = None
-    type: str | None = None
+#: Messages looked at in one go: `dead` holds at most 10,000.
+LIMIT = 10_000
 
 
 class Broker:
-    """One connection with one channel. After an error of the broker's the channel is made anew.
+    """`OperatorsLink` over RabbitMQ: one connection, one channel, made anew after an error of the broker's.
 
     `sign` adds headers to what is published: exchange, routing key, body, headers -> headers.
     """
@@ -112,6 +106,83 @@ class Broker:
         except amqp.ChannelClosedByBroker as error:
             raise refusal(error, f"publish to {exchange}") from None
         return True
+
+    def hear_fleet(self, heard: HearFleet) -> None:
+        """Through a queue of its own. Raises `NotPermitted` for an account that may not read `bb.fleet`."""
+
+        def came(_channel: Any, method: Any, properties: Any, body: bytes) -> None:
+            try:
+                envelope = Envelope.of(
+                    exchange=method.exchange,
+                    routing_key=method.routing_key,
+                    user_id=properties.user_id,
+                    headers=properties.headers,
+                )
+            except Exception:  # whoever wrote it, it is not of the fleet
+                return
+            heard(envelope, body, properties.headers)
+
+        channel = self.new_channel()
+        try:
+            queue = channel.queue_declare(
+                "",
+                exclusive=True,
+                auto_delete=True,
+                arguments=arguments(Kind.FLEET, version=self.product.version),
+            ).method.queue
+            for key in (topology.STATUS_KEY, topology.CATALOGUE_KEY, topology.WORK_KEY):
+                channel.queue_bind(queue, topology.FLEET, f"{key}.#")
+            channel.basic_consume(queue, came, auto_ack=True)
+        except amqp.ChannelClosedByBroker as error:
+            raise refusal(error, "listen to bb.fleet") from None
+
+    def tell(self, key: str, message: Union[Message, bytes], *, mandatory: bool = True) -> bool:
+        """Through `bb.control`. Raises `NotPermitted`."""
+        return self.publish(topology.CONTROL, key, message, mandatory=mandatory)
+
+    def all_queues(self) -> list[QueueFigures] | None:
+        """AMQP has no list of them."""
+        return None
+
+    def walk_dead(self, judge: Callable[[DeadMessage], Verdict]) -> list[DeadMessage]:
+        """In the queue `dead`; a copy is confirmed before its message is acknowledged."""
+        if self.queue(topology.DEAD_QUEUE) is None:
+            return []
+        channel = self.new_channel()
+        messages: list[DeadMessage] = []
+        kept = 0
+        try:
+            for _ in range(LIMIT):
+                method, properties, body = channel.basic_get(topology.DEAD_QUEUE)
+                if method is None:
+                    break
+                message = read(method.routing_key, properties, body)
+                verdict = judge(message)
+                if verdict == "keep":
+                    kept = method.delivery_tag
+                else:
+                    if verdict == "requeue":
+                        self._send_again(message)
+                    channel.basic_ack(method.delivery_tag)
+                messages.append(message)
+            if kept:
+                channel.basic_nack(kept, multiple=True, requeue=True)
+        finally:
+            if channel.is_open:
+                channel.close()  # what it still holds goes back
+        return messages
+
+    def _send_again(self, message: DeadMessage) -> None:
+        exchange, key = message.destination()
+        properties = pika.BasicProperties(
+            headers=headers_of_again(message),
+            type="offer",
+            content_type=JSON_TYPE,
+            delivery_mode=2,
+            priority=message.priority,
+        )
+        if not self.publish(exchange, key, message.body, properties=properties, signed=False):
+            raise OperatingError(f"{message.id}: no queue takes it at {exchange} {key}; it stays in `dead`")
 
     def queue(self, name: str) -> QueueFigures | None:
         """Asked passively; None: there is no such queue. Raises `NotPermitted`."""

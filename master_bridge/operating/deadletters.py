@@ -1,28 +1,21 @@
-"""The queue `dead`: what could not be read or placed. Listed, shown, sent again, dropped."""
+"""Dead letters: what could not be read or placed. Listed, shown, sent again, dropped. Pure."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
-
-import pika
 
 from contracts import topology
 from contracts.agent_names import agent_name
 from contracts.burial import copied
-from contracts.codec import HEADER, JSON_TYPE, decode
+from contracts.codec import HEADER, decode
 from contracts.errors import BadMessage
 from contracts.messages import Offer
 from contracts.rabbitmq.arguments import MAX_PRIORITY
 from contracts.readable import shown
-from master_bridge.operating.connection import Broker
 from master_bridge.operating.errors import OperatingError
-
-#: Messages looked at in one go: `dead` holds at most 10,000.
-LIMIT = 10_000
 
 Verdict = Literal["keep", "drop", "requeue"]
 
@@ -95,39 +88,6 @@ def _without_arguments(value: Any) -> Any:
     }
 
 
-def walk(broker: Broker, judge: Callable[[DeadMessage], Verdict]) -> list[DeadMessage]:
-    """Look at every message, oldest first, and do with it what `judge` says. All that was judged `keep` stays in order.
-
-    A message that is sent again is dropped only after the broker has confirmed the copy. Raises `OperatingError` for
-    one that has no way back; nothing is lost then.
-    """
-    if broker.queue(topology.DEAD_QUEUE) is None:
-        return []
-    channel = broker.new_channel()
-    messages: list[DeadMessage] = []
-    kept = 0
-    try:
-        for _ in range(LIMIT):
-            method, properties, body = channel.basic_get(topology.DEAD_QUEUE)
-            if method is None:
-                break
-            message = read(method.routing_key, properties, body)
-            verdict = judge(message)
-            if verdict == "keep":
-                kept = method.delivery_tag
-            else:
-                if verdict == "requeue":
-                    send_again(broker, message)
-                channel.basic_ack(method.delivery_tag)
-            messages.append(message)
-        if kept:
-            channel.basic_nack(kept, multiple=True, requeue=True)
-    finally:
-        if channel.is_open:
-            channel.close()  # what it still holds goes back
-    return messages
-
-
 def read(routing_key: str, properties: Any, body: bytes) -> DeadMessage:
     """A message of `bb.dead`; its digest names it in commands."""
     headers = dict(properties.headers or {})
@@ -164,19 +124,14 @@ def _priority(value: object) -> int:
     return max(0, min(MAX_PRIORITY, value)) if isinstance(value, int) else 0
 
 
-def send_again(broker: Broker, message: DeadMessage) -> None:
-    """The bytes, the signature and the priority that it has, marked as sent again: no agent takes it for a first
-    delivery (rule 22), and each asks its master for a grant (rule 16), for nobody knows any more whether it ran.
+def headers_of_again(message: DeadMessage) -> dict[str, Any]:
+    """What it has when it is sent again: the bytes, the signature and the priority stay, and it is marked, so that no
+    agent takes it for a first delivery (rule 22), and each asks its master for a grant (rule 16): nobody knows any more
+    whether it ran. Who wrote it is unknown: it is not signed anew, for an operator's key would sign what others wrote.
 
-    Who wrote the message is unknown. It is not signed anew, for an operator's key would sign what others wrote.
+    Raises `OperatingError` for headers that are none of ours.
     """
-    exchange, key = message.destination()
     headers, left_out = copied(message.headers)
     if left_out:
         raise OperatingError(f"{message.id}: its headers {', '.join(left_out)} are no text of ours: drop it")
-    headers[topology.AGAIN_HEADER] = True
-    properties = pika.BasicProperties(
-        headers=headers, type="offer", content_type=JSON_TYPE, delivery_mode=2, priority=message.priority
-    )
-    if not broker.publish(exchange, key, message.body, properties=properties, signed=False):
-        raise OperatingError(f"{message.id}: no queue takes it at {exchange} {key}; it stays in `dead`")
+    return {**headers, topology.AGAIN_HEADER: True}

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import Any
 
 from contracts import topology
@@ -23,6 +24,8 @@ from master_bridge.management.client import Management
 from master_bridge.operating import declared
 from master_bridge.operating.connection import Broker, connect, tls_context
 from master_bridge.operating.errors import NotPermitted, OperatingError, Unreachable
+from master_bridge.operating.office.link import connect_to_office
+from master_bridge.operating.port import OperatorsLink
 from master_bridge.operating.survey import Survey
 
 #: Milliseconds of a `consumer_timeout` that a working day's build fits into.
@@ -62,6 +65,20 @@ def examine(url: str, tls: TLSSettings, management: Management | None, ctl: Call
                                 remedy="give it, to check alarms, policies and limits"))  # fmt: skip
     findings.append(_disk())
     return findings
+
+
+def examine_office(url: str | None, folder: Path | None, tls: TLSSettings) -> list[Finding]:
+    """Of a master that is its own broker; `folder`: it is known by that. Never raises for what it looks at."""
+    findings: list[Finding] = []
+    try:
+        with connect_to_office(url, folder, tls) as link:
+            findings.append(Finding(check="login", verdict="pass", seen=f"as an operator of {link.where}"))
+            findings += _fleet(link)
+    except Unreachable as error:
+        findings.append(failed(error.failure))
+    except OperatingError as error:
+        findings.append(Finding(check="login", verdict="fail", seen=str(error), remedy="see `master-bridge enroll`"))
+    return [*findings, _disk()]
 
 
 def _context(tls: TLSSettings) -> ssl.SSLContext:
@@ -128,17 +145,18 @@ def _limits(ctl: Callable[..., str] | None) -> Iterator[Finding]:
         )
 
 
-def _fleet(broker: Broker) -> Iterator[Finding]:
+def _fleet(link: OperatorsLink) -> Iterator[Finding]:
     """Masters and agents are heard, and their clocks agree with ours."""
     try:
-        survey = Survey(broker).open().gather(masters=True)
+        survey = Survey(link).open().gather(masters=True)
     except NotPermitted as error:
         yield Finding(check="fleet", verdict="fail", seen=str(error), remedy="`master-bridge enroll --as operator`")
         return
     except OperatingError as error:
         yield Finding(check="fleet", verdict="warn", seen=str(error), remedy="start a master with AMQPBroker")
         return
-    yield from declared.queues(broker, survey.signatures, survey.masters)
+    if isinstance(link, Broker):
+        yield from declared.queues(link, survey.signatures, survey.masters)
     now = time.time()
     masters, agents = len(survey.masters), len(survey.agents)
     seen = f"{masters} masters and {agents} agents are alive"

@@ -27,7 +27,7 @@ from master_bridge.fleet.lines import (
     summary_line,
 )
 from master_bridge.fleet.tables import TableColumn, fitted, line, plain
-from master_bridge.operating.connection import QueueFigures
+from master_bridge.operating.port import QueueFigures
 from master_bridge.operating.report import FleetReport
 from master_bridge.operating.survey import Survey
 

@@ -5,21 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
-from contracts import topology
 from contracts.messages import Status, Steer
-from master_bridge.operating.connection import Broker
+from master_bridge.operating.port import OperatorsLink
 from master_bridge.operating.survey import Survey, whose
 
 Order = Literal["drain", "resume", "leave", "stop", "restart", "probe"]
 
 
-def steer(broker: Broker, agents: Iterable[Status], order: Order, reason: str) -> tuple[list[Status], list[Status]]:
+def steer(
+    link: OperatorsLink, agents: Iterable[Status], order: Order, reason: str
+) -> tuple[list[Status], list[Status]]:
     """Tell each agent, through its own queue. Those that have it, and those that were not there any more."""
     told: list[Status] = []
     missed: list[Status] = []
     for agent in agents:
         message = Steer(order=order, instance=agent.instance, reason=reason)
-        (told if broker.publish(topology.CONTROL, agent.address, message) else missed).append(agent)
+        (told if link.tell(agent.address, message) else missed).append(agent)
     return told, missed
 
 

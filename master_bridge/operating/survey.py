@@ -7,19 +7,16 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
-from pika import exceptions as amqp
-
 from contracts import topology
 from contracts.agent_names import named
 from contracts.codec import decode
 from contracts.errors import NotBelieved, UnknownVersion
 from contracts.messages import Catalogue, Status, Work
-from contracts.rabbitmq.arguments import Kind, arguments
 from contracts.timing import STATUS_INTERVAL
 from contracts.trust.envelope import Envelope
 from master_bridge.fleet.agents import Agents
-from master_bridge.operating.connection import Broker, refusal
 from master_bridge.operating.errors import NotPermitted
+from master_bridge.operating.port import OperatorsLink
 
 #: Agents that are asked answer within this many seconds, over a slow line too.
 ANSWERS_WITHIN = 1.0
@@ -46,8 +43,8 @@ Whose = tuple[str, str]
 class Survey:
     """What is heard from `open` on. Times of hearing are monotonic seconds."""
 
-    def __init__(self, broker: Broker) -> None:
-        self._broker = broker
+    def __init__(self, link: OperatorsLink) -> None:
+        self._link = link
         self._statuses: Heard[Status] = Heard()
         self._catalogues: Heard[Catalogue] = Heard()
         self._works: Heard[Work] = Heard()
@@ -61,26 +58,14 @@ class Survey:
 
     def open(self) -> Survey:
         """Listen. Raises `NotPermitted` for an account that may not read `bb.fleet`."""
-        channel = self._broker.new_channel()
-        try:
-            queue = channel.queue_declare(
-                "",
-                exclusive=True,
-                auto_delete=True,
-                arguments=arguments(Kind.FLEET, version=self._broker.product.version),
-            ).method.queue
-            for key in (topology.STATUS_KEY, topology.CATALOGUE_KEY, topology.WORK_KEY):
-                channel.queue_bind(queue, topology.FLEET, f"{key}.#")
-            channel.basic_consume(queue, self._heard, auto_ack=True)
-        except amqp.ChannelClosedByBroker as error:
-            raise refusal(error, "listen to bb.fleet") from None
+        self._link.hear_fleet(self._heard)
         return self
 
     def ask(self) -> None:
         """Ask all agents for their status; without the right to, they tell it by themselves within 5 s."""
         if self.may_ask:
             try:
-                self._broker.publish(topology.CONTROL, topology.TELL, b"", mandatory=False)
+                self._link.tell(topology.TELL, b"", mandatory=False)
             except NotPermitted:
                 self.may_ask = False
 
@@ -91,7 +76,7 @@ class Survey:
             left = deadline - time.monotonic()
             if left <= 0:
                 return False
-            self._broker.wait(min(left, 0.1))
+            self._link.wait(min(left, 0.1))
         return True
 
     def gather(self, *, masters: bool = False) -> Survey:
@@ -169,15 +154,9 @@ class Survey:
             user = envelope.to_fleet(topology.WORK_KEY)
             self._works.keep((user, message.master), message, size)
 
-    def _heard(self, _channel: Any, method: Any, properties: Any, body: bytes) -> None:
+    def _heard(self, envelope: Envelope, body: bytes, headers: Any) -> None:
         try:
-            envelope = Envelope.of(
-                exchange=method.exchange,
-                routing_key=method.routing_key,
-                user_id=properties.user_id,
-                headers=properties.headers,
-            )
-            self._read(envelope, body, properties.headers)
+            self._read(envelope, body, headers)
         except Exception:  # whoever wrote it, it is not of the fleet; the broker counts what masters put into `dead`
             return
 

@@ -12,7 +12,7 @@ from contracts.readable import duration, moment
 from contracts.requirements.nearest_misses import Miss, nearest_misses
 from contracts.requirements.sets import Requirements
 from master_bridge.fleet.columns import SEEKING
-from master_bridge.operating.connection import QueueFigures
+from master_bridge.operating.port import QueueFigures
 
 #: Nearest misses that are told, and agents that are named for each.
 MISSES_SHOWN, NAMES_SHOWN = 5, 5

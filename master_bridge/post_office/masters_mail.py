@@ -66,6 +66,11 @@ class MastersMail:
             yield each
         self._events = kept
 
+    def count(self, queue: Literal["claims", "events"]) -> tuple[int, int]:
+        """How many wait, and how many the master has and is not done with."""
+        ready = sum(each.queue == queue for each in self._events)
+        return ready, sum(of == queue for of, _size in self._with_master.values())
+
     def acknowledge(self, delivery: int) -> Iterator[ForgetClaim]:
         """It is done with; a number that is not with the master is nothing."""
         queue, size = self._with_master.pop(delivery, (None, 0))

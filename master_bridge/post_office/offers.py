@@ -20,6 +20,8 @@ class WaitingOffer:
     wire: Wire = field(compare=False)
     redelivered: bool = field(compare=False, default=False)
     parkings: int = field(compare=False, default=0)
+    #: who published it; "": the office's own master
+    user: str = field(compare=False, default="")
 
     @property
     def size(self) -> int:
@@ -51,9 +53,9 @@ class WaitingOffers:
         del self._waiting[queue]
         return True
 
-    def add(self, queue: str, wire: Wire, priority: int) -> bool:
+    def add(self, queue: str, wire: Wire, priority: int, user: str = "") -> bool:
         """At the end of its priority. False: there is no such queue, or no room."""
-        offer = WaitingOffer(rank=-priority, place=self._next(), queue=queue, wire=wire)
+        offer = WaitingOffer(rank=-priority, place=self._next(), queue=queue, wire=wire, user=user)
         if queue not in self._waiting or self.bytes + offer.size > self.bytes_max:
             return False
         self.bytes += offer.size
@@ -89,6 +91,16 @@ class WaitingOffers:
     def deadline(self) -> float | None:
         """When the next parked one comes back."""
         return self._parked[0][0] if self._parked else None
+
+    @property
+    def queues(self) -> list[str]:
+        """All that are there, by name."""
+        return sorted(self._waiting)
+
+    @property
+    def parked(self) -> int:
+        """How many are parked."""
+        return len(self._parked)
 
     def waiting(self, queue: str) -> tuple[WaitingOffer, ...]:
         """In the order in which they are handed out."""

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, field
-from itertools import islice
 from typing import Literal
 
 from contracts import topology
@@ -17,11 +15,16 @@ from contracts.frames.frames import (
     Bye,
     Carried,
     ConsumeFrom,
+    Counted,
+    CountQueues,
     LookFor,
     Missing,
+    NextDead,
     Offered,
+    QueueCount,
     Say,
     Settle,
+    SettleDead,
     There,
     Told,
 )
@@ -34,6 +37,7 @@ from master_bridge.post_office.actions import (
     TellFleet,
 )
 from master_bridge.post_office.connections import HELD_MAX, OfficeConnection, OfficeConnections
+from master_bridge.post_office.dead_letters import DeadLetters
 from master_bridge.post_office.inputs import (
     AgentJoined,
     AgentLeft,
@@ -53,40 +57,8 @@ from master_bridge.post_office.offers import WaitingOffer, WaitingOffers
 #: Bytes of all offers together, and of claims and events each, unless told otherwise.
 OFFERS_BYTES_MAX = 256 * 1024 * 1024
 MAIL_BYTES_MAX = 256 * 1024 * 1024
-#: Dead letters that are kept, and bytes of them: the oldest go first.
-DEAD_MAX, DEAD_BYTES_MAX = 1_000, 16 * 1024 * 1024
-
-
-@dataclass(frozen=True, kw_only=True)
-class KeptLetter:
-    """`user`: who put it there."""
-
-    user: str
-    key: str
-    wire: Wire
-
-
-@dataclass
-class DeadLetters:
-    """What could not be read or placed, with the reason in a header."""
-
-    #: how many had to go for younger ones
-    dropped: int = 0
-    _kept: deque[KeptLetter] = field(default_factory=deque)
-    _bytes: int = 0
-
-    def __len__(self) -> int:
-        return len(self._kept)
-
-    def add(self, letter: KeptLetter) -> None:
-        self._kept.append(letter)
-        self._bytes += len(letter.wire.body)
-        while len(self._kept) > DEAD_MAX or self._bytes > DEAD_BYTES_MAX:
-            self._bytes -= len(self._kept.popleft().wire.body)
-            self.dropped += 1
-
-    def first(self, limit: int) -> list[KeptLetter]:
-        return list(islice(self._kept, limit))
+#: Queues of one `Counted`: so many of the longest names fit into a frame.
+COUNTED_MAX = 1_000
 
 
 class PostOffice:
@@ -170,7 +142,9 @@ class PostOffice:
 
     def _frame(self, connection: OfficeConnection, news: FrameCame, now: float) -> Iterator[OfficeAction]:
         frame = news.frame
-        if isinstance(frame, Say):
+        if isinstance(frame, _OPERATORS if not connection.operates else _AGENTS):
+            yield from self._cut_off(connection, f"no {connection.role} sends a {frame.f}")
+        elif isinstance(frame, Say):
             yield from self._say(connection, frame, news.body)
         elif isinstance(frame, ConsumeFrom):
             yield from self._consume(connection, frame)
@@ -179,8 +153,40 @@ class PostOffice:
         elif isinstance(frame, LookFor):
             there = tuple(queue for queue in frame.queues if self._offers.exists(queue))
             yield SendFrame(connection=connection.number, frame=There(number=frame.number, queues=there))
+        elif isinstance(frame, CountQueues):
+            yield SendFrame(connection=connection.number, frame=self._counted(frame))
+        elif isinstance(frame, NextDead):
+            yield from self.dead.tell(connection.number, frame)
+        elif isinstance(frame, SettleDead):
+            done = self.dead.settle(frame, self._offers, connection.user)
+            answer = Answer(number=frame.number, outcome="taken" if done else "returned")
+            yield SendFrame(connection=connection.number, frame=answer)
+            yield from self._hand_out(frame.queue)
         elif not isinstance(frame, (Beat, Bye)):
-            yield from self._cut_off(connection, f"no agent sends a {frame.f}")
+            yield from self._cut_off(connection, f"no {connection.role} sends a {frame.f}")
+
+    def _counted(self, frame: CountQueues) -> Counted:
+        """As RabbitMQ's management tells it: the master's own queues, too."""
+        held = Counter(offer.queue for connection in self._connections for offer in connection.held.values())
+        found = [
+            QueueCount(
+                queue=queue,
+                ready=len(self._offers.waiting(queue)),
+                held=held[queue],
+                consumers=len(self._connections.of_queue(queue)),
+            )
+            for queue in self._offers.queues
+        ]
+        for queue, (ready, with_master) in (
+            (topology.claims_queue(self._master), self._mail.count("claims")),
+            (topology.events_queue(self._master), self._mail.count("events")),
+        ):
+            found.append(QueueCount(queue=queue, ready=ready, held=with_master, consumers=1))
+        parked, dead = self._offers.parked, len(self.dead)
+        found.append(QueueCount(queue=topology.PARKED_QUEUE, ready=parked, held=0, consumers=0))
+        found.append(QueueCount(queue=topology.DEAD_QUEUE, ready=dead, held=0, consumers=0))
+        wanted = [count for count in found if not frame.queues or count.queue in frame.queues]
+        return Counted(number=frame.number, counts=tuple(wanted[:COUNTED_MAX]))
 
     def _cut_off(self, connection: OfficeConnection, reason: str) -> Iterator[OfficeAction]:
         yield CutOff(connection=connection.number, reason=reason)
@@ -233,7 +239,7 @@ class PostOffice:
 
     def _bury(self, user: str, key: str, wire: Wire, headers: dict[str, object]) -> None:
         dead = Wire(type=wire.type, content_type=wire.content_type, body=wire.body, headers=headers)
-        self.dead.add(KeptLetter(user=user, key=key, wire=dead))
+        self.dead.add(user, key, dead)
 
     # -- what agents and operators say ---------------------------------------------------------------------------------
 
@@ -242,6 +248,12 @@ class PostOffice:
             type=frame.message.type, content_type=frame.message.content_type, body=body, headers=frame.message.headers
         )
         outcome: Literal["taken", "returned", "full"] = "taken"
+        if connection.operates != (frame.to == "control"):
+            reason = (
+                "an operator speaks for no agent" if connection.operates else "only an operator tells agents what to do"
+            )
+            yield from self._cut_off(connection, reason)
+            return
         if frame.to in ("claims", "events"):
             outcome = yield from self._for_master(connection, frame, wire)
         elif frame.to == "fleet":
@@ -249,9 +261,6 @@ class PostOffice:
             yield from self._to_operators(topology.STATUS_KEY, connection.user, wire)
         elif frame.to == "dead":
             self._bury(connection.user, frame.key, wire, dict(wire.headers))
-        elif not connection.operates:
-            yield from self._cut_off(connection, "only an operator tells agents what to do")
-            return
         else:
             told = list(self._told(topology.CONTROL, frame.key, connection.user, wire))
             outcome = "taken" if told or frame.key in (topology.BROADCAST, topology.TELL) else "returned"
@@ -292,7 +301,7 @@ class PostOffice:
                 yield from self._to_operators(news.key, self._user, news.wire)
             yield TellFleet(user=self._user, key=news.key, wire=news.wire)
         else:
-            self.dead.add(KeptLetter(user=self._user, key=news.key, wire=news.wire))
+            self.dead.add(self._user, news.key, news.wire)
         if news.mandatory and not there:
             yield GiveBackToMaster(number=news.number)
 
@@ -314,6 +323,11 @@ class PostOffice:
                 yield SendFrame(connection=connection.number, frame=told, body=wire.body)
 
 
+#: What operators alone may say, and agents alone.
+_OPERATORS = (CountQueues, NextDead, SettleDead)
+_AGENTS = (ConsumeFrom, Settle)
+
+
 def _carried(wire: Wire) -> Carried:
     headers = {name: str(value) for name, value in wire.headers.items()}
     return Carried(type=wire.type, content_type=wire.content_type, headers=headers)
@@ -323,7 +337,7 @@ def _offered(connection: OfficeConnection, offer: WaitingOffer, user: str) -> Se
     frame = Offered(
         delivery=connection.handed,
         queue=offer.queue,
-        user=user,
+        user=offer.user or user,
         redelivered=offer.redelivered,
         parkings=offer.parkings,
         message=_carried(offer.wire),

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from contracts.operations.office_url import is_office_url
 from contracts.testing.child import Child
 from contracts.testing.rabbitmq.ports import free_ports
 from tests.harness.environment import program_environment
@@ -103,6 +104,13 @@ class BuildMaster:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "buildbot.tac").write_text(_TAC)
         self.write_config(config)
+
+    @property
+    def operators_way(self) -> dict[str, str]:
+        """The environment with which `master-bridge` finds this master's fleet, as its operator would."""
+        if self.url is not None and is_office_url(self.url):
+            return {"MASTER_BRIDGE_MASTER_DIR": str(self.folder)}
+        return {"MASTER_BRIDGE_URL": str(self.url)}
 
     # -- life ---------------------------------------------------------------------------------------------------------
 

@@ -78,7 +78,7 @@ def test_each_variable_that_a_program_reads_is_listed() -> None:
     known = reference.variables()
     assert read - set(known) == {"PATH_INFO"}  # of a request to /metrics, which WSGI calls its environment
     assert {loading.variable_of(name) for name in Settings.model_fields} <= set(known)
-    assert {f"MASTER_BRIDGE_{name.upper()}" for name in operators.OperatorSettings.model_fields} <= set(known)
+    assert {operators.variable_of(name) for name in operators.OperatorSettings.model_fields} <= set(known)
     assert {operators.CONFIG_VARIABLE, loading.CONFIG_VARIABLE} <= set(known)
 
 

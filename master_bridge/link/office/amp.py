@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections import deque
 from pathlib import Path
@@ -17,8 +18,10 @@ from contracts.frames.amp import Assembler, boxes_of
 from contracts.frames.codec import NotAFrame, Packed
 from contracts.operations.office_url import ListenAddress
 from master_bridge.link.errors import BadSettings
+from master_bridge.link.office.accounts import KnownAgent
 from master_bridge.link.office.certificates import name_of, server_options
 from master_bridge.link.office.door import Door, Visitor
+from master_bridge.link.office.own_socket import OWN_OPERATOR, SOCKET_FILE, remove_stale, short_path
 from master_bridge.link.settings import TLSSettings
 
 log = structlog.get_logger(__name__)
@@ -35,9 +38,10 @@ _OVERHEAD = 64
 class AMPPeer:
     """One connection: a `Peer` for the door, a receiver of boxes and a producer for Twisted."""
 
-    def __init__(self, reactor: Any, door: Door) -> None:
+    def __init__(self, reactor: Any, door: Door, own: KnownAgent | None = None) -> None:
         self._reactor = reactor
         self._door = door
+        self._own = own
         self._boxes: BinaryBoxProtocol | None = None
         self._assembler = Assembler()
         self._visitor: Visitor | None = None
@@ -52,7 +56,7 @@ class AMPPeer:
 
     @property
     def host(self) -> str:
-        return str(getattr(self._transport.getPeer(), "host", "?"))
+        return str(getattr(self._transport.getPeer(), "host", "this machine"))
 
     @property
     def certified(self) -> str | None:
@@ -97,9 +101,9 @@ class AMPPeer:
         """Twisted: the connection is there; with TLS it has not agreed on anything yet."""
         self._boxes = sender
         self._transport.registerProducer(self, True)
-        if hasattr(self._transport, "setTcpNoDelay"):
+        if self._own is None and hasattr(self._transport, "setTcpNoDelay"):
             self._transport.setTcpNoDelay(True)  # Twisted leaves it off, and a grant would wait 40 ms for more to send
-        self._visitor = self._door.came_in(self)
+        self._visitor = self._door.came_in(self, self._own)
         if self._visitor is None:
             self.end()
 
@@ -187,6 +191,8 @@ class AMPListener:
         self._folder = folder
         self._tls = tls
         self._port: Any = None
+        self._own_port: Any = None
+        self._own_path = contextlib.ExitStack()
         #: SHA-256 of the certificate in hexadecimal digits; None without TLS
         self.fingerprint: str | None = None
 
@@ -197,8 +203,7 @@ class AMPListener:
 
     def start(self) -> None:
         """Raises `AddressTaken`, and `BadSettings` for an address or a certificate that cannot be used."""
-        factory = protocol.Factory.forProtocol(lambda: _Boxes(AMPPeer(self._reactor, self._door)))
-        factory.noisy = False  # Twisted's lines about factories mean nothing to anybody
+        factory = self._factory()
         interface = _interface(self._address.host)
         try:
             if self._address.tls:
@@ -210,10 +215,39 @@ class AMPListener:
             raise AddressTaken(f"cannot listen at {self._address.listener}: {error.socketError}") from None
         log.info("agents_listened_for", address=self._address.listener, port=self.port,
                  fingerprint=self.fingerprint and f"sha256:{self.fingerprint}")  # fmt: skip
+        self._listen_here()
+
+    def _listen_here(self) -> None:
+        """For this user's own commands, who needs no account."""
+        try:
+            remove_stale(self._folder)
+            path = self._own_path.enter_context(short_path(self._folder))
+            self._own_port = self._reactor.listenUNIX(path, self._factory(OWN_OPERATOR), mode=0o600)
+        except (OSError, CannotListenError) as error:
+            log.warning(
+                "own_socket_not_made",
+                path=str(self._folder / SOCKET_FILE),
+                reason=str(error),
+                effect="commands with --master-dir cannot look at this fleet; those with an account can",
+            )
+
+    def _factory(self, own: KnownAgent | None = None) -> protocol.Factory:
+        factory = protocol.Factory.forProtocol(lambda: _Boxes(AMPPeer(self._reactor, self._door, own)))
+        factory.noisy = False  # Twisted's lines about factories mean nothing to anybody
+        return factory
 
     def stop(self) -> Any:
         """Fires when nobody is listened for any more."""
-        return defer.maybeDeferred(self._port.stopListening) if self._port is not None else defer.succeed(None)
+        ports = [port for port in (self._own_port, self._port) if port is not None]
+        stopped = defer.DeferredList([defer.maybeDeferred(port.stopListening) for port in ports], consumeErrors=True)
+        return stopped.addBoth(lambda _: self._closed())
+
+    def _closed(self) -> None:
+        """Where the socket's file was gone before, with its folder, Twisted has failed half-way."""
+        left = getattr(self._own_port, "socket", None)
+        if left is not None:
+            left.close()
+        self._own_path.close()
 
 
 def _interface(host: str) -> str:

@@ -81,6 +81,8 @@ class Visitor:
     since: float
     heard: float
     sent: float
+    #: who it is for certain, whatever its hello says: by the way it came
+    own: KnownAgent | None = None
     account: KnownAgent | None = None
     over: bool = False
 
@@ -126,15 +128,18 @@ class Door:
         for visitor in list(self._visitors.values()):
             self.end(visitor, reason)
 
-    def came_in(self, peer: Peer) -> Visitor | None:
-        """A wire has a new connection. None: there is no room, and it is to be closed at once."""
+    def came_in(self, peer: Peer, own: KnownAgent | None = None) -> Visitor | None:
+        """A wire has a new connection. None: there is no room, and it is to be closed at once.
+
+        `own`: who it is, without an account, by the way it came: a socket that only one user can open.
+        """
         self._make_room(peer.host)
         if len(self._visitors) >= CONNECTIONS_MAX:
             log.warning("agents_door_full", connections=len(self._visitors), remedy="this fleet needs RabbitMQ")
             return None
         self._numbers += 1
         now = self.reactor.seconds()
-        visitor = Visitor(door=self, peer=peer, number=self._numbers, since=now, heard=now, sent=now)
+        visitor = Visitor(door=self, peer=peer, number=self._numbers, since=now, heard=now, sent=now, own=own)
         peer.limit(GREETING_MAX)
         self._visitors[visitor.number] = self._unknown[visitor.number] = visitor
         return visitor
@@ -195,8 +200,8 @@ class Door:
             return _denied("version", reason), None
         self._refresh()
         token = None if hello.token is None else hello.token.get_secret_value()
-        account = self.accounts.check(hello.user, token, visitor.peer.certified)
-        if account is None or (hello.role == "operator" and account.role != "operator"):
+        account = visitor.own or self.accounts.check(hello.user, token, visitor.peer.certified)
+        if account is None or hello.role != account.role or hello.user != account.user:
             reason = f"no account {plain(hello.user)!r} with this token or certificate may come in as {hello.role}"
             return _denied("login", f"{reason}; `master-bridge enroll` makes accounts"), None
         try:
@@ -272,7 +277,7 @@ class Door:
         if self._refresh():
             for visitor in list(self._known()):
                 assert visitor.account is not None
-                if self.accounts.role(visitor.account.user) != visitor.account.role:
+                if visitor.own is None and self.accounts.role(visitor.account.user) != visitor.account.role:
                     self.end(visitor, "its account was removed or changed")
         for visitor in list(self._unknown.values()):
             if now - visitor.since >= LOGIN_TIMEOUT:

@@ -262,7 +262,7 @@ def test_foreign_text_is_text(make_master: MakeMaster, make_agent: MakeAgent, pa
 
 def why(master: BuildMaster, request: int) -> str:
     """What `master-bridge why` says."""
-    asked = CliRunner().invoke(main, ["why", str(request)], env={"MASTER_BRIDGE_AMQP_URL": str(master.url)})
+    asked = CliRunner().invoke(main, ["why", str(request)], env=master.operators_way)
     assert asked.exit_code == 0, asked.output
     return asked.output
 

@@ -16,9 +16,9 @@ from contracts.operations.log_rendering import without_orders
 from contracts.readable import duration, finite, moment, shown, shown_lines
 from master_bridge.fleet.agents import Agents
 from master_bridge.fleet.lines import Choice
-from master_bridge.operating.connection import QueueFigures
 from master_bridge.operating.deadletters import read
 from master_bridge.operating.picture import Picture, draw
+from master_bridge.operating.port import QueueFigures
 from master_bridge.operating.why import doing
 
 ORDERS = (

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from master_bridge.operating import migration
-from master_bridge.operating.connection import QueueFigures
 from master_bridge.operating.errors import OperatingError
+from master_bridge.operating.port import QueueFigures
 
 
 class Broker:

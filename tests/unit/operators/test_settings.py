@@ -11,8 +11,16 @@ from click.testing import CliRunner, Result
 
 from contracts.operations.exit_status import ExitStatus
 from master_bridge.cli import COMMANDS, main, options
-from master_bridge.cli.settings import PREFIX, OperatorSettings, config_file, load, option_of, variable_of
-from master_bridge.link.settings import URL_VARIABLE
+from master_bridge.cli.settings import (
+    PREFIX,
+    OperatorSettings,
+    config_file,
+    first_variable_of,
+    load,
+    option_of,
+    variable_of,
+)
+from master_bridge.link.settings import ANY_URL_VARIABLE, URL_VARIABLE
 from worker_agent.program import loading
 from worker_agent.program.cli import make_cli
 from worker_agent.program.settings import PREFIX as AGENT_PREFIX
@@ -93,9 +101,9 @@ def test_the_configuration_file_says_all(home: Path, where: list[options.Where])
         ('tls_ca = "."', 0o644, "tls_ca in {file}: {folder} is a folder: name a file"),
         ('signing_key = "open"', 0o644, "signing_key in {file}: {folder}/open holds a secret, and other users may use"),
         ('amqp_url_file = "open"', 0o644, "chmod 600 {folder}/open"),
-        ('amqp_url = "amqp://h/"\namqp_url_file = "open"', 0o600, "both say where the broker is: give one of them"),
+        ('amqp_url = "amqp://h/"\namqp_url_file = "open"', 0o600, "both say where the fleet is: give one of them"),
         ('tls_cert = "~nobody-of-that-name/x"', 0o644, "tls_cert in {file}: ~nobody-of-that-name/x: no such home"),
-        ("", 0o644, "MASTER_BRIDGE_AMQP_URL, or write amqp_url to {file}"),
+        ("", 0o644, "MASTER_BRIDGE_URL, or write url to {file}"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_in_the_file_is_named_with_its_remedy(home: Path, text: str, mode: int, says: str) -> None:
@@ -130,7 +138,8 @@ def test_the_source_of_a_wrong_value_is_named(home: Path, monkeypatch: pytest.Mo
 
 def test_both_programs_name_variables_by_one_rule() -> None:
     """The program's name, then the option's: in capitals, with underscores. No command has a variable beside them."""
-    assert variable_of("amqp_url") == URL_VARIABLE
+    assert variable_of("amqp_url") == ANY_URL_VARIABLE
+    assert first_variable_of("amqp_url") == URL_VARIABLE
     for program, group, prefix in (
         ("master-bridge", main, PREFIX), ("worker-agent", make_cli(), AGENT_PREFIX),
     ):  # fmt: skip
@@ -153,8 +162,8 @@ def test_each_help_has_environment_files_and_exit_status(name: str) -> None:
     assert "\nExit status:\n  0  " in text
     if name == "conformance":
         return  # its table of words is as wide as its example
-    if "--amqp-url-file" in text:
-        assert f"  {URL_VARIABLE}  " in text
+    if "--url-file" in text:
+        assert f"  {ANY_URL_VARIABLE}  " in text
         assert "buildbot-amqp/master-bridge.toml\n" in text
     assert max(map(len, text.splitlines())) <= 80, max(text.splitlines(), key=len)
 

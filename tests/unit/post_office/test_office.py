@@ -12,7 +12,7 @@ from contracts.codec import Wire
 from contracts.frames.frames import Answer, Carried, ConsumeFrom, Frame, LookFor, Missing, Offered, Say, Settle, There
 from contracts.frames.frames import Told as ToldFrame
 from contracts.timing import PARKED_TTL
-from master_bridge.post_office import masters_mail, office
+from master_bridge.post_office import dead_letters, masters_mail, office
 from master_bridge.post_office.actions import CutOff, GiveBackToMaster, OfficeAction, SendFrame, TellFleet, TellMaster
 from master_bridge.post_office.connections import HELD_MAX
 from master_bridge.post_office.inputs import (
@@ -350,7 +350,7 @@ def test_offers_are_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_dead_letters_are_bounded_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(office, "DEAD_MAX", 3)
+    monkeypatch.setattr(dead_letters, "DEAD_MAX", 3)
     played = Played()
     played.join(1)
     for number in range(5):
