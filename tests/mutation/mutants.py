@@ -1,22 +1,40 @@
-"""mutmut, with each change's tests in two stages. `python -m tests.mutation.mutants …` is `mutmut …`."""
+"""mutmut, as this project uses it. `python -m tests.mutation.mutants …` is `mutmut …`.
+
+- The tests of a change run in two stages (nearest.py).
+- A text is changed once, not three times: who notices one change of it notices the others.
+- What no test noticed is tried anew with each run, unless it is explained: there may be a test by now.
+- A change may decide which processes are ended. It ends none but those of its own tests, and no other program runs it.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any
 
+import libcst
 import psutil
 from mutmut import __main__ as program
 from mutmut.configuration import config
+from mutmut.mutation import diff_apply, mutators
+from mutmut.mutation.data import SourceFileMutationData
 from mutmut.runners.harness import PytestRunner
 from mutmut.state import state
+from mutmut.stats import status_by_exit_code
+from mutmut.utils.file_utils import walk_mutatable_files
 from mutmut.workers.isolation import ForkServerRunner
 
 from tests.mutation.nearest import reaches, stages
+from tests.mutation.survivors import EXPLAINED, UNNOTICED, change_of, explained
 
-#: By which a program that a test starts would learn of the change, and run changed code that nothing holds.
+#: By which a program that a test starts would learn of the change.
 _VARIABLE = "MUTANT_UNDER_TEST"
 _kill, _killpg = os.kill, os.killpg
+
+
+# ---- how tests run
 
 
 class StagedRunner(PytestRunner):
@@ -36,7 +54,6 @@ class StagedRunner(PytestRunner):
 
 
 def _end_own_processes_only() -> None:
-    """A change of what decides which processes are ended may find all of the machine's."""
     ours = os.getpid()
 
     def may(pid: int) -> None:
@@ -54,7 +71,7 @@ def _end_own_processes_only() -> None:
     os.kill, os.killpg = kill, killpg
 
 
-def staged(max_workers: int = 1) -> ForkServerRunner:
+def _staged(max_workers: int = 1) -> ForkServerRunner:
     """In place of mutmut's `get_mutant_runner`."""
     return ForkServerRunner(
         max_workers=max_workers,
@@ -64,7 +81,49 @@ def staged(max_workers: int = 1) -> ForkServerRunner:
     )
 
 
-program.get_mutant_runner = staged
+# ---- what is changed
+
+
+def _text_once(node: Any) -> Iterator[Any]:
+    yield from islice(mutators.operator_string(node), 1)
+
+
+# ---- what became of it
+
+
+def statuses() -> dict[str, str]:
+    """Of the last run and those before it: name of a mutant -> status."""
+    return {name: status for _, name, status in _known()}
+
+
+def changes(of: Iterable[str]) -> dict[str, str]:
+    """Mutants with one of these statuses: name -> `change_of` it."""
+    wanted, found = set(of), {}
+    for path, name, status in _known():
+        if status in wanted:
+            found[name] = change_of(name, diff_apply.get_diff_for_mutant(name, path=path))
+    return found
+
+
+def _known() -> Iterator[tuple[Any, str, str]]:
+    for path in walk_mutatable_files():
+        data = SourceFileMutationData(path=path)
+        data.load()
+        yield from ((path, name, status_by_exit_code[status]) for name, status in data.exit_code_by_key.items())
+
+
+def _try_anew() -> None:
+    known = explained(EXPLAINED.read_text(encoding="utf-8"))
+    again = {name for name, change in changes(UNNOTICED).items() if change not in known}
+    program._reset_mutant_results(lambda name, _: name in again)
+
+
+program.get_mutant_runner = _staged
+mutators.mutation_operators[:] = [
+    (kind, _text_once if kind is libcst.BaseString else operator) for kind, operator in mutators.mutation_operators
+]
 
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["run"]:
+        _try_anew()
     program.cli()

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 EXPLAINED = Path(__file__).with_name("survivors.txt")
-#: What mutmut says of a change that tests ran on and let pass.
-SURVIVED = "survived"
+#: What mutmut says of a change that tests ran on and let pass, and of one of a function that no test runs.
+SURVIVED, UNRUN = "survived", "no tests"
+UNNOTICED = (SURVIVED, UNRUN)
+UNTRIED = "not checked"
 
-_RESULT = re.compile(r"^\s+(\S+): (.+)$")
 #: `module.xǁClassǁmethod__mutmut_7` or `module.x_function__mutmut_7`
 _MUTANT = re.compile(r"^(.*\.)x(?:ǁ(\w+)ǁ|_)(\w+?)__mutmut_\d+$")
-
-
-def results(text: str) -> dict[str, str]:
-    """What `mutmut results --all true` prints: name of a mutant -> status."""
-    return {match[1]: match[2] for line in text.splitlines() if (match := _RESULT.match(line))}
 
 
 def function_of(mutant: str) -> str:
@@ -54,32 +50,79 @@ def explained(text: str) -> dict[str, str]:
     return found
 
 
+@dataclass(kw_only=True)
+class Area:
+    """One folder's changes, in numbers. `killed`: a test failed, or did not come to an end."""
+
+    killed: int = 0
+    explained: int = 0
+    unnoticed: int = 0
+    untried: int = 0
+
+    @property
+    def all(self) -> int:
+        return self.killed + self.explained + self.unnoticed + self.untried
+
+
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
     """Of one run."""
 
-    statuses: Counter[str]
+    #: by folder
+    areas: dict[str, Area]
     #: changes that no test noticed and nobody explained
     new: tuple[str, ...]
+    #: functions that no test runs, and nobody explained
+    unrun: tuple[str, ...]
     #: explained ones that a test notices now
     killed_since: tuple[str, ...]
 
     def lines(self) -> Iterable[str]:
-        yield "mutants: " + ", ".join(f"{number} {status}" for status, number in sorted(self.statuses.items()))
+        """A table, and what is to be done."""
+        yield f"{'':30}{'changes':>9}{'killed':>9}{'explained':>11}{'unnoticed':>11}{'not tried':>11}"
+        for name, area in sorted(self.areas.items()):
+            yield f"{name:30}{area.all:9}{area.killed:9}{area.explained:11}{area.unnoticed:11}{area.untried:11}"
         for change in self.new:
             yield f"no test noticed: {change}"
+        for function in self.unrun:
+            yield f"no test runs: {function}"
         for change in self.killed_since:
             yield f"a test notices it now, take it out of {EXPLAINED.name}: {change}"
 
 
-def judge(statuses: dict[str, str], survivors: Iterable[str], known: dict[str, str]) -> Verdict:
-    """`survivors`: the changes that survived, as `change_of` writes them."""
-    survived = set(survivors)
-    looked_at = {function_of(name) for name, status in statuses.items() if status != "not checked"}
-    unfinished = {function_of(name) for name, status in statuses.items() if status == "not checked"}
-    whole = looked_at - unfinished
+def judge(statuses: Mapping[str, str], survivors: Mapping[str, str], known: Mapping[str, str]) -> Verdict:
+    """Each mutant beside `known`, the explained ones.
+
+    `statuses`: name of a mutant -> mutmut's; `survivors`: that of one that no test noticed -> its `change_of`.
+    """
+    areas: defaultdict[str, Area] = defaultdict(Area)
+    survived: set[str] = set()
+    unrun: set[str] = set()
+    for mutant, status in statuses.items():
+        area, told = areas[_folder(mutant)], function_of(mutant)
+        if status == UNTRIED:
+            area.untried += 1
+        elif status not in UNNOTICED:
+            area.killed += 1
+        else:
+            if status == SURVIVED:
+                told = survivors[mutant]
+            (survived if status == SURVIVED else unrun).add(told)
+            area.explained += told in known
+            area.unnoticed += told not in known
+    functions = {function_of(mutant) for mutant in statuses}
+    whole = functions - {function_of(mutant) for mutant, status in statuses.items() if status == UNTRIED}
     return Verdict(
-        statuses=Counter(statuses.values()),
+        areas=dict(areas),
         new=tuple(sorted(survived - known.keys())),
-        killed_since=tuple(sorted(each for each in known if each not in survived and each.split(": ")[0] in whole)),
+        unrun=tuple(sorted(unrun - known.keys())),
+        killed_since=tuple(
+            sorted(each for each in known if each not in survived | unrun and each.split(": ")[0] in whole)
+        ),
     )
+
+
+def _folder(mutant: str) -> str:
+    """Of its module."""
+    module = mutant.rpartition(".")[0]
+    return module.rpartition(".")[0].replace(".", "/")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.mutation.survivors import EXPLAINED, change_of, explained, function_of, judge, results
+from tests.mutation.nearest import FIRST, reaches, stages
+from tests.mutation.survivors import EXPLAINED, Area, change_of, explained, function_of, judge
 
 TICKETS = "contracts.trust.tickets.xǁTicketsǁfor_offer__mutmut_{}"
 DIFF = """\
@@ -16,7 +17,8 @@ DIFF = """\
 -    return self._made(run)
 +    return self._made(None)
 """
-CHANGE = "contracts.trust.tickets.Tickets.for_offer: return self._made(run) → return self._made(None)"
+FUNCTION = "contracts.trust.tickets.Tickets.for_offer"
+CHANGE = f"{FUNCTION}: return self._made(run) → return self._made(None)"
 
 
 def test_a_change_is_told_by_its_function_and_its_text() -> None:
@@ -29,18 +31,53 @@ def test_a_change_is_told_by_its_function_and_its_text() -> None:
 
 
 def test_what_survived_without_an_explanation_is_new() -> None:
-    statuses = results(f"    {TICKETS.format(1)}: survived\n    {TICKETS.format(2)}: killed\n")
-    verdict = judge(statuses, [CHANGE], {})
+    """An explained one is counted as such."""
+    statuses = {TICKETS.format(1): "survived", TICKETS.format(2): "killed", TICKETS.format(3): "timeout"}
+    verdict = judge(statuses, {TICKETS.format(1): CHANGE}, {})
     assert verdict.new == (CHANGE,)
-    assert list(verdict.lines()) == ["mutants: 1 killed, 1 survived", f"no test noticed: {CHANGE}"]
-    assert judge(statuses, [CHANGE], {CHANGE: "why"}).new == ()
+    assert verdict.areas == {"contracts/trust": Area(killed=2, unnoticed=1)}
+    _, figures, line = verdict.lines()
+    assert figures.split() == ["contracts/trust", "3", "2", "0", "1", "0"]
+    assert line == f"no test noticed: {CHANGE}"
+    verdict = judge(statuses, {TICKETS.format(1): CHANGE}, {CHANGE: "why"})
+    assert verdict.new == ()
+    assert verdict.areas == {"contracts/trust": Area(killed=2, explained=1)}
+
+
+def test_a_function_that_no_test_runs_is_told_once() -> None:
+    """However many changes of it there are; an explanation names the function."""
+    statuses = {TICKETS.format(1): "no tests", TICKETS.format(2): "no tests"}
+    verdict = judge(statuses, {}, {})
+    assert list(verdict.lines())[2:] == [f"no test runs: {FUNCTION}"]
+    assert verdict.areas == {"contracts/trust": Area(unnoticed=2)}
+    verdict = judge(statuses, {}, {FUNCTION: "why"})
+    assert (verdict.unrun, verdict.killed_since) == ((), ())
+    assert verdict.areas == {"contracts/trust": Area(explained=2)}
 
 
 @pytest.mark.parametrize(("other", "told"), [("killed", (CHANGE,)), ("not checked", ())])
 def test_an_explanation_of_what_is_killed_is_old(other: str, told: tuple[str, ...]) -> None:
     """Once all of the function was looked at."""
     statuses = {TICKETS.format(1): "killed", TICKETS.format(2): other}
-    assert judge(statuses, [], {CHANGE: "why"}).killed_since == told
+    assert judge(statuses, {}, {CHANGE: "why"}).killed_since == told
+
+
+def test_tests_that_reach_little_and_are_quick_run_first() -> None:
+    """The rest of a function's tests run where those let a change pass."""
+    reached = reaches({"f": {"own", "quick", "wide"}, "g": {"quick", "wide"}, "h": {"wide"}})
+    assert reached == {"own": 1, "quick": 2, "wide": 3}
+    assert stages({"wide", "quick", "own"}, reached, {"own": 0.1, "quick": 0.1, "wide": 0.1}) == (
+        ["own", "quick", "wide"],
+        [],
+    )
+    assert stages({"wide", "quick", "own"}, reached, {"own": 1.5, "quick": 5.0, "wide": 0.1}) == (
+        ["own", "wide"],
+        ["quick"],
+    )
+    many = {str(number) for number in range(FIRST + 5)}
+    first, second = stages(many, {}, {})
+    assert (len(first), len(second)) == (FIRST, 5)
+    assert {*first, *second} == many
 
 
 def test_each_explained_change_has_a_reason() -> None:
