@@ -17,7 +17,7 @@ from worker_agent.core import inputs
 from worker_agent.core.availability import Order
 from worker_agent.core.inputs import Recovered, SessionMeta
 
-from .stage import QUEUE, USER, FakeSessions, Stage, command, fake
+from .stage import DEADLINE, QUEUE, USER, FakeSessions, Stage, command, fake
 
 Begin = Callable[..., Stage]
 
@@ -382,7 +382,7 @@ async def test_probe_asks_for_probes(stage: Stage, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(stage.agent.parts.probing, "ask", ask)
     stage.steer("probe")
-    await asyncio.wait_for(asked.wait(), 30)
+    await asyncio.wait_for(asked.wait(), DEADLINE)
 
 
 async def test_an_agent_for_one_build_leaves_by_itself(begin: Begin, log: Any) -> None:
