@@ -31,7 +31,7 @@ from master_bridge.buildbot.fleet import catalogue, overview
 from master_bridge.buildbot.fleet.retiring import RetiredSignatures
 from master_bridge.buildbot.fleet.serving import MetricsPort
 from master_bridge.buildbot.fleet.view import FleetView
-from master_bridge.buildbot.internals.database import HeldDatabase
+from master_bridge.buildbot.internals.database import OpenDatabase
 from master_bridge.buildbot.internals.secret_files import configured_url, reload_secrets
 from master_bridge.buildbot.internals.siblings import adopt
 from master_bridge.buildbot.internals.stopping import QuickStop
@@ -132,7 +132,7 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
         self.stopped_reason: str | None = None
         self._grace = timing.GRACE
         self._timers: list[task.LoopingCall] = []
-        self._database = HeldDatabase()
+        self._database = OpenDatabase()
         self._quick_stop: QuickStop | None = None
         self._notices = NoAgentNotices()
         self._retired = RetiredSignatures()
@@ -202,7 +202,7 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
         """From Buildbot: connects, once the configuration was read without errors."""
         yield super().startService()
         memory.keep()
-        yield self._database.hold(self.master)
+        yield self._database.keep(self.master)
         if self.settings is None:
             return
         try:
