@@ -15,8 +15,12 @@ from contracts.topology import check_user
 PORT = 9990
 #: Wires that an agent can use, as schemes; with an `s` over TLS.
 WIRES = ("amp",)
+#: What carries frames through programs: `ssh` to the master, and whatever joins an agent's `worker-agent attach`.
+SSH, STDIO = "ssh", "stdio"
 EXAMPLE = f"amps://user@master.example.org:{PORT}?fingerprint=sha256:…"
 LISTEN_EXAMPLE = f"amp://0.0.0.0:{PORT}"
+SSH_EXAMPLE = "ssh://buildbot@master.example.org/account"
+STDIO_EXAMPLE = "stdio:account"
 #: The SHA-256 of a certificate (DER), as OpenSSL and browsers show it, with or without colons.
 _FINGERPRINT = re.compile(r"sha256:(?:[0-9a-f]{64}|[0-9a-f]{2}(?::[0-9a-f]{2}){31})", re.IGNORECASE)
 
@@ -29,19 +33,27 @@ class OfficeAddress:
     host: str
     port: int
     user: str
-    token: str | None = field(repr=False)
+    token: str | None = field(default=None, repr=False)
+    #: over TLS
     secure: bool
     #: SHA-256 of the master's certificate in 64 small hexadecimal digits; None: an authority has signed it
     fingerprint: str | None
+    #: whom `ssh` logs in as on the master's machine; None: as its own configuration says
+    login: str | None = None
 
     @property
     def listener(self) -> str:
-        """Scheme, host and port: `amps://master.example.org:9990`."""
+        """Scheme, host and port: `amps://master.example.org:9990`; `stdio:` where a master comes to the agent."""
+        if self.wire == STDIO:
+            return f"{STDIO}:"
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.wire}{'s' if self.secure else ''}://{host}:{self.port}"
+        port = f":{self.port}" if self.port else ""  # ssh's may be in its configuration
+        return f"{self.wire}{'s' if self.secure else ''}://{host}{port}"
 
     def __str__(self) -> str:
         """As a URL for logs and messages: without the token."""
+        if self.wire in (SSH, STDIO):
+            return f"{self.listener}{'/' if self.host else ''}{quote(self.user, safe='')}"
         scheme, _, rest = self.listener.partition("://")
         return f"{scheme}://{quote(self.user, safe='')}@{rest}"
 
@@ -57,19 +69,29 @@ class ListenAddress:
 
     @property
     def listener(self) -> str:
-        """Scheme, host and port as agents write them: `amps://0.0.0.0:9990`."""
+        """Scheme, host and port as agents write them: `amps://0.0.0.0:9990`; `ssh:` where nothing is listened on."""
+        if self.wire == SSH:
+            return f"{SSH}:"
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.wire}{'s' if self.tls else ''}://{host}:{self.port}"
 
 
 def is_office_url(url: str) -> bool:
     """Is it of a post office, by its scheme?"""
-    scheme = url.strip().partition("://")[0]
-    return scheme.removesuffix("s") in WIRES
+    scheme = url.strip().partition(":")[0]
+    return scheme.removesuffix("s") in WIRES or scheme in (SSH, STDIO)
 
 
 def parse_office_url(url: str) -> OfficeAddress:
-    """An agent's URL, `amps://user:token@host:port?fingerprint=sha256:…`. Raises `BadURL`, without any secret."""
+    """An agent's URL, `amps://user:token@host:port?fingerprint=sha256:…`, `ssh://login@host:port/user` or `stdio:user`.
+
+    Raises `BadURL`, without any secret.
+    """
+    if url.strip().startswith(f"{SSH}:"):
+        return _parse_ssh(url.strip())
+    if url.strip().startswith(f"{STDIO}:"):
+        user = _account(url.strip().removeprefix(f"{STDIO}:"), STDIO_EXAMPLE)
+        return OfficeAddress(wire=STDIO, host="", port=0, user=user, secure=False, fingerprint=None)
     scheme, host, port, parts = _parts(url, EXAMPLE)
     secure = scheme not in WIRES
     user = unquote(parts.username or "")
@@ -99,7 +121,14 @@ def parse_office_url(url: str) -> OfficeAddress:
 
 
 def parse_listen_url(url: str) -> ListenAddress:
-    """A master's URL, `amp://0.0.0.0:9990`; `?tls=off` is for this machine's own addresses. Raises `BadURL`."""
+    """A master's URL, `amp://0.0.0.0:9990`; `?tls=off` is for this machine's own addresses. Raises `BadURL`.
+
+    `ssh:` listens on no port: agents come by way of this machine's `sshd`, or are reached by `master-bridge reach`.
+    """
+    if url.strip() == f"{SSH}:":
+        return ListenAddress(wire=SSH, host="", port=0, tls=False)
+    if url.strip().startswith((f"{SSH}:", f"{STDIO}:")):
+        raise BadURL(f"a master whose agents come by ssh has {SSH}: with nothing behind it: where they come in is sshd's")
     scheme, host, port, parts = _parts(url, LISTEN_EXAMPLE)
     if parts.username is not None:
         raise BadURL("a user where a master listens: accounts are made by `master-bridge enroll`")
@@ -112,6 +141,41 @@ def parse_listen_url(url: str) -> ListenAddress:
         raise BadURL("tls=off sends tokens and commands in plain text: it is for 127.0.0.1, ::1 and localhost only")
     wire = scheme if scheme in WIRES else scheme[:-1]
     return ListenAddress(wire=wire, host=host, port=port, tls=tls == "on")
+
+
+def _parse_ssh(url: str) -> OfficeAddress:
+    if not all("!" <= letter <= "~" for letter in url):
+        raise BadURL("it holds a space, a control character or one beyond ASCII; write each of these as %XX")
+    try:
+        parts = urlsplit(url)
+        port = parts.port or 0
+    except ValueError:
+        raise BadURL(f"behind the host's ':' is no port; it looks like {SSH_EXAMPLE}") from None
+    # as it is written: urlsplit's `hostname` is in small letters, and ssh's configuration may name it otherwise
+    host = parts.netloc.rpartition("@")[2].partition("]" if "[" in parts.netloc else ":")[0].lstrip("[")
+    login = unquote(parts.username) if parts.username else None
+    if parts.password is not None:
+        raise BadURL("a password: ssh is asked for none here; it uses keys")
+    if not host:
+        raise BadURL(f"names no host; it looks like {SSH_EXAMPLE}")
+    for what, text in (("host", host), ("login", login or "")):
+        if text.startswith("-") or re.search(r"[^A-Za-z0-9_.:%-]", text):
+            raise BadURL(f"its {what} cannot be given to ssh; it looks like {SSH_EXAMPLE}")
+    if parts.query or parts.fragment:
+        raise BadURL(f"something behind the account; it looks like {SSH_EXAMPLE}")
+    user = _account(parts.path.removeprefix("/"), SSH_EXAMPLE)
+    return OfficeAddress(wire=SSH, host=host, port=port, user=user, secure=False, fingerprint=None, login=login)
+
+
+def _account(text: str, example: str) -> str:
+    """Raises `BadURL`."""
+    user = unquote(text)
+    if not user:
+        raise BadURL(f"names no account; it looks like {example}")
+    try:
+        return check_user(user)
+    except BadName as error:
+        raise BadURL(str(error)) from None
 
 
 def _parts(url: str, example: str) -> tuple[str, str, int, SplitResult]:

@@ -49,6 +49,59 @@ def test_an_agents_url_that_cannot_be_used(url: str, problem: str) -> None:
         parse_office_url(url)
 
 
+@pytest.mark.parametrize(
+    ("url", "login", "host", "port", "user"),
+    [
+        ("ssh://buildbot@Master.example.org/builder7", "buildbot", "Master.example.org", 0, "builder7"),
+        (" ssh://[fe80::1%25eth0]:2222/a%2Fb\n", None, "fe80::1%25eth0", 2222, "a/b"),
+        ("ssh://ci/builder7", None, "ci", 0, "builder7"),
+    ],
+)
+def test_an_agents_url_by_ssh(url: str, login: str | None, host: str, port: int, user: str) -> None:
+    """Without a port ssh's own configuration has the word, and the host is written as it may stand there."""
+    address = parse_office_url(url)
+    assert (address.wire, address.login, address.host, address.port, address.user) == ("ssh", login, host, port, user)
+    assert not address.secure
+    assert is_office_url(url)
+
+
+def test_where_an_agent_by_ssh_goes_is_shown() -> None:
+    address = parse_office_url("ssh://buildbot@[::1]:2222/builder7")
+    assert (address.listener, str(address)) == ("ssh://[::1]:2222", "ssh://[::1]:2222/builder7")
+    assert parse_office_url("ssh://ci/builder7").listener == "ssh://ci"
+
+
+def test_the_url_of_an_agent_that_is_reached() -> None:
+    address = parse_office_url("stdio:builder7")
+    assert (address.wire, address.user, address.listener, str(address)) == (
+        "stdio", "builder7", "stdio:", "stdio:builder7",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("ssh://buildbot@master", "names no account"),
+        ("ssh://buildbot@master/", "names no account"),
+        ("ssh:///builder7", "no host"),
+        ("ssh://master:x/builder7", "no port"),
+        ("ssh://a:secret@master/builder7", "uses keys"),
+        ("ssh://-oProxyCommand=x/builder7", "cannot be given to ssh"),
+        ("ssh://-l@master/builder7", "cannot be given to ssh"),
+        ("ssh://a%24%28x%29@master/builder7", "cannot be given to ssh"),
+        ("ssh://master/builder7?x=1", "behind the account"),
+        ("ssh://master/a b", "space"),
+        (f"ssh://master/{'u' * 300}", "shorter"),
+        ("sshs://master/builder7", "begins otherwise"),
+        ("stdio:", "names no account"),
+    ],
+)
+def test_an_agents_url_by_ssh_that_cannot_be_used(url: str, problem: str) -> None:
+    with pytest.raises(BadURL, match=problem) as raised:
+        parse_office_url(url)
+    assert "secret" not in str(raised.value)
+
+
 def test_a_refusal_never_repeats_the_token() -> None:
     with pytest.raises(BadURL) as raised:
         parse_office_url("amps://a:hunter2@host/vhost?x=1")
@@ -59,6 +112,7 @@ def test_a_masters_url() -> None:
     assert parse_listen_url("amp://0.0.0.0:9990") == ListenAddress(wire="amp", host="0.0.0.0", port=9990, tls=True)
     assert parse_listen_url("amps://[::]").listener == "amps://[::]:9990"
     assert not parse_listen_url("amp://localhost:0?tls=off").tls
+    assert parse_listen_url("ssh:").listener == "ssh:"
 
 
 @pytest.mark.parametrize(
@@ -69,7 +123,9 @@ def test_a_masters_url() -> None:
         ("amp://127.0.0.1?tls=no", "on or off"),
         ("amps://127.0.0.1?tls=off", "opposite"),
         ("amp://127.0.0.1?fingerprint=1", "only tls"),
-        ("zmq://127.0.0.1", "begins otherwise"),
+        ("udp://127.0.0.1", "begins otherwise"),
+        ("ssh://127.0.0.1", "nothing behind it"),
+        ("stdio:x", "nothing behind it"),
     ],
 )
 def test_a_masters_url_that_cannot_be_used(url: str, problem: str) -> None:
