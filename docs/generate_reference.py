@@ -361,6 +361,7 @@ OTHERS = {
     "PATH": ("worker-agent", "Where probes and commands look for programs."),
     "PKG_CONFIG_LIBDIR": ("worker-agent", "Where `--auto-capabilities` looks for libraries, as pkg-config does."),
     "PKG_CONFIG_PATH": ("worker-agent", "Where `--auto-capabilities` looks for libraries, too, as pkg-config does."),
+    "SSH_CONNECTION": ("master-bridge", "sshd's: where an agent comes from, for `serve-agent`."),
     "STATE_DIRECTORY": ("worker-agent", "systemd's `StateDirectory=`: the default of `--state`."),
     "TERM": ("master-bridge", "`dumb`, `unknown` or not set: no live view."),
     "WATCHDOG_PID": ("worker-agent", "systemd's `WatchdogSec=`."),

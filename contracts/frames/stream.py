@@ -82,4 +82,4 @@ class StreamParser:
 
     def _no_frame(self) -> NotAFrame:
         line = bytes(self._rest[:_SHOWN]).split(b"\n")[0].decode("utf-8", "replace")
-        return NotAFrame(f"a line that begins no frame: {ascii(line)}")
+        return NotAFrame(f"a line that begins no frame: {line!a}")

@@ -128,7 +128,7 @@ def parse_listen_url(url: str) -> ListenAddress:
     if url.strip() == f"{SSH}:":
         return ListenAddress(wire=SSH, host="", port=0, tls=False)
     if url.strip().startswith((f"{SSH}:", f"{STDIO}:")):
-        raise BadURL(f"a master whose agents come by ssh has {SSH}: with nothing behind it: where they come in is sshd's")
+        raise BadURL(f"a master whose agents come by ssh has {SSH}: with nothing behind it: they come in at its sshd")
     scheme, host, port, parts = _parts(url, LISTEN_EXAMPLE)
     if parts.username is not None:
         raise BadURL("a user where a master listens: accounts are made by `master-bridge enroll`")

@@ -36,6 +36,7 @@ COMMANDS = {
     "restart": "steer:restart",
     "resume": "steer:resume",
     "revoke": "enroll:revoke",
+    "serve-agent": "ssh:serve_agent",
     "stop": "steer:stop",
     "trial-certificates": "keys:trial_certificates",
     "trial-fleet": "keys:trial_fleet",

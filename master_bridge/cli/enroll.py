@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import shlex
 import socket
 from collections.abc import Iterator
@@ -51,6 +52,10 @@ _CTL = click.option("--rabbitmqctl", metavar="COMMAND", help="Use this instead o
     help="The .pub file, here, of a key whose signatures the worker believes; repeatable. Default: that of "
     "--signing-key.",
 )  # fmt: skip
+@click.option("--ssh-key", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+              help="With --master-dir: the agent comes by ssh with the key of which FILE is the public half (.pub). "
+              "Prints the line for authorized_keys of the master's user. --broker-url is ssh://user@host[:port] then. "
+              "Default: this user at this machine.")  # fmt: skip
 @click.option("--renew", is_flag=True, help="The account is there: a new password and these permissions for it.")
 @_CTL
 @broker_options
@@ -65,6 +70,7 @@ def enroll(
     worker_ca: Path | None,
     worker_cert: Path | None,
     trusted_key: tuple[Path, ...],
+    ssh_key: Path | None,
     renew: bool,
     rabbitmqctl: str | None,
 ) -> None:
@@ -80,6 +86,11 @@ def enroll(
     from master_bridge.operating.enrolment import amqp_url, new_password, write_private
     from master_bridge.operating.errors import OperatingError
 
+    if ssh_key is not None:
+        if where.master_dir is None:
+            raise click.UsageError("--ssh-key is given with --master-dir")
+        by_ssh(where.master_dir, name, role, ssh_key, broker_url, output, trusted_key, renew=renew)
+        return
     if where.master_dir is not None:
         at_master(where.master_dir, name, role, broker_url, output, worker_ca, trusted_key, renew=renew)
         return
@@ -178,6 +189,58 @@ def at_master(
         click.echo(f"With the package installed this makes a machine a worker: worker-agent --config {path.name}")
 
 
+def by_ssh(
+    folder: Path,
+    name: str,
+    role: str,
+    key_file: Path | None,
+    url: str | None,
+    output: Path | None,
+    keys: tuple[Path, ...],
+    *,
+    renew: bool,
+) -> None:
+    """An account whose connections ssh brings. With a key: its owner's file, and the line for `authorized_keys`."""
+    from contracts.errors import ContractError
+    from contracts.operations.office_url import SSH, parse_office_url
+    from contracts.topology import check_name
+    from master_bridge.link.office import accounts
+    from master_bridge.operating import enclosed
+    from master_bridge.operating.enrolment import agent_config, write_private
+    from master_bridge.operating.errors import OperatingError
+    from master_bridge.ssh import authorized_keys
+
+    if role == "master" or (role == "operator" and key_file is None):
+        raise click.UsageError(f"--as {role}: only an agent, or an operator with --ssh-key, comes by ssh")
+    if url is not None and not url.startswith(f"{SSH}://"):
+        raise click.UsageError("--broker-url: with --ssh-key it begins with ssh://")
+    path = output or Path(f"{name}.toml" if role == "worker" else f"{name}.url")
+    if key_file is not None and path.exists():
+        raise click.ClickException(f"{path} is there already: name another file with --output")
+    try:
+        check_name(name, "account")
+        file = folder / accounts.ACCOUNTS_FILE
+        if name in accounts.listed(file) and not renew:
+            raise click.ClickException(f"account {name!r} is there already: --renew changes how it comes in")
+        whole = f"{url or f'{SSH}://{getpass.getuser()}@{socket.getfqdn()}'}/{name}"
+        if key_file is not None:
+            line = authorized_keys.line(name, folder, authorized_keys.public_key(key_file))
+            parse_office_url(whole)
+            trusted = [key.pem for key in enclosed.trusted_keys(keys, None)]
+            config = agent_config(name, whole, ca=None, certificate=None, keys=trusted)
+            write_private(path, config if role == "worker" else f"{whole}\n")
+        accounts.add(file, name, role="operator" if role == "operator" else "agent", ssh=True)
+    except (ContractError, BadSettings, OperatingError) as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(f"{name}: account {'renewed' if renew else 'made'} in {file}")
+    if key_file is None:
+        click.echo(f"This brings its connection: master-bridge reach {name} --master-dir {shlex.quote(str(folder))}")
+        return
+    click.echo(f"This line belongs into ~/.ssh/authorized_keys of the user that the master runs as:\n\n{line}\n")
+    if role == "worker":
+        click.echo(f"With the package installed this makes a machine a worker: worker-agent --config {path.name}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Joining:
     """What a worker's configuration encloses beside its account."""
@@ -258,6 +321,7 @@ def revoke(where: Where, name: str, rabbitmqctl: str | None) -> None:
         if not known:
             raise click.ClickException(f"that master has no account {name!r}")
         click.echo(f"{name}: account removed; the master cuts its connections within seconds")
+        click.echo("If it came with an ssh key, remove its line from authorized_keys, too.")
         return
     with _accounts(where, rabbitmqctl) as accounts:
         cut = accounts.remove(name)

@@ -392,7 +392,8 @@ class Agent:
             if not (
                 self.parts.checks.running or self.parts.probing.running
             ):  # or a probe's exit status would be taken from it
-                reap_strays(frozenset(self.parts.sessions.keeper_pids | self.parts.errands.pids))
+                own = self.parts.sessions.keeper_pids | self.parts.errands.pids | self.parts.link.children
+                reap_strays(frozenset(own))
 
     async def _make_room(self) -> None:
         while True:

@@ -6,15 +6,14 @@ import asyncio
 import contextlib
 import os
 import shutil
-import sys
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Union
 
 import psutil
 
 from contracts.messages import Command
+from contracts.operations.socket_path import short_path
 from worker_agent.core.inputs import Journalled, KeeperLost, PullWanted
 from worker_agent.keeper import orders
 from worker_agent.keeper.apart import APART_FILE
@@ -167,7 +166,7 @@ class Keeper:
         """
         keeper = cls(session, folder, on_input)
         try:
-            with _address(folder) as address:
+            with short_path(folder / SOCKET) as address:
                 await asyncio.get_running_loop().create_unix_connection(lambda: _ToKeeper(keeper), path=address)
             await asyncio.wait_for(asyncio.shield(keeper._hello), _HELLO)
         except (OSError, asyncio.TimeoutError):
@@ -364,23 +363,3 @@ def _kill_keeper(pid: int, folder: Path) -> list[psutil.Process]:
         keeper = psutil.Process(pid)
         return kill_until_none(lambda: [keeper] if alive(keeper) else [])
     return []
-
-
-@contextlib.contextmanager
-def _address(folder: Path) -> Iterator[str]:
-    """A path to the keeper's socket that fits into the 108 bytes (macOS: 104) of a socket address."""
-    path = str(folder / SOCKET)
-    if len(os.fsencode(path)) < 100:
-        yield path
-        return
-    if sys.platform.startswith("linux"):
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            yield f"/proc/self/fd/{descriptor}/{SOCKET}"
-        finally:
-            os.close(descriptor)
-        return
-    with tempfile.TemporaryDirectory(prefix="keeper-", dir="/tmp") as short:  # $TMPDIR may be long, too
-        link = Path(short) / "s"
-        link.symlink_to(folder.absolute())
-        yield str(link / SOCKET)

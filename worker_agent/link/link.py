@@ -7,6 +7,7 @@ import itertools
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from secrets import token_hex
 from typing import Any
 
@@ -15,13 +16,16 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
 from contracts import topology
 from contracts.messages import AnyMessage, Status
+from contracts.operations.office_url import SSH, STDIO
 from worker_agent.core.actions import Publish
 from worker_agent.core.inputs import LinkDown, LinkUp
 from worker_agent.link.amqp.connected import Connected, OfBroker
 from worker_agent.link.amqp.prefetch import SharedPrefetch
 from worker_agent.link.errors import LinkError
 from worker_agent.link.frames.amp import open_wire
+from worker_agent.link.frames.attaching import Attaching
 from worker_agent.link.frames.open_link import OfficeOpenLink
+from worker_agent.link.frames.ssh import open_ssh
 from worker_agent.link.options import LinkOptions
 from worker_agent.link.port import Kept, LinkListener, OpenLink, Settle
 from worker_agent.program.loading import BadSettings, read_url
@@ -69,6 +73,9 @@ class Link:
         self._of_broker = OfBroker(prefetch=SharedPrefetch(options.shared_prefetch))
         #: masters of other versions; its `heard` is for metrics
         self.foreign = self._kept.foreign
+        self._attaching = Attaching(options.attach_at)
+        #: processes of a wire, whose exit statuses are waited for
+        self.children: set[int] = set()
         self._connected: OpenLink | None = None
         self._entered: OpenLink | None = None
         self._told = ""
@@ -90,6 +97,7 @@ class Link:
                         await self._live()
         finally:
             await self._leave()
+            await self._attaching.close()
 
     async def _live(self) -> None:
         """One link from opening to loss. Raises `LinkError` when it failed or was short-lived."""
@@ -116,8 +124,14 @@ class Link:
     def _make(self, address: str) -> OpenLink:
         """For the transport that the URL names."""
         if self.options.is_office:
-            return OfficeOpenLink(self.options, address, self._listener, self._kept, open_wire)
+            return OfficeOpenLink(self.options, address, self._listener, self._kept, self._wire())
         return Connected(self.options, address, self._listener, self._kept, self._of_broker)
+
+    def _wire(self) -> Callable[[LinkOptions], Any]:
+        """What opens the wire that the URL names."""
+        if self.options.office.wire == SSH:
+            return partial(open_ssh, children=self.children)
+        return self._attaching.open if self.options.office.wire == STDIO else open_wire
 
     async def _read_url_again(self) -> None:
         """The file may hold another password than at our start: each try is made with what it holds then."""
@@ -142,7 +156,8 @@ class Link:
             await connected.close()
 
     def _pause(self, state: RetryCallState) -> float:
-        return random.uniform(0, longest_pause(state.seconds_since_start or 0.0, self.options.reconnect_max))  # noqa: S311  # jitter, no secret
+        most = FIRST_PAUSE if self.options.is_reached else self.options.reconnect_max  # whoever reaches us has pauses
+        return random.uniform(0, longest_pause(state.seconds_since_start or 0.0, most))  # noqa: S311  # jitter, no secret
 
     def _say_once(self, state: RetryCallState) -> None:
         """One line when the reason changes, none for each try."""

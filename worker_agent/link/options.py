@@ -13,10 +13,13 @@ from urllib.parse import quote
 from yarl import URL
 
 from contracts.operations.amqp_url import BrokerAddress, parse_url
-from contracts.operations.office_url import OfficeAddress, is_office_url, parse_office_url
+from contracts.operations.office_url import STDIO, OfficeAddress, is_office_url, parse_office_url
 from worker_agent.link.amqp.prefetch import Choice
 from worker_agent.program.settings import Settings
 from worker_agent.signatures import Trust
+
+#: In the state folder of an agent that its master reaches.
+ATTACH_SOCKET = "attach.sock"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +49,8 @@ class LinkOptions:
     #: longest pause between two tries, seconds. Below the 35 s for which a bridge waits for its agents after its own
     #: link came up (contracts.timing.GRACE_AFTER_LINK_UP), so that a restart of the broker costs no session.
     reconnect_max: float = 15.0
+    #: the socket at which an agent that its master reaches is met
+    attach_at: Path = Path("attach.sock")
     #: "always" and "auto" are for an agent of one slot, see `SharedPrefetch`
     shared_prefetch: Choice = "auto"
     tls: TLSFiles = field(default_factory=TLSFiles)
@@ -56,6 +61,11 @@ class LinkOptions:
     def is_office(self) -> bool:
         """The agent comes to a master itself: there is no broker."""
         return is_office_url(self.url)
+
+    @property
+    def is_reached(self) -> bool:
+        """Its master comes to the agent, and decides when."""
+        return self.is_office and self.office.wire == STDIO
 
     @property
     def address(self) -> BrokerAddress:
@@ -122,6 +132,7 @@ def link_options(settings: Settings) -> LinkOptions:
         url=settings.amqp_url.get_secret_value(),
         url_file=settings.amqp_url_file,
         name=f"worker-agent {settings.name}",
+        attach_at=settings.state / ATTACH_SOCKET,
         heartbeat=settings.heartbeat,
         reconnect_max=settings.reconnect_max,
         shared_prefetch=settings.shared_prefetch if settings.slots == 1 else "never",

@@ -11,7 +11,7 @@ from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, InitSettingsSource, PydanticBaseSettingsSource
 
 from contracts.operations.amqp_url import BadURL
-from contracts.operations.office_url import parse_agent_url
+from contracts.operations.office_url import SSH, STDIO, OfficeAddress, parse_agent_url
 from contracts.operations.toml_file import BadFile, parse_toml, read_toml
 from worker_agent.program.settings import CONFIG_FILES, CREDENTIAL, PREFIX, Settings, absolute, has_home
 
@@ -94,7 +94,10 @@ def _check_tls(settings: Settings) -> None:
     given = [name for name in ("tls_ca", "tls_cert", "tls_key") if getattr(settings, name) is not None]
     if settings.tls_key is not None and settings.tls_cert is None:
         raise BadSettings("--tls-key: a key without a certificate: give --tls-cert, too")
-    if given and not parse_agent_url(settings.amqp_url.get_secret_value()).secure:
+    address = parse_agent_url(settings.amqp_url.get_secret_value())
+    if given and isinstance(address, OfficeAddress) and address.wire in (SSH, STDIO):
+        raise BadSettings(f"{', '.join(map(flag_of, given))}: {address.wire}: has no TLS; leave this out")
+    if given and not address.secure:
         raise BadSettings(
             f"{', '.join(map(flag_of, given))}: given with amqp://, which is plain text; write amqps:// in the URL, or "
             "leave this out"

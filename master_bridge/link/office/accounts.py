@@ -33,6 +33,8 @@ class _Kept(BaseModel):
     token: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
     #: a client certificate with this name, of an authority that the master believes, will do instead
     certificate: bool = False
+    #: … or that ssh has brought its connection here: a key in `authorized_keys`, or `master-bridge reach`
+    ssh: bool = False
 
 
 class _File(BaseModel):
@@ -48,6 +50,14 @@ class KnownAgent:
 
     user: str
     role: Role
+
+
+@dataclass(frozen=True, kw_only=True)
+class Certified:
+    """Whose connection it is, as was verified `by` TLS, from a client certificate, or ssh."""
+
+    user: str
+    by: Literal["certificate", "ssh"]
 
 
 class AgentAccounts:
@@ -84,20 +94,24 @@ class AgentAccounts:
         kept = self._accounts.get(user)
         return None if kept is None else kept.role
 
-    def check(self, user: str, token: str | None, certified: str | None) -> KnownAgent | None:
-        """Whose login this is. `certified`: the name in the client certificate, which TLS has verified."""
+    def check(self, user: str, token: str | None, certified: Certified | None) -> KnownAgent | None:
+        """Whose login this is. `certified`: what TLS or ssh has verified."""
         kept = self._accounts.get(user)
         if token is not None:
             expected = _NOBODY if kept is None or kept.token is None else kept.token
             right = hmac.compare_digest(hashlib.sha256(token.encode()).hexdigest(), expected)
             return KnownAgent(user=user, role=kept.role) if right and kept is not None and kept.token else None
-        if kept is not None and kept.certificate and certified is not None and certified == user:
-            return KnownAgent(user=user, role=kept.role)
+        if kept is not None and certified is not None and certified.user == user:
+            allowed = kept.certificate if certified.by == "certificate" else kept.ssh
+            return KnownAgent(user=user, role=kept.role) if allowed else None
         return None
 
 
-def add(path: Path, user: str, *, role: Role = "agent", certificate: bool = False) -> str:
-    """A new account, or a new token for an old one: returns the token. Raises `BadSettings`."""
+def add(path: Path, user: str, *, role: Role = "agent", certificate: bool = False, ssh: bool = False) -> str:
+    """A new account, or a new token for an old one: returns the token, which is of no use with a certificate or ssh.
+
+    Raises `BadSettings`.
+    """
     try:
         check_user(user)
     except BadName as error:
@@ -107,7 +121,8 @@ def add(path: Path, user: str, *, role: Role = "agent", certificate: bool = Fals
     token = secrets.token_urlsafe(24)
     file = _read(path) if path.exists() else _File()
     digest = hashlib.sha256(token.encode()).hexdigest()
-    file.accounts[user] = _Kept(role=role, token=None if certificate else digest, certificate=certificate)
+    kept = None if certificate or ssh else digest
+    file.accounts[user] = _Kept(role=role, token=kept, certificate=certificate, ssh=ssh)
     _write(path, file)
     return token
 

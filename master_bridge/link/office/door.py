@@ -16,7 +16,7 @@ from contracts.operations.broker_failure import plain
 from contracts.operations.program_version import version
 from contracts.topology import address_user, key_word
 from master_bridge.link.errors import BadSettings
-from master_bridge.link.office.accounts import AgentAccounts, KnownAgent
+from master_bridge.link.office.accounts import AgentAccounts, Certified, KnownAgent
 
 log = structlog.get_logger(__name__)
 
@@ -37,6 +37,10 @@ HOSTS_MAX = 1_000
 _DenialPart = Literal["login", "version", "address", "full", "master"]
 
 
+class AddressTaken(Exception):
+    """Nobody can be listened for, now: most often another process does, such as this master's former one."""
+
+
 class Peer(Protocol):
     """One connection of a wire."""
 
@@ -45,8 +49,8 @@ class Peer(Protocol):
         """Where it comes from, for people: an address without its port."""
 
     @property
-    def certified(self) -> str | None:
-        """The name in its client certificate, which TLS has verified."""
+    def certified(self) -> Certified | None:
+        """Whose it is, where TLS or ssh has verified that."""
 
     def limit(self, size: int) -> None:
         """Read frames of at most so many bytes from now on."""
@@ -200,9 +204,14 @@ class Door:
             return _denied("version", reason), None
         self._refresh()
         token = None if hello.token is None else hello.token.get_secret_value()
-        account = visitor.own or self.accounts.check(hello.user, token, visitor.peer.certified)
+        certified = visitor.peer.certified
+        account = visitor.own or self.accounts.check(hello.user, token, certified)
+        if account is None and certified is not None and certified.by == "ssh" and certified.user != hello.user:
+            reason = f"the ssh key is account {certified.user!r}'s, and the URL names {plain(hello.user)!r}"
+            return _denied("login", reason), None
         if account is None or hello.role != account.role or hello.user != account.user:
-            reason = f"no account {plain(hello.user)!r} with this token or certificate may come in as {hello.role}"
+            shown = "token, certificate or ssh key"
+            reason = f"no account {plain(hello.user)!r} with this {shown} may come in as {hello.role}"
             return _denied("login", f"{reason}; `master-bridge enroll` makes accounts"), None
         try:
             own = address_user(hello.address) == key_word(account.user)

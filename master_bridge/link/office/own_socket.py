@@ -6,9 +6,7 @@ Whoever may open it may read that folder, and so make accounts, too: the folder'
 from __future__ import annotations
 
 import contextlib
-import os
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 
 from master_bridge.link.office.accounts import KnownAgent
@@ -17,17 +15,6 @@ from master_bridge.link.office.accounts import KnownAgent
 SOCKET_FILE = "operators.sock"
 #: As whom who comes in there is known; no account is called so, for accounts' names are not checked here.
 OWN_OPERATOR = KnownAgent(user="operator@master", role="operator")
-
-
-@contextlib.contextmanager
-def short_path(folder: Path) -> Iterator[str]:
-    """The socket's path, while it is used: the system takes 107 bytes of one (unix(7)), a folder may have more."""
-    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        short = f"/proc/self/fd/{opened}"
-        yield f"{short if os.path.isdir(short) else folder}/{SOCKET_FILE}"
-    finally:
-        os.close(opened)
 
 
 def remove_stale(folder: Path) -> None:

@@ -19,7 +19,8 @@ from contracts.frames.codec import NotAFrame, Packed
 from contracts.operations.broker_failure import BrokerFailure, lost, network_failure, no_answer, other
 from contracts.operations.office_url import OfficeAddress
 from contracts.operations.reachability import open_socket
-from master_bridge.link.office.own_socket import SOCKET_FILE, short_path
+from contracts.operations.socket_path import short_path
+from master_bridge.link.office.own_socket import SOCKET_FILE
 from master_bridge.link.settings import TLSSettings
 from master_bridge.operating.connection import TIMEOUT, tls_context
 from master_bridge.operating.errors import Unreachable
@@ -107,7 +108,7 @@ def open_own(folder: Path) -> BlockingWire:
     opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     opened.settimeout(TIMEOUT)
     try:
-        with short_path(folder) as path:
+        with short_path(folder / SOCKET_FILE) as path:
             opened.connect(path)
     except (FileNotFoundError, ConnectionRefusedError):
         opened.close()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from master_bridge.link.errors import BadSettings
-from master_bridge.link.office.accounts import AgentAccounts, KnownAgent, add, listed, remove
+from master_bridge.link.office.accounts import AgentAccounts, Certified, KnownAgent, add, listed, remove
 
 
 def test_a_token_opens_its_own_account_only(tmp_path: Path) -> None:
@@ -34,11 +34,26 @@ def test_a_certificate_opens_the_account_of_its_name_where_that_takes_one(tmp_pa
     token = add(path, "a", certificate=True)
     add(path, "b")
     accounts = AgentAccounts(path)
-    assert accounts.check("a", None, "a") is not None
-    assert accounts.check("a", None, "b") is None
-    assert accounts.check("b", None, "b") is None, "it has a token"
+    shown = {user: Certified(user=user, by="certificate") for user in "ab"}
+    assert accounts.check("a", None, shown["a"]) is not None
+    assert accounts.check("a", None, shown["b"]) is None
+    assert accounts.check("b", None, shown["b"]) is None, "it has a token"
+    assert accounts.check("a", None, Certified(user="a", by="ssh")) is None, "it has no ssh key"
     assert accounts.check("a", token, None) is None, "none was kept of it"
     assert accounts.check("a", None, None) is None
+
+
+def test_ssh_opens_the_account_that_it_names_where_that_comes_by_ssh(tmp_path: Path) -> None:
+    path = tmp_path / "agents.json"
+    token = add(path, "a", ssh=True)
+    add(path, "b", certificate=True)
+    accounts = AgentAccounts(path)
+    by_ssh = {user: Certified(user=user, by="ssh") for user in "ab"}
+    assert accounts.check("a", None, by_ssh["a"]) is not None
+    assert accounts.check("a", None, by_ssh["b"]) is None
+    assert accounts.check("b", None, by_ssh["b"]) is None, "it has a certificate"
+    assert accounts.check("a", None, Certified(user="a", by="certificate")) is None, "an authority made it, not we"
+    assert accounts.check("a", token, None) is None, "none was kept of it"
 
 
 def test_changes_count_while_the_master_runs(tmp_path: Path) -> None:

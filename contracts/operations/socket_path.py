@@ -1,0 +1,33 @@
+"""Paths of unix sockets that fit into a socket's address, wherever the folder is. Standard library only."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+#: Bytes of a path in a socket's address: 108 on Linux, 104 on macOS, with the zero at its end.
+PATH_MAX = 100
+
+
+@contextlib.contextmanager
+def short_path(path: Path) -> Iterator[str]:
+    """A path to the same socket, short enough, while the context is open. Raises OSError."""
+    whole = str(path)
+    if len(os.fsencode(whole)) < PATH_MAX:
+        yield whole
+        return
+    if sys.platform.startswith("linux"):
+        descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            yield f"/proc/self/fd/{descriptor}/{path.name}"
+        finally:
+            os.close(descriptor)
+        return
+    with tempfile.TemporaryDirectory(prefix="buildbot-", dir="/tmp") as short:  # $TMPDIR may be long, too
+        link = Path(short) / "s"
+        link.symlink_to(path.parent.absolute())
+        yield str(link / path.name)
