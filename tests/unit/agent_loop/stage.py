@@ -36,6 +36,7 @@ class FakeLink:
         self.options = SimpleNamespace(trust=SimpleNamespace(refused=0))
         self.foreign = SimpleNamespace(heard=0)
         self.put: Callable[[Any], None] = listener.on_input
+        self.asked = listener.asked
         self.orders: list[tuple[Any, ...]] = []
         self.entered = self.up = False
         self.address = "agent.u.i.1"
@@ -260,3 +261,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def command(n: int = 1) -> Command:
     return Command(n=n, name="shell", args={}, digest=f"d{n}")
+
+
+#: Makes agents that run, each with the settings given.
+Begin = Callable[..., Stage]

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 
 from contracts.messages import Alive, Catalogue, Event, Grant, Offer, Ping, Release, Start
 from worker_agent.agent import loop
@@ -17,38 +15,7 @@ from worker_agent.core import inputs
 from worker_agent.core.availability import Order
 from worker_agent.core.inputs import Recovered, SessionMeta
 
-from .stage import DEADLINE, QUEUE, USER, FakeSessions, Stage, command, fake
-
-Begin = Callable[..., Stage]
-
-
-@pytest.fixture
-async def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Begin]:
-    """Makes agents that run, each with the settings given."""
-    fake(monkeypatch)
-    stages: list[Stage] = []
-
-    def make(**settings: Any) -> Stage:
-        stages.append(Stage(tmp_path / str(len(stages)), **settings))
-        return stages[-1]
-
-    yield make
-    for stage in stages:
-        await stage.close()
-
-
-@pytest.fixture
-async def stage(begin: Begin) -> Stage:
-    """An agent that consumes."""
-    return await begin().begin()
-
-
-@pytest.fixture
-def log() -> Any:
-    """What is logged."""
-    with structlog.testing.capture_logs() as entries:
-        yield lambda event: [entry for entry in entries if entry["event"] == event]
-
+from .stage import DEADLINE, QUEUE, USER, Begin, FakeSessions, Stage, command
 
 # ---- an offer, once through the loop
 
