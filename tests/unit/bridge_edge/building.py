@@ -137,6 +137,9 @@ class FakeBuild:
     def getProperties(self) -> Properties:
         return self.properties
 
+    def setProperty(self, name: str, value: Any, source: str) -> None:
+        self.properties.setProperty(name, value, source)
+
     def get_buildid(self) -> defer.Deferred[int]:
         return self._notifier.wait()
 

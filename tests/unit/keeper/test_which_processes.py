@@ -248,7 +248,9 @@ def test_own_children_are_told_with_and_without_the_systems_lists(
     child: subprocess.Popen[bytes], listed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also one that has ended and is not collected."""
-    if not listed:
+    if listed:
+        monkeypatch.setattr(psutil, "Process", fails(AssertionError("all of the machine is looked at")))
+    else:
         monkeypatch.setattr(Path, "iterdir", fails(OSError(errno.ENOENT, "planted")))
     assert child.pid in reaper.own_children()
     child.kill()
@@ -283,6 +285,18 @@ def test_a_process_has_one_identity_and_no_two_have_the_same(
     child.kill()
     child.wait()
     assert reaper.identity(child.pid) is None
+
+
+def test_a_process_with_an_odd_name_has_an_identity() -> None:
+    """Any bytes, which may be no text."""
+    code = "import pathlib, time; pathlib.Path('/proc/self/comm').write_bytes(b'\\xff)\\xfe'); print(1, flush=True)"
+    with subprocess.Popen([sys.executable, "-c", f"{code}; time.sleep(300)"], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        who = reaper.identity(process.pid)
+        process.kill()
+    assert who is not None
+    assert who.rpartition("/")[2].isdigit()
 
 
 def test_an_identity_has_the_boot_and_the_start(child: subprocess.Popen[bytes]) -> None:

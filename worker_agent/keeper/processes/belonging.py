@@ -17,6 +17,8 @@ LEAVE = "leave"
 
 #: Where proc_pid_stat(5) has them, counted from what follows the name.
 _STATE, _STARTED = 0, 19
+#: States of a number that is no process any more, there.
+_GONE = frozenset({"Z", "X"})
 _OVER = frozenset({psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD})
 _STOPPED = frozenset({psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP})
 
@@ -27,7 +29,7 @@ def identity_in(stat: str, boot: str) -> str | None:
     A process may have any name, also one with blanks and brackets.
     """
     fields = stat.rpartition(")")[2].split()
-    if len(fields) <= _STARTED or fields[_STATE] in "ZX":
+    if len(fields) <= _STARTED or fields[_STATE] in _GONE:
         return None
     return f"{boot.strip()}/{fields[_STARTED]}"  # in clock ticks since that boot
 

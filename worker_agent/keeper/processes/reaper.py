@@ -20,7 +20,7 @@ from pathlib import Path
 import psutil
 
 from worker_agent.keeper.processes import belonging
-from worker_agent.keeper.processes.belonging import MARK, Orphan, carries, identity_in, is_living, to_be_left
+from worker_agent.keeper.processes.belonging import Orphan, carries, identity_in, is_living, to_be_left
 
 #: How long to go on killing what keeps forking or hangs in the kernel before giving up.
 KILL_PATIENCE = 10.0
@@ -236,6 +236,6 @@ def environment(process: psutil.Process) -> bytes:
                 return b""
             raise
     try:
-        return f"{MARK}={process.environ().get(MARK, '')}".encode()
+        return os.fsencode("\0".join(f"{name}={value}" for name, value in process.environ().items()))
     except (psutil.Error, OSError):
         return b""

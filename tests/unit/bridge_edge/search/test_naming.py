@@ -6,11 +6,13 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
+from structlog.testing import capture_logs
 from twisted.internet import defer
 
 from contracts.messages import Capability, WorkerInfo
+from contracts.readable import shown
 from contracts.requirements.sets import Requirements
-from master_bridge.buildbot.search.naming import Naming, agent_log, found_text
+from master_bridge.buildbot.search.naming import MATCHING_SHOWN, NAME_SHOWN, Naming, agent_log, agent_name, found_text
 from tests.unit.bridge_edge.building import HOLDER, FakeBuild, FakeMaster
 
 HAS = tuple(
@@ -114,6 +116,53 @@ def test_a_database_in_trouble_does_not_cost_the_build_its_agent() -> None:
     )
     master.data = SimpleNamespace(updates=broken)
     named, step = naming(master)
-    named.build_starts()
-    named.command_starts()
+    with capture_logs() as log:
+        named.build_starts()
+        named.command_starts()
     assert step.logs == []
+    told = [(entry["event"], entry["build"], entry["reason"]) for entry in log]
+    assert told == [("amqp.agent_not_named", 70, "locked")] * 2
+
+
+def test_the_log_tells_all_that_is_known_of_the_machine() -> None:
+    """By names that a reader can look up; sorted by version where there are several of one capability."""
+    worker = WorkerInfo(
+        version="1.2", basedir="/b", host="h", admin="Ann", access_uri="ssh://h", system="posix", numcpus=4,
+        facts={"rack": "17", "r" * 200: "long"},
+    )  # fmt: skip
+    several = tuple(Capability(name=name, version=version) for name, version in (
+        ("b", "2"), ("a", "2"), ("a", "10"), ("a", None), ("n" * 128, "9" * 128),
+    ))  # fmt: skip
+    assert list(agent_log(replace(FOUND, worker=worker, capabilities=several))) == [
+        "agent: a1",
+        "account: u",
+        "instance: i1",
+        "host: h",
+        "admin: Ann",
+        "access_uri: ssh://h",
+        "version: 1.2",
+        "system: posix",
+        "basedir: /b",
+        "numcpus: 4",
+        "rack: 17",
+        f"{shown('r' * 200, NAME_SHOWN)}: long",
+        "",
+        "capabilities: 5",
+        "  a",
+        "  a 10",
+        "  a 2",
+        "  b 2",
+        f"  {shown('n' * 128, NAME_SHOWN)} {shown('9' * 128, NAME_SHOWN)}",
+    ]
+    assert next(agent_log(replace(FOUND, agent="a" * 200))) == f"agent: {'a' * 200}"
+
+
+def test_as_many_as_fit_are_told_without_a_count() -> None:
+    """One more, and there is."""
+    for number, more in ((MATCHING_SHOWN, False), (MATCHING_SHOWN + 1, True)):
+        names = [f"c{each}" for each in range(number)]
+        has = tuple(Capability(name=name) for name in names)
+        said = found_text(replace(FOUND, capabilities=has), Requirements.of(names), waited=5, adopted=False)
+        assert (" more" in said) is more
+    assert agent_name(replace(FOUND, agent="a" * 200)) == shown("a" * 200, NAME_SHOWN)
+    assert text(waited=1.0).endswith("waited 1 s for it")
