@@ -43,6 +43,8 @@ class FakeLink:
         self.unconfirmed = 0
         self.consuming: frozenset[str] = frozenset()
         self.epoch = 0
+        #: processes of the link's own
+        self.children: frozenset[int] = frozenset()
         self.flushed = asyncio.Event()
         self.flushed.set()
         #: publishing fails with this

@@ -160,10 +160,10 @@ async def test_it_looks_after_its_machine_again_and_again(begin: Begin, monkeypa
     stage = await begin().begin()
     remembered: list[None] = []
     monkeypatch.setattr(stage.instance, "remember", lambda: remembered.append(None))
-    stage.sessions.keeper_pids = {11, 12}
+    stage.sessions.keeper_pids, stage.link.children = {11, 12}, frozenset({14})
     stage.agent.parts.errands = SimpleNamespace(pids={13}, close=lambda: None, apart=False)  # type: ignore[assignment]
     turned = stage.agent.telling.turned
-    await stage.until(lambda: frozenset({11, 12, 13}) in strays, "that strays are collected")
+    await stage.until(lambda: frozenset({11, 12, 13, 14}) in strays, "that strays are collected")
     await stage.until(lambda: len(remembered) > 1, "the epoch, again")
     assert stage.agent.telling.turned > turned
     stage.unwell = ("disk low",)
