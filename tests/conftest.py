@@ -17,7 +17,7 @@ from tests import file_order, generated
 from tests.faults.laboratory.proxy import Proxy
 from tests.harness.tree import ROOT
 from tests.harness.vhosts import Vhosts
-from tests.harness.ways import TRANSPORTS, OverAMP, OverRabbitMQ, Way
+from tests.harness.ways import RABBITMQ, TRANSPORTS, WIRES, OverOffice, OverRabbitMQ, Way
 
 
 @pytest.fixture(scope="session")
@@ -55,8 +55,8 @@ def amqp_url(node: RabbitMQNode, make_vhost: Callable[[], str]) -> str:
 @pytest.fixture
 def way(request: pytest.FixtureRequest, tmp_path: Path) -> Way:
     """Between this test's masters and agents."""
-    if request.config.getoption("--transport") == "amp":
-        return OverAMP(tmp_path / "master-m1")
+    if (transport := request.config.getoption("--transport")) != RABBITMQ:
+        return OverOffice(tmp_path / "master-m1", WIRES[transport])
     return OverRabbitMQ(request.getfixturevalue("amqp_url"))
 
 

@@ -8,7 +8,13 @@ from __future__ import annotations
 #: Our own packages: one of their modules that is missing is a broken installation, not a missing extra.
 _OURS = ("conformance", "contracts", "master_bridge", "worker_agent")
 #: Modules that come with an extra of their own; all others come with that of the program.
-_OF_OTHER_EXTRAS = {"cryptography": "signing", "opentelemetry": "otel", "OpenSSL": "tls", "service_identity": "tls"}
+_OF_OTHER_EXTRAS = {
+    "cryptography": "signing",
+    "opentelemetry": "otel",
+    "OpenSSL": "tls",
+    "service_identity": "tls",
+    "zmq": "zmq",
+}
 
 
 def how_to_install(*extras: str) -> str:

@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from ipaddress import ip_address
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
 from contracts.errors import BadName
 from contracts.operations.amqp_url import BadURL, BrokerAddress, parse_url
+from contracts.operations.extras import how_to_install
 from contracts.topology import check_user
 
 #: Where a master listens unless its URL says otherwise.
 PORT = 9990
-#: Wires that an agent can use, as schemes; with an `s` over TLS.
-WIRES = ("amp",)
+#: Wires over TCP, as schemes, and those that are one with an `s`, over TLS.
+WIRES = ("amp", "zmq")
+TLS_WIRES = ("amp",)
+#: ZeroMQ: always encrypted, by keys of its own (CURVE). Where a master listens then unless its URL says otherwise.
+ZMQ, ZMQ_PORT = "zmq", 9991
 #: What carries frames through programs: `ssh` to the master, and whatever joins an agent's `worker-agent attach`.
 SSH, STDIO = "ssh", "stdio"
 EXAMPLE = f"amps://user@master.example.org:{PORT}?fingerprint=sha256:…"
 LISTEN_EXAMPLE = f"amp://0.0.0.0:{PORT}"
+ZMQ_EXAMPLE = f"zmq://user:key@master.example.org:{ZMQ_PORT}?serverkey=…"
 SSH_EXAMPLE = "ssh://buildbot@master.example.org/account"
 STDIO_EXAMPLE = "stdio:account"
+#: A CURVE key of ZeroMQ: 32 bytes.
+_KEY = re.compile(r"[0-9a-f]{64}")
 #: The SHA-256 of a certificate (DER), as OpenSSL and browsers show it, with or without colons.
 _FINGERPRINT = re.compile(r"sha256:(?:[0-9a-f]{64}|[0-9a-f]{2}(?::[0-9a-f]{2}){31})", re.IGNORECASE)
 
@@ -40,6 +48,10 @@ class OfficeAddress:
     fingerprint: str | None
     #: whom `ssh` logs in as on the master's machine; None: as its own configuration says
     login: str | None = None
+    #: over ZeroMQ, 64 hexadecimal digits each: the account's secret key, which nobody is sent, and the master's public
+    #: one
+    key: str = field(default="", repr=False)
+    server_key: str = ""
 
     @property
     def listener(self) -> str:
@@ -60,7 +72,7 @@ class OfficeAddress:
 
 @dataclass(frozen=True, kw_only=True)
 class ListenAddress:
-    """Where a master's post office listens. `tls` False: in plain text, which is for one's own machine only."""
+    """Where a master's post office listens. `tls` False, but over ZeroMQ: in plain text, on one's own machine only."""
 
     wire: str
     host: str
@@ -79,7 +91,7 @@ class ListenAddress:
 def is_office_url(url: str) -> bool:
     """Is it of a post office, by its scheme?"""
     scheme = url.strip().partition(":")[0]
-    return scheme.removesuffix("s") in WIRES or scheme in (SSH, STDIO)
+    return scheme in (*WIRES, SSH, STDIO) or scheme.removesuffix("s") in WIRES
 
 
 def parse_office_url(url: str) -> OfficeAddress:
@@ -101,6 +113,9 @@ def parse_office_url(url: str) -> OfficeAddress:
         check_user(user)
     except BadName as error:
         raise BadURL(str(error)) from None
+    token = unquote(parts.password) if parts.password else None
+    if scheme == ZMQ:
+        return _parse_zmq(host, port, user, token, _settings(parts.query, {"serverkey"}))
     settings = _settings(parts.query, {"fingerprint"})
     fingerprint = settings.get("fingerprint")
     if fingerprint is not None:
@@ -114,9 +129,25 @@ def parse_office_url(url: str) -> OfficeAddress:
         host=host,
         port=port,
         user=user,
-        token=unquote(parts.password) if parts.password else None,
+        token=token,
         secure=secure,
         fingerprint=fingerprint,
+    )
+
+
+def _parse_zmq(host: str, port: int, user: str, key: str | None, settings: dict[str, str]) -> OfficeAddress:
+    for what, value in (("serverkey", settings.get("serverkey", "")), ("the account's key, as a password,", key or "")):
+        if not _KEY.fullmatch(value.lower()):
+            raise BadURL(f"{what} is not 64 hexadecimal digits; `master-bridge enroll` writes both: {ZMQ_EXAMPLE}")
+    return OfficeAddress(
+        wire=ZMQ,
+        host=host,
+        port=port,
+        user=user,
+        key=(key or "").lower(),
+        secure=False,
+        fingerprint=None,
+        server_key=settings["serverkey"].lower(),
     )
 
 
@@ -132,6 +163,9 @@ def parse_listen_url(url: str) -> ListenAddress:
     scheme, host, port, parts = _parts(url, LISTEN_EXAMPLE)
     if parts.username is not None:
         raise BadURL("a user where a master listens: accounts are made by `master-bridge enroll`")
+    if scheme == ZMQ:
+        _settings(parts.query, set())
+        return ListenAddress(wire=ZMQ, host=host, port=port, tls=False)
     tls = _settings(parts.query, {"tls"}).get("tls", "on")
     if tls not in ("on", "off"):
         raise BadURL("tls: write on or off")
@@ -182,9 +216,14 @@ def _parts(url: str, example: str) -> tuple[str, str, int, SplitResult]:
     """Scheme, host and port, and the rest. Raises `BadURL`."""
     url = url.strip()
     if not is_office_url(url):
-        raise BadURL(
-            f"begins otherwise than {', '.join(f'{wire}:// and {wire}s://' for wire in WIRES)}; it looks like {example}"
-        )
+        known = [f"{wire}://" for wire in WIRES] + [f"{wire}s://" for wire in TLS_WIRES]
+        raise BadURL(f"begins otherwise than {', '.join(sorted(known))}; it looks like {example}")
+    scheme = url.partition("://")[0]
+    if scheme not in WIRES and scheme[:-1] not in TLS_WIRES:
+        raise BadURL(f"{scheme[:-1]}:// is always encrypted: leave out the s")
+    default = ZMQ_PORT if scheme == ZMQ else PORT
+    if scheme == ZMQ and find_spec("zmq") is None:
+        raise BadURL(f"zmq:// needs the library pyzmq, which extra 'zmq' has: {how_to_install('zmq')}")
     if not all("!" <= letter <= "~" for letter in url):
         raise BadURL("it holds a space, a control character or one beyond ASCII; write each of these as %XX")
     try:
@@ -197,8 +236,8 @@ def _parts(url: str, example: str) -> tuple[str, str, int, SplitResult]:
     if parts.path not in ("", "/") or parts.fragment:
         raise BadURL(f"something behind host and port; it looks like {example}")
     if port == 0 and parts.username is not None:
-        raise BadURL(f"port 0; a master listens on {PORT} unless its URL says otherwise")
-    return parts.scheme, parts.hostname, PORT if port is None else port, parts
+        raise BadURL(f"port 0; a master listens on {default} unless its URL says otherwise")
+    return parts.scheme, parts.hostname, default if port is None else port, parts
 
 
 def _settings(query: str, known: set[str]) -> dict[str, str]:
@@ -208,6 +247,8 @@ def _settings(query: str, known: set[str]) -> dict[str, str]:
     except ValueError:
         raise BadURL(f"behind '?' stands what is no setting; {', '.join(sorted(known))} can") from None
     settings = dict(pairs)
+    if not known and query:
+        raise BadURL("behind host and port nothing can stand")
     if settings.keys() - known or len(settings) != len(pairs):
         raise BadURL(f"behind '?' only {', '.join(sorted(known))} can stand, once")
     return settings

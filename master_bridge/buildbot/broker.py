@@ -79,7 +79,8 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
     Args:
         url (text, Secret or Interpolate): Where the broker is: amqp://user:password@host:port/vhost, or amqps://… for
             TLS. Or, without a broker, where this master listens for its agents, with TLS: amp://0.0.0.0:9990 for all
-            of its addresses. A password is better kept in a `Secret` or in the environment than in master.cfg.
+            of its addresses; zmq://0.0.0.0:9991 by ZeroMQ; ssh: by this machine's sshd. A password is better kept in a
+            `Secret` or in the environment than in master.cfg.
             Default: the environment variable MASTER_BRIDGE_AMQP_URL.
         master (text): This master's name on the broker: at most 128 letters, digits, "-" and "_". No other master of
             the same virtual host may have it. A new name holds from the master's next start on. Default: made of the

@@ -147,10 +147,10 @@ def at_master(
 ) -> None:
     """An account of a master that listens itself, and its owner's file: a worker's configuration, else the URL."""
     from contracts.errors import ContractError
-    from contracts.operations.office_url import PORT, parse_office_url
+    from contracts.operations.office_url import PORT
     from contracts.topology import check_name
     from master_bridge.link.office import accounts
-    from master_bridge.link.office.certificates import server_options
+    from master_bridge.link.office.enrolling import enrolled
     from master_bridge.operating import enclosed
     from master_bridge.operating.enrolment import agent_config, write_private
     from master_bridge.operating.errors import OperatingError
@@ -162,16 +162,14 @@ def at_master(
         raise click.ClickException(f"{path} is there already: name another file with --output")
     try:
         check_name(name, "account")
-        scheme, _, place = (url or f"amps://{socket.getfqdn()}:{PORT}").partition("://")
         file = folder / accounts.ACCOUNTS_FILE
         if name in accounts.listed(file) and not renew:
-            raise click.ClickException(f"account {name!r} is there already: --renew gives it a new token")
-        pin = "" if ca is not None or scheme == "amp" else f"?fingerprint=sha256:{server_options(folder, None)[1]}"
-        parse_office_url(f"{scheme}://{name}:token@{place}{pin}")
+            raise click.ClickException(f"account {name!r} is there already: --renew gives it a new secret")
         authority = None if ca is None else enclosed.authority(ca)
         trusted = enclosed.trusted_keys(keys, None)
-        token = accounts.add(file, name, role="operator" if role == "operator" else "agent")
-        whole = f"{scheme}://{name}:{token}@{place}{pin}"
+        role_there: accounts.Role = "operator" if role == "operator" else "agent"
+        url = url or f"amps://{socket.getfqdn()}:{PORT}"
+        whole = enrolled(folder, name, url, role_there, authority=ca is not None)
         text = f"{whole}\n"
         if role == "worker":
             text = agent_config(
@@ -184,7 +182,7 @@ def at_master(
         write_private(path, text)
     except (ContractError, BadSettings, OperatingError) as error:
         raise click.ClickException(str(error)) from None
-    click.echo(f"{name}: account {'renewed' if renew else 'made'} in {file}; {path} holds its token")
+    click.echo(f"{name}: account {'renewed' if renew else 'made'} in {file}; {path} holds its secret")
     if role == "worker":
         click.echo(f"With the package installed this makes a machine a worker: worker-agent --config {path.name}")
 

@@ -10,7 +10,7 @@ from typing import Any
 from contracts.errors import BadName
 from contracts.operations import amqp_url
 from contracts.operations.amqp_url import BadURL, BrokerAddress
-from contracts.operations.office_url import SSH, ListenAddress, is_office_url, parse_listen_url
+from contracts.operations.office_url import TLS_WIRES, ListenAddress, is_office_url, parse_listen_url
 from contracts.rabbitmq.arguments import EVENTS_MAX_BYTES, QueueType
 from contracts.topology import check_name
 from master_bridge.link.errors import BadSettings
@@ -51,9 +51,11 @@ class LinkSettings:
 
     def __post_init__(self) -> None:
         if self.is_office:
-            if self.tls is not None and not parse_listen(self.url).tls:
-                way = "ssh:, which has none" if parse_listen(self.url).wire == SSH else "tls=off in the URL"
-                raise BadSettings(f"tls: given with {way}; leave one of them out")
+            listen = parse_listen(self.url)
+            if self.tls is not None and listen.wire not in TLS_WIRES:
+                raise BadSettings(f"tls: given with {listen.wire}:, which has none; leave it out")
+            if self.tls is not None and not listen.tls:
+                raise BadSettings("tls: given with tls=off in the URL; leave one of them out")
         elif self.tls is not None and not self.address.secure:
             raise BadSettings(PLAIN_WITH_TLS)
         try:

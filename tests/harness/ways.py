@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Protocol
 
 from contracts.testing.rabbitmq.ports import free_ports
-from master_bridge.link.office import accounts
-from master_bridge.link.office.certificates import server_options
+from master_bridge.link.office.enrolling import enrolled
 
-#: As they are chosen with `--transport`.
-TRANSPORTS = ("rabbitmq", "amp")
+#: As they are chosen with `--transport`: RabbitMQ, and wires to a master by the scheme of their agents' URL.
+RABBITMQ = "rabbitmq"
+WIRES = {"amp": "amps", "zmq": "zmq"}
+TRANSPORTS = (RABBITMQ, *WIRES)
 
 
 class Way(Protocol):
@@ -30,19 +31,17 @@ class OverRabbitMQ:
         return self.agent
 
 
-class OverAMP:
-    """To the one master in `folder`, whose certificate and account are there before it starts."""
+class OverOffice:
+    """To the one master in `folder`, whose keys and account are there before it starts. `scheme`: the agents'."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, scheme: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         (self._port,) = free_ports(1)
-        _options, fingerprint = server_options(folder, None)
-        token = accounts.add(
-            folder / accounts.ACCOUNTS_FILE, "guest"
-        )  # as over RabbitMQ, so that agents' names are as well
-        self.agent = f"amps://guest:{token}@127.0.0.1:{self._port}?fingerprint=sha256:{fingerprint}"
+        self._listens = scheme.removesuffix("s")
+        # the account is called as over RabbitMQ, so that agents' names are as well
+        self.agent = enrolled(folder, "guest", f"{scheme}://127.0.0.1:{self._port}", "agent", authority=False)
 
     def master(self, folder: Path) -> str:
-        assert folder == self._folder, "over AMP agents come to one master"
-        return f"amp://127.0.0.1:{self._port}"
+        assert folder == self._folder, "without a broker agents come to one master"
+        return f"{self._listens}://127.0.0.1:{self._port}"

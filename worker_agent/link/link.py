@@ -22,10 +22,10 @@ from worker_agent.core.inputs import LinkDown, LinkUp
 from worker_agent.link.amqp.connected import Connected, OfBroker
 from worker_agent.link.amqp.prefetch import SharedPrefetch
 from worker_agent.link.errors import LinkError
-from worker_agent.link.frames.amp import open_wire
 from worker_agent.link.frames.attaching import Attaching
 from worker_agent.link.frames.open_link import OfficeOpenLink
 from worker_agent.link.frames.ssh import open_ssh
+from worker_agent.link.frames.wires import open_wire
 from worker_agent.link.options import LinkOptions
 from worker_agent.link.port import Kept, LinkListener, OpenLink, Settle
 from worker_agent.program.loading import BadSettings, read_url

@@ -11,7 +11,7 @@ from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, InitSettingsSource, PydanticBaseSettingsSource
 
 from contracts.operations.amqp_url import BadURL
-from contracts.operations.office_url import SSH, STDIO, OfficeAddress, parse_agent_url
+from contracts.operations.office_url import TLS_WIRES, OfficeAddress, parse_agent_url
 from contracts.operations.toml_file import BadFile, parse_toml, read_toml
 from worker_agent.program.settings import CONFIG_FILES, CREDENTIAL, PREFIX, Settings, absolute, has_home
 
@@ -95,7 +95,7 @@ def _check_tls(settings: Settings) -> None:
     if settings.tls_key is not None and settings.tls_cert is None:
         raise BadSettings("--tls-key: a key without a certificate: give --tls-cert, too")
     address = parse_agent_url(settings.amqp_url.get_secret_value())
-    if given and isinstance(address, OfficeAddress) and address.wire in (SSH, STDIO):
+    if given and isinstance(address, OfficeAddress) and address.wire not in TLS_WIRES:
         raise BadSettings(f"{', '.join(map(flag_of, given))}: {address.wire}: has no TLS; leave this out")
     if given and not address.secure:
         raise BadSettings(

@@ -63,7 +63,8 @@ class Settings(BaseSettings):
 
     amqp_url: SecretStr | None = _setting(
         None, BROKER, "Where to connect: to a broker, amqp[s]://user:password@host[:port]/vhost, or to a master, "
-        "amps://user:token@host[:port]?fingerprint=sha256:…. A password on a command line can be read by every user "
+        "amps://user:token@host[:port]?fingerprint=sha256:…, zmq://user:key@host[:port]?serverkey=… or "
+        "ssh://[login@]host[:port]/user. A password on a command line can be read by every user "
         "of the machine: prefer the file or the variable.", "URL",
     )  # fmt: skip
     amqp_url_file: Path | None = _setting(

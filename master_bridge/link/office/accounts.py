@@ -7,7 +7,7 @@ import hmac
 import json
 import os
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -35,6 +35,8 @@ class _Kept(BaseModel):
     certificate: bool = False
     #: … or that ssh has brought its connection here: a key in `authorized_keys`, or `master-bridge reach`
     ssh: bool = False
+    #: … or the secret key that belongs to this public one, of ZeroMQ (CURVE)
+    key: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
 
 
 class _File(BaseModel):
@@ -50,14 +52,24 @@ class KnownAgent:
 
     user: str
     role: Role
+    #: what it has logged in with, as the file has it; it is not let in any longer than that stands there
+    by: str = field(default="", compare=False, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Certified:
-    """Whose connection it is, as was verified `by` TLS, from a client certificate, or ssh."""
+    """Whose connection it is, as was verified by TLS, from a client `certificate`, by `ssh` or by ZeroMQ, whose sender
+    has shown the secret half of the public `key`.
+    """
 
     user: str
-    by: Literal["certificate", "ssh"]
+    by: Literal["certificate", "ssh", "key"]
+    key: str = ""
+
+    @property
+    def shown(self) -> str:
+        """What counts as a login, as an account has it."""
+        return self.key if self.by == "key" else self.by
 
 
 class AgentAccounts:
@@ -89,28 +101,42 @@ class AgentAccounts:
     def __len__(self) -> int:
         return len(self._accounts)
 
-    def role(self, user: str) -> Role | None:
-        """None: there is no such account (any more)."""
-        kept = self._accounts.get(user)
-        return None if kept is None else kept.role
+    def stands(self, account: KnownAgent) -> bool:
+        """Would this login, which was good, be good now?"""
+        kept = self._accounts.get(account.user)
+        return kept is not None and kept.role == account.role and account.by in _by(kept)
+
+    def user_of(self, key: str) -> str | None:
+        """Whose public key this is, in hexadecimal digits."""
+        return next((user for user, kept in self._accounts.items() if kept.key == key), None)
 
     def check(self, user: str, token: str | None, certified: Certified | None) -> KnownAgent | None:
-        """Whose login this is. `certified`: what TLS or ssh has verified."""
+        """Whose login this is. `certified`: what its wire has verified."""
         kept = self._accounts.get(user)
         if token is not None:
             expected = _NOBODY if kept is None or kept.token is None else kept.token
             right = hmac.compare_digest(hashlib.sha256(token.encode()).hexdigest(), expected)
-            return KnownAgent(user=user, role=kept.role) if right and kept is not None and kept.token else None
-        if kept is not None and certified is not None and certified.user == user:
-            allowed = kept.certificate if certified.by == "certificate" else kept.ssh
-            return KnownAgent(user=user, role=kept.role) if allowed else None
+            return _known(user, kept, kept.token) if right and kept is not None and kept.token else None
+        if kept is not None and certified is not None and certified.user == user and certified.shown in _by(kept):
+            return _known(user, kept, certified.shown)
         return None
 
 
-def add(path: Path, user: str, *, role: Role = "agent", certificate: bool = False, ssh: bool = False) -> str:
-    """A new account, or a new token for an old one: returns the token, which is of no use with a certificate or ssh.
+def _known(user: str, kept: _Kept, by: str) -> KnownAgent:
+    return KnownAgent(user=user, role=kept.role, by=by)
 
-    Raises `BadSettings`.
+
+def _by(kept: _Kept) -> tuple[str | None, ...]:
+    """What may be logged in with."""
+    return (kept.token, kept.key, "certificate" if kept.certificate else None, "ssh" if kept.ssh else None)
+
+
+def add(
+    path: Path, user: str, *, role: Role = "agent", certificate: bool = False, ssh: bool = False, key: str | None = None
+) -> str:
+    """A new account, or a new token for an old one: returns the token.
+
+    It is of no use with a certificate, ssh, or a `key`: the public one, in hexadecimal digits. Raises `BadSettings`.
     """
     try:
         check_user(user)
@@ -121,8 +147,8 @@ def add(path: Path, user: str, *, role: Role = "agent", certificate: bool = Fals
     token = secrets.token_urlsafe(24)
     file = _read(path) if path.exists() else _File()
     digest = hashlib.sha256(token.encode()).hexdigest()
-    kept = None if certificate or ssh else digest
-    file.accounts[user] = _Kept(role=role, token=kept, certificate=certificate, ssh=ssh)
+    kept = None if certificate or ssh or key else digest
+    file.accounts[user] = _Kept(role=role, token=kept, certificate=certificate, ssh=ssh, key=key)
     _write(path, file)
     return token
 

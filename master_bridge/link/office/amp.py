@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import socket
 from pathlib import Path
 from typing import Any
 
 import structlog
 from twisted.internet import defer, protocol
-from twisted.internet.error import CannotListenError
 from twisted.protocols.amp import AmpBox, BinaryBoxProtocol
 
 from contracts.frames.amp import Assembler, boxes_of
 from contracts.frames.codec import NotAFrame, Packed
 from contracts.operations.office_url import ListenAddress
-from master_bridge.link.errors import BadSettings
 from master_bridge.link.office.accounts import Certified, KnownAgent
 from master_bridge.link.office.certificates import name_of, server_options
 from master_bridge.link.office.connected_peer import ConnectedPeer
-from master_bridge.link.office.door import AddressTaken, Door
+from master_bridge.link.office.door import Door
+from master_bridge.link.office.listening import listen_tcp
 from master_bridge.link.settings import TLSSettings
 
 log = structlog.get_logger(__name__)
@@ -153,27 +151,13 @@ class AMPListener:
 
     def start(self) -> None:
         """Raises `AddressTaken`, and `BadSettings` for an address or a certificate that cannot be used."""
-        factory = amp_factory(self._reactor, self._door)
-        interface = _interface(self._address.host)
-        try:
-            if self._address.tls:
-                options, self.fingerprint = server_options(self._folder, self._tls)
-                self._port = self._reactor.listenSSL(self._address.port, factory, options, interface=interface)
-            else:
-                self._port = self._reactor.listenTCP(self._address.port, factory, interface=interface)
-        except CannotListenError as error:
-            raise AddressTaken(f"cannot listen at {self._address.listener}: {error.socketError}") from None
+        options = None
+        if self._address.tls:
+            options, self.fingerprint = server_options(self._folder, self._tls)
+        self._port = listen_tcp(self._reactor, self._address, amp_factory(self._reactor, self._door), options)
         log.info("agents_listened_for", address=self._address.listener, port=self.port,
                  fingerprint=self.fingerprint and f"sha256:{self.fingerprint}")  # fmt: skip
 
     def stop(self) -> Any:
         """Fires when nobody is listened for any more."""
         return defer.maybeDeferred(self._port.stopListening) if self._port is not None else defer.succeed(None)
-
-
-def _interface(host: str) -> str:
-    """The host's first address, which Twisted listens on. Raises `BadSettings`."""
-    try:
-        return str(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0])
-    except (OSError, UnicodeError) as error:
-        raise BadSettings(f"url: {host!r} is no address of this machine: {error}") from None

@@ -50,7 +50,7 @@ class Peer(Protocol):
 
     @property
     def certified(self) -> Certified | None:
-        """Whose it is, where TLS or ssh has verified that."""
+        """Whose it is, where its wire has verified that."""
 
     def limit(self, size: int) -> None:
         """Read frames of at most so many bytes from now on."""
@@ -98,6 +98,10 @@ class Visitor:
     def broken(self, reason: str) -> None:
         """It sent what is no frame, or reads too slowly: it is ended."""
         self.door.end(self, reason)
+
+    def turned_away(self, reason: str) -> None:
+        """The wire has not let it in."""
+        self.door.turn_away(self, Denied(part="login", reason=reason), "")
 
     def gone(self) -> None:
         """The wire has lost it."""
@@ -190,13 +194,13 @@ class Door:
             self._send(visitor, welcome)
             self._guarded(visitor, lambda: self._join(visitor, account, frame))
         elif denied is not None:
-            self._deny(visitor, denied, frame.user)
+            self.turn_away(visitor, denied, frame.user)
 
     def _join(self, visitor: Visitor, account: KnownAgent, hello: Hello) -> None:
         denied = self.office.joined(visitor.number, account, hello)
         if denied is not None:
             visitor.account = None  # it never came in, so nobody hears that it left
-            self._deny(visitor, denied, account.user)
+            self.turn_away(visitor, denied, account.user)
 
     def _checked(self, visitor: Visitor, hello: Hello) -> tuple[Denied | None, KnownAgent | None]:
         if hello.version != FRAMES_VERSION:
@@ -206,11 +210,11 @@ class Door:
         token = None if hello.token is None else hello.token.get_secret_value()
         certified = visitor.peer.certified
         account = visitor.own or self.accounts.check(hello.user, token, certified)
-        if account is None and certified is not None and certified.by == "ssh" and certified.user != hello.user:
-            reason = f"the ssh key is account {certified.user!r}'s, and the URL names {plain(hello.user)!r}"
+        if account is None and certified is not None and certified.by != "certificate" and certified.user != hello.user:
+            reason = f"the key is account {certified.user!r}'s, and the URL names {plain(hello.user)!r}"
             return _denied("login", reason), None
         if account is None or hello.role != account.role or hello.user != account.user:
-            shown = "token, certificate or ssh key"
+            shown = "token, certificate or key"
             reason = f"no account {plain(hello.user)!r} with this {shown} may come in as {hello.role}"
             return _denied("login", f"{reason}; `master-bridge enroll` makes accounts"), None
         try:
@@ -219,7 +223,10 @@ class Door:
             own = False
         return (None, account) if own else (_denied("address", "the address is another account's"), None)
 
-    def _deny(self, visitor: Visitor, denied: Denied, user: str) -> None:
+    def turn_away(self, visitor: Visitor, denied: Denied, user: str) -> None:
+        """Tell it why, and the log as long as its host is not told of too often; and end it."""
+        if visitor.over:
+            return
         host = visitor.peer.host
         told = self._refused.pop(host, 0) + 1
         self._refused[host] = told
@@ -245,6 +252,11 @@ class Door:
         visitor = self._visitors.get(connection)
         if visitor is not None:
             self._send(visitor, frame, body)
+
+    def knows_key(self, key: str) -> bool:
+        """Is this public key (hexadecimal digits) an account's, as the file has it now?"""
+        self._refresh()
+        return self.accounts.user_of(key) is not None
 
     def disconnect(self, connection: int, reason: str) -> None:
         """End it, and tell it why."""
@@ -286,7 +298,7 @@ class Door:
         if self._refresh():
             for visitor in list(self._known()):
                 assert visitor.account is not None
-                if visitor.own is None and self.accounts.role(visitor.account.user) != visitor.account.role:
+                if visitor.own is None and not self.accounts.stands(visitor.account):
                     self.end(visitor, "its account was removed or changed")
         for visitor in list(self._unknown.values()):
             if now - visitor.since >= LOGIN_TIMEOUT:

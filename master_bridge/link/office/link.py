@@ -17,7 +17,7 @@ from contracts.errors import BadMessage
 from contracts.frames.frames import Denied, Frame, Hello
 from contracts.machines.exhaustive import assert_never
 from contracts.messages import Catalogue, Offer
-from contracts.operations.office_url import SSH, parse_listen_url
+from contracts.operations.office_url import parse_listen_url
 from contracts.operations.program_version import version
 from contracts.topology import claims_key, events_key, key_word
 from contracts.trust.envelope import Envelope
@@ -27,11 +27,9 @@ from master_bridge.link.carried import Delivered, Publication, wire_of
 from master_bridge.link.client import LinkClient
 from master_bridge.link.errors import BadSettings
 from master_bridge.link.office.accounts import ACCOUNTS_FILE, AgentAccounts, KnownAgent
-from master_bridge.link.office.amp import AMPListener
 from master_bridge.link.office.door import AddressTaken, Door
 from master_bridge.link.office.kept_claims import CLAIMS_FILE, KeptClaims
-from master_bridge.link.office.local_door import LocalListener
-from master_bridge.link.office.own_listener import OwnListener
+from master_bridge.link.office.wires import Listener, listeners_of
 from master_bridge.link.port import NOT_STARTED
 from master_bridge.link.reader import Reader
 from master_bridge.link.saying import SayingLink
@@ -80,7 +78,7 @@ class OfficeLink(SayingLink):
         self._office = PostOffice(settings.master, settings.user, mail_bytes_max=settings.events_max_bytes)
         self._kept: KeptClaims | None = None
         self._door: Door | None = None
-        self._listeners: list[AMPListener | LocalListener | OwnListener] = []
+        self._listeners: list[Listener] = []
         self._retry: Any = None
         self._tick: Any = None
         self._running = False
@@ -140,7 +138,8 @@ class OfficeLink(SayingLink):
         if self._kept is None:
             self._kept = KeptClaims(self._folder / CLAIMS_FILE)
         door = Door(self._reactor, AgentAccounts(self._folder / ACCOUNTS_FILE), self)
-        listeners = self._listeners_of(door)
+        address = parse_listen_url(self._settings.url)
+        listeners = listeners_of(self._reactor, address, door, self._folder, self._settings.tls)
         for number, listener in enumerate(listeners):
             try:
                 listener.start()
@@ -154,15 +153,6 @@ class OfficeLink(SayingLink):
             log.warning(
                 "no_agent_has_an_account", remedy=f"master-bridge enroll NAME --master-dir {self._folder} makes one"
             )
-
-    def _listeners_of(self, door: Door) -> list[AMPListener | LocalListener | OwnListener]:
-        """Those that find out whether another process is this master come first."""
-        address = parse_listen_url(self._settings.url)
-        own = OwnListener(self._reactor, door, self._folder)
-        if address.wire == SSH:
-            return [LocalListener(self._reactor, door, self._folder), own]
-        listener = AMPListener(self._reactor, address, door, self._folder, self._settings.tls)
-        return [listener, LocalListener(self._reactor, door, self._folder, needed=False), own]
 
     @defer.inlineCallbacks
     def stop(self, timeout: float = 2.0) -> Any:

@@ -17,9 +17,10 @@ from typing import Union
 from contracts.frames.amp import Assembler, BoxParser, boxes_of, bytes_of
 from contracts.frames.codec import NotAFrame, Packed
 from contracts.operations.broker_failure import BrokerFailure, lost, network_failure, no_answer, other
-from contracts.operations.office_url import OfficeAddress
+from contracts.operations.office_url import ZMQ, OfficeAddress
 from contracts.operations.reachability import open_socket
 from contracts.operations.socket_path import short_path
+from master_bridge.link.errors import BadSettings
 from master_bridge.link.office.own_socket import SOCKET_FILE
 from master_bridge.link.settings import TLSSettings
 from master_bridge.operating.connection import TIMEOUT, tls_context
@@ -136,6 +137,8 @@ def open_own(folder: Path) -> BlockingWire:
 
 def open_at(address: OfficeAddress, tls: TLSSettings) -> BlockingWire:
     """To the master that the address names, and to no other. Raises `Unreachable` and `BadSettings`."""
+    if address.wire == ZMQ:
+        raise BadSettings("url: zmq:// is for agents: an operator comes by amps://, or with --master-dir")
     context = tls_context(tls) if address.secure else None
     try:
         opened = open_socket(address.host, address.port, TIMEOUT)

@@ -27,8 +27,8 @@ from master_bridge.operating.errors import Unreachable
 from master_bridge.operating.office.link import connect_to_office
 from tests.harness.master import BuildMaster
 from tests.harness.waiting import wait_for
-from tests.transports.amp.conftest import hello, next_frame, run
 from tests.transports.office.conftest import Fleet
+from tests.transports.wires.door import hello, next_frame, run
 from worker_agent.link.frames.amp import open_amp
 
 CONFIG = """

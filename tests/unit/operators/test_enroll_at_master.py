@@ -10,7 +10,12 @@ from click.testing import CliRunner, Result
 
 from contracts.operations.office_url import parse_office_url
 from master_bridge.cli import main
+from master_bridge.link.errors import BadSettings
 from master_bridge.link.office.accounts import AgentAccounts
+from master_bridge.link.office.enrolling import enrolled
+from master_bridge.link.office.zeromq.curve import public_of, server_keys
+from master_bridge.link.settings import TLSSettings
+from master_bridge.operating.office.wire import open_at
 
 
 def url_in(file: Path) -> str:
@@ -59,6 +64,35 @@ def test_an_account_is_renewed_and_taken_away(tmp_path: Path) -> None:
     assert "no account" in enroll(master, "a", command="revoke").output
 
 
+def test_a_workers_file_for_zeromq_holds_its_key_and_the_masters(tmp_path: Path) -> None:
+    master = tmp_path / "master"
+    url = "zmq://master.example.org"
+    result = enroll(master, "builder7", "--broker-url", url)
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "builder7.toml").stat().st_mode & 0o777 == 0o600
+    address = parse_office_url(url_in(tmp_path / "builder7.toml"))
+    assert (address.host, address.port, address.user) == ("master.example.org", 9991, "builder7")
+    assert address.server_key == server_keys(master)[0]
+    assert address.key not in result.output + (master / "agents.json").read_text()
+    accounts = AgentAccounts(master / "agents.json")
+    assert accounts.user_of(public_of(address.key)) == "builder7"
+    assert enroll(master, "builder7", "--broker-url", url, "--renew", "--output", "new.toml").exit_code == 0
+    accounts.refresh()
+    assert accounts.user_of(public_of(address.key)) is None
+    assert parse_office_url(url_in(tmp_path / "new.toml")).server_key == address.server_key
+
+
+def test_zeromq_takes_no_authority(tmp_path: Path) -> None:
+    with pytest.raises(BadSettings, match="leave it out"):
+        enrolled(tmp_path / "master", "a", "zmq://host", "agent", authority=True)
+
+
+def test_no_operator_sends_a_key_of_zeromq_in_plain_text() -> None:
+    address = parse_office_url(f"zmq://a:{'0a' * 32}@127.0.0.1:1?serverkey={'0b' * 32}")
+    with pytest.raises(BadSettings, match="is for agents"):
+        open_at(address, TLSSettings())
+
+
 def test_an_operator_gets_a_url(tmp_path: Path) -> None:
     assert enroll(tmp_path / "master", "desk", "--as", "operator").exit_code == 0
     token = parse_office_url((tmp_path / "desk.url").read_text().strip()).token
@@ -73,6 +107,8 @@ def test_an_operator_gets_a_url(tmp_path: Path) -> None:
         (("a", "--broker-url", "amqps://host"), "begins otherwise"),
         (("a", "--broker-url", "amps://host/vhost"), "behind host and port"),
         (("a b",), "letters, digits"),
+        (("a", "--broker-url", "zmq://host?tls=off"), "only serverkey"),
+        (("a", "--broker-url", "zmq://host", "--as", "operator"), "is for agents"),
         (("m", "--as", "master"), "needs no account"),
     ],
 )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -63,13 +65,47 @@ def test_changes_count_while_the_master_runs(tmp_path: Path) -> None:
     token = add(path, "a")
     assert accounts.refresh()
     assert not accounts.refresh()
-    assert accounts.check("a", token, None) is not None
+    account = accounts.check("a", token, None)
+    assert account is not None
+    assert accounts.stands(account)
+    add(path, "b")
+    assert accounts.refresh()
+    assert accounts.stands(account)
     assert remove(path, "a")
     assert not remove(path, "a")
     assert accounts.refresh()
-    assert accounts.role("a") is None
+    assert not accounts.stands(account)
     path.unlink()
     assert accounts.refresh()
+
+
+@pytest.mark.parametrize("change", [{}, {"role": "operator"}, {"certificate": True}, {"key": "ab" * 32}])
+def test_who_logged_in_with_what_was_replaced_is_not_in_any_more(tmp_path: Path, change: dict[str, Any]) -> None:
+    path = tmp_path / "agents.json"
+    for first in ({}, {"certificate": True}, {"key": "cd" * 32}):
+        token = add(path, "a", **first)  # type: ignore[arg-type]  # as they are above
+        accounts = AgentAccounts(path)
+        by = Certified(user="a", by="key", key="cd" * 32) if "key" in first else Certified(user="a", by="certificate")
+        account = accounts.check("a", None if first else token, by)
+        assert account is not None
+        add(path, "a", **change)
+        accounts.refresh()
+        assert accounts.stands(account) is (first == change == {"certificate": True})
+
+
+def test_a_key_logs_its_own_account_in(tmp_path: Path) -> None:
+    path = tmp_path / "agents.json"
+    token = add(path, "a", key="ab" * 32)
+    add(path, "b")
+    accounts = AgentAccounts(path)
+    key = Certified(user="a", by="key", key="ab" * 32)
+    assert accounts.check("a", None, key) is not None
+    assert accounts.check("b", None, key) is None
+    assert accounts.check("a", None, replace(key, key="cd" * 32)) is None
+    assert accounts.check("a", None, Certified(user="a", by="certificate")) is None
+    assert accounts.check("a", token, None) is None, "it has no token"
+    assert accounts.user_of("ab" * 32) == "a"
+    assert accounts.user_of("cd" * 32) is None
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"accounts": {"a": {"role": "king"}}}', '{"version": 2}', "\xff"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from contracts.operations import office_url
 from contracts.operations.amqp_url import BadURL
 from contracts.operations.office_url import ListenAddress, is_office_url, parse_listen_url, parse_office_url
 
@@ -102,6 +103,39 @@ def test_an_agents_url_by_ssh_that_cannot_be_used(url: str, problem: str) -> Non
     assert "secret" not in str(raised.value)
 
 
+KEY, SERVER_KEY = "0A" * 32, "cd" * 32
+
+
+def test_an_agents_url_for_zeromq() -> None:
+    address = parse_office_url(f"zmq://agents:{KEY}@master?serverkey={SERVER_KEY}")
+    assert (address.wire, address.host, address.port, address.user) == ("zmq", "master", 9991, "agents")
+    assert (address.token, address.key, address.server_key) == (None, "0a" * 32, SERVER_KEY)
+    assert address.listener == "zmq://master:9991"
+    assert KEY.lower() not in f"{address!r} {address}"
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        (f"zmq://agents@master?serverkey={SERVER_KEY}", "the account's key"),
+        (f"zmq://agents:{KEY[1:]}@master?serverkey={SERVER_KEY}", "the account's key"),
+        (f"zmq://agents:{KEY}@master", "serverkey is not 64"),
+        (f"zmq://agents:{KEY}@master?fingerprint={PIN}", "only serverkey"),
+        (f"zmqs://agents:{KEY}@master?serverkey={SERVER_KEY}", "leave out the s"),
+    ],
+)
+def test_an_agents_url_for_zeromq_that_cannot_be_used(url: str, problem: str) -> None:
+    with pytest.raises(BadURL, match=problem) as raised:
+        parse_office_url(url)
+    assert KEY[1:] not in str(raised.value)
+
+
+def test_zeromq_where_its_library_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(office_url, "find_spec", lambda name: None)
+    with pytest.raises(BadURL, match=r"pyzmq, which extra 'zmq' has: pip install '.*\[zmq\]'"):
+        parse_listen_url("zmq://0.0.0.0")
+
+
 def test_a_refusal_never_repeats_the_token() -> None:
     with pytest.raises(BadURL) as raised:
         parse_office_url("amps://a:hunter2@host/vhost?x=1")
@@ -113,6 +147,7 @@ def test_a_masters_url() -> None:
     assert parse_listen_url("amps://[::]").listener == "amps://[::]:9990"
     assert not parse_listen_url("amp://localhost:0?tls=off").tls
     assert parse_listen_url("ssh:").listener == "ssh:"
+    assert parse_listen_url("zmq://0.0.0.0").listener == "zmq://0.0.0.0:9991"
 
 
 @pytest.mark.parametrize(
@@ -126,6 +161,9 @@ def test_a_masters_url() -> None:
         ("udp://127.0.0.1", "begins otherwise"),
         ("ssh://127.0.0.1", "nothing behind it"),
         ("stdio:x", "nothing behind it"),
+        ("zmqs://127.0.0.1", "always encrypted"),
+        ("zmq://127.0.0.1?tls=off", "nothing can stand"),
+        ("zmq://a@127.0.0.1", "user"),
     ],
 )
 def test_a_masters_url_that_cannot_be_used(url: str, problem: str) -> None:

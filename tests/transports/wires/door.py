@@ -1,30 +1,34 @@
-"""A door with an AMP listener in the reactor's thread; the agent's side in the test."""
+"""A door with a wire's listener in the reactor's thread; the agent's side in the test."""
 
 from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import pytest
 from pydantic import SecretStr
 from twisted.internet import threads
 
 from contracts.frames.codec import Packed, pack, unpack
-from contracts.frames.frames import Denied, Frame, Hello
-from contracts.operations.office_url import OfficeAddress, parse_listen_url, parse_office_url
+from contracts.frames.frames import Denied, Frame, Hello, Welcome
+from contracts.operations.office_url import ZMQ, OfficeAddress, parse_listen_url, parse_office_url
 from contracts.topology import control_address
 from master_bridge.link.office import accounts
 from master_bridge.link.office.accounts import AgentAccounts, KnownAgent
-from master_bridge.link.office.amp import AMPListener
 from master_bridge.link.office.door import Door
+from master_bridge.link.office.wires import listener_of
+from master_bridge.link.office.zeromq.curve import new_pair
 from master_bridge.link.settings import TLSSettings
-from tests.broker.bridge.conftest import twisted  # noqa: F401  # a fixture
-from worker_agent.link.frames.amp import AMPWire, open_amp
+from worker_agent.link.frames.amp import open_amp
+from worker_agent.link.frames.wire import FrameWire
+from worker_agent.link.frames.zeromq import open_zmq
 
 Result = TypeVar("Result")
+#: Where a master listens, of each wire.
+URLS = ("amp://127.0.0.1:0?tls=off", "amp://127.0.0.1:0", "zmq://127.0.0.1:0")
 
 
 class Desk:
@@ -50,6 +54,19 @@ class Desk:
         self.left_by.append(connection)
 
 
+@dataclass(frozen=True)
+class Login:
+    """An account, where its agent goes, and the token that its first frame has."""
+
+    user: str
+    address: OfficeAddress
+    token: str | None
+
+    def hello(self, **other: Any) -> Packed:
+        """Its first frame."""
+        return hello(token=self.token, **{"user": self.user, **other})
+
+
 class Running:
     """Door, listener and desk. `silence`: the door's."""
 
@@ -59,7 +76,8 @@ class Running:
         self.path = folder / accounts.ACCOUNTS_FILE
         self.desk = Desk()
         self.door = Door(reactor, AgentAccounts(self.path), self.desk, silence)
-        self.listener = AMPListener(reactor, parse_listen_url(url), self.door, folder, tls)
+        self.listens = parse_listen_url(url)
+        self.listener: Any = listener_of(reactor, self.listens, self.door, folder, tls)
         self.call(self.door.open)
         self.call(self.listener.start)
 
@@ -67,20 +85,35 @@ class Running:
         return threads.blockingCallFromThread(self.reactor, work, *arguments)
 
     def close(self) -> None:
-        self.call(self.listener.stop)
         self.call(self.door.close, "the test is over")
+        self.call(self.listener.stop)
 
-    def account(self, user: str, **settings: Any) -> str:
-        return accounts.add(self.path, user, **settings)
+    def account(self, user: str = "agents", **settings: Any) -> Login:
+        """A new one, or a new secret for it."""
+        if self.listens.wire == ZMQ:
+            key, secret = new_pair()
+            accounts.add(self.path, user, key=key, **settings)
+            return Login(user, self.zmq_address(user, secret), None)
+        token = accounts.add(self.path, user, **settings)
+        return Login(user, self.address(user), token)
 
     def address(self, user: str, *, fingerprint: str | None = None) -> OfficeAddress:
+        """Over AMP."""
         secure = self.listener.fingerprint is not None
         pin = f"?fingerprint=sha256:{fingerprint or self.listener.fingerprint}" if secure else ""
         return parse_office_url(f"amp{'s' if secure else ''}://{user}@127.0.0.1:{self.listener.port}{pin}")
 
-    async def wire(self, user: str = "agents") -> AMPWire:
-        address = self.address(user)
-        return await opened(address, ssl.create_default_context() if address.secure else None)
+    def zmq_address(self, user: str, secret: str, *, server_key: str | None = None) -> OfficeAddress:
+        """Over ZeroMQ."""
+        key = server_key or self.listener.server_key
+        return parse_office_url(f"zmq://{user}:{secret}@127.0.0.1:{self.listener.port}?serverkey={key}")
+
+    async def logged_in(self, login: Login) -> FrameWire:
+        """A wire on which the master has said that the account is in."""
+        wire = await opened(login.address)
+        await wire.send(login.hello())
+        assert isinstance(await next_frame(wire), Welcome)
+        return wire
 
 
 def hello(user: str, token: str | None, **other: Any) -> Packed:
@@ -89,17 +122,21 @@ def hello(user: str, token: str | None, **other: Any) -> Packed:
     return pack(Hello(token=None if token is None else SecretStr(token), **{**fields, **other}))
 
 
-async def next_frame(wire: AMPWire) -> Frame:
+async def next_frame(wire: FrameWire) -> Frame:
     return unpack(await asyncio.wait_for(wire.receive(), 30.0))
 
 
 #: those of the test that runs
-_OPEN: list[AMPWire] = []
+_OPEN: list[FrameWire] = []
 
 
-async def opened(address: OfficeAddress, context: ssl.SSLContext | None) -> AMPWire:
+async def opened(address: OfficeAddress, context: ssl.SSLContext | None = None) -> FrameWire:
     """A wire that `run` closes."""
-    _OPEN.append(await open_amp(address, context, 30.0))
+    if address.wire == ZMQ:
+        _OPEN.append(await open_zmq(address, 30.0))
+    else:
+        context = context or (ssl.create_default_context() if address.secure else None)
+        _OPEN.append(await open_amp(address, context, 30.0))
     return _OPEN[-1]
 
 
@@ -113,16 +150,3 @@ def run(coroutine: Coroutine[Any, Any, Result]) -> Result:
             await asyncio.sleep(0)  # asyncio closes sockets in the turn after
 
     return asyncio.run(all_of_it())
-
-
-@pytest.fixture
-def make_door(twisted: Any, tmp_path: Path) -> Iterator[Callable[..., Running]]:  # noqa: F811  # the fixture
-    made: list[Running] = []
-
-    def make(url: str = "amp://127.0.0.1:0?tls=off", tls: TLSSettings | None = None, silence: float = 15.0) -> Running:
-        made.append(Running(twisted, tmp_path, url, tls, silence))
-        return made[-1]
-
-    yield make
-    for running in made:
-        running.close()
