@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.cases import CASES
+from benchmarks.cases import CASES, ON_REQUEST
 from benchmarks.report.battery import battery_tables
 from benchmarks.report.page import write_page
 from benchmarks.report.readme import headline, put_into
@@ -46,7 +46,9 @@ def main() -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("cases", nargs="*", metavar="case", help=f"of {', '.join(CASES)}; default: all")
+    parser.add_argument(
+        "cases", nargs="*", metavar="case", help=f"of {', '.join(CASES)}; default: all but {', '.join(ON_REQUEST)}"
+    )
     parser.add_argument("--quick", action="store_true", help="small inputs and one round, for a look")
     parser.add_argument("--rounds", type=int, help="measurements of each figure (default 3; with --quick 1)")
     parser.add_argument("--resume", action="store_true", help="play what an interrupted run left, and what broke in it")
@@ -56,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
         help="agents as README starts them: default settings, --auto-capabilities",
     )
     parser.add_argument("--agents", type=_sizes, default=(), help="of the fleets of the case thousands, as 1000,5000")
+    parser.add_argument("--minutes", type=float, default=30.0, help="how long the case soak takes (default 30)")
     parser.add_argument("--peers", default=",".join(NAMES), help="of %(default)s")
     parser.add_argument("--results", type=Path, help="folder of results (default: benchmarks/results, others in build)")
     parser.add_argument("--report", action="store_true", help="measure nothing, write page and table of what is there")
@@ -86,13 +89,14 @@ def _measure(options: argparse.Namespace, folder: Path) -> list[str]:
             quick=options.quick,
             documented=options.as_documented,
             agents=options.agents,
+            minutes=options.minutes,
             names=names,
             say=say,
         )
 
     about = {"quick": options.quick, "rounds": rounds, "as_documented": options.as_documented}
     run = Run(CASES, folder / NEWEST, stage, about, _say)
-    cases = run.left if options.resume else options.cases or list(CASES)
+    cases = run.left if options.resume else options.cases or [name for name in CASES if name not in ON_REQUEST]
     if not cases:
         _say("the last run has left nothing")
         return []

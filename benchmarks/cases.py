@@ -14,6 +14,7 @@ from benchmarks.measures import (
     log,
     many,
     page,
+    soak,
     steps,
     thousands,
     transfers,
@@ -35,4 +36,7 @@ CASES: dict[str, Callable[[Stage], None]] = {
     "thousands": thousands.run,
     "page": page.run,
     "battery": battery.run,
+    "soak": soak.run,
 }
+#: Played only when it is named: it takes as long as it is told.
+ON_REQUEST = frozenset({"soak"})

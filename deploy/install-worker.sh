@@ -710,7 +710,7 @@ UMask=0027
 KillMode=process
 TimeoutStopSec=90
 Restart=always
-RestartSec=2
+RestartSec=500ms
 # 2: wrong configuration, 73: the state folder cannot be used; another try changes nothing.
 RestartPreventExitStatus=2 73
 WatchdogSec=60

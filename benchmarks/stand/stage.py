@@ -23,6 +23,7 @@ class Stage:
     """`rounds` of each measurement, peers interleaved; `quick`: smaller inputs.
 
     `documented`: agents as README starts them; `agents`: the sizes of the fleets of `thousands`, instead of its own.
+    `minutes`: how long `soak` takes.
     """
 
     def __init__(
@@ -32,6 +33,7 @@ class Stage:
         quick: bool,
         documented: bool = False,
         agents: Sequence[int] = (),
+        minutes: float = 30.0,
         names: Sequence[str] = NAMES,
         say: Callable[[str], None],
     ) -> None:
@@ -39,6 +41,7 @@ class Stage:
         self.quick = quick
         self.documented = documented
         self.agents = tuple(agents)
+        self.minutes = minutes
         self.names = tuple(names)
         self.say = say
         self.figures: list[Figure] = []

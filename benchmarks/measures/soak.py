@@ -1,0 +1,125 @@
+"""Builds without a pause for `--minutes`: does anything grow? Memory, descriptors, threads, broker objects, files.
+
+Each quantity has its slope an hour: the median is the slope, its spread the 95 % confidence interval. It is fitted to
+means of a minute, since samples that follow one another are alike, without the first third, in which caches fill. No
+growth can be shown where the interval has zero in it.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from benchmarks.report.figures import Wrong
+from benchmarks.stand.peers import Peer
+from benchmarks.stand.processes import resident_memory, tree
+from benchmarks.stand.stage import Stage
+
+WORKERS = 2
+#: Builds that are queued or run at any time.
+QUEUED = 6
+#: Seconds between two samples, and of one mean.
+EVERY, MEAN = 5.0, 60.0
+#: Of the time at whose end everything is warm.
+WARM = 1 / 3
+#: Broker objects by their names in `rabbitmqctl list_…`.
+OBJECTS = ("connections", "channels", "queues", "consumers", "exchanges", "bindings")
+
+
+def run(stage: Stage) -> None:
+    peer = next(peer for peer in stage.peers if peer.ours)
+    peer.have_workers(WORKERS)
+    samples, built = _samples(stage, peer, 60 * stage.minutes)
+    hours = stage.minutes / 60
+    stage.add("soak", "builds", "ours", "builds/s", "more", [built / (3600 * hours)])
+    for what in samples[0][1]:
+        rows = [(at, sample[what]) for at, sample in samples]
+        unit = "MB" if "memory" in what else "KB" if "bytes" in what else ""
+        stage.add("soak", f"{what}, at the end", "ours", unit, "less", [rows[-1][1]])
+        found = slope(rows, 60 * stage.minutes)
+        if found is not None:
+            stage.add("soak", f"{what}, growth", "ours", f"{unit}/hour", "less", found)
+    peer.have_workers(1)
+
+
+def slope(rows: Sequence[tuple[float, float]], seconds: float) -> tuple[float, float, float] | None:
+    """(lower bound, slope, upper bound) an hour of rows (seconds, value). None: fewer than three means."""
+    means: dict[int, list[tuple[float, float]]] = {}
+    for at, value in rows:
+        if at >= WARM * seconds:
+            means.setdefault(int(at / MEAN), []).append((at / 3600, value))
+    points = [tuple(map(statistics.fmean, zip(*some, strict=True))) for some in means.values()]
+    if len(points) < 3:
+        return None
+    times, values = zip(*points, strict=True)
+    fitted = statistics.linear_regression(times, values)
+    rest = sum((y - fitted.intercept - fitted.slope * x) ** 2 for x, y in zip(times, values, strict=True))
+    middle = statistics.fmean(times)
+    spread = math.sqrt(rest / (len(points) - 2) / sum((x - middle) ** 2 for x in times))
+    return fitted.slope - 2 * spread, fitted.slope, fitted.slope + 2 * spread
+
+
+def _samples(stage: Stage, peer: Peer, seconds: float) -> tuple[list[tuple[float, Mapping[str, float]]], int]:
+    """Samples by seconds since the begin, and how many builds were made."""
+    began, found, built = time.monotonic(), [], 0
+    requests = [peer.master.force("many") for _ in range(QUEUED)]
+    while (now := time.monotonic() - began) < seconds:
+        found.append((now, _sample(stage, peer)))
+        time.sleep(max(0.0, EVERY - (time.monotonic() - began - now)))
+        for request in [request for request in requests if _over(peer, request)]:
+            requests.remove(request)
+            requests.append(peer.master.force("many"))
+            built += 1
+    for request in requests:
+        peer.finished(request, 300)
+    return found, built
+
+
+def _over(peer: Peer, request: int) -> bool:
+    if not peer.master.get(f"/buildrequests/{request}")["buildrequests"][0]["complete"]:
+        return False
+    build = peer.master.builds(request)[-1]
+    if build.result != "SUCCESS":
+        raise Wrong(f"a build ended as {build.result}")
+    return True
+
+
+def _sample(stage: Stage, peer: Peer) -> dict[str, float]:
+    agent, master = peer.workers[0].pid, peer.master.pid
+    sample: dict[str, float] = {
+        "agent: resident memory": resident_memory([agent]),
+        "agent: resident memory of all its processes": resident_memory(tree(agent)),
+        "agent: descriptors": _entries(Path(f"/proc/{agent}/fd")),
+        "agent: threads": _entries(Path(f"/proc/{agent}/task")),
+        "agent: processes": len(tree(agent)),
+        "agent: files in its folder": _files(peer.workers[0].folder),
+        "master: resident memory": resident_memory([master]),
+        "master: descriptors": _entries(Path(f"/proc/{master}/fd")),
+        "master: threads": _entries(Path(f"/proc/{master}/task")),
+        "broker: resident memory": resident_memory([stage.node.pid]),
+    }
+    counted = stage.node.ctl("eval", _COUNT).strip().strip("[]").split(",")
+    return sample | {f"broker: {what}": float(number) for what, number in zip(OBJECTS, counted, strict=True)}
+
+
+#: As `list_…` counts, in one call: each starts an Erlang machine of its own.
+_COUNT = (
+    "[length(rabbit_networking:connections()), length(rabbit_channel:list()), length(rabbit_amqqueue:list()), "
+    'length(rabbit_amqqueue:consumers_all(<<"/">>)), length(rabbit_exchange:list(<<"/">>)), '
+    'length(rabbit_binding:list(<<"/">>))].'
+)
+
+
+def _entries(folder: Path) -> int:
+    with suppress(OSError):
+        return len(os.listdir(folder))
+    return 0
+
+
+def _files(folder: Path) -> int:
+    return sum(len(files) for _, _, files in os.walk(folder))
