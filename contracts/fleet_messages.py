@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-from typing import Literal, Union
+from typing import Annotated, Literal, Union
 
 from pydantic import Field
 
-from contracts.message_parts import Address, Capability, Greeting, Id, Name, Natural, Part, Text, Title
+from contracts.message_parts import Address, Capability, Greeting, Id, Key, Name, Natural, Part, Text, Title
 
 
 class SlotStatus(Part):
@@ -44,6 +44,8 @@ class Status(Greeting):
     #: capability -> how it was found ("command /usr/bin/gcc --version"), for people. Told when it changed, at a new
     #: connection and to who asks, not each time: it is the longest part
     found: dict[str, Text] = Field(default={})
+    #: public key (X25519, 64 hexadecimal digits) for what only this agent may read (`Move`); None: it cannot be moved
+    key: Key | None = None
 
 
 class Catalogue(Greeting):
@@ -125,6 +127,20 @@ class Steer(Greeting):
     instance: str | None = None
     order: Literal["drain", "resume", "leave", "stop", "restart", "probe"]
     reason: Text = ""
+
+
+class Move(Greeting):
+    """`bb.control`: an operator tells an agent to another place, where the same masters are: another URL.
+
+    It is tried first; the agent stays where it is until it has logged in there.
+    """
+
+    t: Literal["move"] = "move"
+    instance: Id
+    #: the sender's ephemeral public key for HPKE
+    key: Key
+    #: the destination (`contracts.trust.moving`), encrypted to the key that this agent tells, in hexadecimal digits
+    sealed: Annotated[str, Field(pattern="^(?:[0-9a-f]{2})+$", max_length=128 * 1024)]
 
 
 #: What `bb.fleet` carries.

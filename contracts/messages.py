@@ -13,6 +13,7 @@ from pydantic import Field
 from contracts.fleet_messages import Catalogue as Catalogue
 from contracts.fleet_messages import ExpectedStart as ExpectedStart
 from contracts.fleet_messages import FleetMessage as FleetMessage
+from contracts.fleet_messages import Move as Move
 from contracts.fleet_messages import SlotStatus as SlotStatus
 from contracts.fleet_messages import Status as Status
 from contracts.fleet_messages import Steer as Steer
@@ -344,6 +345,7 @@ AnyMessage = Annotated[
     Union[
         Offer, Claim, Resume, Accept, Gone, Grant, Refuse, Later, Hold, Start, Interrupt, Ping, Stored, Replay,
         Release, Event, Pull, Data, Sealed, RollCall, Alive, Marker, Status, Catalogue, Work, Steer,
+        Move,
     ],
     Field(discriminator="t"),
 ]  # fmt: skip

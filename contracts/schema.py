@@ -26,7 +26,7 @@ CHANNELS: dict[str, tuple[str, str, tuple[str, ...]]] = {
         "bridge",
         (
             *("grant", "refuse", "later", "hold", "start", "interrupt", "ping", "stored", "replay", "release"),
-            *("data", "sealed", "rollcall", "alive", "steer"),
+            *("data", "sealed", "rollcall", "alive", "steer", "move"),
         ),
     ),
     topology.REPLIES: (

@@ -10,14 +10,17 @@ class StateUnreadable(Exception):
     """The state folder cannot be used; the message says why and what to do."""
 
 
-def write_atomically(path: Path, text: str, *, durably: bool = False) -> None:
-    """Replace `path` in one step: a reader sees the old text or the new. Raises OSError.
+def write_atomically(path: Path, text: str, *, durably: bool = False, private: bool = False) -> None:
+    """Replace `path` in one step: a reader sees the old text or the new. `private`: mode 0600. Raises OSError.
 
     Not flushed to the disk unless `durably`: it guards against the end of this process, and a machine that loses power
     loses the processes that most of these texts are about, too.
     """
     temporary = path.with_name(f".{path.name}.new")
-    with temporary.open("w", encoding="utf-8") as file:
+    if private:
+        temporary.unlink(missing_ok=True)  # another's mode would stay
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600 if private else 0o666)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(text)
         if durably:
             file.flush()

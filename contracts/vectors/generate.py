@@ -117,6 +117,7 @@ MESSAGES: dict[str, m.Message] = {
     "catalogue": m.Catalogue(master="m1", incarnation="inc-2", signatures=("gtk>=3", "any")),
     "work": m.Work(master="m1", incarnation="inc-2", now=1700000000.0, version="0.1.0"),
     "steer": m.Steer(order="drain", reason="new disk"),
+    "move": m.Move(instance=WHO["instance"], key="ab" * 32, sealed="cd" * 40),
 }  # fmt: skip
 
 #: name -> why, body, headers

@@ -8,6 +8,7 @@ Without it in the configuration the first AMQP worker makes one with the default
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,9 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
         master (text): This master's name on the broker: at most 128 letters, digits, "-" and "_". No other master of
             the same virtual host may have it. A new name holds from the master's next start on. Default: made of the
             host and folder that Buildbot names the master by.
+        moving_from (text, Secret or Interpolate): The `url` before, while agents move from there to the one of now
+            (docs/how-to/moving.md): this master is at both. Default: it is at `url` alone.
+        moving_from_tls (dictionary of file names): As `tls`, for `moving_from`.
         tls (dictionary of file names): PEM files for an amqps URL, each of them optional: "ca", the authorities that
             may have signed the broker's certificate (else the system's); "certificate" and "key", this master's own.
             Where the master listens itself it makes a certificate at its first start; "certificate" and "key" are
@@ -106,7 +110,7 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
     """
 
     name = SERVICE_NAME
-    secrets = ("url",)
+    secrets = ("url", "moving_from")
 
     def checkConfig(self, *positional: Any, **settings: Any) -> None:
         """From Buildbot: names every wrong argument, with its remedy, in `config.error`."""
@@ -129,6 +133,8 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
         self.bridge: Bridge | None = None
         self.link: BridgeLink | None = None
         self.settings: LinkSettings | None = None
+        #: the place that the fleet is leaving
+        self._moving_from: LinkSettings | None = None
         #: why nothing can be brokered any more; None while all is well
         self.stopped_reason: str | None = None
         self._grace = timing.GRACE
@@ -154,6 +160,8 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
         url: Any = None,
         master: str | None = None,
         tls: dict[str, str] | None = None,
+        moving_from: Any = None,
+        moving_from_tls: dict[str, str] | None = None,
         queue_type: Any = "classic",
         grace: float = timing.GRACE,
         heartbeat: int = HEARTBEAT,
@@ -168,8 +176,10 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
         yield super().reconfigService()
         if url is not None and not isinstance(url, str):
             url = yield self.renderSecrets(url)
+        if moving_from is not None and not isinstance(moving_from, str):
+            moving_from = yield self.renderSecrets(moving_from)
         yield self._metrics_port.serve(metrics_host, metrics_port)
-        settings = None
+        settings = left = None
         try:
             settings = LinkSettings(
                 url=url or url_from_environment() or "",
@@ -180,7 +190,12 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
                 events_max_bytes=events_max_bytes,
                 signing_key=signing_key,
             )
+            if moving_from is not None:
+                old_tls = TLSSettings(**moving_from_tls) if moving_from_tls is not None else None
+                left = replace(settings, url=moving_from, tls=old_tls)
+                left.left_for(settings)
         except BadSettings as error:  # a rendered secret is checked here only
+            settings = None
             self._stopped(f"AMQPBroker: {error}")
         if self.bridge is not None and self.settings is not None and settings is not None:
             same = settings.master == self.settings.master and settings.user == self.settings.user
@@ -188,10 +203,11 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
                 log.warning("amqp.restart_needed", detail=RESTART_NEEDED)
             if not same or grace != self._grace:
                 return
-            if settings != self.settings:
-                yield self._relink(settings)
+            if (settings, left) != (self.settings, self._moving_from):
+                yield self._relink(settings, left)
         elif settings is not None:
             self.settings, self._grace, self._traces = settings, grace, traces
+            self._moving_from = left
 
     @defer.inlineCallbacks
     def reconfigServiceWithSibling(self, sibling: Any) -> Any:
@@ -271,13 +287,15 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
             self.bridge,
             folder=Path(self.master.basedir),
             renew_url=self._renew_url,
+            moving_from=self._moving_from,
         )
         self.bridge.link = self.link
         self.link.start()
 
     @defer.inlineCallbacks
-    def _relink(self, settings: LinkSettings) -> Any:
+    def _relink(self, settings: LinkSettings, moving_from: LinkSettings | None) -> Any:
         old, self.settings, self.stopped_reason = self.link, settings, None
+        self._moving_from = moving_from
         if old is not None:
             yield old.stop()
         if self.bridge is not None:  # else the service was stopped meanwhile

@@ -39,6 +39,8 @@ def wrong_settings(
     url: Any = None,
     master: str | None = None,
     tls: dict[str, str] | None = None,
+    moving_from: Any = None,
+    moving_from_tls: dict[str, str] | None = None,
     queue_type: str = "classic",
     grace: float = timing.GRACE,
     heartbeat: int = HEARTBEAT,
@@ -71,6 +73,7 @@ def wrong_settings(
             if len(master) > MASTER_MAX:
                 yield f"master: {len(master)} characters, more than the {MASTER_MAX} that messages hold"
     yield from _wrong_tls(tls, url if url is not None else url_from_environment())
+    yield from _wrong_place_to_leave(moving_from, moving_from_tls)
     if queue_type not in QUEUE_TYPES:
         yield f"queue_type: one of {', '.join(QUEUE_TYPES)}, not {queue_type!r}"
     if not _is_number(grace) or not 0 < grace <= 3600:
@@ -97,6 +100,16 @@ def _wrong_url(url: str) -> Iterator[str]:
         check_url(url)
     except BadSettings as error:
         yield str(error)
+
+
+def _wrong_place_to_leave(moving_from: Any, tls: Any) -> Iterator[str]:
+    if isinstance(moving_from, str):
+        yield from (f"moving_from: {problem.removeprefix('url: ')}" for problem in _wrong_url(moving_from))
+    elif moving_from is not None and not IRenderable.providedBy(moving_from):
+        yield f"moving_from: a string, a Secret or an Interpolate, not {type(moving_from).__name__}"
+    elif moving_from is None and tls is not None:
+        yield "moving_from_tls: given without moving_from; leave it out"
+    yield from (f"moving_from_{problem}" for problem in _wrong_tls(tls, moving_from))
 
 
 def _wrong_tls(tls: Any, url: Any) -> Iterator[str]:

@@ -30,6 +30,7 @@ COMMANDS = {
     "fleet": "fleet",
     "keygen": "keys:keygen",
     "migrate": "migrate",
+    "move": "move",
     "pipeline": "pipeline",
     "probe": "steer:probe",
     "queues": "queues",

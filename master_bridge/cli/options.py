@@ -125,7 +125,7 @@ def broker_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def with_options(*args: Any, **kwargs: Any) -> Any:
-        return function(where_of({name: kwargs.pop(name) for name in OperatorSettings.model_fields}), *args, **kwargs)
+        return function(_where({name: kwargs.pop(name) for name in OperatorSettings.model_fields}), *args, **kwargs)
 
     for name, setting in reversed(OperatorSettings.model_fields.items()):
         extra = setting.json_schema_extra
@@ -137,7 +137,7 @@ def broker_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return with_options
 
 
-def where_of(values: Mapping[str, Any]) -> Where:
+def _where(values: Mapping[str, Any]) -> Where:
     """From options, variables and the configuration file. Ends the program with status 2 where they are wrong."""
     context = click.get_current_context()
     given: dict[str, Given] = {}
@@ -160,7 +160,7 @@ def where_of(values: Mapping[str, Any]) -> Where:
         click.echo(f"warning: {variable} sets nothing: there is no such setting (master-bridge --help)", err=True)
     try:
         settings = load(given, context.find_root().params.get("config"))
-        url = _url_of(settings)
+        url = url_of(settings)
     except WrongSetting as error:
         raise WrongUse(shown_lines(str(error))) from None
     if not url and settings.master_dir is None:
@@ -168,6 +168,11 @@ def where_of(values: Mapping[str, Any]) -> Where:
             f"no broker: give --url, --url-file, --master-dir or {variable_of('amqp_url')}, or write url to "
             f"{config_file()}"
         )
+    return of_settings(settings, url)
+
+
+def of_settings(settings: OperatorSettings, url: str | None) -> Where:
+    """`url`: what they say of it, from wherever."""
     files = {name: str(path) if (path := getattr(settings, f"tls_{name}")) else None for name in ("ca", "cert", "key")}
     return Where(
         url=url or "",
@@ -178,7 +183,8 @@ def where_of(values: Mapping[str, Any]) -> Where:
     )
 
 
-def _url_of(settings: OperatorSettings) -> str | None:
+def url_of(settings: OperatorSettings) -> str | None:
+    """None: they name none. Raises `WrongSetting`."""
     if settings.amqp_url_file is not None:
         try:
             return settings.amqp_url_file.read_text(encoding="utf-8").strip()

@@ -25,6 +25,7 @@ from contracts.messages import (
     Interrupt,
     Later,
     Marker,
+    Move,
     Offer,
     Ping,
     Pull,
@@ -64,7 +65,7 @@ ForBridges = Union[Claim, Resume, Accept, Gone, Event, Pull, Marker]
 #: … and what it says itself, and what others say to each other.
 _NOT_FOR_BRIDGES = (
     Offer, Grant, Refuse, Later, Hold, Start, Interrupt, Ping, Stored, Replay, Release, Data, Sealed, RollCall, Alive,
-    Status, Catalogue, Work, Steer,
+    Status, Catalogue, Work, Steer, Move,
 )  # fmt: skip
 
 

@@ -26,10 +26,14 @@ class BridgeLink(Protocol):
     """
 
     up: bool
-    #: what is in the middle, for people: "RabbitMQ 3.10.8"; "" before the first connection
-    product: str
-    #: why the link is down, for people; None while it is up
-    down_reason: str | None
+
+    @property
+    def product(self) -> str:
+        """What is in the middle, for people: "RabbitMQ 3.10.8"; "" before the first connection."""
+
+    @property
+    def down_reason(self) -> str | None:
+        """Why the link is down, for people; None while it is up."""
 
     @property
     def foreign(self) -> ForeignPeers:

@@ -12,7 +12,7 @@ from contracts.operations import amqp_url
 from contracts.operations.amqp_url import BadURL, BrokerAddress
 from contracts.operations.office_url import TLS_WIRES, ListenAddress, is_office_url, parse_listen_url
 from contracts.rabbitmq.arguments import EVENTS_MAX_BYTES, QueueType
-from contracts.topology import check_name
+from contracts.topology import check_name, key_word
 from master_bridge.link.errors import BadSettings
 
 #: Environment variable with the broker's URL when the configuration names none.
@@ -82,6 +82,18 @@ class LinkSettings:
     def where(self) -> str:
         """For people: the broker without the password, or where agents are listened for."""
         return parse_listen(self.url).listener if self.is_office else str(self.address)
+
+    def left_for(self, other: LinkSettings) -> None:
+        """Agents move from here to `other`. Raises `BadSettings` where their sessions could not."""
+        if self.is_office and other.is_office:
+            raise BadSettings("moving_from: url and moving_from are both of this master itself; leave moving_from out")
+        if self.url == other.url:
+            raise BadSettings("moving_from: it is the same as url; leave it out")
+        if key_word(self.user) != key_word(other.user):
+            raise BadSettings(
+                f"moving_from: this master is {self.user!r} there and {other.user!r} at url, and sessions belong to a "
+                "name: give the master's account at RabbitMQ the master's own name"
+            )
 
     def signer(self) -> Any:
         """Gives the headers that sign a message, as one issuer (`Publisher`); None: nothing is signed.

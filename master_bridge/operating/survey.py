@@ -44,7 +44,7 @@ class Survey:
     """What is heard from `open` on. Times of hearing are monotonic seconds."""
 
     def __init__(self, link: OperatorsLink) -> None:
-        self._link = link
+        self.link = link
         self._statuses: Heard[Status] = Heard()
         self._catalogues: Heard[Catalogue] = Heard()
         self._works: Heard[Work] = Heard()
@@ -58,14 +58,14 @@ class Survey:
 
     def open(self) -> Survey:
         """Listen. Raises `NotPermitted` for an account that may not read `bb.fleet`."""
-        self._link.hear_fleet(self._heard)
+        self.link.hear_fleet(self._heard)
         return self
 
     def ask(self) -> None:
         """Ask all agents for their status; without the right to, they tell it by themselves within 5 s."""
         if self.may_ask:
             try:
-                self._link.tell(topology.TELL, b"", mandatory=False)
+                self.link.tell(topology.TELL, b"", mandatory=False)
             except NotPermitted:
                 self.may_ask = False
 
@@ -76,7 +76,7 @@ class Survey:
             left = deadline - time.monotonic()
             if left <= 0:
                 return False
-            self._link.wait(min(left, 0.1))
+            self.link.wait(min(left, 0.1))
         return True
 
     def gather(self, *, masters: bool = False) -> Survey:

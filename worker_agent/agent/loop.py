@@ -18,7 +18,7 @@ import structlog
 
 from contracts.errors import BadSeal
 from contracts.machines.exhaustive import assert_never
-from contracts.messages import Alive, Catalogue, RollCall, Sealed, Steer
+from contracts.messages import Alive, Catalogue, Move, RollCall, Sealed, Steer
 from worker_agent.agent.aside import aside
 from worker_agent.agent.dispatch import Hands
 from worker_agent.agent.ending import EndReason
@@ -187,6 +187,7 @@ class Agent:
             lambda: self.snapshots.take(self._loop.time()),
             parts.link.publish_status,
             parts.abilities.found,
+            parts.moving.public_key,
         )
 
     async def _end_tasks(self) -> None:
@@ -229,6 +230,8 @@ class Agent:
         message = what.message
         if isinstance(message, Steer):
             self._steer(message)
+        elif isinstance(message, Move):
+            self.parts.moving.ordered(message)
         elif isinstance(message, Catalogue):
             self.parts.queues.catalogue(message)
         elif isinstance(message, Sealed):

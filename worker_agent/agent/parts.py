@@ -15,6 +15,7 @@ from worker_agent.agent.health import Health, Least, PatientHealth
 from worker_agent.agent.instance import Instance
 from worker_agent.agent.introduction import Introduction
 from worker_agent.agent.lifetime import Lifetime
+from worker_agent.agent.moving import Moving, ways
 from worker_agent.agent.pause import PauseFile
 from worker_agent.agent.queues import QueueKnowledge
 from worker_agent.capabilities.abilities import Abilities
@@ -25,7 +26,7 @@ from worker_agent.keepers.builddirs import BuildDirs
 from worker_agent.keepers.journal_reader import JournalFiles
 from worker_agent.keepers.sessions import Sessions
 from worker_agent.link.link import Link
-from worker_agent.link.options import link_options
+from worker_agent.link.options import LinkOptions, link_options
 from worker_agent.link.port import LinkListener
 from worker_agent.link.seals import Seals
 from worker_agent.program.settings import Settings
@@ -82,7 +83,9 @@ class Parts:
             run_as="" if user is None else user.name,
             keeper_ready=self._keeper_ready,
         )
-        self.link = self._link(instance)
+        configured = link_options(settings)
+        self.link = self._link(instance, configured)
+        self.moving = Moving(settings.state, configured, self.link, instance.uuid)
         self.queues = self._queues()
         self.checks = self._checks()
         self.probing = Probing(self.abilities, every=settings.probe_interval, changed=tells.abilities)
@@ -113,10 +116,10 @@ class Parts:
         if self._traces is not None:
             self._traces.keeper_ready(session, time.time())
 
-    def _link(self, instance: Instance) -> Link:
+    def _link(self, instance: Instance, configured: LinkOptions) -> Link:
         put = self._tells.put
         return Link(
-            link_options(self._settings),
+            ways(configured, self._settings.state),
             instance=instance.uuid,
             agent=self._settings.name,
             next_epoch=instance.next_epoch,

@@ -19,6 +19,7 @@ from contracts.messages import (
     Interrupt,
     Later,
     Marker,
+    Move,
     Offer,
     Ping,
     Pull,
@@ -51,7 +52,7 @@ Named = Union[Grant, Refuse, Later, Hold]
 _HOLDERS = (Start, Interrupt, Ping, Stored, Replay, Release, Data)
 FromHolder = Union[Start, Interrupt, Ping, Stored, Replay, Release, Data]
 #: … those for the edge, which turns them into inputs of their own …
-_FOR_THE_EDGE = (Steer, Catalogue)
+_FOR_THE_EDGE = (Steer, Move, Catalogue)
 #: … and those that no bridge says to an agent.
 _NOT_FOR_AGENTS = (Offer, Claim, Resume, Accept, Gone, Event, Pull, Marker, Status, Work)
 

@@ -42,6 +42,10 @@ FIRST_PAUSE = 0.5
 PAUSE_PART = 0.2
 
 
+#: Seconds between two tries to come back to where the agent should be, while it is at the other of its URLs.
+COME_BACK_EVERY = 10.0
+
+
 def longest_pause(away: float, most: float) -> float:
     """Upper bound of the pause before the next try, after `away` seconds without a link; `most` is never exceeded."""
     return min(most, max(FIRST_PAUSE, PAUSE_PART * away))
@@ -58,25 +62,31 @@ class Link:
 
     def __init__(
         self,
-        options: LinkOptions,
+        ways: tuple[LinkOptions, ...],
         *,
         instance: str,
         agent: str,
         next_epoch: Callable[[], int],
         listener: LinkListener,
     ) -> None:
-        self.options = options
+        #: where it may be: the first is where it should be, the others are tried where that cannot be had
+        self._ways = list(ways)
+        self._way = 0
         self._instance = instance
         self._next_epoch = next_epoch
         self._listener = listener
         self._kept = Kept(agent=agent, deliveries=itertools.count(1))
-        self._of_broker = OfBroker(prefetch=SharedPrefetch(options.shared_prefetch))
+        self._of_brokers: dict[str, OfBroker] = {}
         #: masters of other versions; its `heard` is for metrics
         self.foreign = self._kept.foreign
-        self._attaching = Attaching(options.attach_at)
+        self._attaching = Attaching(ways[-1].attach_at)
         #: processes of a wire, whose exit statuses are waited for
         self.children: set[int] = set()
         self._connected: OpenLink | None = None
+        #: opened before the one before is left, with its address
+        self._next: OpenLink | None = None
+        self._moving: asyncio.Task[None] | None = None
+        self._returning: asyncio.Task[None] | None = None
         self._entered: OpenLink | None = None
         self._told = ""
         self._url_trouble = ""
@@ -96,42 +106,122 @@ class Link:
                     with attempt:
                         await self._live()
         finally:
-            await self._leave()
-            await self._attaching.close()
+            for task in (self._moving, self._returning):
+                if task is not None:
+                    task.cancel()
+            try:
+                await self._leave()
+            finally:
+                if self._next is not None:
+                    await self._next.close()
+                await self._attaching.close()
 
     async def _live(self) -> None:
         """One link from opening to loss. Raises `LinkError` when it failed or was short-lived."""
         loop = asyncio.get_running_loop()
-        await self._read_url_again()
-        epoch = self._next_epoch()
-        address = topology.control_address(self.options.user, self._instance, token_hex(6))
-        connected = self._make(address)
-        await connected.open()
+        connected, self._next = self._next, None
+        if connected is None:
+            await self._read_url_again()
+            try:
+                connected = await self._open(self.options)
+            except LinkError:
+                self._way = (self._way + 1) % len(self._ways)
+                raise
+        options = self.options
+        epoch, address = self._next_epoch(), connected.address
         began = loop.time()
         self._connected = connected
         self._address = address
         self._told = ""
-        log.info("link_up", broker=self.options.where, version=connected.product, address=address)
+        log.info("link_up", broker=options.where, version=connected.product, address=address)
         self._listener.on_input(LinkUp(epoch=epoch, address=address, opened_at=connected.opened_at))
+        self._come_back_later()
         reason = await connected.lost
         await self._leave()
         self._told = reason
-        log.warning("link_down", broker=self.options.where, reason=reason)
+        log.warning("link_down", broker=options.where, reason=reason)
         self._listener.on_input(LinkDown())
+        if self._next is not None:
+            return
+        self._way = 0
         if loop.time() - began < SETTLED:
             raise LinkError(reason)
 
-    def _make(self, address: str) -> OpenLink:
-        """For the transport that the URL names."""
-        if self.options.is_office:
-            return OfficeOpenLink(self.options, address, self._listener, self._kept, self._wire())
-        return Connected(self.options, address, self._listener, self._kept, self._of_broker)
+    @property
+    def options(self) -> LinkOptions:
+        """Of where it is, or is tried now."""
+        return self._ways[self._way]
 
-    def _wire(self) -> Callable[[LinkOptions], Any]:
+    async def _open(self, options: LinkOptions) -> OpenLink:
+        """A new life of the link there, with an address of its own. Raises `LinkError`."""
+        address = topology.control_address(options.user, self._instance, token_hex(6))
+        opened = self._make(options, address)
+        await opened.open()
+        return opened
+
+    def _make(self, options: LinkOptions, address: str) -> OpenLink:
+        """For the transport that the URL names."""
+        if options.is_office:
+            return OfficeOpenLink(options, address, self._listener, self._kept, self._wire(options))
+        fresh = OfBroker(prefetch=SharedPrefetch(options.shared_prefetch))
+        of_broker = self._of_brokers.setdefault(options.where, fresh)
+        return Connected(options, address, self._listener, self._kept, of_broker)
+
+    # -- another place ----------------------------------------------------------------------------------------------
+
+    def move(self, options: LinkOptions, otherwise: LinkOptions, moved: Callable[[], None]) -> None:
+        """Be there from now on, once that has let us in; until then all goes on here. `moved` is called then.
+
+        `otherwise`: what is tried where that cannot be had any more.
+        """
+        ways = [options] if options.url == otherwise.url else [options, otherwise]
+        if self._moving is not None:  # the last order counts
+            self._moving.cancel()
+        self._moving = asyncio.get_running_loop().create_task(self._moved(options, ways, moved))
+
+    async def _moved(self, options: LinkOptions, ways: list[LinkOptions], moved: Callable[[], None]) -> None:
+        try:
+            opened = await self._open(options)
+        except LinkError as error:
+            log.error("move_failed", to=options.where, reason=str(error), effect="the agent stays where it is")
+            return
+        moved()
+        log.info("moved", to=options.where)
+        self._ways = ways
+        await self._swap(opened)
+
+    def _come_back_later(self) -> None:
+        """Where it is not where it should be: look for a way back."""
+        if self._returning is not None:
+            self._returning.cancel()
+            self._returning = None
+        if self._way > 0:
+            self._returning = asyncio.get_running_loop().create_task(self._come_back())
+
+    async def _come_back(self) -> None:
+        while True:
+            await asyncio.sleep(COME_BACK_EVERY)
+            try:
+                opened = await self._open(self._ways[0])
+            except LinkError:
+                continue
+            await self._swap(opened)
+            return
+
+    async def _swap(self, opened: OpenLink) -> None:
+        """The next life of the link is this one, at once."""
+        stale, self._next, self._way = self._next, opened, 0
+        if stale is not None:
+            await stale.close()
+        current = self._connected
+        if current is not None and not current.lost.done():
+            current.lost.set_result("the agent moves")
+
+    def _wire(self, options: LinkOptions) -> Callable[[LinkOptions], Any]:
         """What opens the wire that the URL names."""
-        if self.options.office.wire == SSH:
+        if options.office.wire == SSH:
             return partial(open_ssh, children=self.children)
-        return self._attaching.open if self.options.office.wire == STDIO else open_wire
+        return self._attaching.open if options.office.wire == STDIO else open_wire
 
     async def _read_url_again(self) -> None:
         """The file may hold another password than at our start: each try is made with what it holds then."""
@@ -147,7 +237,7 @@ class Link:
             return
         self._url_trouble = ""
         if url != self.options.url:
-            self.options = replace(self.options, url=url)
+            self._ways[self._way] = replace(self.options, url=url)
             log.info("amqp_url_changed", file=str(file), broker=self.options.where, user=self.options.user)
 
     async def _leave(self) -> None:

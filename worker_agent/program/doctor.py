@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import ssl
 import time
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from secrets import token_hex
 
 from aio_pika import Message
@@ -17,21 +19,28 @@ from contracts.codec import decode
 from contracts.errors import BadMessage, BadRequirement, UnknownVersion
 from contracts.messages import Capability, Catalogue
 from contracts.operations.findings import Finding, broker_version, clock
+from contracts.operations.office_url import SSH
 from contracts.operations.reachability import failed, reach
 from contracts.requirements.sets import Requirements
 from contracts.timing import CATALOGUE_INTERVAL
 from contracts.trust import sealing
 from worker_agent.agent.errands import ByUser, Errands, Here
 from worker_agent.agent.health import Health, Least
+from worker_agent.agent.moving import ways
 from worker_agent.agent.pause import PauseFile
 from worker_agent.capabilities import BadCapability, detect
 from worker_agent.capabilities.abilities import of_program, options_of
 from worker_agent.core.availability import Availability, Order
+from worker_agent.core.inputs import Input, MessageReceived
 from worker_agent.keeper.second_user import SecondUser
 from worker_agent.link.amqp.declare import Declared, channel_of, declare_control_queue, product_of
 from worker_agent.link.amqp.opening import open_connection
 from worker_agent.link.errors import CA_SETTING, LIBRARY_ERRORS, LinkError, loss_of
+from worker_agent.link.frames.open_link import OfficeOpenLink
+from worker_agent.link.frames.ssh import open_ssh
+from worker_agent.link.frames.wires import open_wire
 from worker_agent.link.options import LinkOptions
+from worker_agent.link.port import Kept, LinkListener
 from worker_agent.program.separation import findings as separation_of
 from worker_agent.program.settings import Settings
 
@@ -56,7 +65,14 @@ async def examine(settings: Settings) -> list[Finding]:
                                    remedy="give --url-file, or url in the configuration file")]  # fmt: skip
     from worker_agent.link.options import link_options
 
-    options = link_options(settings)
+    options, moved = await asyncio.to_thread(_place, settings, link_options(settings))
+    findings += moved
+    if options.is_reached:
+        seen, remedy = "its master comes to it, by ssh", "the master's log says how that went"
+        return [*findings, Finding(check="masters", verdict="warn", seen=seen, remedy=remedy)]
+    if options.is_office:
+        findings += [finding async for finding in _master(options, capabilities)]
+        return findings
 
     def context() -> ssl.SSLContext:
         made = options.tls_context()
@@ -68,6 +84,49 @@ async def examine(settings: Settings) -> list[Finding]:
     if all(finding.verdict != "fail" for finding in way):
         findings += [finding async for finding in _broker(options, capabilities)]
     return findings
+
+
+def _place(settings: Settings, configured: LinkOptions) -> tuple[LinkOptions, list[Finding]]:
+    """Where the agent is, which an operator may have told it."""
+    options = ways(configured, settings.state)[0]
+    if options is configured:
+        return configured, []
+    seen = f"an operator has moved this agent to {options.where}, instead of {configured.where}"
+    remedy = "write the new URL into its configuration when you have the time; another one that is given there wins"
+    return options, [Finding(check="moved", verdict="warn", seen=seen, remedy=remedy)]
+
+
+async def _master(options: LinkOptions, capabilities: tuple[Capability, ...]) -> AsyncIterator[Finding]:
+    """A master that is its own broker: the login, and which columns are for this machine."""
+    heard: asyncio.Future[Catalogue] = asyncio.get_running_loop().create_future()
+
+    def note(what: Input) -> None:
+        if isinstance(what, MessageReceived) and isinstance(what.message, Catalogue) and not heard.done():
+            heard.set_result(what.message)
+
+    link = OfficeOpenLink(
+        options,
+        topology.control_address(options.user, "doctor", token_hex(4)),
+        LinkListener(on_input=note, queue_gone=lambda _: None, sent_to_dead=lambda: None, asked=lambda: None),
+        Kept(agent="doctor", deliveries=itertools.count(1)),
+        partial(open_ssh, children=set()) if options.office.wire == SSH else open_wire,
+    )
+    try:
+        await link.open()
+    except LinkError as error:
+        yield _failed(error, "login")
+        return
+    try:
+        yield Finding(check="login", verdict="pass", seen=f"user {options.user} at {options.where}, {link.product}")
+        catalogue = await asyncio.wait_for(heard, MASTER_WITHIN)
+    except asyncio.TimeoutError:
+        yield Finding(check="masters", verdict="warn", seen=f"no columns were told within {MASTER_WITHIN:g} s",
+                      remedy="look at the master's log")  # fmt: skip
+        return
+    finally:
+        await link.close()
+    for finding in _of_catalogue(catalogue, capabilities):
+        yield finding
 
 
 def _machine(settings: Settings, errands: Errands | None) -> Iterator[Finding]:
@@ -205,6 +264,11 @@ async def _rights(
     if isinstance(catalogue, str):
         yield Finding(check="versions", verdict="fail", seen=f"a master speaks {catalogue}", remedy="upgrade the older")
         return
+    for finding in _of_catalogue(catalogue, capabilities):
+        yield finding
+
+
+def _of_catalogue(catalogue: Catalogue, capabilities: tuple[Capability, ...]) -> Iterator[Finding]:
     yield Finding(check="masters", verdict="pass", seen=f"{catalogue.master} with {len(catalogue.signatures)} columns")
     if catalogue.now:
         yield clock(f"master {catalogue.master}", catalogue.now - time.time())

@@ -50,12 +50,16 @@ class Telling:
         snapshot: Callable[[], Snapshot],
         publish: Callable[[Status], None],
         found: Callable[[], dict[str, str]],
+        key: Callable[[], str | None],
     ) -> None:
-        """`found`: capability -> how it was found."""
+        """`found`: capability -> how it was found; `key`: to which others encrypt what only this agent may read."""
         self._settings = settings
         self._snapshot = snapshot
         self._publish = publish
         self._found = found
+        self._make_key = key
+        #: made and told once somebody has asked: it costs a library, and only who asks can need it
+        self._key: str | None = None
         #: of which connection and capabilities it was told how they were found
         self._found_told: tuple[object, ...] = ()
         #: when this process began to work, seconds since the epoch
@@ -91,6 +95,7 @@ class Telling:
     def asked(self) -> None:
         """Somebody wants to know all."""
         self._found_told = ()
+        self._key = self._make_key()
         self.tell()
 
     async def run(self) -> None:
@@ -148,6 +153,7 @@ class Telling:
                 "capabilities": snapshot.capabilities,
                 "queues": tuple(sorted(snapshot.queues)[:QUEUES_TOLD]),
                 "started": self._started,
+                "key": self._key,
                 "found": self._found() if snapshot.capabilities and self._found_told != told else {},
             }
         )

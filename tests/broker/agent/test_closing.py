@@ -25,7 +25,7 @@ class RunningLink:
         self.inputs: list[Input] = []
         self.before = asyncio.all_tasks()
         self.link = Link(
-            LinkOptions(url=url, name="agent", reconnect_max=0.5),
+            (LinkOptions(url=url, name="agent", reconnect_max=0.5),),
             instance="i", agent="agent", next_epoch=itertools.count(1).__next__,
             listener=LinkListener(
                 on_input=self.inputs.append, queue_gone=lambda _: None, sent_to_dead=lambda: None, asked=lambda: None

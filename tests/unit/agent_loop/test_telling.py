@@ -35,7 +35,7 @@ async def told(statuses: list[Status], count: int) -> None:
 async def test_slots_are_told_less_often_than_the_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Given a status just told, what becomes of slots waits; a change of state does not, and takes it along."""
     now, statuses = IDLE, list[Status]()
-    told_of = Telling(Settings(state=tmp_path), lambda: now, statuses.append, dict)
+    told_of = Telling(Settings(state=tmp_path), lambda: now, statuses.append, dict, lambda: None)
     monkeypatch.setattr(telling, "SLOTS_APART", 60.0)
     told_of.look(IDLE, now=True)
     for now in (HELD, IDLE, HELD):
@@ -57,7 +57,7 @@ async def test_slots_are_told_less_often_than_the_state(tmp_path: Path, monkeypa
 async def test_slots_are_told_in_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The last of many changes is told, too, after the pause."""
     now, statuses = IDLE, list[Status]()
-    told_of = Telling(Settings(state=tmp_path), lambda: now, statuses.append, dict)
+    told_of = Telling(Settings(state=tmp_path), lambda: now, statuses.append, dict, lambda: None)
     monkeypatch.setattr(telling, "SLOTS_APART", 0.2)
     told_of.look(IDLE, now=True)
     for now in (HELD, IDLE, HELD):

@@ -91,6 +91,7 @@ def test_all_that_is_said_without_a_session_is_a_greeting() -> None:
     union = AnyMessage.__args__[0].__args__  # type: ignore[attr-defined]  # Annotated[Union[…], …]
     assert {kind.__name__ for kind in union if issubclass(kind, Greeting)} == {
         "Offer", "Claim", "Resume", "Gone", "RollCall", "Alive", "Status", "Catalogue", "Work", "Steer",
+            "Move",
     }  # fmt: skip
 
 

@@ -21,7 +21,8 @@ GROUPS = {"dead": ["list"]}
 ARGUMENTS = {
     "conformance": ["--amqp-url", "amqp://localhost/", "--", "true"],
     "drain": ["a"], "enroll": ["a", "--rabbitmqctl", "true"], "keygen": ["key"], "probe": ["a"], "restart": ["a"],
-    "resume": ["a"], "revoke": ["a", "--rabbitmqctl", "true"], "stop": ["a"], "trial-certificates": ["certificates"],
+    "move": ["--accounts", ".", "--to", "amqp://localhost/"], "resume": ["a"],
+    "revoke": ["a", "--rabbitmqctl", "true"], "stop": ["a"], "trial-certificates": ["certificates"],
     "trial-fleet": ["fleet"], "why": ["1"],
 }  # fmt: skip
 #: They need nothing beyond the package's own dependencies.
