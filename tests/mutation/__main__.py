@@ -11,6 +11,9 @@ from tests.harness.tree import ROOT
 from tests.mutation.mutants import changes, statuses
 from tests.mutation.survivors import EXPLAINED, SURVIVED, explained, judge
 
+#: What mutmut says.
+LOG = ROOT / "build" / "mutation.log"
+
 
 @click.command()
 @click.option(
@@ -21,10 +24,12 @@ def main(minutes: float, names: tuple[str, ...]) -> None:
     """Change the code in small ways, and run the tests of what was changed; NAMES may have *."""
     known = explained(EXPLAINED.read_text(encoding="utf-8"))
     run = (sys.executable, "-m", "tests.mutation.mutants", "run", "--max-children", "1", *names)
+    LOG.parent.mkdir(exist_ok=True)
     try:
-        subprocess.run(
-            ["nice", "-n", "19", *run], cwd=ROOT, timeout=minutes * 60, check=True, stdout=subprocess.DEVNULL
-        )
+        with LOG.open("wb") as told:
+            subprocess.run(run, cwd=ROOT, timeout=minutes * 60, check=True, stdout=told, stderr=told)
+    except subprocess.CalledProcessError as error:
+        raise click.ClickException(f"mutmut ended with status {error.returncode}: see {LOG}") from None
     except subprocess.TimeoutExpired:
         click.echo(f"stopped after {minutes:g} minutes: the next run goes on", err=True)
     verdict = judge(statuses(), changes([SURVIVED]), known)
