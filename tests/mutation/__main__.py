@@ -23,7 +23,8 @@ LOG = ROOT / "build" / "mutation.log"
 def main(minutes: float, names: tuple[str, ...]) -> None:
     """Change the code in small ways, and run the tests of what was changed; NAMES may have *."""
     known = explained(EXPLAINED.read_text(encoding="utf-8"))
-    run = (sys.executable, "-m", "tests.mutation.mutants", "run", "--max-children", "1", *names)
+    program = ("nice", "-n", "19", sys.executable, "-m", "tests.mutation.mutants")
+    run = (*program, "run", "--max-children", "1", *names)
     LOG.parent.mkdir(exist_ok=True)
     try:
         with LOG.open("wb") as told:
