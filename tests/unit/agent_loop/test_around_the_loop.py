@@ -221,8 +221,11 @@ async def test_it_makes_room_for_builds_again_and_again(begin: Begin, monkeypatc
         ("room for builds", lambda parts: (parts.builddirs, "make_room")),
     ],
 )
-async def test_a_part_that_fails_is_named(begin: Begin, log: Any, part: str, call: Callable[[Any], Any]) -> None:
+async def test_a_part_that_fails_is_named(
+    begin: Begin, monkeypatch: pytest.MonkeyPatch, log: Any, part: str, call: Callable[[Any], Any]
+) -> None:
     """And goes on after a moment."""
+    monkeypatch.setattr(loop, "HEALTH_EVERY", 0.01)
     stage = begin()
     where, name = call(stage.agent.parts)
 
