@@ -18,7 +18,7 @@ from benchmarks.report.readme import headline, put_into
 from benchmarks.report.results import NEWEST, load
 from benchmarks.report.table import scale_table, table
 from benchmarks.run import Run, Say
-from benchmarks.stand.peers import NAMES
+from benchmarks.stand.peers import NAMES, USUAL
 from benchmarks.stand.stage import Stage
 
 PROJECT = Path(__file__).parents[1]
@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--agents", type=_sizes, default=(), help="of the fleets of the case thousands, as 1000,5000")
     parser.add_argument("--minutes", type=float, default=30.0, help="how long the case soak takes (default 30)")
-    parser.add_argument("--peers", default=",".join(NAMES), help="of %(default)s")
+    parser.add_argument("--peers", default=",".join(USUAL), help=f"of {', '.join(NAMES)}; default: all but zmq")
     parser.add_argument("--results", type=Path, help="folder of results (default: benchmarks/results, others in build)")
     parser.add_argument("--report", action="store_true", help="measure nothing, write page and table of what is there")
     return parser

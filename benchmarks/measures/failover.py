@@ -21,7 +21,7 @@ _TIMEOUT = 90.0
 
 
 def run(stage: Stage) -> None:
-    peers = [peer for peer in stage.peers if peer.name in ("PB", "ours")]
+    peers = [peer for peer in stage.peers if peer.name == "PB" or peer.ours]
     for peer in peers:
         peer.have_workers(2)
         # just after its start a bridge gives everybody more time to come back (docs/protocol.md, rule 10)

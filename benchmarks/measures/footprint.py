@@ -11,7 +11,7 @@ from worker_agent.keepers.starting import LINGER
 
 
 def run(stage: Stage) -> None:
-    peers = [peer for peer in stage.peers if peer.name in ("PB", "msgpack", "ours")]
+    peers = [peer for peer in stage.peers if peer.name != "PB-nodelay"]
     stage.measure("footprint", "start until it takes work", "s", "less", _start, peers=peers)
     for when in ("just after a build", "idle"):
         if when == "idle":

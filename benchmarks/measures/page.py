@@ -51,7 +51,7 @@ setTimeout(() => { clearInterval(look); done(worst); }, 1000 * seconds);
 
 
 def run(stage: Stage) -> None:
-    peer = next(peer for peer in stage.peers if peer.ours)
+    peer = next(peer for peer in stage.peers if peer.name == "ours")
     command = [sys.executable, "-m", "benchmarks.stand.told_fleet", stage.node.url, str(AGENTS)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as fleet:
         try:

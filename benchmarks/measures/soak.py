@@ -32,7 +32,7 @@ OBJECTS = ("connections", "channels", "queues", "consumers", "exchanges", "bindi
 
 
 def run(stage: Stage) -> None:
-    peer = next(peer for peer in stage.peers if peer.ours)
+    peer = next(peer for peer in stage.peers if peer.name == "ours")
     peer.have_workers(WORKERS)
     samples, built = _samples(stage, peer, 60 * stage.minutes)
     hours = stage.minutes / 60

@@ -37,7 +37,7 @@ def run(stage: Stage) -> None:
 def _turn(stage: Stage, direction: str, block: int, raw: list[float], peer: Peer) -> float:
     """MB/s of one transfer; after one of ours `raw` has one more figure, taken on a machine in the same state."""
     reached = _transfer(peer, f"{direction}-{block}", stage.transfer_file)
-    if peer.ours:
+    if peer.name == "ours":
         os.sync()
         raw.append(raw_throughput(stage.node.url, block, stage.transfer_bytes))
     return reached

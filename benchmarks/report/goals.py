@@ -1,4 +1,4 @@
-"""What ours is meant to reach, most as ratios to another peer in the same run."""
+"""What ours is meant to reach, over RabbitMQ and over AMP, most as ratios to another peer in the same run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from benchmarks.report.figures import Figure
 
 @dataclass(frozen=True, kw_only=True)
 class Goal:
-    """Ours is at most (where less is better) or at least (where more is) `times` what `peer` has.
+    """`of` is at most (where less is better) or at least (where more is) `times` what `peer` has.
 
     Without a peer, `times` is in the figure's own unit.
     """
@@ -18,10 +18,22 @@ class Goal:
     what: str
     times: float
     peer: str | None = "PB"
+    of: str = "ours"
 
     def __str__(self) -> str:
         return f"{self.times:g}" if self.peer is None else f"{self.times:g} times {self.peer}"
 
+
+#: What is measured of AMP is to be as good as over RabbitMQ.
+_OVER_AMP = (
+    ("steps", "a `true` step"),
+    ("log", "one build"),
+    ("log", "8 builds at once"),
+    ("dispatch", "request to first command"),
+    ("many", "steps of 8 workers"),
+    ("failover", "worker killed"),
+    *((way, f"{size} KiB blocks") for way in ("upload", "download") for size in (16, 256, 1024)),
+)
 
 GOALS = (
     Goal(case="steps", what="a `true` step", times=0.35),
@@ -41,6 +53,10 @@ GOALS = (
         for way in ("upload", "download")
         for size in ("16 KiB", "256 KiB", "1024 KiB")
     ),
+    *(Goal(case=case, what=what, times=1, peer="ours", of="amp") for case, what in _OVER_AMP),
+    Goal(case="steps", what="a `true` step", times=0.3, of="amp"),
+    Goal(case="failover", what="worker killed", times=2, peer=None, of="amp"),
+    *(Goal(case=way, what="256 KiB blocks", times=1, peer="PB-nodelay", of="amp") for way in ("upload", "download")),
 )
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from benchmarks.report.figures import Figure, ratio
 from benchmarks.report.goals import bound, goals_of
 from benchmarks.report.results import Measured, Results
-from benchmarks.report.table import cell, scale_table
+from benchmarks.report.table import RATIOS, cell, scale_table
+from benchmarks.stand.peers import WIRES
 
 _STYLE = """
 body { font: 15px/1.45 sans-serif; max-width: 62em; margin: 2em auto; padding: 0 1em; color: #222 }
@@ -26,8 +27,9 @@ _HOW = (
     "Each plot is one measured thing. A bar is the median of its rounds, the thin line on it goes from the least to "
     "the greatest; the unit and whether a longer or a shorter bar is better stand in its title, the axis begins at 0. "
     "PB is Buildbot's own protocol, PB-nodelay the same with TCP_NODELAY, msgpack Buildbot's experimental one; ours is "
-    "this project. All were measured in turns on one machine: compare bars of one plot, never figures of two machines. "
-    "A red line is a goal for ours."
+    "this project over RabbitMQ, amp and zmq the same without a broker. All were measured in turns on one machine: "
+    "compare bars of one plot, never figures of two machines. "
+    "A red line is a goal."
 )
 
 
@@ -79,9 +81,10 @@ def _measured(case: str, what: str, peers: dict[str, Figure]) -> list[str]:
     better = "shorter is better" if one.better == "less" else "longer is better"
     title = f"{case}: {what} ({one.unit}; {better})" if one.unit else f"{case}: {what} ({better})"
     notes = [f"{name}: no figure, {figure.failure}" for name, figure in peers.items() if figure.failure]
-    times = ratio(peers.get("ours"), peers.get("PB"))
-    if times is not None:
-        notes.insert(0, f"ours is {times:.2f} times PB")
+    for name, other in RATIOS:
+        times = ratio(peers.get(name), peers.get(other))
+        if times is not None:
+            notes.append(f"{name} is {times:.2f} times {other}")
     lines = [f"<h3>{escape(title)}</h3>", _bars(case, what, peers)]
     return lines + [f"<p class=note>{escape(note)}</p>" for note in notes] + _verdicts(case, what, peers)
 
@@ -89,17 +92,18 @@ def _measured(case: str, what: str, peers: dict[str, Figure]) -> list[str]:
 def _verdicts(case: str, what: str, peers: dict[str, Figure]) -> list[str]:
     lines = []
     for goal in goals_of(case, what):
-        ours, limit = peers.get("ours"), bound(goal, peers)
+        ours, limit = peers.get(goal.of), bound(goal, peers)
         if ours is None or ours.median is None or limit is None:
             continue
         reached = ours.median <= limit if ours.better == "less" else ours.median >= limit
-        words = f"goal: at {'most' if ours.better == 'less' else 'least'} {goal} — {'' if reached else 'not '}reached"
+        least = "most" if ours.better == "less" else "least"
+        words = f"goal: {goal.of} at {least} {goal} — {'' if reached else 'not '}reached"
         lines.append(f"<p class='note {'good' if reached else 'bad'}'>{escape(words)}</p>")
     return lines
 
 
 def _bars(case: str, what: str, peers: dict[str, Figure]) -> str:
-    limits = [limit for goal in goals_of(case, what) if (limit := bound(goal, peers)) is not None]
+    limits = [limit for goal in goals_of(case, what) if goal.of in peers and (limit := bound(goal, peers)) is not None]
     greatest = max([0.0, *limits, *(value for figure in peers.values() for value in figure.values)])
     scale = _WIDTH / greatest if greatest > 0 else 0.0
     height = _ROW * len(peers)
@@ -108,7 +112,7 @@ def _bars(case: str, what: str, peers: dict[str, Figure]) -> str:
         y = row * _ROW
         drawn.append(f'<text x="{_LEFT - 8}" y="{y + 17}" text-anchor="end">{escape(name)}</text>')
         if figure.median is not None and figure.spread is not None:
-            color = _OURS if name == "ours" else _OTHER
+            color = _OURS if name == "ours" or name in WIRES else _OTHER
             least, most = (_LEFT + scale * value for value in figure.spread)
             bar = f'<rect x="{_LEFT}" y="{y + 4}" width="{max(0.0, scale * figure.median):.1f}" height="16"'
             drawn.append(f'{bar} fill="{color}"/>')

@@ -40,14 +40,14 @@ def _ratios(figures: Sequence[Figure], path: Path) -> Path | None:
     if not rows:
         return None
     figure, axes = pyplot.subplots(figsize=(9, 1 + 0.45 * len(rows)))
-    for index, peer in enumerate(("ours", "msgpack", "PB-nodelay")):
+    for index, peer in enumerate(("ours", "amp", "msgpack", "PB-nodelay")):
         places, values = [], []
         for place, row in enumerate(rows):
             found = ratio(known.get((*row, peer)), known[(*row, "PB")])
             if found:
-                places.append(place + 0.26 * (index - 1))
+                places.append(place + 0.2 * (index - 1.5))
                 values.append(found if known[(*row, "PB")].better == "more" else 1 / found)
-        axes.barh(places, values, height=0.25, label=peer)
+        axes.barh(places, values, height=0.19, label=peer)
     axes.axvline(1, color="black", linewidth=1)
     axes.set_xscale("log")
     axes.set_yticks(range(len(rows)), [f"{case}: {what}" for case, what in rows])

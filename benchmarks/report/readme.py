@@ -8,7 +8,7 @@ from pathlib import Path
 from benchmarks.report.figures import Figure, ratio
 from benchmarks.report.table import cell
 
-_PEERS = ("PB", "PB-nodelay", "ours")
+_PEERS = ("PB", "PB-nodelay", "ours", "amp")
 #: (case, what) -> in README's words
 _ROWS = {
     ("steps", "a `true` step"): "a step that runs `true`",

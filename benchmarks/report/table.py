@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from benchmarks.report.figures import Figure, ratio
 from benchmarks.stand.peers import NAMES
 
-HEAD = ("case", "what", *NAMES, "ours : PB", "ours : PB-nodelay")
+#: One peer to another, a column each.
+RATIOS = (("ours", "PB"), ("ours", "PB-nodelay"), ("amp", "PB"), ("amp", "ours"))
+HEAD = ("case", "what", *NAMES, *(f"{one} : {other}" for one, other in RATIOS))
 
 
 def table(figures: Sequence[Figure]) -> str:
@@ -27,8 +29,7 @@ def table(figures: Sequence[Figure]) -> str:
             if figure is not None and figure.failure:
                 notes.append(f"- {case}, {what}, {name}: {figure.failure}")
         notes += [f"- {case}, {what}, {name}: {cell(peers[name])} {unit}" for name in peers if name not in NAMES]
-        ours = peers.get("ours")
-        ratios = [_ratio(ratio(ours, peers.get(name))) for name in ("PB", "PB-nodelay")]
+        ratios = [_ratio(ratio(peers.get(one), peers.get(other))) for one, other in RATIOS]
         lines.append("| " + " | ".join((case, f"{what}, {unit}", *cells, *ratios)) + " |")
     raw = [figure for figure in figures if figure.case == "raw broker"]
     for figure in raw:

@@ -17,9 +17,14 @@ from contracts.testing.child import Child
 from tests.harness.agents import Agent
 from tests.harness.master import Build, BuildMaster
 from tests.harness.waiting import wait_for
+from tests.harness.ways import OverOffice, OverRabbitMQ
 
+#: Ours over a master's own door, by the wire's name: the scheme of their agents' URL. "ours" is over RabbitMQ.
+WIRES = {"amp": "amps", "zmq": "zmq"}
 #: Peers in the order of the tables.
-NAMES = ("PB", "PB-nodelay", "msgpack", "ours")
+NAMES = ("PB", "PB-nodelay", "msgpack", "ours", *WIRES)
+#: Those that a run has unless others are named.
+USUAL = tuple(name for name in NAMES if name != "zmq")
 WORKERS = 8
 #: As many there are for the builder `fanout`.
 CROWD = 24
@@ -73,17 +78,18 @@ class Peer:
     ) -> None:
         self.name = name
         self.folder = folder
-        self._url = url
         self._documented = documented
-        ours = name == "ours"
-        workers = configuration.OUR_WORKERS if ours else configuration.PB_WORKERS
+        workers = configuration.OUR_WORKERS if self.ours else configuration.PB_WORKERS
         if name == "msgpack":
             workers = configuration.MSGPACK_WORKERS
         if name == "PB-nodelay":
             workers = configuration.NODELAY + workers
         folder.mkdir(parents=True)
         text = configuration.configuration(workers, folder, count=WORKERS, crowd=CROWD, **builders)  # type: ignore[arg-type]
-        self.master = BuildMaster(folder / "master", text, url=url if ours else None, name=f"bench-{name}")
+        way = OverOffice(folder / "master", WIRES[name]) if name in WIRES else OverRabbitMQ(url)
+        self._url = way.agent
+        masters_url = way.master(folder / "master") if self.ours else None
+        self.master = BuildMaster(folder / "master", text, url=masters_url, name=f"bench-{name}")
         self.master.create(database)
         self.workers: list[OwnWorker | OurAgent] = []
         #: monotonic seconds at which its master was up
@@ -91,7 +97,7 @@ class Peer:
 
     @property
     def ours(self) -> bool:
-        return self.name == "ours"
+        return self.name == "ours" or self.name in WIRES
 
     def start(self) -> None:
         self.master.start(wait=False)

@@ -12,7 +12,7 @@ from types import TracebackType
 
 from benchmarks.report.figures import Figure, Wrong
 from benchmarks.stand.logs import StoredLog, numbered_lines
-from benchmarks.stand.peers import NAMES, Peer
+from benchmarks.stand.peers import USUAL, Peer
 from contracts.testing.rabbitmq.node import RabbitMQNode
 from tests.harness.master import BuildMaster
 
@@ -34,7 +34,7 @@ class Stage:
         documented: bool = False,
         agents: Sequence[int] = (),
         minutes: float = 30.0,
-        names: Sequence[str] = NAMES,
+        names: Sequence[str] = USUAL,
         say: Callable[[str], None],
     ) -> None:
         self.rounds = rounds
