@@ -16,6 +16,7 @@ from typing import Any
 
 import libcst
 import psutil
+import pytest
 from mutmut import __main__ as program
 from mutmut.configuration import config
 from mutmut.mutation import diff_apply, mutators
@@ -31,6 +32,8 @@ from tests.mutation.survivors import EXPLAINED, UNNOTICED, change_of, explained
 
 #: By which a program that a test starts would learn of the change.
 _VARIABLE = "MUTANT_UNDER_TEST"
+#: What mutmut sets it to when it makes sure that tests fail where code fails.
+_FAIL = "fail"
 _kill, _killpg = os.kill, os.killpg
 
 
@@ -40,10 +43,14 @@ _kill, _killpg = os.kill, os.killpg
 class StagedRunner(PytestRunner):
     """Runs what is likely to notice a change first; the rest of its tests where that lets it pass."""
 
+    #: tests run on a change
+    _changed = False
+
     def run_tests(self, *, mutant_name: str | None, tests: Iterable[str]) -> int:
         """Returns pytest's exit status: 0 where no test fails."""
         if mutant_name is None:
             return int(super().run_tests(mutant_name=mutant_name, tests=tests))
+        self._changed = True
         os.environ.pop(_VARIABLE, None)  # mutmut knows it without, too
         _end_own_processes_only()
         status = 0
@@ -51,6 +58,20 @@ class StagedRunner(PytestRunner):
             if part and status == 0:
                 status = int(super().run_tests(mutant_name=mutant_name, tests=part))
         return status
+
+    def execute_pytest(self, params: list[str], **more: Any) -> int:
+        """As mutmut's, which says nothing of what fails before anything was changed."""
+        if not self._changed and os.environ.get(_VARIABLE) != _FAIL:
+            more["plugins"] = [*more.get("plugins", ()), _Failures()]
+        return int(super().execute_pytest(params, **more))
+
+
+class _Failures:
+    """Tells what fails where it should not: past mutmut, which keeps what tests print."""
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            os.write(2, f"\n{report.nodeid} ({report.when})\n{report.longreprtext}\n".encode())
 
 
 def _end_own_processes_only() -> None:
