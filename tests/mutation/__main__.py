@@ -8,6 +8,7 @@ import sys
 import click
 
 from tests.harness.tree import ROOT
+from tests.mutation.cache import begin_anew_after_changes
 from tests.mutation.mutants import changes, statuses
 from tests.mutation.survivors import EXPLAINED, SURVIVED, explained, judge
 
@@ -26,6 +27,7 @@ def main(minutes: float, names: tuple[str, ...]) -> None:
     program = ("nice", "-n", "19", sys.executable, "-m", "tests.mutation.mutants")
     run = (*program, "run", "--max-children", "1", *names)
     LOG.parent.mkdir(exist_ok=True)
+    begin_anew_after_changes(ROOT)
     try:
         with LOG.open("wb") as told:
             subprocess.run(run, cwd=ROOT, timeout=minutes * 60, check=True, stdout=told, stderr=told)

@@ -1,7 +1,8 @@
 """mutmut, as this project uses it. `python -m tests.mutation.mutants …` is `mutmut …`.
 
 - The tests of a change run in two stages (nearest.py).
-- A text is changed once, not three times: who notices one change of it notices the others.
+- A text is changed once, not three times: who notices one change of it notices the others. False is not made None,
+  which is false as well.
 - What no test noticed is tried anew with each run, unless it is explained: there may be a test by now.
 - A change may decide which processes are ended. It ends none but those of its own tests, and no other program runs it.
 """
@@ -109,6 +110,14 @@ def _text_once(node: Any) -> Iterator[Any]:
     yield from islice(mutators.operator_string(node), 1)
 
 
+def _assignment(node: Any) -> Iterator[Any]:
+    if not (isinstance(node.value, libcst.Name) and node.value.value == "False"):
+        yield from mutators.operator_assignment(node)
+
+
+_OURS: dict[Any, Any] = {mutators.operator_string: _text_once, mutators.operator_assignment: _assignment}
+
+
 # ---- what became of it
 
 
@@ -141,7 +150,7 @@ def _try_anew() -> None:
 
 program.get_mutant_runner = _staged
 mutators.mutation_operators[:] = [
-    (kind, _text_once if kind is libcst.BaseString else operator) for kind, operator in mutators.mutation_operators
+    (kind, _OURS.get(operator, operator)) for kind, operator in mutators.mutation_operators
 ]
 
 if __name__ == "__main__":

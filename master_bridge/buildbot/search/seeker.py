@@ -43,6 +43,7 @@ class Seeker:
         self._search = search
         self._seek_of = seek_of
         self._notice = WaitingNotice(broker, say)
+        #: runs just while the search prefers
         self._timer: Any = None
         #: seconds since the epoch
         self.since = time.time()
@@ -105,10 +106,6 @@ class Seeker:
         """The bridge has ended it."""
         self._handle(search.Ended())
 
-    def _patience_over(self) -> None:
-        self._timer = None
-        self._handle(search.PatienceOver())
-
     # ---- what is to be done
 
     def _handle(self, cue: search.Cue) -> None:
@@ -124,11 +121,9 @@ class Seeker:
                 bridge.feed(Reroute(request=self._request, signature=self.signature, seal=self.seal))
             self._client.refresh()
         elif isinstance(action, search.Wait):
-            self._timer = self._reactor.callLater(action.seconds, self._patience_over)
+            self._timer = self._reactor.callLater(action.seconds, self._handle, search.PatienceOver())
         elif isinstance(action, search.WaitNoMore):
-            timer, self._timer = self._timer, None
-            if timer is not None:
-                timer.cancel()
+            self._timer.cancel()
         elif isinstance(action, search.Leave):
             if bridge is not None:
                 bridge.leave(self._client, _ENDS[action.how](request=self._request))

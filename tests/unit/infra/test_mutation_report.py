@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from tests.mutation.cache import begin_anew_after_changes
 from tests.mutation.nearest import FIRST, reaches, stages
 from tests.mutation.survivors import EXPLAINED, Area, change_of, explained, function_of, judge
 
@@ -78,6 +81,28 @@ def test_tests_that_reach_little_and_are_quick_run_first() -> None:
     first, second = stages(many, {}, {})
     assert (len(first), len(second)) == (FIRST, 5)
     assert {*first, *second} == many
+
+
+def test_results_are_kept_while_the_same_changes_are_made(tmp_path: Path) -> None:
+    """Other settings give them other numbers; what else stands in pyproject.toml does not."""
+    (tmp_path / "tests" / "mutation").mkdir(parents=True)
+    maker, settings, result = (tmp_path / name for name in ("tests/mutation/mutants.py", "pyproject.toml", "mutants/x"))
+    settings.write_text("version = 1\n[tool.mutmut]\na = 1\n")
+    maker.write_text("1")
+    begin_anew_after_changes(tmp_path)
+    result.touch()
+    settings.write_text("version = 2\n[tool.mutmut]\na = 1\n")
+    begin_anew_after_changes(tmp_path)
+    assert result.exists()
+    for file, text in ((settings, "[tool.mutmut]\na = 2\n"), (maker, "2")):
+        result.touch()
+        file.write_text(text)
+        begin_anew_after_changes(tmp_path)
+        assert not result.exists()
+    (tmp_path / "mutants" / "made-by").unlink()
+    result.touch()
+    begin_anew_after_changes(tmp_path)
+    assert not result.exists()
 
 
 def test_each_explained_change_has_a_reason() -> None:
