@@ -34,6 +34,7 @@ COMMANDS = {
     "pipeline": "pipeline",
     "probe": "steer:probe",
     "queues": "queues",
+    "reach": "ssh:reach",
     "restart": "steer:restart",
     "resume": "steer:resume",
     "revoke": "enroll:revoke",

@@ -56,6 +56,7 @@ _CTL = click.option("--rabbitmqctl", metavar="COMMAND", help="Use this instead o
               help="With --master-dir: the agent comes by ssh with the key of which FILE is the public half (.pub). "
               "Prints the line for authorized_keys of the master's user. --broker-url is ssh://user@host[:port] then. "
               "Default: this user at this machine.")  # fmt: skip
+@click.option("--reached", is_flag=True, help="With --master-dir: `master-bridge reach` brings its connection.")
 @click.option("--renew", is_flag=True, help="The account is there: a new password and these permissions for it.")
 @_CTL
 @broker_options
@@ -71,6 +72,7 @@ def enroll(
     worker_cert: Path | None,
     trusted_key: tuple[Path, ...],
     ssh_key: Path | None,
+    reached: bool,
     renew: bool,
     rabbitmqctl: str | None,
 ) -> None:
@@ -86,9 +88,9 @@ def enroll(
     from master_bridge.operating.enrolment import amqp_url, new_password, write_private
     from master_bridge.operating.errors import OperatingError
 
-    if ssh_key is not None:
-        if where.master_dir is None:
-            raise click.UsageError("--ssh-key is given with --master-dir")
+    if ssh_key is not None or reached:
+        if where.master_dir is None or (ssh_key is not None and reached):
+            raise click.UsageError("--ssh-key or --reached, one of them, is given with --master-dir")
         by_ssh(where.master_dir, name, role, ssh_key, broker_url, output, trusted_key, renew=renew)
         return
     if where.master_dir is not None:

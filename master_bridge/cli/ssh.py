@@ -1,8 +1,10 @@
-"""`master-bridge serve-agent`: what sshd runs on the master's machine for an agent's key."""
+"""`master-bridge serve-agent` and `reach`: agents that come to the master by ssh, and those that it reaches by ssh."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 from pathlib import Path
 
 import click
@@ -32,3 +34,40 @@ def serve_agent(master_dir: Path, account: str) -> None:
         click.get_current_context().exit(ExitStatus.FAILED)
     relay(line)
     os._exit(0)  # a thread may wait for a peer that reads no more
+
+
+@click.command(cls=OperatorCommand, failed="a host cannot be reached so, or a file is wrong", done="told to end")
+@click.argument("hosts", nargs=-1, required=True, metavar="HOST…")
+@click.option("--master-dir", required=True, type=click.Path(exists=True, file_okay=False, path_type=Path),
+              metavar="FOLDER", help="The master's folder; it runs as this user.")  # fmt: skip
+@click.option("--install", "wheels", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="FOLDER",
+              help="First install the agent there, in the user's home, from the wheels in this folder: "
+              "`pip wheel './buildbot-amqp[worker]' -w FOLDER` makes them.")  # fmt: skip
+def reach(hosts: tuple[str, ...], master_dir: Path, wheels: Path | None) -> None:
+    """Reach machines by ssh, start an agent on each, and keep it connected to the master in FOLDER.
+
+    HOST is [USER@]HOST[:PORT] as ssh knows it, and the name of the agent's account, which `master-bridge enroll HOST
+    --reached` makes. Runs until SIGTERM. An agent outlives its connection: what runs there runs on, and is taken up
+    again.
+    """
+    import asyncio
+
+    from master_bridge.operating.errors import OperatingError
+    from master_bridge.ssh.reaching import Destination
+    from master_bridge.ssh.reaching import reach as reach_all
+
+    try:
+        destinations = [Destination(host) for host in hosts]
+        if len({destination.account for destination in destinations}) < len(destinations):
+            raise OperatingError("one host is named twice")
+    except OperatingError as error:
+        raise click.UsageError(str(error)) from None
+
+    async def until_told() -> None:
+        reaching = asyncio.ensure_future(reach_all(master_dir, destinations, lambda line: click.echo(line), wheels))
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, reaching.cancel)
+        with contextlib.suppress(asyncio.CancelledError):
+            await reaching
+
+    asyncio.run(until_told())

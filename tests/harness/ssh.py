@@ -56,6 +56,13 @@ class SSHServer:
             "UsePAM no\nPermitRootLogin yes\nMaxStartups 100\nLogLevel VERBOSE\n"
         )
 
+    def set_environment(self, **variables: str) -> None:
+        """Of all that it runs, from its next start on."""
+        config = self._folder / "config"
+        lines = [line for line in config.read_text().splitlines() if not line.startswith("SetEnv ")]
+        words = " ".join(f'"{name}={value}"' for name, value in variables.items())
+        config.write_text("\n".join([*lines, f"SetEnv {words}", ""]))
+
     def new_host_key(self) -> None:
         """From its next start on."""
         self.host_key = make_key(self._folder / "host")

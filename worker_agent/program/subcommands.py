@@ -91,6 +91,18 @@ def subcommands(settings_of: SettingsOf) -> list[click.Command]:
         click.echo(report(findings, as_json=as_json))
         context.exit(status(findings))
 
+    @click.command(
+        help="Join standard input and output to this machine's agent, for the ssh of a master that reaches it; start "
+        "it where none runs. It goes on when the ssh ends. With --url stdio:ACCOUNT."
+    )
+    @click.pass_context
+    def attach(context: click.Context) -> None:
+        from worker_agent.program.attaching import attach as attach_to_agent
+
+        given, config = context.obj
+        flags = {name: value for name, value in given.items() if value is not None and value != ()}
+        context.exit(attach_to_agent(settings_of(context), flags, config))
+
     @click.command(help="Check the settings, without the broker; 2 when an agent cannot work with them.")
     @click.pass_context
     def check(context: click.Context) -> None:
@@ -103,4 +115,4 @@ def subcommands(settings_of: SettingsOf) -> list[click.Command]:
             context.exit(ExitStatus.USAGE)
         click.echo(f"{settings.config_file or 'the settings'}: an agent can work with this")
 
-    return [run, capabilities, columns, doctor, check]
+    return [run, capabilities, columns, doctor, attach, check]

@@ -26,7 +26,7 @@ ARGUMENTS = {
     "trial-fleet": ["fleet"], "why": ["1"],
 }  # fmt: skip
 #: They need nothing beyond the package's own dependencies.
-BARE = ("enroll", "pipeline", "revoke", "serve-agent")
+BARE = ("enroll", "pipeline", "reach", "revoke", "serve-agent")
 
 
 def base_distributions() -> set[str]:

@@ -1,17 +1,14 @@
-"""Frames over the system's `ssh`: keys, known hosts, jump hosts and `~/.ssh/config` are as that has them."""
+"""Frames over the system's `ssh` to a master."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 from asyncio.subprocess import PIPE, Process
-from collections import deque
 
 import structlog
 
-from contracts.operations.broker_failure import plain
-from contracts.operations.office_url import OfficeAddress
+from contracts.operations.ssh_client import ErrorOutput, command_line, obstacle
 from worker_agent.link.frames.stream_wire import READ, StreamWire
 from worker_agent.link.frames.wire import WireLost
 from worker_agent.link.options import LinkOptions
@@ -21,64 +18,31 @@ log = structlog.get_logger(__name__)
 #: What is asked of the master's machine. Its `authorized_keys` says what is run instead; where it does not, there is no
 #: such command, and no shell either.
 COMMAND = "buildbot-frames"
-#: Of ssh's own configuration only what says how to get there counts. A peer that is not heard is given up by ssh after
-#: 15 s, as by the frames. The connection is not shared with others of this user, whose end would be its own.
-OPTIONS = (
-    "-T", "-a", "-x",
-    "-o", "BatchMode=yes",
-    "-o", "ServerAliveInterval=5",
-    "-o", "ServerAliveCountMax=3",
-    "-o", "ClearAllForwardings=yes",
-    "-o", "ControlMaster=no",
-    "-o", "ControlPath=none",
-    "-o", "PermitLocalCommand=no",
-    "-o", "EscapeChar=none",
-)  # fmt: skip
-#: Lines of ssh's standard error that are kept to say why it ended, bytes of one, and how many are told in the log.
-LINES_KEPT = 8
-LINE_MAX = 1000
-LINES_TOLD = 20
 #: Seconds for ssh to end after it was told to, and for the rest of what it says.
 ENDING = 1.0
 
-_HOST_KEY = re.compile(r"REMOTE HOST IDENTIFICATION HAS CHANGED|Host key verification failed|host key .*mismatch", re.I)
-_REFUSED = re.compile(r"Permission denied|Too many authentication failures", re.I)
-_NOT_FOUND = 127
 
-
-def command_line(address: OfficeAddress, connect_timeout: float) -> list[str]:
-    """What is run to get there."""
-    port = ["-p", str(address.port)] if address.port else []
-    login = ["-l", address.login] if address.login else []
-    timeout = ["-o", f"ConnectTimeout={max(1, round(connect_timeout))}"]
-    return ["ssh", *OPTIONS, *timeout, *port, *login, "--", address.host, COMMAND]
-
-
-def explain(where: str, status: int | None, said: list[str]) -> str:
-    """Why ssh ended, in words for people. `said`: its last lines."""
-    text = " / ".join(said)
-    if _HOST_KEY.search(text):
+def explain(where: str, status: int | None, said: ErrorOutput) -> str:
+    """Why ssh ended, in words for people."""
+    kept_apart = obstacle(status, said.lines)
+    if kept_apart == "host key":
         return (
             f"the host key of {where} is not the one that this machine knows: if the master's machine has a new one, "
-            f"put it into known_hosts; else somebody is in between (ssh said: {_last(said)})"
+            f"put it into known_hosts; else somebody is in between (ssh said: {said.last})"
         )
-    if _REFUSED.search(text):
+    if kept_apart == "key":
         return (
             f"sshd at {where} takes no key of this machine: put the line that `master-bridge enroll --ssh-key` printed "
-            f"into authorized_keys there (ssh said: {_last(said)})"
+            f"into authorized_keys there (ssh said: {said.last})"
         )
-    if status == _NOT_FOUND:
+    if kept_apart == "command":
         return (
             f"sshd at {where} lets this machine in, but starts no master-bridge: the key's line in authorized_keys "
-            f"there is to be the one that `master-bridge enroll --ssh-key` printed ({_last(said)})"
+            f"there is to be the one that `master-bridge enroll --ssh-key` printed ({said.last})"
         )
-    if said:
-        return f"ssh to {where} ended: {_last(said)}"
+    if said.last:
+        return f"ssh to {where} ended: {said.last}"
     return f"ssh to {where} ended" + (f" with status {status}" if status else ", as it does when the master stops")
-
-
-def _last(said: list[str]) -> str:
-    return plain(said[-1]) if said else "nothing"
 
 
 class SSHWire(StreamWire):
@@ -87,35 +51,16 @@ class SSHWire(StreamWire):
     def __init__(self, where: str, process: Process, children: set[int]) -> None:
         assert process.stdin is not None
         assert process.stdout is not None
+        assert process.stderr is not None
         super().__init__(where, process.stdout, process.stdin)
         self._process = process
         self._children = children
-        self._said: deque[str] = deque(maxlen=LINES_KEPT)
-        self._listening = asyncio.get_running_loop().create_task(self._listen())
-
-    async def _listen(self) -> None:
-        """What ssh and the other machine say to people: logged, and kept to say why it ended."""
-        stderr = self._process.stderr
-        assert stderr is not None
-        told = 0
-        rest = b""
-        while data := await stderr.read(4096):
-            *lines, rest = (rest + data).split(b"\n")
-            rest = rest[-LINE_MAX:]
-            for line in lines:
-                text = plain(line[:LINE_MAX].decode("utf-8", "replace"))
-                if not text.strip("@ "):
-                    continue  # the frame around ssh's warning of a changed host key
-                self._said.append(text)
-                told += 1
-                if told <= LINES_TOLD:
-                    log.debug("ssh_says", where=self._where, line=text)
-        if last := plain(rest.decode("utf-8", "replace")):
-            self._said.append(last)
+        self._said = ErrorOutput(lambda line: log.debug("ssh_says", where=where, line=line))
+        self._listening = asyncio.get_running_loop().create_task(self._said.listen(process.stderr))
 
     async def _lost(self) -> WireLost:
         await self._end()
-        return WireLost(explain(self._where, self._process.returncode, list(self._said)))
+        return WireLost(explain(self._where, self._process.returncode, self._said))
 
     async def close(self) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -144,9 +89,10 @@ async def open_ssh(options: LinkOptions, children: set[int]) -> SSHWire:
     `children`: holds the process's id while its exit status is waited for, which nobody else may collect.
     """
     address = options.office
+    timeout = 0.8 * options.connect_timeout  # so that ssh itself says what takes so long
     try:
         process = await asyncio.create_subprocess_exec(
-            *command_line(address, 0.8 * options.connect_timeout),  # so that ssh itself says what takes so long
+            *command_line(address.host, COMMAND, port=address.port, login=address.login, timeout=timeout),
             stdin=PIPE,
             stdout=PIPE,
             stderr=PIPE,
