@@ -8,6 +8,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 from conformance.errors import BadOptions
 from conformance.proxy import Proxy
+from conformance.stream_office import StreamOffice
 from contracts.operations.amqp_url import BadURL, BrokerAddress, parse_url
 
 #: Seconds until the management API has listed a new connection.
@@ -50,6 +51,21 @@ class ProxyCutter:
 
     def close(self) -> None:
         self._proxy.close()
+
+
+class OfficeCutter:
+    """Of frames on a stream: the kit holds the other end itself. `url` is the program that connects."""
+
+    def __init__(self, office: StreamOffice) -> None:
+        self._office = office
+        self.url = office.connect
+
+    def cut(self) -> None:
+        """At once."""
+        self._office.cut()
+
+    def close(self) -> None:
+        self._office.close()
 
 
 class ManagementCutter:

@@ -16,6 +16,7 @@ from uuid import uuid4
 from conformance.broker import Broker
 from conformance.errors import Violated
 from conformance.session import Session
+from conformance.stream_office import StreamOffice
 from conformance.watch import Watch
 from contracts import topology
 from contracts.codec import Wire, decode, encode
@@ -63,9 +64,11 @@ class Rejected:
 
 
 class Master:
-    """`url`: the broker's, not the proxy's. `patience`: seconds to wait for anything that is to come at once."""
+    """`connect`: makes the broker of a master of this name. `patience`: seconds to wait for what is to come at once."""
 
-    def __init__(self, url: str, *, signature: str, patience: float, watch: Watch) -> None:
+    def __init__(
+        self, connect: Callable[[str], Broker | StreamOffice], *, signature: str, patience: float, watch: Watch
+    ) -> None:
         self.signature = signature
         #: seconds to wait for anything that is to come at once
         self.patience = patience
@@ -88,7 +91,7 @@ class Master:
         self.silent = False
         self._runs = 0
         self._next: dict[str, float] = {}
-        self.broker = Broker(url, name=self.name, signature=signature)
+        self.broker = connect(self.name)
         self.broker.declare(reply=self._reply, parked=self._parked, dead=self._dead, status=self._status)
         self.restart()
 

@@ -9,13 +9,15 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from conformance.broker import Broker
 from conformance.checks import REQUIREMENTS
-from conformance.cutting import Cutter, ManagementCutter, ProxyCutter
+from conformance.cutting import Cutter, ManagementCutter, OfficeCutter, ProxyCutter
 from conformance.errors import BadOptions, Violated
 from conformance.master import Master
 from conformance.report import Report, Result
 from conformance.requirement import ProtocolRequirement
 from conformance.stage import Stage
+from conformance.stream_office import StreamOffice
 from conformance.watch import Watch
 from conformance.worker import WorkerProcess
 
@@ -24,9 +26,9 @@ from conformance.worker import WorkerProcess
 class KitOptions:
     """What a run of the kit is given: a broker, the agent's command, and how long to wait."""
 
-    #: amqp://… of a vhost that nobody else uses meanwhile
-    url: str
-    #: starts the agent; `{url}`, `{state}` and `{signature}` are filled in
+    #: amqp://… of a vhost that nobody else uses meanwhile; None: the agent speaks frames over a stream
+    url: str | None
+    #: starts the agent; `{url}` or `{connect}`, `{state}` and `{signature}` are filled in
     command: Sequence[str]
     signature: str = "conformance"
     #: seconds to wait for anything that should come at once
@@ -44,9 +46,9 @@ class Kit:
         self.options = options
         self._generation = 0
         self.watch = Watch()
-        self.cutter = _cutter(options)
+        self.cutter, connect = _way(options)
         try:
-            self.master = Master(options.url, signature=options.signature, patience=options.patience, watch=self.watch)
+            self.master = Master(connect, signature=options.signature, patience=options.patience, watch=self.watch)
         except BaseException:
             self.cutter.close()
             raise
@@ -137,12 +139,21 @@ def _is(requirement: ProtocolRequirement, name: str) -> bool:
     return requirement.id == name or requirement.id.startswith(f"{name}.")
 
 
-def _cutter(options: KitOptions) -> Cutter:
+def _way(options: KitOptions) -> tuple[Cutter, Callable[[str], Broker | StreamOffice]]:
+    """What cuts the agent's connections, and what makes the broker of a master of some name. Raises `BadOptions`."""
+    signature, url = options.signature, options.url
+    if url is None:
+        office = StreamOffice(signature=signature)
+        return OfficeCutter(office), office.of_master
+
+    def connect(name: str) -> Broker:
+        return Broker(url, name=name, signature=signature)
+
     if options.management_url is not None:
-        return ManagementCutter(options.url, options.management_url)
-    if options.url.startswith("amqps:"):
+        return ManagementCutter(url, options.management_url), connect
+    if url.startswith("amqps:"):
         raise BadOptions(
             "amqps:// cannot pass through the kit's relay, whose name no certificate has: "
             "give --management-url, with which connections can be cut"
         )
-    return ProxyCutter(options.url)
+    return ProxyCutter(url), connect

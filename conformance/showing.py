@@ -34,7 +34,7 @@ def run(options: KitOptions, *, as_json: bool) -> int:
     except BadOptions as error:
         raise click.UsageError(str(error)) from None
     except (AMQPError, OSError) as error:
-        where = address_of(options.url)
+        where = address_of(options.url) if options.url else "the end of a stream"
         raise click.ClickException(f"cannot use the broker at {where}: {error or type(error).__name__}") from None
     for result in report.results:  # what was seen in passing is known only now
         if result != shown[result.requirement.id]:

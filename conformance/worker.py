@@ -16,17 +16,18 @@ _TAIL = 2000
 
 
 class WorkerProcess:
-    """Runs COMMAND with `{url}`, `{state}` and `{signature}` filled in; the URL is also in the environment.
+    """Runs COMMAND with `{url}`, `{connect}`, `{state}` and `{signature}` filled in; a URL is in the environment, too.
 
     `state` is an empty folder in the beginning, kept when the same agent is started again.
     """
 
     def __init__(self, command: Sequence[str], *, url: str, state: Path, signature: str) -> None:
-        values = {"{url}": url, "{state}": str(state), "{signature}": signature}
+        values = {"{url}": url, "{connect}": url, "{state}": str(state), "{signature}": signature}
         self.command = [_filled(word, values) for word in command]
         self.output = state.with_name(f"{state.name}.log")
         state.mkdir(parents=True, exist_ok=True)
-        environment = {**os.environ, "AMQP_URL": url, "WORKER_AGENT_AMQP_URL": url}
+        given = {"AMQP_URL": url, "WORKER_AGENT_AMQP_URL": url} if "://" in url else {}
+        environment = {**os.environ, **given}
         self._child = Child(self.command, output=self.output, environment=environment)
 
     @property
