@@ -37,14 +37,14 @@ def serve_agent(master_dir: Path, account: str) -> None:
 
 
 @click.command(cls=OperatorCommand, failed="a host cannot be reached so, or a file is wrong", done="told to end")
-@click.argument("hosts", nargs=-1, required=True, metavar="HOST…")
+@click.argument("hosts", nargs=-1, required=True, metavar="HOST")
 @click.option("--master-dir", required=True, type=click.Path(exists=True, file_okay=False, path_type=Path),
               metavar="FOLDER", help="The master's folder; it runs as this user.")  # fmt: skip
 @click.option("--install", "wheels", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="FOLDER",
               help="First install the agent there, in the user's home, from the wheels in this folder: "
               "`pip wheel './buildbot-amqp[worker]' -w FOLDER` makes them.")  # fmt: skip
 def reach(hosts: tuple[str, ...], master_dir: Path, wheels: Path | None) -> None:
-    """Reach machines by ssh, start an agent on each, and keep it connected to the master in FOLDER.
+    """Reach each HOST by ssh, start an agent there, and keep it connected to the master in FOLDER.
 
     HOST is [USER@]HOST[:PORT] as ssh knows it, and the name of the agent's account, which `master-bridge enroll HOST
     --reached` makes. Runs until SIGTERM. An agent outlives its connection: what runs there runs on, and is taken up
