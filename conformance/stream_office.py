@@ -106,7 +106,6 @@ class StreamOffice:
         self._held: dict[int, Waiting] = {}
         self._address = ""
         self._handed = 0
-        self._wants = False
         #: it may be handed an offer: it has asked since the last one
         self._asked = False
         self._sent = time.monotonic()
@@ -162,7 +161,7 @@ class StreamOffice:
 
     def consumers(self) -> int:
         """Agents that ask for an offer, or would be handed one that came."""
-        return int(self._wants)
+        return int(self._asked)
 
     def purge(self) -> None:
         """Nothing waits in the queue then."""
@@ -211,7 +210,7 @@ class StreamOffice:
             if frame.seen == self._handed:
                 for queue in set(frame.queues) - {self.queue}:
                     self._send(Missing(queue=queue))
-                self._wants = self._asked = self.queue in frame.queues
+                self._asked = self.queue in frame.queues
                 self._hand_out()
         elif isinstance(frame, Settle):
             self._settle(frame)

@@ -53,11 +53,11 @@ def reach(hosts: tuple[str, ...], master_dir: Path, wheels: Path | None) -> None
     import asyncio
 
     from master_bridge.operating.errors import OperatingError
-    from master_bridge.ssh.reaching import Destination
+    from master_bridge.ssh.reaching import SSHDestination
     from master_bridge.ssh.reaching import reach as reach_all
 
     try:
-        destinations = [Destination(host) for host in hosts]
+        destinations = [SSHDestination(host) for host in hosts]
         if len({destination.account for destination in destinations}) < len(destinations):
             raise OperatingError("one host is named twice")
     except OperatingError as error:

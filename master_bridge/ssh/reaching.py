@@ -30,7 +30,7 @@ ENDING = 2.0
 _DESTINATION = re.compile(r"(?:([A-Za-z0-9_.-]+)@)?([A-Za-z0-9_.-]+)(?::([0-9]{1,5}))?")
 
 
-class Destination:
+class SSHDestination:
     """[USER@]HOST[:PORT], as ssh and its configuration know it. HOST is the agent's account, too."""
 
     def __init__(self, text: str) -> None:
@@ -55,7 +55,7 @@ class Destination:
 class Reached:
     """One machine. `tell` hears what happens, one line each; the same is not told twice in a row."""
 
-    def __init__(self, folder: Path, to: Destination, tell: Callable[[str], None], wheels: Path | None) -> None:
+    def __init__(self, folder: Path, to: SSHDestination, tell: Callable[[str], None], wheels: Path | None) -> None:
         self._folder = folder
         self._to = to
         self._tell = tell
@@ -161,7 +161,7 @@ def _explain(status: int | None, said: ErrorOutput) -> str:
 
 
 async def reach(
-    folder: Path, destinations: Sequence[Destination], tell: Callable[[str], None], wheels: Path | None
+    folder: Path, destinations: Sequence[SSHDestination], tell: Callable[[str], None], wheels: Path | None
 ) -> None:
     """Keeps all of them connected, until it is cancelled."""
     tasks = [asyncio.ensure_future(Reached(folder, to, tell, wheels).keep()) for to in destinations]
