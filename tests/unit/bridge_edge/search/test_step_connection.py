@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from twisted.internet import defer, error
 from twisted.python.failure import Failure
 
-from contracts.messages import AgentLock
+from contracts.messages import AgentLock, Event
 from contracts.timing import LIVES
 from master_bridge.buildbot.search.preference import Wanted, preference
 from master_bridge.buildbot.search.step_connection import StepConnection
@@ -438,6 +438,35 @@ def test_a_build_that_was_cancelled_earlier_is_stopped() -> None:
 
 
 # ---- the machine fails
+
+
+def test_output_is_stored_by_the_masters_clock_and_a_machines_failure_is_the_steps() -> None:
+    """Its session has both from it."""
+    scene = Scene()
+    scene.start()
+    scene.found()
+    session = scene.connection.session
+    assert session is not None
+    session.deliver(Event(session="s1", seq=1, n=1, kind="stdout", data=b"one line\n"))
+    scene.master.reactor.advance(10.0)
+    assert ("stdout", "one line\n") in scene.command.updates
+    session.deliver(Event(session="s1", seq=2, n=1, kind="completed", infrastructure="disk full"))
+    assert scene.infrastructure_failures == ["br-7/step-3"]
+    assert scene.told[-1] == "Seek"
+
+
+def test_a_log_that_cannot_be_written_then_ends_the_step_as_well() -> None:
+    """Not in silence."""
+    scene = Scene()
+    scene.start()
+    scene.found()
+    scene.command.error = OSError("locked")
+    session = scene.connection.session
+    assert session is not None
+    assert session.current is not None
+    scene.connection.infrastructure_failed(session.current, "disk full")
+    (failure,) = scene.command.completed
+    assert failure.getErrorMessage() == "locked"
 
 
 def test_a_machine_that_failed_gives_the_command_to_another() -> None:

@@ -378,6 +378,16 @@ def test_who_waits_again_is_told_again() -> None:
     assert (len(waiter.told), len(other.told)) == (2, 1)
 
 
+def test_who_was_looked_at_before_it_was_due_is_told_when_it_is() -> None:
+    """It was not told yet."""
+    notices, waiter = Notices(), Waiter(due=time.time() + 3600)
+    notices.look(waiter)
+    assert waiter.told == []
+    waiter.due = 0.0
+    notices.look(waiter)
+    assert len(waiter.told) == 1
+
+
 def test_without_a_broker_nothing_is_known() -> None:
     """So nobody is warned, and what was told stays told."""
     notices, waiter = Notices(), Waiter()
