@@ -16,7 +16,6 @@ from itertools import islice
 from typing import Any
 
 import libcst
-import psutil
 import pytest
 from mutmut import __main__ as program
 from mutmut.configuration import config
@@ -29,13 +28,13 @@ from mutmut.utils.file_utils import walk_mutatable_files
 from mutmut.workers.isolation import ForkServerRunner
 
 from tests.mutation.nearest import reaches, stages
+from tests.mutation.own_processes import end_own_processes_only
 from tests.mutation.survivors import EXPLAINED, UNNOTICED, change_of, explained
 
 #: By which a program that a test starts would learn of the change.
 _VARIABLE = "MUTANT_UNDER_TEST"
 #: What mutmut sets it to when it makes sure that tests fail where code fails.
 _FAIL = "fail"
-_kill, _killpg = os.kill, os.killpg
 
 
 # ---- how tests run
@@ -53,7 +52,7 @@ class StagedRunner(PytestRunner):
             return int(super().run_tests(mutant_name=mutant_name, tests=tests))
         self._changed = True
         os.environ.pop(_VARIABLE, None)  # mutmut knows it without, too
-        _end_own_processes_only()
+        end_own_processes_only()
         status = 0
         for part in stages(tests, reaches(state().tests_by_mangled_function_name), state().duration_by_test):
             if part and status == 0:
@@ -73,24 +72,6 @@ class _Failures:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed:
             os.write(2, f"\n{report.nodeid} ({report.when})\n{report.longreprtext}\n".encode())
-
-
-def _end_own_processes_only() -> None:
-    ours = os.getpid()
-
-    def may(pid: int) -> None:
-        if pid != ours and ours not in (parent.pid for parent in psutil.Process(pid).parents()):
-            raise PermissionError(f"process {pid} is none of this test's")
-
-    def kill(pid: int, number: int) -> None:
-        may(pid)
-        _kill(pid, number)
-
-    def killpg(group: int, number: int) -> None:
-        may(group)
-        _killpg(group, number)
-
-    os.kill, os.killpg = kill, killpg
 
 
 def _staged(max_workers: int = 1) -> ForkServerRunner:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.mutation.cache import begin_anew_after_changes
 from tests.mutation.nearest import FIRST, reaches, stages
+from tests.mutation.own_processes import end_own_processes_only
 from tests.mutation.survivors import EXPLAINED, Area, change_of, explained, function_of, judge
 
 TICKETS = "contracts.trust.tickets.xǁTicketsǁfor_offer__mutmut_{}"
@@ -103,6 +110,39 @@ def test_results_are_kept_while_the_same_changes_are_made(tmp_path: Path) -> Non
     result.touch()
     begin_anew_after_changes(tmp_path)
     assert not result.exists()
+
+
+@pytest.fixture
+def stranger() -> Iterator[int]:
+    """A process that is none of this one's descendants."""
+    script = "setsid sleep 300 >/dev/null & echo $!"
+    pid = int(subprocess.run(["sh", "-c", script], stdout=subprocess.PIPE, text=True, check=True).stdout)
+    while os.getpid() in (parent.pid for parent in psutil.Process(pid).parents()):
+        time.sleep(0.01)
+    yield pid
+    os.kill(pid, signal.SIGKILL)
+
+
+def test_a_changed_reaper_ends_no_process_but_its_tests_own(stranger: int) -> None:
+    """By whichever call."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "kill", os.kill)
+        patch.setattr(os, "killpg", os.killpg)
+        end_own_processes_only()
+        for end in (lambda: os.kill(stranger, signal.SIGKILL), lambda: os.killpg(stranger, signal.SIGKILL)):
+            with pytest.raises(PermissionError):
+                end()
+        for everybody in (0, -1):
+            with pytest.raises(PermissionError):
+                os.kill(everybody, signal.SIGKILL)
+        with pytest.raises(psutil.AccessDenied):
+            psutil.Process(stranger).kill()
+        with subprocess.Popen(["sleep", "300"]) as own:
+            os.kill(own.pid, signal.SIGKILL)
+        assert own.returncode == -signal.SIGKILL
+        with pytest.raises(ProcessLookupError):
+            os.kill(own.pid, signal.SIGKILL)
+    assert psutil.pid_exists(stranger)
 
 
 def test_each_explained_change_has_a_reason() -> None:
