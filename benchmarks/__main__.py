@@ -1,6 +1,7 @@
 """`python -m benchmarks [case …]`: measure, check, write the results, their page and table, README's table, plots.
 
-Written are results/newest.json, page.html, table.md. A quick run and one `--as-documented` have a folder of their own.
+Written are results/newest.json, page.html, table.md. Runs with --quick, --as-documented, --postgres have folders of
+their own.
 """
 
 from __future__ import annotations
@@ -59,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--agents", type=_sizes, default=(), help="of the fleets of the case thousands, as 1000,5000")
     parser.add_argument("--minutes", type=float, default=30.0, help="how long the case soak takes (default 30)")
+    parser.add_argument("--postgres", action="store_true", help="masters' databases are of PostgreSQL, not SQLite")
     parser.add_argument("--peers", default=",".join(USUAL), help=f"of {', '.join(NAMES)}; default: all but zmq")
     parser.add_argument("--results", type=Path, help="folder of results (default: benchmarks/results, others in build)")
     parser.add_argument("--report", action="store_true", help="measure nothing, write page and table of what is there")
@@ -74,7 +76,8 @@ def _sizes(text: str) -> tuple[int, ...]:
 
 
 def _folder(options: argparse.Namespace) -> Path:
-    kind = [name for name, asked in (("quick", options.quick), ("as-documented", options.as_documented)) if asked]
+    kinds = {"quick": options.quick, "as-documented": options.as_documented, "postgres": options.postgres}
+    kind = [name for name, asked in kinds.items() if asked]
     return OTHERS / "-".join(kind) if kind else RESULTS
 
 
@@ -90,11 +93,17 @@ def _measure(options: argparse.Namespace, folder: Path) -> list[str]:
             documented=options.as_documented,
             agents=options.agents,
             minutes=options.minutes,
+            postgres=options.postgres,
             names=names,
             say=say,
         )
 
-    about = {"quick": options.quick, "rounds": rounds, "as_documented": options.as_documented}
+    about = {
+        "quick": options.quick,
+        "rounds": rounds,
+        "as_documented": options.as_documented,
+        "postgres": options.postgres,
+    }
     run = Run(CASES, folder / NEWEST, stage, about, _say)
     cases = run.left if options.resume else options.cases or [name for name in CASES if name not in ON_REQUEST]
     if not cases:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from benchmarks.measures import (
     battery,
     claims,
+    database,
     dispatch,
     failover,
     fanout,
@@ -24,6 +25,7 @@ from benchmarks.stand.stage import Stage
 
 CASES: dict[str, Callable[[Stage], None]] = {
     "steps": steps.run,
+    "database": database.run,
     "log": log.run,
     "transfers": transfers.run,
     "dispatch": dispatch.run,

@@ -13,6 +13,20 @@ import json, os, time
 from buildbot.process import buildstep, results
 from twisted.internet import defer
 _stamps = open('stamps', 'a', buffering=1)
+_counts = open('counts', 'a', buffering=1)
+
+from buildbot.db.pool import DBThreadPool
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+_asked = [0, 0]
+_do = DBThreadPool.do
+def _counted(self, *args, **kwargs):
+    _asked[0] += 1
+    return _do(self, *args, **kwargs)
+DBThreadPool.do = _counted
+@event.listens_for(Engine, 'commit')
+def _committed(connection):
+    _asked[1] += 1
 
 class Noted:
     "Writes down when a step begins, sends its command, has it back, and ends."
@@ -21,6 +35,7 @@ class Noted:
         _stamps.write(json.dumps(row) + '\\n')
     def startStep(self, remote):
         self.note('begin')
+        _counts.write(json.dumps([self.build.requests[0].id, *_asked]) + '\\n')
         return super().startStep(remote)
     @defer.inlineCallbacks
     def run(self):

@@ -70,11 +70,13 @@ class OurAgent(Agent):
 class Peer:
     """One master with up to 24 workers. `run` runs a builder once and returns the finished build.
 
+    `database`: of SQLite, a file to copy; of PostgreSQL, an empty one's URL.
+
     `documented`: agents run as README starts them, with `--auto-capabilities`.
     """
 
     def __init__(
-        self, name: str, folder: Path, url: str, database: Path, builders: dict[str, object], *, documented: bool
+        self, name: str, folder: Path, url: str, database: Path | str, builders: dict[str, object], *, documented: bool
     ) -> None:
         self.name = name
         self.folder = folder
@@ -85,12 +87,13 @@ class Peer:
         if name == "PB-nodelay":
             workers = configuration.NODELAY + workers
         folder.mkdir(parents=True)
-        text = configuration.configuration(workers, folder, count=WORKERS, crowd=CROWD, **builders)  # type: ignore[arg-type]
+        text = "" if isinstance(database, Path) else f"c['db'] = {{'db_url': {database!r}}}\n"
+        text += configuration.configuration(workers, folder, count=WORKERS, crowd=CROWD, **builders)  # type: ignore[arg-type]
         way = OverOffice(folder / "master", WIRES[name]) if name in WIRES else OverRabbitMQ(url)
         self._url = way.agent
         masters_url = way.master(folder / "master") if self.ours else None
         self.master = BuildMaster(folder / "master", text, url=masters_url, name=f"bench-{name}")
-        self.master.create(database)
+        self.master.create(database if isinstance(database, Path) else None)
         self.workers: list[OwnWorker | OurAgent] = []
         #: monotonic seconds at which its master was up
         self.up_since = 0.0

@@ -13,6 +13,7 @@ from types import TracebackType
 from benchmarks.report.figures import Figure, Wrong
 from benchmarks.stand.logs import StoredLog, numbered_lines
 from benchmarks.stand.peers import USUAL, Peer
+from benchmarks.stand.postgres import Postgres
 from contracts.testing.rabbitmq.node import RabbitMQNode
 from tests.harness.master import BuildMaster
 
@@ -23,7 +24,7 @@ class Stage:
     """`rounds` of each measurement, peers interleaved; `quick`: smaller inputs.
 
     `documented`: agents as README starts them; `agents`: the sizes of the fleets of `thousands`, instead of its own.
-    `minutes`: how long `soak` takes.
+    `minutes`: how long `soak` takes. `postgres`: masters have databases of PostgreSQL, not SQLite.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class Stage:
         documented: bool = False,
         agents: Sequence[int] = (),
         minutes: float = 30.0,
+        postgres: bool = False,
         names: Sequence[str] = USUAL,
         say: Callable[[str], None],
     ) -> None:
@@ -42,6 +44,7 @@ class Stage:
         self.documented = documented
         self.agents = tuple(agents)
         self.minutes = minutes
+        self._postgres = postgres
         self.names = tuple(names)
         self.say = say
         self.figures: list[Figure] = []
@@ -60,8 +63,9 @@ class Stage:
         try:
             for peer in self._started:
                 peer.stop()
-            if "node" in self.__dict__:
-                self.node.stop()
+            for part in ("node", "postgres"):
+                if part in self.__dict__:
+                    getattr(self, part).stop()
         finally:
             shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -70,6 +74,12 @@ class Stage:
         node = RabbitMQNode(self.folder / "broker")
         node.start()
         return node
+
+    @cached_property
+    def postgres(self) -> Postgres:
+        postgres = Postgres(self.folder / "postgres")
+        postgres.start()
+        return postgres
 
     @cached_property
     def log_sent(self) -> StoredLog:
@@ -108,7 +118,8 @@ class Stage:
             "log8": str(self.folder / "log8.txt"),
         }
         for name in self.names:
-            peer = Peer(name, self.folder / name, self.node.url, self.template, builders, documented=self.documented)
+            database = self.postgres.database(f"bench_{len(self._started)}") if self._postgres else self.template
+            peer = Peer(name, self.folder / name, self.node.url, database, builders, documented=self.documented)
             self._started.append(peer)
             peer.start()
         for peer in self._started:
