@@ -152,6 +152,11 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
         self._traces = False
         self._tracing = Tracing()
 
+    @property
+    def configured_url(self) -> Any:
+        """As it stands in master.cfg: a text, something that is rendered, or None, which means the environment's."""
+        return self._config_kwargs.get("url") or url_from_environment()
+
     # -- life ---------------------------------------------------------------------------------------------------------
 
     @defer.inlineCallbacks

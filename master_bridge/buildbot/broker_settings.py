@@ -11,6 +11,7 @@ from buildbot.interfaces import IRenderable
 
 from contracts import timing
 from contracts.errors import BadName
+from contracts.operations.office_url import is_office_url
 from contracts.rabbitmq.arguments import EVENTS_MAX_BYTES
 from contracts.topology import check_name
 from contracts.trust.signing import BadKey, Signer
@@ -72,8 +73,11 @@ def wrong_settings(
         else:
             if len(master) > MASTER_MAX:
                 yield f"master: {len(master)} characters, more than the {MASTER_MAX} that messages hold"
-    yield from _wrong_tls(tls, url if url is not None else url_from_environment())
+    place = url if url is not None else url_from_environment()
+    yield from _wrong_tls(tls, place)
     yield from _wrong_place_to_leave(moving_from, moving_from_tls)
+    if moving_from is None and isinstance(place, str) and is_office_url(place):
+        yield from _of_rabbitmq_only(queue_type=queue_type != "classic", heartbeat=heartbeat != HEARTBEAT)
     if queue_type not in QUEUE_TYPES:
         yield f"queue_type: one of {', '.join(QUEUE_TYPES)}, not {queue_type!r}"
     if not _is_number(grace) or not 0 < grace <= 3600:
@@ -100,6 +104,12 @@ def _wrong_url(url: str) -> Iterator[str]:
         check_url(url)
     except BadSettings as error:
         yield str(error)
+
+
+def _of_rabbitmq_only(**given: bool) -> Iterator[str]:
+    """`given`: arguments, and whether they say anything."""
+    for argument in (argument for argument, says in given.items() if says):
+        yield f"{argument}: it is for RabbitMQ, and with this url agents come to the master itself; leave it out"
 
 
 def _wrong_place_to_leave(moving_from: Any, tls: Any) -> Iterator[str]:

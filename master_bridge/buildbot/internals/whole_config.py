@@ -18,6 +18,7 @@ from buildbot import config
 from buildbot.config.master import MasterConfig
 from buildbot.warnings import ConfigWarning
 
+from contracts.operations.office_url import is_office_url
 from master_bridge.buildbot.broker_settings import wrong_settings
 from master_bridge.buildbot.locks import limits_nothing
 from master_bridge.link.settings import URL_VARIABLE, url_from_environment
@@ -40,7 +41,8 @@ def check_whole_configs() -> None:
         show_page(self)
         for problem in problems(self):
             config.error(problem)
-        for text in limits_nothing(self):  # no error: a worker of Buildbot's beside ours may be limited by it
+        # no errors: a worker of Buildbot's beside ours may be limited by it, agents may all be this master's
+        for text in (*limits_nothing(self), *wants_rabbitmq(self)):
             warnings.warn(text, category=ConfigWarning, stacklevel=1)
 
     check_builders.of_amqp = True  # type: ignore[attr-defined]  # so that it is wrapped once
@@ -71,12 +73,35 @@ def problems(whole: Any) -> Iterator[str]:
     )
 
 
+def wants_rabbitmq(whole: Any) -> Iterator[str]:
+    """A sentence for each thing that a master without a broker does less well (docs/how-to/without-a-broker.md)."""
+    broker = whole.services.get(SERVICE_NAME)
+    url = url_from_environment() if broker is None else getattr(broker, "configured_url", None)
+    if not isinstance(url, str) or not is_office_url(url):
+        return
+    if whole.multiMaster:
+        yield (
+            "multiMaster: agents come to this master itself and work for no other, so each master has a fleet of its "
+            "own; masters that share one need RabbitMQ"
+        )
+    for builder in whole.builders:
+        if _first_step(builder, "amqp_capability_step") is not None:
+            yield (
+                f"builder {builder.name!r}: a CapabilityCommand that waits while this master is down is begun when it "
+                "is back, for agents come to the master itself; with RabbitMQ an agent begins it meanwhile"
+            )
+
+
 def _needing_a_broker(whole: Any) -> Iterator[str]:
     for worker in whole.workers:
         if getattr(worker, "amqp_worker", False):
             yield f"worker {worker.workername!r}"
     for builder in whole.builders:
-        for step in getattr(builder.factory, "steps", ()):
-            if getattr(getattr(step, "step_class", None), "amqp_capability_step", False):
-                yield f"a {step.step_class.__name__} of builder {builder.name!r}"
-                break
+        if (step := _first_step(builder, "amqp_capability_step")) is not None:
+            yield f"a {step.__name__} of builder {builder.name!r}"
+
+
+def _first_step(builder: Any, mark: str) -> Any:
+    """The class of the builder's first step that has this mark."""
+    classes = (getattr(step, "step_class", None) for step in getattr(builder.factory, "steps", ()))
+    return next((found for found in classes if getattr(found, mark, False)), None)

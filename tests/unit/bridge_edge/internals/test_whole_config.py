@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import os
+import warnings
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -164,6 +165,37 @@ def test_each_wrong_setting_of_the_broker_is_named(argument: str, value: str, tm
     problems = told(tmp_path, f"util.AMQPBroker({url}{argument}={value})")
     assert problems, "it passes"
     assert all(problem.startswith(f"AMQPBroker: {argument}") for problem in problems), problems
+
+
+@pytest.mark.parametrize("url", ["amp://127.0.0.1", "zmq://127.0.0.1", "ssh:"])
+@pytest.mark.parametrize("setting", ["queue_type='quorum'", "heartbeat=20"])
+def test_what_is_for_rabbitmq_only_is_told(url: str, setting: str, tmp_path: Path) -> None:
+    argument = setting.partition("=")[0]
+    problems = told(tmp_path, f"util.Broker(url={url!r}, {setting})")
+    assert [problem.split(": ")[1] for problem in problems] == [argument]
+    assert "leave it out" in problems[0]
+    assert told(tmp_path, f"util.Broker(url='amqp://u@h', {setting})") == []
+    assert told(tmp_path, f"util.Broker(url={url!r}, moving_from='amqp://u@h', {setting})") == [], "it is for that"
+
+
+WITH_A_COMMAND = "c['builders'][0].factory = BuildFactory([steps.CapabilityCommand(command='true')] * 2)"
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [("", []), ("c['multiMaster'] = True", ["multiMaster: "]), (WITH_A_COMMAND, ["builder 'b': a CapabilityCommand "])],
+)
+def test_what_a_master_without_a_broker_does_less_well_is_warned_of(
+    config: str, said: list[str], tmp_path: Path
+) -> None:
+    for url, warned in (("amp://127.0.0.1", said), ("amqp://u@h", [])):
+        head = HEAD.replace("amqp://u:sesame@h", url)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            assert told(tmp_path, config, head) == []
+        found = [str(each.message) for each in caught if each.category is ConfigWarning]
+        assert len(found) == len(warned)
+        assert all(text.startswith(begin) for text, begin in zip(found, warned, strict=True)), found
 
 
 @pytest.mark.parametrize(("argument", "value"), each_of(WRONG_WORKER))
