@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import structlog
 from cachetools import LRUCache
 from twisted.internet import defer
 
@@ -19,8 +18,6 @@ from contracts.foreign import ForeignPeers
 from contracts.messages import AnyMessage, Catalogue, FleetMessage, Marker, Message, Offer, Status, Work
 from master_bridge.link.client import LinkClient
 from master_bridge.link.port import NOT_STARTED, BridgeLink
-
-log = structlog.get_logger(__name__)
 
 #: Addresses of which it is known where they are, and markers of which one has come back.
 ADDRESSES_MAX, MARKERS_MAX = 20_000, 1_000
@@ -137,7 +134,6 @@ class BothLinks:
         if not all(side.up for side in self._sides):
             return
         self.up = True
-        log.info("amqp.both_places_up", product=self.product)
         self.client.link_up()
         again, self._kept = list(self._kept.values()), {}
         for kept in again:

@@ -141,6 +141,10 @@ class _Strikes:
         copy.feed(copy.process, inputs.Pause())
         self.later(lambda: copy.retire(power_off=self.fault.detail < 0.5))
 
+    def move_agent(self) -> None:
+        """To the other place; back, or on to it, is another fault."""
+        self.agent.move(to_office=not self.agent.at_office)
+
     def drain_agent(self) -> None:
         """Drained; taken back unless it has ended by then, in which case it is started."""
         agent = self.agent

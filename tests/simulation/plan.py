@@ -78,6 +78,8 @@ class Plan:
     rules: frozenset[str] = field(default_factory=frozenset)
     #: the master is its own broker
     office: bool = False
+    #: … and is at a broker as well, while agents move
+    both: bool = False
 
     def keep(self, faults: list[int] | None = None, jobs: list[int] | None = None) -> Plan:
         """The same plan with only these faults and jobs, by index."""
@@ -122,6 +124,7 @@ def make_plan(name: str, seed: int) -> Plan:
         events_limit=dice.choice(profile.events_limits),
         rules=frozenset(profile.rules),
         office=profile.office,
+        both=profile.both,
     )
 
 

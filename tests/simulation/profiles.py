@@ -63,6 +63,8 @@ class Profile:
     rules: frozenset[str] = field(default_factory=frozenset)
     #: there is no broker: the master is its own
     office: bool = False
+    #: … and is at a broker as well, while agents move from one to the other
+    both: bool = False
 
 
 PROFILES: Mapping[str, Profile] = {
@@ -104,6 +106,23 @@ PROFILES: Mapping[str, Profile] = {
         faults=(1, 2, 3),
         commands=0.25,
         lasts=(0.3, 60.0),
+        rules=frozenset({"once"}),
+    ),
+    "moving": Profile(
+        kinds={**_LINKS, **_AGENTS, **_MASTERS, "kill_broker": 2, "block_broker": 1, "move_agent": 12, "stop_job": 1},
+        both=True,
+        faults=(2, 3, 5, 8),
+        agents=(1, 2, 3),
+        strict=0.1,
+        bulk=0.05,
+    ),
+    # agents that move, and masters that are killed meanwhile: whatever a first attachment began runs once
+    "moving_once": Profile(
+        kinds={"move_agent": 6, "kill_master": 2, "quick_stop": 1, "reset_master": 1, "reset_agent": 1},
+        both=True,
+        faults=(2, 3, 5, 8),
+        agents=(1, 2, 3),
+        commands=0.4,
         rules=frozenset({"once"}),
     ),
     # only masters and short cuts: whatever a first attachment began runs once
@@ -227,6 +246,6 @@ PROFILES: Mapping[str, Profile] = {
 }
 #: Profiles that are searched on their own: a backlog costs ten times as much as any other; the others came later, and
 #: the seeds of old are to keep their profiles.
-APART = ("backlog", "leaders", "stale", "office", "office_commands", "office_restart")
+APART = ("backlog", "leaders", "stale", "office", "office_commands", "office_restart", "moving", "moving_once")
 #: Which seed is of which profile, in a search through all others.
 ROTATION = tuple(name for name in PROFILES if name not in APART)

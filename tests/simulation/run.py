@@ -129,9 +129,12 @@ def _heal(world: World) -> None:
     if not world.broker.up:
         world.broker.start()
     world.broker.block(False)
+    at_office = world.plan.seed % 4 < 2
     for agent in world.agents:
         if agent.frozen:
             agent.thaw()
+        if world.plan.both:
+            agent.move(to_office=at_office)  # the fleet ends at one place
         agent.starts_keepers = True
         agent.heal()
         agent.start()

@@ -58,6 +58,33 @@ def _search_office(first: int, count: int) -> None:
             pytest.fail(report(outcome), pytrace=False)
 
 
+#: of a fleet that moves; 600 schedules with `make test`
+_MOVING = ("moving", "moving_once")
+
+
+@pytest.mark.generated
+@pytest.mark.parametrize("shard", range(2))
+def test_the_invariants_hold_while_a_fleet_moves(shard: int) -> None:
+    """The master is at a broker and its own; its two links as one are the real ones."""
+    _search_moving(_FIRST + shard * 300, 300)
+
+
+@pytest.mark.long
+@pytest.mark.generated
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("shard", range(20))
+def test_the_invariants_hold_for_long_while_a_fleet_moves(shard: int) -> None:
+    """20,000 more."""
+    _search_moving(_FIRST + 600 + shard * 1000, 1000)
+
+
+def _search_moving(first: int, count: int) -> None:
+    for seed in range(first, first + count):
+        outcome = run(make_plan(_MOVING[seed % len(_MOVING)], seed))
+        if outcome.failed:
+            pytest.fail(report(outcome), pytrace=False)
+
+
 #: each was a violation once, and was mended; the plan of a profile and seed changes with the profile's definition
 _FOUND = (("last_agents", 88025), ("mixed", 99950))
 

@@ -111,7 +111,7 @@ class World:
 
     @property
     def cap_queues(self) -> list[str]:
-        if self.plan.office:
+        if self.plan.office or self.plan.both:
             queues = sorted(cap_queue(signature) for signature in self.plan.signatures)
             return queues if self.office is not None else []
         return [name for name in self.broker.queues if name.startswith("cap.")]

@@ -43,7 +43,10 @@ PAUSE_PART = 0.2
 
 
 #: Seconds between two tries to come back to where the agent should be, while it is at the other of its URLs.
-COME_BACK_EVERY = 10.0
+COME_BACK_EVERY = 5.0
+#: Seconds without a link at the place where it should be, after which the other of its URLs is tried. More than the
+#: 35 s for which a bridge waits for its agents after its own link came up (contracts.timing.GRACE_AFTER_LINK_UP).
+PATIENCE = 60.0
 
 
 def longest_pause(away: float, most: float) -> float:
@@ -87,6 +90,8 @@ class Link:
         self._next: OpenLink | None = None
         self._moving: asyncio.Task[None] | None = None
         self._returning: asyncio.Task[None] | None = None
+        #: when it was lost, or tried first, by the loop's clock
+        self._away_since: float | None = None
         self._entered: OpenLink | None = None
         self._told = ""
         self._url_trouble = ""
@@ -125,7 +130,7 @@ class Link:
             try:
                 connected = await self._open(self.options)
             except LinkError:
-                self._way = (self._way + 1) % len(self._ways)
+                self._try_elsewhere(loop.time())
                 raise
         options = self.options
         epoch, address = self._next_epoch(), connected.address
@@ -137,6 +142,7 @@ class Link:
         self._listener.on_input(LinkUp(epoch=epoch, address=address, opened_at=connected.opened_at))
         self._come_back_later()
         reason = await connected.lost
+        self._away_since = loop.time()
         await self._leave()
         self._told = reason
         log.warning("link_down", broker=options.where, reason=reason)
@@ -189,6 +195,13 @@ class Link:
         log.info("moved", to=options.where)
         self._ways = ways
         await self._swap(opened)
+
+    def _try_elsewhere(self, now: float) -> None:
+        """Only where it cannot be had for long: a place that is left may let agents in, and have no master any more."""
+        if self._away_since is None:
+            self._away_since = now
+        if now - self._away_since > PATIENCE:
+            self._way = (self._way + 1) % len(self._ways)
 
     def _come_back_later(self) -> None:
         """Where it is not where it should be: look for a way back."""

@@ -61,6 +61,8 @@ class AgentHost(Host):
         self.user = AGENTS
         self.planned = planned
         self.queues = planned.queues
+        #: it comes to the master itself
+        self.at_office = world.plan.office
         self.starts_keepers = True
         self.disk = Disk(name, world.mutant)
         #: session -> run of its last grant, the truth that its meta file must tell
@@ -112,11 +114,28 @@ class AgentHost(Host):
             now=self.world.clock.now,
             recovered=recovered,
         )
-        self.link = OfficeAgentLink(self, self.process) if self.world.plan.office else AgentLink(self, self.process)
-        self.link.connect()
+        self._make_link().connect()
         if self._unwell:
             self.feed(self.process, inputs.Wellness(reasons=self._unwell))
         self.rearm()
+
+    def _make_link(self) -> AgentLink | OfficeAgentLink:
+        self.link = OfficeAgentLink(self, self.process) if self.at_office else AgentLink(self, self.process)
+        return self.link
+
+    def move(self, *, to_office: bool) -> None:
+        """An operator tells it to go to the other place, which lets it in."""
+        if self.at_office == to_office or self.frozen:
+            return  # who is stopped hears nothing
+        self.at_office = to_office
+        self.world.note(self.name, f"moves to the {'post office' if to_office else 'broker'}")
+        if self.machine is None or self.link is None:
+            return  # it comes up there
+        was_up = self.link.up
+        self.link.close()
+        if was_up:
+            self.feed(self.process, inputs.LinkDown())
+        self._make_link().connect()
 
     def kill_main(self, *, keepers_see_it: bool = True, power_off: bool = False) -> None:
         """SIGKILL of the main process only."""

@@ -14,6 +14,7 @@ from master_bridge.core.machine import BridgeConfig, BridgeMachine
 from master_bridge.link.seals import Seals
 from master_bridge.post_office.actions import KeepClaim
 from tests.simulation.hosts.agent_host import AGENTS, _short
+from tests.simulation.hosts.both import BothPlaces
 from tests.simulation.hosts.bridge_link import BridgeLink
 from tests.simulation.hosts.buildbot import Buildbot, Job
 from tests.simulation.hosts.host import Host
@@ -36,7 +37,7 @@ _CARRIED = (
 
 
 class MasterHost(Host):
-    link: BridgeLink | OfficeBridgeLink | None
+    link: BridgeLink | OfficeBridgeLink | BothPlaces | None  # type: ignore[assignment]  # it is two of them
     machine: BridgeMachine | None
 
     def __init__(self, world: World, name: str, *, signatures: tuple[str, ...], label: str | None = None) -> None:
@@ -81,7 +82,12 @@ class MasterHost(Host):
         self.seals = Seals(
             master=self.name, incarnation=incarnation, random=Random(f"{self.label}/{self.process}").randbytes
         )
-        self.link = OfficeBridgeLink(self, self.process) if self.world.plan.office else BridgeLink(self, self.process)
+        if self.world.plan.both:
+            self.link = BothPlaces(self, self.process)
+        elif self.world.plan.office:
+            self.link = OfficeBridgeLink(self, self.process)
+        else:
+            self.link = BridgeLink(self, self.process)
         self.buildbot = Buildbot(self, self.process)
         self.world.clock.call_later(self.world.between(0.0, 1.0), self.link.connect)
         self.buildbot.start()

@@ -52,7 +52,7 @@ class Place:
 class World:
     """Which URLs let agents in, and one agent's link."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, state: Path, *there: str) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, state: Path, *there: str, patience: float = 0.0) -> None:
         self.there = set(there)
         self.tried: list[str] = []
         self.open: list[Place] = []
@@ -60,6 +60,7 @@ class World:
         monkeypatch.setattr(Link, "_make", self._make)
         monkeypatch.setattr(link_module, "SETTLED", 0.0)
         monkeypatch.setattr(link_module, "COME_BACK_EVERY", 0.01)
+        monkeypatch.setattr(link_module, "PATIENCE", patience)
         self.link = Link(
             ways(CONFIGURED, state), instance="i", agent="a1", next_epoch=itertools.count(1).__next__,
             listener=LinkListener(
@@ -147,6 +148,22 @@ async def test_where_the_new_place_is_gone_the_old_one_will_do_until_it_is_back(
     world.there.remove(NEW)
     world.open[0].lost.set_result("cut")
     await world.at(OLD)
+    await world.end()
+
+
+async def test_a_short_loss_leads_nowhere_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The place that was left lets agents in, and has no master any more: what they run would be given up."""
+    world = World(monkeypatch, tmp_path, OLD, NEW, patience=3600.0)
+    await world.at(OLD)
+    world.order(NEW)
+    await world.at(NEW)
+    world.there.remove(NEW)
+    tried = len(world.tried)
+    world.open[0].lost.set_result("cut")
+    await world.until(lambda: len(world.tried) > tried + 20)
+    assert set(world.tried[tried:]) == {"amps://new:9990"}
+    world.there.add(NEW)
+    await world.at(NEW)
     await world.end()
 
 
