@@ -21,7 +21,7 @@ from contracts.operations.stdio_relay import connect
 from master_bridge.link.errors import BadSettings
 from master_bridge.link.office.accounts import Certified
 from master_bridge.link.office.connected_peer import ConnectedPeer
-from master_bridge.link.office.door import AddressTaken, Door
+from master_bridge.link.office.door import LOGIN_TIMEOUT, AddressTaken, Door
 from master_bridge.link.office.local_socket import INTRODUCTION, INTRODUCTION_MAX, SOCKET_FILE
 from master_bridge.link.office.socket_listener import SocketListener
 
@@ -36,7 +36,8 @@ class LocalPeer(ConnectedPeer, protocol.Protocol):
         self._parser = StreamParser()
         self._first = b""
         self._certified: Certified | None = None
-        self._origin = "this machine"
+        self._origin = ""
+        self._introducing: Any = None
 
     # -- the door's side
 
@@ -62,42 +63,50 @@ class LocalPeer(ConnectedPeer, protocol.Protocol):
 
     def connectionMade(self) -> None:
         """Twisted: somebody has opened the socket."""
-        self._connected()
-        self._visitor = self._door.came_in(self)
-        if self._visitor is None:
-            self.end()
+        self._introducing = self._reactor.callLater(LOGIN_TIMEOUT, self._transport.abortConnection)
 
     def dataReceived(self, data: bytes) -> None:
         """Twisted: bytes came."""
+        if self._certified is None:
+            data = self._introduced(data)
         visitor = self._visitor
         if visitor is None or visitor.over:
             return
+        self._parser.feed(data)
         try:
-            if self._certified is None:
-                data = self._introduced(data)
-            self._parser.feed(data)
             while not visitor.over and (packed := self._parser.next_frame()) is not None:
                 visitor.received(packed)
         except NotAFrame as error:
             visitor.broken(f"what came is no frame: {error}")
 
     def _introduced(self, data: bytes) -> bytes:
-        """What follows the first line. Raises `NotAFrame`."""
+        """What follows the first line, with which the connection has come in."""
         self._first += data
         line, end, rest = self._first.partition(b"\n")
         if not end and len(line) <= INTRODUCTION_MAX:
             return b""
         found = INTRODUCTION.fullmatch(line + end)
         if found is None:
-            raise NotAFrame("nobody said whose connection it is")
+            log.warning(
+                "nobody_introduced", socket=SOCKET_FILE, remedy="agents come there by `master-bridge serve-agent`"
+            )
+            self._transport.abortConnection()
+            return b""
         account, origin = (part.decode() for part in found.groups())
         self._certified = Certified(user=account, by="ssh")
         # machines behind one gateway have one address: the door bounds what comes of each account
         self._origin = f"{account} at {origin}"
+        self._introducing.cancel()
+        self._connected()
+        self._visitor = self._door.came_in(self)
+        if self._visitor is None:
+            self.end()
         return rest
 
     def connectionLost(self, reason: Any = protocol.connectionDone) -> None:
         """Twisted: it is gone."""
+        if self._introducing.active():
+            self._introducing.cancel()
         self._lost()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -14,21 +15,24 @@ from twisted.internet import threads
 
 from contracts.frames.codec import Packed, pack, unpack
 from contracts.frames.frames import Denied, Frame, Hello, Welcome
-from contracts.operations.office_url import ZMQ, OfficeAddress, parse_listen_url, parse_office_url
+from contracts.operations.office_url import SSH, ZMQ, OfficeAddress, parse_listen_url, parse_office_url
 from contracts.topology import control_address
 from master_bridge.link.office import accounts
 from master_bridge.link.office.accounts import AgentAccounts, KnownAgent
 from master_bridge.link.office.door import Door
+from master_bridge.link.office.local_door import LocalListener
+from master_bridge.link.office.local_socket import join
 from master_bridge.link.office.wires import listener_of
 from master_bridge.link.office.zeromq.curve import new_pair
 from master_bridge.link.settings import TLSSettings
 from worker_agent.link.frames.amp import open_amp
-from worker_agent.link.frames.wire import FrameWire
+from worker_agent.link.frames.stream_wire import StreamWire
+from worker_agent.link.frames.wire import FrameWire, WireLost
 from worker_agent.link.frames.zeromq import open_zmq
 
 Result = TypeVar("Result")
 #: Where a master listens, of each wire.
-URLS = ("amp://127.0.0.1:0?tls=off", "amp://127.0.0.1:0", "zmq://127.0.0.1:0")
+URLS = ("amp://127.0.0.1:0?tls=off", "amp://127.0.0.1:0", "zmq://127.0.0.1:0", "ssh:")
 
 
 class Desk:
@@ -77,7 +81,11 @@ class Running:
         self.desk = Desk()
         self.door = Door(reactor, AgentAccounts(self.path), self.desk, silence)
         self.listens = parse_listen_url(url)
-        self.listener: Any = listener_of(reactor, self.listens, self.door, folder, tls)
+        self.listener: Any
+        if self.listens.wire == SSH:
+            self.listener = LocalListener(reactor, self.door, folder)
+        else:
+            self.listener = listener_of(reactor, self.listens, self.door, folder, tls)
         self.call(self.door.open)
         self.call(self.listener.start)
 
@@ -94,6 +102,10 @@ class Running:
             key, secret = new_pair()
             accounts.add(self.path, user, key=key, **settings)
             return Login(user, self.zmq_address(user, secret), None)
+        if self.listens.wire == SSH:
+            accounts.add(self.path, user, ssh=True, **settings)
+            address = OfficeAddress(wire=SSH, host=str(self.folder), port=0, user=user, secure=False, fingerprint=None)
+            return Login(user, address, None)
         token = accounts.add(self.path, user, **settings)
         return Login(user, self.address(user), token)
 
@@ -107,6 +119,12 @@ class Running:
         """Over ZeroMQ."""
         key = server_key or self.listener.server_key
         return parse_office_url(f"zmq://{user}:{secret}@127.0.0.1:{self.listener.port}?serverkey={key}")
+
+    def stranger(self) -> socket.socket:
+        """A connection on which nothing was said; by ssh, whose it is."""
+        if self.listens.wire == SSH:
+            return join(self.folder, "agents", "127.0.0.1")
+        return socket.create_connection(("127.0.0.1", self.listener.port), timeout=30)
 
     async def logged_in(self, login: Login) -> FrameWire:
         """A wire on which the master has said that the account is in."""
@@ -130,9 +148,22 @@ async def next_frame(wire: FrameWire) -> Frame:
 _OPEN: list[FrameWire] = []
 
 
+class OfSocket(StreamWire):
+    """What an ssh carries, without it."""
+
+    async def _lost(self) -> WireLost:
+        return WireLost("the socket has ended")
+
+    async def close(self) -> None:
+        self._writer.close()
+
+
 async def opened(address: OfficeAddress, context: ssl.SSLContext | None = None) -> FrameWire:
-    """A wire that `run` closes."""
-    if address.wire == ZMQ:
+    """A wire that `run` closes. By ssh the host is the master's folder: what ssh and sshd do has tests of its own."""
+    if address.wire == SSH:
+        line = join(Path(address.host), address.user, "127.0.0.1")
+        _OPEN.append(OfSocket("master", *await asyncio.open_unix_connection(sock=line)))
+    elif address.wire == ZMQ:
         _OPEN.append(await open_zmq(address, 30.0))
     else:
         context = context or (ssl.create_default_context() if address.secure else None)

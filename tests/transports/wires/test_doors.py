@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import socket
 from collections.abc import Callable
 
 import pytest
@@ -113,11 +112,13 @@ def test_a_flood_of_connections_without_login_keeps_nobody_out(
     monkeypatch.setattr(door, "UNKNOWN_OF_HOST_MAX", 5)
     running = make_door(url)
     login = running.account()
-    idle = [socket.create_connection(("127.0.0.1", running.listener.port), timeout=30) for _ in range(20)]
-    run(running.logged_in(login))
-    assert len(running.door._unknown) <= 5
-    for one in idle:
-        one.close()
+    idle = [running.stranger() for _ in range(20)]
+    try:
+        run(running.logged_in(login))
+        assert len(running.door._unknown) <= 5
+    finally:
+        for one in idle:
+            one.close()
 
 
 @open_wires
@@ -133,7 +134,7 @@ def test_who_does_not_log_in_is_ended(
         wire = await opened(login.address)
         await ended(wire)
 
-    with socket.create_connection(("127.0.0.1", running.listener.port), timeout=30) as idle:
+    with running.stranger() as idle:
         run(agent())
         with contextlib.suppress(ConnectionResetError):
             while idle.recv(4096):
@@ -234,6 +235,8 @@ def test_who_reads_too_slowly_is_ended_and_others_are_served(make_door: Callable
 def test_an_account_that_is_removed_or_renewed_is_cut_off(
     make_door: Callable[..., Running], url: str, how: str
 ) -> None:
+    if (url, how) == ("ssh:", "renewed"):
+        return  # a key of ssh stands in authorized_keys, and is sshd's to refuse
     running = make_door(url, silence=3.0)
     login = running.account()
 
@@ -247,9 +250,10 @@ def test_an_account_that_is_removed_or_renewed_is_cut_off(
             running.account()
         while True:
             frame = await next_frame(wire)
-            await wire.send(pack(Beat()))
             if isinstance(frame, Bye):
                 return frame.reason
+            with contextlib.suppress(WireLost):  # it may have ended, and said why
+                await wire.send(pack(Beat()))
 
     assert "its account was removed" in run(agent())
 

@@ -1,0 +1,76 @@
+"""The worker in POSIX sh under the conformance kit, with each shell that it is written for."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from conformance.run import KitOptions, run_kit
+from tests.harness.tree import ROOT
+
+WORKER = ROOT / "examples/worker-sh/worker.sh"
+TOOLS = (
+    "awk", "cat", "chmod", "cp", "cut", "date", "dd", "mkfifo", "mv", "od", "rm", "sed", "setsid", "sh", "sleep",
+    "stat", "tr", "wc",
+)  # fmt: skip
+SHELLS = {"dash": ("dash",), "busybox": ("busybox", "sh")}
+#: What it leaves out; its README says so.
+NOT_IN_SHELL = {
+    "shell.log-files", "files.glob", "upload.keepstamp", "upload.directory", "command-offer.at-once",
+    "command-offer.aside",
+}  # fmt: skip
+#: Checked in every run of the tests; the others take minutes.
+QUICK = ("claim.answers", "shell.secrets", "events.any-bytes", "interrupt.tree", "download.file", "reconnect.resumes")
+
+
+def options(shell: str, folder: Path, only: tuple[str, ...] = ()) -> KitOptions:
+    """With busybox all tools are its own, too."""
+    words = list(SHELLS[shell])
+    if shell == "busybox":
+        busybox = shutil.which("busybox")
+        assert busybox is not None, "busybox is missing: `make tools` installs it"
+        for tool in TOOLS:
+            (folder / tool).symlink_to(busybox)
+        words = ["env", f"PATH={folder}:/usr/bin:/bin", *words]
+    command = (
+        *words, str(WORKER), "--account", "conformance", "--state", "{state}", "--queue", "cap.{signature}",
+        "--capability", "{signature}", "--", "{connect}",
+    )  # fmt: skip
+    return KitOptions(url=None, command=command, only=only, patience=60.0)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1500)
+@pytest.mark.parametrize("shell", SHELLS)
+def test_the_shell_worker_does_all_that_a_worker_must(shell: str, tmp_path: Path) -> None:
+    """And what it should, but for what its README names."""
+    report = run_kit(options(shell, tmp_path))
+    print(report.as_table())
+    failed = {result.requirement.id: result.what for result in report.results if not result.passed}
+    assert set(failed) == NOT_IN_SHELL, failed
+    assert report.conforms
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_the_shell_worker_runs_commands_and_survives_cuts(shell: str, tmp_path: Path) -> None:
+    report = run_kit(options(shell, tmp_path, QUICK))
+    assert report.conforms, report.as_table()
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1500)
+def test_our_agent_does_all_that_a_worker_must_and_should_over_a_stream(tmp_path: Path) -> None:
+    """By ssh as it runs it, with another program in its place."""
+    run = tmp_path / "run"
+    run.write_text(
+        '#!/bin/sh\nmkdir -p "$2/bin"; ln -sf "$1" "$2/bin/ssh"\n'
+        f'PATH="$2/bin:$PATH" exec {sys.executable} -m worker_agent --url ssh://x/conformance --state "$2/state" '
+        '--capability "$3" --no-auto-capabilities\n'
+    )
+    run.chmod(0o755)
+    report = run_kit(KitOptions(url=None, command=(str(run), "{connect}", "{state}", "{signature}")))
+    failed = {result.requirement.id: result.what for result in report.results if not result.passed}
+    assert not failed
