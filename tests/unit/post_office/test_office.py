@@ -9,7 +9,23 @@ import pytest
 
 from contracts import topology
 from contracts.codec import Wire
-from contracts.frames.frames import Answer, Carried, ConsumeFrom, Frame, LookFor, Missing, Offered, Say, Settle, There
+from contracts.frames.frames import (
+    Answer,
+    Carried,
+    ConsumeFrom,
+    Counted,
+    CountQueues,
+    Frame,
+    LookFor,
+    Missing,
+    NextDead,
+    OfDead,
+    Offered,
+    Say,
+    Settle,
+    SettleDead,
+    There,
+)
 from contracts.frames.frames import Told as ToldFrame
 from contracts.timing import PARKED_TTL
 from master_bridge.post_office import dead_letters, masters_mail, office
@@ -370,6 +386,73 @@ def test_a_frame_that_no_agent_sends_ends_its_connection(frame: Frame) -> None:
     played = Played()
     played.join(1)
     assert [type(each) for each in played.frame(1, frame)] == [CutOff]
+
+
+# -- operators ---------------------------------------------------------------------------------------------------------
+
+
+def test_an_operator_is_told_how_full_queues_are() -> None:
+    played = Played()
+    played.join(1)
+    played.join(2, user="desk", role="operator")
+    for text in "abc":
+        played.publish(GTK, text)
+    played.consume(1, GTK, seen=0)
+    played.settle(1, 1, "park")
+    played.consume(1, GTK, WX, seen=1)
+    played.say(1, "claims", body=b"c")
+    (counted,) = frames(played.frame(2, CountQueues(number=1)), 2)
+    assert isinstance(counted, Counted)
+    found = {each.queue: (each.ready, each.held, each.consumers) for each in counted.counts}
+    assert found == {
+        GTK: (1, 1, 0), WX: (0, 0, 0), "claims.m": (0, 1, 1), "events.m": (0, 0, 1), "parked": (1, 0, 0),
+        "dead": (0, 0, 0),
+    }  # fmt: skip
+    (one,) = frames(played.frame(2, CountQueues(number=2, queues=(WX, "cap.none"))), 2)
+    assert isinstance(one, Counted)
+    assert [each.queue for each in one.counts] == [WX]
+
+
+def test_what_is_dead_is_walked_through_dropped_and_sent_again() -> None:
+    played = Played()
+    played.join(1)
+    played.join(2, user="desk", role="operator")
+    for text in (b"a", b"b", b"c"):
+        played.say(1, "dead", key="q", body=text)
+
+    def after(place: int) -> tuple[int, bytes]:
+        (sent,) = [each for each in played.frame(2, NextDead(number=1, after=place)) if isinstance(each, SendFrame)]
+        assert isinstance(sent.frame, OfDead)
+        return sent.frame.place, sent.body
+
+    def settle(place: int, how: str, queue: str = "") -> str:
+        fields = {"number": 1, "place": place, "how": how, "queue": queue, "priority": 3}
+        return outcome(played.frame(2, SettleDead.model_validate(fields)))
+
+    assert [after(0), after(1), after(2), after(3)] == [(1, b"a"), (2, b"b"), (3, b"c"), (0, b"")]
+    assert settle(2, "drop") == "taken"
+    assert settle(2, "drop") == "returned"
+    assert after(1) == (3, b"c")
+    assert settle(1, "again", "cap.none") == "returned", "nobody would take it: it stays"
+    assert settle(1, "again", GTK) == "taken"
+    assert after(0) == (3, b"c")
+    (offered,) = [frame for frame in frames(played.consume(1, GTK, seen=0)) if isinstance(frame, Offered)]
+    assert (offered.user, offered.message.headers[topology.AGAIN_HEADER]) == ("desk", "true")
+
+
+@pytest.mark.parametrize("frame", [CountQueues(number=1), NextDead(number=1, after=0)])
+def test_an_agent_does_nothing_of_an_operators(frame: Frame) -> None:
+    played = Played()
+    played.join(1)
+    assert [type(each) for each in played.frame(1, frame)] == [CutOff]
+
+
+@pytest.mark.parametrize("to", ["claims", "events", "fleet", "dead"])
+def test_an_operator_says_nothing_of_an_agents(to: str) -> None:
+    played = Played()
+    played.join(2, user="desk", role="operator")
+    assert [type(each) for each in played.say(2, to)] == [CutOff]
+    assert len(played.office.dead) == 0
 
 
 # -- anything ----------------------------------------------------------------------------------------------------------
