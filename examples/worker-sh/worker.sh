@@ -29,7 +29,7 @@ random() { od -An -N8 -tx1 /dev/urandom | tr -d ' \n'; }
 [ -s instance ] || random >instance
 read -r instance <instance
 read -r epoch <epoch 2>/dev/null || epoch=0
-main=$$ term=0 now=0 trash='' up='' conn=0 S='' pull_n='' held='' drain='' silent=' ' known='' running=''
+main=$$ term=0 now=0 trash='' up='' conn=0 S='' go='' pull_n='' held='' drain='' silent=' ' known='' running=''
 
 quote() { # a text as JSON, in $quoted
   case $1 in
@@ -74,7 +74,7 @@ lost() {
   [ -n "$up" ] && log "link lost"
   exec 8>&-
   read -r pid <"$D/conn" 2>/dev/null && kill "$pid" 2>/dev/null
-  up="" delivery="" conn=$((conn + 1)) retry=$((now + 1))
+  up='' go='' delivery='' conn=$((conn + 1)) retry=$((now + 1))
   [ -n "$S" ] && [ -z "$held" ] && end forget
 }
 frame() { said=$now; printf '0 %s\n' "$1" >&8; } 2>/dev/null
@@ -190,6 +190,7 @@ granted() {
     echo "$S $master $request" >"$state/left-$S"
     held=1 resumed=$now progress=$now
   fi
+  go=1
   if [ "$v_incarnation" != "$inc" ]; then inc=$v_incarnation; rm -f "$J"/f/*; fi
   rewind || return
   introduce accept ",\"incarnation\":\"$inc\""
@@ -213,8 +214,8 @@ advance() {
   progress=$now
   publish
 }
-publish() {
-  while [ -n "$up" ] && [ "$sent" -lt "$last" ] && [ $((sent - stored)) -lt 64 ]; do
+publish() { # after a new connection not before the grant: what was under way on the former one comes first
+  while [ -n "$go" ] && [ "$sent" -lt "$last" ] && [ $((sent - stored)) -lt 64 ]; do
     seq=$((sent + 1))
     eval "u=\$u_$seq size=\$z_$seq"
     [ "$flying" -gt 0 ] && [ $((flying + size)) -gt 2097152 ] && return

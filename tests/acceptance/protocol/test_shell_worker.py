@@ -23,7 +23,16 @@ NOT_IN_SHELL = {
     "command-offer.aside",
 }  # fmt: skip
 #: Checked in every run of the tests; the others take minutes.
-QUICK = ("claim.answers", "shell.secrets", "events.any-bytes", "interrupt.tree", "download.file", "reconnect.resumes")
+QUICK = (
+    "claim.answers",
+    "shell.secrets",
+    "events.numbered",
+    "events.any-bytes",
+    "interrupt.tree",
+    "download.file",
+    "reconnect.resumes",
+    "reconnect.large",
+)
 
 
 def options(shell: str, folder: Path, only: tuple[str, ...] = ()) -> KitOptions:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from tests.harness.environment import program_environment
 from tests.harness.ssh import HOST, SSHClient, make_key
 from tests.harness.waiting import wait_for
 from tests.transports.ssh.conftest import SSHFleet
 
+AGENT = str(Path(sys.executable).with_name("worker-agent"))
 NOTHING = "c['workers'] = worker.amqp_column('any', workers=1, requires=['x'])\nbuilder('b', c['workers'])\n"
 
 
@@ -149,6 +152,21 @@ def test_two_agents_share_one_key(fleet: SSHFleet) -> None:
     agents = [fleet.make_agent(name, account="both") for name in ("one", "two")]
     for agent in agents:
         wait_for(lambda agent=agent: "link_up" in agent.log(), 60, agent.log)
+
+
+def test_doctor_says_what_ssh_says(fleet: SSHFleet) -> None:
+    """The login, and why there is none."""
+    fleet.make_master(NOTHING)
+    client = fleet.enroll("agent")
+
+    def doctor() -> subprocess.CompletedProcess[str]:
+        command = [AGENT, "--config", "agent.toml", "--state", str(fleet.folder / "state"), "doctor"]
+        return subprocess.run(command, cwd=fleet.folder, capture_output=True, text=True, timeout=120, check=False,
+                              env=program_environment() | client.environment)  # fmt: skip
+
+    assert "user agent at ssh://ci.test" in doctor().stdout
+    fleet.server.authorized.write_text("")
+    assert "takes no key of this machine" in doctor().stdout
 
 
 def test_a_client_without_ssh_says_what_is_missing(fleet: SSHFleet, tmp_path: Path) -> None:
