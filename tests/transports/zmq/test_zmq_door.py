@@ -25,7 +25,7 @@ from master_bridge.link.office.door import AddressTaken
 from master_bridge.link.office.zeromq.curve import KEY_FILE, new_pair, server_keys
 from master_bridge.link.office.zeromq.peer import greeting_problem
 from tests.harness.waiting import wait_for
-from tests.transports.wires.door import Login, Running, hello, opened, run
+from tests.transports.wires.door import Login, Running, hello, next_frame, opened, run
 from worker_agent.link.frames.wire import WireLost
 from worker_agent.link.frames.zeromq import open_zmq
 
@@ -234,6 +234,32 @@ class TestHostile:
         greeting = hello("others", None)
         client.send_multipart([greeting.header, greeting.body])
         assert b'"part":"login"' in client.recv_multipart()[0]
+
+
+def test_a_frame_that_lies_unread_when_its_connection_is_ended_harms_nobody(make_door: Callable[..., Running]) -> None:
+    """libzmq aborts the whole process where half of a message was taken before."""
+    running = make_door(URL)
+    login, other = running.account(), running.account("others")
+
+    async def agents() -> None:
+        victim, bystander = await running.logged_in(login), await running.logged_in(other)
+        router = running.listener.router
+        await asyncio.to_thread(running.call, running.reactor.removeReader, router._readers[0])
+        for _ in range(3):
+            await victim.send(pack(Say(number=1, to="events", key="m", message=CARRIED), b"x"))
+        await asyncio.sleep(0.3)
+
+        def end() -> None:
+            running.door.send(1, Beat())
+            running.door.disconnect(1, "for no reason")
+            router.pump()
+            running.reactor.addReader(router._readers[0])
+
+        await asyncio.to_thread(running.call, end)
+        await asyncio.to_thread(running.call, running.door.send, 2, Beat())
+        assert isinstance(await next_frame(bystander), Beat)
+
+    run(agents())
 
 
 AGENT = """

@@ -13,6 +13,7 @@ from contracts.operations.reachability import looked_at
 from worker_agent.link.amqp.properties import tolerate_unreadable
 from worker_agent.link.amqp.transport import BrokerConnection, Heard, Socket
 from worker_agent.link.errors import CA_SETTING, LIBRARY_ERRORS, LinkError, failure_of
+from worker_agent.link.in_time import in_time
 from worker_agent.link.options import LinkOptions
 
 tolerate_unreadable()
@@ -36,7 +37,7 @@ class Opened:
     async def open(self) -> None:
         """Within `connect_timeout`. Raises `LinkError`; then, and when cancelled, nothing is left open."""
         try:
-            await asyncio.wait_for(self.connection.connect(), self._options.connect_timeout)
+            await in_time(self.connection.connect(), self._options.connect_timeout)
         except LIBRARY_ERRORS as error:
             self._socket.abort()
             failure = failure_of(error, self._options, self.heard)

@@ -15,6 +15,7 @@ from contracts.operations.broker_failure import lost, network_failure, no_answer
 from contracts.operations.office_url import OfficeAddress
 from contracts.operations.reachability import NEXT_ADDRESS
 from worker_agent.link.frames.wire import WireLost
+from worker_agent.link.in_time import in_time
 from worker_agent.link.options import LinkOptions, tls_context
 
 #: Bytes that are asked of the socket at once: several of the largest boxes.
@@ -87,7 +88,7 @@ async def open_amp(address: OfficeAddress, context: ssl.SSLContext | None, timeo
         address.host, address.port, ssl=context, limit=READ, happy_eyeballs_delay=NEXT_ADDRESS
     )
     try:
-        reader, writer = await asyncio.wait_for(opening, timeout)
+        reader, writer = await in_time(opening, timeout, undo=lambda opened: opened[1].transport.abort())
     except asyncio.TimeoutError:
         raise WireLost(str(no_answer(address))) from None
     except (OSError, ValueError) as error:

@@ -38,8 +38,8 @@ class FrameMessage:
     @classmethod
     def offered(cls, frame: Offered, body: bytes) -> FrameMessage:
         headers: dict[str, Any] = dict(frame.message.headers)
-        if frame.parkings:  # as RabbitMQ tells it
-            headers["x-death"] = [{"count": frame.parkings, "reason": "rejected"}]
+        if frame.parkings:  # as RabbitMQ tells it: each time it was rejected, and had then waited long enough
+            headers["x-death"] = [{"count": frame.parkings, "reason": reason} for reason in ("expired", "rejected")]
         return cls(
             body=body,
             headers=headers,

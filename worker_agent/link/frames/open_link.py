@@ -45,6 +45,7 @@ from worker_agent.link.errors import LinkError
 from worker_agent.link.frames.frame_message import FrameMessage
 from worker_agent.link.frames.offers import OfficeOffers
 from worker_agent.link.frames.wire import FrameWire, WireLost
+from worker_agent.link.in_time import in_time
 from worker_agent.link.offered import OfferReader
 from worker_agent.link.options import LinkOptions
 from worker_agent.link.port import Kept, LinkListener, Settle
@@ -109,7 +110,7 @@ class OfficeOpenLink:
     async def open(self) -> None:
         try:
             self._wire = await self._open_wire(self._options)
-            await asyncio.wait_for(self._log_in(self._wire), self._options.connect_timeout)
+            await in_time(self._log_in(self._wire), self._options.connect_timeout)
         except (WireLost, NotAFrame, asyncio.TimeoutError) as error:
             await self.close()
             reason = str(error) or f"{self._options.where} accepts a connection and then says nothing"

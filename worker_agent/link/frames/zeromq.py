@@ -17,6 +17,7 @@ from contracts.frames.codec import FRAME_BODY_MAX, Packed
 from contracts.operations.broker_failure import lost, network_failure, no_answer, other
 from contracts.operations.office_url import OfficeAddress
 from worker_agent.link.frames.wire import WireLost
+from worker_agent.link.in_time import in_time
 from worker_agent.link.options import LinkOptions
 
 #: Messages that libzmq holds, each way.
@@ -152,7 +153,7 @@ async def open_zmq(address: OfficeAddress, timeout: float) -> ZMQWire:
     """
     deadline = asyncio.get_running_loop().time() + timeout
     try:
-        found = await asyncio.wait_for(
+        found = await in_time(
             asyncio.get_running_loop().getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM), timeout
         )
     except asyncio.TimeoutError:
@@ -178,10 +179,10 @@ def _numeric(found: list[Any]) -> Iterator[str]:
 async def _open_at(address: OfficeAddress, place: str, timeout: float) -> ZMQWire:
     wire = ZMQWire(address, place)
     try:
-        await asyncio.wait_for(asyncio.shield(wire.opened), timeout)
-    except asyncio.TimeoutError:
-        await wire.close()
-        raise WireLost(str(no_answer(address))) from None
+        await asyncio.wait((wire.opened,), timeout=timeout)
+        if not wire.opened.done():
+            raise WireLost(str(no_answer(address)))
+        wire.opened.result()
     except ConnectionError:
         await wire.close()
         raise await _why(address, timeout) from None
@@ -194,7 +195,8 @@ async def _open_at(address: OfficeAddress, place: str, timeout: float) -> ZMQWir
 async def _why(address: OfficeAddress, timeout: float) -> WireLost:
     """libzmq does not say why it could not connect: a plain connection does."""
     try:
-        _reader, writer = await asyncio.wait_for(asyncio.open_connection(address.host, address.port), timeout)
+        opening = asyncio.open_connection(address.host, address.port)
+        _reader, writer = await in_time(opening, timeout, undo=lambda opened: opened[1].transport.abort())
     except asyncio.TimeoutError:
         return WireLost(str(no_answer(address)))
     except OSError as error:

@@ -28,6 +28,8 @@ LINGER = 5_000
 #: Milliseconds after which libzmq would connect again by itself: each connection that has ended is disconnected long
 #: before. With `-1`, which is "not at all", it drops what has come and was not read yet.
 _NEVER = 3_600_000
+#: Seconds after which those who wait are told of room again.
+RETRY = 0.05
 #: Messages that are taken in one turn of the reactor.
 TURN = 100
 DOMAIN = b"agents"
@@ -149,37 +151,36 @@ class ZMQRouter:
             if error.errno != zmq.EHOSTUNREACH:
                 log.error("frame_not_sent", reason=str(error))
         finally:
-            # sending takes notice of what has come, and the descriptor tells that once only
-            if self._has_more():
-                self._pump_soon()
+            self._pump_soon()  # sending takes notice of what has come, and the descriptor tells that once only
         return True
 
     # -- what comes ---------------------------------------------------------------------------------------------------
 
-    def _pump_soon(self) -> None:
+    # The ROUTER is never asked whether something has come (`zmq.EVENTS`): it would take the first part of a message,
+    # and libzmq aborts the process where its connection is disconnected before the next part is read (its issue 3485).
+    # Here each message is read whole, until there is none.
+
+    def _pump_soon(self, delay: float = 0) -> None:
         if not self._closed and (self._soon is None or not self._soon.active()):
-            self._soon = self._reactor.callLater(0, self.pump)
+            self._soon = self._reactor.callLater(delay, self.pump)
 
     def pump(self) -> None:
-        """Takes what has come, and tells who waits of room. Never raises: the reactor would stop watching."""
+        """Tells who waits of room, and takes what has come. Never raises: the reactor would stop watching."""
         try:
+            for number in list(self._stalled):
+                carrier = self._carriers.get(number)
+                if carrier is None or carrier.has_room():
+                    self._stalled.discard(number)
             for _ in range(TURN):
                 if self._closed or not self._take():
                     break
             else:
                 self._pump_soon()
-            for number in list(self._stalled):
-                carrier = self._carriers.get(number)
-                if carrier is None or carrier.has_room():
-                    self._stalled.discard(number)
-            if not self._closed and self._has_more():
-                self._pump_soon()
         except Exception:
             log.exception("agents_not_read")
-            self._pump_soon()
-
-    def _has_more(self) -> bool:
-        return bool(int(self._router.getsockopt(zmq.EVENTS)) & zmq.POLLIN)
+            self._pump_soon(RETRY)
+        if self._stalled:
+            self._pump_soon(RETRY)  # taking what comes takes notice of room, too
 
     def _take(self) -> bool:
         """One message, if there is one. One with more parts than a frame has is not kept, however many they are."""
