@@ -1,4 +1,4 @@
-"""A wait that ends: when what is waited for does, after so many seconds, or when whoever waits is cancelled."""
+"""Waits that end, and what is not left half done, whoever is cancelled meanwhile."""
 
 from __future__ import annotations
 
@@ -35,3 +35,17 @@ async def _end(task: asyncio.Task[Result], undo: Callable[[Result], object]) -> 
     await asyncio.wait((task,))
     if not task.cancelled() and task.exception() is None:
         undo(task.result())
+
+
+async def undisturbed(work: Coroutine[Any, Any, None]) -> None:
+    """Wait until `work` is done, though cancelled meanwhile; the cancellation goes on afterwards."""
+    task = asyncio.get_running_loop().create_task(work)
+    cancelled = False
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError:
+            cancelled = True
+    task.result()
+    if cancelled:
+        raise asyncio.CancelledError

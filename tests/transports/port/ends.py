@@ -135,7 +135,7 @@ class AgentEnd:
             on_input=self._input, queue_gone=self.gone.append, sent_to_dead=lambda: None, asked=self._ask
         )
         self.link = Link(
-            LinkOptions(url=middle.agents_url, name=name, reconnect_max=0.5),
+            (LinkOptions(url=middle.agents_url, name=name, reconnect_max=0.5),),
             instance=name,
             agent=name,
             next_epoch=epochs.__next__,

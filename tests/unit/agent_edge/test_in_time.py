@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from worker_agent.link.in_time import in_time
+from worker_agent.link.in_time import in_time, undisturbed
 
 
 async def test_what_comes_in_time_is_given() -> None:
@@ -57,3 +57,18 @@ async def test_who_waits_is_cancelled_also_where_the_work_ends_in_the_same_turn(
     with pytest.raises(asyncio.CancelledError):
         await waiting
     assert undone == [1]
+
+
+async def test_what_is_not_to_be_disturbed_is_done_and_the_cancellation_goes_on() -> None:
+    done = []
+
+    async def work() -> None:
+        await asyncio.sleep(0.01)
+        done.append(1)
+
+    waiting = asyncio.get_running_loop().create_task(undisturbed(work()))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert done == [1]

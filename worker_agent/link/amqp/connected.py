@@ -30,13 +30,14 @@ from worker_agent.link.amqp.declare import (
 )
 from worker_agent.link.amqp.offers import SUPERVISE_EVERY, OfferConsumers
 from worker_agent.link.amqp.one_at_a_time import ByCancelling, BySharedPrefetch
-from worker_agent.link.amqp.opening import Opened, open_connection, undisturbed
+from worker_agent.link.amqp.opening import Opened, open_connection
 from worker_agent.link.amqp.outlet import Outlet
 from worker_agent.link.amqp.prefetch import SharedPrefetch
 from worker_agent.link.amqp.publisher import Publisher
 from worker_agent.link.amqp.transport import Heard
 from worker_agent.link.control import ControlReader
 from worker_agent.link.errors import LIBRARY_ERRORS, LinkError, loss_of
+from worker_agent.link.in_time import undisturbed
 from worker_agent.link.offered import OfferReader
 from worker_agent.link.options import LinkOptions
 from worker_agent.link.port import Kept, LinkListener, Settle

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine
-from typing import Any
 
 import structlog
 
@@ -73,17 +71,3 @@ async def open_connection(options: LinkOptions, purpose: str) -> Opened:
         raise LinkError(f"--tls-ca, --tls-cert or --tls-key cannot be used: {error}") from error
     await opened.open()
     return opened
-
-
-async def undisturbed(work: Coroutine[Any, Any, None]) -> None:
-    """Wait until `work` is done, though cancelled meanwhile; the cancellation goes on afterwards."""
-    task = asyncio.get_running_loop().create_task(work)
-    cancelled = False
-    while not task.done():
-        try:
-            await asyncio.wait({task})
-        except asyncio.CancelledError:
-            cancelled = True
-    task.result()
-    if cancelled:
-        raise asyncio.CancelledError

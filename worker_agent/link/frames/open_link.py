@@ -45,7 +45,7 @@ from worker_agent.link.errors import LinkError
 from worker_agent.link.frames.frame_message import FrameMessage
 from worker_agent.link.frames.offers import OfficeOffers
 from worker_agent.link.frames.wire import FrameWire, WireLost
-from worker_agent.link.in_time import in_time
+from worker_agent.link.in_time import in_time, undisturbed
 from worker_agent.link.offered import OfferReader
 from worker_agent.link.options import LinkOptions
 from worker_agent.link.port import Kept, LinkListener, Settle
@@ -141,7 +141,11 @@ class OfficeOpenLink:
 
     async def close(self) -> None:
         self._end("closed")
-        wire, self._wire, self._closed = self._wire, None, True
+        self._closed = True
+        await undisturbed(self._close())
+
+    async def _close(self) -> None:
+        wire, self._wire = self._wire, None
         for task in self._tasks:
             task.cancel()
         for looking in self._looking.values():

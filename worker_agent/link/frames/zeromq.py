@@ -17,7 +17,7 @@ from contracts.frames.codec import FRAME_BODY_MAX, Packed
 from contracts.operations.broker_failure import lost, network_failure, no_answer, other
 from contracts.operations.office_url import OfficeAddress
 from worker_agent.link.frames.wire import WireLost
-from worker_agent.link.in_time import in_time
+from worker_agent.link.in_time import in_time, undisturbed
 from worker_agent.link.options import LinkOptions
 
 #: Messages that libzmq holds, each way.
@@ -119,7 +119,10 @@ class ZMQWire:
             work.cancel()
 
     async def close(self) -> None:
-        """What was sent last has half a second to leave, while nobody waits."""
+        """What was sent last has half a second to leave."""
+        await undisturbed(self._close())
+
+    async def _close(self) -> None:
         self._watching.cancel()
         await asyncio.wait((self._watching,))
         for future in (self.opened, self._lost):
