@@ -180,7 +180,7 @@ class Slot:
         elif not self.over:
             # in a quick stop the offer stays for the next start: an agent may be on the way to it
             keeps = self.keeps_session() or self._comes_again()
-            self._leave(keep=keeps)
+            self._seeker.leave(keep=keeps)
 
     def quick_stop(self) -> None:
         """The build is lost before its step is interrupted: so it is RETRY, whatever its step was at."""
@@ -190,7 +190,7 @@ class Slot:
     # -- the connection's owner ---------------------------------------------------------------------------------------
 
     def leave_session(self) -> None:
-        self._leave(keep=self.keeps_session() or self._moves_on() or self._comes_again())
+        self._seeker.leave(keep=self.keeps_session() or self._moves_on() or self._comes_again())
 
     def keeps_session(self) -> bool:
         """The master stops quickly: what runs goes on for its next start."""
@@ -234,11 +234,6 @@ class Slot:
         if self.begun or (self._found is not None and not self._found.adopted):
             return False
         return bool(self._build.results == RETRY if self._build.finished else not self._build.stopped)
-
-    def _leave(self, *, keep: bool) -> None:
-        if self._found is not None and not self.over:
-            self._found.session.end()
-        self._seeker.leave(keep=keep)
 
     # -- told by the bridge -------------------------------------------------------------------------------------------
 
