@@ -94,9 +94,9 @@ class StreamOffice:
 
     def _end(self, reason: str) -> None:
         """The connection is gone; what it held goes back to its queue, first."""
+        if self._line is not None and reason:
+            self._send(Bye(reason=reason))  # which ends it, where nobody is there any more
         if self._line is not None:
-            if reason:
-                self._send(Bye(reason=reason))
             self._line.close()
             for held in sorted(self._held, reverse=True):
                 self._held[held].redelivered = True

@@ -23,7 +23,8 @@ mkdir -p "$state" && state=$(cd "$state" && pwd) && cd "$state" || exit 73
 D=$state/run
 rm -rf "$D" "$state"/s-*
 mkdir "$D" "$D/in" && mkfifo "$D/inbox" "$D/alive" "$D/out" || exit 73
-exec 9<>"$D/inbox" 7<>"$D/alive"  # what happens is a line in the inbox; who waits at `alive` sees us end
+# What happens is a line in the inbox, which others open to write only, and so end with us; `alive` ends with us, too.
+exec 9<>"$D/inbox" 7<>"$D/alive"
 log() { printf '%s %s\n' "$(date '+%F %T')" "$*" >&2; }
 random() { od -An -N8 -tx1 /dev/urandom | tr -d ' \n'; }
 [ -s instance ] || random >instance
@@ -66,7 +67,7 @@ open_link() {
   conn=$((conn + 1)) up='' heard=$now said=$now seen=0 number=0 retry=$((now + 15))
   address=agent.$account.$instance.$(random)
   rm -f "$D/in/"*
-  ( exec 7>&-; sh -c 'echo $$ >"$0"; exec "$@"' "$D/conn" "$@" <"$D/out" 9>&- | reader $conn ) &
+  ( exec 7>&- 9>"$D/inbox"; sh -c 'echo $$ >"$0"; exec "$@"' "$D/conn" "$@" <"$D/out" 9>&- | reader $conn ) &
   exec 8>"$D/out"
   frame "{\"f\":\"hello\",\"version\":1,\"role\":\"agent\",\"user\":\"$account\",\"agent\":\"$name\",\"address\":\"$address\"}"
 }
@@ -266,7 +267,7 @@ next() { # the next command, where none runs
   quote "$v_command_name"
   emit "$running" started "\"value\":{\"name\":$quoted,\"digest\":\"$v_command_digest\"}"
   # shellcheck source=/dev/null
-  ( trap - TERM; exec 7>&- 8>&-; n=$running c=$J/c/$running; . "$here/commands.sh"; run_command ) 2>/dev/null &
+  ( trap - TERM; exec 7>&- 8>&- 9>"$D/inbox"; n=$running c=$J/c/$running; . "$here/commands.sh"; run_command ) 2>/dev/null &
   unset $names
 }
 finished() { # n
@@ -334,7 +335,7 @@ ending() {
 }
 trap : PIPE
 trap 'term=$((term + 1))' TERM INT
-( trap - TERM; exec 7>&-; while sleep 1 && kill -0 $main 2>/dev/null; do echo tick >&9; done ) &
+( trap - TERM; exec 7>&- 9>"$D/inbox"; while sleep 1 && kill -0 $main 2>/dev/null; do echo tick >&9; done ) &
 ticker=$!
 open_link "$@"
 while :; do

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
-from conformance.run import KitOptions, run_kit
+from conformance.run import Kit, KitOptions, run_kit
 from tests.harness.tree import ROOT
+from tests.harness.waiting import wait_for
 
 WORKER = ROOT / "examples/worker-sh/worker.sh"
 TOOLS = (
@@ -83,3 +86,28 @@ def test_our_agent_does_all_that_a_worker_must_and_should_over_a_stream(tmp_path
     report = run_kit(KitOptions(url=None, command=(str(run), "{connect}", "{state}", "{signature}")))
     failed = {result.requirement.id: result.what for result in report.results if not result.passed}
     assert not failed
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_nothing_of_a_killed_shell_worker_is_left(shell: str, tmp_path: Path) -> None:
+    """Also where a command has much to say, and nobody hears it any more."""
+    with Kit(options(shell, tmp_path)) as kit:
+        kit.stage.ready()
+        session = kit.stage.session()
+        kit.stage.begin_shell(session, 1, "while :; do echo more; done")
+        kit.master.wait(lambda: len(session.events) > 10, "some of its output")
+        worker = kit.stage.worker
+        assert worker is not None
+        state = worker.output.with_suffix("")
+        worker.kill()
+        wait_for(lambda: not processes_of(state), 60, lambda: str(processes_of(state)))
+
+
+def processes_of(state: Path) -> list[list[str]]:
+    """Command lines of those that a worker with this folder has started, or is."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if str(state) in process.cmdline() or process.cwd().startswith(str(state)):
+                found.append(process.cmdline())
+    return found
