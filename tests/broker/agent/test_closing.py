@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import re
 from collections.abc import Iterator
 
 import pytest
+from aio_pika.tools import OneShotCallback
 
 from contracts.testing.rabbitmq.node import RabbitMQNode
 from contracts.topology import cap_queue
@@ -113,3 +115,24 @@ async def test_a_broker_that_does_not_answer_a_goodbye_is_not_waited_for(gate: G
     await until(lambda: not running.left(), "no task")
     gate.heal()
     await until(lambda: not gate._pairs, "the connections to be closed")
+
+
+async def test_questions_about_queues_that_are_missing_leave_nothing(amqp_url: str) -> None:
+    """An agent asks thousands of them while its connection lives: nothing of any is remembered."""
+    running = RunningLink(amqp_url)
+    await running.up()
+
+    def remembered() -> int:
+        gc.collect()
+        return sum(isinstance(each, OneShotCallback) for each in gc.get_objects())
+
+    async def ask(number: int) -> None:
+        found = await running.link.existing([cap_queue(f"missing{number}")])
+        assert found == {cap_queue(f"missing{number}"): False}
+
+    await ask(0)
+    before = remembered()
+    for number in range(1, 40):
+        await ask(number)
+    assert remembered() <= before
+    await running.end()

@@ -10,6 +10,7 @@ import structlog
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractQueue
 from aiormq import Channel
 from aiormq import exceptions as amqp
+from aiormq.abc import AbstractChannel as AbstractProbe
 
 from contracts import topology
 from contracts.operations.broker_failure import plain
@@ -29,6 +30,24 @@ async def channel_of(connection: AbstractConnection) -> AsyncIterator[AbstractCh
     """A channel for one question; closed afterwards, also when the broker closed it first."""
     channel = connection.channel(publisher_confirms=False)
     await channel.initialize()
+    try:
+        yield channel
+    finally:
+        if not channel.is_closed:
+            await channel.close()
+
+
+@asynccontextmanager
+async def _probe_of(connection: AbstractConnection) -> AsyncIterator[AbstractProbe]:
+    """The same for a question whose answer may be that the broker closes the channel: there is no such queue.
+
+    It is a channel of aiormq's: of each of aio-pika's that the broker closed the connection remembers a callback, 1 KB,
+    for as long as it lives.
+    """
+    transport = connection.transport
+    if transport is None:
+        raise amqp.ConnectionClosed(0, "the connection is not there")
+    channel = await transport.connection.channel(publisher_confirms=False)
     try:
         yield channel
     finally:
@@ -125,11 +144,11 @@ async def existing_queues(
     async def ask() -> None:
         while left and not _enough(answers, misses):
             try:
-                async with channel_of(connection) as channel:  # a miss closes it
+                async with _probe_of(connection) as channel:  # a miss closes it
                     while left and not _enough(answers, misses):
                         name = left.pop()
                         answers[name] = False
-                        await channel.declare_queue(name, passive=True)
+                        await channel.queue_declare(name, passive=True)
                         answers[name] = True
             except (amqp.ChannelNotFoundEntity, amqp.ChannelAccessRefused, amqp.ChannelLockedResource):
                 continue
