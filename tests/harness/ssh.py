@@ -106,7 +106,8 @@ class SSHServer:
 class SSHClient:
     """A user's ssh: `folder` has its key, known hosts, configuration, and an `ssh` that reads this configuration."""
 
-    def __init__(self, folder: Path, server: SSHServer) -> None:
+    def __init__(self, folder: Path, server: SSHServer, port: int | None = None) -> None:
+        """`port`: of something before the server."""
         folder.mkdir(parents=True)
         self._folder = folder
         self._server = server
@@ -114,7 +115,7 @@ class SSHClient:
         make_key(folder / "id_ed25519")
         self.know_host()
         (folder / "config").write_text(
-            f"Host {HOST} builder*\n  HostName 127.0.0.1\n  Port {server.port}\n  HostKeyAlias {HOST}\n"
+            f"Host {HOST} builder*\n  HostName 127.0.0.1\n  Port {port or server.port}\n  HostKeyAlias {HOST}\n"
             f"  User {getpass.getuser()}\n  IdentityFile {folder}/id_ed25519\n  IdentitiesOnly yes\n"
             f"  UserKnownHostsFile {folder}/known_hosts\n  GlobalKnownHostsFile /dev/null\n"
         )

@@ -14,8 +14,12 @@ import pytest
 from contracts.testing.rabbitmq.node import USER, RabbitMQNode
 from contracts.testing.rabbitmq.ports import free_ports
 from contracts.topology import key_word
+from master_bridge.link.office import accounts
+from master_bridge.link.office.accounts import ACCOUNTS_FILE
 from master_bridge.link.office.enrolling import enrolled
+from master_bridge.ssh import authorized_keys
 from tests.faults.laboratory.proxy import Proxy
+from tests.harness.ssh import HOST, SSHClient, SSHServer
 
 MASTER = "m1"
 
@@ -89,8 +93,33 @@ class PostOffice(ByProxy):
         self.agents_url = enrolled(folder, self.agents_user, place, "agent", authority=False)
 
 
+class SSH(ByProxy):
+    """The system's ssh to an sshd on the master's machine."""
+
+    url = "ssh:"
+    master_user, agents_user = key_word(MASTER), "agents"
+
+    def __init__(self, request: pytest.FixtureRequest) -> None:
+        folder: Path = request.getfixturevalue("tmp_path")
+        self._server = SSHServer(folder / "sshd")
+        super().__init__(self._server.port)
+        client = SSHClient(folder / "ssh", self._server, self._proxy.port)
+        accounts.add(folder / ACCOUNTS_FILE, self.agents_user, ssh=True)
+        line = authorized_keys.line(self.agents_user, folder, authorized_keys.public_key(client.public))
+        self._server.authorized.write_text(f"{line}\n")
+        self._server.start()
+        for name, value in client.environment.items():
+            request.getfixturevalue("monkeypatch").setenv(name, value)
+        self.agents_url = f"ssh://{HOST}/{self.agents_user}"
+
+    def close(self) -> None:
+        super().close()
+        self._server.stop()
+
+
 MIDDLES: dict[str, Callable[[pytest.FixtureRequest], Middle]] = {
     "rabbitmq": RabbitMQ,
     "amp": lambda request: PostOffice(request, "amps"),
     "zmq": lambda request: PostOffice(request, "zmq"),
+    "ssh": SSH,
 }
