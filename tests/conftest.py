@@ -94,11 +94,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(tryfirst=True)  # before the marks are read
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     generated.mark(items)
+    if config.getoption("--transport") != RABBITMQ:
+        _leave_out(config, items, "rabbitmq")
     if hasattr(config, "workerinput"):  # one of several processes; `make test` has xdist keep this order
         times = file_order.read(file_order.TIMES.read_text("utf-8"))
         files = file_order.longest_first((file_order.file_of(item.nodeid) for item in items), times)
         place = {file: number for number, file in enumerate(files)}
         items.sort(key=lambda item: place[file_order.file_of(item.nodeid)])
+
+
+def _leave_out(config: pytest.Config, items: list[pytest.Item], mark: str) -> None:
+    left = [item for item in items if item.get_closest_marker(mark) is not None]
+    items[:] = [item for item in items if item.get_closest_marker(mark) is None]
+    config.hook.pytest_deselected(items=left)
 
 
 @pytest.hookimpl(wrapper=True)

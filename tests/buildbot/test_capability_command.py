@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pika
+import pytest
 
 from tests.harness.agents import Agent
 from tests.harness.master import BuildMaster
@@ -52,6 +53,7 @@ def test_waits_and_says_for_what_and_stops(make_master: Callable[..., BuildMaste
     assert master.finished(request, 15).result == "CANCELLED"
 
 
+@pytest.mark.rabbitmq
 def test_a_stopped_commands_offer_goes_and_one_that_waits_is_left_alone(
     make_master: Callable[..., BuildMaster],
 ) -> None:
@@ -95,6 +97,7 @@ builder("b", c['workers'], steps.CapabilityCommand(name="there", command=there, 
     assert build.step_result("here") == "SUCCESS"
 
 
+@pytest.mark.rabbitmq
 def test_a_masters_start_declares_no_queue_that_nobody_asked_for(
     make_master: Callable[..., BuildMaster],
 ) -> None:

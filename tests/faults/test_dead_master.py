@@ -33,6 +33,7 @@ def latencies(lab: Lab, master: BuildMaster, builds: int) -> list[float]:
     return found
 
 
+@pytest.mark.rabbitmq
 def test_the_living_master_is_not_delayed(lab: Lab, record: Record) -> None:
     """Agents that come while the dead master's offers fill their queue serve the living one at once."""
     living = lab.master(lab.column(builder="living", workers=2, steps=lab.step("living")), name="living")

@@ -18,7 +18,7 @@ from tests.faults.laboratory.world import World
 from tests.generated import fresh_seed
 from tests.harness.master import BuildMaster
 
-pytestmark = [pytest.mark.long, pytest.mark.root, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.rabbitmq, pytest.mark.long, pytest.mark.root, pytest.mark.timeout(3600)]
 
 SIZE = 500_000
 TOOL_SIZE = 50_000

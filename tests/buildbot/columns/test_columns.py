@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.faults.laboratory.proxy import Proxy
 from tests.harness.agents import Agent
 from tests.harness.master import BuildMaster
@@ -45,6 +47,7 @@ for n, column in enumerate(columns):
     assert {master.properties(build)["agent"] for build in builds} == {f"a{n}" for n in range(5)}
 
 
+@pytest.mark.rabbitmq
 def test_two_masters_share_one_agent(make_master: Callable[..., BuildMaster], make_agent: Callable[..., Agent]) -> None:
     """An agent serves two masters with equal builder names; their build directories differ."""
     one = make_master(ONE.format(command="pwd"), name="m1")
@@ -184,6 +187,7 @@ def test_warns_when_nobody_qualifies(make_master: Callable[..., BuildMaster], ma
     )
 
 
+@pytest.mark.rabbitmq
 def test_master_starts_and_stops_without_a_broker(
     proxy: Proxy, amqp_url: str, make_master: Callable[..., BuildMaster], make_agent: Callable[..., Agent]
 ) -> None:

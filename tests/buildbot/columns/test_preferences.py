@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import closing
 
 import pika
+import pytest
 
 from tests.harness.agents import Agent
 from tests.harness.master import BuildMaster
@@ -58,6 +59,7 @@ builder("lint", c['workers'], steps.CapabilityCommand(name="lint", command=["ech
 """
 
 
+@pytest.mark.rabbitmq
 def test_a_step_goes_to_a_preferred_agent_first_and_to_any_after_the_limit(
     make_master: Callable[..., BuildMaster], make_agent: Callable[..., Agent]
 ) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from contracts.testing.rabbitmq.node import RabbitMQNode
 from tests.harness.agents import Agent
 from tests.harness.master import BuildMaster
@@ -51,6 +53,7 @@ def test_stop_ends_the_running_command(
     assert master.finished(second, 20).result == "CANCELLED"
 
 
+@pytest.mark.rabbitmq
 def test_stop_takes_a_waiting_builds_offer_back(
     make_master: Callable[..., BuildMaster], amqp_url: str, node: RabbitMQNode
 ) -> None:

@@ -6,6 +6,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.harness.master import BuildMaster
 from tests.harness.waiting import wait_for
 
@@ -17,6 +19,7 @@ builder("b", c['workers'], steps.ShellCommand(command=["true"]))
 MakeMaster = Callable[..., BuildMaster]
 
 
+@pytest.mark.rabbitmq
 def test_a_second_master_of_one_name_says_so_on_the_builds_page(
     make_master: MakeMaster, amqp_url: str, master_database: Path, tmp_path: Path
 ) -> None:

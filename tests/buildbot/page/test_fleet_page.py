@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import aio_pika
+import pytest
 from click.testing import CliRunner
 
 from contracts import topology
@@ -242,6 +243,7 @@ def test_a_viewer_without_rights_cannot_order(
     assert "stop" not in agent.log()
 
 
+@pytest.mark.rabbitmq
 def test_foreign_text_is_text(make_master: MakeMaster, make_agent: MakeAgent, page: Page, tmp_path: Path) -> None:
     """Names that are markup, scripts, control characters: of agents, capabilities and in dead messages."""
     master = make_master(config(tmp_path))
@@ -293,6 +295,7 @@ def test_silent_and_leaving_agents_are_shown(
     page.wait_text("tr[data-column='gtk>=3']", "0 (+")
 
 
+@pytest.mark.rabbitmq
 def test_each_master_shows_the_whole_fleet(
     make_master: MakeMaster, make_agent: MakeAgent, page: Page, tmp_path: Path
 ) -> None:

@@ -212,6 +212,7 @@ def test_masters_disk_full(lab: Lab, record: Record, masters_disk: Path) -> None
     )
 
 
+@pytest.mark.rabbitmq
 def test_brokers_disk_alarm(own_lab: Lab, record: Record) -> None:
     """Publishers are blocked for 15 s in mid-build: nothing is lost or run twice, the command is not held up."""
     lab, size = own_lab, 3_000_000

@@ -23,6 +23,8 @@ from tests.generated import fresh_seed
 from tests.harness.agents import Agent
 from tests.harness.waiting import wait_for
 
+pytestmark = pytest.mark.rabbitmq
+
 ONCE = [f"{name} {what}" for name in ("first", "work", "last") for what in ("begin", "end")]
 SIZE = 200_000
 #: `dead` keeps this many; a fuzzer of 50,000 pushes the oldest out.

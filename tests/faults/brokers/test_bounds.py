@@ -12,7 +12,7 @@ from tests.faults.conftest import Record
 from tests.faults.laboratory import processes
 from tests.faults.laboratory.lab import Lab
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.rabbitmq, pytest.mark.long, pytest.mark.timeout(1800)]
 
 SIZE = 1_000_000_000
 BOUND = 100 * 2**20

@@ -11,7 +11,7 @@ from tests.faults.laboratory.lab import Lab
 from tests.harness.waiting import wait_for
 
 #: The test's own waits are the bounds; a loaded machine takes a minute to start a broker.
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.rabbitmq, pytest.mark.timeout(900)]
 
 ONCE = [f"{name} {what}" for name in ("first", "work", "last") for what in ("begin", "end")]
 MEGABYTE = 1_000_000

@@ -14,7 +14,7 @@ from tests.faults.laboratory.lab import Lab
 from tests.faults.laboratory.proxy import Proxy
 from tests.harness.waiting import wait_for
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.rabbitmq, pytest.mark.long, pytest.mark.timeout(600)]
 
 SIZE = 50_000_000
 #: The issue's bound.

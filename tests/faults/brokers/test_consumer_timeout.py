@@ -15,7 +15,7 @@ from tests.faults.laboratory.lab import Lab
 from tests.harness.brokers import version_of
 from tests.harness.waiting import wait_for
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.rabbitmq, pytest.mark.long, pytest.mark.timeout(400)]
 
 SIZE = 100_000
 ONCE = [f"{name} {what}" for name in ("first", "work", "last") for what in ("begin", "end")]
