@@ -16,7 +16,11 @@ MakeMaster = Callable[..., Awaitable[MasterEnd]]
 MakeAgent = Callable[..., Awaitable[AgentEnd]]
 
 
-@pytest.fixture(params=list(MIDDLES))
+#: What `make test` leaves to `make test-long`: their links are AMP's but for the wire, which has tests of its own.
+LONG = ("zmq", "ssh")
+
+
+@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.long if name in LONG else ()) for name in MIDDLES])
 def middle(request: pytest.FixtureRequest) -> Iterator[Middle]:
     """Of each transport in turn."""
     made = MIDDLES[request.param](request)

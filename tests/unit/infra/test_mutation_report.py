@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -17,6 +18,8 @@ from tests.mutation.nearest import FIRST, reaches, stages
 from tests.mutation.own_processes import end_own_processes_only
 from tests.mutation.survivors import EXPLAINED, Area, change_of, explained, function_of, judge
 
+#: prctl(2)
+PR_SET_CHILD_SUBREAPER = 36
 TICKETS = "contracts.trust.tickets.xǁTicketsǁfor_offer__mutmut_{}"
 DIFF = """\
 # contracts.trust.tickets.xǁTicketsǁfor_offer__mutmut_1: survived
@@ -114,7 +117,9 @@ def test_results_are_kept_while_the_same_changes_are_made(tmp_path: Path) -> Non
 
 @pytest.fixture
 def stranger() -> Iterator[int]:
-    """A process that is none of this one's descendants."""
+    """A process that is none of this one's descendants, also where a test before has made this one a subreaper."""
+    libc = ctypes.CDLL(None)
+    libc.prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
     script = "setsid sleep 300 >/dev/null & echo $!"
     pid = int(subprocess.run(["sh", "-c", script], stdout=subprocess.PIPE, text=True, check=True).stdout)
     while os.getpid() in (parent.pid for parent in psutil.Process(pid).parents()):
