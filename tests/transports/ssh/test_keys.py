@@ -30,6 +30,7 @@ def test_a_key_that_sshd_does_not_know(fleet: SSHFleet) -> None:
     _says(fleet, "takes no key of this machine: put the line that `master-bridge enroll --ssh-key` printed")
 
 
+@pytest.mark.long
 def test_a_key_without_a_forced_command(fleet: SSHFleet) -> None:
     """No shell is asked for, and the agent says what is missing."""
     fleet.make_master(NOTHING)
@@ -38,6 +39,7 @@ def test_a_key_without_a_forced_command(fleet: SSHFleet) -> None:
     _says(fleet, "starts no master-bridge: the key's line in authorized_keys")
 
 
+@pytest.mark.long
 def test_a_changed_host_key(fleet: SSHFleet) -> None:
     fleet.make_master(NOTHING)
     client = fleet.enroll("agent")
@@ -94,6 +96,7 @@ def test_the_forced_command_gives_no_shell_and_no_forwarding(fleet: SSHFleet, tm
     assert b"SSH-2.0" not in forwarded.stdout
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "said",
     [
@@ -146,6 +149,7 @@ def test_only_public_keys_are_enrolled(fleet: SSHFleet, tmp_path: Path) -> None:
     assert not (fleet.master_folder / "agents.json").exists()
 
 
+@pytest.mark.long
 def test_two_agents_share_one_key(fleet: SSHFleet) -> None:
     """An account may be several machines'."""
     fleet.make_master(NOTHING)
@@ -154,6 +158,7 @@ def test_two_agents_share_one_key(fleet: SSHFleet) -> None:
         wait_for(lambda agent=agent: "link_up" in agent.log(), 60, agent.log)
 
 
+@pytest.mark.long
 def test_doctor_says_what_ssh_says(fleet: SSHFleet) -> None:
     """The login, and why there is none."""
     fleet.make_master(NOTHING)
@@ -169,6 +174,7 @@ def test_doctor_says_what_ssh_says(fleet: SSHFleet) -> None:
     assert "takes no key of this machine" in doctor().stdout
 
 
+@pytest.mark.long
 def test_a_client_without_ssh_says_what_is_missing(fleet: SSHFleet, tmp_path: Path) -> None:
     fleet.make_master(NOTHING)
     client: SSHClient = fleet.enroll("agent")

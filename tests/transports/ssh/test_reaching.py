@@ -146,6 +146,7 @@ def test_a_killed_ssh_and_a_killed_reach_lose_nothing(reaching: Reaching, tmp_pa
     assert ran.read_text() == "once\n"
 
 
+@pytest.mark.long
 def test_a_killed_master_finds_its_build_again(reaching: Reaching, tmp_path: Path) -> None:
     ran = tmp_path / "ran"
     master = reaching.fleet.make_master(config(tmp_path, f"echo once >>{ran}"))
@@ -162,6 +163,7 @@ def test_a_killed_master_finds_its_build_again(reaching: Reaching, tmp_path: Pat
     assert ran.read_text() == "once\n"
 
 
+@pytest.mark.long
 def test_a_killed_agent_is_started_again_and_takes_up_what_runs(reaching: Reaching, tmp_path: Path) -> None:
     """Its keeper has gone on; the state folder is the same."""
     ran = tmp_path / "ran"
@@ -179,6 +181,7 @@ def test_a_killed_agent_is_started_again_and_takes_up_what_runs(reaching: Reachi
     assert ran.read_text() == "once\n"
 
 
+@pytest.mark.long
 def test_who_has_no_account_is_not_brought_and_who_is_revoked_is_cut_off(reaching: Reaching, tmp_path: Path) -> None:
     master = reaching.fleet.make_master(config(tmp_path))
     reaching.start("builder7")
@@ -193,6 +196,7 @@ def test_who_has_no_account_is_not_brought_and_who_is_revoked_is_cut_off(reachin
     assert "its account was removed or changed" in master.log()
 
 
+@pytest.mark.long
 def test_a_machine_that_cannot_be_reached_says_why(reaching: Reaching, tmp_path: Path) -> None:
     """And the others are reached meanwhile."""
     fleet = reaching.fleet
@@ -212,6 +216,7 @@ def test_a_machine_that_cannot_be_reached_says_why(reaching: Reaching, tmp_path:
     reaching.says("builder7: its host key is not the one that this machine knows")
 
 
+@pytest.mark.long
 def test_an_agent_that_cannot_start_says_why(reaching: Reaching, tmp_path: Path) -> None:
     reaching.fleet.make_master(config(tmp_path))
     (reaching.home / "agent.toml").write_text("slots = 0\n")
@@ -227,6 +232,7 @@ def test_what_is_no_host_is_refused(fleet: SSHFleet, host: str) -> None:
     assert ran.returncode == 2
 
 
+@pytest.mark.long
 def test_the_agent_is_installed_from_wheels_over_ssh(reaching: Reaching, tmp_path: Path) -> None:
     """Nothing but Python and ssh's server is on the machine, and no index is asked."""
     master = reaching.fleet.make_master(config(tmp_path))
