@@ -58,7 +58,7 @@ def _search_office(first: int, count: int) -> None:
             pytest.fail(report(outcome), pytrace=False)
 
 
-#: of a fleet that moves; 600 schedules with `make test`
+#: of a fleet that moves; 200 schedules with `make test`
 _MOVING = ("moving", "moving_once")
 
 
@@ -66,7 +66,7 @@ _MOVING = ("moving", "moving_once")
 @pytest.mark.parametrize("shard", range(2))
 def test_the_invariants_hold_while_a_fleet_moves(shard: int) -> None:
     """The master is at a broker and its own; its two links as one are the real ones."""
-    _search_moving(_FIRST + shard * 300, 300)
+    _search_moving(_FIRST + shard * 100, 100)
 
 
 @pytest.mark.long
@@ -75,7 +75,7 @@ def test_the_invariants_hold_while_a_fleet_moves(shard: int) -> None:
 @pytest.mark.parametrize("shard", range(20))
 def test_the_invariants_hold_for_long_while_a_fleet_moves(shard: int) -> None:
     """20,000 more."""
-    _search_moving(_FIRST + 600 + shard * 1000, 1000)
+    _search_moving(_FIRST + 200 + shard * 1000, 1000)
 
 
 def _search_moving(first: int, count: int) -> None:

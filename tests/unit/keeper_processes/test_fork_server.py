@@ -84,7 +84,12 @@ async def test_a_keeper_is_as_one_that_was_started_anew(tmp_path: Path, starter:
     assert process.name() == "keeper"
     assert "WORKER_AGENT_AMQP_URL" not in process.environ()
     sockets = [path for path in descriptors(second.pid) if path.startswith("socket:")]
-    assert set(sockets).isdisjoint(descriptors(server(starter)))
+
+    async def closed() -> None:
+        while not set(sockets).isdisjoint(descriptors(server(starter))):
+            await asyncio.sleep(0.01)
+
+    await asyncio.wait_for(closed(), 10)  # the server closes its copy once the keeper is there
     assert set(sockets).isdisjoint(descriptors(first.pid))
     assert (tmp_path / "sessions/s2/keeper.log").exists()
     told = await ran(second, tmp_path, "echo $GIVEN; umask; grep -E 'Sig(Ign|Blk)' /proc/self/status")
