@@ -24,7 +24,7 @@ LOG = ROOT / "build" / "mutation.log"
 def main(minutes: float, names: tuple[str, ...]) -> None:
     """Change the code in small ways, and run the tests of what was changed; NAMES may have *."""
     known = explained(EXPLAINED.read_text(encoding="utf-8"))
-    program = ("nice", "-n", "19", sys.executable, "-m", "tests.mutation.mutants")
+    program = ("nice", "-n", "15", sys.executable, "-m", "tests.mutation.mutants")
     run = (*program, "run", "--max-children", "1", *names)
     LOG.parent.mkdir(exist_ok=True)
     begin_anew_after_changes(ROOT)

@@ -3,12 +3,16 @@
 - The tests of a change run in two stages (nearest.py).
 - A text is changed once, not three times: who notices one change of it notices the others. False is not made None,
   which is false as well.
-- What no test noticed is tried anew with each run, unless it is explained: there may be a test by now.
+- What no test noticed is tried anew with each run, unless it is explained: there may be a test by now. Other results
+  stand, also where names of changes are given.
+- The changes of all files are tried in one mixed order: what a run that is stopped has tried is a fair sample.
+- What a test waits for a core is not counted as its time (patience.py).
 - A change may decide which processes are ended. It ends none but those of its own tests, and no other program runs it.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -25,10 +29,11 @@ from mutmut.runners.harness import PytestRunner
 from mutmut.state import state
 from mutmut.stats import status_by_exit_code
 from mutmut.utils.file_utils import walk_mutatable_files
-from mutmut.workers.isolation import ForkServerRunner
+from mutmut.workers import isolation
 
 from tests.mutation.nearest import reaches, stages
 from tests.mutation.own_processes import end_own_processes_only
+from tests.mutation.patience import end_after
 from tests.mutation.survivors import EXPLAINED, UNNOTICED, change_of, explained
 
 #: By which a program that a test starts would learn of the change.
@@ -74,9 +79,9 @@ class _Failures:
             os.write(2, f"\n{report.nodeid} ({report.when})\n{report.longreprtext}\n".encode())
 
 
-def _staged(max_workers: int = 1) -> ForkServerRunner:
+def _staged(max_workers: int = 1) -> isolation.ForkServerRunner:
     """In place of mutmut's `get_mutant_runner`."""
-    return ForkServerRunner(
+    return isolation.ForkServerRunner(
         max_workers=max_workers,
         test_runner_class=StagedRunner,
         test_runner_args={},
@@ -97,6 +102,22 @@ def _assignment(node: Any) -> Iterator[Any]:
 
 
 _OURS: dict[Any, Any] = {mutators.operator_string: _text_once, mutators.operator_assignment: _assignment}
+
+
+# ---- in which order
+
+_collect = program.collect_source_file_mutation_data
+
+
+def _untried(*, mutant_names: Any) -> Any:
+    """As mutmut's, without what has a result: mutmut tries that again where names are given."""
+    mutants, by_path = _collect(mutant_names=mutant_names)
+    return [each for each in mutants if each[2] is None], by_path
+
+
+def _mixed(mutant: str) -> str:
+    """In place of mutmut's estimate of a change's time, by which it sorts."""
+    return hashlib.sha256(mutant.encode()).hexdigest()
 
 
 # ---- what became of it
@@ -130,6 +151,9 @@ def _try_anew() -> None:
 
 
 program.get_mutant_runner = _staged
+program.collect_source_file_mutation_data = _untried
+program.estimated_worst_case_time = _mixed
+isolation.register_timeout = end_after
 mutators.mutation_operators[:] = [
     (kind, _OURS.get(operator, operator)) for kind, operator in mutators.mutation_operators
 ]

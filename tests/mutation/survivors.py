@@ -13,6 +13,10 @@ EXPLAINED = Path(__file__).with_name("survivors.txt")
 SURVIVED, UNRUN = "survived", "no tests"
 UNNOTICED = (SURVIVED, UNRUN)
 UNTRIED = "not checked"
+#: Its tests did not come to an end.
+TIMEOUT = "timeout"
+#: Of the table that is printed.
+COLUMNS = ("changes", "tried", "killed", "timed out", "explained", "survived", "no test")
 
 #: `module.xǁClassǁmethod__mutmut_7` or `module.x_function__mutmut_7`
 _MUTANT = re.compile(r"^(.*\.)x(?:ǁ(\w+)ǁ|_)(\w+?)__mutmut_\d+$")
@@ -52,16 +56,30 @@ def explained(text: str) -> dict[str, str]:
 
 @dataclass(kw_only=True)
 class Area:
-    """One folder's changes, in numbers. `killed`: a test failed, or did not come to an end."""
+    """One folder's changes, in numbers. `killed`: a test failed; `timeout`: one did not come to an end."""
 
     killed: int = 0
+    timeout: int = 0
     explained: int = 0
-    unnoticed: int = 0
+    survived: int = 0
+    unrun: int = 0
     untried: int = 0
 
     @property
-    def all(self) -> int:
-        return self.killed + self.explained + self.unnoticed + self.untried
+    def tried(self) -> int:
+        return self.killed + self.timeout + self.explained + self.survived + self.unrun
+
+    def figures(self) -> tuple[int, ...]:
+        """As `COLUMNS` names them."""
+        return (
+            self.tried + self.untried,
+            self.tried,
+            self.killed,
+            self.timeout,
+            self.explained,
+            self.survived,
+            self.unrun,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,9 +97,9 @@ class Verdict:
 
     def lines(self) -> Iterable[str]:
         """A table, and what is to be done."""
-        yield f"{'':30}{'changes':>9}{'killed':>9}{'explained':>11}{'unnoticed':>11}{'not tried':>11}"
+        yield f"{'':30}" + "".join(f"{column:>11}" for column in COLUMNS)
         for name, area in sorted(self.areas.items()):
-            yield f"{name:30}{area.all:9}{area.killed:9}{area.explained:11}{area.unnoticed:11}{area.untried:11}"
+            yield f"{name:30}" + "".join(f"{figure:11}" for figure in area.figures())
         for change in self.new:
             yield f"no test noticed: {change}"
         for function in self.unrun:
@@ -102,14 +120,20 @@ def judge(statuses: Mapping[str, str], survivors: Mapping[str, str], known: Mapp
         area, told = areas[_folder(mutant)], function_of(mutant)
         if status == UNTRIED:
             area.untried += 1
+        elif status == TIMEOUT:
+            area.timeout += 1
         elif status not in UNNOTICED:
             area.killed += 1
         else:
             if status == SURVIVED:
                 told = survivors[mutant]
             (survived if status == SURVIVED else unrun).add(told)
-            area.explained += told in known
-            area.unnoticed += told not in known
+            if told in known:
+                area.explained += 1
+            elif status == SURVIVED:
+                area.survived += 1
+            else:
+                area.unrun += 1
     functions = {function_of(mutant) for mutant in statuses}
     whole = functions - {function_of(mutant) for mutant, status in statuses.items() if status == UNTRIED}
     return Verdict(

@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.mutation import patience
 from tests.mutation.cache import begin_anew_after_changes
 from tests.mutation.nearest import FIRST, reaches, stages
 from tests.mutation.own_processes import end_own_processes_only
@@ -48,13 +49,13 @@ def test_what_survived_without_an_explanation_is_new() -> None:
     statuses = {TICKETS.format(1): "survived", TICKETS.format(2): "killed", TICKETS.format(3): "timeout"}
     verdict = judge(statuses, {TICKETS.format(1): CHANGE}, {})
     assert verdict.new == (CHANGE,)
-    assert verdict.areas == {"contracts/trust": Area(killed=2, unnoticed=1)}
+    assert verdict.areas == {"contracts/trust": Area(killed=1, timeout=1, survived=1)}
     _, figures, line = verdict.lines()
-    assert figures.split() == ["contracts/trust", "3", "2", "0", "1", "0"]
+    assert figures.split() == ["contracts/trust", "3", "3", "1", "1", "0", "1", "0"]
     assert line == f"no test noticed: {CHANGE}"
     verdict = judge(statuses, {TICKETS.format(1): CHANGE}, {CHANGE: "why"})
     assert verdict.new == ()
-    assert verdict.areas == {"contracts/trust": Area(killed=2, explained=1)}
+    assert verdict.areas == {"contracts/trust": Area(killed=1, timeout=1, explained=1)}
 
 
 def test_a_function_that_no_test_runs_is_told_once() -> None:
@@ -62,7 +63,7 @@ def test_a_function_that_no_test_runs_is_told_once() -> None:
     statuses = {TICKETS.format(1): "no tests", TICKETS.format(2): "no tests"}
     verdict = judge(statuses, {}, {})
     assert list(verdict.lines())[2:] == [f"no test runs: {FUNCTION}"]
-    assert verdict.areas == {"contracts/trust": Area(unnoticed=2)}
+    assert verdict.areas == {"contracts/trust": Area(unrun=2)}
     verdict = judge(statuses, {}, {FUNCTION: "why"})
     assert (verdict.unrun, verdict.killed_since) == ((), ())
     assert verdict.areas == {"contracts/trust": Area(explained=2)}
@@ -113,6 +114,30 @@ def test_results_are_kept_while_the_same_changes_are_made(tmp_path: Path) -> Non
     result.touch()
     begin_anew_after_changes(tmp_path)
     assert not result.exists()
+
+
+def test_a_process_that_waits_for_a_core_is_given_more_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it sleeps counts."""
+    monkeypatch.setattr(patience, "EVERY", 0.01)
+    with subprocess.Popen(["sleep", "300"]) as sleeper, subprocess.Popen(["sleep", "300"]) as starved:
+        without_core = {sleeper.pid: 0.0, starved.pid: 1000.0}
+        monkeypatch.setattr(patience, "waited", without_core.get)
+        patience.end_after(starved.pid, 0.01)
+        patience.end_after(sleeper.pid, 0.01)
+        assert sleeper.wait() == -signal.SIGXCPU
+        assert starved.poll() is None
+        without_core[starved.pid] = 0.0
+        assert starved.wait() == -signal.SIGXCPU
+
+
+def test_what_a_process_waited_is_known_until_it_is_gone() -> None:
+    """A process has waited for some time after its start, as each has."""
+    with subprocess.Popen(["sleep", "300"]) as process:
+        there = patience.waited(process.pid)
+        process.kill()
+    assert there is not None
+    assert there >= 0.0
+    assert patience.waited(process.pid) is None
 
 
 @pytest.fixture
