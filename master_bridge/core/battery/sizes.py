@@ -76,7 +76,6 @@ class Queue:
         #: sorted, the longest last; the second figure keeps units of one length in the order in which they were given
         self._waiting = sorted((estimates.weight(unit), -place, unit) for place, unit in enumerate(units))
         self._again = len(self._waiting)
-        self.weight = sum(weight for weight, _, _ in self._waiting)
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -85,11 +84,9 @@ class Queue:
         """It is to run once more."""
         self._again += 1
         insort(self._waiting, (self._estimates.weight(unit), -self._again, unit))
-        self.weight += self._estimates.weight(unit)
 
     def clear(self) -> None:
         self._waiting.clear()
-        self.weight = 0.0
 
     def take(self, share: Share) -> tuple[str, ...]:
         """The next shard's units: the longest that are not too long, or else the shortest of all."""
@@ -105,5 +102,4 @@ class Queue:
             taken.append(unit)
             weight += next_weight
         del self._waiting[start:end]
-        self.weight = max(0.0, self.weight - weight) if self._waiting else 0.0
         return tuple(taken)

@@ -40,19 +40,15 @@ class Speeds:
         self._relative: dict[str, float] = {}
         self._default = 1.0
         self._scale = 1.0
-        self._renew()
+        self.renew()
 
     def saw(self, agent: str, weight: float, seconds: float) -> None:
-        """A unit of `weight` took `seconds` there. `renewed` follows, when all of a shard's were told."""
+        """A unit of `weight` took `seconds` there. `renew` follows, when all of a shard's were told."""
         weight, seconds = max(LEAST, weight), max(LEAST, seconds)
         seen = self._seen.setdefault(agent, _Seen())
         seen.logs += weight * log(weight / seconds)
         seen.weight += weight
         seen.seconds += seconds
-
-    def renew(self) -> None:
-        """Of all that was seen."""
-        self._renew()
 
     def of(self, agent: str) -> float:
         return self._relative.get(agent, self._default) / self._scale
@@ -80,7 +76,8 @@ class Speeds:
         weight = sum(seen.weight for seen in self._seen.values())
         return sum(seen.logs for seen in self._seen.values()) / weight if weight else 0.0
 
-    def _renew(self) -> None:
+    def renew(self) -> None:
+        """Of all that was seen."""
         level = self._level()
         known = {agent: value + level for agent, value in self._known.items()}
         seen = [each.mean for each in self._seen.values()]
