@@ -6,12 +6,15 @@
 - What no test noticed is tried anew with each run, unless it is explained: there may be a test by now. Other results
   stand, also where names of changes are given.
 - The changes of all files are tried in one mixed order: what a run that is stopped has tried is a fair sample.
+- Processes of tests share what is loaded (`warm_up`), and do not look through it for garbage.
 - What a test waits for a core is not counted as its time (patience.py).
 - A change may decide which processes are ended. It ends none but those of its own tests, and no other program runs it.
 """
 
 from __future__ import annotations
 
+import functools
+import gc
 import hashlib
 import os
 import sys
@@ -21,6 +24,7 @@ from typing import Any
 
 import libcst
 import pytest
+from _pytest import unittest
 from mutmut import __main__ as program
 from mutmut.configuration import config
 from mutmut.mutation import diff_apply, mutators
@@ -50,6 +54,12 @@ class StagedRunner(PytestRunner):
 
     #: tests run on a change
     _changed = False
+
+    def warm_up(self) -> None:
+        """As mutmut's: the tests are loaded. That is not looked through at the end of each run."""
+        super().warm_up()
+        gc.collect()
+        gc.freeze()
 
     def run_tests(self, *, mutant_name: str | None, tests: Iterable[str]) -> int:
         """Returns pytest's exit status: 0 where no test fails."""
@@ -154,6 +164,7 @@ program.get_mutant_runner = _staged
 program.collect_source_file_mutation_data = _untried
 program.estimated_worst_case_time = _mixed
 isolation.register_timeout = end_after
+unittest._get_twisted_version = functools.cache(unittest._get_twisted_version)  # which pytest reads for each test
 mutators.mutation_operators[:] = [
     (kind, _OURS.get(operator, operator)) for kind, operator in mutators.mutation_operators
 ]

@@ -114,7 +114,7 @@ async def test_an_unwell_machine_gives_the_offer_back_and_tells_why(stage: Stage
 
 
 @pytest.mark.parametrize("what", ["OfferDelivered", "MachineChecked"])
-async def test_an_offer_that_cannot_be_handled_is_buried(stage: Stage, what: str) -> None:
+async def test_an_offer_that_cannot_be_handled_is_buried(stage: Stage, log: Any, what: str) -> None:
     """Else it would stay in hand, and keep all others away."""
     handle = stage.agent.machine.handle
 
@@ -129,6 +129,7 @@ async def test_an_offer_that_cannot_be_handled_is_buried(stage: Stage, what: str
     await stage.until(
         lambda: ("send_to_dead", delivery, "cannot be handled: RecursionError") in stage.did, "its burial"
     )
+    assert [entry["part"] for entry in log("part_failed")] == ["agent"]
     await stage.claimed()
 
 
