@@ -248,7 +248,10 @@ class Stage:
         return await asyncio.wait_for(self.run, DEADLINE)
 
     async def close(self) -> None:
-        self.run.cancel()
+        """Cancelled again where need be: `asyncio.wait_for` of Python 3.11 drops one that comes with a result."""
+        while not self.run.done():
+            self.run.cancel()
+            await asyncio.wait([self.run], timeout=0.5)
         await asyncio.gather(self.run, return_exceptions=True)
         self.instance.close()
 
