@@ -1,4 +1,4 @@
-"""`python -m benchmarks.profile log|many|steps [text]`: where the bridge's and an agent's time goes under one load.
+"""`python -m benchmarks.profile fanout|log|many|steps [text]`: where the bridge's and an agent's time goes.
 
 Samples both with py-spy (200 a second) and writes profiles/<case>.txt: shares by function, waiting left out.
 """
@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.measures import many
+from benchmarks.measures import fanout, many
 from benchmarks.stand.peers import WORKERS, Peer
 from benchmarks.stand.processes import cpu_seconds, tree
 from benchmarks.stand.stage import Stage
@@ -76,6 +76,8 @@ def shares(stacks: list[str]) -> str:
 def _play(case: str, peer: Peer) -> None:
     if case == "many":
         many.play(peer, many.BUILDS)
+    elif case == "fanout":
+        fanout.play(peer, fanout.LEAST)
     else:
         peer.run(case)
 
@@ -85,7 +87,7 @@ def main() -> int:
     learnt = sys.argv[2] if len(sys.argv) > 2 else ""
     with Stage(rounds=1, quick=False, names=["ours"], say=print) as stage, tempfile.TemporaryDirectory() as folder:
         peer = stage.peers[0]
-        peer.have_workers(WORKERS if case == "many" else 1)
+        peer.have_workers({"many": WORKERS, "fanout": fanout.CROWDS[0]}.get(case, 1))
         _play(case, peer)  # what happens once is over
         peer.settle()
         agent = peer.workers[0].pid

@@ -1,4 +1,4 @@
-"""Builds without a pause for `--minutes`: does anything grow? Memory, descriptors, threads, broker objects, files.
+"""Builds without a pause for `--minutes`: does anything grow? Memory, objects, tasks, descriptors, files, …
 
 Each quantity has its slope an hour: the median is the slope, its spread the 95 % confidence interval. It is fitted to
 means of a minute, since samples that follow one another are alike, without the first third, in which caches fill. No
@@ -7,6 +7,7 @@ growth can be shown where the interval has zero in it.
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import statistics
@@ -19,6 +20,7 @@ from benchmarks.report.figures import Wrong
 from benchmarks.stand.peers import Peer
 from benchmarks.stand.processes import resident_memory, tree
 from benchmarks.stand.stage import Stage
+from tests.harness.waiting import wait_for
 
 WORKERS = 2
 #: Builds that are queued or run at any time.
@@ -33,7 +35,10 @@ OBJECTS = ("connections", "channels", "queues", "consumers", "exchanges", "bindi
 
 def run(stage: Stage) -> None:
     peer = next(peer for peer in stage.peers if peer.name == "ours")
-    peer.have_workers(WORKERS)
+    peer.have_workers(0)
+    peer.have_workers(WORKERS, "benchmarks.stand.counted_agent")
+    (peer.master.folder / "held").write_text("{}")
+    wait_for(lambda: all(_held(folder) for folder in _holders(peer)), 60, "all tell what they hold")
     samples, built = _samples(stage, peer, 60 * stage.minutes)
     hours = stage.minutes / 60
     stage.add("soak", "builds", "ours", "builds/s", "more", [built / (3600 * hours)])
@@ -44,6 +49,8 @@ def run(stage: Stage) -> None:
         found = slope(rows, 60 * stage.minutes)
         if found is not None:
             stage.add("soak", f"{what}, growth", "ours", f"{unit}/hour", "less", found)
+    (peer.master.folder / "held").unlink()
+    peer.have_workers(0)
     peer.have_workers(1)
 
 
@@ -103,8 +110,21 @@ def _sample(stage: Stage, peer: Peer) -> dict[str, float]:
         "master: threads": _entries(Path(f"/proc/{master}/task")),
         "broker: resident memory": resident_memory([stage.node.pid]),
     }
+    for who, folder in zip(("agent", "master"), _holders(peer), strict=True):
+        sample |= {f"{who}: {what}": number for what, number in _held(folder).items()}
     counted = stage.node.ctl("eval", _COUNT).strip().strip("[]").split(",")
     return sample | {f"broker: {what}": float(number) for what, number in zip(OBJECTS, counted, strict=True)}
+
+
+def _holders(peer: Peer) -> tuple[Path, Path]:
+    """Folders of an agent and of the master."""
+    return peer.workers[0].folder, peer.master.folder
+
+
+def _held(folder: Path) -> dict[str, float]:
+    """What a process has written there last: see `counted_agent` and `configuration`."""
+    found: dict[str, float] = json.loads((folder / "held").read_text()) if (folder / "held").exists() else {}
+    return found
 
 
 #: As `list_…` counts, in one call: each starts an Erlang machine of its own.

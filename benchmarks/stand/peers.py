@@ -111,14 +111,14 @@ class Peer:
             self.master.wait_linked()
         self.up_since = time.monotonic()
 
-    def have_workers(self, count: int) -> None:
-        """Exactly `count` workers run and are connected."""
+    def have_workers(self, count: int, module: str = "worker_agent") -> None:
+        """Exactly `count` workers run and are connected. `module`: of new agents' program."""
         while len(self.workers) > count:
             self._end(self.workers.pop())
         made = []
         while len(self.workers) < count:
             taken = {worker.name for worker in self.workers}
-            made.append(self._make(next(name for name in _WORKER_NAMES if name not in taken)))
+            made.append(self._make(next(name for name in _WORKER_NAMES if name not in taken), module))
             self.workers.append(made[-1])
         if made and self.ours:
             ready = lambda: all(worker.ready for worker in made if isinstance(worker, OurAgent))  # noqa: E731
@@ -131,10 +131,18 @@ class Peer:
                 every=0.02,
             )
 
-    def _make(self, name: str) -> OwnWorker | OurAgent:
+    def _make(self, name: str, module: str) -> OwnWorker | OurAgent:
         folder = self.folder / f"worker-{name}-{time.monotonic_ns()}"
         if self.ours:
-            agent = OurAgent(folder, self._url, name=name, capabilities=["bench"], auto_capabilities=self._documented)
+            program = (sys.executable, "-m", module)
+            agent = OurAgent(
+                folder,
+                self._url,
+                name=name,
+                capabilities=["bench"],
+                auto_capabilities=self._documented,
+                program=program,
+            )
             agent.start()
             return agent
         protocol = "msgpack_experimental_v7" if self.name == "msgpack" else "pb"
