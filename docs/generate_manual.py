@@ -87,8 +87,8 @@ def manual(command: click.Command, name: str, context: click.Context) -> str:
         lines += [".SH COMMANDS", *definitions((each, it.get_short_help_str(200)) for each, it in found if it)]
     if command.epilog:
         lines += [".SH NOTES", *paragraphs(command.epilog)]
-    for each in command.sections if isinstance(command, Manual) else ():
-        lines += section(each)
+    for part in command.sections if isinstance(command, Manual) else ():
+        lines += section(part)
     above = name.rpartition(" ")[0].replace(" ", "-")
     lines += [".SH SEE ALSO", *([f"\\fB{escaped(above)}\\fR(1),"] if above else []), escaped(DOCS)]
     return "\n".join(lines) + "\n"

@@ -164,7 +164,12 @@ class _Used(NamedTuple):
     at: float  #: monotonic seconds
 
     def since(self, start: _Used) -> _Used:
-        return _Used(*(mine - theirs for mine, theirs in zip(self, start, strict=True)))
+        return _Used(
+            self.broker - start.broker,
+            self.agents - start.agents,
+            self.given_back - start.given_back,
+            self.at - start.at,
+        )
 
     def beyond(self, rest: _Used) -> _Used:
         """What it is more than `rest`, at rest, would have come to in the same time."""

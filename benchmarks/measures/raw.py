@@ -36,7 +36,8 @@ def raw_throughput(url: str, block: int, size: int) -> float:
         if not ready.wait(60):
             raise RuntimeError("the raw broker's consumer did not start")
         began = asyncio.run(_publish(url, queue, block, size))
-        return size / MB / (result.get(timeout=300) - began)
+        ended: float = result.get(timeout=300)
+        return size / MB / (ended - began)
     finally:
         consumer.join(30)
 

@@ -73,7 +73,8 @@ def slope(rows: Sequence[tuple[float, float]], seconds: float) -> tuple[float, f
 
 def _samples(stage: Stage, peer: Peer, seconds: float) -> tuple[list[tuple[float, Mapping[str, float]]], int]:
     """Samples by seconds since the begin, and how many builds were made."""
-    began, found, built = time.monotonic(), [], 0
+    began, built = time.monotonic(), 0
+    found: list[tuple[float, Mapping[str, float]]] = []
     requests = [peer.master.force("many") for _ in range(QUEUED)]
     while (now := time.monotonic() - began) < seconds:
         found.append((now, _sample(stage, peer)))

@@ -52,11 +52,12 @@ def plot_battery(figures: Sequence[Figure], path: Path) -> Path | None:
     """A group of bars for each battery, logarithmic; lines from the best to the worst."""
     from matplotlib import pyplot
 
-    real, groups = _real(figures), dict[str, Mapping[str, Figure]]()
+    real = _real(figures)
+    groups: dict[str, Mapping[str, Figure]] = {}
     if real:
         groups["measured: 480 tests that sleep"] = {way: real[way][1] for way in _WAYS if way in real}
-    for (count, spread), ways in _computed(figures).items():
-        groups[f"computed: {count} tests, spread {spread}"] = ways
+    for (count, spread), computed in _computed(figures).items():
+        groups[f"computed: {count} tests, spread {spread}"] = computed
     if not groups:
         return None
     figure, axes = pyplot.subplots(figsize=(9, 1 + 0.62 * len(groups)))

@@ -34,19 +34,20 @@ def _ratios(figures: Sequence[Figure], path: Path) -> Path | None:
     """How many times better than PB each peer is: above 1 is better, whatever the unit."""
     from matplotlib import pyplot
 
-    known = {(figure.case, figure.what, figure.peer): figure for figure in figures}
-    rows = [(case, what) for case, what, peer in known if peer == "ours" and (case, what, "PB") in known]
-    rows = [row for row in rows if ratio(known[(*row, "ours")], known[(*row, "PB")])]
+    known: dict[tuple[str, str], dict[str, Figure]] = {}
+    for each in figures:
+        known.setdefault((each.case, each.what), {})[each.peer] = each
+    rows = [row for row, peers in known.items() if ratio(peers.get("ours"), peers.get("PB"))]
     if not rows:
         return None
     figure, axes = pyplot.subplots(figsize=(9, 1 + 0.45 * len(rows)))
     for index, peer in enumerate(("ours", "amp", "msgpack", "PB-nodelay")):
         places, values = [], []
         for place, row in enumerate(rows):
-            found = ratio(known.get((*row, peer)), known[(*row, "PB")])
+            found = ratio(known[row].get(peer), known[row].get("PB"))
             if found:
                 places.append(place + 0.2 * (index - 1.5))
-                values.append(found if known[(*row, "PB")].better == "more" else 1 / found)
+                values.append(found if known[row]["PB"].better == "more" else 1 / found)
         axes.barh(places, values, height=0.19, label=peer)
     axes.axvline(1, color="black", linewidth=1)
     axes.set_xscale("log")

@@ -24,10 +24,8 @@ def table(figures: Sequence[Figure]) -> str:
             continue
         unit = next(iter(peers.values())).unit
         cells = [cell(peers.get(name)) for name in NAMES]
-        for name in NAMES:
-            figure = peers.get(name)
-            if figure is not None and figure.failure:
-                notes.append(f"- {case}, {what}, {name}: {figure.failure}")
+        failed = [(name, peers[name].failure) for name in NAMES if name in peers and peers[name].failure]
+        notes += [f"- {case}, {what}, {name}: {failure}" for name, failure in failed]
         notes += [f"- {case}, {what}, {name}: {cell(peers[name])} {unit}" for name in peers if name not in NAMES]
         ratios = [_ratio(ratio(peers.get(one), peers.get(other))) for one, other in RATIOS]
         lines.append("| " + " | ".join((case, f"{what}, {unit}", *cells, *ratios)) + " |")

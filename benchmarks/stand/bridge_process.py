@@ -145,13 +145,13 @@ class Run(LineOnlyReceiver):
 
     def attached(self, asked: Asked) -> None:
         self._accepted[asked.request] = time.monotonic()
-        reactor.callLater(0, self._leave, asked)  # type: ignore[attr-defined]  # Twisted's global reactor
+        reactor.callLater(0, self._leave, asked)
 
     def _leave(self, asked: Asked) -> None:
         self.bridge.leave(asked, inputs.Done(request=asked.request))
         self._left -= 1
         if self._waiting:
-            reactor.callLater(self._pause, self._seek)  # type: ignore[attr-defined]  # as above
+            reactor.callLater(self._pause, self._seek)
         elif not self._left:
             offered, claimed = self.link.offered, self.bridge.claimed
             first = min(offered.values())
@@ -174,7 +174,7 @@ class Run(LineOnlyReceiver):
 
 def main() -> None:
     stdio.StandardIO(Run(sys.argv[1], sys.argv[2]))
-    reactor.run()  # type: ignore[attr-defined]  # Twisted's global reactor
+    reactor.run()
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ class SimulatedAgent:
         epochs = itertools.count(1)
         ids = itertools.count(1)
         self.link = Link(
-            LinkOptions(url=url, name=instance, heartbeat=60, shared_prefetch=prefetch),
+            (LinkOptions(url=url, name=instance, heartbeat=60, shared_prefetch=prefetch),),
             instance=instance, agent=instance, next_epoch=lambda: next(epochs),
             listener=LinkListener(
                 on_input=self._put, queue_gone=lambda queue: None, sent_to_dead=lambda: None, asked=lambda: None

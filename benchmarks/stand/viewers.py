@@ -27,7 +27,7 @@ class Viewer(threading.Thread):
 
     def run(self) -> None:
         time.sleep(max(0.0, self._begins - time.monotonic()))
-        incarnation, at, rights = "", 0, 0.0
+        incarnation, at, rights = "", "0", 0.0
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
         while (now := time.monotonic()) < self._until:
             if now - rights >= RIGHTS:
