@@ -25,7 +25,11 @@ from worker_agent.program.loading import load
 Run = Callable[..., str]
 
 
-@pytest.fixture(params=["management", "rabbitmqctl"])
+#: Each call of it starts an Erlang machine.
+RABBITMQCTL = pytest.param("rabbitmqctl", marks=pytest.mark.long)
+
+
+@pytest.fixture(params=["management", RABBITMQCTL])
 def run(request: pytest.FixtureRequest, secure: SecureNode, amqp_url: str) -> Run:
     """`master-bridge ARGUMENTS`; its output."""
     environment = {"MASTER_BRIDGE_AMQP_URL": amqp_url, "MASTER_BRIDGE_MANAGEMENT_URL": secure.node.management_url}

@@ -103,7 +103,7 @@ def rounds(inside: InsideMaster, fault: Callable[[InsideMaster], None]) -> Itera
     [
         pytest.param(lose, False, id="lost"),
         pytest.param(lose, True, id="lost, with a lock", marks=pytest.mark.long),
-        pytest.param(kill, False, id="killed"),
+        pytest.param(kill, False, id="killed", marks=pytest.mark.long),
     ],
 )
 def test_a_session_lost_at_any_await(inside: InsideMaster, fault: Callable[[InsideMaster], None], locks: bool) -> None:
@@ -116,8 +116,13 @@ def test_a_session_lost_at_any_await(inside: InsideMaster, fault: Callable[[Insi
 
 @pytest.mark.parametrize(
     "fault",
-    [stop, both(stop, lose), then(stop, lose), then(lose, stop), cancel],
-    ids=["stop", "stop, lost", "stop, later lost", "lost, later stop", "cancel"],
+    [
+        pytest.param(stop, id="stop"),
+        pytest.param(both(stop, lose), id="stop, lost", marks=pytest.mark.long),
+        pytest.param(then(stop, lose), id="stop, later lost"),
+        pytest.param(then(lose, stop), id="lost, later stop", marks=pytest.mark.long),
+        pytest.param(cancel, id="cancel", marks=pytest.mark.long),
+    ],
 )
 def test_a_stop_at_any_await(inside: InsideMaster, fault: Callable[[InsideMaster], None]) -> None:
     """Stays a Stop, also of a build whose agent is lost before or after: nothing that somebody stopped runs again."""
@@ -146,7 +151,7 @@ def begun_or_over(inside: InsideMaster, begun: Callable[[], Any], request: int) 
     "to",
     [
         pytest.param(config(builders=("other",)), id="builder removed", marks=pytest.mark.long),
-        pytest.param(config(slots=("s2",)), id="slot renamed"),
+        pytest.param(config(slots=("s2",)), id="slot renamed", marks=pytest.mark.long),
         pytest.param(config(builders=(), slots=()), id="both removed"),
     ],
 )
