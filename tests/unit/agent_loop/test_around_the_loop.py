@@ -10,12 +10,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from contracts.errors import BadSeal
-from contracts.messages import Alive, Interrupt, RollCall, Sealed
+from contracts.messages import Alive, Interrupt, Release, RollCall, Sealed
 from worker_agent.agent import loop
 from worker_agent.agent.ending import EndReason
+from worker_agent.agent.instance import Instance
 from worker_agent.core import inputs
+from worker_agent.program.settings import Settings
 
 from .stage import DEADLINE, USER, Begin, FakeSessions, Stage, fake
 
@@ -253,6 +256,34 @@ async def test_what_is_asked_for_once_is_named_where_it_fails(
     expected = {"probing", "check before a claim", "facts of the machine"}
     await stage.until(lambda: expected <= {entry["part"] for entry in log("part_failed")}, "what failed")
     await stage.turned()
+
+
+async def test_probes_wait_while_it_claims_or_holds_work(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are told after each input."""
+    told: list[bool] = []
+    monkeypatch.setattr(stage.agent.parts.probing, "worked", told.append)
+    session = await stage.held()
+    await stage.turned()
+    assert told[-1] is True
+    stage.hear(Release(session=session, incarnation="I1"))
+    await stage.turned()
+    assert told[-1] is False
+
+
+async def test_who_wants_traces_sees_what_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each input, with its wall clock."""
+    fake(monkeypatch)
+    seen: list[Any] = []
+    traces = SimpleNamespace(saw=lambda what, now: seen.append(what))
+    instance = Instance(tmp_path / "state")
+    settings = Settings(
+        state=tmp_path / "state", basedir=tmp_path, amqp_url=SecretStr("amqp://u@h/"), name="a1", capabilities_d=()
+    )
+    agent = loop.Agent(settings, instance, traces=traces)  # type: ignore[arg-type]  # a double
+    agent.parts.saw(inputs.Tick(), 0.0)
+    assert seen == [inputs.Tick()]
+    agent.parts.errands.close()
+    instance.close()
 
 
 # ---- facts of the machine
