@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from random import Random
 from statistics import median
+from typing import Any
 
 import pytest
 
-from master_bridge.core.forecast import REQUESTS, ForecastStart, Held, Machine, Running, Waiting, forecast
+from master_bridge.core.forecast import PLAYS, REQUESTS, ForecastStart, Held, Machine, Running, Waiting, forecast
 from tests.unit.bridge_core.day import Day
 
 
@@ -134,3 +135,69 @@ def test_a_place_and_a_lock_that_come_free_together_serve_two() -> None:
     held = [back("locked", 1.0, "lock db"), back("crowded", 2.0, "gtk-1")]
     found = forecast([], [holder, idle], {"b": [100.0]}, Random(1), held, {"gtk-1": ["lock db"]})
     assert likely(found) == {"locked": 30.0, "crowded": 30.0}
+
+
+def test_eight_of_ten_plays_lie_between_early_and_late() -> None:
+    """Of plays that each draw one of as many times: those at a tenth, a half and nine tenths."""
+    machine = Machine(serves=GTK, free=0, running=(Running(builder="b", elapsed=0.0),))
+
+    class InTurn(Random):
+        """Draws one after the other."""
+
+        drawn = 0
+
+        def choice(self, seq: Any) -> Any:
+            self.drawn += 1
+            return seq[(self.drawn - 1) % len(seq)]
+
+    took = [float(number) for number in range(1, PLAYS + 1)]
+    found = forecast([waits("a")], [machine], {"b": took}, InTurn())["a"]
+    # each play draws what runs, and what the request itself takes
+    draws = sorted(took[2 * play % PLAYS] for play in range(PLAYS))
+    assert draws == took
+    assert (found.early, found.likely, found.late) == (3.0, 13.0, 23.0)
+
+
+def test_what_is_left_is_drawn_of_builds_that_took_longer() -> None:
+    """Given that it has run as long as it has; of its own builder's where these are known."""
+    for elapsed, rest in ((0.0, 10.0), (10.0, 50.0), (59.0, 1.0), (60.0, 60.0)):
+        machine = Machine(serves=GTK, free=0, running=(Running(builder="b", elapsed=elapsed),))
+        took = {"b": [60.0, 10.0] if elapsed >= 10.0 else [10.0], "other": [1000.0], "none": []}
+        assert forecast([waits("a")], [machine], took, Random(1))["a"].likely == rest
+
+
+def test_each_free_slot_takes_one() -> None:
+    """And each that runs frees one when it ends, for another one that it serves."""
+    machine = Machine(
+        serves=GTK, free=2, running=(Running(builder="b", elapsed=4.0), Running(builder="b", elapsed=7.0))
+    )
+    line = [waits(name, float(number)) for number, name in enumerate("abcde")]
+    found = likely(forecast(line, [machine], {"b": [10.0]}, Random(1)))
+    assert found == {"a": 0.0, "b": 0.0, "c": 3.0, "d": 6.0, "e": 10.0}
+
+
+def test_what_is_held_back_for_no_place_waits_for_an_agent_at_once() -> None:
+    """In the line, by priority and age."""
+    machine = Machine(serves=GTK, free=0, running=(Running(builder="b", elapsed=4.0),))
+    held = [replace(back("held", 2.0, "gtk-1"), after=0)]
+    found = likely(forecast([waits("young", 3.0), waits("old", 1.0)], [machine], {"b": [10.0]}, Random(1), held))
+    assert found == {"old": 6.0, "held": 16.0, "young": 26.0}
+
+
+def test_what_is_held_back_waits_behind_those_of_its_priority() -> None:
+    """Its place comes free with the first; whoever waits already is asked before it, unless it is less urgent."""
+    machine = Machine(serves=GTK, free=0, running=(Running(builder="b", elapsed=4.0, place="gtk-1"),))
+    held = [back("held", 1.0, "gtk-1", priority=1)]
+    line = [waits("urgent", 3.0, priority=2), waits("equal", 5.0, priority=1), waits("low", 0.0)]
+    found = likely(forecast(line, [machine], {"b": [10.0]}, Random(1), held))
+    assert found == {"urgent": 6.0, "equal": 16.0, "held": 26.0, "low": 36.0}
+
+
+def test_many_that_are_held_back_are_bounded_too() -> None:
+    """The first ones, by priority and age."""
+    machine = Machine(serves=GTK, free=0, running=(Running(builder="b", elapsed=0.0, place="p"),))
+    held = [back(str(number), float(-number), "p") for number in range(REQUESTS + 20)]
+    found = forecast([], [machine], {"b": [1.0]}, Random(1), held)
+    assert len(found) == REQUESTS
+    assert str(REQUESTS + 19) in found
+    assert "0" not in found
