@@ -142,3 +142,116 @@ def test_a_stop_skips_all_that_has_not_started() -> None:
     assert order.ended("a", good=True) == [SkipStep(entry=third, reason="the build was stopped")]
     assert order.add(fourth) == [SkipStep(entry=fourth, reason="the build was stopped")]
     assert order.idle
+
+
+def wait(*, continue_on_failure: bool) -> dict[str, object]:
+    return {"type": "wait", "continue_on_failure": continue_on_failure}
+
+
+def told(moves: list[Move]) -> list[tuple[str, str | None]]:
+    """What starts, and what is skipped for which reason."""
+    return [(move.entry.name, move.reason if isinstance(move, SkipStep) else None) for move in moves]
+
+
+def test_a_step_after_one_that_failed_is_skipped_with_the_reason() -> None:
+    """The first reason is told; one that needs a step that was skipped is skipped as well, and so on."""
+    order = StepOrder(side_by_side=SIDE_BY_SIDE)
+    a, b, c, d = entries(
+        run("a"), run("b"), run("c", requires=[], needs=["b"]), run("d", requires=[], needs=["a", "c"])
+    )
+    assert told(order.add(a)) == [("a", None)]
+    assert told([*order.add(b), *order.add(c), *order.add(d)]) == []
+    assert order.state("b") is StepState.WAITING
+    assert told(order.ended("a", good=False)) == [
+        ("b", "it needs `a`, which has failed"),
+        ("c", "it needs `b`, which was skipped"),
+        ("d", "it needs `a`, which has failed"),
+    ]
+    assert [order.state(name) for name in "abcd"] == [StepState.BAD, *[StepState.SKIPPED] * 3]
+    assert order.idle
+
+
+def test_a_step_that_comes_after_what_it_needs_has_ended_is_told_at_once() -> None:
+    """It starts, or is skipped."""
+    order = StepOrder(side_by_side=SIDE_BY_SIDE)
+    good, bad, first, second, third = entries(
+        run("good", requires=[]),
+        run("bad", requires=[]),
+        run("first", requires=[], needs=["good"]),
+        run("second", requires=[], needs=["bad", "good"]),
+        run("third", requires=[], needs=["second"]),
+    )
+    order.add(good)
+    order.add(bad)
+    assert order.ended("good", good=True) == []
+    assert order.state("good") is StepState.GOOD
+    assert order.ended("bad", good=False) == []
+    assert told(order.add(first)) == [("first", None)]
+    assert told(order.add(second)) == [("second", "it needs `bad`, which has failed")]
+    assert told(order.add(third)) == [("third", "it needs `second`, which was skipped")]
+    assert not order.idle
+    order.ended("first", good=True)
+    assert order.idle
+
+
+def test_so_many_run_side_by_side_and_one_in_order_beside_them() -> None:
+    """Who becomes free takes the next, in the order of lines."""
+    order = StepOrder(side_by_side=2)
+    a, b, c, d, e, f = entries(*(run(name, requires=[]) for name in "abcd"), run("e"), run("f"))
+    assert [told(order.add(each)) for each in (a, b, c, d)] == [[("a", None)], [("b", None)], [], []]
+    assert told(order.add(e)) == [("e", None)]
+    assert told(order.add(f)) == []
+    assert told(order.ended("b", good=True)) == [("c", None)]
+    assert told(order.ended("e", good=True)) == [("f", None)]
+    assert told(order.ended("a", good=False)) == [("d", None)]
+
+
+def test_what_is_skipped_waits_for_no_place() -> None:
+    """All others are taken."""
+    order = StepOrder(side_by_side=1)
+    a, b, c = entries(run("a", requires=[]), run("b", requires=[]), run("c", requires=[], needs=["a"]))
+    order.add(a)
+    order.add(b)
+    assert order.add(c) == []
+    assert told(order.ended("a", good=False)) == [("b", None), ("c", "it needs `a`, which has failed")]
+
+
+@pytest.mark.parametrize(
+    ("good", "forgives", "reason"),
+    [
+        (True, False, None),
+        (True, True, None),
+        (False, False, "a step before `wait` has failed"),
+        (False, True, None),
+    ],
+)
+def test_a_wait_line_holds_what_comes_after_it(good: bool, forgives: bool, reason: str | None) -> None:
+    """Until all before it has ended; after a failure nothing starts, unless it says so."""
+    order = StepOrder(side_by_side=SIDE_BY_SIDE)
+    a, line, b, c = entries(run("a", requires=[]), wait(continue_on_failure=forgives), run("b", requires=[]), run("c"))
+    order.add(a)
+    assert order.add(line) == order.add(b) == order.add(c) == []
+    assert not order.idle
+    moves = order.ended("a", good=good)
+    assert sorted(told(moves)) == [("b", reason), ("c", reason)]
+
+
+def test_a_failure_counts_at_each_wait_line_that_does_not_forgive() -> None:
+    """Also behind one that does; and a skipped step counts as one."""
+    order = StepOrder(side_by_side=SIDE_BY_SIDE)
+    lines = entries(
+        run("a", requires=[]),
+        wait(continue_on_failure=True),
+        run("b", requires=[]),
+        wait(continue_on_failure=False),
+        run("c", requires=[]),
+    )
+    for line in lines:
+        order.add(line)
+    assert told(order.ended("a", good=False)) == [("b", None)]
+    assert told(order.ended("b", good=True)) == [("c", "a step before `wait` has failed")]
+    stopped = StepOrder(side_by_side=SIDE_BY_SIDE)
+    for line in lines:
+        stopped.add(line)
+    assert told(stopped.stop("enough")) == []
+    assert told(stopped.ended("a", good=True)) == [("b", "enough"), ("c", "enough")]
