@@ -17,7 +17,7 @@ from tests import file_order, generated
 from tests.faults.laboratory.proxy import Proxy
 from tests.harness.tree import ROOT
 from tests.harness.vhosts import Vhosts
-from tests.harness.ways import RABBITMQ, TRANSPORTS, WIRES, OverOffice, OverRabbitMQ, Way
+from tests.harness.ways import RABBITMQ, TRANSPORTS, OverRabbitMQ, Way, office
 
 
 @pytest.fixture(scope="session")
@@ -53,11 +53,15 @@ def amqp_url(node: RabbitMQNode, make_vhost: Callable[[], str]) -> str:
 
 
 @pytest.fixture
-def way(request: pytest.FixtureRequest, tmp_path: Path) -> Way:
+def way(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Way]:
     """Between this test's masters and agents."""
+    made: Way
     if (transport := request.config.getoption("--transport")) != RABBITMQ:
-        return OverOffice(tmp_path / "master-m1", WIRES[transport])
-    return OverRabbitMQ(request.getfixturevalue("amqp_url"))
+        made = office(transport, tmp_path / "master-m1")
+    else:
+        made = OverRabbitMQ(request.getfixturevalue("amqp_url"))
+    yield made
+    made.close()
 
 
 @pytest.fixture

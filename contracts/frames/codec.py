@@ -41,7 +41,7 @@ def pack(frame: Frame, body: bytes = b"") -> Packed:
         fields = frame.model_dump(mode="json") | {"token": frame.token.get_secret_value()}
         header = json.dumps(fields).encode()
     else:
-        header = frame.model_dump_json().encode()
+        header = frame.model_dump_json(exclude_none=True).encode()
     _check(len(header), len(body), FRAME_HEADER_MAX, FRAME_BODY_MAX)
     if body and not isinstance(frame, CARRYING):
         raise NotAFrame(f"a {frame.f} carries no bytes")

@@ -13,6 +13,8 @@ FRAMES_VERSION = 1
 
 #: A queue's name: AMQP 0-9-1 allows 255 bytes.
 Queue = Annotated[str, Field(min_length=1, max_length=255)]
+#: "ADDRESS PORT" (`both_ends.py`).
+End = Annotated[str, Field(max_length=64)]
 #: There of one `ConsumeFrom` or `LookFor`.
 QUEUES_MAX = 2_000
 
@@ -218,9 +220,15 @@ class SettleDead(_Frame):
 
 
 class Beat(_Frame):
-    """Both: here still."""
+    """Both: here still. `ends`: an agent's; from now on all of its processes that keep sessions hold this connection.
+
+    So when the master sees it closed, without a reset and without a `Bye`, none of them is left. They are the two ends
+    of the TCP connection as the agent sees them, its own first: where the master sees others, something between them
+    ends connections by itself, and nothing follows.
+    """
 
     f: Literal["beat"] = "beat"
+    ends: tuple[End, End] | None = None
 
 
 class Bye(_Frame):

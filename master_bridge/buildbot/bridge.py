@@ -227,6 +227,10 @@ class Bridge:
         self._on_returned(message, routing_key)
         self.feed(inputs.Returned(message=message, routing_key=routing_key))
 
+    def agent_died(self, address: str) -> None:
+        """From the link: the agent there has ended, with all that kept its sessions."""
+        self.feed(inputs.AgentDied(address=address))
+
     def message_sent_to_dead(self, reason: str, user: str) -> bool:
         """From the link: counts it; is it worth a line in the log?"""
         return self.figures.reject(user)

@@ -11,6 +11,7 @@ from typing import Union
 
 from contracts.messages import Event, Gone, Pull
 from master_bridge.core.inputs import (
+    AgentDied,
     AgentHeard,
     Done,
     EventStored,
@@ -185,6 +186,6 @@ Order = Union[Withdraw, Reroute, Done, Keep, StartCommand, InterruptCommand]
 Cue = Union[
     Seek, Order, RollCallOver, NewClaim, NewResume, EarlierAccept,
     HolderClaim, HolderResume, HolderAccept, OlderAddressSpoke, HolderGone, EventCame, PullCame, EventStored,
-    MessageReturned, AgentHeard, MarkerBack, LinkUp, LinkDown, ClockStopped, ClockStarted,
+    MessageReturned, AgentHeard, AgentDied, MarkerBack, LinkUp, LinkDown, ClockStopped, ClockStarted,
     AcceptDue, OfferDue, PingDue, GraceOver, SuspectDue, RivalDue, StoredDue, ReplayDue,
 ]  # fmt: skip

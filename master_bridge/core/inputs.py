@@ -58,6 +58,13 @@ class AgentHeard:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AgentDied:
+    """Whoever was at this address has ended, with all of its processes that keep sessions (rule 10)."""
+
+    address: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Returned:
     """A mandatory publication came back: its addressee's queue does not exist. Carries what was published."""
 
@@ -171,6 +178,6 @@ class Tick:
 
 
 Input = Union[
-    LinkUp, LinkDown, LinkBlocked, Declared, MessageReceived, AgentHeard, Returned, Seek, Withdraw, Reroute, Done,
-    Keep, StartCommand, InterruptCommand, EventStored, RequestChecked, Tick,
+    LinkUp, LinkDown, LinkBlocked, Declared, MessageReceived, AgentHeard, AgentDied, Returned, Seek, Withdraw,
+    Reroute, Done, Keep, StartCommand, InterruptCommand, EventStored, RequestChecked, Tick,
 ]  # fmt: skip

@@ -124,6 +124,10 @@ class BridgeMachine:
             for work in self._holders():
                 if (work.granted.instance, work.granted.user) == (input.instance, input.user):
                     happen(self._parts, work.request, input)
+        elif isinstance(input, inputs.AgentDied):
+            for work in self._holders():
+                if work.granted.address == input.address:
+                    happen(self._parts, work.request, input)
         elif isinstance(input, inputs.LinkUp):
             self._link_up()
         elif isinstance(input, inputs.LinkDown):

@@ -64,6 +64,18 @@ class Presence:
         elif not work.missing:
             self._now_missing(work, session)
 
+    def died(self, work: WorkUnit) -> None:
+        """Nobody who has the session is left, so nobody is waited for (rule 10).
+
+        Not so with strict fencing: what the agent's guard ends may take a moment. Nor for a command offer: where all
+        its commands have completed, the agent that is started again brings their results, out of its journal.
+        """
+        session = work.granted
+        self.returned(work, session.address)
+        if work.missing and work.seek.kind == "build" and work.seek.fencing is None:
+            session.died = True
+            self._arm_grace(work, session)
+
     def _now_missing(self, work: WorkUnit, session: Session) -> None:
         context = self._context
         if work.state is State.GRANTED and not session.resumed and work.seek.kind == "build":
@@ -105,6 +117,8 @@ class Presence:
             grace = self._grace(work)
             back = session.seen_on == context.links
             due = session.missing + grace if back else given_up_at(session.missing, context.up_at, grace)
+            if session.died:
+                due = context.clock
             context.timers.set("grace", session.session, context.now + max(due - context.clock, 0.0))
 
     def grace_over(self, work: WorkUnit, session: Session) -> None:
@@ -119,6 +133,8 @@ class Presence:
         """It was here since the link came up; somebody who held before that was not, so the broker's clients may still
         be reconnecting, it among them."""
         context = self._context
+        if session.died:
+            return False
         if session.missing is None or context.clock >= given_up_at(session.missing, context.up_at, self._grace(work)):
             return False
         return any(other.missing and other.granted.seen_on != context.links for other in self._placing.holders.values())
@@ -127,7 +143,9 @@ class Presence:
         session = work.granted
         if session.missing is not None and session.marker is not None and session.marker <= k:
             since = self._context.clock - session.missing
-            self._holding.give_up(work, session, f"agent {session.agent} did not answer for {since:.0f} s")
+            silent = f"agent {session.agent} did not answer for {since:.0f} s"
+            died = f"agent {session.agent} died: its machine ended its connection, and it had said no goodbye"
+            self._holding.give_up(work, session, died if session.died else silent)
         elif session.rival is not None and session.rival.marker is not None and session.rival.marker <= k:
             session.rival.marker = None
             self._placing.grant_at(work, session, session.rival.address)
@@ -139,6 +157,7 @@ class Presence:
         work.state = COMES_BACK.get(work.state, work.state)
         session.epoch, session.address = message.epoch, message.address
         session.missing = session.marker = session.suspect = None
+        session.died = False
         self._context.timers.set("grace", session.session, None)
         self._context.timers.set("suspect", session.session, None)
 

@@ -87,6 +87,8 @@ class Session:
     #: rules 9, 10: since when its agent is missing (`Presence` may count from before the first ping came back), on the
     #: link's own clock; None: it is present
     missing: float | None = None
+    #: rule 10: missing, and it cannot come back
+    died: bool = False
     #: the marker that must be back before it is given up
     marker: int | None = None
     rival: Rival | None = None
@@ -139,6 +141,7 @@ class Session:
                 for n, command in self.commands.items()
             )
         self.missing = self.marker = self.rival = self.suspect = None
+        self.died = False
         self.resumed = True
         self.order = EventOrder(replay_after=self.order.replay_after)
         self.commands, self.completed, self.interrupts = {}, set(), {}

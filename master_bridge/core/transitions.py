@@ -11,6 +11,7 @@ from contracts.machines.lines import Line, ignored, row, table_of
 from contracts.machines.transitions import Table
 from master_bridge.core import claims, cues
 from master_bridge.core.inputs import (
+    AgentDied,
     AgentHeard,
     Done,
     EventStored,
@@ -267,6 +268,20 @@ _LINES: tuple[Line[State, Handler], ...] = (
             stays="", HELD_MISSING="", NONE="gone was said from elsewhere, lost",
         ),
         _does(lambda p, work, cue: p.presence.returned(work, cue.address), *MISSING, stays=""),
+    ),
+    _on(
+        AgentDied,
+        _NO_SESSION,
+        _does(
+            lambda p, work, _: p.presence.died(work), GRANTED,
+            GRANTED_MISSING="a command offer's, or it resumed",
+            WAITING="nothing was executed, offer (ask)", NONE=_TOO_MANY_LIVES,
+        ),
+        _does(
+            lambda p, work, _: p.presence.died(work), HELD,
+            HELD_MISSING="a build is not waited for, marker", NONE="gone was said from elsewhere, lost",
+        ),
+        _does(lambda p, work, _: p.presence.died(work), *MISSING, stays="a build is not waited for, marker"),
     ),
     _on(
         AgentHeard,

@@ -52,6 +52,9 @@ class _Side:
     def message_returned(self, message: AnyMessage, routing_key: str) -> None:
         self.both.returned(self, message, routing_key)
 
+    def agent_died(self, address: str) -> None:
+        self.both.client.agent_died(address)
+
     def message_sent_to_dead(self, reason: str, user: str) -> bool:
         return self.both.client.message_sent_to_dead(reason, user)
 

@@ -31,6 +31,9 @@ class LinkClient(Protocol):
     def message_returned(self, message: AnyMessage, routing_key: str) -> None:
         """Nobody was at the address `routing_key`."""
 
+    def agent_died(self, address: str) -> None:
+        """Whoever was at `address` has ended, with all of its processes that keep sessions."""
+
     def fleet_heard(self, message: FleetMessage) -> None:
         """A status, a catalogue, or what a master's requests do."""
 

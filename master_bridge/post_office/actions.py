@@ -46,6 +46,13 @@ class TellFleet:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TellDied:
+    """For the master: the agent that was at this address has ended, with all that kept its sessions."""
+
+    address: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class GiveBackToMaster:
     """Nobody was there for what the master published under this number."""
 
@@ -68,4 +75,4 @@ class ForgetClaim:
     delivery: int
 
 
-OfficeAction = Union[SendFrame, CutOff, TellMaster, TellFleet, GiveBackToMaster, KeepClaim, ForgetClaim]
+OfficeAction = Union[SendFrame, CutOff, TellMaster, TellFleet, TellDied, GiveBackToMaster, KeepClaim, ForgetClaim]

@@ -39,9 +39,13 @@ class FrameCame:
 
 @dataclass(frozen=True, kw_only=True)
 class AgentLeft:
-    """A connection has ended, however that came."""
+    """A connection has ended, however that came.
+
+    `died`: because all processes of its agent that keep sessions have.
+    """
 
     connection: int
+    died: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

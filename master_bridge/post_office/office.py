@@ -34,6 +34,7 @@ from master_bridge.post_office.actions import (
     GiveBackToMaster,
     OfficeAction,
     SendFrame,
+    TellDied,
     TellFleet,
 )
 from master_bridge.post_office.connections import HELD_MAX, OfficeConnection, OfficeConnections
@@ -108,6 +109,8 @@ class PostOffice:
             connection = self._connections.get(news.connection)
             if connection is not None:
                 yield from self._left(connection)
+                if news.died and not connection.operates:
+                    yield TellDied(address=connection.address)
         elif isinstance(news, QueuesDeclared):
             for queue in news.queues:
                 self._offers.declare(queue)

@@ -50,7 +50,9 @@ def make_agent(tmp_path: Path, way: Way) -> Iterator[Callable[..., Agent]]:
     agents: list[Agent] = []
 
     def make(name: str, **settings: object) -> Agent:
-        agent = Agent(tmp_path / f"agent-{name}", way.agent, name=name, **settings)  # type: ignore[arg-type]
+        entrance = way.entrance()
+        environment = {**entrance.environment, **settings.pop("environment", {})}  # type: ignore[dict-item]
+        agent = Agent(tmp_path / f"agent-{name}", entrance.url, name=name, environment=environment, **settings)  # type: ignore[arg-type]
         agents.append(agent)
         return agent.start()
 

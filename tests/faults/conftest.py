@@ -14,6 +14,7 @@ from tests.faults.laboratory.lab import Lab
 from tests.faults.laboratory.record import PROPERTY, REPORT, Finding, keep, table
 from tests.harness.master import BuildMaster
 from tests.harness.vhosts import Vhosts
+from tests.harness.ways import RABBITMQ, office
 
 #: What the step `work` of the shared builders prints.
 LOG_SIZE = 200_000
@@ -42,18 +43,28 @@ def master_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def lab(tmp_path: Path, node: RabbitMQNode, make_vhost: Callable[[], str], master_database: Path) -> Iterator[Lab]:
-    """On the shared node: for faults that leave the broker alone."""
-    made = Lab(tmp_path / "lab", node, make_vhost(), master_database)
+def lab(request: pytest.FixtureRequest, tmp_path: Path, master_database: Path) -> Iterator[Lab]:
+    """On the shared node, or without one: for faults that leave the broker alone."""
+    folder, transport = tmp_path / "lab", request.config.getoption("--transport")
+    if transport == RABBITMQ:
+        vhost: str = request.getfixturevalue("make_vhost")()
+        made = Lab(folder, request.getfixturevalue("node"), vhost, master_database)
+    else:
+        made = Lab.without_broker(folder, office(transport, folder / "master-m1"), master_database)
     yield made
     made.end()
 
 
 @pytest.fixture(scope="session")
 def _settled(
-    tmp_path_factory: pytest.TempPathFactory, node: RabbitMQNode, _vhosts: Vhosts, master_database: Path
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, master_database: Path
 ) -> Iterator[Lab]:
-    made = Lab(tmp_path_factory.mktemp("settled"), node, _vhosts.take(), master_database)
+    folder, transport = tmp_path_factory.mktemp("settled"), request.config.getoption("--transport")
+    if transport == RABBITMQ:
+        vhosts: Vhosts = request.getfixturevalue("_vhosts")
+        made = Lab(folder, request.getfixturevalue("node"), vhosts.take(), master_database)
+    else:
+        made = Lab.without_broker(folder, office(transport, folder / "master-m1"), master_database)
     config = made.column(steps=made.three_steps(seconds=8, size=LOG_SIZE))
     config += made.column(builder="slow", column="slow", steps=made.three_steps(seconds=25, size=LOG_SIZE))
     config += made.column(builder="loud", column="loud", steps=made.three_steps(seconds=5, size=LOUD_SIZE))

@@ -42,7 +42,7 @@ def make_key(path: Path) -> str:
 class SSHServer:
     """sshd, which lets this user in with the keys of `authorized`, from `start` to `stop`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, listens: str = "127.0.0.1") -> None:
         folder.mkdir(parents=True, mode=0o700)
         self._folder = folder
         self.authorized = folder / "authorized_keys"
@@ -51,7 +51,7 @@ class SSHServer:
         self._child: Child | None = None
         self.new_host_key()
         (folder / "config").write_text(
-            f'Port {self.port}\nListenAddress 127.0.0.1\nHostKey "{folder}/host"\nPidFile none\nStrictModes no\n'
+            f'Port {self.port}\nListenAddress {listens}\nHostKey "{folder}/host"\nPidFile none\nStrictModes no\n'
             f'AuthorizedKeysFile "{self.authorized}"\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n'
             "UsePAM no\nPermitRootLogin yes\nMaxStartups 100\nLogLevel VERBOSE\n"
         )
@@ -106,8 +106,8 @@ class SSHServer:
 class SSHClient:
     """A user's ssh: `folder` has its key, known hosts, configuration, and an `ssh` that reads this configuration."""
 
-    def __init__(self, folder: Path, server: SSHServer, port: int | None = None) -> None:
-        """`port`: of something before the server."""
+    def __init__(self, folder: Path, server: SSHServer, port: int | None = None, host: str = "127.0.0.1") -> None:
+        """`port`: of something before the server; `host`: the server's machine as this one sees it."""
         folder.mkdir(parents=True)
         self._folder = folder
         self._server = server
@@ -115,7 +115,7 @@ class SSHClient:
         make_key(folder / "id_ed25519")
         self.know_host()
         (folder / "config").write_text(
-            f"Host {HOST} builder*\n  HostName 127.0.0.1\n  Port {port or server.port}\n  HostKeyAlias {HOST}\n"
+            f"Host {HOST} builder*\n  HostName {host}\n  Port {port or server.port}\n  HostKeyAlias {HOST}\n"
             f"  User {getpass.getuser()}\n  IdentityFile {folder}/id_ed25519\n  IdentitiesOnly yes\n"
             f"  UserKnownHostsFile {folder}/known_hosts\n  GlobalKnownHostsFile /dev/null\n"
         )

@@ -128,6 +128,7 @@ class Parts:
                 queue_gone=lambda queue: put(lambda: self.queues.gone(queue)),
                 sent_to_dead=self.figures.sent_to_dead,
                 asked=self._tells.asked,
+                hold=self.sessions.hold_link,
             ),
         )
 

@@ -53,6 +53,11 @@ def trim(seq: int) -> Said:
     return {"op": "trim", "seq": seq}
 
 
+def let_go(copy: str) -> Said:
+    """Of that copy of the main process's connection to its master (`link_copy`)."""
+    return {"op": "let_go", "copy": copy}
+
+
 def carry_out(message: Mapping[str, Any], data: bytes, executor: Executor) -> bool:
     """Do what an order about commands says; False: it is no such order. Raises `BadOrder`; then nothing was done."""
     op = message.get("op")

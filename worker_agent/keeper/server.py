@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from contracts.operations.lossy_output import replace_standard_error
 from worker_agent.keeper import orders
 from worker_agent.keeper.commands.running import Commands
+from worker_agent.keeper.link_copy import LET_GO_AFTER, LinkCopy
 from worker_agent.keeper.processes.guard import Guard
 from worker_agent.keeper.processes.reaper import become_subreaper, identity
 from worker_agent.keeper.runner import Listener, Runner
@@ -68,6 +69,7 @@ class KeeperServer:
             broken=self._broken,
         )
         self._news = 0
+        self._link = LinkCopy(_may_command)
 
     async def run(self, initial: socket.socket) -> None:
         loop = asyncio.get_running_loop()
@@ -75,6 +77,8 @@ class KeeperServer:
         # The folder of the session is the working directory: a socket's whole path may be longer than its 108 bytes.
         server = await loop.create_unix_server(lambda: _Connection(self), path=SOCKET)
         os.chmod(SOCKET, 0o600)
+        with contextlib.suppress(OSError):  # then the main process hears that no copy is taken
+            self._link.open()
         await loop.connect_accepted_socket(lambda: _Connection(self), initial)
         # A service manager may signal all processes of the service: end in order, not with processes left over.
         loop.add_signal_handler(signal.SIGTERM, self._broken, "its keeper was told to end (SIGTERM)")
@@ -82,6 +86,7 @@ class KeeperServer:
         await self._over.wait()
         clocks.cancel()
         server.close()
+        self._link.close()
         Path(SOCKET).unlink(missing_ok=True)
         if self._main is not None:
             self._main.close()
@@ -110,6 +115,7 @@ class KeeperServer:
         if self._main is connection:
             self._main = None
             self._alone_since = time.monotonic()
+            asyncio.get_running_loop().call_later(LET_GO_AFTER, self._link.let_go, self._link.name)
 
     def received(self, message: dict[str, Any], data: bytes) -> None:
         op = message.get("op")
@@ -129,6 +135,8 @@ class KeeperServer:
             self._patience = orders.seconds(message, "grace") or self._settings.detach_grace
         elif op == "close":
             self._end()
+        elif op == "let_go":
+            self._link.let_go(orders.text(message, "copy"))
         else:
             orders.carry_out(message, data, session)
 

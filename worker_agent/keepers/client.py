@@ -201,6 +201,10 @@ class Keeper:
         """The bridge was heard: the fencing clock starts again."""
         self._send({"op": "contact"})
 
+    def let_go(self, copy: str) -> None:
+        """Of its copy of a connection (`link_copies`)."""
+        self._send(orders.let_go(copy))
+
     def detach(self, grace: float | None = None) -> None:
         """Planned restart: this main process leaves, another attaches within `grace` seconds (None: the setting).
 

@@ -23,6 +23,7 @@ from worker_agent.keepers import metas
 from worker_agent.keepers.builddirs import BuildDirs
 from worker_agent.keepers.client import Keeper, KeeperFailed, kill_leftovers
 from worker_agent.keepers.journal_reader import JournalFiles
+from worker_agent.keepers.link_copies import LinkCopies
 from worker_agent.keepers.starting import Starter
 
 log = structlog.get_logger(__name__)
@@ -67,6 +68,7 @@ class Sessions:
         self._run_as = run_as
         self._starter = Starter(run_as)
         self._keeper_ready = keeper_ready
+        self._copies = LinkCopies()
 
     def __len__(self) -> int:
         return len(self._held)
@@ -143,6 +145,7 @@ class Sessions:
                     ),
                     starter=self._starter,
                 )
+                await self._hold(held)
                 self._journal.trust(action.session)
                 self._keeper_ready(action.session)
             except Exception as error:
@@ -191,6 +194,38 @@ class Sessions:
                 self._starter.session_over()
 
         return self._enqueue(held, end)
+
+    # -- the link ----------------------------------------------------------------------------------------------------
+
+    async def hold_link(self, descriptor: int) -> Callable[[], None] | None:
+        """All keepers hold a copy of this connection from now on, also those to come, until what is returned is called.
+
+        None: one of them has not taken it.
+        """
+        try:
+            name = self._copies.begin(descriptor)
+        except OSError:
+            return None
+        keepers = [held for held in self._held.values() if held.keeper is not None]
+        taken = await asyncio.gather(*(self._copies.give(self.folder / held.meta.session) for held in keepers))
+        if all(taken) and name == self._copies.name:
+            return partial(self._let_go, name)
+        self._let_go(name)
+        return None
+
+    def _let_go(self, name: str) -> None:
+        if self._copies.end(name):
+            for held in self._held.values():
+                if held.keeper is not None:
+                    held.keeper.let_go(name)
+
+    async def _hold(self, held: Held) -> None:
+        """A new keeper has what all others have before the master can hear of its session. Raises `KeeperFailed`."""
+        while name := self._copies.name:
+            if await self._copies.give(self.folder / held.meta.session):
+                return
+            if name == self._copies.name:
+                raise KeeperFailed(f"session {held.meta.session}: its keeper takes no copy of the link")
 
     async def detach(self) -> None:
         """Leave all keepers running, for the process that takes over."""

@@ -7,7 +7,7 @@ all of them is tested by one suite, `tests/transports`; how to write another is 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -46,9 +46,13 @@ class Arrived(Protocol):
     def redelivered(self) -> bool | None: ...
 
 
+async def _nobody_holds(_descriptor: int) -> Callable[[], None] | None:
+    return None
+
+
 @dataclass(frozen=True, kw_only=True)
 class LinkListener:
-    """Who is told of what a link brings. Each is called in the event loop, and must only note."""
+    """Who is told of what a link brings. Each is called in the event loop, and must only note, but for `hold`."""
 
     on_input: Callable[[Input], None]
     #: of a `cap.*` queue that does not exist (any more)
@@ -57,6 +61,9 @@ class LinkListener:
     sent_to_dead: Callable[[], None]
     #: of each wish for the agent's status
     asked: Callable[[], None]
+    #: have all processes that keep sessions hold a copy of this connection (a descriptor), until what is returned is
+    #: called; None: they do not
+    hold: Callable[[int], Awaitable[Callable[[], None] | None]] = _nobody_holds
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,13 +10,14 @@ from twisted.internet import defer, protocol
 from twisted.protocols.amp import AmpBox, BinaryBoxProtocol
 
 from contracts.frames.amp import Assembler, boxes_of
+from contracts.frames.both_ends import Ends, both_ends
 from contracts.frames.codec import NotAFrame, Packed
 from contracts.operations.office_url import ListenAddress
 from master_bridge.link.office.accounts import Certified, KnownAgent
-from master_bridge.link.office.certificates import name_of, server_options
+from master_bridge.link.office.certificates import by_tls, name_of, server_options
 from master_bridge.link.office.connected_peer import ConnectedPeer
 from master_bridge.link.office.door import Door
-from master_bridge.link.office.listening import listen_tcp
+from master_bridge.link.office.listening import closed_by_other, listen_tcp
 from master_bridge.link.settings import TLSSettings
 
 log = structlog.get_logger(__name__)
@@ -47,6 +48,13 @@ class AMPPeer(ConnectedPeer):
         certificate = getattr(self._transport, "getPeerCertificate", lambda: None)()
         name = None if certificate is None else name_of(certificate)
         return None if name is None else Certified(user=name, by="certificate")
+
+    @property
+    def ends(self) -> Ends | None:
+        other, own = self._transport.getPeer(), self._transport.getHost()
+        if self._own is not None:
+            return None
+        return both_ends((other.host, other.port), (own.host, own.port))
 
     def limit(self, size: int) -> None:
         self._assembler.limit = size
@@ -96,9 +104,11 @@ class AMPPeer(ConnectedPeer):
         if self._visitor is not None:
             self._visitor.broken("what came is no AMP, or a box without end")
 
-    def stopReceivingBoxes(self, _reason: Any) -> None:
+    def stopReceivingBoxes(self, reason: Any) -> None:
         """Twisted: the connection is gone."""
-        self._lost()
+        # TLS, if there is any, has made its own reason of what TCP said
+        ended = getattr(self._transport, "ended", None)
+        self._lost(ended=closed_by_other(reason, self._transport) if ended is None else ended)
 
 
 class _Boxes(BinaryBoxProtocol):
@@ -151,10 +161,11 @@ class AMPListener:
 
     def start(self) -> None:
         """Raises `AddressTaken`, and `BadSettings` for an address or a certificate that cannot be used."""
-        options = None
+        factory = amp_factory(self._reactor, self._door)
         if self._address.tls:
             options, self.fingerprint = server_options(self._folder, self._tls)
-        self._port = listen_tcp(self._reactor, self._address, amp_factory(self._reactor, self._door), options)
+            factory = by_tls(options, factory)
+        self._port = listen_tcp(self._reactor, self._address, factory)
         log.info("agents_listened_for", address=self._address.listener, port=self.port,
                  fingerprint=self.fingerprint and f"sha256:{self.fingerprint}")  # fmt: skip
 

@@ -9,12 +9,32 @@ from typing import Any
 
 from contracts.operations.extras import how_to_install
 from master_bridge.link.errors import BadSettings
+from master_bridge.link.office.listening import closed_by_other
 from master_bridge.link.settings import TLSSettings
 
 #: In the master's folder: certificate and key.
 CERTIFICATE_FILE = "agents-tls.pem"
 #: Agents know it by its fingerprint, which a new one would change: it is valid for as long as a master may live.
 VALID = timedelta(days=20 * 365)
+
+
+def by_tls(options: Any, factory: Any) -> Any:
+    """A factory for Twisted's listeners whose connections are encrypted; `options` are those of `server_options`."""
+    from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol  # needs OpenSSL
+
+    class Encrypted(TLSMemoryBIOProtocol):
+        """Knows how TCP has ended: without TLS's own goodbye Twisted makes one error of all ends."""
+
+        ended = False
+
+        def connectionLost(self, reason: Any) -> None:
+            self.ended = closed_by_other(reason, self.transport)
+            super().connectionLost(reason)
+
+    wrapped = TLSMemoryBIOFactory(options, False, factory)
+    wrapped.protocol = Encrypted
+    wrapped.noisy = False
+    return wrapped
 
 
 def server_options(folder: Path, tls: TLSSettings | None) -> tuple[Any, str]:

@@ -9,6 +9,7 @@ from typing import Any
 from twisted.internet import interfaces
 from zope.interface import implementer
 
+from contracts.frames.both_ends import Ends
 from contracts.frames.codec import Packed
 from master_bridge.link.office.door import Door, Visitor
 
@@ -42,14 +43,18 @@ class ConnectedPeer(ABC):
     def _connected(self) -> None:
         self._transport.registerProducer(self, True)
 
-    def _lost(self) -> None:
-        """The connection is gone."""
+    def _lost(self, *, ended: bool = False) -> None:
+        """The connection is gone. `ended`: the other side's kernel has closed it in order, and we had not."""
         if self._cutting is not None and self._cutting.active():
             self._cutting.cancel()
         if self._visitor is not None:
-            self._visitor.gone()
+            self._visitor.gone(ended=ended)
 
     # -- the door's side
+
+    @property
+    def ends(self) -> Ends | None:
+        return None
 
     def send(self, packed: Packed) -> None:
         """In order; a peer that reads too slowly is ended."""

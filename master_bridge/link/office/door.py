@@ -10,6 +10,7 @@ import structlog
 from twisted.internet import task
 
 from contracts.errors import BadName
+from contracts.frames.both_ends import Ends
 from contracts.frames.codec import FRAME_MAX, GREETING_MAX, NotAFrame, Packed, pack, unpack
 from contracts.frames.frames import FRAMES_VERSION, Beat, Bye, Denied, Frame, Hello, Welcome
 from contracts.operations.broker_failure import plain
@@ -52,6 +53,10 @@ class Peer(Protocol):
     def certified(self) -> Certified | None:
         """Whose it is, where its wire has verified that."""
 
+    @property
+    def ends(self) -> Ends | None:
+        """Its two ends as this machine sees them, the other's first; None: its wire is no TCP connection of its own."""
+
     def limit(self, size: int) -> None:
         """Read frames of at most so many bytes from now on."""
 
@@ -71,8 +76,8 @@ class Office(Protocol):
     def came(self, connection: int, frame: Frame, body: bytes) -> None:
         """A frame of a connection that has joined."""
 
-    def left(self, connection: int) -> None:
-        """It has ended; nothing comes of it any more."""
+    def left(self, connection: int, *, died: bool = False) -> None:
+        """It has ended; nothing comes of it any more. `died`: because all processes of its agent that hold it have."""
 
 
 @dataclass(eq=False)
@@ -89,6 +94,8 @@ class Visitor:
     own: KnownAgent | None = None
     account: KnownAgent | None = None
     over: bool = False
+    #: all processes of its agent that keep sessions hold this very connection, with nobody between who could end it
+    held_by_all: bool = False
 
     def received(self, packed: Packed) -> None:
         """A frame came."""
@@ -103,9 +110,9 @@ class Visitor:
         """The wire has not let it in."""
         self.door.turn_away(self, Denied(part="login", reason=reason), "")
 
-    def gone(self) -> None:
-        """The wire has lost it."""
-        self.door.forget(self)
+    def gone(self, *, ended: bool = False) -> None:
+        """The wire has lost it. `ended`: its other end was closed in order, as TCP sees it, without a goodbye."""
+        self.door.forget(self, died=ended and self.held_by_all)
 
 
 @dataclass
@@ -179,6 +186,8 @@ class Door:
             self.end(visitor, "a second hello")
         elif not isinstance(frame, Beat):
             self._guarded(visitor, lambda: self.office.came(visitor.number, frame, packed.body))
+        elif frame.ends is not None:
+            visitor.held_by_all = frame.ends == visitor.peer.ends
 
     def _log_in(self, visitor: Visitor, frame: Frame) -> None:
         if not isinstance(frame, Hello):
@@ -279,17 +288,17 @@ class Door:
         visitor.peer.end()
         self._remove(visitor)
 
-    def forget(self, visitor: Visitor) -> None:
-        """Its wire has lost it."""
+    def forget(self, visitor: Visitor, *, died: bool = False) -> None:
+        """Its wire has lost it. `died`: because all of its agent's processes that hold it have ended."""
         if not visitor.over:
             visitor.over = True
-            self._remove(visitor)
+            self._remove(visitor, died=died)
 
-    def _remove(self, visitor: Visitor) -> None:
+    def _remove(self, visitor: Visitor, *, died: bool = False) -> None:
         self._visitors.pop(visitor.number, None)
         self._unknown.pop(visitor.number, None)
         if visitor.account is not None:
-            self.office.left(visitor.number)
+            self.office.left(visitor.number, died=died)
 
     # -- what falls due ----------------------------------------------------------------------------------------------
 

@@ -41,6 +41,7 @@ from master_bridge.post_office.actions import (
     KeepClaim,
     OfficeAction,
     SendFrame,
+    TellDied,
     TellFleet,
     TellMaster,
 )
@@ -209,6 +210,9 @@ class OfficeLink(SayingLink):
             self._arrived(action)
         elif isinstance(action, TellFleet):
             self._heard_of_fleet(action)
+        elif isinstance(action, TellDied):
+            log.warning("agent_died", address=action.address)
+            self._client.agent_died(action.address)
         elif isinstance(action, GiveBackToMaster):
             self._returned(action.number)
         elif isinstance(action, KeepClaim):
@@ -236,9 +240,9 @@ class OfficeLink(SayingLink):
         """A frame of a connection that has joined."""
         self._tell(FrameCame(connection=connection, frame=frame, body=body))
 
-    def left(self, connection: int) -> None:
+    def left(self, connection: int, *, died: bool = False) -> None:
         """It has ended."""
-        self._tell(AgentLeft(connection=connection))
+        self._tell(AgentLeft(connection=connection, died=died))
 
     # -- what agents say ----------------------------------------------------------------------------------------------
 

@@ -5,19 +5,22 @@ from __future__ import annotations
 import socket
 from typing import Any
 
-from twisted.internet.error import CannotListenError
+from twisted.internet.error import CannotListenError, ConnectionDone
 
 from contracts.operations.office_url import ListenAddress
 from master_bridge.link.errors import BadSettings
 from master_bridge.link.office.door import AddressTaken
 
 
-def listen_tcp(reactor: Any, address: ListenAddress, factory: Any, tls: Any = None) -> Any:
-    """Twisted's port. `tls`: its options, with which it listens by TLS. Raises `AddressTaken` and `BadSettings`."""
+def closed_by_other(reason: Any, transport: Any) -> bool:
+    """Did this TCP connection end because the other side's kernel closed it in order: neither reset nor by us?"""
+    return reason.check(ConnectionDone) is not None and not transport.disconnecting
+
+
+def listen_tcp(reactor: Any, address: ListenAddress, factory: Any) -> Any:
+    """Twisted's port. Raises `AddressTaken` and `BadSettings`."""
     interface = _interface(address.host)
     try:
-        if tls is not None:
-            return reactor.listenSSL(address.port, factory, tls, interface=interface)
         return reactor.listenTCP(address.port, factory, interface=interface)
     except CannotListenError as error:
         raise AddressTaken(f"cannot listen at {address.listener}: {error.socketError}") from None

@@ -53,6 +53,9 @@ class Client:
     def message_returned(self, message: AnyMessage, routing_key: str) -> None:
         self.events.append(("returned", message, routing_key))
 
+    def agent_died(self, address: str) -> None:
+        self.events.append(("died", address))
+
     def message_sent_to_dead(self, reason: str, user: str) -> bool:
         self.events.append(("buried", reason))
         return True

@@ -18,8 +18,8 @@ ONCE = [f"{name} {what}" for name in ("first", "work", "last") for what in ("beg
 def test_the_step_goes_on(settled: Lab, record: Record, seconds: float) -> None:
     """One build, SUCCESS; each command ran once, the log is byte-exact."""
     master = settled.masters[0]
-    with Proxy(settled.node.port) as proxy:
-        agent = settled.agent("a1", url=proxy.url(settled.url))
+    with Proxy(settled.way.port) as proxy:
+        agent = settled.agent("a1", by=proxy.port)
         request = master.force("b")
         settled.wait_mark("work", "begin")
         wait_for(lambda: master.output(master.step_running(request, "work"), "work"), 15, "some log")
@@ -50,8 +50,8 @@ def test_the_step_goes_on(settled: Lab, record: Record, seconds: float) -> None:
 def test_three_resets_under_a_large_log(settled: Lab, record: Record) -> None:
     """What was published, not confirmed, is published again; what was stored is not stored twice."""
     master = settled.masters[0]
-    with Proxy(settled.node.port) as proxy:
-        settled.agent("a1", url=proxy.url(settled.url), capabilities=["loud"])
+    with Proxy(settled.way.port) as proxy:
+        settled.agent("a1", by=proxy.port, capabilities=["loud"])
         request = master.force("loud")
         settled.wait_mark("work", "begin")
         for share in (0.1, 0.3, 0.6):

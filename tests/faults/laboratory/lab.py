@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
+import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -18,8 +20,10 @@ from contracts.testing.rabbitmq.node import RabbitMQNode
 from contracts.timing import LINK_UP_SETTLING
 from tests.faults.laboratory import processes, work
 from tests.harness.agents import Agent
+from tests.harness.environment import program_environment
 from tests.harness.master import Build, BuildMaster
 from tests.harness.waiting import wait_for
+from tests.harness.ways import LOOPBACK, OverRabbitMQ, Way
 
 #: Log lines that are read from a master at a time.
 _LINES = 20_000
@@ -39,11 +43,14 @@ class Mark:
 class Lab:
     """Masters and agents of one test. `make_*` start them; `end` ends what is left of them."""
 
-    def __init__(self, folder: Path, node: RabbitMQNode, vhost: str, database: Path) -> None:
+    def __init__(
+        self, folder: Path, node: RabbitMQNode | None, vhost: str, database: Path, way: Way | None = None
+    ) -> None:
+        """`way`: without a broker, the one between its one master and its agents (`without_broker`)."""
         self.folder = folder
-        self.node = node
+        self._node = node
         self.vhost = vhost
-        self.url = node.vhost_url(vhost)
+        self.way = way or OverRabbitMQ(self.node.vhost_url(vhost))
         self.mark = uuid4().hex
         self.marks_file = folder / "marks"
         self.masters: list[BuildMaster] = []
@@ -54,14 +61,31 @@ class Lab:
         self._linked: dict[BuildMaster, float] = {}
         folder.mkdir(parents=True, exist_ok=True)
 
+    @classmethod
+    def without_broker(cls, folder: Path, way: Way, database: Path) -> Lab:
+        """Of one master, `m1`, which is its own."""
+        return cls(folder, None, "", database, way)
+
+    @property
+    def node(self) -> RabbitMQNode:
+        """The broker's."""
+        assert self._node is not None, "this laboratory has no RabbitMQ: mark the test with `rabbitmq`"
+        return self._node
+
+    @property
+    def url(self) -> str:
+        """Where agents go."""
+        return self.way.entrance().url
+
     # -- parts --------------------------------------------------------------------------------------------------------
 
     def master(
         self, config: str, *, name: str = "m1", broker: str = "", url: str | None = "", start: bool = True
     ) -> BuildMaster:
         """A master that runs and is linked. `url` None: without our plugin."""
-        url = self.url if url == "" else url
-        master = BuildMaster(self.folder / f"master-{name}", config, url=url, name=name, broker=broker)
+        folder = self.folder / f"master-{name}"
+        url = self.way.master(folder) if url == "" else url
+        master = BuildMaster(folder, config, url=url, name=name, broker=broker)
         master.create(self._database)
         self.masters.append(master)
         if start:
@@ -77,6 +101,8 @@ class Lab:
         *,
         capabilities: Sequence[str] = ("gtk",),
         url: str = "",
+        by: int | None = None,
+        host: str = LOOPBACK,
         slots: int = 1,
         options: Sequence[str] = (),
         prefix: Sequence[str] = (),
@@ -84,16 +110,22 @@ class Lab:
         wait: bool = True,
         **more: Any,
     ) -> Agent:
-        """An agent that runs. `wait`: and consumes."""
+        """An agent that runs. `wait`: and consumes. `by`: by way of this port; `host`: this machine as it sees it."""
+        entrance = self.way.entrance(by, host)
         agent = Agent(
             self.folder / f"agent-{name}",
-            url or self.url,
+            url or entrance.url,
             name=name,
             slots=slots,
             capabilities=capabilities,
             options=options,
             prefix=prefix,
-            environment={processes.MARK: self.mark, "FAULTS_AGENT": name, **(environment or {})},
+            environment={
+                processes.MARK: self.mark,
+                "FAULTS_AGENT": name,
+                **entrance.environment,
+                **(environment or {}),
+            },
             **more,
         )
         self.agents.append(agent)
@@ -106,6 +138,7 @@ class Lab:
         for master in self.masters:
             master.kill()
         self.end_agents()
+        self.way.close()
 
     def end_agents(self) -> None:
         processes.kill_all(self.processes)
@@ -120,9 +153,10 @@ class Lab:
         with contextlib.suppress(AssertionError):  # after a failed test there may be nobody to clean up
             wait_for(lambda: not self.sessions(), 5, "sessions are over")
         self.end_agents()
-        for queue, messages in self.queues().items():
-            if messages and queue.startswith("cap."):
-                self.node.ctl("purge_queue", "-p", self.vhost, queue)
+        if self.way.folder is None:
+            for queue, messages in self.queues().items():
+                if messages and queue.startswith("cap."):
+                    self.node.ctl("purge_queue", "-p", self.vhost, queue)
         self._cleared += 1
         for path in [self.marks_file, self.ticks_file, *self.folder.glob("agent-*")]:
             if path.exists():
@@ -223,6 +257,11 @@ class Lab:
 
     def queues(self) -> dict[str, int]:
         """Messages of each queue, ready and unacknowledged."""
+        if (folder := self.way.folder) is not None:
+            program = str(Path(sys.executable).with_name("master-bridge"))
+            command = [program, "queues", "--json", "--master-dir", str(folder)]
+            told = subprocess.run(command, capture_output=True, text=True, check=True, env=program_environment())
+            return {queue["name"]: queue["ready"] + (queue["held"] or 0) for queue in json.loads(told.stdout)}
         text = self.node.ctl("list_queues", "-p", self.vhost, "name", "messages", "--no-table-headers", "--silent")
         return {name: int(number) for name, number in (line.rsplit(None, 1) for line in text.splitlines() if line)}
 
@@ -236,7 +275,9 @@ class Lab:
         def empty() -> bool:
             seen.clear()
             seen.update(self.queues())
-            return not any(seen.values()) and len([name for name in seen if name.startswith("agent.")]) == count
+            told = self.way.folder is None  # a master that is its own broker has no queues of agents
+            agents = len([name for name in seen if name.startswith("agent.")]) if told else count
+            return not any(seen.values()) and agents == count
 
         wait_for(empty, timeout, lambda: f"queues empty, {count} agents': {seen}", every=0.5)
 

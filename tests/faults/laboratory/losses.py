@@ -70,8 +70,8 @@ class Lane:
     def __init__(self, lab: Lab, master: BuildMaster, number: int, chance: random.Random) -> None:
         self.name = f"lane{number}"
         self._lab, self._master, self._chance = lab, master, chance
-        self.proxy = Proxy(lab.node.port)
-        self.agent: Agent = lab.agent(f"a{number}", capabilities=[self.name], url=self.proxy.url(lab.url))
+        self.proxy = Proxy(lab.way.port)
+        self.agent: Agent = lab.agent(f"a{number}", capabilities=[self.name], by=self.proxy.port)
         self._worker = master.worker(f"{self.name}-1")["workerid"]
         #: ends of builds: "keeper cannot start: RETRY SUCCESS" -> how often
         self.ends: Counter[str] = Counter()

@@ -71,6 +71,14 @@ One leftover is RabbitMQ's: in a cluster a quorum queue keeps what a cancelled c
 (an agent's lease on its offer) until the queue's leader moves; nobody is handed it and no build waits for it.
 [Operations](operations.md#a-cluster-that-lost-a-node) says what to do.
 
+**Killed, or cut off?** Where agents come to the master by AMP, it knows the one from the other, and does not wait for
+who was killed: an end of the connection in order and without a goodbye says that all of the agent's processes which
+keep builds have ended (the kernel closes a connection when the last of them has). A reset or a silence is a cut, and
+has its grace. If something between them closes connections in order by itself although both ends see the same
+addresses, the master loses a build to a living agent: the agent resumes within a second, is refused, and ends what
+runs; the build runs twice for that long, as after any grace, but never with strict fencing, whose time nothing
+shortens.
+
 """
 
 

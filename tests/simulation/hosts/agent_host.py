@@ -170,6 +170,8 @@ class AgentHost(Host):
         """The container is killed, or the machine; `wipe`: its disk does not come back."""
         self._wake_to_die()
         self.world.note(self.name, "killed, all of it" + (", disk lost" if wipe else ""))
+        if self.link is not None and not power_off:
+            self.link.dies()
         self.kill_main(keepers_see_it=False, power_off=power_off)
         for keeper in self.keepers.values():
             keeper.end()

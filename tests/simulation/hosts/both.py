@@ -58,6 +58,8 @@ class _Facade:
             self._client.message_received(news.delivery, news.message, news.user, news.size)
         elif isinstance(news, inputs.Returned):
             self._client.message_returned(news.message, news.routing_key)
+        elif isinstance(news, inputs.AgentDied):
+            self._client.agent_died(news.address)
         elif not isinstance(news, inputs.Declared):
             self._host.feed(process, news)
 
@@ -211,6 +213,9 @@ class BothPlaces:
     def message_returned(self, message: AnyMessage, routing_key: str) -> None:
         returned: Any = message
         self.host.feed(self.process, inputs.Returned(message=returned, routing_key=routing_key))
+
+    def agent_died(self, address: str) -> None:
+        self.host.feed(self.process, inputs.AgentDied(address=address))
 
     def fleet_heard(self, message: FleetMessage) -> None:
         """The links tell it as `AgentHeard`."""

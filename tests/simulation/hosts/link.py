@@ -49,6 +49,9 @@ class Link:
     def _connect_later(self) -> None:
         self._clock.call_later(self.host.world.between(0.2, 1.0), self.connect)
 
+    def dies(self) -> None:
+        """All processes of the host are about to end at once: a transport may tell so."""
+
     def close(self, *, power_off: bool = False) -> None:
         """The process ends; without power it says no goodbye."""
         self.closed = True

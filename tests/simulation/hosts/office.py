@@ -43,6 +43,7 @@ from master_bridge.post_office.actions import (
     KeepClaim,
     OfficeAction,
     SendFrame,
+    TellDied,
     TellFleet,
     TellMaster,
 )
@@ -83,6 +84,8 @@ class OfficeBridgeLink(Link):
         self.office = host.world.mutant.post_office(host.name, host.user, host.world.plan.events_limit)
         self._pipes: dict[int, Connection] = {}
         self._numbers: dict[Connection, int] = {}
+        #: what ends because all processes of its agent have ended
+        self._dead: set[Connection] = set()
         self._made = 0
         self._published = 0
         self._mandatory: dict[int, Publication] = {}
@@ -107,7 +110,11 @@ class OfficeBridgeLink(Link):
         number = self._numbers.pop(connection, None)
         if number is not None:
             del self._pipes[number]
-            self._tell(AgentLeft(connection=number))
+            self._tell(AgentLeft(connection=number, died=connection in self._dead))
+
+    def died(self, connection: Connection) -> None:
+        """Its end follows."""
+        self._dead.add(connection)
 
     # ---- life
 
@@ -204,12 +211,19 @@ class OfficeBridgeLink(Link):
             self._clock.call_later(0.0, self._arrived, action)
         elif isinstance(action, TellFleet):
             self._fleet(action)
+        elif isinstance(action, TellDied):
+            self._clock.call_later(0.0, self._told_died, action)
         elif isinstance(action, KeepClaim):
             self.host.kept_claims[action.delivery] = action
         elif isinstance(action, ForgetClaim):
             self.host.kept_claims.pop(action.delivery, None)
         elif isinstance(action, GiveBackToMaster):
             self._clock.call_later(0.0, self._returned, self._mandatory.pop(action.number))
+
+    def _told_died(self, action: TellDied) -> None:
+        if not self.closed:
+            self.host.world.note(self.host.name, f"hears that {action.address} died")
+            self.host.feed(self.process, bridge_inputs.AgentDied(address=action.address))
 
     def _arrived(self, action: TellMaster) -> None:
         if self.closed:
@@ -358,6 +372,11 @@ class OfficeAgentLink(Link):
     @property
     def connections(self) -> list[Connection]:
         return [self._pipe] if self._pipe is not None and self._pipe.client_open else []
+
+    def dies(self) -> None:
+        pipe, office = self._pipe, self._office
+        if pipe is not None and office is not None and pipe.client_open:
+            pipe.to_server.send(office.died, pipe)
 
     def connect(self) -> None:
         self.host.when_thawed(self._connect)

@@ -62,6 +62,9 @@ class MasterEnd(Client):
         if self.acks:
             self.link.ack(delivery)
 
+    def agent_died(self, address: str) -> None:
+        self.events.append(("died", address))
+
     async def call(self, method: str, *arguments: Any, **keywords: Any) -> Any:
         """A method of the link, in the reactor's thread; what its Deferred fires with."""
         return await asyncio.to_thread(

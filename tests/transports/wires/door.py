@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import ssl
 from collections.abc import Callable, Coroutine
@@ -14,7 +15,7 @@ from pydantic import SecretStr
 from twisted.internet import threads
 
 from contracts.frames.codec import Packed, pack, unpack
-from contracts.frames.frames import Denied, Frame, Hello, Welcome
+from contracts.frames.frames import Bye, Denied, Frame, Hello, Welcome
 from contracts.operations.office_url import SSH, ZMQ, OfficeAddress, parse_listen_url, parse_office_url
 from contracts.topology import control_address
 from master_bridge.link.office import accounts
@@ -42,6 +43,8 @@ class Desk:
         self.joined_as: dict[int, KnownAgent] = {}
         self.frames: list[tuple[int, Frame, bytes]] = []
         self.left_by: list[int] = []
+        #: because their agents' processes had ended
+        self.died: dict[int, bool] = {}
         self.denied: Denied | None = None
         self.behave: Callable[[int, Frame, bytes], None] = lambda connection, frame, body: None
 
@@ -54,8 +57,9 @@ class Desk:
         self.frames.append((connection, frame, body))
         self.behave(connection, frame, body)
 
-    def left(self, connection: int) -> None:
+    def left(self, connection: int, *, died: bool = False) -> None:
         self.left_by.append(connection)
+        self.died[connection] = died
 
 
 @dataclass(frozen=True)
@@ -138,6 +142,14 @@ def hello(user: str, token: str | None, **other: Any) -> Packed:
     """The first frame of an agent of this account."""
     fields: dict[str, Any] = {"user": user, "agent": "a", "address": control_address(user, "instance", "nonce")}
     return pack(Hello(token=None if token is None else SecretStr(token), **{**fields, **other}))
+
+
+async def goodbye(wire: FrameWire) -> None:
+    """As an agent leaves: what it said before has arrived then."""
+    await wire.send(pack(Bye(reason="done")))
+    with contextlib.suppress(WireLost):
+        while True:
+            await asyncio.wait_for(wire.receive(), 30.0)
 
 
 async def next_frame(wire: FrameWire) -> Frame:

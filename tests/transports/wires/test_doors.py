@@ -14,7 +14,7 @@ from contracts.frames.frames import Beat, Bye, Carried, Denied, Frame, Say, Told
 from contracts.topology import control_address
 from master_bridge.link.office import accounts, door
 from tests.harness.waiting import wait_for
-from tests.transports.wires.door import URLS, Login, Running, next_frame, opened, run
+from tests.transports.wires.door import URLS, Login, Running, goodbye, next_frame, opened, run
 from worker_agent.link.frames.wire import FrameWire, WireLost
 
 CARRIED = Carried(type="event", content_type="application/octet-stream")
@@ -290,9 +290,9 @@ def test_what_an_agent_says_before_it_ends_is_heard_before_it_has_left(
     running.desk.behave = lambda connection, frame, body: order.append(frame.f)
     left = running.desk.left
 
-    def leave(connection: int) -> None:
+    def leave(connection: int, *, died: bool = False) -> None:
         order.append("left")
-        left(connection)
+        left(connection, died=died)
 
     running.desk.left = leave  # type: ignore[method-assign]  # of this test's desk
 
@@ -300,7 +300,7 @@ def test_what_an_agent_says_before_it_ends_is_heard_before_it_has_left(
         wire = await running.logged_in(login)
         for number in range(50):
             await wire.send(pack(Say(number=number, to="events", key="m", message=CARRIED), b"x" * 100_000))
-        await wire.send(pack(Bye(reason="done")))
+        await goodbye(wire)
         await wire.close()
 
     run(agent())
@@ -317,6 +317,7 @@ def test_many_agents_at_once(make_door: Callable[..., Running], monkeypatch: pyt
     async def agent(login: Login) -> None:
         wire = await running.logged_in(login)
         await wire.send(pack(Say(number=1, to="events", key=login.user, message=CARRIED), login.user.encode()))
+        await goodbye(wire)
         await wire.close()
 
     async def agents() -> None:

@@ -112,6 +112,9 @@ class FakeSessions:
     async def recover(self) -> list[Recovered]:
         return list(self.found)
 
+    async def hold_link(self, descriptor: int) -> None:
+        self.orders.append(("hold link", descriptor))
+
     def expect(self) -> None:
         self.orders.append(("expect",))
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contracts.messages import Message, Pull
 from master_bridge.core.actions import Deliver, PublishOffer, Send
 from master_bridge.core.inputs import (
+    AgentDied,
     AgentHeard,
     Done,
     EventStored,
@@ -44,7 +45,7 @@ class Play:
         steps: dict[Callable[[str], object], float] = {
             self._seek: 6, self._end: 0.7, self._keep: 0.5, self._reroute: 2, self._start: 4, self._interrupt: 3,
             self._claim: 10, self._resume: 4, self._accept: 14, self._earlier_accept: 2, self._gone: 2,
-            self._event: 8, self._pull: 2, self._stored: 2, self._returned: 6, self._heard: 2,
+            self._event: 8, self._pull: 2, self._stored: 2, self._returned: 6, self._died: 2, self._heard: 2,
             self._link: 0.7, self._blocked: 0.7, self._checked: 1, self._time: 8,
         }  # fmt: skip
         self._dice.choices(list(steps), list(steps.values()))[0](request)
@@ -167,6 +168,9 @@ class Play:
         if self._sends:
             send = self._dice.choice(self._sends)
             self._scene.returned(send.message, send.address)  # type: ignore[arg-type]
+
+    def _died(self, request: str) -> None:
+        self._scene.do(AgentDied(address=self._holder(request).address))
 
     def _link(self, request: str) -> None:
         self._scene.do(LinkDown())

@@ -6,7 +6,7 @@ import pytest
 
 from contracts.messages import Alive, Grant, Ping, RollCall
 from master_bridge.core.actions import Alarm, Attach, Broadcast, Deliver, Lost, Send, SendMarker
-from master_bridge.core.inputs import AgentHeard, LinkBlocked, LinkDown, LinkUp
+from master_bridge.core.inputs import AgentDied, AgentHeard, LinkBlocked, LinkDown, LinkUp
 from master_bridge.core.presence import given_up_at
 from tests.unit.bridge_core.scene import MAKE, Agent, Scene, executing, sent
 
@@ -107,6 +107,63 @@ def test_rule_10_a_missing_holder_is_given_up_after_grace_and_marker() -> None:
     agent.epoch = 2
     scene.says(agent, agent.resume(executing()))
     assert scene.to(agent) == ["refuse"]
+
+
+def test_who_died_is_not_waited_for() -> None:
+    """All processes that kept its session have ended, so it will not come back; what it said before still counts."""
+    scene, agent = held_and_settled()
+    scene.do(AgentDied(address=agent.address))
+    assert scene.state() == "missing"
+    scene.wait(0.0, markers=False)
+    (marker,) = sent(scene.last, SendMarker)
+    assert not sent(scene.all, Lost)
+    scene.hear(marker.message, "bridge")  # type: ignore[arg-type]
+    (lost,) = sent(scene.last, Lost)
+    assert lost.reason.startswith("agent a died")
+
+
+def test_who_died_while_everybody_reconnects_is_not_waited_for_either() -> None:
+    """It was there, on this link."""
+    scene, agent = Scene(), Agent("a")
+    scene.held(agent, commands=(MAKE,))
+    scene.vanish(agent)
+    scene.wait(1.0)
+    assert not sent(scene.all, Lost)
+    scene.do(AgentDied(address=agent.address))
+    scene.wait(0.1)
+    assert sent(scene.all, Lost)
+
+
+def test_who_has_come_back_elsewhere_does_not_die_with_an_older_connection() -> None:
+    scene, agent = held_and_settled()
+    old = agent.address
+    agent.epoch = 2
+    scene.says(agent, agent.resume(executing()))
+    scene.do(AgentDied(address=old))
+    scene.wait(60.0)
+    assert not sent(scene.all, Lost)
+
+
+def test_a_death_shortens_no_strict_fencing() -> None:
+    """The command's processes may outlive those that kept it for a moment."""
+    scene, agent = held_and_settled(fencing=20.0)
+    scene.do(AgentDied(address=agent.address))
+    scene.wait(24.9)
+    assert not sent(scene.all, Lost)
+    scene.wait(0.2)
+    assert sent(scene.all, Lost)
+
+
+def test_a_command_offers_results_are_waited_for_after_a_death() -> None:
+    """They may be in the journal, which whoever is started there brings."""
+    scene, agent = Scene(), Agent("a")
+    scene.held(agent, kind="command", commands=(MAKE,))
+    scene.wait(SETTLED)
+    scene.do(AgentDied(address=agent.address))
+    scene.wait(4.9)
+    assert scene.state() == "missing"
+    scene.wait(0.2)
+    assert scene.state() == "none"
 
 
 def test_a_silence_before_the_ping_came_back_counts_as_grace() -> None:

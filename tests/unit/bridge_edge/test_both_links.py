@@ -103,6 +103,9 @@ class Client:
     def message_returned(self, message: AnyMessage, routing_key: str) -> None:
         self.events.append(("returned", message, routing_key))
 
+    def agent_died(self, address: str) -> None:
+        self.events.append(("died", address))
+
     def fleet_heard(self, message: FleetMessage) -> None:
         self.events.append(("fleet", message))
 

@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import hashlib
 import hmac
+import socket
 import ssl
+import struct
 from collections import deque
 
 from contracts.frames.amp import Assembler, BoxParser, boxes_of, bytes_of
@@ -20,6 +22,8 @@ from worker_agent.link.options import LinkOptions, tls_context
 
 #: Bytes that are asked of the socket at once: several of the largest boxes.
 READ = 256 * 1024
+#: Closes with a reset (socket(7), SO_LINGER with a time of zero).
+_RESET = struct.pack("ii", 1, 0)
 #: How the setting is called that a certificate which does not verify asks for.
 CA_SETTING = "--tls-ca, or the certificate's fingerprint with ?fingerprint=sha256:… in the URL"
 
@@ -34,6 +38,11 @@ class AMPWire:
         self._parser = BoxParser()
         self._assembler = Assembler()
         self._came: deque[Packed] = deque()
+
+    @property
+    def connection(self) -> socket.socket | None:
+        found: socket.socket | None = self._writer.get_extra_info("socket")
+        return found
 
     async def send(self, packed: Packed) -> None:
         try:
@@ -59,6 +68,10 @@ class AMPWire:
         return self._came.popleft()
 
     async def close(self) -> None:
+        """With a reset: an end in order is for those who said goodbye, which the master answers with the end."""
+        if (connection := self.connection) is not None:
+            with contextlib.suppress(OSError):
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         # AttributeError: Python 3.11.2 and others before, of a TLS transport that has closed itself
         with contextlib.suppress(OSError, RuntimeError, AttributeError):
             self._writer.transport.abort()

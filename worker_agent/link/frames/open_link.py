@@ -17,6 +17,7 @@ from contracts import topology
 from contracts.burial import headers_of
 from contracts.codec import Wire, encode
 from contracts.errors import TooLarge
+from contracts.frames.both_ends import both_ends
 from contracts.frames.codec import NotAFrame, pack, unpack
 from contracts.frames.frames import (
     FRAMES_VERSION,
@@ -78,6 +79,10 @@ class OfficeOpenLink:
         self._kept = kept
         self._open_wire = open_wire
         self._wire: FrameWire | None = None
+        #: the other side does not read, and so will not answer a goodbye
+        self._silent = False
+        #: what has the keepers let go of their copies of the connection
+        self._let_go: Callable[[], None] | None = None
         self._silence = 0.0
         self._heard = self._sent = 0.0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -111,6 +116,7 @@ class OfficeOpenLink:
         try:
             self._wire = await self._open_wire(self._options)
             await in_time(self._log_in(self._wire), self._options.connect_timeout)
+            await self._have_it_held(self._wire)
         except (WireLost, NotAFrame, asyncio.TimeoutError) as error:
             await self.close()
             reason = str(error) or f"{self._options.where} accepts a connection and then says nothing"
@@ -139,6 +145,17 @@ class OfficeOpenLink:
             raise WireLost(f"{self._options.where} answers a login with a {answer.f}")
         self.product, self._silence = plain(answer.product), answer.silence
 
+    async def _have_it_held(self, wire: FrameWire) -> None:
+        """By all processes that keep sessions: then its end says that none of them is left. Raises `WireLost`."""
+        connection = wire.connection
+        if connection is None:
+            return
+        self._let_go = await self._listener.hold(connection.fileno())
+        if self._let_go is not None:
+            with contextlib.suppress(OSError):  # it is lost already, as whoever reads will hear
+                ends = both_ends(connection.getsockname(), connection.getpeername())
+                await wire.send(pack(Beat(ends=ends)))
+
     async def close(self) -> None:
         self._end("closed")
         self._closed = True
@@ -153,9 +170,18 @@ class OfficeOpenLink:
         if self._tasks:
             await asyncio.wait(self._tasks)
         if wire is not None:
-            with contextlib.suppress(WireLost, asyncio.TimeoutError):
-                await asyncio.wait_for(wire.send(pack(Bye(reason="the agent ends this connection"))), GOODBYE)
+            if not self._silent:
+                with contextlib.suppress(WireLost, asyncio.TimeoutError):
+                    await asyncio.wait_for(self._say_goodbye(wire), GOODBYE)
+            if self._let_go is not None:
+                self._let_go()
             await wire.close()
+
+    async def _say_goodbye(self, wire: FrameWire) -> None:
+        """Done when it was heard. Raises `WireLost`, which is how that is known, too."""
+        await wire.send(pack(Bye(reason="the agent ends this connection")))
+        while wire.connection is not None:
+            await wire.receive()
 
     def _end(self, reason: str) -> None:
         if not self.lost.done():
@@ -203,6 +229,7 @@ class OfficeOpenLink:
             self._offers.look()
             now = asyncio.get_running_loop().time()
             if now - self._heard > self._silence:
+                self._silent = True
                 self._end(f"nothing was heard of {self._options.where} for {self._silence:g} s")
                 return
             if now - self._sent > self._silence / 3:

@@ -16,6 +16,9 @@ READ = 256 * 1024
 class StreamWire(ABC):
     """Most of a `FrameWire`. `where`: the other end, for people."""
 
+    #: an ssh, or a relay, is between
+    connection = None
+
     def __init__(self, where: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._where = where
         self._reader = reader

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Protocol
 
 from contracts.frames.codec import Packed
@@ -13,6 +14,10 @@ class WireLost(Exception):
 
 class FrameWire(Protocol):
     """An open connection to a post office. One task sends and one receives at a time; `close` may come between."""
+
+    @property
+    def connection(self) -> socket.socket | None:
+        """The TCP connection, where its end is the wire's, and the other side sees how it ends; `close` resets it."""
 
     async def send(self, packed: Packed) -> None:
         """Done when the wire has room for more: who waits for it keeps what it sends bounded. Raises `WireLost`."""

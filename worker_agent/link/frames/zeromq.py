@@ -40,6 +40,9 @@ _ENDS = (
 class ZMQWire:
     """`FrameWire` over one socket."""
 
+    #: libzmq keeps it to itself
+    connection = None
+
     def __init__(self, address: OfficeAddress, numeric: str) -> None:
         """Connects to `numeric`, an address of the host and the port. Raises `WireLost`."""
         self._address = address

@@ -1,0 +1,133 @@
+"""A keeper holds the agent's connection to its master: what the other end sees when who ends, and how."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.unit.keeper_processes.driving.harness import Driven, eventually
+from tests.unit.keeper_processes.test_restart import attach, main_process
+from worker_agent.keeper import link_copy
+from worker_agent.keepers.link_copies import LinkCopies
+
+
+class Connection:
+    """Of TCP: `agents` is the end that is held, `masters` the one that sees how it ends."""
+
+    def __init__(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            self.agents = socket.create_connection(listener.getsockname())
+            self.masters, _ = listener.accept()
+        self.masters.setblocking(False)
+
+    async def end(self) -> str:
+        """ "closed" in order, or "reset"."""
+        try:
+            seen = await asyncio.wait_for(asyncio.get_running_loop().sock_recv(self.masters, 1), 30)
+        except ConnectionResetError:
+            return "reset"
+        assert seen == b""
+        return "closed"
+
+    def open(self) -> bool:
+        try:
+            self.masters.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return True
+        except ConnectionResetError:
+            pass
+        return False
+
+
+@pytest.fixture
+def connection() -> Iterator[Connection]:
+    made = Connection()
+    yield made
+    made.agents.close()
+    made.masters.close()
+
+
+async def held(driven: Driven, connection: Connection) -> LinkCopies:
+    copies = LinkCopies()
+    copies.begin(connection.agents.fileno())
+    assert await copies.give(driven.folder)
+    return copies
+
+
+async def test_it_is_closed_in_order_when_the_last_that_has_it_is_killed(
+    driven: Driven, connection: Connection
+) -> None:
+    await driven.open()
+    copies = await held(driven, connection)
+    connection.agents.close()
+    copies.end(copies.name)
+    assert connection.open()
+    os.kill(driven.keeper.pid, signal.SIGKILL)
+    assert await connection.end() == "closed"
+
+
+async def test_a_killed_main_process_leaves_a_reset(driven: Driven, connection: Connection, tmp_path: Path) -> None:
+    """The keeper lives, so nothing is known but that the connection is gone."""
+    process, _ = main_process(driven, tmp_path)
+    copies = await held(driven, connection)
+    connection.agents.close()
+    copies.end(copies.name)
+    process.kill()
+    process.communicate()
+    assert connection.open()
+    assert await connection.end() == "reset"
+    await attach(driven)
+
+
+async def test_it_lets_go_when_told(driven: Driven, connection: Connection) -> None:
+    """Of that copy, and of no other."""
+    await driven.open()
+    copies = await held(driven, connection)
+    name = copies.name
+    connection.agents.close()
+    copies.end(name)
+    driven.keeper.let_go("0123456789abcdef")
+    driven.keeper.let_go(name)
+    assert await connection.end() == "reset"
+
+
+async def test_the_newest_copy_counts(driven: Driven, connection: Connection) -> None:
+    await driven.open()
+    copies = await held(driven, connection)
+    connection.agents.close()
+    second = Connection()
+    copies.begin(second.agents.fileno())
+    assert await copies.give(driven.folder)
+    assert await connection.end() == "reset"
+    assert second.open()
+    second.agents.close()
+    second.masters.close()
+
+
+async def test_what_is_no_copy_changes_nothing(driven: Driven, connection: Connection) -> None:
+    """Too short a name, no descriptor, nothing at all: the keeper goes on, and the next one is taken."""
+    await driven.open()
+    for sent in (b"", b"short", b"12345678"):
+        with socket.socket(socket.AF_UNIX) as stranger:
+            stranger.connect(str(driven.folder / link_copy.SOCKET))
+            if sent:
+                stranger.sendall(sent)
+                stranger.settimeout(30)
+                assert await asyncio.to_thread(stranger.recv, 1) == b""
+    await held(driven, connection)
+
+
+async def test_a_keeper_of_an_earlier_version_takes_none(driven: Driven, connection: Connection) -> None:
+    await driven.open()
+    (driven.folder / link_copy.SOCKET).unlink()
+    copies = LinkCopies()
+    assert not await copies.give(driven.folder)
+    copies.begin(connection.agents.fileno())
+    assert not await copies.give(driven.folder)
+    await eventually(lambda: connection.open(), "still open")
