@@ -11,6 +11,9 @@ from twisted.internet.error import CannotListenError
 
 from contracts.operations.socket_path import short_path
 
+#: Connections that wait to be taken: agents of a fleet come back in one moment, and a socket that is full refuses them.
+BACKLOG = 1024
+
 
 class SocketListener:
     """Listens from `start` to `stop`, which takes the file away."""
@@ -26,7 +29,7 @@ class SocketListener:
         """Where no file is. Raises OSError."""
         try:
             short = self._short.enter_context(short_path(self.path))
-            self._port = self._reactor.listenUNIX(short, self._factory, mode=0o600)
+            self._port = self._reactor.listenUNIX(short, self._factory, backlog=BACKLOG, mode=0o600)
         except CannotListenError as error:
             self._short.close()
             raise OSError(getattr(error.socketError, "errno", None), str(error.socketError)) from None

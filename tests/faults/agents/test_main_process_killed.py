@@ -48,7 +48,7 @@ def test_nobody_takes_it_up(settled: Lab, record: Record) -> None:
     elsewhere = settled.wait_mark("first", "begin", agent="a2").time - killed
     settled.wait_no_process(15, first)
     gone = time.time() - killed
-    assert elsewhere < GRACE + 3
+    assert elsewhere < GRACE + 4  # by AMP half a second more: the keeper holds the connection for so long
     assert gone < 15
     master.finished(request, 60)
     assert [b.result for b in master.builds(request)] == ["RETRY", "SUCCESS"], master.describe(request)

@@ -77,6 +77,11 @@ class Lab:
         """Where agents go."""
         return self.way.entrance().url
 
+    @property
+    def tells_deaths(self) -> bool:
+        """Its master knows a killed agent from one that is cut off (rule 10)."""
+        return self.url.startswith("amp")
+
     # -- parts --------------------------------------------------------------------------------------------------------
 
     def master(

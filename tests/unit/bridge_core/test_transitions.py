@@ -10,7 +10,7 @@ import pytest
 
 from contracts.machines.transitions import Table
 from master_bridge.core import cues, rollcall
-from master_bridge.core.inputs import Keep, Reroute
+from master_bridge.core.inputs import AgentDied, Keep, Reroute, Withdraw
 from master_bridge.core.states import State
 from master_bridge.core.transitions import TABLE
 from tests.harness.bridge_moves import Move, Moves, text
@@ -129,10 +129,17 @@ WALKS: list[Callable[[Scene], object]] = [
     *(lambda s, begin=begin: (begin(s), s.seek(seal=True)) for begin in BEGUN),
     *(lambda s, begin=begin: (vanished(s, begin(s)), s.seek(seal=True)) for begin in BEGUN),
     *(lambda s, begin=begin: (vanished(s, begin(s)), s.do(Keep(request="br-1"))) for begin in BEGUN),
+    *(lambda s, begin=begin: (vanished(s, begin(s)), s.do(Withdraw(request="br-1"))) for begin in BEGUN),
     *(lambda s, begin=begin: (gone_elsewhere(s, begin(s)), s.wait(6.0)) for begin in BEGUN),
     lambda s: older_accepts_of_missing(s, attached(s)),
     lambda s: older_accepts_of_missing(s, resumed(s)),
     lambda s: (agent := two_lives_later(s), gone_elsewhere(s, agent), vanished(s, agent)),
+    lambda s: (agent := two_lives_later(s), gone_elsewhere(s, agent), s.do(AgentDied(address=agent.address))),
+    *(lambda s, begin=begin: s.do(AgentDied(address=begin(s).address)) for begin in BEGUN),
+    *(
+        lambda s, begin=begin: (agent := begin(s), gone_elsewhere(s, agent), s.do(AgentDied(address=agent.address)))
+        for begin in BEGUN
+    ),
     lambda s: (agent := vanished(s, two_lives_later(s)), s.says(agent, agent.gone("lost"))),
     lambda s: (two_lives_later(s), vanished(s, Agent("a")), s.wait(90.0)),
     claims_in_the_roll_call,
