@@ -17,10 +17,10 @@ from contracts.testing.child import Child
 from tests.harness.agents import Agent
 from tests.harness.master import Build, BuildMaster
 from tests.harness.waiting import wait_for
-from tests.harness.ways import OverOffice, OverRabbitMQ
+from tests.harness.ways import OverRabbitMQ, Way, office
 
-#: Ours over a master's own door, by the wire's name: the scheme of their agents' URL. "ours" is over RabbitMQ.
-WIRES = {"amp": "amps", "zmq": "zmq"}
+#: Ours over a master's own door, by the wire's name. "ours" is over RabbitMQ.
+WIRES = ("amp", "zmq")
 #: Peers in the order of the tables.
 NAMES = ("PB", "PB-nodelay", "msgpack", "ours", *WIRES)
 #: Those that a run has unless others are named.
@@ -89,8 +89,8 @@ class Peer:
         folder.mkdir(parents=True)
         text = "" if isinstance(database, Path) else f"c['db'] = {{'db_url': {database!r}}}\n"
         text += configuration.configuration(workers, folder, count=WORKERS, crowd=CROWD, **builders)  # type: ignore[arg-type]
-        way = OverOffice(folder / "master", WIRES[name]) if name in WIRES else OverRabbitMQ(url)
-        self._url = way.agent
+        way: Way = office(name, folder / "master") if name in WIRES else OverRabbitMQ(url)
+        self._url = way.entrance().url
         masters_url = way.master(folder / "master") if self.ours else None
         self.master = BuildMaster(folder / "master", text, url=masters_url, name=f"bench-{name}")
         self.master.create(database if isinstance(database, Path) else None)
