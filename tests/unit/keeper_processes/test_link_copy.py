@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from contracts.operations.socket_path import short_path
 from tests.unit.keeper_processes.driving.harness import Driven, eventually
 from tests.unit.keeper_processes.test_restart import attach, main_process
 from worker_agent.keeper import link_copy
@@ -53,18 +54,23 @@ def connection() -> Iterator[Connection]:
     made.masters.close()
 
 
-async def held(driven: Driven, connection: Connection) -> LinkCopies:
-    copies = LinkCopies()
+@pytest.fixture
+def copies() -> Iterator[LinkCopies]:
+    made = LinkCopies()
+    yield made
+    made.end(made.name)
+
+
+async def hold(driven: Driven, connection: Connection, copies: LinkCopies) -> None:
     copies.begin(connection.agents.fileno())
     assert await copies.give(driven.folder)
-    return copies
 
 
 async def test_it_is_closed_in_order_when_the_last_that_has_it_is_killed(
-    driven: Driven, connection: Connection
+    driven: Driven, connection: Connection, copies: LinkCopies
 ) -> None:
     await driven.open()
-    copies = await held(driven, connection)
+    await hold(driven, connection, copies)
     connection.agents.close()
     copies.end(copies.name)
     assert connection.open()
@@ -72,10 +78,12 @@ async def test_it_is_closed_in_order_when_the_last_that_has_it_is_killed(
     assert await connection.end() == "closed"
 
 
-async def test_a_killed_main_process_leaves_a_reset(driven: Driven, connection: Connection, tmp_path: Path) -> None:
+async def test_a_killed_main_process_leaves_a_reset(
+    driven: Driven, connection: Connection, copies: LinkCopies, tmp_path: Path
+) -> None:
     """The keeper lives, so nothing is known but that the connection is gone."""
     process, _ = main_process(driven, tmp_path)
-    copies = await held(driven, connection)
+    await hold(driven, connection, copies)
     connection.agents.close()
     copies.end(copies.name)
     process.kill()
@@ -85,10 +93,10 @@ async def test_a_killed_main_process_leaves_a_reset(driven: Driven, connection: 
     await attach(driven)
 
 
-async def test_it_lets_go_when_told(driven: Driven, connection: Connection) -> None:
+async def test_it_lets_go_when_told(driven: Driven, connection: Connection, copies: LinkCopies) -> None:
     """Of that copy, and of no other."""
     await driven.open()
-    copies = await held(driven, connection)
+    await hold(driven, connection, copies)
     name = copies.name
     connection.agents.close()
     copies.end(name)
@@ -97,9 +105,9 @@ async def test_it_lets_go_when_told(driven: Driven, connection: Connection) -> N
     assert await connection.end() == "reset"
 
 
-async def test_the_newest_copy_counts(driven: Driven, connection: Connection) -> None:
+async def test_the_newest_copy_counts(driven: Driven, connection: Connection, copies: LinkCopies) -> None:
     await driven.open()
-    copies = await held(driven, connection)
+    await hold(driven, connection, copies)
     connection.agents.close()
     second = Connection()
     copies.begin(second.agents.fileno())
@@ -110,23 +118,25 @@ async def test_the_newest_copy_counts(driven: Driven, connection: Connection) ->
     second.masters.close()
 
 
-async def test_what_is_no_copy_changes_nothing(driven: Driven, connection: Connection) -> None:
+async def test_what_is_no_copy_changes_nothing(driven: Driven, connection: Connection, copies: LinkCopies) -> None:
     """Too short a name, no descriptor, nothing at all: the keeper goes on, and the next one is taken."""
     await driven.open()
     for sent in (b"", b"short", b"12345678"):
         with socket.socket(socket.AF_UNIX) as stranger:
-            stranger.connect(str(driven.folder / link_copy.SOCKET))
+            with short_path(driven.folder / link_copy.SOCKET) as path:
+                stranger.connect(path)
             if sent:
                 stranger.sendall(sent)
                 stranger.settimeout(30)
                 assert await asyncio.to_thread(stranger.recv, 1) == b""
-    await held(driven, connection)
+    await hold(driven, connection, copies)
 
 
-async def test_a_keeper_of_an_earlier_version_takes_none(driven: Driven, connection: Connection) -> None:
+async def test_a_keeper_of_an_earlier_version_takes_none(
+    driven: Driven, connection: Connection, copies: LinkCopies
+) -> None:
     await driven.open()
     (driven.folder / link_copy.SOCKET).unlink()
-    copies = LinkCopies()
     assert not await copies.give(driven.folder)
     copies.begin(connection.agents.fileno())
     assert not await copies.give(driven.folder)
