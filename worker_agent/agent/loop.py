@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import structlog
@@ -29,12 +29,16 @@ from worker_agent.agent.snapshots import Snapshots
 from worker_agent.core import inputs
 from worker_agent.core.availability import Order
 from worker_agent.core.machine import AgentConfig, AgentMachine
+from worker_agent.keeper.giving_back import Program
 from worker_agent.keeper.processes.reaper import become_subreaper, reap_strays
 from worker_agent.keeper.second_user import SecondUser
 from worker_agent.program.settings import Settings
 from worker_agent.reporting.facts import facts
 from worker_agent.reporting.telling import Telling, busy
 from worker_agent.reporting.traces import AgentTraces
+
+if TYPE_CHECKING:
+    from worker_agent.reporting.metrics import Endpoints
 
 log = structlog.get_logger(__name__)
 
@@ -62,7 +66,9 @@ class Agent:
         instance: Instance,
         user: SecondUser | None = None,
         traces: AgentTraces | None = None,
+        give_back: Program | None = None,
     ) -> None:
+        """`give_back`: what a keeper is to start where this process is killed."""
         assert settings.amqp_url is not None
         self._settings = settings
         self._instance = instance
@@ -82,7 +88,7 @@ class Agent:
             abilities=self._abilities_changed,
             asked=lambda: self.telling.asked(),
         )
-        self.parts = Parts(settings, instance, user, tells, traces)
+        self.parts = Parts(settings, instance, user, tells, traces, give_back)
         self.hands = Hands(
             self.parts.link,
             self.parts.sessions,
@@ -133,6 +139,22 @@ class Agent:
         become_subreaper()
         recovered = await self.parts.sessions.recover()
         self._spawn_forever("link", self.parts.link.run)  # meanwhile: what it says waits in the inbox
+        endpoints = await self._start(recovered)
+        try:
+            while self._ending is None:
+                what = await self._inbox.get()
+                with self._errors.said("agent"):
+                    self._take(what)
+            await self._end()
+        finally:
+            if endpoints is not None:
+                endpoints.close()
+            await self._end_tasks()
+            self.parts.errands.close()
+        return self._ending
+
+    async def _start(self, recovered: Sequence[inputs.Recovered]) -> Endpoints | None:
+        """All that makes it work; what programs ask it for figures, if that is wanted."""
         await self._learn_facts()
         await self.parts.probing.begin()
         self._begin(recovered)
@@ -148,19 +170,7 @@ class Agent:
         self._spawn_forever("room for builds", self._make_room)
         self._loop.call_later(EXPECT_AFTER, self.parts.sessions.expect)
         self._spawn_forever("status", self.telling.run)
-        endpoints = self.telling.serve(self.parts.figures, self.snapshots.amounts)
-        try:
-            while self._ending is None:
-                what = await self._inbox.get()
-                with self._errors.said("agent"):
-                    self._take(what)
-            await self._end()
-        finally:
-            if endpoints is not None:
-                endpoints.close()
-            await self._end_tasks()
-            self.parts.errands.close()
-        return self._ending
+        return self.telling.serve(self.parts.figures, self.snapshots.amounts)
 
     def _begin(self, recovered: Sequence[inputs.Recovered]) -> None:
         """The machine, with what an earlier process left, and what tells of it."""

@@ -21,6 +21,7 @@ from worker_agent.agent.queues import QueueKnowledge
 from worker_agent.capabilities.abilities import Abilities
 from worker_agent.capabilities.probing import Probing
 from worker_agent.core import actions, inputs
+from worker_agent.keeper.giving_back import Program
 from worker_agent.keeper.second_user import SecondUser
 from worker_agent.keepers.builddirs import BuildDirs
 from worker_agent.keepers.journal_reader import JournalFiles
@@ -62,8 +63,11 @@ class Parts:
         user: SecondUser | None,
         tells: Tells,
         traces: AgentTraces | None = None,
+        give_back: Program | None = None,
     ) -> None:
-        """`user`: runs the commands, where that is another than the agent's own. `traces` None: nobody wants them."""
+        """`user`: runs the commands, where that is another than the agent's own. `traces` None: nobody wants them.
+
+        `give_back`: what a keeper is to start where this process is killed."""
         self._settings = settings
         self._tells = tells
         self.figures = Figures()
@@ -82,6 +86,7 @@ class Parts:
             encoding=settings.encoding,
             run_as="" if user is None else user.name,
             keeper_ready=self._keeper_ready,
+            give_back=give_back,
         )
         configured = link_options(settings)
         self.link = self._link(instance, configured)

@@ -1,13 +1,16 @@
 """What main process and keeper say to each other over the keeper's socket: each message's fields, once for both sides.
 
 `wire` makes bytes of them. Whoever reads one believes none of its fields: the other end may be of another version, and
-a socket may be somebody else's. Standard library only: the keeper reads this.
+a socket may be somebody else's. Standard library and psutil only: the keeper reads this.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any, Protocol
+
+from worker_agent.keeper.giving_back import Program
 
 Said = dict[str, Any]
 
@@ -56,6 +59,23 @@ def trim(seq: int) -> Said:
 def let_go(copy: str) -> Said:
     """Of that copy of the main process's connection to its master (`link_copy`)."""
     return {"op": "let_go", "copy": copy}
+
+
+def give_back(program: Program) -> Said:
+    """What is to start where this main process is killed."""
+    return {"op": "give_back", **asdict(program)}
+
+
+def program(message: Mapping[str, Any]) -> Program:
+    """Of `give_back`. Raises `BadOrder`."""
+    environment = message.get("environment")
+    if not isinstance(environment, dict):
+        raise BadOrder(f"environment is {type(environment).__name__}, not an object")
+    return Program(
+        command=texts(message, "command"),
+        environment={name: text(environment, name) for name in environment},
+        folder=text(message, "folder"),
+    )
 
 
 def carry_out(message: Mapping[str, Any], data: bytes, executor: Executor) -> bool:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from contracts.operations.lossy_output import replace_standard_error
 from worker_agent.keeper import orders
 from worker_agent.keeper.commands.running import Commands
+from worker_agent.keeper.giving_back import GIVE_BACK_AFTER, Program
 from worker_agent.keeper.link_copy import LET_GO_AFTER, LinkCopy
 from worker_agent.keeper.processes.guard import Guard
 from worker_agent.keeper.processes.reaper import become_subreaper, identity
@@ -61,6 +62,8 @@ class KeeperServer:
         self._fenced = False
         self._alone_since: float | None = time.monotonic()
         self._patience = self._settings.orphan_grace
+        #: what starts where the main process is killed; None: nothing
+        self._give_back: Program | None = None
         self._session = KeeperSession(
             config,
             runner,
@@ -116,6 +119,17 @@ class KeeperServer:
             self._main = None
             self._alone_since = time.monotonic()
             asyncio.get_running_loop().call_later(LET_GO_AFTER, self._link.let_go, self._link.name)
+            if self._give_back is not None and self._patience == self._settings.orphan_grace:
+                asyncio.get_running_loop().call_later(GIVE_BACK_AFTER, self._start_to_give_back)
+
+    def _start_to_give_back(self) -> None:
+        """Once for each main process: this one was killed, for it said nothing of a restart."""
+        program, self._give_back = self._give_back, None
+        if program is not None and self._main is None and not self._ending:
+            try:
+                program.start()
+            except OSError as error:  # no room for a process: the session ends after the grace, as without it
+                print(f"what gives this session back cannot be started: {error}", file=sys.stderr, flush=True)  # noqa: T201
 
     def received(self, message: dict[str, Any], data: bytes) -> None:
         op = message.get("op")
@@ -133,6 +147,8 @@ class KeeperServer:
             self._fenced = False
         elif op == "detach":
             self._patience = orders.seconds(message, "grace") or self._settings.detach_grace
+        elif op == "give_back":
+            self._give_back = orders.program(message)
         elif op == "close":
             self._end()
         elif op == "let_go":

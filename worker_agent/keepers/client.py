@@ -18,6 +18,7 @@ from worker_agent.core.inputs import Journalled, KeeperLost, PullWanted
 from worker_agent.keeper import orders
 from worker_agent.keeper.apart import APART_FILE
 from worker_agent.keeper.apart import end_leftovers as apart_leftovers
+from worker_agent.keeper.giving_back import Program
 from worker_agent.keeper.processes.reaper import (
     KILL_PATIENCE,
     alive,
@@ -204,6 +205,10 @@ class Keeper:
     def let_go(self, copy: str) -> None:
         """Of its copy of a connection (`link_copies`)."""
         self._send(orders.let_go(copy))
+
+    def give_back(self, program: Program) -> None:
+        """What the keeper starts where this main process is killed."""
+        self._send(orders.give_back(program))
 
     def detach(self, grace: float | None = None) -> None:
         """Planned restart: this main process leaves, another attaches within `grace` seconds (None: the setting).

@@ -18,6 +18,7 @@ import structlog
 from worker_agent.agent.aside import aside
 from worker_agent.core.actions import OpenSession
 from worker_agent.core.inputs import Input, KeeperLost, Recovered, SessionMeta
+from worker_agent.keeper.giving_back import Program
 from worker_agent.keeper.settings import KeeperSettings
 from worker_agent.keepers import metas
 from worker_agent.keepers.builddirs import BuildDirs
@@ -56,9 +57,10 @@ class Sessions:
         encoding: str = "utf-8",
         run_as: str = "",
         keeper_ready: Callable[[str], None] = lambda _session: None,
+        give_back: Program | None = None,
     ) -> None:
         """`run_as`: the user whom commands run as; empty: the agent's own. `keeper_ready` is told of a session whose
-        keeper can run commands."""
+        keeper can run commands. `give_back`: what keepers start where this process is killed."""
         self.folder = state / "sessions"
         self._builddirs = builddirs
         self._journal = journal
@@ -69,6 +71,7 @@ class Sessions:
         self._starter = Starter(run_as)
         self._keeper_ready = keeper_ready
         self._copies = LinkCopies()
+        self._give_back = give_back
 
     def __len__(self) -> int:
         return len(self._held)
@@ -111,16 +114,20 @@ class Sessions:
                 await self._take_builddir(held)
             except OSError as error:  # it is protected from removal all the same; its commands will say what they lack
                 log.warning("build_directory_missing", session=meta.session, reason=str(error))
-        alive = held.keeper is not None
-        if alive:
+        if held.keeper is not None:
             self._journal.trust(meta.session)
+            self._leave_word(held.keeper)
         last = 0
         try:
             last = self._journal.last_seq(meta.session)
         except OSError as error:
             log.error("journal_unreadable", session=meta.session, reason=str(error))
-        log.info("session_found", session=meta.session, title=meta.offer.title, alive=alive)
-        return Recovered(meta=meta, alive=alive, last_seq=last)
+        log.info("session_found", session=meta.session, title=meta.offer.title, alive=held.keeper is not None)
+        return Recovered(meta=meta, alive=held.keeper is not None, last_seq=last)
+
+    def _leave_word(self, keeper: Keeper) -> None:
+        if self._give_back is not None:
+            keeper.give_back(self._give_back)
 
     def persist(self, meta: SessionMeta) -> None:
         """Written when this returns. Raises OSError."""
@@ -147,6 +154,7 @@ class Sessions:
                 )
                 await self._hold(held)
                 self._journal.trust(action.session)
+                self._leave_word(held.keeper)
                 self._keeper_ready(action.session)
             except Exception as error:
                 expected = isinstance(error, (OSError, KeeperFailed))

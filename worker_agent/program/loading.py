@@ -27,6 +27,10 @@ class BadSettings(Exception):
 SPELLED = {"amqp_url": "url", "amqp_url_file": "url_file"}
 
 
+#: Subcommands: what runs where none is named, and what an agent's keeper starts.
+RUN, GIVE_BACK = "run", "give-back"
+
+
 def flag_of(setting: str) -> str:
     """The command-line option of a setting: "--slots"."""
     return "--" + SPELLED.get(setting, setting).replace("_", "-")

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import structlog
@@ -14,16 +14,19 @@ import structlog
 from contracts.errors import ContractError
 from contracts.operations import memory
 from contracts.operations.exit_status import ExitStatus
+from contracts.operations.office_url import STDIO, is_office_url, parse_office_url
 from worker_agent.agent.ending import EndReason
 from worker_agent.agent.instance import Instance, StateInUse
 from worker_agent.keeper.second_user import NoSecondUser, SecondUser, give_up_ambient, own_name
 from worker_agent.program import logs
 from worker_agent.program.checking import wrong
+from worker_agent.program.loading import GIVE_BACK, RUN
 from worker_agent.program.settings import PREFIX, Settings
 from worker_agent.reporting import systemd
 from worker_agent.state_files import StateUnreadable
 
 if TYPE_CHECKING:
+    from worker_agent.keeper.giving_back import Program
     from worker_agent.program.tracing import Tracing
 
 log = structlog.get_logger(__name__)
@@ -32,8 +35,11 @@ log = structlog.get_logger(__name__)
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)
 
 
-def run(settings: Settings, unknown: Sequence[str] = ()) -> int:
-    """Run the agent until it leaves; the exit status. Does not return when it restarts in place."""
+def run(settings: Settings, unknown: Sequence[str] = (), *, gives_back: bool = False) -> int:
+    """Run the agent until it leaves; the exit status. Does not return when it restarts in place.
+
+    `gives_back`: it takes nothing, gives back what an agent that was killed has left, and leaves.
+    """
     found = wrong(settings)
     if found is not None:
         print(f"worker-agent: {found}", file=sys.stderr)  # noqa: T201  # the command's answer
@@ -64,7 +70,8 @@ def run(settings: Settings, unknown: Sequence[str] = ()) -> int:
     except ContractError as error:
         print(f"worker-agent: --traces: {error}", file=sys.stderr)  # noqa: T201  # as above
         return ExitStatus.USAGE
-    ending = asyncio.run(_run(settings, instance, user, tracing))
+    program = None if gives_back else _to_give_back(settings, environ)
+    ending = asyncio.run(_run(settings, instance, user, tracing, program, gives_back=gives_back))
     if ending is EndReason.RESTART:
         instance.close()
         systemd.notify(STATUS="restarting")
@@ -86,6 +93,24 @@ def _execute_again(settings: Settings, environ: dict[str, str]) -> int:
     return ExitStatus.SOFTWARE
 
 
+def _to_give_back(settings: Settings, environ: Mapping[str, str]) -> Program | None:
+    """This very program, as it is started to give back what it held if it is killed.
+
+    None: a service manager starts it again at once, which takes up what runs; or a master's ssh would have to come.
+    """
+    url = settings.amqp_url.get_secret_value() if settings.amqp_url is not None else ""
+    if systemd.manages_this_process() or (is_office_url(url) and parse_office_url(url).wire == STDIO):
+        return None
+    from worker_agent.keeper.giving_back import Program
+
+    words = [word for word in sys.orig_argv[-1:] if word != RUN]
+    return Program(
+        command=(sys.executable, *sys.orig_argv[1:-1], *words, GIVE_BACK),
+        environment={**environ, f"{PREFIX}STATE": str(settings.state)},
+        folder=os.getcwd(),
+    )
+
+
 def _tracing(settings: Settings, instance: Instance) -> Tracing | None:
     """Raises `BadTraces`."""
     if not settings.traces:
@@ -102,13 +127,23 @@ def _hide_secrets() -> None:
             del os.environ[name]
 
 
-async def _run(settings: Settings, instance: Instance, user: SecondUser | None, tracing: Tracing | None) -> EndReason:
+async def _run(
+    settings: Settings,
+    instance: Instance,
+    user: SecondUser | None,
+    tracing: Tracing | None,
+    give_back: Program | None,
+    *,
+    gives_back: bool,
+) -> EndReason:
+    from worker_agent.agent.giving_back import GivingBack
     from worker_agent.agent.loop import Agent
 
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(logs.unhandled)
     memory.keep()
-    agent = Agent(settings, instance, user, None if tracing is None else tracing.traces)
+    kind = GivingBack if gives_back else Agent
+    agent = kind(settings, instance, user, None if tracing is None else tracing.traces, give_back)
     loop.add_signal_handler(signal.SIGTERM, agent.leave, "SIGTERM")
     loop.add_signal_handler(signal.SIGINT, agent.leave, "SIGINT")
     loop.add_signal_handler(signal.SIGHUP, agent.probe, "SIGHUP")

@@ -9,7 +9,7 @@ import click
 
 from contracts.operations.exit_status import ExitStatus
 from contracts.readable import shown, shown_lines
-from worker_agent.program.loading import unknown_variables
+from worker_agent.program.loading import GIVE_BACK, RUN, unknown_variables
 from worker_agent.program.settings import Settings
 
 SettingsOf = Callable[[click.Context], Settings]
@@ -18,12 +18,23 @@ SettingsOf = Callable[[click.Context], Settings]
 def subcommands(settings_of: SettingsOf) -> list[click.Command]:
     """`settings_of` gives the settings from the options before the subcommand."""
 
-    @click.command(help="Work. The same as without a subcommand.")
+    @click.command(name=RUN, help="Work. The same as without a subcommand.")
     @click.pass_context
     def run(context: click.Context) -> None:
         from worker_agent.program.run import run as run_agent
 
         context.exit(run_agent(settings_of(context), unknown_variables()))
+
+    @click.command(
+        name=GIVE_BACK,
+        help="End what an agent that was killed has left running here, and tell its masters, which have it run "
+        "elsewhere. Agents that no service manager watches start this by themselves.",
+    )
+    @click.pass_context
+    def give_back(context: click.Context) -> None:
+        from worker_agent.program.run import run as run_agent
+
+        context.exit(run_agent(settings_of(context), unknown_variables(), gives_back=True))
 
     @click.command(help="Show what is found on this machine, and how.")
     @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
@@ -115,4 +126,4 @@ def subcommands(settings_of: SettingsOf) -> list[click.Command]:
             context.exit(ExitStatus.USAGE)
         click.echo(f"{settings.config_file or 'the settings'}: an agent can work with this")
 
-    return [run, capabilities, columns, doctor, attach, check]
+    return [run, capabilities, columns, doctor, attach, check, give_back]

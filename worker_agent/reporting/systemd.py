@@ -25,6 +25,11 @@ def notify(**fields: object) -> bool:
     return True
 
 
+def manages_this_process() -> bool:
+    """Is it the main process of a service? Then it is started again at once, if it is killed."""
+    return os.environ.get("NOTIFY_SOCKET", "") != "" or os.environ.get("SYSTEMD_EXEC_PID") == str(os.getpid())
+
+
 def watchdog_interval() -> float | None:
     """Seconds between two signs of life that systemd wants: half of its limit; None: it does not watch."""
     try:

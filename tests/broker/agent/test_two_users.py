@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from contracts.messages import Claim, Event, Resume
+from contracts.messages import Claim, Event, Gone, Resume
 from tests.broker.agent.conftest import OpenMaster
 from tests.broker.agent.scripted_master import ScriptedMaster, until
 from tests.broker.agent.two_users import AGENT, BUILD, Installation, as_agent, command, program, script
@@ -208,6 +208,19 @@ async def test_commands_outlive_the_agent_and_nothing_outlives_a_session(
     assert all(_running(f"sleep {seconds}") for seconds in (1000, 1001, 1002))
     await master.release(again)
     await until(lambda: not any(_running(f"sleep {seconds}") for seconds in (1000, 1001, 1002)), "the end of all of it")
+
+
+async def test_a_killed_main_process_has_its_work_given_back(installed: Installation, open_master: OpenMaster) -> None:
+    """By a program that its keeper starts as the agent's user: it ends what runs as the other one."""
+    master = await open_master("gtk")
+    claim = await _session(master, installed)
+    await master.start(claim, script(1, "setsid sleep 1003 & sleep 1004"))
+    await until(lambda: _running("sleep 1003") and _running("sleep 1004"), "its processes")
+    keeper = _pid(await _folder(installed), "keeper")
+    psutil.Process(psutil.Process(keeper).ppid()).kill()
+    gone = await master.wait_for(Gone, lambda gone: gone.session == claim.session)
+    assert gone.reason == "killed"
+    await until(lambda: not (_running("sleep 1003") or _running("sleep 1004")), "the end of all that ran")
 
 
 @pytest.mark.parametrize("victim", ["keeper", "apart"])

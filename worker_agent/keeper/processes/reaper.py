@@ -41,6 +41,17 @@ def become_subreaper() -> bool:
 
 
 @contextlib.contextmanager
+def not_subreaper() -> Iterator[None]:
+    """What is orphaned inside goes to whom it would go without `become_subreaper`."""
+    if _libc is not None:
+        _libc.prctl(_PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+    try:
+        yield
+    finally:
+        become_subreaper()
+
+
+@contextlib.contextmanager
 def taken_first() -> Iterator[None]:
     """What is started inside, and all that it starts, is killed before this process when memory runs out.
 

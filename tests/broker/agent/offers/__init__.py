@@ -1,1 +1,1 @@
-"""Offers: which queues an agent consumes, and what it takes from them."""
+"""Offers: which queues an agent consumes, what it takes from them, and what it gives back."""

@@ -1,0 +1,84 @@
+"""The main process alone is killed, and nobody starts it again: what it held is given back at once."""
+
+from __future__ import annotations
+
+import asyncio
+
+import psutil
+import pytest
+
+from contracts.messages import Claim, Gone, Resume
+from tests.broker.agent.conftest import AgentProcess, OpenMaster, StartAgent
+from tests.broker.agent.scripted_master import ScriptedMaster, until
+from tests.broker.agent.two_users import script
+from worker_agent.keeper.giving_back import GIVE_BACK_AFTER
+
+
+async def _running(master: ScriptedMaster, *, sleeps: int) -> Claim:
+    """A session whose command sleeps for so long."""
+    request = f"br-{sleeps}"
+    await master.offer("any", request=request)
+    claim = await master.wait_for(Claim, lambda claim: claim.request == request)
+    await master.grant(claim)
+    await master.start(claim, script(1, f"setsid sleep {sleeps} & exec sleep {sleeps}"))
+    await until(lambda: len(_sleeping(sleeps)) == 2, "both processes of the command")
+    return claim
+
+
+def _sleeping(seconds: int) -> list[psutil.Process]:
+    return [
+        process for process in psutil.process_iter(["cmdline"]) if process.info["cmdline"] == ["sleep", str(seconds)]
+    ]
+
+
+def _programs(agent: AgentProcess) -> list[str]:
+    """Command lines with this agent's name in them."""
+    found = psutil.process_iter(["cmdline"])
+    return [
+        line for line in (" ".join(it.info["cmdline"] or ()) for it in found) if f"--name {agent.folder.name} " in line
+    ]
+
+
+@pytest.mark.parametrize("words", [(), ("run",)], ids=["plain", "run"])
+async def test_masters_are_told_and_the_state_folder_is_free(
+    start_agent: StartAgent, open_master: OpenMaster, words: tuple[str, ...]
+) -> None:
+    """Long before the ten seconds after which a keeper gives up; the next main process finds nothing."""
+    master = await open_master("any")
+    agent = start_agent("killed", *words)
+    claim = await _running(master, sleeps=7001)
+    agent.kill()
+    gone = await master.wait_for(Gone, lambda gone: gone.session == claim.session)
+    assert (gone.reason, gone.detail) == ("killed", "the agent was stopped")
+    await until(lambda: not _sleeping(7001), "the end of all that it ran")
+    await until(lambda: not _programs(agent), "the end of the program that gave it back")
+    again = start_agent("killed", *words)
+    await until(lambda: "link_up" in again.log.split("agent_started")[-1], "the next start's link")
+    assert "session_found" not in again.log.split("agent_started")[-1]
+
+
+async def test_all_sessions_are_given_back(start_agent: StartAgent, open_master: OpenMaster) -> None:
+    """Each keeper starts the program; one of them has the state folder, and speaks for all."""
+    master = await open_master("any")
+    agent = start_agent("killed", "--slots", "3")
+    claims = [await _running(master, sleeps=seconds) for seconds in (7003, 7004, 7005)]
+    agent.kill()
+    for claim in claims:
+        await master.wait_for(Gone, lambda gone, claim=claim: gone.session == claim.session)
+    await until(lambda: not any(map(_sleeping, (7003, 7004, 7005))), "the end of all that they ran")
+    await until(lambda: not _programs(agent), "the end of the programs")
+
+
+async def test_a_service_manager_is_left_to_its_work(start_agent: StartAgent, open_master: OpenMaster) -> None:
+    """It starts the agent again, whose session goes on."""
+    master = await open_master("any")
+    environment = {"NOTIFY_SOCKET": "/nowhere/notify"}
+    agent = start_agent("watched", environment=environment)
+    claim = await _running(master, sleeps=7006)
+    agent.kill()
+    await asyncio.sleep(4 * GIVE_BACK_AFTER)
+    assert not _programs(agent)
+    start_agent("watched", environment=environment)
+    await master.wait_for(Resume, lambda resume: resume.session == claim.session and resume.epoch > claim.epoch)
+    assert not master.all(Gone)
+    assert len(_sleeping(7006)) == 2
