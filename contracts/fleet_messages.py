@@ -46,6 +46,8 @@ class Status(Greeting):
     found: dict[str, Text] = Field(default={})
     #: public key (X25519, 64 hexadecimal digits) for what only this agent may read (`Move`); None: it cannot be moved
     key: Key | None = None
+    #: rule 26: it takes offers that an operator tells it; left out where it does not
+    direct: Annotated[bool, Field(exclude_if=lambda value: not value)] = False
 
 
 class Catalogue(Greeting):

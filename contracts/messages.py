@@ -45,7 +45,7 @@ from contracts.protocol_version import VERSION as VERSION
 
 
 class Offer(Greeting):
-    """`bb.offers`: a build, or a build-step's commands, looks for an agent."""
+    """`bb.offers`: a build, or a build-step's commands, looks for an agent. `bb.control`: an operator wants one."""
 
     t: Literal["offer"] = "offer"
     offer: Id
@@ -79,6 +79,8 @@ class Offer(Greeting):
     seal: bool = False
     #: for kind "command"
     commands: tuple[Command, ...] = ()
+    #: rule 26: an operator's, told to one agent; left out where it is not
+    direct: Annotated[bool, Field(exclude_if=lambda value: not value)] = False
     #: rule 25: the span of the build; left out where its master traces nothing
     traceparent: Traceparent = None
 

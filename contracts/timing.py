@@ -91,6 +91,13 @@ TITLE_MAX = 200
 FAILURE_MAX = 64 * 1024
 #: … in a claims queue, which holds what a bridge remembers of a session: who an agent is, and its environment.
 CLAIM_MAX = 2 * 1024 * 1024
+#: Rule 26: sessions of operators that an agent holds at once, beside its builds; the operator asks again this often, in
+#: seconds, while it does not answer.
+DIRECT_MAX = 4
+DIRECT_AGAIN = 2.0
+#: Rule 26: an operator's program that is cut off for longer, in seconds, has its commands killed: nobody else will come
+#: for their end, as a master does that was restarted. An agent that is cut off has as long to come back.
+DIRECT_PATIENCE = 120.0
 #: Rule 20: an offer that has cost this many agents their lives goes to `dead`.
 LIVES = 3
 

@@ -115,7 +115,8 @@ class OpenSession:
     """Make the session's folder and start its keeper. Sent once, when it is claimed."""
 
     session: str
-    #: path components below the agent's base directory: (master, "slot-<k>"), joined with the offer's builddir
+    #: path components below the agent's base directory: (master, or the operators' folder, "slot-<k>"), joined with the
+    #: offer's builddir
     master: str
     slot: int
     builddir: str

@@ -12,6 +12,7 @@ from contracts.messages import AgentLock, Later
 from contracts.timing import CLOCK_MARGIN, COMMAND_GRANT_WAIT, PARKINGS_MAX, SILENCE_BEFORE_RESUME
 from worker_agent.core import cues, runs
 from worker_agent.core.actions import CheckMachine, Consume, OpenSession, SendToDead
+from worker_agent.core.availability import Order
 from worker_agent.core.inputs import DeliveryLost, KeeperLost, LinkDown, MachineChecked, OfferDelivered, Stop
 from worker_agent.core.session import KeeperState, Phase, Session, owner_of
 from worker_agent.core.state import AgentState
@@ -50,6 +51,9 @@ def in_turn(queues: frozenset[str], served: str) -> tuple[str, ...]:
 def take_up(state: AgentState, session: Session, delivered: OfferDelivered) -> None:
     """An offer for which there is no session: check the machine for it, or park it, or give it back."""
     offer = delivered.offer
+    if offer.direct:
+        state.do(SendToDead(delivery=delivered.delivery, reason="an operator tells an offer to its agent (rule 26)"))
+        return
     session.first_delivery = _is_first(state, delivered)
     if state.masters.is_silent(session.owner) and not session.first_delivery:
         _park_or_send_to_dead(state, delivered)  # which takes no slot
@@ -147,8 +151,12 @@ def claim(state: AgentState, session: Session, checked: MachineChecked) -> None:
     if not checked.able or state.availability().closed:
         state.end(session, "give back", "unknown")
         return
+    _claim(state, session, Phase.CONFIRMING if session.first_delivery else Phase.CLAIMING)
+
+
+def _claim(state: AgentState, session: Session, phase: Phase) -> None:
     now = state.now
-    session.phase = Phase.CONFIRMING if session.first_delivery else Phase.CLAIMING
+    session.phase = phase
     session.since = session.heard_at = session.contact_at = now
     session.resume_due = now + SILENCE_BEFORE_RESUME
     session.claimed_from = state.masters.incarnation(session.owner)
@@ -157,13 +165,25 @@ def claim(state: AgentState, session: Session, checked: MachineChecked) -> None:
     state.say_claim(session, now)
 
 
+def claim_told(state: AgentState, session: Session, cue: cues.OfferTold) -> None:
+    """Rule 26: claimed beside whatever runs, on a machine that takes no builds as well: an operator may have come to
+    mend it. Where that cannot be, nothing is said: the operator asks again."""
+    slot = state.direct_slot()
+    leaves = state.order in (Order.LEAVE, Order.LEFT)
+    if slot is None or leaves or (session.offer.seal and not state.config.seals):
+        return
+    session.id, session.slot = state.new_id(), slot
+    state.sessions[session.id] = session
+    _claim(state, session, Phase.CLAIMING)
+
+
 def open_session(state: AgentState, session: Session) -> None:
     """Journal it, then start its keeper."""
     state.persist(session)
     if session.keeper is KeeperState.NONE:
         session.keeper = KeeperState.ALIVE
         state.do(
-            OpenSession(session=session.id, master=session.master, slot=session.slot, builddir=session.offer.builddir)
+            OpenSession(session=session.id, master=session.folder, slot=session.slot, builddir=session.offer.builddir)
         )
 
 
@@ -187,7 +207,8 @@ def confirmed_first(state: AgentState, session: Session, cue: cues.ClaimConfirme
 
 def returned(state: AgentState, session: Session, cue: cues.ClaimReturned) -> None:
     """No such master, or its queue is full: try later."""
-    state.master_silent(session.owner)
+    if not session.is_direct:  # an operator's program comes once; there are no offers of it to be kept back
+        state.master_silent(session.owner)
     state.end(session, "park", "unknown")
 
 
@@ -210,7 +231,8 @@ def unanswered(state: AgentState, session: Session, cue: cues.AnswerDue) -> None
 def unanswered_and_running(state: AgentState, session: Session, cue: cues.AnswerDue) -> None:
     """Rule 19: what runs, runs on."""
     session.answer_due = None
-    if not session.claim_unconfirmed:  # else it is the broker that does not answer, not the master
+    # else it is the broker that does not answer, or an operator's program, which comes once
+    if not session.claim_unconfirmed and not session.is_direct:
         state.master_silent(session.owner)
 
 

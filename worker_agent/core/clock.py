@@ -13,10 +13,10 @@ When = Callable[[AgentState, Session], "float | None"]
 
 
 def fencing_at(state: AgentState, session: Session) -> float | None:
-    """Strict fencing: when what runs must be dead."""
+    """Strict fencing: when what runs must be dead. An operator's session ends with it (rule 26)."""
     if session.offer.fencing is None or session.phase is not Phase.HELD:
         return None
-    if all(command.completed for command in session.commands.values()):
+    if not session.is_direct and all(command.completed for command in session.commands.values()):
         return None
     return session.contact_at + session.offer.fencing
 

@@ -21,6 +21,12 @@ from worker_agent.core.inputs import (
     Stop,
 )
 
+
+@dataclass(frozen=True, kw_only=True)
+class OfferTold:
+    """An operator wants this agent, and no other (rule 26)."""
+
+
 # ---- what bridges and broker answer
 
 
@@ -132,7 +138,7 @@ Due = Union[
     FencingDue, EventsUnread, AnswerDue, RunDue, IdleDue, ResumeDue, ResendDue, PullDue, EventsWaiting, AsideDue
 ]
 Cue = Union[
-    OfferDelivered, MachineChecked, DeliveryLost, LinkUp, LinkDown, TurnedAway, Stop,
+    OfferDelivered, OfferTold, MachineChecked, DeliveryLost, LinkUp, LinkDown, TurnedAway, Stop,
     ClaimConfirmed, ClaimReturned, Grant, ClaimRefused, ResumeRefused, Later, Hold, RollCall,
     Start, Interrupt, Data, Ping, Stored, Replay, Release,
     Journalled, EventConfirmed, EventReturned, PullWanted, KeeperLost, Due,

@@ -139,7 +139,8 @@ def keeper_lost(state: AgentState, session: Session, lost: KeeperLost) -> None:
 def fence(state: AgentState, session: Session, cue: cues.FencingDue) -> None:
     """Its master may have given it to another: what runs must not go on."""
     assert session.offer.fencing is not None, "only such are due"
-    detail = f"no contact with master {session.master} for {session.offer.fencing:g} s (strict fencing)"
+    who = "operator's program" if session.is_direct else "master"
+    detail = f"no contact with {who} {session.master} for {session.offer.fencing:g} s (strict fencing)"
     state.alarm("session_fenced", detail, session)
     state.end(session, "give back", "killed", detail, tell=True)
 

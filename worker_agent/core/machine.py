@@ -55,11 +55,10 @@ from worker_agent.core.config import AgentConfig
 from worker_agent.core.inputs import Recovered
 from worker_agent.core.journal import JournalReader
 from worker_agent.core.recovery import recover
-from worker_agent.core.session import Phase, Session, commands_of
+from worker_agent.core.session import Phase, Session, new_session
 from worker_agent.core.state import AgentState
 from worker_agent.core.transitions import happen
 from worker_agent.core.views import awaited, status
-from worker_agent.core.window import EventWindow
 
 __all__ = ["AgentConfig", "AgentMachine"]
 
@@ -178,21 +177,7 @@ class AgentMachine:
             return  # the delivery went with its link
         same = [session for session in state.sessions.values() if session.serves(offer)]
         session = next((session for session in same if session.misses(offer)), same[0] if same else None)
-        happen(state, session or self._new_session(delivered), delivered)
-
-    def _new_session(self, delivered: inputs.OfferDelivered) -> Session:
-        offer, now = delivered.offer, self._state.now
-        return Session(
-            offer=offer,
-            since=now,
-            window=EventWindow(now),
-            run=offer.run,
-            ticket=offer.ticket,
-            commands=commands_of(offer),
-            heard_at=now,
-            contact_at=now,
-            resume_due=now,
-        )
+        happen(state, session or new_session(offer, state.now), delivered)
 
     def _answered(self, answer: inputs.Confirmed | inputs.Refused) -> None:
         """The broker has taken what was published with this token, or has not. A `gone` is said again at link-up."""
@@ -209,7 +194,7 @@ class AgentMachine:
         elif kind == "claim" and taken:
             happen(state, session, cues.ClaimConfirmed())
         elif kind == "claim":
-            if isinstance(answer, inputs.Refused) and answer.returned:
+            if isinstance(answer, inputs.Refused) and answer.returned and not session.is_direct:
                 state.masters.mark_absent(session.owner)
             happen(state, session, cues.ClaimReturned())
 

@@ -41,7 +41,7 @@ from worker_agent.core import cues
 from worker_agent.core.actions import Reject
 from worker_agent.core.ended import EndedSession
 from worker_agent.core.masters import MasterId
-from worker_agent.core.session import Session
+from worker_agent.core.session import Session, new_session
 from worker_agent.core.state import AgentState
 from worker_agent.core.transitions import happen
 
@@ -54,7 +54,7 @@ FromHolder = Union[Start, Interrupt, Ping, Stored, Replay, Release, Data]
 #: … those for the edge, which turns them into inputs of their own …
 _FOR_THE_EDGE = (Steer, Move, Catalogue)
 #: … and those that no bridge says to an agent.
-_NOT_FOR_AGENTS = (Offer, Claim, Resume, Accept, Gone, Event, Pull, Marker, Status, Work)
+_NOT_FOR_AGENTS = (Claim, Resume, Accept, Gone, Event, Pull, Marker, Status, Work)
 
 
 def received(state: AgentState, message: AnyMessage, user: str, *, sealed: bool) -> None:
@@ -73,6 +73,8 @@ def received(state: AgentState, message: AnyMessage, user: str, *, sealed: bool)
         state.alarm("seal_missing_or_invalid", f"a {message.t} came in plain text, and the session has a seal", session)
     elif isinstance(message, (RollCall, Alive)):
         _broadcast(state, message, MasterId(message.master, user))
+    elif isinstance(message, Offer):
+        _offer(state, message, user)
     elif isinstance(message, _NAMED):
         _named(state, session, message, MasterId(message.master, user))
     elif isinstance(message, _HOLDERS):
@@ -90,6 +92,17 @@ def _broadcast(state: AgentState, message: RollCall | Alive, master: MasterId) -
         for session in list(state.sessions.values()):
             if session.owner == master:
                 happen(state, session, message)
+
+
+def _offer(state: AgentState, offer: Offer, user: str) -> None:
+    """Rule 26: from an operator, who waits for this agent and no other. What else is offered comes from a queue."""
+    if offer.user != user:
+        state.do(Reject(message=offer, reason=f"user {user} told an offer of user {offer.user}"))
+    elif not offer.direct or offer.kind != "build" or offer.fencing is None:
+        state.do(Reject(message=offer, reason="an offer that is told to an agent is direct, a build and has a fencing"))
+    else:
+        same = (session for session in state.sessions.values() if session.serves(offer))
+        happen(state, next(same, None) or new_session(offer, state.now), cues.OfferTold())
 
 
 def _named(state: AgentState, session: Session | None, message: Named, master: MasterId) -> None:

@@ -161,6 +161,16 @@ class Session:
         return owner_of(self.offer)
 
     @property
+    def folder(self) -> str:
+        """Below the agent's base directory, where its slot has its folder."""
+        return folder_of(self.offer)
+
+    @property
+    def is_direct(self) -> bool:
+        """An operator's (rule 26): beside all builds, and none of the slots is for it."""
+        return self.offer.direct
+
+    @property
     def takes_slot(self) -> bool:
         """It counts towards `--slots`."""
         return self.phase is not Phase.ASIDE
@@ -279,6 +289,30 @@ class Session:
             run=self.run,
             ticket=self.ticket,
         )
+
+
+#: Where operators' sessions have their folders: no master is called so. One program comes once, so they share it.
+OPERATORS_FOLDER = ".operators"
+
+
+def folder_of(offer: Offer) -> str:
+    """A master's builds are in a folder of its name."""
+    return OPERATORS_FOLDER if offer.direct else offer.master
+
+
+def new_session(offer: Offer, now: float) -> Session:
+    """For an offer that nobody has taken up yet."""
+    return Session(
+        offer=offer,
+        since=now,
+        window=EventWindow(now),
+        run=offer.run,
+        ticket=offer.ticket,
+        commands=commands_of(offer),
+        heard_at=now,
+        contact_at=now,
+        resume_due=now,
+    )
 
 
 def owner_of(offer: Offer) -> MasterId:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from contracts.machines.exhaustive import assert_never
 from contracts.messages import Claim, Gone, Message, Pull, Resume
-from contracts.timing import CLAIM_TIMEOUT, EVENT_RESEND, RESUME_BACKOFF_MAX, SILENCE_BEFORE_RESUME
+from contracts.timing import CLAIM_TIMEOUT, DIRECT_MAX, EVENT_RESEND, RESUME_BACKOFF_MAX, SILENCE_BEFORE_RESUME
 from worker_agent.core.actions import (
     Ack,
     Action,
@@ -74,8 +75,13 @@ class AgentState:
 
     @property
     def in_slots(self) -> list[Session]:
-        """The sessions that take a slot."""
+        """The sessions that take a slot, one for builds or one for operators."""
         return [session for session in self.sessions.values() if session.takes_slot]
+
+    @property
+    def builds(self) -> list[Session]:
+        """Those of them that take one of the `slots`."""
+        return [session for session in self.in_slots if not session.is_direct]
 
     def availability(self) -> Availability:
         """Whether new work is taken now, and why not."""
@@ -86,17 +92,24 @@ class AgentState:
             keepers_fail=self.fitness.paused_until is not None,
             linked=self.link is not None,
             qualifies=bool(self.queues),
-            claiming=any(session.is_pending for session in self.sessions.values()),
-            taken=len(self.in_slots),
+            claiming=any(session.is_pending for session in self.builds),
+            taken=len(self.builds),
             slots=self.config.slots,
         )
 
     def free_slot(self) -> int | None:
         """The first one; None where as many are taken as may be, those of a larger `slots` of before included."""
         used = {session.slot for session in self.in_slots}
-        if len(self.in_slots) >= self.config.slots:
+        if len(self.builds) >= self.config.slots:
             return None
         return next((slot for slot in range(self.config.slots) if slot not in used), None)
+
+    def direct_slot(self) -> int | None:
+        """One more than builds have, for an operator (rule 26); None where as many are taken as may be."""
+        if len(self.in_slots) - len(self.builds) >= DIRECT_MAX:
+            return None
+        used = {session.slot for session in self.in_slots}
+        return next(slot for slot in itertools.count(self.config.slots) if slot not in used)
 
     def do(self, action: Action) -> None:
         """One more action of the input that is being handled."""
@@ -211,7 +224,7 @@ class AgentState:
             **self.claimant(session),
             kind=session.offer.kind,
             capabilities=self.config.capabilities(),
-            worker=self.config.worker_info(session.master, session.slot),
+            worker=self.config.worker_info(session.folder, session.slot),
         )
         sealed, master = session.offer.seal, session.master
         self.do(Publish(message=claim, master=master, to="claims", token=token, expires=CLAIM_TIMEOUT, sealed=sealed))
@@ -226,7 +239,7 @@ class AgentState:
             **self.claimant(session),
             kind=session.offer.kind,
             capabilities=self.config.capabilities(),
-            worker=self.config.worker_info(session.master, session.slot),
+            worker=self.config.worker_info(session.folder, session.slot),
             commands=session.executing(),
         )
         self.publish(resume, session.master, "claims")

@@ -100,6 +100,11 @@ _LINES: tuple[Line[Phase, Handler[Any]], ...] = (
         _NO_SESSION, _too_late(*ASKED, HELD, ASIDE),
     ),
     _on(
+        cues.OfferTold,
+        row(claims.claim_told, ABSENT, stays="no room, it leaves, or cannot seal", to={CLAIMING: "claim"}),
+        ignored("It is said until it is answered", *PRESENT),
+    ),
+    _on(
         DeliveryLost,
         row(claims.offer_lost, CHECKING, to={ABSENT: "forget"}),
         row(claims.delivery_lost, *ASKED, HELD, stays="the bridge decides who holds it"),

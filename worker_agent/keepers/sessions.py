@@ -18,6 +18,7 @@ import structlog
 from worker_agent.agent.aside import aside
 from worker_agent.core.actions import OpenSession
 from worker_agent.core.inputs import Input, KeeperLost, Recovered, SessionMeta
+from worker_agent.core.session import folder_of
 from worker_agent.keeper.giving_back import Program
 from worker_agent.keeper.settings import KeeperSettings
 from worker_agent.keepers import metas
@@ -270,10 +271,11 @@ class Sessions:
     async def _take_builddir(self, held: Held) -> None:
         offer = held.meta.offer
         held.in_builddir = True
-        take = partial(self._builddirs.take, offer.master, held.meta.slot, offer.builddir)
+        take = partial(self._builddirs.take, folder_of(offer), held.meta.slot, offer.builddir)
         await aside(take) if self._builddirs.apart else take()
 
     def _leave_builddir(self, held: Held) -> None:
         if held.in_builddir:
             held.in_builddir = False
-            self._builddirs.give_back(held.meta.offer.master, held.meta.slot, held.meta.offer.builddir)
+            offer = held.meta.offer
+            self._builddirs.give_back(folder_of(offer), held.meta.slot, offer.builddir)

@@ -154,6 +154,7 @@ class Telling:
                 "queues": tuple(sorted(snapshot.queues)[:QUEUES_TOLD]),
                 "started": self._started,
                 "key": self._key,
+                "direct": True,
                 "found": self._found() if snapshot.capabilities and self._found_told != told else {},
             }
         )

@@ -72,6 +72,11 @@ def command_offer(name: str = "o1", *, commands: int = 1, **fields: Any) -> Offe
     return offer(name, kind="command", commands=tuple(command(n) for n in range(1, commands + 1)), **fields)
 
 
+def direct_offer(name: str = "o1", **fields: Any) -> Offer:
+    """An operator's, of its program `op`."""
+    return offer(name, **{"master": "op", "user": "desk", "direct": True, "fencing": 120.0, **fields})
+
+
 class Agent:
     """The machine of one agent. `at` is the time; `did` what the last input caused."""
 
@@ -201,8 +206,18 @@ class Agent:
     def roll_call(self, master: str = "m", incarnation: str = "I1") -> list[actions.Action]:
         return self.hear(RollCall(master=master, incarnation=incarnation))
 
+    def told(self, what: Offer) -> list[actions.Action]:
+        """An operator says that it wants this agent."""
+        return self.hear(what, user=what.user)
+
     def grant(
-        self, session: str = "s1", incarnation: str = "I1", stored: int = 0, run: int = 1, master: str = "m"
+        self,
+        session: str = "s1",
+        incarnation: str = "I1",
+        stored: int = 0,
+        run: int = 1,
+        master: str = "m",
+        user: str = MASTER,
     ) -> list[actions.Action]:
         self.watch.stored(session, stored)
         ticket = f"ticket-of-{incarnation}"
@@ -216,7 +231,8 @@ class Agent:
                 stored=stored,
                 ticket=ticket,
                 seal=seal,
-            )
+            ),
+            user,
         )
 
     def refuse(self, re: str = "claim", session: str = "s1", master: str = "m") -> list[actions.Action]:

@@ -10,7 +10,7 @@ from contracts.messages import Data, Event, Offer
 from tests.generated import examples
 from worker_agent.core import actions, inputs
 
-from .harness import OPENED_AT, QUEUES, Agent, command, offer
+from .harness import OPENED_AT, QUEUES, Agent, command, direct_offer, offer
 
 #: 0 to 8: one of the sessions that are there; 9: one that is not
 SESSIONS = st.integers(0, 9)
@@ -89,6 +89,13 @@ class AnyInputs(RuleBasedStateMachine):
         """`checked`: the machine says at once that it is able."""
         deliver = self.agent.offer if checked else self.agent.deliver
         self.known_deliveries.append(deliver(what, redelivered=redelivered, deaths=deaths))
+        self._told()
+
+    @rule(number=st.integers(6, 12), user=st.sampled_from(["bridge", "bridge", "another"]), seal=SELDOM)
+    def told_by_an_operator(self, number: int, user: str, seal: bool) -> None:
+        """As the user that speaks for the masters on the table, so that what they say next may concern it."""
+        what = direct_offer(f"o{number}", master="m", user="bridge", fencing=20.0, seal=seal)
+        self.agent.hear(what, user=user)
         self._told()
 
     @precondition(lambda self: self.known_deliveries)

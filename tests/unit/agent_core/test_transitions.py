@@ -10,6 +10,7 @@ import pytest
 
 from contracts.machines.transitions import Row, Table
 from contracts.messages import Data, Event
+from contracts.timing import DIRECT_MAX
 from tests.harness.moves import Move, Moves, text
 from worker_agent.core import actions, cues, inputs, orders
 from worker_agent.core.availability import Order
@@ -18,7 +19,7 @@ from worker_agent.core.journal import MemoryJournal
 from worker_agent.core.session import Phase
 from worker_agent.core.transitions import TABLE
 
-from .harness import Agent, command_offer, offer
+from .harness import Agent, command_offer, direct_offer, offer
 from .test_long_plays import STEPS, Play
 
 #: Plays whose moves are looked at.
@@ -127,6 +128,7 @@ WALKS: list[tuple[Callable[[], Agent], Callable[[Agent], object]]] = [
     (checking, lambda a: a.tell(inputs.Leave())),
     (checking, lambda a: a.tell(inputs.Stop())),
     (checking, lambda a: a.deliver(offer())),
+    (Agent, lambda a: [a.told(direct_offer(f"o{number}")) for number in range(DIRECT_MAX + 1)]),
     (checking, lambda a: a.link_down()),
     (claiming, lambda a: a.grant(stored=5)),
     (claiming, lambda a: a.tell(inputs.Leave())),

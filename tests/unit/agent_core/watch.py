@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from contracts.messages import Accept, Claim, Event, Gone, Grant, Resume
-from contracts.timing import CLAIM_TIMEOUT, WINDOW_BYTES, WINDOW_EVENTS
+from contracts.timing import CLAIM_TIMEOUT, DIRECT_MAX, WINDOW_BYTES, WINDOW_EVENTS
 from worker_agent.core import actions, inputs
 from worker_agent.core.window import event_size
 
@@ -24,6 +24,8 @@ class Watch:
         self.claims: dict[int, str] = {}
         self.persisted = {found.meta.session for found in recovered}
         self.open = set(self.persisted)
+        #: operators' sessions, which are beside the slots
+        self.direct: set[str] = set()
         self.aside = {found.meta.session for found in recovered if found.meta.aside}
         #: sessions that may run commands: granted, or their claim is confirmed
         self.may_run = set(self.persisted)
@@ -80,20 +82,23 @@ class Watch:
         elif isinstance(action, actions.Consume):
             assert self.linked
             assert action.queues
-            assert len(self.open - self.aside) < self.slots, "no consumer without a free slot"
+            assert len(self.open - self.aside - self.direct) < self.slots, "no consumer without a free slot"
             self.consumed = frozenset(action.queues)
         elif isinstance(action, actions.CancelConsumers):
             assert self.consumed, "there was nothing to cancel"
             self.consumed = frozenset()
         elif isinstance(action, actions.Persist):
             self.persisted.add(action.meta.session)
+            if action.meta.offer.direct:
+                self.direct.add(action.meta.session)
             if action.meta.aside:
                 self.aside.add(action.meta.session)
         elif isinstance(action, actions.OpenSession):
             assert action.session in self.persisted, "journal first"
             assert action.session not in self.open
             self.open.add(action.session)
-            assert len(self.open - self.aside) <= self.slots, "more sessions than slots"
+            assert len(self.open - self.aside - self.direct) <= self.slots, "more sessions than slots"
+            assert len(self.open & self.direct) <= DIRECT_MAX, "more operators than there is room for"
         elif isinstance(action, actions.CloseSession):
             assert action.session in self.open, f"{action}: not open"
             if not action.keep_journal:

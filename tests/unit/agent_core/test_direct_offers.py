@@ -1,0 +1,134 @@
+"""What an operator tells one agent to do: beside its builds, from nobody else, and for as long as he is there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from contracts.messages import Accept, Claim, Gone, Ping, Release, Start
+from contracts.timing import CLAIM_TIMEOUT, DIRECT_MAX
+from worker_agent.core import actions, inputs
+from worker_agent.core.session import OPERATORS_FOLDER
+
+from .harness import Agent, command, direct_offer, offer
+
+
+def held(agent: Agent) -> None:
+    agent.told(direct_offer())
+    agent.grant(master="op", user="desk")
+
+
+def test_it_is_claimed_granted_and_released_without_a_queue() -> None:
+    """There is nothing to be acknowledged or given back."""
+    agent = Agent()
+    agent.told(direct_offer())
+    assert [claim.master for claim in agent.said(Claim)] == ["op"]
+    agent.grant(master="op", user="desk")
+    assert agent.kinds == ["Persist", "OpenSession", "Contact", "accept"]
+    (opened,) = agent.of(actions.OpenSession)
+    assert (opened.master, opened.slot) == (OPERATORS_FOLDER, 1), "beside the folders of masters and slots"
+    assert agent.said(Accept)
+    agent.hear(Start(session="s1", incarnation="I1", command=command()), "desk")
+    assert agent.of(actions.RunCommand)
+    agent.hear(Release(session="s1", incarnation="I1"), "desk")
+    assert agent.kinds == ["Contact", "CloseSession"]
+
+
+def test_builds_come_and_go_beside_it() -> None:
+    agent = Agent()
+    held(agent)
+    assert not any(isinstance(action, actions.CancelConsumers) for action in agent.all)
+    agent.offer(offer("o2"))
+    agent.grant("s2")
+    assert agent.states == ["held", "held"]
+    assert agent.machine.availability.taken == 1
+
+
+@pytest.mark.parametrize("state", ["busy", "paused", "unwell", "claiming"])
+def test_whoever_takes_no_builds_takes_an_operator(state: str) -> None:
+    """Who came to mend the machine can mend it."""
+    agent = Agent()
+    if state == "busy":
+        agent.held()
+    elif state == "paused":
+        agent.tell(inputs.Pause())
+    elif state == "unwell":
+        agent.tell(inputs.Wellness(reasons=("disk full",)))
+    else:
+        agent.deliver(offer("o9"))
+    agent.told(direct_offer())
+    assert len(agent.said(Claim)) == 1
+
+
+def test_who_leaves_takes_none_and_waits_for_what_runs() -> None:
+    agent = Agent()
+    held(agent)
+    agent.tell(inputs.Leave())
+    assert not agent.of(actions.Exit)
+    agent.told(direct_offer("o2"))
+    assert agent.did == []
+    agent.hear(Release(session="s1", incarnation="I1"), "desk")
+    assert agent.of(actions.Exit)
+
+
+def test_so_many_at_once_and_each_once() -> None:
+    """It is said again until it is answered."""
+    agent = Agent()
+    for number in range(1, DIRECT_MAX + 3):
+        agent.told(direct_offer(f"o{number}"))
+        agent.told(direct_offer(f"o{number}"))
+    claims = [a for a in agent.all if isinstance(a, actions.Publish) and isinstance(a.message, Claim)]
+    assert len(claims) == DIRECT_MAX
+    agent.refuse(session="s1", master="op")  # of another user: nothing
+    agent.wait(CLAIM_TIMEOUT)
+    agent.told(direct_offer("o9"))
+    assert agent.said(Claim), "those that nobody answers make room"
+    assert not agent.of(actions.MasterSilent)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "user"),
+    [
+        ({}, "thief"),
+        ({"direct": False}, "desk"),
+        ({"fencing": None}, "desk"),
+        ({"kind": "command"}, "desk"),
+    ],
+)
+def test_what_is_no_operators_offer_changes_nothing(wrong: dict[str, Any], user: str) -> None:
+    agent = Agent()
+    agent.hear(direct_offer(**wrong), user)
+    assert agent.kinds == ["Reject"]
+
+
+def test_out_of_a_queue_it_goes_to_the_dead() -> None:
+    """Its claim would be beside the slots, so nobody who may only offer work may make one."""
+    agent = Agent()
+    delivery = agent.offer(direct_offer())
+    assert [action.delivery for action in agent.of(actions.SendToDead)] == [delivery]
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_without_contact_it_ends_whether_it_runs_or_not(finished: bool) -> None:
+    """An operator's program that was killed comes back no more, and nobody else asks for its session."""
+    agent = Agent()
+    held(agent)
+    if finished:
+        agent.hear(Start(session="s1", incarnation="I1", command=command()), "desk")
+        agent.write((1, "started"), (1, "completed"))
+        agent.confirm()
+    agent.wait(100)
+    agent.hear(Ping(session="s1", incarnation="I1", stored=0), "desk")
+    agent.wait(119)
+    assert agent.states == ["idle", "held"]
+    agent.wait(2)
+    assert [gone.reason for gone in agent.said(Gone)] == ["killed"]
+    assert agent.states == ["idle"]
+
+
+def test_a_master_cannot_speak_in_it() -> None:
+    agent = Agent()
+    held(agent)
+    agent.hear(Start(session="s1", incarnation="I1", command=command()))
+    assert agent.kinds == ["Reject"]
