@@ -30,6 +30,9 @@ STATUS_KEY = "status"
 CATALOGUE_KEY = "catalogue"
 WORK_KEY = "work"
 
+#: With which the names begin under which operators' programs ask for agents, as masters do (docs/protocol.md, rule 26).
+OPERATORS_PREFIX = "operator-"
+
 #: Headers of what lies in `dead`: why, from which queue, and which agent put it there.
 DEAD_REASON_HEADER = "bb-reason"
 DEAD_QUEUE_HEADER = "bb-queue"

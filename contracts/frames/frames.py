@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Union
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from contracts.message_parts import Address, Natural, Text, Title
+from contracts.topology import OPERATORS_PREFIX
 
 #: The version of the frames, which has nothing to do with that of the messages in them.
 FRAMES_VERSION = 1
@@ -67,7 +68,8 @@ class Say(_Frame):
     """Agent: take this message. Answered by `Answer`, in the order of the numbers.
 
     `to`: the master's claims or events, everybody's view of the fleet (a status; nobody need hear it), or `dead`.
-    An operator says things to one agent or to all (`control`; `key` is the address, `all` or `tell`), and nothing else.
+    An operator says things to one agent or to all (`control`; `key` is the address, `all` or `tell`), to itself
+    (`claims` of the name for which it receives replies), and nothing else.
     """
 
     f: Literal["say"] = "say"
@@ -219,6 +221,35 @@ class SettleDead(_Frame):
     priority: Natural = 0
 
 
+class Receive(_Frame):
+    """Operator: what agents say to `master` comes here, until the connection ends. Answered by `Answer`.
+
+    The name is of the operator's own program: it begins with `operator-`. A later connection of the same account has it
+    from an earlier one; `returned`: it is another account's.
+    """
+
+    f: Literal["receive"] = "receive"
+    number: Natural
+    master: Annotated[str, Field(pattern=f"^{OPERATORS_PREFIX}[A-Za-z0-9_-]+$", max_length=128)]
+
+
+class Reply(_Frame):
+    """Office: what the verified account `user` said to the name for which the operator receives."""
+
+    f: Literal["reply"] = "reply"
+    delivery: Natural
+    to: Literal["claims", "events"]
+    user: Annotated[str, Field(max_length=128)]
+    message: Carried
+
+
+class Received(_Frame):
+    """Operator: the reply of that number is done with."""
+
+    f: Literal["received"] = "received"
+    delivery: Natural
+
+
 class Beat(_Frame):
     """Both: here still. `ends`: an agent's; from now on all of its processes that keep sessions hold this connection.
 
@@ -238,13 +269,13 @@ class Bye(_Frame):
     reason: Text
 
 
-OfOffice = Union[Welcome, Denied, Answer, Offered, Told, There, Missing, Counted, OfDead, Beat, Bye]
+OfOffice = Union[Welcome, Denied, Answer, Offered, Told, There, Missing, Counted, OfDead, Reply, Beat, Bye]
 Frame = Annotated[
     Union[
         Hello, Welcome, Denied, Say, Answer, ConsumeFrom, Offered, Settle, Told, LookFor, There, Missing, CountQueues,
-        Counted, NextDead, OfDead, SettleDead, Beat, Bye,
+        Counted, NextDead, OfDead, SettleDead, Receive, Reply, Received, Beat, Bye,
     ],
     Field(discriminator="f"),
 ]  # fmt: skip
 #: Frames that have raw bytes.
-CARRYING = (Say, Offered, Told, OfDead)
+CARRYING = (Say, Offered, Told, OfDead, Reply)

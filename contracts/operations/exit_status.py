@@ -22,3 +22,7 @@ class ExitStatus(IntEnum):
     CANTCREAT = 73
     #: the answer of a command could not be written
     IOERR = 74
+    #: an operator ended it with Ctrl-C, as shells have it: 128 and the signal's number
+    INTERRUPTED = 130
+    #: of `run`, whose other exit statuses are those of the command that it runs: it was not run, or not to its end
+    NOT_RUN = 255

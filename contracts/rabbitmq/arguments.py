@@ -26,6 +26,8 @@ EVENTS_MAX_BYTES = 256 * 1024 * 1024
 #: Byte limit of `claims.<master>`: while the master is down agents resume what they hold, once a minute each, with all
 #: their capabilities (some 10 to 30 KB). At the limit they try again later; a claim parks its offer.
 CLAIMS_MAX_BYTES = 128 * 1024 * 1024
+#: So long, in milliseconds, the queues of an operator's program wait for it to connect again. Its agents wait less.
+REPLIES_EXPIRE = 10 * 60 * 1000
 #: Length limit of `dead`: the oldest go first, it is for people to look at.
 DEAD_MAX_LENGTH = 10_000
 #: A fleet reader that does not keep up forgets the oldest status messages.
@@ -33,7 +35,7 @@ FLEET_MAX_LENGTH = 10_000
 
 
 class Kind(Enum):
-    """What a queue is for. The last two are exclusive: gone with the connection that declares them."""
+    """What a queue is for. CONTROL and FLEET are exclusive: gone with the connection that declares them."""
 
     OFFERS = "cap.*"
     CLAIMS = "claims.*"
@@ -42,6 +44,8 @@ class Kind(Enum):
     DEAD = topology.DEAD_QUEUE
     CONTROL = "agent.*"
     FLEET = "a reader of bb.fleet"
+    #: claims and events of an operator's program (docs/protocol.md, rule 26); they outlive a link that is cut
+    REPLIES = "claims.operator-*, events.operator-*"
 
 
 class Setting(Enum):
@@ -67,11 +71,17 @@ SHARED = frozenset({Kind.OFFERS, Kind.CLAIMS, Kind.EVENTS, Kind.PARKED, Kind.DEA
 HELD = frozenset({Kind.OFFERS, Kind.CLAIMS, Kind.EVENTS})
 #: No exclusive queue can be a quorum queue, which a vhost's default type may be: so the type is always named.
 EXCLUSIVE = frozenset({Kind.CONTROL, Kind.FLEET})
+#: They are gone some minutes after their program: no quorum is kept for them.
+OPERATORS = frozenset({Kind.REPLIES})
 
 TABLE = (
     Argument(name="x-queue-type", value="classic", kinds=SHARED, types=("classic",)),
     Argument(name="x-queue-type", value="quorum", kinds=SHARED, types=("quorum",)),
     Argument(name="x-queue-type", value="classic", kinds=EXCLUSIVE),
+    Argument(name="x-queue-type", value="classic", kinds=OPERATORS),
+    Argument(name="x-expires", value=REPLIES_EXPIRE, kinds=OPERATORS),
+    Argument(name="x-max-length-bytes", value=CLAIMS_MAX_BYTES, kinds=OPERATORS),
+    Argument(name="x-overflow", value="reject-publish", kinds=OPERATORS),
     # Ignored before 3.12. Classic queues have no timeout from 4.3 on, and from 4.3.2 on refuse the argument.
     Argument(
         name="x-consumer-timeout", value=CONSUMER_TIMEOUT, kinds=HELD, types=("classic",), since=(3, 12), before=(4, 3)

@@ -38,6 +38,7 @@ COMMANDS = {
     "restart": "steer:restart",
     "resume": "steer:resume",
     "revoke": "enroll:revoke",
+    "run": "run",
     "serve-agent": "ssh:serve_agent",
     "stop": "steer:stop",
     "trial-certificates": "keys:trial_certificates",

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from master_bridge.management.client import Management
     from master_bridge.operating.connection import Broker
     from master_bridge.operating.port import OperatorsLink
+    from master_bridge.running.fleet import Fleet
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +109,18 @@ class Where:
                 yield management
         except OperatingError as error:
             raise click.ClickException(shown_lines(str(error))) from None
+
+    def fleet(self) -> Fleet:
+        """For commands and files on agents; what lasts or goes wrong meanwhile is said on stderr."""
+        from master_bridge.running.fleet import Fleet
+
+        return Fleet(
+            self.url,
+            master_dir=self.master_dir,
+            tls=self.tls,
+            signing_key=self.signing_key,
+            say=lambda text: click.echo(shown_lines(text), err=True),
+        )
 
     def _sign(self) -> Any:
         if self.signing_key is None:

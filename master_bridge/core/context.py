@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from contracts.machines.bounded import Bounded
 from contracts.messages import Claimant, Marker, Message
-from contracts.timing import GRACE
+from contracts.timing import GRACE, ROLL_CALL_WINDOW
 from contracts.trust.tickets import Tickets
 from master_bridge.core.actions import (
     Ack,
@@ -42,6 +42,8 @@ class BridgeConfig:
     wall: Callable[[float], float]
     #: seconds, rule 10
     grace: float = GRACE
+    #: seconds, rule 12; 0: no agent can have a session of ours when the link comes up first
+    roll_call: float = ROLL_CALL_WINDOW
 
 
 class Context:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from contracts.machines.exhaustive import assert_never
 from contracts.messages import Alive, Offer, RollCall
-from contracts.timing import ALIVE_INTERVAL, PING_INTERVAL, ROLL_CALL_WINDOW
+from contracts.timing import ALIVE_INTERVAL, PING_INTERVAL
 from master_bridge.core import cues, inputs
 from master_bridge.core.actions import Action, Broadcast
 from master_bridge.core.context import MARKER_RESEND, BridgeConfig, Context
@@ -211,7 +211,7 @@ class BridgeMachine:
         context = self._context
         context.timers.set("alive", "", context.now + ALIVE_INTERVAL)
         if self._placing.window_open:
-            context.timers.set("window", "", context.now + ROLL_CALL_WINDOW)
+            context.timers.set("window", "", context.now + context.config.roll_call)
         self._to_all(cues.ClockStarted())
         self._ping_all("")
         self._placing.leftovers.resume()

@@ -6,6 +6,7 @@ import re
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Union
 
 import pika
@@ -13,8 +14,9 @@ from pika import exceptions as amqp
 from pika.adapters.utils.connection_workflow import AMQPConnectorException, AMQPConnectorStackTimeout
 
 from contracts import topology
-from contracts.codec import JSON_TYPE, encode
-from contracts.messages import Message
+from contracts.codec import JSON_TYPE, decode, encode
+from contracts.errors import BadMessage
+from contracts.messages import AnyMessage, Message
 from contracts.operations import broker_failure
 from contracts.operations.amqp_url import BrokerAddress
 from contracts.operations.broker_failure import BrokerFailure
@@ -23,11 +25,12 @@ from contracts.rabbitmq.arguments import Kind, arguments
 from contracts.rabbitmq.product import Product, introduced
 from contracts.trust.envelope import Envelope
 from master_bridge.link.amqp.connection.properties import tolerate_unreadable
+from master_bridge.link.carried import Delivered
 from master_bridge.link.errors import BadSettings
 from master_bridge.link.settings import PLAIN_WITH_TLS, TLSSettings, parse_url
 from master_bridge.operating.deadletters import DeadMessage, Verdict, headers_of_again, read
 from master_bridge.operating.errors import NotPermitted, OperatingError, Unreachable
-from master_bridge.operating.port import HearFleet, QueueFigures, Sign
+from master_bridge.operating.port import CameBack, HearFleet, HearReply, QueueFigures, Sign
 
 tolerate_unreadable()
 
@@ -39,6 +42,8 @@ SHORT_MAX = 255
 #: As pika shows it: `ConnectionClosedByBroker: (530) 'NOT_ALLOWED - vhost x not found'`.
 _CLOSED = re.compile(r"ConnectionClosedByBroker: \((\d+)\) (['\"])(.*)\2", re.DOTALL)
 
+#: Replies of agents that come without an acknowledgement of those before.
+REPLIES_AT_ONCE = 300
 #: Messages looked at in one go: `dead` holds at most 10,000.
 LIMIT = 10_000
 
@@ -54,6 +59,9 @@ class Broker:
         self._connection = connection
         self._sign = sign
         self._channel: Any = None
+        #: of `receive`
+        self._master = ""
+        self._hints: Any = None
 
     @property
     def product(self) -> Product:
@@ -86,6 +94,21 @@ class Broker:
 
         `signed` False: it is moved as it is, with the signature that it may have.
         """
+        body, properties = self._made(exchange, key, message, properties, signed=signed)
+        try:
+            self.channel.basic_publish(exchange, key, body, properties, mandatory=mandatory)
+        except amqp.UnroutableError:
+            return False
+        except amqp.NackError:
+            raise OperatingError(f"the broker refused a message for {exchange} {key}: its queue is full") from None
+        except amqp.ChannelClosedByBroker as error:
+            raise refusal(error, f"publish to {exchange}") from None
+        return True
+
+    def _made(
+        self, exchange: str, key: str, message: Union[Message, bytes], properties: Any, *, signed: bool
+    ) -> tuple[bytes, Any]:
+        """Body and properties as they travel."""
         if isinstance(message, Message):
             wire = encode(message)
             body, headers = wire.body, dict(wire.headers)
@@ -97,15 +120,7 @@ class Broker:
         if self._sign is not None and signed:
             headers = dict(properties.headers or {})
             properties.headers = {**headers, **self._sign(exchange, key, body, headers)}
-        try:
-            self.channel.basic_publish(exchange, key, body, properties, mandatory=mandatory)
-        except amqp.UnroutableError:
-            return False
-        except amqp.NackError:
-            raise OperatingError(f"the broker refused a message for {exchange} {key}: its queue is full") from None
-        except amqp.ChannelClosedByBroker as error:
-            raise refusal(error, f"publish to {exchange}") from None
-        return True
+        return body, properties
 
     def hear_fleet(self, heard: HearFleet) -> None:
         """Through a queue of its own. Raises `NotPermitted` for an account that may not read `bb.fleet`."""
@@ -139,6 +154,47 @@ class Broker:
     def tell(self, key: str, message: Union[Message, bytes], *, mandatory: bool = True) -> bool:
         """Through `bb.control`. Raises `NotPermitted`."""
         return self.publish(topology.CONTROL, key, message, mandatory=mandatory)
+
+    @property
+    def user(self) -> str:
+        return self.address.user
+
+    def receive(self, master: str, heard: HearReply, came_back: CameBack) -> None:
+        """Through queues that are there for some minutes after this connection. Raises `NotPermitted`."""
+        self._master = master
+        channel = self._hints = self.new_channel()
+        channel.basic_qos(prefetch_count=REPLIES_AT_ONCE)
+        channel.add_on_return_callback(partial(_came_back, came_back))
+        try:
+            for queue, binding in (
+                (topology.claims_queue(master), topology.claims_binding(master)),
+                (topology.events_queue(master), topology.events_binding(master)),
+            ):
+                channel.queue_declare(
+                    queue, durable=True, arguments=arguments(Kind.REPLIES, version=self.product.version)
+                )
+                channel.queue_bind(queue, topology.REPLIES, binding)
+                channel.basic_consume(queue, partial(_delivered, heard, queue), exclusive=True)
+        except amqp.ChannelClosedByBroker as error:
+            raise refusal(error, f"receive what agents answer to {master}") from None
+
+    def stop_receiving(self) -> None:
+        """The queues are deleted."""
+        channel = self.new_channel()
+        for queue in (topology.claims_queue(self._master), topology.events_queue(self._master)):
+            channel.queue_delete(queue)
+        channel.close()
+
+    def hint(self, key: str, message: AnyMessage) -> None:
+        body, properties = self._made(topology.CONTROL, key, message, None, signed=True)
+        self._hints.basic_publish(topology.CONTROL, key, body, properties, mandatory=True)
+
+    def mark(self, message: Message) -> None:
+        """Through `bb.replies`, as what agents say."""
+        self.publish(topology.REPLIES, topology.claims_key(self.user, self._master), message, mandatory=False)
+
+    def work(self, seconds: float) -> None:
+        self.wait(seconds)
 
     def all_queues(self) -> list[QueueFigures] | None:
         """AMQP has no list of them."""
@@ -201,6 +257,29 @@ class Broker:
     def wait(self, seconds: float) -> None:
         """Let the connection work; callbacks are called."""
         self._connection.process_data_events(time_limit=seconds)
+
+
+def _came_back(heard: CameBack, _channel: Any, method: Any, properties: Any, body: bytes) -> None:
+    try:
+        message = decode(body, properties.headers)
+    except BadMessage:  # it is our own
+        return
+    heard(message, method.routing_key)
+
+
+def _delivered(heard: HearReply, queue: str, channel: Any, method: Any, properties: Any, body: bytes) -> None:
+    envelope = Envelope.of(
+        exchange=method.exchange,
+        routing_key=method.routing_key,
+        user_id=properties.user_id,
+        headers=properties.headers,
+    )
+
+    def ack() -> None:
+        if channel.is_open:
+            channel.basic_ack(method.delivery_tag)
+
+    heard(Delivered(body=body, headers=dict(properties.headers or {}), envelope=envelope, queue=queue, ack=ack))
 
 
 def refusal(error: Any, task: str) -> OperatingError:

@@ -10,14 +10,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, Union
 
-from contracts.messages import Message
+from contracts.messages import AnyMessage, Message
 from contracts.trust.envelope import Envelope
+from master_bridge.link.carried import Delivered
 from master_bridge.operating.deadletters import DeadMessage, Verdict
 
 #: Adds headers to what is published: exchange, routing key, body, headers -> headers.
 Sign = Callable[[str, str, bytes, Mapping[str, Any]], Mapping[str, Any]]
 #: Told of each message that agents and masters tell everybody: by which way it came, body, headers.
 HearFleet = Callable[[Envelope, bytes, Mapping[str, Any]], None]
+#: Told of each message that agents say to this program, to be acknowledged.
+HearReply = Callable[[Delivered], None]
+#: Told of what `hint` could not bring: nobody was at that address.
+CameBack = Callable[[AnyMessage, str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +44,28 @@ class OperatorsLink(Protocol):
 
     def tell(self, key: str, message: Union[Message, bytes], *, mandatory: bool = True) -> bool:
         """To the agent at this address, or to all (`topology.TELL`). False: nobody is there. Raises `NotPermitted`."""
+
+    @property
+    def user(self) -> str:
+        """The account, as it logged in."""
+
+    def receive(self, master: str, heard: HearReply, came_back: CameBack) -> None:
+        """From now on, within `work`, what agents say to `master`, a name of this program's own (rule 26).
+
+        Raises `NotPermitted`.
+        """
+
+    def stop_receiving(self) -> None:
+        """Nothing more is expected, now or by a later connection."""
+
+    def hint(self, key: str, message: AnyMessage) -> None:
+        """As `tell`, without waiting for an answer: for what is said again anyway where it gets lost."""
+
+    def mark(self, message: Message) -> None:
+        """To this program itself, behind all claims that are under way to it (rule 10)."""
+
+    def work(self, seconds: float) -> None:
+        """As `wait`, but no longer than until something has come."""
 
     def queue(self, name: str) -> QueueFigures | None:
         """None: there is no such queue."""

@@ -22,6 +22,8 @@ from contracts.frames.frames import (
     NextDead,
     Offered,
     QueueCount,
+    Receive,
+    Received,
     Say,
     Settle,
     SettleDead,
@@ -54,6 +56,7 @@ from master_bridge.post_office.inputs import (
 )
 from master_bridge.post_office.masters_mail import MastersMail
 from master_bridge.post_office.offers import WaitingOffer, WaitingOffers
+from master_bridge.post_office.replies import OperatorsReplies
 
 #: Bytes of all offers together, and of claims and events each, unless told otherwise.
 OFFERS_BYTES_MAX = 256 * 1024 * 1024
@@ -71,6 +74,7 @@ class PostOffice:
         self._offers = WaitingOffers(bytes_max=OFFERS_BYTES_MAX, parked_for=PARKED_TTL)
         self._mail = MastersMail(bytes_max=mail_bytes_max)
         self._connections = OfficeConnections()
+        self._replies = OperatorsReplies()
         self.dead = DeadLetters()
 
     def handle(self, news: OfficeInput, now: float) -> list[OfficeAction]:
@@ -137,6 +141,7 @@ class PostOffice:
     def _left(self, connection: OfficeConnection) -> Iterator[OfficeAction]:
         """What it held goes to others, marked as redelivered."""
         self._connections.remove(connection)
+        self._replies.leave(connection.number)
         held, connection.held = list(connection.held.values()), {}
         for offer in held:
             self._offers.give_back(offer)
@@ -160,6 +165,17 @@ class PostOffice:
             yield SendFrame(connection=connection.number, frame=self._counted(frame))
         elif isinstance(frame, NextDead):
             yield from self.dead.tell(connection.number, frame)
+        elif isinstance(frame, Receive):
+            taken = frame.master != self._master and self._replies.receive(
+                frame.master, connection.number, connection.user
+            )
+            answer = Answer(number=frame.number, outcome="taken" if taken else "returned")
+            yield SendFrame(connection=connection.number, frame=answer)
+        elif isinstance(frame, Received):
+            mail = self._replies.of(connection.number)
+            if mail is not None:
+                mail.settle(frame.delivery)
+                yield from mail.next()
         elif isinstance(frame, SettleDead):
             done = self.dead.settle(frame, self._offers, connection.user)
             answer = Answer(number=frame.number, outcome="taken" if done else "returned")
@@ -251,7 +267,9 @@ class PostOffice:
             type=frame.message.type, content_type=frame.message.content_type, body=body, headers=frame.message.headers
         )
         outcome: Literal["taken", "returned", "full"] = "taken"
-        if connection.operates != (frame.to == "control"):
+        own = self._replies.of(connection.number)
+        to_itself = frame.to == "claims" and own is not None and own is self._replies.to(frame.key)
+        if connection.operates != (frame.to == "control" or to_itself):
             reason = (
                 "an operator speaks for no agent" if connection.operates else "only an operator tells agents what to do"
             )
@@ -274,6 +292,12 @@ class PostOffice:
         self, connection: OfficeConnection, frame: Say, wire: Wire
     ) -> Generator[OfficeAction, None, Literal["taken", "returned", "full"]]:
         """What becomes of it."""
+        mail = self._replies.to(frame.key)
+        if mail is not None:
+            if not mail.add("claims" if frame.to == "claims" else "events", connection.user, wire):
+                return "full"
+            yield from mail.next()
+            return "taken"
         if frame.key != self._master:
             return "returned"
         told = self._mail.add("claims" if frame.to == "claims" else "events", connection.user, wire)
@@ -327,7 +351,7 @@ class PostOffice:
 
 
 #: What operators alone may say, and agents alone.
-_OPERATORS = (CountQueues, NextDead, SettleDead)
+_OPERATORS = (CountQueues, NextDead, SettleDead, Receive, Received)
 _AGENTS = (ConsumeFrom, Settle)
 
 

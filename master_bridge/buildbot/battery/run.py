@@ -24,7 +24,7 @@ from master_bridge.core.battery.battery import BatteryMachine
 from master_bridge.core.battery.events import (
     Action,
     CancelShard,
-    Fleet,
+    FleetSize,
     Input,
     OfferShard,
     Over,
@@ -210,7 +210,7 @@ class Run:
                 slots += len(status.slots)
         if slots != self._slots:
             self._slots = slots
-            self._tell(Fleet(slots=slots))
+            self._tell(FleetSize(slots=slots))
         text = progress(self.battery, time.time(), self._waits())
         if text != self.step.progress_text:
             self.step.progress_text = text

@@ -20,7 +20,7 @@ from master_bridge.core.battery.estimates import Estimates
 from master_bridge.core.battery.events import (
     Action,
     CancelShard,
-    Fleet,
+    FleetSize,
     Input,
     OfferShard,
     Outcome,
@@ -180,7 +180,7 @@ class BatteryMachine:
 
     # ---- inputs
 
-    def _fleet(self, event: Fleet, now: float) -> None:
+    def _fleet(self, event: FleetSize, now: float) -> None:
         self._slots = max(0, event.slots)
 
     def _taken(self, event: ShardTaken, now: float) -> None:
@@ -371,7 +371,7 @@ class _Runs:
 
 
 _HANDLERS: dict[type, Callable[..., None]] = {
-    Fleet: BatteryMachine._fleet,
+    FleetSize: BatteryMachine._fleet,
     ShardTaken: BatteryMachine._taken,
     ShardEnded: BatteryMachine._ended,
     ShardLost: BatteryMachine._lost,

@@ -83,7 +83,7 @@ class ShardSpan:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fleet:
+class FleetSize:
     """So many sessions can the agents that qualify hold at once, in all."""
 
     slots: int
@@ -132,7 +132,7 @@ class Stopped:
     """Nobody wants the rest."""
 
 
-Input = Union[Fleet, ShardTaken, ShardEnded, ShardLost, ShardReturned, Stopped]
+Input = Union[FleetSize, ShardTaken, ShardEnded, ShardLost, ShardReturned, Stopped]
 
 # ---- actions
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from master_bridge.core.battery.battery import BatteryMachine, Plan
 from master_bridge.core.battery.events import (
-    Fleet,
+    FleetSize,
     Input,
     ShardEnded,
     ShardLost,
@@ -26,7 +26,8 @@ from master_bridge.core.battery.events import (
 #: Lines of another version are not read: other code would make other shards of them.
 VERSION = 2
 _INPUTS: dict[str, type[Input]] = {
-    kind.__name__.lower(): kind for kind in (Fleet, ShardTaken, ShardEnded, ShardLost, ShardReturned, Stopped)
+    "fleet": FleetSize,
+    **{kind.__name__.lower(): kind for kind in (ShardTaken, ShardEnded, ShardLost, ShardReturned, Stopped)},
 }
 
 

@@ -28,27 +28,34 @@ from contracts.frames.frames import (
     Hello,
     NextDead,
     OfDead,
+    Receive,
+    Received,
+    Reply,
     Say,
     SettleDead,
     Told,
     Welcome,
 )
-from contracts.messages import Message
+from contracts.messages import AnyMessage, Message
 from contracts.operations.amqp_url import BadURL
 from contracts.operations.broker_failure import BrokerFailure, plain, unheard
 from contracts.operations.office_url import parse_office_url
 from contracts.trust.envelope import Envelope
+from master_bridge.link.carried import Delivered
 from master_bridge.link.errors import BadSettings
 from master_bridge.link.office.own_socket import OWN_OPERATOR
 from master_bridge.link.settings import PLAIN_WITH_TLS, TLSSettings
 from master_bridge.operating.connection import TIMEOUT
 from master_bridge.operating.deadletters import DeadMessage, Verdict, headers_of_again, read
-from master_bridge.operating.errors import OperatingError, Unreachable
+from master_bridge.operating.errors import NotPermitted, OperatingError, Unreachable
 from master_bridge.operating.office.wire import BlockingWire, folder_of, open_at, open_own, strange
-from master_bridge.operating.port import HearFleet, QueueFigures, Sign
+from master_bridge.operating.port import CameBack, HearFleet, HearReply, QueueFigures, Sign
 
 #: Seconds between two calls of `wait` after which silence is our own, not the master's.
 IDLE = 1.0
+
+#: Frames that are read in one go while they come.
+FRAMES_AT_ONCE = 100
 
 Answered = TypeVar("Answered", Answer, Counted, OfDead)
 
@@ -63,6 +70,13 @@ class OfficeOperatorsLink:
         self._heard = self._sent = self._waited = time.monotonic()
         self._numbers = 0
         self._hear: HearFleet | None = None
+        self._user = ""
+        #: of `receive`
+        self._master = ""
+        self._heard_reply: HearReply | None = None
+        self._came_back: CameBack | None = None
+        #: number of a `Say` that nobody waits for -> what it said, and to which address
+        self._hints: dict[int, tuple[AnyMessage, str]] = {}
 
     def log_in(self, user: str, token: str | None) -> None:
         """Raises `Unreachable` with what the master says of it."""
@@ -90,7 +104,7 @@ class OfficeOperatorsLink:
             )
         if not isinstance(answer, Welcome):
             raise Unreachable(strange(self._wire.address, f"a {answer.f} answers a login"))
-        self._silence = answer.silence
+        self._silence, self._user = answer.silence, user
 
     @property
     def where(self) -> str:
@@ -103,20 +117,47 @@ class OfficeOperatorsLink:
         self._hear = heard
 
     def tell(self, key: str, message: Union[Message, bytes], *, mandatory: bool = True) -> bool:
+        say, body = self._say("control", key, message)
+        answer, _ = self._ask(say, Answer, body)
+        return answer.outcome == "taken" or not mandatory
+
+    def _say(self, to: str, key: str, message: Union[Message, bytes]) -> tuple[Say, bytes]:
+        """What is told to agents is signed where a key was given."""
         headers: Mapping[str, Any]
         if isinstance(message, Message):
             wire = encode(message)
             kind, content, body, headers = wire.type, wire.content_type, wire.body, wire.headers
         else:
             kind, content, body, headers = "", "", message, {}
-        if self._sign is not None:
+        if self._sign is not None and to == "control":
             headers = {**headers, **self._sign(topology.CONTROL, key, body, headers)}
         carried = Carried(
             type=kind, content_type=content, headers={name: str(value) for name, value in headers.items()}
         )
-        say = Say(number=self._number(), to="control", key=key, message=carried)
-        answer, _ = self._ask(say, Answer, body)
-        return answer.outcome == "taken" or not mandatory
+        fields = {"number": self._number(), "to": to, "key": key, "message": carried}
+        return Say.model_validate(fields), body
+
+    @property
+    def user(self) -> str:
+        return self._user
+
+    def receive(self, master: str, heard: HearReply, came_back: CameBack) -> None:
+        self._master, self._heard_reply, self._came_back = master, heard, came_back
+        answer, _ = self._ask(Receive(number=self._number(), master=master), Answer)
+        if answer.outcome != "taken":
+            raise NotPermitted(f"the master lets nobody receive what agents answer to {master}")
+
+    def stop_receiving(self) -> None:
+        """The master forgets it with this connection."""
+
+    def hint(self, key: str, message: AnyMessage) -> None:
+        say, body = self._say("control", key, message)
+        self._hints[say.number] = message, key
+        self._send(say, body)
+
+    def mark(self, message: Message) -> None:
+        say, body = self._say("claims", self._master, message)
+        self._send(say, body)
 
     def queue(self, name: str) -> QueueFigures | None:
         return next(iter(self._counted((name,))), None)
@@ -170,6 +211,19 @@ class OfficeOperatorsLink:
                 break
         self._beat()
 
+    def work(self, seconds: float) -> None:
+        now = time.monotonic()
+        if now - self._waited > IDLE:
+            self._heard = now
+        for _ in range(FRAMES_AT_ONCE):
+            came = self._next(seconds)
+            if came is None:
+                break
+            self._came(*came)
+            seconds = 0.0
+        self._waited = time.monotonic()
+        self._beat()
+
     def close(self) -> None:
         """Said goodbye where that can be."""
         with suppress(Unreachable):
@@ -184,12 +238,7 @@ class OfficeOperatorsLink:
 
     def _ask(self, frame: Any, kind: type[Answered], body: bytes = b"") -> tuple[Answered, bytes]:
         """The answer to this frame; what else comes meanwhile is read, too."""
-        try:
-            packed = pack(frame, body)
-        except NotAFrame as error:
-            raise OperatingError(f"this is too much for one message: {error}") from None
-        self._wire.send(packed)
-        self._sent = time.monotonic()
+        self._send(frame, body)
         deadline = self._sent + TIMEOUT
         while (left := deadline - time.monotonic()) > 0:
             came = self._next(left)
@@ -200,6 +249,14 @@ class OfficeOperatorsLink:
                 return answer, data
             self._came(answer, data)
         raise Unreachable(unheard(self._wire.address))
+
+    def _send(self, frame: Any, body: bytes = b"") -> None:
+        try:
+            packed = pack(frame, body)
+        except NotAFrame as error:
+            raise OperatingError(f"this is too much for one message: {error}") from None
+        self._wire.send(packed)
+        self._sent = time.monotonic()
 
     def _next(self, seconds: float) -> tuple[Frame, bytes] | None:
         packed = self._wire.receive(seconds)
@@ -219,6 +276,29 @@ class OfficeOperatorsLink:
         if isinstance(frame, Told) and frame.exchange == topology.FLEET and self._hear is not None:
             envelope = Envelope(exchange=frame.exchange, routing_key=frame.key, user_id=frame.user, dead_lettered=False)
             self._hear(envelope, body, frame.message.headers)
+        elif isinstance(frame, Reply) and self._heard_reply is not None:
+            self._heard_reply(self._delivered(frame, body))
+        elif isinstance(frame, Answer):
+            message, key = self._hints.pop(frame.number, (None, ""))
+            if message is not None and frame.outcome == "returned" and self._came_back is not None:
+                self._came_back(message, key)
+
+    def _delivered(self, reply: Reply, body: bytes) -> Delivered:
+        """As over RabbitMQ; the master has verified who said it."""
+        key = topology.claims_key if reply.to == "claims" else topology.events_key
+        envelope = Envelope(
+            exchange=topology.REPLIES,
+            routing_key=key(reply.user, self._master),
+            user_id=reply.user,
+            dead_lettered=False,
+        )
+        return Delivered(
+            body=body,
+            headers=dict(reply.message.headers),
+            envelope=envelope,
+            queue=f"{reply.to}.{self._master}",
+            ack=lambda: self._send(Received(delivery=reply.delivery)),
+        )
 
     def _beat(self) -> None:
         now = time.monotonic()

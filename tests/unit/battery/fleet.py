@@ -13,7 +13,7 @@ from master_bridge.core.battery.battery import BatteryMachine, Plan
 from master_bridge.core.battery.bounds import OPEN_MAX, SHARD_BYTES_MAX, SHARD_UNITS_MAX, SPARE_OFFERS
 from master_bridge.core.battery.events import (
     CancelShard,
-    Fleet,
+    FleetSize,
     Input,
     OfferShard,
     Outcome,
@@ -94,7 +94,7 @@ class Simulation:
             for moment in machine.dies:
                 self._at(max(moment, machine.comes), ("dies", machine))
         # a master knows of its fleet before a step begins
-        self._tell(Fleet(slots=sum(machine.comes == 0.0 for machine in self.world.machines)), 0.0)
+        self._tell(FleetSize(slots=sum(machine.comes == 0.0 for machine in self.world.machines)), 0.0)
         while not self.over:
             assert self._events, "nothing will happen any more"
             now, _, event = heapq.heappop(self._events)
@@ -112,7 +112,7 @@ class Simulation:
                     self._life[machine.name] = abs(self._life.get(machine.name, 0)) + 1
                     self._idle[machine.name] = machine
                     if now > 0:
-                        self._tell(Fleet(slots=self._alive()), now)
+                        self._tell(FleetSize(slots=self._alive()), now)
             case ("dies", Machine() as machine):
                 self._die(machine, now)
             case ("ends", Machine() as machine, int(life), ShardEnded() as ended):
@@ -143,7 +143,7 @@ class Simulation:
             self._at(now + GRACE, ("lost", held))
         if machine.back is not None:
             self._at(now + machine.back, ("comes", machine))
-        self._tell(Fleet(slots=self._alive()), now)
+        self._tell(FleetSize(slots=self._alive()), now)
 
     def _pull(self, now: float) -> None:
         """Whoever is free takes the oldest offer: the broker's part."""

@@ -18,7 +18,7 @@ from master_bridge.core.battery.bounds import (
 from master_bridge.core.battery.events import (
     Action,
     CancelShard,
-    Fleet,
+    FleetSize,
     Outcome,
     Over,
     Shard,
@@ -39,7 +39,7 @@ def battery(units: Sequence[str], *, slots: int = 1, retries: int = 0, seconds: 
     """With right timings and equal agents, and its first offers made."""
     speeds = {f"a{number}": 1.0 for number in range(9)}
     made = BatteryMachine(units, timings=dict.fromkeys(units, seconds), speeds=speeds, plan=Plan(retries=retries))
-    made.handle(Fleet(slots=slots), 0.0)
+    made.handle(FleetSize(slots=slots), 0.0)
     return made
 
 
@@ -61,7 +61,7 @@ def test_longest_first_and_smaller_towards_the_end() -> None:
     """The first shard has the longest units; each further one is no longer than the one before."""
     units = [f"t{number}" for number in range(100)]
     made = BatteryMachine(units, timings={unit: 1.0 + place % 10 for place, unit in enumerate(units)}, plan=Plan())
-    made.handle(Fleet(slots=4), 0.0)
+    made.handle(FleetSize(slots=4), 0.0)
     seen: list[Shard] = []
     while made.waiting:
         shard = take(made)
@@ -79,7 +79,7 @@ def test_longest_first_and_smaller_towards_the_end() -> None:
 def test_unknown_units_take_the_mean_and_small_shards_come_first() -> None:
     """Of a battery that nobody has run no shard is large before one has ended."""
     made = BatteryMachine([f"t{n}" for n in range(5000)], timings={}, plan=Plan(target_seconds=10))
-    made.handle(Fleet(slots=2), 0.0)
+    made.handle(FleetSize(slots=2), 0.0)
     first = [take(made, "a1"), take(made, "a2")]
     assert {len(shard.units) for shard in first} == {SHARD_UNITS_UNKNOWN}
     assert {shard.seconds for shard in first} == {None}
@@ -184,7 +184,7 @@ def test_bounds_of_shards_and_units() -> None:
 
 def test_no_units() -> None:
     """Nothing to do is over at once."""
-    assert BatteryMachine([], timings={}, plan=Plan()).handle(Fleet(slots=1), 0.0) == [Over()]
+    assert BatteryMachine([], timings={}, plan=Plan()).handle(FleetSize(slots=1), 0.0) == [Over()]
 
 
 def test_progress_text() -> None:
@@ -208,7 +208,7 @@ def test_no_shard_is_shorter_than_its_program_takes_to_start() -> None:
     """Units of a tenth of a second, and a runner that starts for ten: few shards, not one for each unit."""
     units = [f"t{number}" for number in range(200)]
     made = BatteryMachine(units, timings=dict.fromkeys(units, 0.1), plan=Plan())
-    made.handle(Fleet(slots=4), 0.0)
+    made.handle(FleetSize(slots=4), 0.0)
     seen = 0
     while made.waiting:
         now, shard = 10.0 * seen, take(made, now=10.0 * seen)
@@ -223,7 +223,7 @@ def test_what_is_left_is_divided_among_all_agents_though_a_program_starts_slowly
     """A shard of all that is left would keep one agent busy and the others idle."""
     units = [f"t{number}" for number in range(12)]
     made = BatteryMachine(units, timings={}, plan=Plan())
-    made.handle(Fleet(slots=3), 0.0)
+    made.handle(FleetSize(slots=3), 0.0)
     reports = dict.fromkeys(take(made, "a1").units, UnitReport(outcome="passed", seconds=0.1))
     left = made.left
     made.handle(ShardEnded(shard=1, seconds=30.0, reports=reports), 30.0)
@@ -235,7 +235,7 @@ def test_a_slow_agent_gets_less_and_only_what_it_ends_in_time() -> None:
     units = {f"t{number}": 1.0 for number in range(60)} | {"long": 12.0}
     speeds = {"slow": 0.25, "fast": 1.0, "fast2": 1.0}
     made = BatteryMachine(units, timings=units, speeds=speeds, plan=Plan())
-    made.handle(Fleet(slots=3), 0.0)
+    made.handle(FleetSize(slots=3), 0.0)
     slow, fast = take(made, "slow"), take(made, "fast")
     assert "long" not in slow.units
     assert fast.units[0] == "long"
@@ -250,7 +250,7 @@ def test_what_is_learnt_of_units_does_not_depend_on_who_ran_them() -> None:
     timings, speeds = dict.fromkeys(units, 2.0), {"slow": 0.25, "fast": 1.0}
     for known in (timings, {}):
         made = BatteryMachine(units, timings=known, speeds=speeds if known else {}, plan=Plan())
-        made.handle(Fleet(slots=2), 0.0)
+        made.handle(FleetSize(slots=2), 0.0)
         while made.waiting:
             for agent in ("slow", "fast"):
                 if made.waiting:

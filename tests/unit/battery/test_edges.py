@@ -15,7 +15,7 @@ from master_bridge.buildbot.battery import command, scripts, timings
 from master_bridge.buildbot.battery.picture import picture
 from master_bridge.buildbot.battery.units import lines_of, with_units
 from master_bridge.core.battery.battery import BatteryMachine, Plan
-from master_bridge.core.battery.events import Fleet, ShardEnded, ShardLost, ShardTaken, UnitReport
+from master_bridge.core.battery.events import FleetSize, ShardEnded, ShardLost, ShardTaken, UnitReport
 
 
 def test_units_in_commands() -> None:
@@ -127,7 +127,7 @@ def test_timings_are_a_weighted_mean_and_bounded() -> None:
 def test_the_picture_escapes_what_agents_say() -> None:
     """A row for each agent, a bar for each shard."""
     made = BatteryMachine([f"t{number}" for number in range(10)], timings={}, plan=Plan())
-    made.handle(Fleet(slots=2), 0.0)
+    made.handle(FleetSize(slots=2), 0.0)
     made.handle(ShardTaken(shard=1, agent="<script>alert(1)</script>"), 1.0)
     made.handle(ShardTaken(shard=2, agent="a2"), 1.0)
     made.handle(ShardLost(shard=2, reason="r"), 3.0)

@@ -1,0 +1,194 @@
+"""What is done on one agent for each command: orders go out, outcomes come in. Pure, but for the files on this side.
+
+Remote paths are those of POSIX; a relative one is seen from the agent's base directory. What does not succeed is
+`StepFailed`.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import stat
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from master_bridge.running.job import Fields
+from master_bridge.running.local_files import Arriving, LocalFile
+from master_bridge.running.orders import Order, Outcome, StepFailed, Steps
+
+#: An upload's argument that only says how Buildbot's own worker cuts a file into pieces.
+BLOCKSIZE = 64 * 1024
+#: Characters by which `ls` knows a pattern.
+_PATTERN = frozenset("*?[")
+
+
+def run(
+    command: str | list[Any],
+    *,
+    basedir: str,
+    env: Mapping[str, str | None],
+    workdir: str,
+    timeout: float | None,
+    stdin: str | None,
+) -> Steps[Fields]:
+    """The command itself, whatever its exit status is."""
+    args: dict[str, Any] = {
+        "command": command,
+        "workdir": _path(basedir, workdir or "."),
+        "env": dict(env),
+        "timeout": None,
+        "maxTime": timeout,
+        "interruptSignal": "INT",
+        "logEnviron": False,
+        "initial_stdin": stdin,
+    }
+    outcome = yield Order(name="shell", args=args, is_shown=True)
+    if outcome.out_of_time:
+        return {"exit_status": None, "error": f"it took longer than {timeout:g} s, and was killed"}
+    if outcome.failure is not None:
+        return {"exit_status": None, "error": outcome.reason()}
+    return {"exit_status": outcome.exit_status}
+
+
+def put(source: LocalFile, remote: str, *, basedir: str, mode: int, force: bool) -> Steps[Fields]:
+    """A file from here."""
+    target = yield from _target(_path(basedir, remote), source.path.name, force=force)
+    args = {
+        "workdir": basedir,
+        "workerdest": target,
+        "maxsize": None,
+        "blocksize": BLOCKSIZE,
+        "mode": mode,
+    }
+    outcome = yield Order(name="downloadFile", args=args, content=source)
+    _expect(outcome, target)
+    return {"exit_status": 0}
+
+
+def get(remote: str, target: Path, *, basedir: str, force: bool) -> Steps[Fields]:
+    """A file from there, to the file `target`."""
+    path = _path(basedir, remote)
+    found = yield from _stat(path)
+    if found is None:
+        raise StepFailed(f"{path}: there is no such file")
+    if stat.S_ISDIR(found):
+        raise StepFailed(f"{path} is a folder: get its files one by one, or an archive of it")
+    if not force and target.exists():
+        raise StepFailed(f"{target} is there already: give force (--force) to replace it")
+    arriving = Arriving(target)
+    try:
+        arriving.open()
+        args = {
+            "workdir": basedir,
+            "workersrc": path,
+            "maxsize": None,
+            "blocksize": BLOCKSIZE,
+            "keepstamp": False,
+        }
+        outcome = yield Order(name="uploadFile", args=args, write=arriving.write)
+        _expect(outcome, path)
+        arriving.keep()
+    finally:
+        arriving.discard()
+    return {"exit_status": 0, "path": target}
+
+
+def names(remote: str, *, basedir: str) -> Steps[Fields]:
+    """What is in a folder, which paths match a pattern, or the one file that is named."""
+    path = _path(basedir, remote)
+    found = yield from _stat(path)
+    if found is not None and not stat.S_ISDIR(found):
+        return {"exit_status": 0, "names": (path,)}
+    if found is not None:
+        outcome = yield Order(name="listdir", args={"dir": path})
+    elif _PATTERN & set(remote):
+        outcome = yield Order(name="glob", args={"path": path})
+    else:
+        raise StepFailed(f"{path}: there is no such file or folder")
+    _expect(outcome, path)
+    return {"exit_status": 0, "names": tuple(sorted(outcome.files))}
+
+
+def rename(source: str, target: str, *, basedir: str, force: bool) -> Steps[Fields]:
+    """On the agent's own disks."""
+    path = _path(basedir, source)
+    yield from _is_there(path)
+    there = yield from _target(_path(basedir, target), posixpath.basename(path), force=force)
+    outcome = yield _quiet(["mv", "-f", path, there], basedir)
+    _expect(outcome, path)
+    return {"exit_status": 0}
+
+
+def copy(source: str, target: str, *, basedir: str, force: bool) -> Steps[Fields]:
+    """A file, or a folder with all that is in it."""
+    path = _path(basedir, source)
+    yield from _is_there(path)
+    there = yield from _target(_path(basedir, target), posixpath.basename(path), force=force)
+    outcome = yield Order(name="cpdir", args={"fromdir": path, "todir": there, "logEnviron": False})
+    _expect(outcome, path)
+    return {"exit_status": 0}
+
+
+def remove(paths: Sequence[str], *, basedir: str, recursive: bool) -> Steps[Fields]:
+    """Files, and folders where that is wanted. It ends with the first that cannot be removed."""
+    for path in (_path(basedir, each) for each in paths):
+        found = yield from _stat(path)
+        if found is not None and stat.S_ISDIR(found):
+            if not recursive:
+                raise StepFailed(f"{path} is a folder: give recursive (--recursive) to remove it and all that is in it")
+            if posixpath.normpath(path) in ("/", posixpath.normpath(basedir)):
+                raise StepFailed(f"{path} is not removed as a whole: name what is in it")
+            outcome = yield Order(name="rmdir", args={"dir": path, "logEnviron": False})
+        else:  # also a link that leads nowhere
+            outcome = yield Order(name="rmfile", args={"path": path})
+        _expect(outcome, path)
+    return {"exit_status": 0}
+
+
+def _path(basedir: str, path: str) -> str:
+    if not path:
+        raise StepFailed("an empty text is no path")
+    return posixpath.join(basedir, path)
+
+
+def _quiet(command: list[str], workdir: str) -> Order:
+    """A program of which only errors are told."""
+    args = {"command": command, "workdir": workdir, "env": {"LC_ALL": "C"}, "logEnviron": False, "timeout": None}
+    return Order(name="shell", args=args)
+
+
+def _stat(path: str) -> Steps[int | None]:
+    """The mode; None: it is not there."""
+    outcome = yield Order(name="stat", args={"file": path, "workdir": ""})
+    if outcome.stat is not None:
+        return int(outcome.stat[0])
+    if outcome.rc in (2, 20):  # ENOENT, ENOTDIR, the same number on all systems
+        return None
+    raise StepFailed(outcome.reason())
+
+
+def _is_there(path: str) -> Steps[None]:
+    if (yield from _stat(path)) is None:
+        raise StepFailed(f"{path}: there is no such file or folder")
+
+
+def _target(path: str, name: str, *, force: bool) -> Steps[str]:
+    """Where it goes: into a folder under its own name. What is there is replaced only where that is wanted."""
+    found = yield from _stat(path)
+    if found is not None and stat.S_ISDIR(found):
+        path = posixpath.join(path, name)
+        found = yield from _stat(path)
+    elif path.endswith("/"):
+        raise StepFailed(f"{path}: there is no such folder")
+    if found is not None and stat.S_ISDIR(found):
+        raise StepFailed(f"{path} is a folder: it is not replaced")
+    if found is not None and not force:
+        raise StepFailed(f"{path} is there already: give force (--force) to replace it")
+    return path
+
+
+def _expect(outcome: Outcome, path: str) -> None:
+    """Raises `StepFailed` for one that is not good, with what the agent says of it."""
+    if not outcome.is_good:
+        reason = outcome.reason()
+        raise StepFailed(reason if path in reason else f"{path}: {reason}")
