@@ -62,6 +62,7 @@ class Broker:
         #: of `receive`
         self._master = ""
         self._hints: Any = None
+        self._consumers: list[str] = []
 
     @property
     def product(self) -> Product:
@@ -174,16 +175,17 @@ class Broker:
                     queue, durable=True, arguments=arguments(Kind.REPLIES, version=self.product.version)
                 )
                 channel.queue_bind(queue, topology.REPLIES, binding)
-                channel.basic_consume(queue, partial(_delivered, heard, queue), exclusive=True)
+                tag = channel.basic_consume(queue, partial(_delivered, heard, queue), exclusive=True)
+                self._consumers.append(tag)
         except amqp.ChannelClosedByBroker as error:
             raise refusal(error, f"receive what agents answer to {master}") from None
 
     def stop_receiving(self) -> None:
         """The queues are deleted."""
-        channel = self.new_channel()
+        for tag in self._consumers:
+            self._hints.basic_cancel(tag)
         for queue in (topology.claims_queue(self._master), topology.events_queue(self._master)):
-            channel.queue_delete(queue)
-        channel.close()
+            self._hints.queue_delete(queue)
 
     def hint(self, key: str, message: AnyMessage) -> None:
         body, properties = self._made(topology.CONTROL, key, message, None, signed=True)

@@ -31,7 +31,9 @@ def run(
     timeout: float | None,
     stdin: str | None,
 ) -> Steps[Fields]:
-    """The command itself, whatever its exit status is."""
+    """The command itself, whatever its exit status is. An agent would make a folder that is not there."""
+    if workdir:
+        yield from _is_there(_path(basedir, workdir))
     args: dict[str, Any] = {
         "command": command,
         "workdir": _path(basedir, workdir or "."),

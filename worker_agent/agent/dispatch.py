@@ -164,7 +164,15 @@ def _say(action: do.MasterSilent | do.Report | do.Alarm) -> None:
 def report(action: do.Report) -> None:
     """One line of the log: the event, for whom, and what there is to say; what is not known is left out."""
     offer = action.offer
-    whose = {"builder": offer.builder or offer.title, "build_number": offer.build_number or None}
+    whose: dict[str, object] = {"builder": offer.builder or offer.title, "build_number": offer.build_number or None}
+    event: str = action.event
+    if offer.direct:  # the account is verified, what else it says of itself is not
+        whose = {"title": offer.title, "account": offer.user}
+        event = _OF_OPERATORS.get(event, event)
     fields = {**whose, **action.fields, "master": offer.master, "session": action.session}
     said = {name: value for name, value in fields.items() if value not in (None, "")}
-    log.info(action.event, **said)
+    log.info(event, **said)
+
+
+#: An operator's session is no build.
+_OF_OPERATORS = {"build": "operator_began", "build_ended": "operator_ended"}
