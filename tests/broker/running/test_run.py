@@ -19,7 +19,7 @@ from tests.broker.agent.conftest import AgentProcess, StartAgent, close_connecti
 from tests.broker.running.conftest import PATIENCE, Begin, StartAll
 from tests.harness.waiting import wait_for
 
-#: Writes the file of its first argument in pieces, touches the second in the middle, and goes on once the third is there.
+#: Writes the file of its first argument in pieces, touches the second in the middle, goes on once the third is there.
 SLOWLY = """
 import os, sys, time
 data = open(sys.argv[1], "rb").read()

@@ -25,7 +25,7 @@ from tests.transports.port.ends import MasterEnd, until
 from tests.transports.port.middles import Middle
 from tests.transports.wires.door import hello, next_frame
 from worker_agent.link.frames.amp import open_amp
-from worker_agent.link.frames.wire import WireLost
+from worker_agent.link.frames.wire import FrameWire
 
 Agents = Callable[..., Awaitable["list[AgentProcess]"]]
 
@@ -49,10 +49,8 @@ async def test_commands_and_files_whatever_is_between(
     (result,) = await running
     assert result.check().stdout == data
 
-    name = "ein Name\nmit ‘Ärger’ -rf"
-    for result in await asyncio.to_thread(
-        fleet.put, tmp_path / "data", f"{tmp_path}/copies/{name}", on=[done[0].agent]
-    ):
+    name, first = "ein Name\nmit 'Ärger' -rf", [done[0].agent]
+    for result in await asyncio.to_thread(fleet.put, tmp_path / "data", f"{tmp_path}/copies/{name}", on=first):
         result.check()
     (listed,) = await asyncio.to_thread(fleet.ls, f"{tmp_path}/copies", on=[done[1].agent])
     assert listed.names == (name,)
@@ -83,6 +81,13 @@ async def test_an_operator_elsewhere_whose_connection_is_cut(
     assert "connected again" in said
 
 
+async def _last_frame(wire: FrameWire) -> Frame:
+    """Whatever comes before it: a master tells its agents this and that."""
+    while (frame := await next_frame(wire)).f in ("told", "beat"):
+        pass
+    return frame
+
+
 @pytest.mark.parametrize("middle", ["amp"], indirect=True)
 async def test_nobody_else_gives_commands(master: MasterEnd, agents: Agents, middle: Middle, tmp_path: Path) -> None:
     """An agent's account tells agents nothing, and receives nobody's answers; an operator receives his own only."""
@@ -98,10 +103,7 @@ async def test_nobody_else_gives_commands(master: MasterEnd, agents: Agents, mid
         await wire.send(hello(address.user, address.token))
         await next_frame(wire)
         await wire.send(pack(frame))
-        with pytest.raises(WireLost):
-            while (await next_frame(wire)).f != "bye":
-                pass
-            raise WireLost("cut off")
+        assert (await _last_frame(wire)).f == "bye"
         await wire.close()
 
     desk = enrolled(tmp_path, "desk", f"amps://127.0.0.1:{middle.url.rpartition(':')[2]}", "operator", authority=False)
