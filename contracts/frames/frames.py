@@ -233,7 +233,7 @@ class Receive(_Frame):
     master: Annotated[str, Field(pattern=f"^{OPERATORS_PREFIX}[A-Za-z0-9_-]+$", max_length=128)]
 
 
-class Reply(_Frame):
+class AgentReply(_Frame):
     """Office: what the verified account `user` said to the name for which the operator receives."""
 
     f: Literal["reply"] = "reply"
@@ -269,13 +269,13 @@ class Bye(_Frame):
     reason: Text
 
 
-OfOffice = Union[Welcome, Denied, Answer, Offered, Told, There, Missing, Counted, OfDead, Reply, Beat, Bye]
+OfOffice = Union[Welcome, Denied, Answer, Offered, Told, There, Missing, Counted, OfDead, AgentReply, Beat, Bye]
 Frame = Annotated[
     Union[
         Hello, Welcome, Denied, Say, Answer, ConsumeFrom, Offered, Settle, Told, LookFor, There, Missing, CountQueues,
-        Counted, NextDead, OfDead, SettleDead, Receive, Reply, Received, Beat, Bye,
+        Counted, NextDead, OfDead, SettleDead, Receive, AgentReply, Received, Beat, Bye,
     ],
     Field(discriminator="f"),
 ]  # fmt: skip
 #: Frames that have raw bytes.
-CARRYING = (Say, Offered, Told, OfDead, Reply)
+CARRYING = (Say, Offered, Told, OfDead, AgentReply)

@@ -7,6 +7,7 @@ agent that an operator has paused.
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import time
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from examples.demo.browser import Browser, browser
 from examples.demo.builds import Master
 from examples.demo.errors import DemoError
 from examples.demo.processes import BIN
-from examples.demo.terminal import draw, printed
+from examples.demo.terminal import draw, draw_session, printed
 
 if TYPE_CHECKING:
     from examples.demo.collector import Collector
@@ -37,6 +38,12 @@ WORK = ("tests", "lint", "tests", "battery", "tests", "lint", "tests", "lint", "
 #: Rows of the page that run and that wait, in a picture that shows a fleet at work.
 BUSY, WAITING = 3, 3
 COLUMNS = 116
+#: Agents of the recording of `master-bridge run`, and what is run on them.
+RUN_ON = ("builder1", "builder2", "builder3")
+RUNS = (
+    ("sh", "-c", 'echo "$(nproc) processors, $(uname -sm)"'),
+    ("sh", "-c", "for n in 1 2 3; do echo $n of 3; sleep 0.$$; done"),
+)
 #: The builder whose first build's trace is drawn, and seconds that its last spans have for their way here.
 TRACED, ARRIVE = "lint", 30.0
 
@@ -60,7 +67,7 @@ def take(master: Master, amqp_url: str, traces: Collector, folder: Path) -> list
     _run(order, environment)
     for builder in WORK:
         master.force(builder)
-    taken = [folder / name for name in ("fleet.png", "fleet-waiting.png", "terminal.svg", "trace.svg")]
+    taken = [folder / name for name in ("fleet.png", "fleet-waiting.png", "terminal.svg", "trace.svg", "run.svg")]
     with browser() as window:
         window.show(f"{master.url}#/fleet")
         window.wait(lambda: _at_work(window), f"{BUSY} busy agents and {WAITING} that wait")
@@ -71,7 +78,18 @@ def take(master: Master, amqp_url: str, traces: Collector, folder: Path) -> list
     command = [str(BIN / "master-bridge"), "fleet", "--once"]
     draw("master-bridge fleet --once", printed(command, environment, COLUMNS), taken[2], COLUMNS)
     _draw_trace(traces, taken[3])
+    record_run(environment, taken[4])
     return [battery, *taken]
+
+
+def record_run(environment: dict[str, str], picture: Path) -> None:
+    """Commands on three agents at once, as an operator gives them. Raises `DemoError`."""
+    session = []
+    agents = [part for name in RUN_ON for part in ("--on", name)]
+    for words in RUNS:
+        command = [str(BIN / "master-bridge"), "run", *agents, "--", *words]
+        session.append((shlex.join(["master-bridge", *command[1:]]), printed(command, environment, COLUMNS)))
+    draw_session(session, picture, COLUMNS)
 
 
 def _draw_trace(traces: Collector, picture: Path) -> None:

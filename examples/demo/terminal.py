@@ -56,8 +56,14 @@ def _read(terminal: io.RawIOBase) -> bytes:
 
 def draw(command: str, text: str, picture: Path, columns: int) -> None:
     """An SVG of `text` below the `command` that printed it, without the path that it was started by."""
+    draw_session([(command, text)], picture, columns)
+
+
+def draw_session(commands: Sequence[tuple[str, str]], picture: Path, columns: int) -> None:
+    """An SVG of several commands, one after the other, each with the text that it printed."""
     console = Console(record=True, width=columns, file=io.StringIO(), force_terminal=True, color_system="truecolor")
-    console.print(Text.assemble(("$ ", "dim"), (command, "bold")))
-    console.print(Text.from_ansi(text.rstrip()))
+    for command, text in commands:
+        console.print(Text.assemble(("$ ", "dim"), (command, "bold")))
+        console.print(Text.from_ansi(text.rstrip()))
     picture.parent.mkdir(parents=True, exist_ok=True)
     picture.write_text(console.export_svg(title="", unique_id="terminal"), encoding="utf-8")

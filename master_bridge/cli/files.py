@@ -118,7 +118,7 @@ def ls(where: Where, remote: str, as_json: bool, on: tuple[str, ...], match: tup
 def rename(
     where: Where, source: str, target: str, force: bool, on: tuple[str, ...], match: tuple[str, ...], wait: float
 ) -> None:
-    """Rename a file or folder on each agent that is meant. It goes into TARGET where that is a folder."""
+    """Rename the file or folder SOURCE on each agent that is meant. It goes into TARGET where that is a folder."""
     with operating(ExitStatus.FAILED):
         results = where.fleet().rename(source, target, on=on, match=match, force=force, wait=wait)
     _end(results)
@@ -133,7 +133,7 @@ def rename(
 def copy(
     where: Where, source: str, target: str, force: bool, on: tuple[str, ...], match: tuple[str, ...], wait: float
 ) -> None:
-    """Copy a file, or a folder with all that is in it, on each agent that is meant.
+    """Copy the file SOURCE, or a folder with all that is in it, on each agent that is meant.
 
     It goes into TARGET where that is a folder.
     """
@@ -150,7 +150,7 @@ def copy(
 def rm(
     where: Where, paths: tuple[str, ...], recursive: bool, on: tuple[str, ...], match: tuple[str, ...], wait: float
 ) -> None:
-    """Remove files from each agent that is meant. What is not there is an error."""
+    """Remove each file PATH from each agent that is meant. What is not there is an error."""
     with operating(ExitStatus.FAILED):
         results = where.fleet().rm(*paths, on=on, match=match, recursive=recursive, wait=wait)
     _end(results)

@@ -73,7 +73,7 @@ def operating(failed: int) -> Iterator[None]:
 
 
 @click.command(cls=RunCommand, context_settings={"allow_interspersed_args": False})
-@click.argument("command", nargs=-1, required=True, metavar="-- COMMAND...")
+@click.argument("command", nargs=-1, required=True, metavar="COMMAND...")
 @on_agents
 @click.option("--env", "variables", multiple=True, metavar="NAME[=VALUE]",
               help="A variable for the command; repeatable. Without VALUE: as here. No value is logged.")  # fmt: skip

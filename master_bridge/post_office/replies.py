@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from contracts.codec import Wire
-from contracts.frames.frames import Carried, Reply
+from contracts.frames.frames import AgentReply, Carried
 from master_bridge.post_office.actions import SendFrame
 
 #: Bytes of what waits for one program, under way or not: what does not fit, agents say again later.
@@ -23,7 +23,7 @@ class OperatorsMail:
 
     connection: int
     user: str
-    _waiting: deque[tuple[Reply, bytes, int]] = field(default_factory=deque)
+    _waiting: deque[tuple[AgentReply, bytes, int]] = field(default_factory=deque)
     _under_way: dict[int, int] = field(default_factory=dict)
     _numbers: int = 0
     #: of all, and of what is under way
@@ -38,7 +38,7 @@ class OperatorsMail:
         self._numbers += 1
         headers = {name: str(value) for name, value in wire.headers.items()}
         carried = Carried(type=wire.type, content_type=wire.content_type, headers=headers)
-        reply = Reply(delivery=self._numbers, to=to, user=user, message=carried)
+        reply = AgentReply(delivery=self._numbers, to=to, user=user, message=carried)
         self._waiting.append((reply, wire.body, size))
         self._bytes += size
         return True

@@ -10,7 +10,7 @@ from contracts.topology import address_user
 from master_bridge.core.actions import Holder
 from master_bridge.operating.survey import Whose, whose
 from master_bridge.running.answers import AgentResult
-from master_bridge.running.orders import Order, Outcome, StepFailed, Steps
+from master_bridge.running.orders import Order, OrderOutcome, StepFailed, Steps
 
 #: Told of output as it comes: the agent's name, which stream, the bytes.
 OnOutput = Callable[[str, Literal["stdout", "stderr"], bytes], None]
@@ -52,7 +52,7 @@ class Job:
         self._on_output = on_output
         self._steps: Steps[Fields] | None = None
         self._order: Order | None = None
-        self._outcome = Outcome()
+        self._outcome = OrderOutcome()
         self._began = 0.0
         self._kept: dict[str, list[bytes]] = {"stdout": [], "stderr": []}
 
@@ -96,7 +96,7 @@ class Job:
 
     def started(self, order: Order, n: int) -> None:
         """It is sent as command `n`."""
-        self._order, self.n, self._outcome = order, n, Outcome()
+        self._order, self.n, self._outcome = order, n, OrderOutcome()
 
     @property
     def runs(self) -> bool:
@@ -119,7 +119,7 @@ class Job:
             self._steps.close()
         self._finish(now, {"exit_status": None, "error": error, "is_lost": is_lost})
 
-    def _next(self, outcome: Outcome | None, now: float) -> Order | None:
+    def _next(self, outcome: OrderOutcome | None, now: float) -> Order | None:
         assert self._steps is not None
         if outcome is not None and outcome.interrupted is not None:
             self._steps.close()

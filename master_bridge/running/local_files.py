@@ -16,7 +16,7 @@ BLOCK = 1024 * 1024
 
 
 class LocalFile:
-    """What is put on agents: a `Content`. It is read once first, for its digest; several agents are served of it."""
+    """What is put on agents: a `Served`. It is read once first, for its digest; several agents are served of it."""
 
     def __init__(self, path: Path) -> None:
         """Raises `OperatingError` for what is no file that can be read."""

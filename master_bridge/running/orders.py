@@ -38,7 +38,7 @@ class Secret:
     shown: str = "***"
 
 
-class Content(Protocol):
+class Served(Protocol):
     """What a `downloadFile` serves: `size` bytes, whose SHA-256 in hexadecimal digits is `digest`."""
 
     size: int
@@ -54,7 +54,7 @@ class Order:
 
     name: str
     args: Mapping[str, Any]
-    content: Content | None = None
+    content: Served | None = None
     #: takes the bytes of an upload, in order
     write: Callable[[bytes], None] | None = None
     #: its output is what the operator wants to see
@@ -84,7 +84,7 @@ def _texts(value: Any) -> list[str]:
 
 
 @dataclass
-class Outcome:
+class OrderOutcome:
     """What became of an `Order`, as far as it is known."""
 
     rc: int | None = None
@@ -149,7 +149,7 @@ class Outcome:
 
 
 #: What is done in one session: asks for one order after the other, and is told what became of each.
-Steps = Generator[Order, Outcome, Done]
+Steps = Generator[Order, OrderOutcome, Done]
 #: A command: words for a program, or a text for a shell.
 CommandLine = Union[str, Sequence[Union[str, Secret]]]
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from master_bridge.running.job import Fields
 from master_bridge.running.local_files import Arriving, LocalFile
-from master_bridge.running.orders import Order, Outcome, StepFailed, Steps
+from master_bridge.running.orders import Order, OrderOutcome, StepFailed, Steps
 
 #: An upload's argument that only says how Buildbot's own worker cuts a file into pieces.
 BLOCKSIZE = 64 * 1024
@@ -189,7 +189,7 @@ def _target(path: str, name: str, *, force: bool) -> Steps[str]:
     return path
 
 
-def _expect(outcome: Outcome, path: str) -> None:
+def _expect(outcome: OrderOutcome, path: str) -> None:
     """Raises `StepFailed` for one that is not good, with what the agent says of it."""
     if not outcome.is_good:
         reason = outcome.reason()

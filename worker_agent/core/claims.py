@@ -167,7 +167,7 @@ def _claim(state: AgentState, session: Session, phase: Phase) -> None:
 
 def claim_told(state: AgentState, session: Session, cue: cues.OfferTold) -> None:
     """Rule 26: claimed beside whatever runs, on a machine that takes no builds as well: an operator may have come to
-    mend it. Where that cannot be, nothing is said: the operator asks again."""
+    repair it. Where that cannot be, nothing is said: the operator asks again."""
     slot = state.direct_slot()
     leaves = state.order in (Order.LEAVE, Order.LEFT)
     if slot is None or leaves or (session.offer.seal and not state.config.seals):

@@ -17,6 +17,7 @@ from contracts.codec import encode
 from contracts.frames.codec import NotAFrame, pack, unpack
 from contracts.frames.frames import (
     FRAMES_VERSION,
+    AgentReply,
     Answer,
     Beat,
     Bye,
@@ -30,7 +31,6 @@ from contracts.frames.frames import (
     OfDead,
     Receive,
     Received,
-    Reply,
     Say,
     SettleDead,
     Told,
@@ -276,14 +276,14 @@ class OfficeOperatorsLink:
         if isinstance(frame, Told) and frame.exchange == topology.FLEET and self._hear is not None:
             envelope = Envelope(exchange=frame.exchange, routing_key=frame.key, user_id=frame.user, dead_lettered=False)
             self._hear(envelope, body, frame.message.headers)
-        elif isinstance(frame, Reply) and self._heard_reply is not None:
+        elif isinstance(frame, AgentReply) and self._heard_reply is not None:
             self._heard_reply(self._delivered(frame, body))
         elif isinstance(frame, Answer):
             message, key = self._hints.pop(frame.number, (None, ""))
             if message is not None and frame.outcome == "returned" and self._came_back is not None:
                 self._came_back(message, key)
 
-    def _delivered(self, reply: Reply, body: bytes) -> Delivered:
+    def _delivered(self, reply: AgentReply, body: bytes) -> Delivered:
         """As over RabbitMQ; the master has verified who said it."""
         key = topology.claims_key if reply.to == "claims" else topology.events_key
         envelope = Envelope(

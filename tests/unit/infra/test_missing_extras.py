@@ -20,6 +20,8 @@ OURS = "buildbot-amqp"
 GROUPS = {"dead": ["list"]}
 ARGUMENTS = {
     "conformance": ["--amqp-url", "amqp://localhost/", "--", "true"],
+    "copy": ["--on", "a", "x", "y"], "get": ["--on", "a", "x", "y"], "put": ["--on", "a", "/etc/passwd", "y"],
+    "rename": ["--on", "a", "x", "y"], "rm": ["--on", "a", "x"], "run": ["--on", "a", "true"], "ls": ["--on", "a"],
     "drain": ["a"], "enroll": ["a", "--rabbitmqctl", "true"], "keygen": ["key"], "probe": ["a"], "restart": ["a"],
     "move": ["--accounts", ".", "--to", "amqp://localhost/"], "resume": ["a"],
     "revoke": ["a", "--rabbitmqctl", "true"], "stop": ["a"], "trial-certificates": ["certificates"],

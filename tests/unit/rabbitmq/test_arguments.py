@@ -35,8 +35,8 @@ def sent(kind: Kind, version: str, queue_type: QueueType = "classic") -> dict[st
 def test_what_a_type_refuses_is_not_sent(version: str, queue_type: QueueType, kind: Kind) -> None:
     """No version is sent what makes it refuse the queue, and each queue says its type."""
     found = sent(kind, version, queue_type)
-    exclusive = kind in (Kind.CONTROL, Kind.FLEET)
-    assert found["x-queue-type"] == ("classic" if exclusive else queue_type)
+    always_classic = kind in (Kind.CONTROL, Kind.FLEET, Kind.REPLIES)
+    assert found["x-queue-type"] == ("classic" if always_classic else queue_type)
     classic = found["x-queue-type"] == "classic"
     assert not (classic and "x-delivery-limit" in found)
     assert not (not classic and "x-max-priority" in found)
