@@ -12,7 +12,7 @@ from master_bridge.core.battery.battery import FIRST_MAX, BatteryMachine, Plan
 from master_bridge.core.battery.bounds import DETAIL_SHORT, DETAILS_MAX, OPEN_MAX, PROBLEMS_MAX, SPARE_OFFERS
 from master_bridge.core.battery.events import (
     CancelShard,
-    Fleet,
+    FleetSize,
     OfferShard,
     Outcome,
     Over,
@@ -38,7 +38,7 @@ def singly(count: int, retries: int = 0) -> BatteryMachine:
     units = [f"t{number}" for number in range(count)]
     plan = Plan(target_seconds=0.5, retries=retries)
     made = BatteryMachine(units, timings=dict.fromkeys(units, 1.0), speeds={"a1": 1.0, "a2": 1.0}, plan=plan)
-    made.handle(Fleet(slots=1), 0.0)
+    made.handle(FleetSize(slots=1), 0.0)
     return made
 
 
@@ -52,8 +52,8 @@ def test_there_is_an_offer_for_each_free_agent_and_some_more() -> None:
     assert SPARE_OFFERS == 2
     take(made)
     assert made.waiting == [2, 3, 4, 5], "one agent fewer is free"
-    assert made.handle(Fleet(slots=5), 0.0) == [OfferShard(shard=6), OfferShard(shard=7)]
-    assert made.handle(Fleet(slots=2), 0.0) == [], "offers are not taken back while there are units"
+    assert made.handle(FleetSize(slots=5), 0.0) == [OfferShard(shard=6), OfferShard(shard=7)]
+    assert made.handle(FleetSize(slots=2), 0.0) == [], "offers are not taken back while there are units"
     none = battery([f"t{number}" for number in range(100)], slots=-5)
     assert none.waiting == [1, 2]
 
@@ -63,7 +63,7 @@ def test_offers_are_bounded() -> None:
     made = battery([f"t{number}" for number in range(600)], slots=10_000, seconds=100.0)
     assert len(made.waiting) == OPEN_MAX
     take(made)
-    made.handle(Fleet(slots=10_000), 0.0)
+    made.handle(FleetSize(slots=10_000), 0.0)
     assert len(made.waiting) == OPEN_MAX - 1
 
 
@@ -84,7 +84,7 @@ def test_what_is_over_does_nothing() -> None:
     """Not even for its fleet."""
     made = battery(["a"])
     assert end(made, {"a": PASSED})[-1] == Over()
-    assert made.handle(Fleet(slots=9), 20.0) == []
+    assert made.handle(FleetSize(slots=9), 20.0) == []
     assert made.handle(Stopped(), 20.0) == []
     assert not made.stopped
 
@@ -323,7 +323,7 @@ def written() -> list[str]:
     )
     return [
         journal.beginning_line(beginning),
-        journal.input_line(Fleet(slots=1), 1.0),
+        journal.input_line(FleetSize(slots=1), 1.0),
         journal.input_line(ShardTaken(shard=1, agent="a1"), 2.0),
     ]
 

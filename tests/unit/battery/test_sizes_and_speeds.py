@@ -9,7 +9,7 @@ import pytest
 from master_bridge.core.battery.battery import BatteryMachine, Plan
 from master_bridge.core.battery.bounds import SHARD_BYTES_MAX, SHARD_UNITS_MAX, SHARD_UNITS_UNKNOWN
 from master_bridge.core.battery.estimates import Estimates
-from master_bridge.core.battery.events import Fleet, ShardEnded, UnitReport
+from master_bridge.core.battery.events import FleetSize, ShardEnded, UnitReport
 from master_bridge.core.battery.sizes import Queue, Share, share
 from master_bridge.core.battery.speeds import LEAST, Speeds
 
@@ -262,7 +262,7 @@ def test_a_shard_is_measured_by_who_runs_it() -> None:
     """The slow one gets a quarter, which takes it as long."""
     units = [f"t{number}" for number in range(50)]
     made = BatteryMachine(units, timings=dict.fromkeys(units, 1.0), speeds={"s": 0.5, "f": 2.0}, plan=Plan())
-    made.handle(Fleet(slots=2), 0.0)
+    made.handle(FleetSize(slots=2), 0.0)
     slow, fast = take(made, "s"), take(made, "f")
     assert (len(slow.units), len(fast.units)) == (6, 16)
     assert (slow.seconds, fast.seconds) == (pytest.approx(12.0), pytest.approx(8.0))

@@ -6,7 +6,7 @@ import pytest
 
 from master_bridge.core.battery.battery import BatteryMachine, Plan
 from master_bridge.core.battery.bounds import UNIT_BYTES_MAX, wrong_unit
-from master_bridge.core.battery.events import Fleet, ShardEnded, ShardLost, Stopped, UnitReport
+from master_bridge.core.battery.events import FleetSize, ShardEnded, ShardLost, Stopped, UnitReport
 from master_bridge.core.battery.progress import duration, progress, seconds_left, summary
 
 from .test_battery import FAILED, PASSED, battery, end, take
@@ -54,7 +54,7 @@ def test_what_runs_counts_as_far_as_it_is_expected_to_be() -> None:
 def test_shards_of_unknown_length_do_not_count_before_they_end() -> None:
     """Two agents have six of a hundred units each; one has ended them."""
     made = BatteryMachine([f"t{number}" for number in range(100)], timings={}, plan=Plan())
-    made.handle(Fleet(slots=2), 0.0)
+    made.handle(FleetSize(slots=2), 0.0)
     first, second = take(made, "a1"), take(made, "a2")
     assert (len(first.units), len(second.units)) == (6, 6)
     made.handle(ShardEnded(shard=1, seconds=6.0, reports=dict.fromkeys(first.units, PASSED)), 6.0)
