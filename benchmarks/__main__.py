@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.cases import CASES, ON_REQUEST
+from benchmarks.cases import CASES, NOT_QUICK, ON_REQUEST
 from benchmarks.report.battery import battery_tables
 from benchmarks.report.page import write_page
 from benchmarks.report.readme import headline, put_into
@@ -50,7 +50,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "cases", nargs="*", metavar="case", help=f"of {', '.join(CASES)}; default: all but {', '.join(ON_REQUEST)}"
     )
-    parser.add_argument("--quick", action="store_true", help="small inputs and one round, for a look")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help=f"small inputs and one round, for a look; without {', '.join(sorted(NOT_QUICK))}",
+    )
     parser.add_argument("--rounds", type=int, help="measurements of each figure (default 3; with --quick 1)")
     parser.add_argument("--resume", action="store_true", help="play what an interrupted run left, and what broke in it")
     parser.add_argument(
@@ -105,7 +109,8 @@ def _measure(options: argparse.Namespace, folder: Path) -> list[str]:
         "postgres": options.postgres,
     }
     run = Run(CASES, folder / NEWEST, stage, about, _say)
-    cases = run.left if options.resume else options.cases or [name for name in CASES if name not in ON_REQUEST]
+    left_out = NOT_QUICK if options.quick else ON_REQUEST
+    cases = run.left if options.resume else options.cases or [name for name in CASES if name not in left_out]
     if not cases:
         _say("the last run has left nothing")
         return []

@@ -40,5 +40,7 @@ CASES: dict[str, Callable[[Stage], None]] = {
     "battery": battery.run,
     "soak": soak.run,
 }
-#: Played only when it is named: it takes as long as it is told.
-ON_REQUEST = frozenset({"soak"})
+#: Played only when they are named: one takes as long as it is told, one sleeps for ten minutes.
+ON_REQUEST = frozenset({"battery", "soak"})
+#: Not of a quick run, unless they are named: no input makes them small.
+NOT_QUICK = ON_REQUEST | {"claims", "page", "thousands"}

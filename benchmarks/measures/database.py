@@ -15,37 +15,23 @@ from benchmarks.stand.peers import Peer
 from benchmarks.stand.stage import Stage
 
 #: Builds one after the other.
-BUILDS = 10
+BUILDS = 6
 
 
 def run(stage: Stage) -> None:
     peers = [peer for peer in stage.peers if peer.name != "PB-nodelay"]
-    for number, what in enumerate(("calls", "commits")):
-        stage.measure(
-            "database",
-            f"{what} a step",
-            "",
-            "less",
-            lambda peer, at=number: _a_step(peer, stage.steps, at),
-            peers=peers,
-        )
-        stage.measure(
-            "database", f"{what} a build", "", "less", lambda peer, at=number: _a_build(peer, at), peers=peers
-        )
-
-
-def _a_step(peer: Peer, count: int, at: int) -> float:
-    build = peer.run("steps")
-    counts = [row[at] for row in _counts(peer, build.row["buildrequestid"])]
-    if len(counts) != count:
-        raise Wrong(f"{len(counts)} of {count} steps began")
-    return statistics.median(after - before for before, after in itertools.pairwise(counts))
-
-
-def _a_build(peer: Peer, at: int) -> float:
-    requests = [peer.run("fanout").row["buildrequestid"] for _ in range(BUILDS)]
-    counts = [_counts(peer, request)[0][at] for request in requests]
-    return statistics.median(after - before for before, after in itertools.pairwise(counts))
+    for peer in peers:  # one round: they are numbers of what Buildbot did, not times
+        peer.settle()
+        build = peer.run("steps")
+        steps = _counts(peer, build.row["buildrequestid"])
+        if len(steps) != stage.steps:
+            raise Wrong(f"{len(steps)} of {stage.steps} steps of {peer.name} began")
+        requests = [peer.run("fanout").row["buildrequestid"] for _ in range(BUILDS)]
+        builds = [_counts(peer, request)[0] for request in requests]
+        for of, counts in (("step", steps), ("build", builds)):
+            for what, values in zip(("calls", "commits"), zip(*counts, strict=True), strict=True):
+                each = statistics.median(after - before for before, after in itertools.pairwise(values))
+                stage.add("database", f"{what} a {of}", peer.name, "", "less", [each])
 
 
 def _counts(peer: Peer, request: int) -> list[tuple[int, int]]:

@@ -13,13 +13,13 @@ from worker_agent.keepers.starting import LINGER
 def run(stage: Stage) -> None:
     peers = [peer for peer in stage.peers if peer.name != "PB-nodelay"]
     stage.measure("footprint", "start until it takes work", "s", "less", _start, peers=peers)
-    for when in ("just after a build", "idle"):
+    for when in ("just after a build",) if stage.quick else ("just after a build", "idle"):
         if when == "idle":
             time.sleep(LINGER + 2)  # ours ends its fork server
         for what, memory in (("resident memory", resident_memory), ("proportional memory (PSS)", proportional_memory)):
             name = what if when == "idle" else f"{what}, {when}"
             stage.measure("footprint", name, "MB", "less", lambda peer, read=memory: read(_pids(peer)), peers=peers)
-    seconds = 10.0 if stage.quick else 60.0
+    seconds = 5.0 if stage.quick else 30.0
     began, used = time.monotonic(), {pid: cpu_seconds([pid]) for peer in peers for pid in _pids(peer)}
     time.sleep(seconds)
     took = time.monotonic() - began

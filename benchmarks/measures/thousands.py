@@ -25,7 +25,7 @@ _SETTLE, _REST = 10.0, 30.0
 
 
 def run(stage: Stage) -> None:
-    crowds = stage.agents or ((100,) if stage.quick else (1_000, 5_000))
+    crowds = stage.agents or ((100,) if stage.quick else (1_000,))
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     try:

@@ -18,7 +18,7 @@ _ROWS = {
     ("upload", "256 KiB blocks"): "upload, 256 KiB blocks",
     ("download", "256 KiB blocks"): "download, 256 KiB blocks",
     ("dispatch", "request to first command"): "build request to first command",
-    ("many", "steps of 8 workers"): "40 builds of 10 steps on 8 workers",
+    ("many", "steps of 8 workers"): "24 builds of 10 steps on 8 workers",
     ("fanout", "8 workers"): "builds of one `true` step on 8 workers",
     ("fanout", "CPU of a worker, 8 workers"): "CPU of a worker for such a build",
     ("fanout", "CPU of the master, 8 workers"): "CPU of the master for such a build",

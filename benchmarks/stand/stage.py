@@ -49,9 +49,9 @@ class Stage:
         self.say = say
         self.figures: list[Figure] = []
         self.folder = Path(tempfile.mkdtemp(prefix="bench-"))
-        self.steps = 50 if quick else 100
-        self.log_bytes = 10 * MB if quick else 50 * MB
-        self.transfer_bytes = (32 if quick else 128) * 1024 * 1024
+        self.steps = 25 if quick else 80
+        self.log_bytes = (5 if quick else 25) * MB
+        self.transfer_bytes = (16 if quick else 64) * 1024 * 1024
         self._started: list[Peer] = []
 
     def __enter__(self) -> Stage:
