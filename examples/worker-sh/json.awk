@@ -1,85 +1,87 @@
-# JSON to assignments of a shell: awk -f json.awk -v prefix=h [-v then=v -v body=FILE] FILE
-# {"a": {"b": [1, "x'y"]}} becomes  h_a_b_0='1'  h_a_b_1='x'\''y'  h_a_b_N=2  — null sets nothing. Names are what is no
-# letter, digit or _ made _; those of an `env` are values, too: h_…_env_k0='NAME'. What is no JSON object: h_bad=1.
-# With `then`: the message in a frame, from its header `bb` or its raw bytes.
+# A frame's JSON to assignments of a shell, so that nothing of a message is ever run as code.  awk -f json.awk FILE
+# Its header is the first line: {"a": {"b": "x'y"}} sets h_a_b='x'\''y'. Names of its message, which is in the header's
+# `bb` (that sets bulk=1) or else follows, begin with v_. null sets nothing; what is no JSON object sets …_bad. A list
+# sets …_words, each one quoted, and …_shown, without secrets; an `env` …_set, which sets it; a name or reason …_json.
 function quoted(text) { gsub(/'/, "'\\''", text); return "'" text "'" }
 function set(name, text) { names = names " " name; print name "=" quoted(text) }
-function utf8(code) {
-    if (code < 128) return code ? sprintf("%c", code) : ""  # a shell has no NUL
-    if (code < 2048) return sprintf("%c%c", 192 + int(code / 64), 128 + code % 64)
-    if (code < 65536) return sprintf("%c%c%c", 224 + int(code / 4096), 128 + int(code / 64) % 64, 128 + code % 64)
-    return sprintf("%c%c%c%c", 240 + int(code / 262144), 128 + int(code / 4096) % 64, 128 + int(code / 64) % 64, 128 + code % 64)
-}
-function hex(digits, number, i) {
-    for (i = 1; i <= 4; i++) number = number * 16 + index("0123456789abcdef", tolower(substr(digits, i, 1))) - 1
+function hex(digits,    number, i) {
+    for (i = 1; i <= 4; i++) number = number * 16 + index("123456789abcdef", tolower(substr(digits, i, 1)))
     return number
 }
-function blank() { while (substr(s, p, 1) ~ /^[ \t\r\n]$/) p++ }
-function string(text, c, code, from) {
-    for (from = ++p; (c = substr(s, p, 1)) != "\""; ) {
-        if (c == "") { bad = 1; return "" }
-        if (c != "\\") { p++; continue }
-        text = text substr(s, from, p - from)
-        c = substr(s, p + 1, 1)
-        p += 2
-        if (c == "u") {
-            code = hex(substr(s, p, 4)); p += 4
-            if (code >= 55296 && code < 56320 && substr(s, p, 2) == "\\u") {
-                code = 65536 + (code - 55296) * 1024 + hex(substr(s, p + 2, 4)) - 56320; p += 6
-            }
-            text = text utf8(code)
-        } else text = text (c == "n" ? "\n" : c == "t" ? "\t" : c == "r" ? "\r" : c == "b" ? "\b" : c == "f" ? "\f" : c)
-        from = p
+function utf8(code, room, lead) { # the bytes of a character; begins with 128, 0
+    if (code < room) return sprintf("%c", lead + code)
+    return utf8(int(code / 64), lead ? room / 2 : 32, lead ? lead + room : 192) sprintf("%c", 128 + code % 64)
+}
+function unescaped(text,    part, parts, i, code) {
+    if (text ~ control) bad = 1
+    for (i in escaped) gsub("\\\\" i, escaped[i], text)
+    parts = split(text, part, /\\u/)
+    text = part[1]
+    for (i = 2; i <= parts; i++) {
+        code = hex(part[i])
+        if (code >= 55296 && code < 56320 && length(part[i]) == 4) # half of a character
+            code = 65536 + (code - 55296) * 1024 + hex(part[++i]) - 56320
+        text = text (code ? utf8(code, 128, 0) : "") substr(part[i], 5) # a shell has no NUL
     }
-    return text substr(s, from, p++ - from)
-}
-function value(name, depth, key, n, c) {
-    blank(); c = substr(s, p, 1)
-    if (depth > 60) bad = 1
-    if (bad) return
-    if (c == "{" || c == "[") {
-        p++; blank()
-        if (substr(s, p, 1) == (c == "{" ? "}" : "]")) p++
-        else for (;;) {
-            key = n
-            if (c == "{") {
-                blank()
-                if (substr(s, p, 1) != "\"") { bad = 1; return }
-                key = string()
-                if (name ~ /_env$/) { n += 0; set(name "_k" n, key); key = n }
-                gsub(/[^A-Za-z0-9_]/, "_", key)
-                blank()
-                if (substr(s, p++, 1) != ":") { bad = 1; return }
-            }
-            value(name "_" (key == "" ? 0 : key), depth + 1)
-            n++; blank()
-            if (substr(s, p, 1) == (c == "{" ? "}" : "]")) { p++; break }
-            if (bad || substr(s, p++, 1) != ",") { bad = 1; return }
-        }
-        set(name "_N", n + 0)
-    } else if (c == "\"") set(name, string())
-    else if (match(substr(s, p, 40), /^(-?[0-9][0-9.eE+-]*|true|false|null)/)) {
-        if (substr(s, p, RLENGTH) != "null") set(name, substr(s, p, RLENGTH))
-        p += RLENGTH
-    } else bad = 1
-}
-function parse(text, name) {
-    s = text; p = 1; bad = 0; blank()
-    if (substr(s, 1, 1) != "{") bad = 1; else value(name, 0)
-    blank()
-    if (bad || p <= length(s)) set(name "_bad", 1)
-}
-function whole(file, text, line) {
-    text = ""
-    while ((getline line < file) > 0) text = text (text == "" ? "" : "\n") line
-    close(file)
     return text
 }
-BEGIN {
-    header = whole(ARGV[1]); parse(header, prefix)
-    if (then != "") {
-        if (match(header, /"bb":"/)) { s = header; p = RSTART + 5; parse(string(), then); print "bulk=1" }
-        else { print "bulk=''"; parse(whole(body), then) }
+function name_next(word) { # the next value is called so: a key, or its place in a list
+    key[depth] = word
+    gsub(/[^A-Za-z0-9_]/, "_", word)
+    name[depth] = path[depth] "_" word
+}
+function add(text, json, seen) { # a value; `seen`: as all may see it
+    if (json != "null") set(name[depth], text)
+    if (name[depth] ~ /_(name|reason)$/) set(name[depth] "_json", length(json) < 3000 ? json : "\"too long\"")
+    if (name[depth] == "h_message_headers_bb") inner = text
+    if (path[depth] ~ /_env$/ && key[depth] ~ /^[A-Za-z_][A-Za-z0-9_]*$/)
+        code[depth] = code[depth] (json == "null" ? "unset " key[depth] : "export " key[depth] "=" quoted(text)) "\n"
+    words[depth] = words[depth] " " quoted(text)
+    shown[depth] = shown[depth] seen " "
+    item[depth, key[depth]] = text
+    if (list[depth]) name_next(key[depth] + 1)
+}
+function symbol(mark) {
+    if (mark ~ /[[{]/) {
+        path[depth + 1] = name[depth]
+        list[++depth] = mark == "["
+        code[depth] = words[depth] = shown[depth] = item[depth, 0] = ""
+        name_next(0)
+    } else if (depth && mark == (list[depth] ? "]" : "}")) {
+        set(path[depth] (list[depth] ? "_words" : "_set"), list[depth] ? words[depth] : code[depth])
+        if (list[depth]) set(path[depth] "_shown", shown[depth])
+        depth--
+        if (item[depth + 1, 0] == "obfuscated") add(item[depth + 1, 1], "", item[depth + 1, 2])
+    } else if (mark ~ /^(null|true|false|-?(0|[1-9][0-9]*)([.][0-9]+)?([eE][-+]?[0-9]+)?)$/)
+        add(mark == "null" ? "" : mark, mark, mark)
+    else bad = 1
+}
+function parse(text, root,    piece, pieces, mark, marks, i, k) {
+    depth = inner = 0
+    name[0] = root
+    gsub(/\\\\/, "\\u005c", text) # from here on quotes are where strings begin and end
+    gsub(/\\"/, "\\u0022", text)
+    pieces = split(text, piece, "\"")
+    bad = pieces % 2 == 0 || piece[1] !~ /^[ \t\n]*[{]/
+    for (i = 1; i <= pieces; i += 2) {
+        gsub(/[:,]/, " ", piece[i])
+        gsub(/[][{}]/, " & ", piece[i])
+        marks = split(piece[i], mark, " ")
+        for (k = 1; k <= marks; k++) symbol(mark[k])
+        text = unescaped(piece[i + 1])
+        if (piece[i + 2] ~ /^[ \t\n]*:/) name_next(text)
+        else if (i < pieces) add(text, "\"" piece[i + 1] "\"", text)
     }
-    print "names=" quoted(names)
+    if (bad || depth) set(root "_bad", 1)
+}
+BEGIN {
+    control = sprintf("[%c-%c]", 1, 31)
+    for (i = 1; i < 12; i += 2) escaped[substr("n\nt\tr\rb\bf\f//", i, 1)] = substr("n\nt\tr\rb\bf\f//", i + 1, 1)
+    getline header < ARGV[1]
+    parse(header, "h")
+    set("bulk", inner ? 1 : "")
+    RS = sprintf("%c", 1) # all the rest at once
+    if (!inner) getline inner < ARGV[1]
+    parse(inner, "v")
+    print "names=" quoted(names) "\nwhole=1"
 }

@@ -10,20 +10,23 @@ from pathlib import Path
 import psutil
 import pytest
 
+from conformance.checks.transfers import CONTENT, begin_download
 from conformance.run import Kit, KitOptions, run_kit
+from conformance.stage import shell_args
 from tests.harness.tree import ROOT
 from tests.harness.waiting import wait_for
+from contracts.messages import Data, Pull
 
 WORKER = ROOT / "examples/worker-sh/worker.sh"
 TOOLS = (
-    "awk", "cat", "chmod", "cp", "cut", "date", "dd", "mkfifo", "mv", "od", "rm", "sed", "setsid", "sh", "sleep",
-    "stat", "tr", "wc",
+    "awk", "cat", "chmod", "cp", "date", "dd", "dirname", "head", "mkdir", "mkfifo", "mv", "od", "rm", "sed", "setsid",
+    "sh", "sleep", "stat", "test", "tr", "wc",
 )  # fmt: skip
 SHELLS = {"dash": ("dash",), "busybox": ("busybox", "sh")}
 #: What it leaves out; its README says so.
 NOT_IN_SHELL = {
-    "shell.log-files", "files.glob", "upload.keepstamp", "upload.directory", "command-offer.at-once",
-    "command-offer.aside",
+    "shell.log-files", "files.listdir", "files.glob", "upload.keepstamp", "upload.directory", "command-offer.at-once",
+    "command-offer.aside", "input.control-to-dead", "leave.killed-told",
 }  # fmt: skip
 #: Checked in every run of the tests; the others take minutes.
 QUICK = (
@@ -38,6 +41,13 @@ QUICK = (
 )
 
 
+def test_the_shell_worker_is_small_and_can_be_read() -> None:
+    """Comments and blank lines count, too; shellcheck reads it in the tests of scripts."""
+    lines = [line for path in WORKER.parent.glob("*.*") if path.suffix != ".md" for line in path.read_text().splitlines()]
+    assert 200 < len(lines) < 400
+    assert max(len(line) for line in lines) <= 120
+
+
 def options(shell: str, folder: Path, only: tuple[str, ...] = ()) -> KitOptions:
     """With busybox all tools are its own, too."""
     words = list(SHELLS[shell])
@@ -48,8 +58,7 @@ def options(shell: str, folder: Path, only: tuple[str, ...] = ()) -> KitOptions:
             (folder / tool).symlink_to(busybox)
         words = ["env", f"PATH={folder}:/usr/bin:/bin", *words]
     command = (
-        *words, str(WORKER), "--account", "conformance", "--state", "{state}", "--queue", "cap.{signature}",
-        "--capability", "{signature}", "--", "{connect}",
+        *words, str(WORKER), "conformance", "{state}", "cap.{signature}", "{signature}", "{connect}",
     )  # fmt: skip
     return KitOptions(url=None, command=command, only=only, patience=60.0)
 
@@ -96,6 +105,57 @@ def test_nothing_of_a_killed_shell_worker_is_left(shell: str, tmp_path: Path) ->
         session = kit.stage.session()
         kit.stage.begin_shell(session, 1, "while :; do echo more; done")
         kit.master.wait(lambda: len(session.events) > 10, "some of its output")
+        worker = kit.stage.worker
+        assert worker is not None
+        state = worker.output.with_suffix("")
+        worker.kill()
+        wait_for(lambda: not processes_of(state), 60, lambda: str(processes_of(state)))
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_what_is_odd_about_a_command_is_its_own_affair(shell: str, tmp_path: Path) -> None:
+    """Its words, its folder, and children that keep its output: it ends, and the next one runs."""
+    words = ["printf", "%s|", "", " a  b ", "it's", '"\\', "line\nline\n", "*", "$(echo x)", "ä☃😀", "-n", "\x7f"]
+    with Kit(options(shell, tmp_path)) as kit:
+        kit.stage.ready()
+        session = kit.stage.session()
+        kit.stage.run(session, 1, "shell", shell_args("") | {"command": words})
+        assert session.data(1, "stdout").decode() == "|".join(words[2:]) + "|"
+        kit.stage.run(session, 2, "shell", shell_args("") | {"command": ["touch", "file"], "workdir": "."})
+        kit.stage.run(session, 3, "shell", shell_args("echo ran", workdir="file"))
+        assert session.data(3, "stdout") == b""
+        assert session.updates(3)["rc"] != 0
+        kit.stage.run(session, 4, "shell", shell_args("trap '' TERM; setsid sleep 300 & echo left", timeout=1))
+        assert session.data(4, "stdout") == b"left\n"
+        assert session.updates(4)["failure_reason"] == "timeout_without_output"
+        kit.stage.begin_shell(session, 5, "setsid sleep 300 & trap '' TERM INT; sleep 300")
+        kit.master.interrupt(session, 5, "a reason:  two blanks, \"quotes\" and \\ and ä")
+        completed = kit.master.completed(session, 5)
+        assert completed.interrupted == "a reason:  two blanks, \"quotes\" and \\ and ä"
+        kit.stage.shell(session, 6, "echo here")
+        assert session.data(6, "stdout") == b"here\n"
+        kit.stage.finish(session)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_bytes_for_a_download_that_was_interrupted_make_it_deaf_to_nothing(shell: str, tmp_path: Path) -> None:
+    with Kit(options(shell, tmp_path)) as kit:
+        kit.stage.ready()
+        session = kit.stage.session()
+        begin_download(kit.stage, session, 1, CONTENT)
+        pull = kit.master.wait_for(Pull)
+        kit.master.interrupt(session, 1, "no patience")
+        kit.master.completed(session, 1)
+        part = CONTENT[: pull.length]
+        late = Data(
+            session=session.id, incarnation=kit.master.incarnation, n=1, offset=pull.offset, size=len(CONTENT), data=part
+        )  # fmt: skip
+        kit.master.tell(session, late)
+        kit.stage.shell(session, 2, "test ! -e file && echo here")
+        assert session.data(2, "stdout") == b"here\n"
+        kit.stage.finish(session)
+        begin_download(kit.stage, kit.stage.session(), 1, CONTENT)
+        kit.master.wait_for(Pull, lambda other: other.session != session.id)
         worker = kit.stage.worker
         assert worker is not None
         state = worker.output.with_suffix("")

@@ -43,9 +43,8 @@ def start_worker(request: pytest.FixtureRequest, fleet: SSHFleet) -> Iterator[Ca
 
     def start() -> Child:
         client = fleet.enroll("board")
-        command = [*request.param.split(), str(WORKER), "--account", "board", "--state", str(fleet.folder / "board"),
-                   "--queue", "cap.tool", "--capability", "tool=1.0",
-                   "--", "ssh", "-T", "-o", "BatchMode=yes", HOST]  # fmt: skip
+        command = [*request.param.split(), str(WORKER), "board", str(fleet.folder / "board"), "cap.tool", "tool=1.0",
+                   "ssh", "-T", "-o", "BatchMode=yes", HOST]  # fmt: skip
         environment = {**program_environment(), **client.environment}
         started.append(Child(command, output=fleet.folder / "board.log", environment=environment))
         return started[-1]
