@@ -43,7 +43,9 @@ QUICK = (
 
 def test_the_shell_worker_is_small_and_can_be_read() -> None:
     """Comments and blank lines count, too; shellcheck reads it in the tests of scripts."""
-    lines = [line for path in WORKER.parent.glob("*.*") if path.suffix != ".md" for line in path.read_text().splitlines()]
+    lines = [
+        line for path in WORKER.parent.glob("*.*") if path.suffix != ".md" for line in path.read_text().splitlines()
+    ]
     assert 200 < len(lines) < 400
     assert max(len(line) for line in lines) <= 120
 
@@ -129,9 +131,9 @@ def test_what_is_odd_about_a_command_is_its_own_affair(shell: str, tmp_path: Pat
         assert session.data(4, "stdout") == b"left\n"
         assert session.updates(4)["failure_reason"] == "timeout_without_output"
         kit.stage.begin_shell(session, 5, "setsid sleep 300 & trap '' TERM INT; sleep 300")
-        kit.master.interrupt(session, 5, "a reason:  two blanks, \"quotes\" and \\ and ä")
+        kit.master.interrupt(session, 5, 'a reason:  two blanks, "quotes" and \\ and ä')
         completed = kit.master.completed(session, 5)
-        assert completed.interrupted == "a reason:  two blanks, \"quotes\" and \\ and ä"
+        assert completed.interrupted == 'a reason:  two blanks, "quotes" and \\ and ä'
         kit.stage.shell(session, 6, "echo here")
         assert session.data(6, "stdout") == b"here\n"
         kit.stage.finish(session)
