@@ -13,9 +13,9 @@ import pytest
 from conformance.checks.transfers import CONTENT, begin_download
 from conformance.run import Kit, KitOptions, run_kit
 from conformance.stage import shell_args
+from contracts.messages import Data, Pull
 from tests.harness.tree import ROOT
 from tests.harness.waiting import wait_for
-from contracts.messages import Data, Pull
 
 WORKER = ROOT / "examples/worker-sh/worker.sh"
 TOOLS = (
@@ -148,10 +148,8 @@ def test_bytes_for_a_download_that_was_interrupted_make_it_deaf_to_nothing(shell
         pull = kit.master.wait_for(Pull)
         kit.master.interrupt(session, 1, "no patience")
         kit.master.completed(session, 1)
-        part = CONTENT[: pull.length]
-        late = Data(
-            session=session.id, incarnation=kit.master.incarnation, n=1, offset=pull.offset, size=len(CONTENT), data=part
-        )  # fmt: skip
+        incarnation, part = kit.master.incarnation, CONTENT[: pull.length]
+        late = Data(session=session.id, incarnation=incarnation, n=1, offset=pull.offset, size=len(CONTENT), data=part)
         kit.master.tell(session, late)
         kit.stage.shell(session, 2, "test ! -e file && echo here")
         assert session.data(2, "stdout") == b"here\n"
