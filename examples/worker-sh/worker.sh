@@ -89,7 +89,7 @@ offered() {
     '|offer|'*) settle park; return ;;
     *) settle dead; return ;;
   esac
-  case $silent$v_seal:$v_master$v_builddir in *true:* | *:*/*) settle park; return ;; esac
+  case $v_seal$silent:$v_master$v_builddir in *true:* | *:*/*) settle park; return ;; esac
   if [ -n "$S$drain" ]; then settle back; return; fi
   S=$instance-$epoch-$seen offer=$v_offer request=$v_request master=$v_master owner=$v_user ticket=$v_ticket run=$v_run
   kind=$v_kind fencing=${v_fencing%%.*} J=$D/$S dir=$state/builds/$master/$v_builddir incarnation=''
