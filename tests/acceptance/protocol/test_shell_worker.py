@@ -23,6 +23,9 @@ TOOLS = (
     "sh", "sleep", "stat", "test", "tr", "wc",
 )  # fmt: skip
 SHELLS = {"dash": ("dash",), "busybox": ("busybox", "sh")}
+#: In every run of the tests each is checked with one of them, with the other by `make test-long`.
+WITH_DASH = pytest.mark.parametrize("shell", ["dash", pytest.param("busybox", marks=pytest.mark.long)])
+WITH_BUSYBOX = pytest.mark.parametrize("shell", [pytest.param("dash", marks=pytest.mark.long), "busybox"])
 #: What it leaves out; its README says so.
 NOT_IN_SHELL = {
     "shell.log-files", "files.listdir", "files.glob", "upload.keepstamp", "upload.directory", "command-offer.at-once",
@@ -77,7 +80,7 @@ def test_the_shell_worker_does_all_that_a_worker_must(shell: str, tmp_path: Path
     assert report.conforms
 
 
-@pytest.mark.parametrize("shell", SHELLS)
+@WITH_BUSYBOX
 def test_the_shell_worker_runs_commands_and_survives_cuts(shell: str, tmp_path: Path) -> None:
     report = run_kit(options(shell, tmp_path, QUICK))
     assert report.conforms, report.as_table()
@@ -99,7 +102,7 @@ def test_our_agent_does_all_that_a_worker_must_and_should_over_a_stream(tmp_path
     assert not failed
 
 
-@pytest.mark.parametrize("shell", SHELLS)
+@WITH_DASH
 def test_nothing_of_a_killed_shell_worker_is_left(shell: str, tmp_path: Path) -> None:
     """Also where a command has much to say, and nobody hears it any more."""
     with Kit(options(shell, tmp_path)) as kit:
@@ -114,7 +117,7 @@ def test_nothing_of_a_killed_shell_worker_is_left(shell: str, tmp_path: Path) ->
         wait_for(lambda: not processes_of(state), 60, lambda: str(processes_of(state)))
 
 
-@pytest.mark.parametrize("shell", SHELLS)
+@WITH_BUSYBOX
 def test_what_is_odd_about_a_command_is_its_own_affair(shell: str, tmp_path: Path) -> None:
     """Its words, its folder, and children that keep its output: it ends, and the next one runs."""
     words = ["printf", "%s|", "", " a  b ", "it's", '"\\', "line\nline\n", "*", "$(echo x)", "ä☃😀", "-n", "\x7f"]
@@ -139,7 +142,7 @@ def test_what_is_odd_about_a_command_is_its_own_affair(shell: str, tmp_path: Pat
         kit.stage.finish(session)
 
 
-@pytest.mark.parametrize("shell", SHELLS)
+@WITH_DASH
 def test_bytes_for_a_download_that_was_interrupted_make_it_deaf_to_nothing(shell: str, tmp_path: Path) -> None:
     with Kit(options(shell, tmp_path)) as kit:
         kit.stage.ready()
