@@ -37,6 +37,7 @@ reader() { # frames, each to a file
   k=0
   while read -r length header; do
     case $length in '' | *[!0-9]* | 0?* | ????????*) break ;; esac
+    case $header in *'"f":"answer"'* | *'"f":"beat"'*) echo "alive $1" >&9; continue ;; esac
     k=$((k + 1))
     { printf '%s\n' "$header"; [ "$length" = 0 ] || dd bs="$length" count=1 iflag=fullblock; } >"$D/$1/$k" || break
     echo "frame $1 $k" >&9
@@ -113,7 +114,6 @@ resume() {
 gone() { say claims gone "\"session\":\"$1\",\"request\":\"$2\",\"reason\":\"$3\",\"master\":\"$master\",$self"; }
 fail() { gone "$S" "$request" "$1"; end back; }
 end() { # what becomes of the offer
-  log "session over: $1"
   [ ! -d "$J/turn" ] || { rm -rf "$J"; sleep 2; } # within which `watch` ends what runs
   rm -rf "$J"
   S='' held=''
@@ -215,10 +215,9 @@ pieces() { # standard input, as events of this kind
   done
 }
 run_command() { # number $n, with this folder, in a process of its own. What it says goes to the inbox
-  c=$1
   until mkdir "$J/turn"; do sleep 1; [ -d "$J" ] && echo waiting >&9 || exit; done
   event started 0 "\"value\":{\"name\":$v_command_name_json,\"digest\":\"$v_command_digest\"}"
-  kind=stdout failure=null rc=-1 workdir=${v_command_args_workdir:-.}
+  c=$1 kind=stdout failure=null rc=-1 workdir=${v_command_args_workdir:-.}
   mkdir -p "$dir" && cd "$dir" && mkdir -p -- "$workdir" && cd -- "$workdir" || failure='"its folder cannot be made"'
   case $v_command_name in
     shell)
@@ -303,6 +302,7 @@ while :; do
   case $what:$of in
     tick:) tick "$@" ;;
     frame:"$link") came "$D/$link/$a" ;;
+    alive:"$link") heard=$now ;;
     lost:"$link") hang_up ;;
     event:"$S") journal "$a" "$b" "$size" "$rest" ;;
     pull:"$S") pull "$a" "$b" ;;
