@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Mapping
 FIRST = 40
 FIRST_SECONDS = 2.0
 #: Those that the tests of both stages may take together; one test that takes longer runs where there is no other.
-ALL_SECONDS = 6.0
+ALL_SECONDS = 3.0
 
 
 def reaches(tests_by_function: Mapping[str, Collection[str]]) -> Counter[str]:

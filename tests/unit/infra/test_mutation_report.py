@@ -84,11 +84,11 @@ def test_tests_that_reach_little_and_are_quick_run_first() -> None:
         ["own", "quick", "wide"],
         [],
     )
-    assert stages({"wide", "quick", "own"}, reached, {"own": 1.5, "quick": 4.0, "wide": 0.1}) == (
+    assert stages({"wide", "quick", "own"}, reached, {"own": 1.5, "quick": 1.2, "wide": 0.1}) == (
         ["own", "wide"],
         ["quick"],
     )
-    slow = {"wide": 5.0, "quick": 3.0, "own": 1.5}
+    slow = {"wide": 2.0, "quick": 1.2, "own": 1.5}
     assert stages(slow, reached, slow) == (["own"], ["quick"]), "there is no time for the third"
     assert stages({"wide"}, reached, {"wide": 60.0}) == ([], ["wide"]), "there is no other"
     many = {str(number) for number in range(FIRST + 5)}
