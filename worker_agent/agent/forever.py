@@ -1,11 +1,14 @@
-"""How parts of the agent live that must not end by an error: it is said, and they go on."""
+"""How parts of the agent live that must not end by an error: it is said, and they go on; and all that runs beside its
+loop, until the end.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from typing import Any
 
 import psutil
 import structlog
@@ -18,6 +21,8 @@ PAUSE = 1.0
 WELL = 60.0
 #: Errors in a row that are not the machine's, after which the part is broken.
 TRIES = 5
+#: Tasks that are still there after so many seconds are cancelled once more.
+CANCEL_AGAIN = 0.5
 #: What a machine may do to any part at any time: a full disk, a process that is gone, no memory.
 MACHINE = (OSError, psutil.Error, MemoryError, asyncio.TimeoutError)
 
@@ -71,3 +76,47 @@ async def forever(name: str, run: Callable[[], Awaitable[None]], errors: Errors)
             if failures >= TRIES:
                 raise Broken(f"{name} failed {failures} times in a row") from error
         await asyncio.sleep(PAUSE)
+
+
+class Tasks:
+    """What runs beside the agent's loop. An error of it is said under its name, and ends nothing else."""
+
+    def __init__(self, errors: Errors, broken: Callable[[BaseException], None]) -> None:
+        """`broken` is told why, when what was to run for ever does not."""
+        self._errors = errors
+        self._broken = broken
+        self._running: set[asyncio.Task[None]] = set()
+
+    def __len__(self) -> int:
+        return len(self._running)
+
+    def once(self, name: str, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Have it done."""
+
+        async def do() -> None:
+            with self._errors.said(name):
+                await coroutine
+
+        self._keep(do())
+
+    def always(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
+        """`forever`."""
+        self._keep(forever(name, run, self._errors)).add_done_callback(self._ended)
+
+    async def end(self) -> None:
+        """A cancellation can be swallowed: `asyncio.wait_for` of Python 3.11 drops one that comes with a result."""
+        while self._running:
+            for task in list(self._running):
+                task.cancel()
+            await asyncio.wait(list(self._running), timeout=CANCEL_AGAIN)
+
+    def _keep(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._broken(error)

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import structlog
@@ -22,7 +22,7 @@ from contracts.messages import Alive, Catalogue, Move, RollCall, Sealed, Steer
 from worker_agent.agent.aside import aside
 from worker_agent.agent.dispatch import Hands
 from worker_agent.agent.ending import EndReason
-from worker_agent.agent.forever import Errors, forever
+from worker_agent.agent.forever import Errors, Tasks
 from worker_agent.agent.instance import Instance
 from worker_agent.agent.parts import Inbox, Parts, Tells
 from worker_agent.agent.snapshots import Snapshots
@@ -42,8 +42,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-#: Tasks that are still there after so many seconds are cancelled once more.
-CANCEL_AGAIN = 0.5
 #: Seconds between two self-checks of the machine, and between two looks at the room for build directories.
 HEALTH_EVERY = 5.0
 ROOM_EVERY = 30.0
@@ -80,7 +78,7 @@ class Agent:
         #: after a Stop: when to leave all the same
         self._stop_by: float | None = None
         self._errors = Errors()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks(self._errors, self._broken)
 
         tells = Tells(
             put=self._put,
@@ -94,7 +92,7 @@ class Agent:
             self.parts.sessions,
             self._errors,
             seals=self.parts.seals,
-            check=lambda asked: self._spawn(self.parts.checks.before_claim(asked), "check before a claim"),
+            check=lambda asked: self._tasks.once("check before a claim", self.parts.checks.before_claim(asked)),
             left=lambda: self._finish(EndReason.LEFT),
         )
         self.machine: AgentMachine
@@ -130,7 +128,7 @@ class Agent:
     def probe(self, reason: str) -> None:
         """Find out anew what this machine can do."""
         log.info("probing", reason=reason)
-        self._spawn(self.parts.probing.ask(), "probing")
+        self._tasks.once("probing", self.parts.probing.ask())
 
     # -- the loop --------------------------------------------------------------------------------------------------
 
@@ -138,7 +136,7 @@ class Agent:
         """Work until asked to leave, or broken."""
         become_subreaper()
         recovered = await self.parts.sessions.recover()
-        self._spawn_forever("link", self.parts.link.run)  # meanwhile: what it says waits in the inbox
+        self._tasks.always("link", self.parts.link.run)  # meanwhile: what it says waits in the inbox
         endpoints = await self._start(recovered)
         try:
             while self._ending is None:
@@ -149,7 +147,7 @@ class Agent:
         finally:
             if endpoints is not None:
                 endpoints.close()
-            await self._end_tasks()
+            await self._tasks.end()
             self.parts.errands.close()
         return self._ending
 
@@ -164,12 +162,12 @@ class Agent:
             self._feed(inputs.Pause(reason=self.parts.pause.reason))
         with self._errors.said("self-check"):
             self._found_health(await self.parts.checks.health())
-        self._spawn_forever("queues", self.parts.queues.run)
-        self._spawn_forever("self-check", self._look_after)
-        self._spawn_forever("probes", self.parts.probing.run)
-        self._spawn_forever("room for builds", self._make_room)
+        self._tasks.always("queues", self.parts.queues.run)
+        self._tasks.always("self-check", self._look_after)
+        self._tasks.always("probes", self.parts.probing.run)
+        self._tasks.always("room for builds", self._make_room)
         self._loop.call_later(EXPECT_AFTER, self.parts.sessions.expect)
-        self._spawn_forever("status", self.telling.run)
+        self._tasks.always("status", self.telling.run)
         return self.telling.serve(self.parts.figures, self.snapshots.amounts)
 
     def _begin(self, recovered: Sequence[inputs.Recovered]) -> None:
@@ -200,13 +198,6 @@ class Agent:
             parts.moving.public_key,
         )
 
-    async def _end_tasks(self) -> None:
-        """A cancellation can be swallowed: `asyncio.wait_for` of Python 3.11 drops one that comes with a result."""
-        while self._tasks:
-            for task in list(self._tasks):
-                task.cancel()
-            await asyncio.wait(list(self._tasks), timeout=CANCEL_AGAIN)
-
     def _finish(self, ending: EndReason) -> None:
         """The run ends, so or worse."""
         self._ending = ending if self._ending is None else max(ending, self._ending, key=list(EndReason).index)
@@ -226,7 +217,7 @@ class Agent:
             self._leave(what)
         elif isinstance(what, inputs.LinkUp):
             self.parts.link.enter()
-            self._spawn(self._learn_facts(), "facts of the machine")
+            self._tasks.once("facts of the machine", self._learn_facts())
             self.parts.queues.link_up()
             self._feed(what)
         elif isinstance(what, inputs.LinkDown):
@@ -316,30 +307,11 @@ class Agent:
         log.error("stop_forced", sessions=len(self.parts.sessions))
         self._finish(EndReason.FAILED)  # of which the loop hears first of all
 
-    def _spawn(self, coroutine: Coroutine[Any, Any, None], name: str) -> None:
-        """Have it done; an error of it is said, and ends nothing else."""
-
-        async def do() -> None:
-            with self._errors.said(name):
-                await coroutine
-
-        self._keep(self._loop.create_task(do()))
-
-    def _spawn_forever(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
-        task = self._loop.create_task(forever(name, run, self._errors))
-        self._keep(task)
-        task.add_done_callback(self._broken)
-
-    def _keep(self, task: asyncio.Task[None]) -> None:
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    def _broken(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and task.exception() is not None:
-            # Without its link or its knowledge of queues an agent is useless: end, so that somebody starts it anew.
-            log.error("agent_failed", reason=str(task.exception()))
-            self._finish(EndReason.FAILED)
-            self._put(inputs.Tick())
+    def _broken(self, error: BaseException) -> None:
+        """Without its link or its knowledge of queues an agent is useless: it ends, so that somebody starts it anew."""
+        log.error("agent_failed", reason=str(error))
+        self._finish(EndReason.FAILED)
+        self._put(inputs.Tick())
 
     # -- orders ----------------------------------------------------------------------------------------------------
 

@@ -95,7 +95,7 @@ class AgentMachine:
         slots = sorted({*range(self._state.config.slots), *held})
         return (
             *(
-                status(held[slot]) if slot in held else SlotStatus(state="idle", since=self._idle_since.get(slot, 0.0))
+                status(held[slot]) if slot in held else SlotStatus(state="idle", since=self._idle_since[slot])
                 for slot in slots
             ),
             *(status(session) for session in aside),

@@ -254,7 +254,7 @@ class Stage:
         """Cancelled again where need be: `asyncio.wait_for` of Python 3.11 drops one that comes with a result."""
         while not self.run.done():
             self.run.cancel()
-            await asyncio.wait([self.run], timeout=0.5)
+            await asyncio.wait([self.run], timeout=DEADLINE)
         await asyncio.gather(self.run, return_exceptions=True)
         self.instance.close()
 

@@ -424,9 +424,7 @@ async def test_a_machine_that_cannot_stop_is_left(stage: Stage, log: Any, monkey
 
 async def test_a_part_that_breaks_ends_the_agent(stage: Stage, log: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without its parts it would be there and do nothing."""
-    task = asyncio.get_running_loop().create_future()
-    task.set_exception(RuntimeError("queues failed"))
-    stage.agent._broken(task)  # type: ignore[arg-type]  # a task's result
+    stage.agent._broken(RuntimeError("queues failed"))
     assert await stage.ended() is EndReason.FAILED
     assert [entry["reason"] for entry in log("agent_failed")] == ["queues failed"]
 
