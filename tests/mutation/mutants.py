@@ -35,7 +35,7 @@ from mutmut.stats import status_by_exit_code
 from mutmut.utils.file_utils import walk_mutatable_files
 from mutmut.workers import isolation
 
-from tests.mutation.nearest import reaches, stages
+from tests.mutation.nearest import is_left_out, reaches, stages
 from tests.mutation.own_processes import end_own_processes_only
 from tests.mutation.patience import end_after
 from tests.mutation.survivors import EXPLAINED, UNNOTICED, change_of, explained
@@ -64,7 +64,9 @@ class StagedRunner(PytestRunner):
     def run_tests(self, *, mutant_name: str | None, tests: Iterable[str]) -> int:
         """Returns pytest's exit status: 0 where no test fails."""
         if mutant_name is None:
-            return int(super().run_tests(mutant_name=mutant_name, tests=tests))
+            seconds = state().duration_by_test
+            worth = [test for test in tests if not is_left_out(test, seconds)]
+            return int(super().run_tests(mutant_name=mutant_name, tests=worth))
         self._changed = True
         os.environ.pop(_VARIABLE, None)  # mutmut knows it without, too
         end_own_processes_only()

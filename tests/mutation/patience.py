@@ -12,7 +12,7 @@ from tests.mutation.nearest import ALL_SECONDS
 #: Seconds between two looks.
 EVERY = 0.5
 #: Seconds for the tests of any change: mutmut counts all that reach it, of which nearest.py leaves some out.
-LONGEST = 8 * ALL_SECONDS
+LONGEST = 4 * ALL_SECONDS
 
 _watched: dict[int, tuple[float, float]] = {}
 _lock = threading.Lock()

@@ -15,7 +15,7 @@ import pytest
 
 from tests.mutation import patience
 from tests.mutation.cache import begin_anew_after_changes
-from tests.mutation.nearest import FIRST, reaches, stages
+from tests.mutation.nearest import FIRST, SLOW_FIXTURES, reaches, stages
 from tests.mutation.own_processes import end_own_processes_only
 from tests.mutation.survivors import EXPLAINED, Area, change_of, explained, function_of, judge
 
@@ -91,6 +91,9 @@ def test_tests_that_reach_little_and_are_quick_run_first() -> None:
     slow = {"wide": 2.0, "quick": 1.2, "own": 1.5}
     assert stages(slow, reached, slow) == (["own"], ["quick"]), "there is no time for the third"
     assert stages({"wide"}, reached, {"wide": 60.0}) == ([], ["wide"]), "there is no other"
+    played = f"{SLOW_FIXTURES[0]}::test_played"
+    assert stages({"own", played}, {}, {}) == (["own"], []), "its fixture is not counted"
+    assert stages({played}, {}, {}) == ([], [played])
     many = {str(number) for number in range(FIRST + 5)}
     first, second = stages(many, {}, {})
     assert (len(first), len(second)) == (FIRST, 5)
