@@ -243,7 +243,7 @@ class BatteryMachine:
             self._halve(shard.units, losses=LOSSES_MAX - 1)
         else:
             detail = f"each machine that ran it was lost, {losses} in turn; the last: {event.reason}"
-            self._settle(shard.units[0], Outcome.KILLER, UnitReport(outcome="failed", detail=detail), item)
+            self._settle(shard.units[0], Outcome.KILLER, item, seconds=None, detail=detail)
 
     def _returned(self, event: ShardReturned, now: float) -> None:
         item = self.running.pop(event.shard, None)
@@ -274,20 +274,21 @@ class BatteryMachine:
             if len(runs.failures) <= self.plan.retries and not self.stopped:
                 self._queue.put_back(unit)
             else:
-                self._settle(unit, Outcome.FAILED, report, item)
+                self._settle(unit, Outcome.FAILED, item, seconds=report.seconds, detail=report.detail)
         elif runs.failures:
             detail = f"failed {len(runs.failures)} times before it passed; the first time: {runs.failures[0]}"
-            self._settle(unit, Outcome.FLAKY, UnitReport(outcome="passed", seconds=report.seconds, detail=detail), item)
+            self._settle(unit, Outcome.FLAKY, item, seconds=report.seconds, detail=detail)
         else:
-            self._settle(unit, Outcome(report.outcome), report, item)
+            self._settle(unit, Outcome(report.outcome), item, seconds=report.seconds, detail=report.detail)
 
-    def _settle(self, unit: str, outcome: Outcome, report: UnitReport, item: RunningShard) -> None:
-        detail = report.detail if len(report.detail) <= self._room else report.detail[:DETAIL_SHORT]
+    def _settle(self, unit: str, outcome: Outcome, item: RunningShard, *, seconds: float | None, detail: str) -> None:
+        if len(detail) > self._room:
+            detail = detail[:DETAIL_SHORT]
         self._room = max(0, self._room - len(detail))
         result = UnitResult(
             unit=unit,
             outcome=outcome,
-            seconds=report.seconds,
+            seconds=seconds,
             detail=detail,
             agent=item.agent,
             shard=item.shard.number,

@@ -58,6 +58,12 @@ def test_there_is_an_offer_for_each_free_agent_and_some_more() -> None:
     assert none.waiting == [1, 2]
 
 
+def test_spare_offers_are_made_before_anything_is_known_of_the_fleet() -> None:
+    """Whoever qualifies may come."""
+    made = BatteryMachine(["a", "b", "c", "d"], timings={}, plan=Plan())
+    assert made.handle(ShardLost(shard=9, reason="unknown"), 0.0) == [OfferShard(shard=1), OfferShard(shard=2)]
+
+
 def test_offers_are_bounded() -> None:
     """With those that run, whatever the fleet's size."""
     made = battery([f"t{number}" for number in range(600)], slots=10_000, seconds=100.0)
