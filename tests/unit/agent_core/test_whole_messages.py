@@ -141,6 +141,11 @@ def test_what_was_delivered_before_asks(fields: dict[str, Any]) -> None:
         ((AgentLock(name="b", capacity=1),), (AgentLock(name="a", capacity=1),), True),
         ((), (AgentLock(name="a", capacity=2, takes=5),), True),
         ((AgentLock(name="a", capacity=1, takes=5),), (AgentLock(name="a", capacity=2),), True),
+        (
+            (AgentLock(name="a", capacity=9, takes=5, capacities={"builder7": 2}),),
+            (AgentLock(name="a", capacity=3),),
+            True,
+        ),
         ((), (AgentLock(name="a", capacity=1, capacities={"builder7": 0}),), False),
         ((), (AgentLock(name="a", capacity=0, capacities={"builder7": 1}),), True),
         ((), (AgentLock(name="a", capacity=1), AgentLock(name="b", capacity=0)), False),

@@ -178,11 +178,11 @@ def test_bytes_of_what_goes_back_are_no_longer_under_way() -> None:
     """Of each of them."""
     made = window(last=4)
     for number in (1, 2, 3):
-        made.published(WINDOW_BYTES // 3, 100 + number, 100.0)
+        made.published(1000 * number, 100 + number, 100.0)
     made.refused(102, 101.0)
     made.resend(106.0)
-    assert made.has_room(WINDOW_BYTES - WINDOW_BYTES // 3)
-    assert not made.has_room(WINDOW_BYTES - WINDOW_BYTES // 3 + 1)
+    assert made.has_room(WINDOW_BYTES - 1000)
+    assert not made.has_room(WINDOW_BYTES - 999)
 
 
 # ---- stored, replayed, lost

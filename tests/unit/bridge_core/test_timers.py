@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from master_bridge.core.timers import Timers
 
+from .scene import Agent, Scene
+
 
 def test_alarms_ring_in_the_order_of_their_times() -> None:
     """Not before, and once each."""
@@ -61,3 +63,18 @@ def test_an_alarm_of_another_purpose_or_session_is_another_one() -> None:
     assert timers.when("grace", "s2") is None
     assert timers.when("accept", "s1") is None
     assert not timers.is_set("grace", "s2")
+
+
+def test_of_an_agent_that_is_back_nothing_is_due() -> None:
+    """Neither its end, nor the question where it is."""
+    scene = Scene()
+    agent = scene.held(Agent("a"))
+    timers = scene.machine._parts.context.timers
+    scene.vanish(agent)
+    assert timers.is_set("grace", agent.session)
+    timers.set("suspect", agent.session, scene.now + 1.0)
+    agent.epoch += 1
+    scene.says(agent, agent.resume())
+    assert scene.state() == "held"
+    assert not timers.is_set("grace", agent.session)
+    assert not timers.is_set("suspect", agent.session)
