@@ -172,7 +172,7 @@ class BatteryMachine:
         """What this run shows: seconds by unit, as if all had run on one agent, and speeds by agent."""
         speeds = self.estimates.speeds.relative()
         timings = {
-            result.unit: result.seconds * speeds.get(result.agent, 1.0)
+            result.unit: result.seconds * speeds[result.agent]
             for result in self.results.values()
             if result.seconds is not None
         }

@@ -30,6 +30,8 @@ _INPUTS: dict[str, type[Input]] = {
     **{kind.__name__.lower(): kind for kind in (ShardTaken, ShardEnded, ShardLost, ShardReturned, Stopped)},
 }
 
+_NAMES = {kind: name for name, kind in _INPUTS.items()}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Beginning:
@@ -50,7 +52,7 @@ def beginning_line(beginning: Beginning) -> str:
 
 
 def input_line(event: Input, now: float) -> str:
-    return json.dumps({"t": type(event).__name__.lower(), "now": now, **asdict(event)})
+    return json.dumps({"t": _NAMES[type(event)], "now": now, **asdict(event)})
 
 
 def read(lines: Iterable[str]) -> tuple[Beginning, BatteryMachine] | None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from contracts.messages import Alive, Grant, Ping, RollCall
-from master_bridge.core.actions import Alarm, Attach, Broadcast, Deliver, Lost, Send, SendMarker
-from master_bridge.core.inputs import AgentDied, AgentHeard, LinkBlocked, LinkDown, LinkUp
+from contracts.timing import ACCEPT_TIMEOUT
+from master_bridge.core.actions import Alarm, Attach, Broadcast, Deliver, Lost, PublishOffer, Send, SendMarker
+from master_bridge.core.inputs import AgentDied, AgentHeard, Keep, LinkBlocked, LinkDown, LinkUp, RequestChecked
 from master_bridge.core.presence import given_up_at
+from master_bridge.core.records import Session
 from tests.unit.bridge_core.scene import MAKE, Agent, Scene, executing, sent
 
 SETTLED = 60.0  # seconds after which the link's first 45 are over
@@ -114,8 +116,7 @@ def test_who_died_is_not_waited_for() -> None:
     scene, agent = held_and_settled()
     scene.do(AgentDied(address=agent.address))
     assert scene.state() == "missing"
-    scene.wait(0.0, markers=False)
-    (marker,) = sent(scene.last, SendMarker)
+    (marker,) = sent([*scene.last, *scene.wait(0.0, markers=False)], SendMarker)
     assert not sent(scene.all, Lost)
     scene.hear(marker.message, "bridge")  # type: ignore[arg-type]
     (lost,) = sent(scene.last, Lost)
@@ -130,6 +131,7 @@ def test_who_died_while_everybody_reconnects_is_not_waited_for_either() -> None:
     scene.wait(1.0)
     assert not sent(scene.all, Lost)
     scene.do(AgentDied(address=agent.address))
+    scene.hear_markers()
     scene.wait(0.1)
     assert sent(scene.all, Lost)
 
@@ -389,3 +391,171 @@ def test_gone_from_a_copy_costs_the_living_agent_nothing() -> None:
     scene.wait(10.0)
     assert not sent(scene.all, Lost)
     assert len(sent(scene.all, Attach)) == 1
+
+
+# ---- what is remembered of addresses, links and alarms
+
+
+def session_of(scene: Scene, request: str = "br-1") -> Session:
+    return scene.machine._parts.placing.works[request].granted
+
+
+def alarms(scene: Scene, agent: Agent) -> set[str]:
+    """Those that are set for its session."""
+    timers = scene.machine._parts.context.timers
+    purposes = ("accept", "grace", "suspect", "rival", "stored", "replay", "orphan")
+    return {purpose for purpose in purposes if timers.is_set(purpose, agent.session)}
+
+
+def granted_again(scene: Scene) -> list[object]:
+    return [send.message for send in sent(scene.last, Send) if isinstance(send.message, Grant)]
+
+
+def test_a_claim_that_comes_again_is_answered_unless_buildbot_has_the_session() -> None:
+    """At a new address it is answered in any case."""
+    scene, agent = Scene(), Agent("a")
+    offer = scene.offered()
+    scene.says(agent, agent.claim(offer))
+    scene.says(agent, agent.claim(offer))
+    assert len(granted_again(scene)) == 1
+    scene.says(agent, agent.accept())
+    scene.says(agent, agent.claim(offer))
+    assert granted_again(scene) == []
+    agent.epoch = 2
+    scene.says(agent, agent.claim(offer))
+    assert len(granted_again(scene)) == 1
+
+
+def test_an_accept_of_an_earlier_incarnations_grant_is_answered_by_a_new_one() -> None:
+    """Its holder does not know yet who is there."""
+    scene, agent = Scene(), Agent("a")
+    scene.held(agent)
+    scene.says(agent, agent.accept("inc-0"))
+    assert len(granted_again(scene)) == 1
+    scene.says(agent, agent.accept())
+    assert granted_again(scene) == []
+
+
+def test_a_claim_behind_an_accept_is_acknowledged_at_once() -> None:
+    """The accept is kept: it says more (rule 11)."""
+    scene, agent = Scene(), Agent("a")
+    scene.held(agent)
+    kept = session_of(scene).delivery
+    late = scene.says(agent, agent.claim(agent.offer))
+    assert scene.acked() == [late]
+    assert session_of(scene).delivery == kept
+    newer = scene.says(agent, agent.accept())
+    assert scene.acked() == [kept]
+    assert session_of(scene).delivery == newer
+
+
+def test_without_a_link_nothing_is_offered() -> None:
+    """Nor said to anybody; the next link makes up for it."""
+    scene = Scene()
+    scene.settle()
+    scene.do(LinkDown())
+    scene.seek()
+    assert sent(scene.last, PublishOffer) == []
+    assert scene.machine.deadline is None
+    scene.do(LinkUp())
+    scene.settle()
+    assert scene.state() == "waiting"
+    assert len(sent(scene.all, PublishOffer)) == 1
+
+
+def test_an_accept_proves_that_its_agent_was_there_after_the_link_came_up() -> None:
+    """If the grant was first made on this link: else it may be the answer to an earlier one."""
+    scene, agent = Scene(), Agent("a")
+    scene.says(agent, agent.claim(scene.offered()))
+    assert session_of(scene).first_grant == (agent.address, 1)
+    scene.relink()
+    scene.wait(ACCEPT_TIMEOUT + 0.1)
+    assert session_of(scene).first_grant == (agent.address, 1)
+    scene.says(agent, agent.accept())
+    assert session_of(scene).seen_on == 0
+    agent.epoch = 2
+    scene.says(agent, agent.resume())
+    assert session_of(scene).first_grant == (agent.address, 2)
+    scene.says(agent, agent.accept())
+    assert session_of(scene).seen_on == 2
+
+
+def test_of_what_is_kept_for_a_restart_nothing_is_due() -> None:
+    """But the end of the time for which it waits, once its request is known to be open."""
+    scene, agent = held_and_settled()
+    timers = scene.machine._parts.context.timers
+    for purpose in ("accept", "grace", "suspect", "rival", "stored", "replay"):
+        timers.set(purpose, agent.session, scene.now + 1.0)
+    scene.do(Keep(request="br-1"))
+    assert alarms(scene, agent) == set()
+    scene.do(RequestChecked(request="br-1", complete=False))
+    assert alarms(scene, agent) == {"orphan"}
+
+
+def two_addresses() -> tuple[Scene, Agent, str, str]:
+    """The newer one holds the session, the older one was asked whether it lives."""
+    scene, agent = held_and_settled()
+    older = agent.address
+    agent.epoch = 2
+    newer = agent.address
+    scene.says(agent, agent.resume(executing()))
+    scene.says(agent, agent.accept())
+    agent.epoch = 1
+    scene.says(agent, agent.resume(executing()))
+    scene.hear_markers()
+    assert [(send.message.t, send.address) for send in sent(scene.last, Send)] == [("grant", older)]  # type: ignore[attr-defined]
+    assert alarms(scene, agent) >= {"rival"}
+    return scene, agent, older, newer
+
+
+def test_an_older_address_that_answers_has_the_session_and_the_newer_one_is_a_copy() -> None:
+    """It is refused, the older one is granted, and an operator learns which of the two to stop."""
+    scene, agent, older, newer = two_addresses()
+    scene.says(agent, agent.accept())
+    told = [(send.message.t, send.address) for send in sent(scene.last, Send)]  # type: ignore[attr-defined]
+    assert told == [("refuse", newer), ("grant", older)]
+    (alarm,) = sent(scene.last, Alarm)
+    assert (alarm.event, alarm.request) == ("cloned_state_folder", "br-1")
+    assert alarm.detail == (
+        f"agents at {older} and {newer} both answer for session s-a of instance i-a: one state folder is a copy of the "
+        f"other's; stop the agent at {newer} and delete its state folder"
+    )
+    assert session_of(scene).address == older
+    assert session_of(scene).clones == {newer}
+    assert session_of(scene).rival is None
+    assert "rival" not in alarms(scene, agent)
+
+
+def test_an_older_address_that_is_gone_was_an_old_connection() -> None:
+    """What was said there was said before; the session stays where it is."""
+    scene, _, older, newer = two_addresses()
+    grant = sent(scene.last, Send)[0].message
+    scene.returned(grant, older)  # type: ignore[arg-type]
+    assert session_of(scene).rival is None
+    assert session_of(scene).address == newer
+    assert scene.state() == "held"
+
+
+def test_an_older_address_that_says_nothing_is_forgotten() -> None:
+    """After as long as an accept may take."""
+    scene, _, _, newer = two_addresses()
+    scene.wait(ACCEPT_TIMEOUT + 0.1)
+    assert session_of(scene).rival is None
+    assert session_of(scene).address == newer
+
+
+def test_a_ping_tells_what_is_stored_so_that_nothing_else_has_to() -> None:
+    """Until more is."""
+    scene, agent = held_and_settled()
+    scene.says(agent, agent.event(1))
+    scene.store(agent, 1)
+    assert "stored" in alarms(scene, agent)
+    assert session_of(scene).order.unreported == 0
+    scene.says(agent, agent.event(2, data=b"12345"))
+    scene.store(agent, 2)
+    assert session_of(scene).order.unreported == 5
+    scene.relink()
+    pings = [send.message for send in sent(scene.last, Send) if isinstance(send.message, Ping)]
+    assert [(ping.session, ping.incarnation, ping.stored) for ping in pings] == [("s-a", "inc-1", 2)]
+    assert session_of(scene).order.unreported == 0
+    assert "stored" not in alarms(scene, agent)

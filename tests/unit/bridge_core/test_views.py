@@ -76,8 +76,10 @@ def test_an_account_has_so_many_sessions_noted() -> None:
         scene.hear(agent.resume(), "u", size=10)
     late = Agent("a", session="late", request="br-late", user="u")
     scene.says(late, late.resume())
-    (refused,) = [send.message for send in sent(scene.last, Send)]
-    assert refused.reason == f"account u has {ACCOUNT_SESSIONS} sessions noted here already"  # type: ignore[attr-defined]
+    (refused,) = sent(scene.last, Send)
+    assert refused.address == late.address
+    told = f"account u has {ACCOUNT_SESSIONS} sessions noted here already"
+    assert refused.message.reason == told  # type: ignore[attr-defined]
     other = Agent("b", request="br-b", user="v")
     scene.says(other, other.resume())
     assert scene.state("br-b") == "unasked"
