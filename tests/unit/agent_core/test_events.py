@@ -224,3 +224,14 @@ def test_a_blocked_connection_is_not_filled_by_replays() -> None:
             window.published(EVENT_DATA_MAX, token, 0.0)
         most = token
     assert most * EVENT_DATA_MAX == 2 * WINDOW_BYTES
+
+
+def test_what_can_be_read_by_now_is_read_before_the_bridge_is_believed() -> None:
+    """It has stored an event that the agent was told of before it could read it."""
+    agent = Agent()
+    agent.running()
+    agent.tell(inputs.Journalled(session="s1", seq=2))
+    agent.journal.append(Event(session="s1", seq=2, n=1, kind="stdout", data=b"late"))
+    agent.ping(2)
+    assert actions.TrimJournal(session="s1", seq=2) in agent.did
+    assert agent.states == ["held"]

@@ -398,3 +398,12 @@ def test_an_input_that_says_something_else_makes_no_battery() -> None:
     assert journal.read([*written(), '{"t": "fleet", "now": 2.0}']) is None
     assert journal.read([*written(), '{"t": "fleet", "slots": 2}']) is None
     assert journal.read([]) is None
+
+
+def test_two_units_that_no_report_explains_run_alone() -> None:
+    """One of them may have passed."""
+    made = battery(["a", "b"], seconds=0.01)
+    assert take(made).units == ("a", "b")
+    made.handle(ShardEnded(shard=1, seconds=1.0, reports={}), 1.0)
+    assert made.results == {}
+    assert (take(made).units, take(made).units) == (("a",), ("b",))

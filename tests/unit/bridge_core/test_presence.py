@@ -559,3 +559,16 @@ def test_a_ping_tells_what_is_stored_so_that_nothing_else_has_to() -> None:
     assert [(ping.session, ping.incarnation, ping.stored) for ping in pings] == [("s-a", "inc-1", 2)]
     assert session_of(scene).order.unreported == 0
     assert "stored" not in alarms(scene, agent)
+
+
+def test_an_older_address_has_its_time_from_when_it_was_asked() -> None:
+    """Not from when it spoke: the marker may have been on its way for some seconds."""
+    scene, agent = held_and_settled()
+    agent.epoch = 2
+    scene.says(agent, agent.resume(executing()))
+    agent.epoch = 1
+    scene.says(agent, agent.resume(executing()))
+    (marker,) = sent(scene.last, SendMarker)
+    scene.now += 2.0
+    scene.hear(marker.message, "bridge")  # type: ignore[arg-type]
+    assert scene.machine._parts.context.timers.when("rival", agent.session) == scene.now + ACCEPT_TIMEOUT

@@ -6,6 +6,7 @@ from contracts.messages import AgentLock
 from contracts.timing import ORPHAN_IDLE, ORPHAN_RUNNING
 from master_bridge.core.actions import PublishOffer, Send
 from master_bridge.core.inputs import Keep, RequestChecked
+from master_bridge.core.placing import NO_KEY
 from master_bridge.core.records import RequestView
 from master_bridge.core.rollcall import ACCOUNT_BYTES, ACCOUNT_SESSIONS, RECHECK
 
@@ -141,3 +142,55 @@ def test_what_was_kept_is_adopted_with_its_next_run() -> None:
     assert sent(scene.last, PublishOffer) == []
     (grant,) = [send.message for send in sent(scene.last, Send)]
     assert (grant.t, grant.session, grant.stored) == ("grant", agent.session, 0)  # type: ignore[attr-defined]
+
+
+def test_a_session_that_nobody_asks_for_in_time_is_refused_with_the_reason() -> None:
+    """So that its agent knows that its work was in vain."""
+    scene = Scene()
+    agent = Agent("a")
+    scene.says(agent, agent.resume())
+    scene.do(RequestChecked(request="br-1", complete=False))
+    refused = [each.message for each in sent(scene.wait(ORPHAN_IDLE + 1.0), Send) if each.message.t == "refuse"]  # type: ignore[attr-defined]
+    assert [each.reason for each in refused] == ["nobody asked for its build request in time"]  # type: ignore[attr-defined]
+
+
+def test_a_noted_session_is_gone_when_its_agent_says_so_and_not_a_copy_of_it() -> None:
+    """From the address that it spoke from last, or a newer one."""
+    scene = Scene()
+    agent = Agent("a")
+    agent.epoch = 2
+    scene.says(agent, agent.resume())
+    agent.epoch = 1
+    scene.says(agent, agent.gone())
+    assert scene.state() == "unasked"
+    agent.epoch = 2
+    scene.says(agent, agent.gone())
+    assert scene.state() == "none"
+
+
+def test_what_a_noted_session_runs_counts_when_it_is_adopted_and_lost() -> None:
+    """A life of the request, though nobody here has started that command."""
+    scene = Scene()
+    agent = Agent("a")
+    scene.says(agent, agent.resume(executing()))
+    scene.settle()
+    scene.seek()
+    assert scene.state() == "granted"
+    scene.says(agent, agent.gone("lost"))
+    (view,) = scene.machine.requests()
+    assert (view.state, view.lives) == ("waiting", 1)
+
+
+def test_a_noted_session_without_a_key_is_refused_for_good_where_its_request_is_sealed() -> None:
+    """Also when it resumes again; its request is offered to others."""
+    scene = Scene()
+    agent = Agent("a")
+    scene.says(agent, agent.resume())
+    scene.settle()
+    scene.seek(seal=True)
+    (refused,) = [each.message for each in sent(scene.last, Send)]
+    assert (refused.t, refused.re, refused.reason) == ("refuse", "resume", NO_KEY)  # type: ignore[attr-defined]
+    assert len(sent(scene.last, PublishOffer)) == 1
+    scene.says(agent, agent.resume())
+    (again,) = [each.message for each in sent(scene.last, Send)]
+    assert (again.t, again.reason) == ("refuse", "this session was given up")  # type: ignore[attr-defined]
