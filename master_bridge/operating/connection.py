@@ -63,6 +63,8 @@ class Broker:
         self._master = ""
         self._hints: Any = None
         self._consumers: list[str] = []
+        #: why nothing comes any more, though the connection is there
+        self._deaf = ""
 
     @property
     def product(self) -> Product:
@@ -178,7 +180,17 @@ class Broker:
                 tag = channel.basic_consume(queue, partial(_delivered, heard, queue), exclusive=True)
                 self._consumers.append(tag)
         except amqp.ChannelClosedByBroker as error:
+            if "exclusive" in error.reply_text:  # a connection of this program before, of which the broker knows no end
+                raise self._lost("the broker still holds this program's former connection") from None
             raise refusal(error, f"receive what agents answer to {master}") from None
+        channel.add_on_cancel_callback(lambda _frame: self._note_deaf("somebody deleted this program's queues"))
+
+    def _note_deaf(self, reason: str) -> None:
+        self._deaf = reason
+
+    def _lost(self, seen: str) -> Unreachable:
+        remedy = "this ends by itself; it is tried again"
+        return Unreachable(BrokerFailure(part="connection", seen=f"{self.address}: {seen}", remedy=remedy))
 
     def stop_receiving(self) -> None:
         """The queues are deleted."""
@@ -189,7 +201,10 @@ class Broker:
 
     def hint(self, key: str, message: AnyMessage) -> None:
         body, properties = self._made(topology.CONTROL, key, message, None, signed=True)
-        self._hints.basic_publish(topology.CONTROL, key, body, properties, mandatory=True)
+        try:
+            self._hints.basic_publish(topology.CONTROL, key, body, properties, mandatory=True)
+        except amqp.AMQPChannelError as error:
+            raise self._lost(f"a channel was closed: {error}") from None
 
     def mark(self, message: Message) -> None:
         """Through `bb.replies`, as what agents say."""
@@ -197,6 +212,8 @@ class Broker:
 
     def work(self, seconds: float) -> None:
         self.wait(seconds)
+        if self._deaf or not self._hints.is_open:
+            raise self._lost(self._deaf or "the broker closed a channel")
 
     def all_queues(self) -> list[QueueFigures] | None:
         """AMQP has no list of them."""
@@ -296,9 +313,17 @@ def refusal(error: Any, task: str) -> OperatingError:
 
 @contextmanager
 def connect(
-    url: str, tls: TLSSettings | None = None, *, purpose: str = "operator", sign: Sign | None = None
+    url: str,
+    tls: TLSSettings | None = None,
+    *,
+    purpose: str = "operator",
+    sign: Sign | None = None,
+    heartbeat: int = 30,
 ) -> Iterator[Broker]:
-    """A `Broker` for the time of a `with`. Raises `OperatingError` that says why it cannot be had."""
+    """A `Broker` for the time of a `with`. `heartbeat`: seconds; a dead connection is noticed after about twice this.
+
+    Raises `OperatingError` that says why it cannot be had.
+    """
     try:
         address = parse_url(url)
         if tls not in (None, TLSSettings()) and not address.secure:
@@ -312,7 +337,7 @@ def connect(
             socket_timeout=TIMEOUT,
             stack_timeout=TIMEOUT,
             blocked_connection_timeout=TIMEOUT,
-            heartbeat=30,
+            heartbeat=heartbeat,
             client_properties={"connection_name": f"master-bridge {purpose}"},
         )
         connection = pika.BlockingConnection(parameters)

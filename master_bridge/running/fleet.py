@@ -24,7 +24,7 @@ from contracts.messages import Status
 from contracts.operations.office_url import is_office_url
 from contracts.readable import shown
 from contracts.trust.sealing import CAPABILITY as SEALING
-from master_bridge.link.settings import TLSSettings
+from master_bridge.link.settings import HEARTBEAT, TLSSettings
 from master_bridge.operating.connection import connect
 from master_bridge.operating.errors import OperatingError
 from master_bridge.operating.office.link import connect_to_office
@@ -246,12 +246,8 @@ class Fleet:
             if not agents:
                 known = ", ".join(sorted({status.agent for status in alive})) or "none"
                 raise OperatingError(f"no agent satisfies {' and '.join(match)}; alive: {known}")
-            old = [status.agent for status in agents if not status.direct]
-            if old:
-                raise OperatingError(
-                    f"{', '.join(old)}: takes no commands of operators: upgrade the agent, or choose others"
-                )
-            log.info("operators_command", operator=guest.master, match=[*match], agents=len(agents), title=shown(title))
+            names = [status.agent for status in agents]
+            log.info("operators_command", operator=guest.master, match=[*match], agents=names, title=shown(title))
             return [job_of(number, status, len(agents)) for number, status in enumerate(agents, 1)]
 
         def job_of(number: int, status: Status, agents: int) -> Job:
@@ -279,7 +275,7 @@ class Fleet:
             with connect_to_office(self._url, self._master_dir, self._tls, sign=sign) as office:
                 yield office
         else:
-            with connect(self._url, self._tls, purpose="run", sign=sign) as broker:
+            with connect(self._url, self._tls, purpose="run", sign=sign, heartbeat=HEARTBEAT) as broker:
                 yield broker
 
     def _sign(self) -> Sign | None:

@@ -193,6 +193,9 @@ class Guest:
         self._began = now
         self._jobs = {job.request: job for job in jobs}
         for job in jobs:
+            if not job.is_able:
+                job.end(now, error="this agent takes no commands of operators: upgrade it, or choose others")
+                continue
             self._feed(
                 inputs.Seek(
                     request=job.request,

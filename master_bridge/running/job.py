@@ -40,6 +40,8 @@ class Job:
         #: where it was heard last
         self.address = status.address
         self.request = request
+        #: it takes offers that are told to it
+        self.is_able = status.direct
         self.seal = seal
         #: what it is told until it answers
         self.offer: Offer | None = None

@@ -33,8 +33,8 @@ for start in range(0, len(data), 500_000):
 """
 
 
-def test_a_command_on_one_agent_and_on_three(start_all: StartAll, begin: Begin, amqp_url: str) -> None:
-    """Its output and exit status; with several agents each line has a name."""
+def test_a_command_on_one_agent_and_on_three(start_all: StartAll, begin: Begin, amqp_url: str, tmp_path: Path) -> None:
+    """Its output and exit status; with several agents each line has a name. Ctrl-C ends it on all of them."""
     start_all("a1", "a2", "a3", flags=("--capability", "gtk=3.24"))
     words = ("sh", "-c", "echo out $WHO; echo err >&2; exit 7")
     done = begin("run", "--on", "a1", "--env", "WHO=me", "--", *words).ended(7)
@@ -50,6 +50,14 @@ def test_a_command_on_one_agent_and_on_three(start_all: StartAll, begin: Begin, 
     ):
         with pytest.raises(OperatingError, match=reason):
             fleet.run(["true"], **arguments)  # type: ignore[arg-type]  # of its own kind each
+
+    script = f"trap 'echo bye; exit 5' INT; echo $$ >>{tmp_path}/pids; sleep 1000 & wait"
+    program = begin("run", "--on", "a1", "--on", "a2", "--", script)
+    pids = _pids(tmp_path, 2, program.process.pid)
+    program.process.send_signal(signal.SIGINT)
+    program.ended(130)
+    assert sorted(program.stdout.splitlines()) == [b"a1: bye", b"a2: bye"]
+    wait_for(lambda: not any(map(psutil.pid_exists, pids)), PATIENCE, lambda: str(pids))
 
 
 @pytest.mark.long
@@ -81,6 +89,7 @@ def test_how_commands_end(start_all: StartAll, begin: Begin, amqp_url: str, tmp_
     assert echoed.stdout == b"what it reads"
 
 
+@pytest.mark.long
 def test_what_is_wrong_of_the_call_is_said_before_anything_is_asked(begin: Begin) -> None:
     assert "Missing argument" in begin("run", "--on", "a1").ended(2).stderr
     unreachable = begin("run", "--on", "a1", "--", "true", url="amqp://guest:guest@127.0.0.1:1/").ended(255)
@@ -115,10 +124,8 @@ def test_it_runs_beside_builds_and_is_logged_without_secrets(
     assert "operator-" in agent.log
 
 
-LONG = pytest.mark.long
-
-
-@pytest.mark.parametrize("cut", ["links", pytest.param("agent", marks=LONG), pytest.param("program", marks=LONG)])
+@pytest.mark.long
+@pytest.mark.parametrize("cut", ["links", "agent", "program"])
 def test_twenty_megabytes_are_exact_whatever_is_cut_meanwhile(
     start_all: StartAll, start_agent: StartAgent, begin: Begin, node: RabbitMQNode, tmp_path: Path, cut: str
 ) -> None:
@@ -145,6 +152,7 @@ def test_twenty_megabytes_are_exact_whatever_is_cut_meanwhile(
     assert program.stdout == data
 
 
+@pytest.mark.long
 def test_an_agent_that_is_killed_whole_is_lost_and_nothing_runs_twice(
     start_all: StartAll, start_agent: StartAgent, begin: Begin, tmp_path: Path
 ) -> None:
@@ -170,23 +178,11 @@ def _kill_tree(agent: AgentProcess) -> None:
             continue
 
 
-def test_ctrl_c_ends_it_on_all_agents_and_the_second_one_does_not_wait(
-    start_all: StartAll, begin: Begin, tmp_path: Path
-) -> None:
-    start_all("a1", "a2")
-    program = begin(
-        "run", "--match", "any", "--", f"trap 'echo bye; exit 5' INT; echo $$ >>{tmp_path}/pids; sleep 1000 & wait"
-    )
-    pids = _pids(tmp_path, 2, program.process.pid)
-    program.process.send_signal(signal.SIGINT)
-    program.ended(130)
-    assert sorted(program.stdout.splitlines()) == [b"a1: bye", b"a2: bye"]
-    wait_for(lambda: not any(map(psutil.pid_exists, pids)), PATIENCE, lambda: str(pids))
-
-    (tmp_path / "pids").unlink()
-    stubborn = begin(
-        "run", "--on", "a1", "--", f"trap '' INT TERM; echo $$ >>{tmp_path}/pids; while :; do sleep 1; done"
-    )
+@pytest.mark.long
+def test_the_second_ctrl_c_does_not_wait(start_all: StartAll, begin: Begin, tmp_path: Path) -> None:
+    start_all("a1")
+    script = f"trap '' INT TERM; echo $$ >>{tmp_path}/pids; while :; do sleep 1; done"
+    stubborn = begin("run", "--on", "a1", "--", script)
     pids = _pids(tmp_path, 1, stubborn.process.pid)
     stubborn.process.send_signal(signal.SIGINT)
     wait_for(lambda: "once more: leave at once" in stubborn.stderr, PATIENCE, lambda: stubborn.stderr)
@@ -204,6 +200,7 @@ def _pids(folder: Path, count: int, program: int) -> list[int]:
     return read()
 
 
+@pytest.mark.long
 def test_a_reader_that_has_enough_ends_it(start_all: StartAll, begin: Begin, amqp_url: str, tmp_path: Path) -> None:
     """What takes the output raises, and the command is ended before that is raised on."""
     start_all("a1")
@@ -217,6 +214,7 @@ def test_a_reader_that_has_enough_ends_it(start_all: StartAll, begin: Begin, amq
     wait_for(lambda: not psutil.pid_exists(pid), PATIENCE, lambda: str(pid))
 
 
+@pytest.mark.long
 def test_nothing_is_left_at_the_broker(start_all: StartAll, node: RabbitMQNode, amqp_url: str) -> None:
     start_all("a1")
     fleet = Fleet(amqp_url)

@@ -13,9 +13,19 @@ from tests.broker.agent.conftest import AgentProcess, start_agent  # noqa: F401 
 from tests.broker.bridge.conftest import twisted as twisted
 from tests.transports.port.conftest import make_master as make_master
 from tests.transports.port.conftest import master as master
-from tests.transports.port.conftest import middle as middle
 from tests.transports.port.ends import MasterEnd
-from tests.transports.port.middles import Middle, RabbitMQ
+from tests.transports.port.middles import MIDDLES, Middle, RabbitMQ
+
+#: What `make test` leaves to `make test-long`: over RabbitMQ commands have tests of their own.
+LONG = frozenset(MIDDLES) - {"amp"}
+
+
+@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.long if name in LONG else ()) for name in MIDDLES])
+def middle(request: pytest.FixtureRequest) -> Iterator[Middle]:
+    """Of each transport in turn."""
+    made = MIDDLES[request.param](request)
+    yield made
+    made.close()
 
 
 @pytest.fixture

@@ -58,6 +58,7 @@ async def test_commands_and_files_whatever_is_between(
     assert {each.check().path.read_bytes() == data for each in got} == {True}  # type: ignore[union-attr]  # it is there
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("middle", ["amp"], indirect=True)
 async def test_an_operator_elsewhere_whose_connection_is_cut(
     master: MasterEnd, agents: Agents, middle: Middle, tmp_path: Path
