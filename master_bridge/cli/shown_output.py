@@ -8,6 +8,8 @@ from typing import BinaryIO, Literal
 from contracts.readable import shown
 
 Stream = Literal["stdout", "stderr"]
+#: Characters that one may become: \U0010ffff.
+ESCAPED = 10
 
 
 class ShownOutput:
@@ -55,5 +57,8 @@ class ShownOutput:
 def tame(data: bytes) -> bytes:
     """Line ends and tabs as they are, what else controls a terminal in its escaped form."""
     lines = data.decode("utf-8", "backslashreplace").split("\n")
-    tamed = ("\t".join(shown(part, len(part) + 1) for part in line.removesuffix("\r").split("\t")) for line in lines)
-    return "\n".join(tamed).encode("utf-8", "backslashreplace")
+    return "\n".join(_tame_line(line.removesuffix("\r")) for line in lines).encode("utf-8", "backslashreplace")
+
+
+def _tame_line(line: str) -> str:
+    return "\t".join(shown(part, ESCAPED * len(part) + 1) for part in line.split("\t"))

@@ -1,0 +1,221 @@
+"""What is asked of an agent for each command, and what is made of its answers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contracts.messages import Event
+from master_bridge.operating.errors import OperatingError
+from master_bridge.running import steps
+from master_bridge.running.answers import AgentResult
+from master_bridge.running.local_files import LocalFile
+from master_bridge.running.orders import Order, OrderOutcome, Secret, StepFailed, text_of, words_of
+
+FILE, FOLDER = 0o100644, 0o040755
+
+
+class Disk:
+    """An agent that has these paths, and does nothing with them."""
+
+    def __init__(self, **modes: int) -> None:
+        self.modes = {f"/b/{name}": mode for name, mode in modes.items()}
+        self.orders: list[Order] = []
+
+    def does(self, steps_: Any) -> Any:
+        """The fields of the result."""
+        outcome: OrderOutcome | None = None
+        try:
+            while True:
+                order = next(steps_) if outcome is None else steps_.send(outcome)
+                self.orders.append(order)
+                outcome = self._answer(order)
+        except StopIteration as end:
+            return end.value
+
+    def _answer(self, order: Order) -> OrderOutcome:
+        if order.name != "stat":
+            return OrderOutcome(rc=0, files=("b", "a"), over=True)
+        mode = self.modes.get(order.args["file"])
+        if mode is None:
+            return OrderOutcome(rc=2, said=f"stat: No such file or directory: {order.args['file']}")
+        return OrderOutcome(rc=0, stat=(mode, 0, 0, 0, 0, 0, 0, 0, 0, 0))
+
+    @property
+    def done(self) -> list[tuple[str, Any]]:
+        """Beside looking."""
+        return [(order.name, dict(order.args)) for order in self.orders if order.name != "stat"]
+
+
+@pytest.mark.parametrize(
+    ("there", "target", "force", "becomes"),
+    [
+        ({}, "new", False, "/b/new"),
+        ({}, "/abs/new", False, "/abs/new"),
+        ({"folder": FOLDER}, "folder", False, "/b/folder/source"),
+        ({"file": FILE}, "file", True, "/b/file"),
+        ({"file": FILE}, "file", False, "file is there already"),
+        ({"folder": FOLDER, "folder/source": FILE}, "folder", False, "folder/source is there already"),
+        ({"folder": FOLDER, "folder/source": FOLDER}, "folder", True, "source is a folder: it is not replaced"),
+        ({}, "new/", False, "new/: there is no such folder"),
+        ({}, "", False, "an empty text is no path"),
+    ],
+)
+@pytest.mark.parametrize("make", [steps.rename, steps.copy])
+def test_where_something_goes(
+    make: Callable[..., Any], there: dict[str, int], target: str, force: bool, becomes: str
+) -> None:
+    disk = Disk(source=FILE, **there)
+    begun = make("source", target, basedir="/b", force=force)
+    if becomes.startswith("/"):
+        assert disk.does(begun) == {"exit_status": 0}
+        ((_, args),) = disk.done
+        assert becomes in (args.get("todir"), *args.get("command", ()))
+    else:
+        with pytest.raises(StepFailed, match=becomes):
+            disk.does(begun)
+        assert disk.done == []
+
+
+def test_what_is_not_there_is_said_before_anything_is_done() -> None:
+    for begun in (
+        steps.rename("none", "x", basedir="/b", force=False),
+        steps.copy("none", "x", basedir="/b", force=False),
+        steps.get("none", Path("/nowhere"), basedir="/b", force=False),
+        steps.names("none", basedir="/b"),
+        steps.run(["x"], basedir="/b", env={}, workdir="none", timeout=None, stdin=None),
+    ):
+        disk = Disk()
+        with pytest.raises(StepFailed, match="/b/none: there is no such"):
+            disk.does(begun)
+        assert disk.done == []
+
+
+def test_folders_are_removed_where_that_is_wanted_and_never_all() -> None:
+    disk = Disk(file=FILE, folder=FOLDER)
+    disk.modes["/b"] = disk.modes["/"] = disk.modes["/b/."] = FOLDER
+    disk.does(steps.remove(["file", "folder", "link"], basedir="/b", recursive=True))
+    assert [name for name, _ in disk.done] == ["rmfile", "rmdir", "rmfile"]
+    with pytest.raises(StepFailed, match="give recursive"):
+        disk.does(steps.remove(["folder"], basedir="/b", recursive=False))
+    for path in (".", "/", "/b"):
+        with pytest.raises(StepFailed, match="not removed as a whole"):
+            disk.does(steps.remove([path], basedir="/b", recursive=True))
+
+
+def test_what_ls_lists() -> None:
+    disk = Disk(file=FILE, folder=FOLDER)
+    assert disk.does(steps.names("file", basedir="/b"))["names"] == ("/b/file",)
+    assert disk.does(steps.names("folder", basedir="/b"))["names"] == ("a", "b")
+    disk.does(steps.names("*.log", basedir="/b"))
+    assert [name for name, _ in disk.done] == ["listdir", "glob"]
+
+
+def test_a_file_that_does_not_come_whole_is_not_there(tmp_path: Path) -> None:
+    """Nor is what was there before replaced."""
+    target = tmp_path / "sub" / "file"
+    for ends in ("rc", "left"):
+        begun = steps.get("f", target, basedir="/b", force=False)
+        next(begun)
+        order = begun.send(OrderOutcome(rc=0, stat=(FILE, 0, 0, 0, 0, 0, 0, 0, 0, 0)))
+        assert order.write is not None
+        order.write(b"half")
+        if ends == "rc":
+            with pytest.raises(StepFailed, match="/b/f: Cannot open"):
+                begun.send(OrderOutcome(rc=1, said="Cannot open file"))
+        else:
+            begun.close()
+        assert list(tmp_path.rglob("*")) == [target.parent]
+    target.write_text("mine")
+    begun = steps.get("f", target, basedir="/b", force=False)
+    next(begun)
+    with pytest.raises(StepFailed, match="is there already"):
+        begun.send(OrderOutcome(rc=0, stat=(FILE, 0, 0, 0, 0, 0, 0, 0, 0, 0)))
+    assert target.read_text() == "mine"
+
+
+def event(kind: str, value: Any = None, data: bytes = b"", **more: Any) -> Event:
+    return Event.model_validate({"session": "s", "seq": 1, "n": 1, "kind": kind, "value": value, **more}).model_copy(
+        update={"data": data}
+    )
+
+
+@pytest.mark.parametrize(
+    ("events", "status", "good", "reason"),
+    [
+        ([event("update", ["rc", 0])], 0, True, "exit status 0"),
+        ([event("update", ["rc", 3]), event("stderr", data=b"a\nlast\n")], 3, False, "last"),
+        (
+            [event("header", data=b"process killed by signal 15\n"), event("update", ["rc", -1])],
+            143,
+            False,
+            "signal 15",
+        ),
+        ([event("update", ["rc", -1])], 255, False, "exit status 255"),
+        ([event("update", ["rc", 0]), event("completed", "no such command")], 255, False, "no such command"),
+        ([event("update", ["rc", 0]), event("completed", infrastructure="disk full")], 255, False, "disk full"),
+        (
+            [event("update", "nonsense"), event("update", ["rc", "x"]), event("update", ["stat", [1]])],
+            255,
+            False,
+            "255",
+        ),
+    ],
+)
+def test_how_a_command_ended(events: list[Event], status: int, good: bool, reason: str) -> None:
+    outcome = OrderOutcome()
+    for each in events:
+        outcome.take(each, Order(name="stat", args={}))
+    assert (outcome.exit_status, outcome.is_good) == (status, good)
+    assert reason in outcome.reason()
+
+
+def test_an_agent_cannot_fill_the_memory_with_what_it_says_beside_output() -> None:
+    outcome = OrderOutcome()
+    for _ in range(100):
+        outcome.take(event("header", data=b"x" * 1000), Order(name="shell", args={}))
+    assert len(outcome.said) <= 4000
+
+
+@pytest.mark.parametrize(
+    ("args", "problem"),
+    [
+        ({"file": "caf\udce9"}, "no text in UTF-8"),
+        ({"command": ["a", "b\0c"]}, "without zeros"),
+        ({"env": {"A": "x" * 5_000_000}}, "bytes long, more than"),
+    ],
+)
+def test_what_no_message_can_carry_is_said(args: dict[str, Any], problem: str) -> None:
+    with pytest.raises(StepFailed, match=problem):
+        Order(name="shell", args=args).prepared()
+
+
+def test_secrets_are_run_and_not_shown() -> None:
+    command: list[str | Secret] = ["curl", Secret("hunter2", "***"), "x"]
+    assert words_of(command) == ["curl", ["obfuscated", "hunter2", "***"], "x"]
+    assert text_of(command) == "curl *** x"
+    assert "hunter2" not in repr(command)
+    for wrong in ("", "  ", [], [""], [1]):
+        with pytest.raises(OperatingError):
+            words_of(wrong)  # type: ignore[arg-type]  # that is what is tried
+
+
+def test_a_result_says_what_went_wrong() -> None:
+    made = AgentResult(agent="a1", account="a", instance="i", exit_status=3, stderr=b"first\nthe reason\n")
+    with pytest.raises(OperatingError, match="a1: exit status 3: the reason"):
+        made.check()
+
+
+def test_files_that_cannot_be_put_are_said_before_anybody_is_asked(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"0123456789")
+    os.chmod(tmp_path / "file", 0o750)
+    file = LocalFile(tmp_path / "file")
+    assert (file.size, file.mode, file.read(8, 10), file.read(99, 1)) == (10, 0o750, b"89", b"")
+    file.close()
+    for path, problem in ((tmp_path, "is a folder"), (tmp_path / "none", "No such file")):
+        with pytest.raises(OperatingError, match=problem):
+            LocalFile(path)
