@@ -9,7 +9,10 @@ import subprocess
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from tests.harness.master import BuildMaster
 from tests.harness.waiting import wait_for
@@ -21,7 +24,7 @@ c['collapseRequests'] = False
 c['workers'] = worker.amqp_column("able", workers=6, requires=["able"])
 builder("short", c['workers'], steps.ShellCommand(name="work", command=util.Interpolate(
     "echo short-%(prop:buildnumber)s >>{ledger}; "
-    "for i in $(seq 1 40); do echo line $i of %(prop:buildnumber)s; sleep 0.05; done; seq 1 3000")))
+    "for i in $(seq 1 20); do echo line $i of %(prop:buildnumber)s; sleep 0.05; done; seq 1 3000")))
 builder("long", c['workers'], steps.ShellCommand(name="work", command=util.Interpolate(
     "echo long-%(prop:buildnumber)s >>{ledger}; "
     "while [ ! -e {stop} ]; do n=$((n+1)); echo line $n | tee -a {printed}; sleep 0.02; done")))
@@ -37,7 +40,7 @@ def config(folder: Path) -> str:
 
 
 def printed_by_short(number: int) -> str:
-    return "".join(f"line {i} of {number}\n" for i in range(1, 41)) + "".join(f"{i}\n" for i in range(1, 3001))
+    return "".join(f"line {i} of {number}\n" for i in range(1, 21)) + "".join(f"{i}\n" for i in range(1, 3001))
 
 
 class Load:
@@ -106,38 +109,52 @@ def at(places: Places, place: str) -> set[str]:
     return {each["account"] for each in agents}
 
 
-def test_a_fleet_moves_there_and_back_under_load(places: Places, tmp_path: Path) -> None:
-    """One agent to try it, then all; the master serves both meanwhile, and is killed once while it does."""
+@pytest.mark.parametrize(
+    ("other", "builds"),
+    [
+        ("amp", 1),
+        *(pytest.param(other, 6, marks=pytest.mark.long) for other in ("amp", "zmq", "ssh", "rabbitmq")),
+    ],
+    ids=["amp", "amp-long", "zmq", "ssh", "rabbitmq"],
+)
+def test_a_fleet_moves_there_and_back_under_load(
+    make_places: Callable[[str], Places], tmp_path: Path, other: str, builds: int
+) -> None:
+    """One agent to try it, then all; the master serves both meanwhile. `builds`: that end in each part of it."""
+    places = make_places(other)
     master = places.make_master(config(tmp_path), places.rabbitmq)
     master.patience = 120
     agents = [places.make_agent(name, capabilities=["able"]) for name in places.names]
     long = master.force("long")
     master.started(long)
-    with Load(master, waiting=10) as load:
-        load.more(4)
+    with Load(master, waiting=builds + 4) as load:
+        load.more(builds)
         places.serve(places.office, moving_from=places.rabbitmq)
         assert "a1: has moved" in places.move("a1", to="office").output
         assert at(places, "office") == {"a1"}
         assert at(places, "rabbitmq") == {"a2", "a3", "a4"}
-        load.more(4)
+        load.more(builds)
         assert places.move("--match", "any", to="office").output.count("has moved") == 3
         places.serve(places.office)
         assert at(places, "office") == set(places.names)
-        load.more(6)
+        load.more(builds)
         places.serve(places.rabbitmq, moving_from=places.office)
         assert places.move("--match", "any", to="rabbitmq").output.count("has moved") == 4
         places.serve(places.rabbitmq)
         assert at(places, "rabbitmq") == set(places.names)
-        load.more(4)
+        load.more(builds)
     check_ledger(tmp_path, master, long, load.requests)
     files = [path.read_text() for each in places.accounts.values() for path in each.iterdir()]
-    secrets = [text.partition("amqp_url")[2].rpartition("@")[0].rpartition(":")[2] for text in files]
-    assert len(secrets) == 8
+    secrets = [
+        text.partition("amqp_url")[2].rpartition("@")[0].rpartition(":")[2] for text in files if "ssh:" not in text
+    ]
+    assert len(secrets) == (4 if other == "ssh" else 8)
     for said in (master.log(), *(agent.log() for agent in agents)):
         assert not [secret for secret in secrets if secret in said], "a token in a log"
     assert all("move_failed" not in agent.log() for agent in agents)
 
 
+@pytest.mark.long  # with `make test` the simulator kills masters that serve both places
 def test_a_master_that_is_killed_while_it_serves_both_finds_all_its_builds(places: Places, tmp_path: Path) -> None:
     """Sessions at both places are adopted; each command ran once."""
     # the same command after a restart, or an agent would take it for another one
