@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import aio_pika
@@ -14,11 +14,15 @@ import pytest
 from click.testing import CliRunner
 
 from contracts import topology
+from contracts.frames.codec import pack
+from contracts.frames.frames import Carried, Say, Welcome
+from contracts.operations.office_url import SSH, is_office_url, parse_office_url
 from master_bridge.cli import main
 from tests.harness.agents import Agent
 from tests.harness.browser import Page
 from tests.harness.master import BuildMaster
 from tests.harness.waiting import wait_for
+from tests.transports.wires.door import hello, next_frame, opened, run
 
 MakeMaster = Callable[..., BuildMaster]
 MakeAgent = Callable[..., Agent]
@@ -243,13 +247,12 @@ def test_a_viewer_without_rights_cannot_order(
     assert "stop" not in agent.log()
 
 
-@pytest.mark.rabbitmq
 def test_foreign_text_is_text(make_master: MakeMaster, make_agent: MakeAgent, page: Page, tmp_path: Path) -> None:
     """Names that are markup, scripts, control characters: of agents, capabilities and in dead messages."""
     master = make_master(config(tmp_path))
     name = "<img src=x onerror=document.title='taken'>\x1b]0;x\x07"
     agent = make_agent(name, capabilities=["gtk=<script>alert(1)</script>"])
-    asyncio.run(_bury(agent.url, "<img src=x onerror=document.title='taken'>"))
+    run(_bury(agent.url, "<img src=x onerror=document.title='taken'>", tmp_path / "master-m1"))
     page.open(master)
     page.wait_agents([name.replace("\x1b", "\\x1b").replace("\x07", "\\x07")])
     page.click("tr[data-agent] a")
@@ -269,7 +272,17 @@ def why(master: BuildMaster, request: int) -> str:
     return asked.output
 
 
-async def _bury(url: str, reason: str) -> None:
+async def _bury(url: str, reason: str, folder: Path) -> None:
+    """As an agent's account can. `folder`: the master's."""
+    if is_office_url(url):
+        address = parse_office_url(url)
+        wire = await opened(replace(address, host=str(folder)) if address.wire == SSH else address)
+        await wire.send(hello(address.user, address.token))
+        assert isinstance(await next_frame(wire), Welcome)
+        carried = Carried(type="", content_type="", headers={topology.DEAD_REASON_HEADER: reason})
+        await wire.send(pack(Say(number=1, to="dead", key="cap.gtk", message=carried), b"no JSON \x1b[31m <b>"))
+        await next_frame(wire)
+        return
     connection = await aio_pika.connect(url)
     async with connection:
         channel = await connection.channel()
