@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from contracts.testing.rabbitmq.node import RabbitMQNode
-from tests import file_order, generated
+from tests import file_order, generated, transport_table
 from tests.faults.laboratory.proxy import Proxy
 from tests.harness.tree import ROOT
 from tests.harness.vhosts import Vhosts
@@ -92,6 +92,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--transport", choices=TRANSPORTS, default=TRANSPORTS[0], help="how masters and agents of Buildbot's tests meet"
     )
+    parser.addoption(
+        "--record-transports",
+        action="store_true",
+        help=f"note in {transport_table.RECORDED.name} what passed",
+    )
     parser.addoption("--record-times", action="store_true", help=f"write {file_order.TIMES.name}: what each file took")
 
 
@@ -124,6 +129,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     """How many tests of each folder ran, above the last line."""
     if config.getoption("record_times"):
         _record_times(terminalreporter)
+    if config.getoption("record_transports"):
+        _record_transports(terminalreporter, config.getoption("--transport"))
     ran: Counter[str] = Counter()
     for outcome in ("passed", "failed", "error"):
         for report in terminalreporter.stats.get(outcome, []):
@@ -133,6 +140,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write_line(
             "tests: " + ", ".join(f"{folder} {number}" for folder, number in sorted(ran.items()))
         )
+
+
+def _record_transports(terminalreporter: pytest.TerminalReporter, chosen: str) -> None:
+    stats = terminalreporter.stats
+    outcomes = [(item.nodeid, "left out") for item in stats.get("deselected", []) if item.get_closest_marker(RABBITMQ)]
+    outcomes += [(report.nodeid, "passed") for report in stats.get("passed", [])]
+    outcomes += [(report.nodeid, "failed") for kind in ("failed", "error") for report in stats.get(kind, [])]
+    transport_table.record(chosen, outcomes)
 
 
 def _record_times(terminalreporter: pytest.TerminalReporter) -> None:

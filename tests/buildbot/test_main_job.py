@@ -22,7 +22,7 @@ builder("fails", c['workers'], steps.ShellCommand(name="false", command=["false"
 """
 
 
-@pytest.mark.parametrize("queue_type", ["classic", "quorum"])
+@pytest.mark.parametrize("queue_type", ["classic", pytest.param("quorum", marks=pytest.mark.rabbitmq)])
 def test_a_build_runs_on_an_agent(
     make_master: Callable[..., BuildMaster], make_agent: Callable[..., Agent], queue_type: str
 ) -> None:

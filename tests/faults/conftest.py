@@ -99,7 +99,8 @@ def record(request: pytest.FixtureRequest) -> Record:
     name = re.sub(r"\W+", "_", request.node.nodeid.split("/")[-1]).strip("_")
 
     def note(**fields: object) -> None:
-        findings.append(Finding(**fields))  # type: ignore[arg-type]
+        transport = request.config.getoption("--transport")
+        findings.append(Finding(transport=transport, **fields))  # type: ignore[arg-type]
         request.node.user_properties.append((PROPERTY, asdict(findings[-1])))
         keep(name, findings)
 

@@ -33,7 +33,8 @@ def test_the_build_runs_elsewhere(settled: Lab, record: Record) -> None:
         f"{name} {what}" for name in ("first", "work", "last") for what in ("begin", "end")
     ]
     settled.check_text(master, build, "work", LOG_SIZE)
-    assert elsewhere < (GRACE if settled.tells_deaths else GRACE + 3)
+    died = "a1 died" in master.output(master.builds(request)[0], "work", streams="h")
+    assert elsewhere < (GRACE if died else GRACE + 3)
     assert not settled.processes_of(first)
     first.start()  # its state folder is as it was left: it is refused, and cleans up
     settled.wait_nothing_left()
@@ -61,4 +62,5 @@ def test_the_reason_stands_in_the_step(settled: Lab) -> None:
     assert "a1" in said, said
     assert "runs again" in said, said
     assert "a1" in broken.row["state_string"], broken.row["state_string"]
-    assert ("a1 died" in said) == settled.tells_deaths, said
+    # its kernel resets the connection where a ping came in the moment before it was killed
+    assert settled.tells_deaths or "a1 died" not in said, said

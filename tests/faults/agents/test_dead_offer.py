@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import time
 
-import pika
 import pytest
 
 from contracts.timing import LIVES
-from contracts.topology import DEAD_QUEUE
 from tests.faults.conftest import Record
 from tests.faults.laboratory import processes
 from tests.faults.laboratory.lab import Lab
@@ -35,11 +32,11 @@ def test_it_goes_to_dead(settled: Lab, record: Record) -> None:
     assert not [mark for mark in settled.marks() if mark.agent == "fourth"]
     said = "".join(master.output(build, name, streams="h") for name in ("work",)) + build.row["state_string"]
     assert "victim3" in said, said
-    with pika.BlockingConnection(pika.URLParameters(settled.url)) as connection:
-        _, properties, body = connection.channel().basic_get(DEAD_QUEUE, auto_ack=True)
-    assert body is not None, "the offer is in `dead`"
-    assert json.loads(body)["request"] == f"br-{request}"
-    reason = next(value for name, value in properties.headers.items() if "reason" in name)
+    (dead,) = settled.asked("dead", "list")
+    shown = settled.told("dead", "show", dead["id"])
+    settled.told("dead", "drop", dead["id"])
+    assert f"br-{request}" in shown, shown
+    reason = dead["reason"]
     assert str(LIVES) in reason, reason
     record(
         fault="an offer that costs three agents their lives",

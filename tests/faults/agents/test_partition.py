@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +16,9 @@ from tests.faults.conftest import LOG_SIZE, Record
 from tests.faults.laboratory import processes
 from tests.faults.laboratory.lab import Lab
 from tests.faults.laboratory.namespace import Namespace
+from tests.harness.agents import Agent
 from tests.harness.waiting import wait_for
+from tests.harness.ways import RABBITMQ, office
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
@@ -25,28 +29,40 @@ ELSEWHERE = 35.0
 class Divided:
     """A lab whose agents may live behind a cable that can be cut."""
 
-    def __init__(self, lab: Lab, namespace: Namespace, far_url: str) -> None:
+    def __init__(self, lab: Lab, namespace: Namespace, port: int | None = None) -> None:
+        """`port`: where it listens at the cable, where that is another than elsewhere."""
         self.lab = lab
         self.namespace = namespace
-        self.far_url = far_url
+        self._port = port
+
+    def far(self, **settings: Any) -> Agent:
+        """An agent at the other end."""
+        return self.lab.agent("far", by=self._port, host=self.namespace.host, prefix=self.namespace.prefix, **settings)
 
 
 @pytest.fixture(scope="module")
-def _divided(tmp_path_factory: pytest.TempPathFactory, master_database: Path) -> Iterator[Divided]:
-    folder = tmp_path_factory.mktemp("divided")
-    with Namespace() as namespace:
-        (port,) = free_ports(1)
-        far = {"listeners.tcp.2": f"{namespace.host}:{port}", "loopback_users": "none"}
-        with RabbitMQNode(folder / "rabbitmq", config=far) as node:
-            lab = Lab(folder / "lab", node, "/", master_database)
-            long_steps = lab.three_steps(seconds=100, size=LOG_SIZE, tick=True)
-            config = lab.column(builder="long", steps=long_steps)
-            config += lab.column(builder="strict", column="strict", steps=long_steps, more=", fencing='strict'")
-            config += lab.column(builder="short", column="short", steps=lab.three_steps(seconds=20, size=LOG_SIZE))
-            lab.settle(lab.master(config))
-            address = node.url.replace(f"127.0.0.1:{node.port}", f"{namespace.host}:{port}")
-            yield Divided(lab, namespace, address)
-            lab.end()
+def _divided(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, master_database: Path
+) -> Iterator[Divided]:
+    folder, transport = tmp_path_factory.mktemp("divided"), request.config.getoption("--transport")
+    with ExitStack() as stack:
+        namespace = stack.enter_context(Namespace())
+        if transport == RABBITMQ:
+            (port,) = free_ports(1)
+            far = {"listeners.tcp.2": f"{namespace.host}:{port}", "loopback_users": "none"}
+            node = stack.enter_context(RabbitMQNode(folder / "rabbitmq", config=far))
+            divided = Divided(Lab(folder / "lab", node, "/", master_database), namespace, port)
+        else:
+            way = office(transport, folder / "lab" / "master-m1", listens="0.0.0.0")  # the cable's, too
+            divided = Divided(Lab.without_broker(folder / "lab", way, master_database), namespace)
+        lab = divided.lab
+        stack.callback(lab.end)
+        long_steps = lab.three_steps(seconds=100, size=LOG_SIZE, tick=True)
+        config = lab.column(builder="long", steps=long_steps)
+        config += lab.column(builder="strict", column="strict", steps=long_steps, more=", fencing='strict'")
+        config += lab.column(builder="short", column="short", steps=lab.three_steps(seconds=20, size=LOG_SIZE))
+        lab.settle(lab.master(config))
+        yield divided
 
 
 @pytest.fixture
@@ -68,7 +84,7 @@ def test_cut_off_for_longer_than_the_grace(divided: Divided, record: Record) -> 
     """Elsewhere within 35 s at a 10 s heartbeat; healed, it is refused and leaves no process behind."""
     lab = divided.lab
     master = lab.masters[0]
-    far = lab.agent("far", url=divided.far_url, prefix=divided.namespace.prefix)
+    far = divided.far()
     request = master.force("long")
     lab.wait_mark("work", "begin", agent="far")
     lab.agent("near")
@@ -101,7 +117,7 @@ def test_strict_fencing(divided: Divided, record: Record) -> None:
     """With fencing="strict" the cut off command is dead before the build's command starts elsewhere."""
     lab = divided.lab
     master = lab.masters[0]
-    lab.agent("far", url=divided.far_url, prefix=divided.namespace.prefix, capabilities=["strict"])
+    divided.far(capabilities=["strict"])
     request = master.force("strict")
     lab.wait_mark("work", "begin", agent="far")
     lab.agent("near", capabilities=["strict"])
@@ -128,7 +144,7 @@ def test_cut_off_for_less_than_the_grace(divided: Divided, record: Record) -> No
     """Packets dropped for 4 s: TCP sends them again, and nobody notices."""
     lab = divided.lab
     master = lab.masters[0]
-    lab.agent("far", url=divided.far_url, prefix=divided.namespace.prefix, capabilities=["short"])
+    divided.far(capabilities=["short"])
     request = master.force("short")
     lab.wait_mark("work", "begin", agent="far")
     cut = time.monotonic()

@@ -236,9 +236,11 @@ class Lab:
 
     def processes(self, besides: Sequence[Agent] = ()) -> list[psutil.Process]:
         """All processes that agents of this lab started, themselves included; `besides`: agents that may be there, and
-        with each a keeper that waits for a session."""
+        with each a keeper that waits for a session, and its ssh."""
         allowed = {agent.pid for agent in besides}
-        return processes.marked(self.mark, allowed.union(*map(processes.waiting_keepers, allowed)))
+        return processes.marked(
+            self.mark, allowed.union(*map(processes.waiting_keepers, allowed), *map(processes.wires, allowed))
+        )
 
     def processes_of(self, agent: Agent, besides: Sequence[Agent] = ()) -> list[psutil.Process]:
         """All processes of one agent: its own, its keepers', its commands'; `besides` as for `processes`."""
@@ -262,13 +264,23 @@ class Lab:
 
     def queues(self) -> dict[str, int]:
         """Messages of each queue, ready and unacknowledged."""
-        if (folder := self.way.folder) is not None:
-            program = str(Path(sys.executable).with_name("master-bridge"))
-            command = [program, "queues", "--json", "--master-dir", str(folder)]
-            told = subprocess.run(command, capture_output=True, text=True, check=True, env=program_environment())
-            return {queue["name"]: queue["ready"] + (queue["held"] or 0) for queue in json.loads(told.stdout)}
+        if self.way.folder is not None:
+            return {queue["name"]: queue["ready"] + (queue["held"] or 0) for queue in self.asked("queues")}
         text = self.node.ctl("list_queues", "-p", self.vhost, "name", "messages", "--no-table-headers", "--silent")
         return {name: int(number) for name, number in (line.rsplit(None, 1) for line in text.splitlines() if line)}
+
+    def told(self, *command: str) -> str:
+        """What `master-bridge COMMAND` prints here."""
+        folder = self.way.folder
+        where = ["--url", self.url] if folder is None else ["--master-dir", str(folder)]
+        program = str(Path(sys.executable).with_name("master-bridge"))
+        return subprocess.run(
+            [program, *command, *where], capture_output=True, text=True, check=True, env=program_environment()
+        ).stdout
+
+    def asked(self, *command: str) -> Any:
+        """As `told`, with `--json`."""
+        return json.loads(self.told(*command, "--json"))
 
     def wait_nothing_left(self, timeout: float = 30) -> None:
         """No process, no session folder, no message, no queue of an agent that is gone."""

@@ -85,6 +85,16 @@ def waiting_keepers(agent: int) -> set[int]:
     return found
 
 
+def wires(agent: int) -> set[int]:
+    """Its ssh to the master, where it comes by that."""
+    found = set()
+    for child in tree(agent)[1:]:
+        with contextlib.suppress(*_GONE):
+            if child.ppid() == agent and child.name() == "ssh":
+                found.add(child.pid)
+    return found
+
+
 def describe(processes: list[psutil.Process]) -> str:
     lines = []
     for process in processes:
