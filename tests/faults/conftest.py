@@ -45,14 +45,17 @@ def master_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def lab(request: pytest.FixtureRequest, tmp_path: Path, master_database: Path) -> Iterator[Lab]:
     """On the shared node, or without one: for faults that leave the broker alone."""
-    folder, transport = tmp_path / "lab", request.config.getoption("--transport")
-    if transport == RABBITMQ:
-        vhost: str = request.getfixturevalue("make_vhost")()
-        made = Lab(folder, request.getfixturevalue("node"), vhost, master_database)
-    else:
-        made = Lab.without_broker(folder, office(transport, folder / "master-m1"), master_database)
+    made = chosen_lab(request, tmp_path / "lab", master_database)
     yield made
     made.end()
+
+
+def chosen_lab(request: pytest.FixtureRequest, folder: Path, database: Path) -> Lab:
+    """Over what `--transport` says; for one test."""
+    transport = request.config.getoption("--transport")
+    if transport == RABBITMQ:
+        return Lab(folder, request.getfixturevalue("node"), request.getfixturevalue("make_vhost")(), database)
+    return Lab.without_broker(folder, office(transport, folder / "master-m1"), database)
 
 
 @pytest.fixture(scope="session")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from contracts.testing.rabbitmq.node import RabbitMQNode
+from tests.faults.conftest import chosen_lab
 from tests.faults.laboratory import losses
 from tests.faults.laboratory.lab import Lab
 
@@ -15,8 +15,8 @@ pytestmark = pytest.mark.timeout(1200)
 
 
 @pytest.fixture
-def lab(tmp_path: Path, node: RabbitMQNode, make_vhost: Callable[[], str], master_database: Path) -> Iterator[Lab]:
-    made = Lab(tmp_path / "lab", node, make_vhost(), master_database)
+def lab(request: pytest.FixtureRequest, tmp_path: Path, master_database: Path) -> Iterator[Lab]:
+    made = chosen_lab(request, tmp_path / "lab", master_database)
     yield made
     made.end()
 
