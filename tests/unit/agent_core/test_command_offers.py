@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from contracts.messages import Accept, Claim, Command, Event, Gone, Interrupt, Offer, Resume
+from contracts.timing import COMMAND_GRANT_WAIT, SILENCE_BEFORE_RESUME
 from worker_agent.core import actions, inputs
 
 from .harness import OPENED_AT, Agent, command, command_offer
@@ -360,3 +361,17 @@ def test_the_same_command_started_by_the_bridge_is_followed_not_run_again() -> N
     agent.start(1)
     assert not agent.of(actions.RunCommand)
     assert Command(n=1, name="shell", args={}, digest="d1") == command(1)
+
+
+def test_what_runs_without_a_grant_is_told_to_its_master_after_eight_seconds_of_silence() -> None:
+    """As of all that is held: since it was claimed nobody has said anything."""
+    agent = Agent()
+    agent.offer(command_offer())
+    agent.confirm()
+    agent.wait(COMMAND_GRANT_WAIT)
+    assert agent.states == ["held"]
+    assert agent.said(Resume) == []
+    agent.wait(SILENCE_BEFORE_RESUME - COMMAND_GRANT_WAIT - 0.1)
+    assert agent.said(Resume) == []
+    agent.wait(0.1)
+    assert len(agent.said(Resume)) == 1

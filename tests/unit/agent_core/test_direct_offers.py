@@ -98,8 +98,20 @@ def test_so_many_at_once_and_each_once() -> None:
 )
 def test_what_is_no_operators_offer_changes_nothing(wrong: dict[str, Any], user: str) -> None:
     agent = Agent()
-    agent.hear(direct_offer(**wrong), user)
-    assert agent.kinds == ["Reject"]
+    what = direct_offer(**wrong)
+    agent.hear(what, user)
+    reason = "an offer that is told to an agent is direct, a build and has a fencing"
+    if user != "desk":
+        reason = f"user {user} told an offer of user desk"
+    assert agent.did == [actions.Reject(message=what, reason=reason)]
+
+
+@pytest.mark.parametrize(("seals", "sealed", "claims"), [(True, True, 1), (False, False, 1), (False, True, 0)])
+def test_a_sealed_one_is_left_by_an_agent_that_cannot_seal(seals: bool, sealed: bool, claims: int) -> None:
+    """Its operator asks again, and gives up."""
+    agent = Agent(seals=seals)
+    agent.told(direct_offer(seal=sealed))
+    assert len(agent.said(Claim)) == claims
 
 
 def test_out_of_a_queue_it_goes_to_the_dead() -> None:

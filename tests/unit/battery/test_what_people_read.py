@@ -51,6 +51,19 @@ def test_what_runs_counts_as_far_as_it_is_expected_to_be() -> None:
     assert seconds_left(made, 10.0) == pytest.approx(4.0 * 10 / 6), "it takes longer than expected"
 
 
+def test_what_runs_on_a_fast_agent_counts_for_more() -> None:
+    """At its speed in past runs: a slow agent has ended six units in twelve seconds."""
+    units = [f"t{number}" for number in range(50)]
+    made = BatteryMachine(units, timings=dict.fromkeys(units, 1.0), speeds={"s": 0.5, "f": 2.0}, plan=Plan())
+    made.handle(FleetSize(slots=2), 0.0)
+    slow = take(made, "s")
+    report = UnitReport(outcome="passed", seconds=2.0)
+    made.handle(ShardEnded(shard=1, seconds=12.0, reports=dict.fromkeys(slow.units, report)), 12.0)
+    assert len(slow.units) == 6
+    assert take(made, "f", 12.0).number == 2
+    assert seconds_left(made, 14.0) == pytest.approx((50 - 6 - 4) * 14.0 / (6 + 4))
+
+
 def test_shards_of_unknown_length_do_not_count_before_they_end() -> None:
     """Two agents have six of a hundred units each; one has ended them."""
     made = BatteryMachine([f"t{number}" for number in range(100)], timings={}, plan=Plan())

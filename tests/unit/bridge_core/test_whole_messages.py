@@ -521,6 +521,7 @@ def test_of_two_sessions_the_later_run_is_adopted_and_the_other_learns_whose_it_
     ("change", "reason"),
     [
         ({"master": "other"}, "it is for master 'other', this is 'm'"),
+        ({"address": "somewhere"}, "'somewhere' is not an agent's address (agent.<user>.<instance>.<nonce>)"),
         ({"address": "agent.u-b.i-a.1"}, "user u-a gave the address agent.u-b.i-a.1, which is user u-b's"),
         ({"request": "br-2"}, "session s-a is one of request br-1, not br-2"),
         ({"instance": "i-b"}, "session s-a is one of instance i-a, not i-b"),
