@@ -375,3 +375,14 @@ def test_what_runs_without_a_grant_is_told_to_its_master_after_eight_seconds_of_
     assert agent.said(Resume) == []
     agent.wait(0.1)
     assert len(agent.said(Resume)) == 1
+
+
+def test_a_claim_says_what_kind_of_work_it_is_for_and_since_when_it_waits() -> None:
+    """In the status of its slot."""
+    agent = Agent()
+    agent.deliver(command_offer())
+    agent.at += 2.5
+    agent.tell(inputs.MachineChecked(delivery=1, able=True))
+    assert [claim.kind for claim in agent.said(Claim)] == ["command"]
+    (slot,) = agent.machine.slots()
+    assert (slot.state, slot.since) == ("claiming", agent.at)

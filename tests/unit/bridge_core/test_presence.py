@@ -7,7 +7,7 @@ import pytest
 from contracts.messages import Alive, Grant, Ping, RollCall
 from contracts.timing import ACCEPT_TIMEOUT
 from master_bridge.core.actions import Alarm, Attach, Broadcast, Deliver, Lost, PublishOffer, Send, SendMarker
-from master_bridge.core.inputs import AgentDied, AgentHeard, Keep, LinkBlocked, LinkDown, LinkUp, RequestChecked
+from master_bridge.core.inputs import AgentDied, AgentHeard, Done, Keep, LinkBlocked, LinkDown, LinkUp, RequestChecked
 from master_bridge.core.presence import given_up_at
 from master_bridge.core.records import Session
 from tests.unit.bridge_core.scene import MAKE, Agent, Scene, executing, sent
@@ -572,3 +572,37 @@ def test_an_older_address_has_its_time_from_when_it_was_asked() -> None:
     scene.now += 2.0
     scene.hear(marker.message, "bridge")  # type: ignore[arg-type]
     assert scene.machine._parts.context.timers.when("rival", agent.session) == scene.now + ACCEPT_TIMEOUT
+
+
+def test_of_a_session_that_is_over_nothing_is_due() -> None:
+    """However many alarms it had."""
+    scene, agent = held_and_settled()
+    timers = scene.machine._parts.context.timers
+    for purpose in ("accept", "grace", "suspect", "rival", "stored", "replay", "orphan"):
+        timers.set(purpose, agent.session, scene.now + 1.0)
+    scene.do(Done(request="br-1"))
+    assert alarms(scene, agent) == set()
+
+
+def test_a_new_link_asks_again_for_the_accept_that_is_missing_and_for_no_other() -> None:
+    """Buildbot has the other session."""
+    scene, agent = Scene(), Agent("a")
+    scene.says(agent, agent.claim(scene.offered()))
+    scene.relink()
+    assert "accept" in alarms(scene, agent)
+    scene.says(agent, agent.accept())
+    scene.relink()
+    assert "accept" not in alarms(scene, agent)
+
+
+def test_claims_that_wait_for_the_end_of_the_roll_call_are_refused_when_nobody_wants_an_agent() -> None:
+    """With the reason; so their offers are acknowledged."""
+    scene, agent = Scene(), Agent("a", request="br-1/lint")
+    offer = scene.offered("br-1/lint", kind="command", commands=(MAKE,))
+    scene.relink()
+    delivery = scene.says(agent, agent.claim(offer))
+    assert sent(scene.last, Send) == []
+    scene.do(Done(request="br-1/lint"))
+    (refused,) = [send.message for send in sent(scene.last, Send)]
+    assert (refused.t, refused.reason) == ("refuse", "no agent is wanted for its build request")  # type: ignore[attr-defined]
+    assert delivery in scene.acked()
