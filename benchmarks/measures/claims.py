@@ -23,6 +23,7 @@ from benchmarks.measures.raw import raw_messages, syncs
 from benchmarks.report.figures import percentile
 from benchmarks.stand.processes import proportional_memory, total_cpu_seconds
 from benchmarks.stand.stage import Stage
+from contracts.rabbitmq.arguments import QueueType
 from contracts.testing.rabbitmq.node import RabbitMQNode
 from contracts.timing import ALIVE_INTERVAL
 from tests.harness.agents import Agent
@@ -37,13 +38,12 @@ class Fleet(NamedTuple):
     offers: int = 1_000
     #: all agents are idle but one: each offer is published when the one before it is over
     idle: bool = False
-    #: as the agents' --shared-prefetch; "never" stands for quorum queues and brokers that deny it
-    prefetch: str = "auto"
+    queue_type: QueueType = "classic"
 
     def __str__(self) -> str:
         offers = "one offer at a time" if self.idle else f"{self.offers} offers"
-        shared = "" if self.prefetch == "auto" else ", not shared"
-        return f"{self.agents} agents, {self.signatures} signatures, {offers}{shared}"
+        quorum = "" if self.queue_type == "classic" else ", quorum queues"
+        return f"{self.agents} agents, {self.signatures} signatures, {offers}{quorum}"
 
 
 #: Each row changes one number of the second one. The last two have ten offers an agent, as most others have: with 1,000
@@ -126,7 +126,8 @@ def run(stage: Stage) -> None:
             _scale(stage, QUICK, 1)
             return
         _scale(stage, (*SCALE, *IDLE), stage.rounds)
-        _scale(stage, [fleet._replace(prefetch="never") for fleet in IDLE], 1)  # for comparison
+        # for comparison: their consumers cannot share a prefetch, as those of any queue from RabbitMQ 4.3 on
+        _scale(stage, [fleet._replace(queue_type="quorum") for fleet in IDLE], 1)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
@@ -190,7 +191,7 @@ def _scale(stage: Stage, fleets: Sequence[Fleet], rounds: int) -> None:
     for number in range(rounds):
         for index, fleet in enumerate(fleets):
             stage.say(f"   round {number + 1}: {fleet}")
-            for what, value, unit, better in _measure(stage, f"{fleet.prefetch}{number}-{index}", fleet):
+            for what, value, unit, better in _measure(stage, f"{fleet.queue_type}{number}-{index}", fleet):
                 figures.setdefault((fleet, what, unit, better), []).append(value)
     for (fleet, what, unit, better), values in figures.items():
         stage.add("scale", f"{what}: {fleet}", "ours", unit, better, values)
@@ -199,13 +200,12 @@ def _scale(stage: Stage, fleets: Sequence[Fleet], rounds: int) -> None:
 def _measure(stage: Stage, prefix: str, fleet: Fleet) -> Sequence[tuple[str, float, str, str]]:
     names = [f"{prefix}x{index}" for index in range(fleet.signatures)]
     pace = {"at_once": 1, "pause": _SHORT_PAUSE} if fleet.idle else {"at_once": fleet.offers}
-    with Talk("benchmarks.stand.bridge_process", stage.node.url, f"bench-scale-{prefix}") as bridge:
+    master = f"bench-scale-{prefix}"
+    with Talk("benchmarks.stand.bridge_process", stage.node.url, master, fleet.queue_type) as bridge:
         bridge.hear()
         bridge.ask({"declare": True, "signatures": names})
         memory = proportional_memory([stage.node.pid])
-        with Talk(
-            "benchmarks.stand.fleet_process", stage.node.url, str(fleet.agents), fleet.prefetch, *names
-        ) as agents:
+        with Talk("benchmarks.stand.fleet_process", stage.node.url, str(fleet.agents), *names) as agents:
             agents.hear()
             connected = proportional_memory([stage.node.pid])
             bridge.ask({"seek": min(50, fleet.offers), "signatures": names, **pace})  # warm

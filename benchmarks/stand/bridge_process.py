@@ -1,9 +1,9 @@
 """A bridge without Buildbot: the real machine and the real link, and a client that takes an agent and lets it go.
 
-`python -m benchmarks.stand.bridge_process URL MASTER` reads orders and prints answers, a line of JSON each:
-{"seek": count, "signatures": [...], "at_once": n, "pause": s} asks for `count` sessions, at most `at_once` at a time
-and `pause` seconds after one has ended for the next, and answers when all were claimed, granted, accepted and released:
-seconds, latencies (ms), CPU seconds.
+`python -m benchmarks.stand.bridge_process URL MASTER [classic|quorum]` reads orders and prints answers, a line of JSON
+each: {"seek": count, "signatures": [...], "at_once": n, "pause": s} asks for `count` sessions, at most `at_once` at a
+time and `pause` seconds after one has ended for the next, and answers when all were claimed, granted, accepted and
+released: seconds, latencies (ms), CPU seconds.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from twisted.protocols.basic import LineOnlyReceiver
 
 from contracts import timing
 from contracts.messages import Catalogue, Claim
+from contracts.rabbitmq.arguments import QueueType
 from contracts.topology import key_word
 from contracts.trust.tickets import SECRET_BYTES, Tickets
 from master_bridge.buildbot.bridge import Bridge
@@ -87,7 +88,7 @@ class Run(LineOnlyReceiver):
     delimiter = b"\n"
     MAX_LENGTH = 1_000_000
 
-    def __init__(self, url: str, master: str) -> None:
+    def __init__(self, url: str, master: str, queue_type: QueueType = "classic") -> None:
         self._ready = False
         self._numbers = 0
         self._waiting: list[tuple[str, str]] = []
@@ -103,7 +104,7 @@ class Run(LineOnlyReceiver):
             on_link=self._link, on_fleet=lambda message: None, on_stopped=self.failed,
         )  # fmt: skip
         self.bridge.claimed = {}
-        self.link = NotingLink(reactor, LinkSettings(url=url, master=master), self.bridge)
+        self.link = NotingLink(reactor, LinkSettings(url=url, master=master, queue_type=queue_type), self.bridge)
         self.link.offered = {}
         self.bridge.link = self.link
         self.link.start()
@@ -173,7 +174,8 @@ class Run(LineOnlyReceiver):
 
 
 def main() -> None:
-    stdio.StandardIO(Run(sys.argv[1], sys.argv[2]))
+    url, master, *queue_type = sys.argv[1:]
+    stdio.StandardIO(Run(url, master, "quorum" if queue_type == ["quorum"] else "classic"))
     reactor.run()
 
 

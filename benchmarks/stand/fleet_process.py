@@ -3,7 +3,7 @@
 Left out is what a machine does for a session (folders, keepers, processes) and what it can do (probes). Prints
 {"ready": seconds} when all consume, then one line {"cpu": seconds, "given_back": offers} for each line it reads.
 
-`python -m benchmarks.stand.fleet_process URL AGENTS PREFETCH SIGNATURE…`, PREFETCH as the agent's --shared-prefetch
+`python -m benchmarks.stand.fleet_process URL AGENTS SIGNATURE…`
 """
 
 from __future__ import annotations
@@ -16,15 +16,12 @@ import sys
 import time
 from collections.abc import Iterable
 
-from pydantic import TypeAdapter
-
 from contracts.messages import WorkerInfo
 from contracts.topology import cap_queue
 from worker_agent.core import actions as do
 from worker_agent.core import inputs
 from worker_agent.core.journal import MemoryJournal
 from worker_agent.core.machine import AgentConfig, AgentMachine
-from worker_agent.link.amqp.prefetch import Choice
 from worker_agent.link.link import Link
 from worker_agent.link.options import LinkOptions
 from worker_agent.link.port import LinkListener
@@ -39,13 +36,13 @@ class SimulatedAgent:
     #: offers that slipped in while their agent claimed another one
     given_back = 0
 
-    def __init__(self, url: str, number: int, prefetch: Choice, signatures: Iterable[str]) -> None:
+    def __init__(self, url: str, number: int, signatures: Iterable[str]) -> None:
         self._loop = asyncio.get_running_loop()
         instance = f"sim-{number}"
         epochs = itertools.count(1)
         ids = itertools.count(1)
         self.link = Link(
-            (LinkOptions(url=url, name=instance, heartbeat=60, shared_prefetch=prefetch),),
+            (LinkOptions(url=url, name=instance, heartbeat=60),),
             instance=instance, agent=instance, next_epoch=lambda: next(epochs),
             listener=LinkListener(
                 on_input=self._put, queue_gone=lambda queue: None, sent_to_dead=lambda: None, asked=lambda: None
@@ -101,9 +98,9 @@ class SimulatedAgent:
             self.link.cancel_consumers()
 
 
-async def run(url: str, count: int, prefetch: Choice, signatures: list[str]) -> None:
+async def run(url: str, count: int, signatures: list[str]) -> None:
     began = time.monotonic()
-    agents = [SimulatedAgent(url, number, prefetch, signatures) for number in range(count)]
+    agents = [SimulatedAgent(url, number, signatures) for number in range(count)]
     tasks = []
     for start in range(0, count, OPENING):
         some = agents[start : start + OPENING]
@@ -124,4 +121,4 @@ async def run(url: str, count: int, prefetch: Choice, signatures: list[str]) -> 
 
 
 if __name__ == "__main__":
-    asyncio.run(run(sys.argv[1], int(sys.argv[2]), TypeAdapter(Choice).validate_python(sys.argv[3]), sys.argv[4:]))
+    asyncio.run(run(sys.argv[1], int(sys.argv[2]), sys.argv[3:]))

@@ -20,7 +20,6 @@ from contracts.operations.office_url import SSH, STDIO
 from worker_agent.core.actions import Publish
 from worker_agent.core.inputs import LinkDown, LinkUp
 from worker_agent.link.amqp.connected import Connected, OfBroker
-from worker_agent.link.amqp.prefetch import SharedPrefetch
 from worker_agent.link.errors import LinkError
 from worker_agent.link.frames.attaching import Attaching
 from worker_agent.link.frames.open_link import OfficeOpenLink
@@ -169,8 +168,7 @@ class Link:
         """For the transport that the URL names."""
         if options.is_office:
             return OfficeOpenLink(options, address, self._listener, self._kept, self._wire(options))
-        fresh = OfBroker(prefetch=SharedPrefetch(options.shared_prefetch))
-        of_broker = self._of_brokers.setdefault(options.where, fresh)
+        of_broker = self._of_brokers.setdefault(options.where, OfBroker())
         return Connected(options, address, self._listener, self._kept, of_broker)
 
     # -- another place ----------------------------------------------------------------------------------------------

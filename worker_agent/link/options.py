@@ -14,7 +14,6 @@ from yarl import URL
 
 from contracts.operations.amqp_url import BrokerAddress, parse_url
 from contracts.operations.office_url import STDIO, OfficeAddress, is_office_url, parse_office_url
-from worker_agent.link.amqp.prefetch import Choice
 from worker_agent.program.settings import Settings
 from worker_agent.signatures import Trust
 
@@ -51,8 +50,8 @@ class LinkOptions:
     reconnect_max: float = 15.0
     #: the socket at which an agent that its master reaches is met
     attach_at: Path = Path("attach.sock")
-    #: "always" and "auto" are for an agent of one slot, see `SharedPrefetch`
-    shared_prefetch: Choice = "auto"
+    #: the agent has one slot, so that it never holds an offer while it waits for another
+    one_offer: bool = True
     tls: TLSFiles = field(default_factory=TLSFiles)
     #: whom to believe; one object for all links of the process
     trust: Trust = field(default_factory=Trust)
@@ -135,7 +134,7 @@ def link_options(settings: Settings) -> LinkOptions:
         attach_at=settings.state / ATTACH_SOCKET,
         heartbeat=settings.heartbeat,
         reconnect_max=settings.reconnect_max,
-        shared_prefetch=settings.shared_prefetch if settings.slots == 1 else "never",
+        one_offer=settings.slots == 1,
         tls=TLSFiles(ca=settings.tls_ca, certificate=settings.tls_cert, key=settings.tls_key),
         trust=Trust(settings.trusted_key),
     )

@@ -91,11 +91,6 @@ class Settings(BaseSettings):
         15.0, BROKER, "Longest pause between two tries to reach the broker.", "SECONDS", gt=0, le=300
     )
 
-    shared_prefetch: Literal["auto", "always", "never"] = _setting(
-        "auto", BROKER, "Let the broker see to it that no second offer comes, instead of cancelling consumers at each "
-        "claim: cheaper in a large fleet. For one slot and classic queues; auto: before RabbitMQ 4.3.",
-    )  # fmt: skip
-
     name: str = _setting("", WORK, "What people call this agent. Default: the host's name.", "NAME", max_length=128)
     slots: int = _setting(1, WORK, "How many builds run here at the same time.", "N", ge=1, le=1000)
     run_as: str | None = _setting(

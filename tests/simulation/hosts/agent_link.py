@@ -48,10 +48,14 @@ class AgentLink(Link):
         #: of the latest connection
         self.address = ""
         self._wanted: tuple[str, ...] = ()
+        #: what will be wanted when all orders are carried out
+        self._asked: tuple[str, ...] = ()
         #: the consumer that the broker was asked for last, until it answers
         self._starting: str | None = None
         #: consumer tag -> queue
         self._consumers: dict[str, str] = {}
+        #: the same of those that brought what is held, and do not count
+        self._filled: dict[str, str] = {}
         self._tags = 0
         self._handles = 0
         #: delivery handle -> (channel, delivery tag, consumer tag, body)
@@ -128,7 +132,8 @@ class AgentLink(Link):
         was_up, self.up = self.up, False
         self._held.clear()
         self._consumers.clear()
-        self._wanted = ()
+        self._filled.clear()
+        self._wanted = self._asked = ()
         self.host.world.note(self.host.name, f"link down: {reason}")
         if was_up:
             self.host.feed(self.process, inputs.LinkDown())
@@ -149,16 +154,16 @@ class AgentLink(Link):
         self.host.world.note(self.host.name, f"offers channel closed: {error}")
         lost, self._held = list(self._held), {}
         self._consumers.clear()
+        self._filled.clear()
         self._open_offers()
-        wanted, self._wanted = self._wanted, ()
         for handle in lost:
             self.host.feed(self.process, inputs.DeliveryLost(delivery=handle))
-        if wanted and not self._wanted:
-            self.consume(wanted)
+        self._order(self._consume, self._asked)
 
     def _cancelled(self, tag: str) -> None:
         """The broker cancelled a consumer (consumer timeout from 4.3 on)."""
         self._consumers.pop(tag, None)
+        self._filled.pop(tag, None)
         lost = [handle for handle, held in self._held.items() if held[2] == tag]
         for handle in lost:
             del self._held[handle]
@@ -166,24 +171,47 @@ class AgentLink(Link):
             self.host.feed(self.process, inputs.DeliveryLost(delivery=handle))
         self._consume_next()
 
+    def _order(self, call: Callable[..., object], *args: object) -> None:
+        """Later, in order, as the agent's edge does: by then it knows what is wanted afterwards."""
+        if self.up and self._offers is not None:  # else the next link-up brings its own
+            self._clock.call_later(0.0, self.host.when_thawed, self._carry_out, self._consuming, call, args)
+
+    def _carry_out(self, consuming: Connection, call: Callable[..., object], args: tuple[object, ...]) -> None:
+        if self._consuming is consuming and not self.closed:
+            call(*args)
+
     def consume(self, queues: tuple[str, ...]) -> None:
-        if not self.up or self._offers is None:
-            return  # said before the link went down: the next link-up brings its own
-        if queues or not self._quiet:
-            self._cancel_all_but(queues)
+        if self.up and self._offers is not None:
+            self._asked = queues
+            self._order(self._consume, queues)
+
+    def _consume(self, queues: tuple[str, ...]) -> None:
         self._wanted = queues
+        if queues:
+            self._cancel(*self._filled)
+            self._cancel_all_but(queues)
+        elif self._held:  # consumers outlive a claim
+            for _, _, tag, _ in self._held.values():
+                if tag in self._consumers:
+                    self._filled[tag] = self._consumers.pop(tag)
+        else:
+            self._cancel_all_but(())
         self._consume_next()
 
     @property
     def _quiet(self) -> bool:
-        """The broker hands nothing out before what is held is settled, so the consumers may stay."""
+        """The broker hands nothing out before what is held is settled."""
         return self.host.planned.shares and bool(self._held)
 
-    def _cancel_all_but(self, queues: tuple[str, ...]) -> None:
+    def _cancel(self, *tags: str) -> None:
         assert self._offers is not None
-        for tag in [tag for tag, queue in self._consumers.items() if queue not in queues]:
+        for tag in tags:
             self._offers.cancel(tag)
-            del self._consumers[tag]
+            self._consumers.pop(tag, None)
+            self._filled.pop(tag, None)
+
+    def _cancel_all_but(self, queues: tuple[str, ...]) -> None:
+        self._cancel(*(tag for tag, queue in self._consumers.items() if queue not in queues))
 
     def _consume_next(self) -> None:
         """One after the other: the next when the broker has answered."""
@@ -210,6 +238,10 @@ class AgentLink(Link):
         if deliveries > DELIVERIES_MAX:
             detail = f"{read(delivery.publication.body)!r}: {deliveries} times"
             raise Violation("no message is delivered more than 25 times", detail)
+        if delivery.queue not in self._asked:
+            self._cancel(delivery.consumer)
+            self._offers.nack(delivery.tag, requeue=True)
+            return
         self._handles += 1
         handle = self._handles
         offer = read(delivery.publication.body)
@@ -239,24 +271,26 @@ class AgentLink(Link):
         )
 
     def settle(self, action: actions.Ack | actions.Park | actions.GiveBack | actions.SendToDead) -> None:
-        if self.host.planned.shares:
-            # as the agent's edge does, which by then knows what is wanted afterwards
-            self._clock.call_later(0.0, self.host.when_thawed, self._wake_and_settle, action)
-        else:
-            self._settle(action)
+        self._order(self._make_ready_and_settle, action)
 
-    def _wake_and_settle(self, action: actions.Ack | actions.Park | actions.GiveBack | actions.SendToDead) -> None:
-        """With this its consumers come to life: those that are wanted, and not that of an offer that is given back."""
-        if action.delivery not in self._held or self.closed:
+    def _make_ready_and_settle(
+        self, action: actions.Ack | actions.Park | actions.GiveBack | actions.SendToDead
+    ) -> None:
+        """Before, cancel what is to bring nothing then: what is not wanted, and that of an offer that is given back."""
+        if action.delivery not in self._held:
             return
         own = self._held[action.delivery][2]
-        if self.host.world.between(0.0, 1.0) < 0.5:
-            self._cancel_all_but(())  # as in a backlog
-        else:
-            self._cancel_all_but(self._wanted)
-            if isinstance(action, actions.GiveBack) and self._consumers.pop(own, None) is not None:
-                assert self._offers is not None
-                self._offers.cancel(own)
+        if self._asked or len(self._held) == 1:
+            self._cancel_all_but(self._asked)
+        queue = self._filled.get(own)
+        if queue is not None and self.host.planned.shares and self.host.world.between(0.0, 1.0) < 0.5:
+            self._cancel(own, *self._consumers)  # as in a backlog
+        elif isinstance(action, actions.GiveBack):
+            self._cancel(own)
+        elif queue is not None and {*self._asked}.difference(self._consumers.values()) == {queue}:
+            self._consumers[own] = self._filled.pop(own)
+        elif queue is not None:
+            self._cancel(own)
         self._settle(action)
         self._consume_next()
 

@@ -21,7 +21,6 @@ VALUES = {
     "trusted_key": ("/a/m.pub", '["/a/m.pub"]', (Path("/a/m.pub"),)),
     "heartbeat": ("20", "20", 20),
     "reconnect_max": ("3.5", "3.5", 3.5),
-    "shared_prefetch": ("never", '"never"', "never"),
     "name": ("b7", '"b7"', "b7"),
     "slots": ("3", "3", 3),
     "basedir": ("/a/b", '"/a/b"', Path("/a/b")),

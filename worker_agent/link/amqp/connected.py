@@ -29,7 +29,6 @@ from worker_agent.link.amqp.declare import (
     product_of,
 )
 from worker_agent.link.amqp.offers import SUPERVISE_EVERY, OfferConsumers
-from worker_agent.link.amqp.one_at_a_time import ByCancelling, BySharedPrefetch
 from worker_agent.link.amqp.opening import Opened, open_connection
 from worker_agent.link.amqp.outlet import Outlet
 from worker_agent.link.amqp.prefetch import SharedPrefetch
@@ -54,7 +53,7 @@ RESTORE_EVERY = 20.0
 class OfBroker:
     """What a link to one RabbitMQ keeps from one connection to the next."""
 
-    prefetch: SharedPrefetch
+    prefetch: SharedPrefetch = field(default_factory=SharedPrefetch)
     declared: Declared = field(default_factory=Declared)
 
 
@@ -123,8 +122,7 @@ class Connected:
             dead=self.publisher.send_to_dead,
             queue_gone=self._listener.queue_gone,
             reader=OfferReader(trust=self.options.trust, foreign=self._kept.foreign),
-            way=BySharedPrefetch() if self._of_broker.prefetch.usable(self._product.version) else ByCancelling(),
-            not_shared=self._of_broker.prefetch.refused,
+            shared=self.options.one_offer and self._of_broker.prefetch.usable(self._product.version),
         )
         control = consuming.channel(publisher_confirms=False)
         await control.initialize()

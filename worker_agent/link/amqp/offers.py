@@ -1,12 +1,14 @@
 """The offer consumers of one connection: one offer at a time, cancelled before anything is given back, supervised.
 
 All that touches offers goes through one queue of orders, carried out strictly in order, so that "cancel, then give
-back" is that on the wire, too (rule 20). An offer that the machine keeps unacknowledged for hours lives on a channel
-that closes under it at worst alone: as long as one is held, new consumers get a channel of their own.
+back" is that on the wire, too (rule 20). As long as an offer is held, new consumers get a channel of their own: one
+that the broker refuses closes its channel.
 
-Where the consumers of a channel share their prefetch (`one_at_a_time`), an order to cancel them while an offer is held
-is carried out by the broker: it hands nothing more out. They stay; those that are no longer wanted when the offer is
-settled are cancelled before that.
+Consumers outlive a claim: to cancel and start one costs the broker the more, the more consumers its queue has. So an
+order to cancel them while an offer is held leaves them as they are. Where they share their prefetch, the broker hands
+nothing more out. Elsewhere each may bring one more offer, which is turned away: its consumer is cancelled, and it is
+given back at once, past all orders. That happens once a queue and a session at most, so no offer goes round in circles.
+Consumers that are not wanted when the offer is settled are cancelled before that.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from aiormq import exceptions as amqp
 from worker_agent.core.inputs import DeliveryLost, Input
 from worker_agent.link.amqp.declare import queue_exists
 from worker_agent.link.amqp.offer_channel import OfferChannel
-from worker_agent.link.amqp.one_at_a_time import ByCancelling, OneAtATime
+from worker_agent.link.amqp.turns import Turns
 from worker_agent.link.errors import LIBRARY_ERRORS
 from worker_agent.link.offered import OfferReader, ParkIt, PutToDead
 from worker_agent.link.port import Settle
@@ -41,8 +43,8 @@ class OfferConsumers:
     """Consumes `cap.*` queues as told and turns what comes into inputs.
 
     `dead` is called with what is no offer, the reason and the queue, and must publish it to `bb.dead`; `queue_gone` is
-    told of a queue that turned out not to exist (any more). `way`: how a second offer is kept away while one is held;
-    `not_shared` is told, with the reason, when a prefetch that was to be shared turns out not to be.
+    told of a queue that turned out not to exist (any more). `shared`: the consumers of a channel share their prefetch,
+    where the broker does what it is asked.
     """
 
     def __init__(
@@ -54,11 +56,10 @@ class OfferConsumers:
         dead: Callable[[AbstractIncomingMessage, str, str], Coroutine[Any, Any, bool]],
         queue_gone: Callable[[str], None],
         reader: OfferReader,
-        way: OneAtATime,
-        not_shared: Callable[[str], None],
+        shared: bool,
     ) -> None:
-        self._way = way
-        self._not_shared = not_shared
+        self._shared = shared
+        self._turns = Turns()
         self._reader = reader
         self._connection = connection
         self._on_input = on_input
@@ -138,6 +139,11 @@ class OfferConsumers:
     async def _consume(self, queues: tuple[str, ...]) -> None:
         self._wanted = queues
         self._unusable.clear()
+        for lease in list(self._channels):
+            if queues:
+                await lease.cancel_filled()  # the agent has room for another one: their queues are consumed afresh
+            else:
+                lease.set_filled_apart()
         await self._reconcile()
 
     async def _settle(self, delivery: int, how: Settle) -> None:
@@ -145,15 +151,7 @@ class OfferConsumers:
             message = lease.held.pop(delivery, None)
             if message is None:
                 continue
-            await lease.cancel_all_but(
-                lease.way.staying(
-                    lease.consumed(),
-                    wanted=bool(self._wanted),
-                    asked={*self._asked},
-                    how=how,
-                    source=lease.queue_of(message),
-                )
-            )
+            await self._make_ready(lease, message.consumer_tag or "", how)
             try:
                 if how == "ack":
                     await message.ack()
@@ -165,14 +163,32 @@ class OfferConsumers:
                 # Its channel went away under it: the broker has it back already, and the machine was or will be told.
                 log.debug("settled_too_late", delivery=delivery, how=how, error=str(error))
             await self._drop_if_spent(lease)
-            lease.way.ready()
-            if lease.way.shared and self._asked:
+            self._turns.ready()
+            if lease.shared and self._asked:
                 self._orders.put_nowait(self._reconcile)
             return
 
+    async def _make_ready(self, lease: OfferChannel, tag: str, how: Settle) -> None:
+        """What the consumer `tag` brought is settled next: cancel those that are to bring nothing then."""
+        if self._asked or not any(each.held for each in self._channels):
+            for each in list(self._channels):
+                await each.cancel_all_but(self._asked)
+        own = lease.filled.get(tag)
+        if own is not None and lease.shared and self._turns.backlog:
+            # The broker would hand out the head of any queue: the order to consume that follows says whose turn it is.
+            await lease.cancel_filled()
+            await lease.cancel_all_but(())
+        elif how == "give_back":
+            await lease.cancel(tag)  # it would come through it again at once (rule 20)
+        elif own is not None:
+            if {*self._asked} - self.consuming - self._unusable == {own.name}:
+                lease.put_back(tag)
+            else:  # it is not wanted, or another queue's turn: one whose offer was turned away
+                await lease.cancel(tag)
+
     async def _drop_if_spent(self, lease: OfferChannel) -> None:
         """Close a channel that neither holds nor consumes anything, unless it is the only one left to reuse."""
-        if not lease.held and not lease.consumers and len(self._channels) > 1:
+        if lease.spent and len(self._channels) > 1:
             await self._close(lease)
 
     async def _close(self, lease: OfferChannel) -> None:
@@ -184,8 +200,9 @@ class OfferConsumers:
     async def _reconcile(self) -> None:
         """Make the consumers what is wanted: the only place that starts any."""
         await self._forget_cancelled()
+        stay = not self._wanted and any(lease.held for lease in self._channels)
         for lease in list(self._channels):
-            if self._wanted or not lease.quiet:
+            if not stay:
                 await lease.cancel_all_but(self._wanted)
             if lease in self._channels:
                 await self._drop_if_spent(lease)
@@ -204,14 +221,14 @@ class OfferConsumers:
         """Find the consumers that the broker cancelled: their queue was deleted, or moved, or they timed out."""
         for lease in list(self._channels):
             live = await lease.live_tags()
-            for tag in [tag for tag in lease.consumers if tag not in live]:
-                queue = lease.consumers.pop(tag)
+            for tag in [tag for tag in (*lease.consumers, *lease.filled) if tag not in live]:
+                queue = lease.consumers.pop(tag, None) or lease.filled.pop(tag)
                 log.warning("consumer_cancelled_by_broker", queue=queue.name)
                 lost = [delivery for delivery, message in lease.held.items() if message.consumer_tag == tag]
                 for delivery in lost:
                     del lease.held[delivery]
                     self._on_input(DeliveryLost(delivery=delivery))
-                if lost and lease.way.shared and lease in self._channels:
+                if lost and lease.shared and lease in self._channels:
                     await self._close(lease)  # whether the broker still counts it depends on why it was lost
                 if queue.name in self._wanted and not await queue_exists(self._connection, queue.name):
                     self._gone(queue.name)
@@ -222,7 +239,7 @@ class OfferConsumers:
         tag = f"offers-{next(self._deliveries)}"
         # Before the request, not after: the first offer may arrive together with the answer.
         lease.consumers[tag] = queue
-        lease.way.ready()
+        self._turns.ready()
         try:
             await queue.consume(partial(self._delivered, lease, tag, name), consumer_tag=tag)
         except amqp.ChannelNotFoundEntity:
@@ -242,7 +259,7 @@ class OfferConsumers:
         """The last channel while nothing of it is held, else a new one."""
         if self._channels and not self._channels[-1].held and not self._channels[-1].channel.is_closed:
             return self._channels[-1]
-        lease = await OfferChannel.open(self._connection, self._way)
+        lease = await OfferChannel.open(self._connection, shared=self._shared)
         lease.channel.close_callbacks.add(partial(self._channel_closed, lease))
         self._channels.append(lease)
         return lease
@@ -271,16 +288,14 @@ class OfferConsumers:
     async def _delivered(self, lease: OfferChannel, tag: str, queue: str, message: AbstractIncomingMessage) -> None:
         if lease.closed:
             return  # the broker has it back
-        if lease.quiet:
-            # What a broker does whose owner denies it a shared prefetch: it takes the order for one for each consumer.
-            self._way = lease.way = ByCancelling()
-            self._not_shared("the broker hands out a second offer")
-            self._orders.put_nowait(self._reconcile)
+        if queue not in self._asked:
+            await lease.turn_away(tag, message)
+            return
         delivery = next(self._deliveries)
         self._came += 1
         lease.held[delivery] = message
         try:
-            self._read(lease.way, delivery, queue, message)
+            self._read(delivery, queue, message)
         except Exception as error:  # whatever it is, it is settled, and the next one is served
             log.exception("offer_not_handled", queue=queue)
             self._put_to_dead(delivery, message, f"cannot be handled: {type(error).__name__}", queue)
@@ -288,14 +303,14 @@ class OfferConsumers:
     def _put_to_dead(self, delivery: int, message: AbstractIncomingMessage, reason: str, queue: str) -> None:
         self._orders.put_nowait(partial(self._send_to_dead, delivery, message, reason, queue))
 
-    def _read(self, way: OneAtATime, delivery: int, queue: str, message: AbstractIncomingMessage) -> None:
+    def _read(self, delivery: int, queue: str, message: AbstractIncomingMessage) -> None:
         found = self._reader.read(message, queue, delivery)
         if isinstance(found, PutToDead):
             self._put_to_dead(delivery, message, found.reason, queue)
         elif isinstance(found, ParkIt):
             self.settle(delivery, "park")
         else:
-            way.came(found.offer.published)
+            self._turns.came(found.offer.published)
             self._on_input(found)
 
     async def _send_to_dead(self, delivery: int, message: AbstractIncomingMessage, reason: str, queue: str) -> None:

@@ -1,8 +1,6 @@
-"""How many offers the broker may hand an agent at once: one of each queue, or, where the broker can, one in all."""
+"""Whether the broker can see to it that a channel's consumers bring one offer in all, not one each."""
 
 from __future__ import annotations
-
-from typing import Literal
 
 import structlog
 
@@ -11,38 +9,29 @@ from contracts.rabbitmq.product import Version
 
 log = structlog.get_logger(__name__)
 
-Choice = Literal["auto", "always", "never"]
-
 
 class SharedPrefetch:
-    """Whether the consumers of a channel share their prefetch of 1 (`basic.qos` with `global`).
+    """Whether a broker lets the consumers of a channel share their prefetch of 1 (`basic.qos` with `global`).
 
-    Shared, the broker hands nothing more out while an offer is held: the other consumers need neither be cancelled at
-    each claim nor started again after it, which costs a queue the more, the more consumers it has, and nothing slips
-    in. It fits an agent of one slot; one of several holds an offer and waits for the next.
-
-    Quorum queues know no shared prefetch: the broker closes the connection. A broker whose owner denies it takes it for
-    a prefetch of each consumer, without a word. After either it is not tried again in the life of this object, that is,
-    of the process.
+    Shared, the broker hands nothing more out while an offer is held. Else each other consumer may bring one more, which
+    is turned away (`OfferConsumers`). An agent does the same in both cases, so it need not find out a broker whose
+    owner denies it, which takes it for a prefetch of each consumer without a word. Quorum queues close the connection
+    for it: after that it is not tried again in the life of this object, that is, of the process.
     """
 
-    def __init__(self, choice: Choice) -> None:
-        """With "auto" before `SHARED_PREFETCH_DENIED`, with "always" everywhere: the broker's owner permitted it."""
-        self._choice = choice
+    def __init__(self) -> None:
         self._refused = False
 
     def usable(self, version: Version) -> bool:
         """For a broker of this version."""
-        if self._refused or self._choice == "never":
-            return False
-        return self._choice == "always" or version < SHARED_PREFETCH_DENIED
+        return not self._refused and version < SHARED_PREFETCH_DENIED
 
     def refused(self, reason: str) -> None:
-        """This broker does not have it: from now on the agent does without."""
+        """This broker does not have it for a queue of ours: from now on the agent does without."""
         self._refused = True
         log.info(
             "shared_prefetch_refused",
             reason=reason,
-            effect="offers are consumed with a prefetch for each queue from now on",
-            remedy="none is needed; --shared-prefetch never spares the attempt",
+            effect="a second offer that a queue hands out meanwhile is given back from now on",
+            remedy="none is needed",
         )

@@ -19,8 +19,15 @@ pytestmark = pytest.mark.brokers
 
 SIGNATURES = ("alpha", "beta", "delta", "epsilon", "gamma")
 ABLE = [flag for name in SIGNATURES for flag in ("--capability", name)]
-#: One offer at a time by the broker's prefetch for a whole channel, and by cancelling the other consumers.
-both_prefetches = pytest.mark.parametrize("prefetch", ["auto", "never"])
+#: Quorum queues know no prefetch that a channel's consumers share: each may hand an agent at work one more offer.
+both_types = pytest.mark.parametrize("queue_type", ["classic", "quorum"])
+
+
+async def open_typed(open_master: OpenMaster, queue_type: str, *signatures: str) -> ScriptedMaster:
+    master = await open_master()
+    for signature in signatures:
+        await master.declare(signature, queue_type)
+    return master
 
 
 async def grant_all(master: ScriptedMaster) -> None:
@@ -33,14 +40,14 @@ async def grant_all(master: ScriptedMaster) -> None:
         await asyncio.sleep(0.01)
 
 
-@both_prefetches
+@both_types
 async def test_five_idle_agents_take_five_builds_of_five_queues(
-    start_agent: StartAgent, open_master: OpenMaster, prefetch: str
+    start_agent: StartAgent, open_master: OpenMaster, queue_type: str
 ) -> None:
     """Prefetch counts per consumer: five agents on the same five queues must not take two offers each."""
-    master = await open_master(*SIGNATURES)
+    master = await open_typed(open_master, queue_type, *SIGNATURES)
     for number in range(5):
-        start_agent(f"agent{number}", *ABLE, "--shared-prefetch", prefetch)
+        start_agent(f"agent{number}", *ABLE)
     for signature in SIGNATURES:
         await master.wait_for_consumers(signature, 5, timeout=40)
     granting = asyncio.create_task(grant_all(master))
@@ -51,20 +58,18 @@ async def test_five_idle_agents_take_five_builds_of_five_queues(
     granting.cancel()
 
 
-@both_prefetches
+@both_types
 async def test_an_agent_at_work_keeps_nothing_back(
-    start_agent: StartAgent, open_master: OpenMaster, prefetch: str
+    start_agent: StartAgent, open_master: OpenMaster, queue_type: str
 ) -> None:
     """Offers of five queues at once: the agent takes one, the four others are in their queues for anybody."""
-    master = await open_master(*SIGNATURES)
+    master = await open_typed(open_master, queue_type, *SIGNATURES)
     for signature in SIGNATURES:
         await master.offer(signature)
-    start_agent("agent", *ABLE, "--shared-prefetch", prefetch)
+    start_agent("agent", *ABLE)
     claim = await master.wait_for(Claim)
     await master.grant(claim)
     for signature in SIGNATURES:
-        if prefetch == "never":
-            await master.wait_for_consumers(signature, 0)
         await master.wait_for_messages(topology.cap_queue(signature), int(signature != claim_signature(claim, master)))
 
     await master.build(claim, [shell(1, "true")])
@@ -72,14 +77,14 @@ async def test_an_agent_at_work_keeps_nothing_back(
     assert second.session != claim.session
 
 
-@both_prefetches
-async def test_queues_are_served_in_turn(start_agent: StartAgent, open_master: OpenMaster, prefetch: str) -> None:
+@both_types
+async def test_queues_are_served_in_turn(start_agent: StartAgent, open_master: OpenMaster, queue_type: str) -> None:
     """Four offers wait in each of three queues: no queue waits for the end of another's work."""
-    master = await open_master(*SIGNATURES[:3])
+    master = await open_typed(open_master, queue_type, *SIGNATURES[:3])
     offered = 4 * SIGNATURES[:3]
     for signature in offered:
         await master.offer(signature)
-    start_agent("agent", *ABLE, "--shared-prefetch", prefetch)
+    start_agent("agent", *ABLE)
     served: list[str] = []
     claims: set[str] = set()
     for _ in offered:

@@ -1,4 +1,4 @@
-"""One offer at a time by a prefetch that the consumers of a channel share; where a broker has none, by cancelling."""
+"""One offer at a time, with consumers that outlive it: by a prefetch that they share, or others are given back."""
 
 from __future__ import annotations
 
@@ -39,13 +39,15 @@ async def idle(master: ScriptedMaster) -> None:
         await master.wait_for_consumers(signature, 1)
 
 
+@pytest.mark.parametrize("queue_type", ["classic", "quorum"])
 async def test_consumers_outlive_a_claim(
-    node: RabbitMQNode, make_vhost: Callable[[], str], start_agent: StartAgent, open_master: OpenMaster
+    node: RabbitMQNode,
+    make_vhost: Callable[[], str],
+    start_agent: StartAgent,
+    open_master: OpenMaster,
+    queue_type: str,
 ) -> None:
-    """An agent that was waiting for its offer has the very consumers afterwards that it had before.
-
-    From 4.3 on the broker denies that, and the agent does not ask for it: it consumes anew.
-    """
+    """An agent that was waiting for its offer has the very consumers afterwards that it had before."""
     vhost = make_vhost()
     url = node.vhost_url(vhost)
 
@@ -57,7 +59,9 @@ async def test_consumers_outlive_a_claim(
         lines = listed("list_queues", "name", "messages_unacknowledged")
         return [line.split()[0] for line in lines if line.split()[1] != "0"]
 
-    master = await open_master(*SIGNATURES, url=url)
+    master = await open_master(url=url)
+    for signature in SIGNATURES:
+        await master.declare(signature, queue_type)
     start_agent("agent", *ABLE, url=url)
     await idle(master)
     before = listed("list_consumers", "queue_name", "consumer_tag")
@@ -72,12 +76,14 @@ async def test_consumers_outlive_a_claim(
         await until(lambda: not held(), "the offer to be acknowledged")
         known.append(claim)
     await idle(master)
-    stay = version_of(url) < SHARED_PREFETCH_DENIED
-    assert (listed("list_consumers", "queue_name", "consumer_tag") == before) is stay
+    assert listed("list_consumers", "queue_name", "consumer_tag") == before
 
 
-async def test_an_agent_that_wants_no_more_is_handed_nothing(start_agent: StartAgent, open_master: OpenMaster) -> None:
-    """It is drained while it works; when it acknowledges its offer, the broker hands it no other."""
+async def test_an_agent_that_wants_no_more_keeps_nothing(start_agent: StartAgent, open_master: OpenMaster) -> None:
+    """It is drained while it works; when it acknowledges its offer, the broker hands it no other.
+
+    Without a shared prefetch it may have been handed one while it worked: that is back in its queue.
+    """
     master = await open_master(*SIGNATURES)
     start_agent("agent", *ABLE)
     await idle(master)
@@ -93,7 +99,9 @@ async def test_an_agent_that_wants_no_more_is_handed_nothing(start_agent: StartA
         await master.wait_for_consumers(signature, 0)
         waiting = await (await master.channel.get_queue(topology.cap_queue(signature))).get(timeout=60)
         assert waiting is not None
-        assert not waiting.redelivered, f"the offer of {signature} had been handed out"
+        if signature == "alpha" or version_of(master.url) < SHARED_PREFETCH_DENIED:
+            assert not waiting.redelivered, f"the offer of {signature} had been handed out"
+    assert master.all(Claim) == [claim]
 
 
 async def test_the_queue_of_a_held_offer_is_deleted(start_agent: StartAgent, open_master: OpenMaster) -> None:
@@ -105,8 +113,7 @@ async def test_the_queue_of_a_held_offer_is_deleted(start_agent: StartAgent, ope
     claim = await claim_after(master)
     await master.grant(claim)
     await master.channel.queue_delete(topology.cap_queue("alpha"))
-    if version_of(master.url) < SHARED_PREFETCH_DENIED:  # else it has no consumer any more
-        await until(lambda: "consumer_cancelled_by_broker" in agent.log, "the agent to notice")
+    await until(lambda: "consumer_cancelled_by_broker" in agent.log, "the agent to notice")
     await master.declare("alpha")  # else to consume it would close the channel
     await master.offer("beta")
     await master.release(claim)
@@ -129,17 +136,12 @@ async def test_what_a_queue_holds_for_a_silent_master_stops_no_other(
 
 
 async def test_a_queue_without_a_shared_prefetch(start_agent: StartAgent, open_master: OpenMaster) -> None:
-    """A quorum queue refuses it, and the connection with it: the agent comes back and cancels its other consumers.
+    """A quorum queue refuses it, and the connection with it: the agent comes back and does without.
 
     From 4.3 on it does so from the beginning.
     """
     master = await open_master("alpha")
-    queue = await master.channel.declare_queue(
-        topology.cap_queue("beta"),
-        durable=True,
-        arguments={"x-dead-letter-exchange": topology.PARKED, "x-queue-type": "quorum"},
-    )
-    await queue.bind(topology.OFFERS, topology.cap_queue("beta"))
+    await master.declare("beta", "quorum")
     agent = start_agent("agent", *ABLE)
     refused = int(version_of(master.url) < SHARED_PREFETCH_DENIED)
     await until(lambda: agent.log.count("shared_prefetch_refused") == refused, "the agent to notice")
@@ -148,14 +150,68 @@ async def test_a_queue_without_a_shared_prefetch(start_agent: StartAgent, open_m
     for signature in ("beta", "alpha", "beta"):
         await master.offer(signature)
         claim = await claim_after(master, *known)
-        await master.grant(claim)
-        (other,) = {*SIGNATURES} - {signature}  # a quorum queue counts a cancelled consumer until its offer is settled
-        await master.wait_for_consumers(other, 0)
-        await master.release(claim)
-        await idle(master)
+        await work(master, claim)
         known.append(claim)
     assert agent.log.count("shared_prefetch_refused") == refused
     assert agent.log.count("link_down") == refused
+
+
+async def test_what_an_agent_at_work_is_handed_goes_to_an_idle_one(
+    start_agent: StartAgent, open_master: OpenMaster
+) -> None:
+    """It gives it back at once, is not handed it again, and consumes that queue again after its work."""
+    master = await open_master()
+    for signature in SIGNATURES:
+        await master.declare(signature, "quorum")
+    start_agent("busy", *ABLE)
+    await idle(master)
+    await master.offer("alpha")
+    first = await claim_after(master)
+    await master.grant(first)
+    offer = await master.offer("beta")
+    await master.wait_for_messages(topology.cap_queue("beta"), 1)
+    await master.wait_for_consumers("beta", 0)
+    start_agent("idle", *ABLE)
+    second = await claim_after(master, first)
+    assert (second.agent, second.offer) == ("idle", offer.offer)
+    await master.grant(second)
+    await master.release(first)
+    await master.wait_for_consumers("beta", 2)
+    await master.offer("beta")
+    third = await claim_after(master, first, second)
+    assert third.agent == "busy"
+
+
+@pytest.mark.parametrize("queue_type", ["classic", "quorum"])
+async def test_an_agent_of_two_slots(start_agent: StartAgent, open_master: OpenMaster, queue_type: str) -> None:
+    """It takes a second offer of the queue whose first one it holds, and no third one before it has room."""
+    master = await open_master()
+    for signature in SIGNATURES:
+        await master.declare(signature, queue_type)
+    agent = start_agent("agent", *ABLE, "--slots", "2")
+    await idle(master)
+    known: list[Claim] = []
+    for _ in range(4):
+        await master.offer("alpha")
+    for _ in range(2):
+        claim = await claim_after(master, *known)
+        await master.grant(claim)
+        known.append(claim)
+    await master.wait_for_messages(topology.cap_queue("alpha"), 2)
+    await master.offer("beta")
+    await master.wait_for_messages(topology.cap_queue("beta"), 1)
+    assert len(master.all(Claim)) == 2
+    for held in range(3):
+        await master.release(known[held])
+        claim = await claim_after(master, *known)
+        await master.grant(claim)
+        known.append(claim)
+    for held in (3, 4):
+        await master.release(known[held])
+    await idle(master)
+    assert len({claim.offer for claim in known}) == 5
+    assert "shared_prefetch_refused" not in agent.log
+    assert "link_down" not in agent.log
 
 
 @pytest.mark.long
@@ -164,24 +220,20 @@ async def test_what_the_brokers_owner_permits(
 ) -> None:
     """From 3.12 on an owner may deny it, from 4.3 on it has to be permitted; an agent serves one offer at a time."""
     version = version_of(node.url)
-    # (what rabbitmq.conf says, what the agent is told, whether its consumers stay)
-    cases: list[tuple[bool | None, str, bool]] = [
-        (None, "auto", version < SHARED_PREFETCH_DENIED),
-        (None, "never", False),
-    ]
+    # what rabbitmq.conf says
+    cases: list[bool | None] = [None]
     if version >= (3, 12):
-        cases += [(True, "always", True), (False, "always", False)]
-    for number, (permitted, choice, stay) in enumerate(cases):
+        cases += [True, False]
+    for number, permitted in enumerate(cases):
         config = {} if permitted is None else {"deprecated_features.permit.global_qos": str(permitted).lower()}
+        shared = version < SHARED_PREFETCH_DENIED and permitted is not False
         with RabbitMQNode(tmp_path / f"node{number}", config=config) as own:
-            await _serves(own.url, f"agent{number}", choice, stay, start_agent, open_master)
+            await _serves(own.url, f"agent{number}", shared, start_agent, open_master)
 
 
-async def _serves(
-    url: str, name: str, choice: str, stay: bool, start_agent: StartAgent, open_master: OpenMaster
-) -> None:
+async def _serves(url: str, name: str, shared: bool, start_agent: StartAgent, open_master: OpenMaster) -> None:
     master = await open_master(*SIGNATURES, url=url)
-    agent = start_agent(name, *ABLE, "--shared-prefetch", choice, url=url)
+    agent = start_agent(name, *ABLE, url=url)
     await idle(master)
     known: list[Claim] = []
     for signature in 2 * SIGNATURES:
@@ -190,13 +242,13 @@ async def _serves(
         await master.grant(claim)
         (other,) = {*SIGNATURES} - {signature}
         await master.offer(other)
-        await master.wait_for_consumers(other, int(stay))
+        await master.wait_for_consumers(other, int(shared))
         await master.wait_for_messages(topology.cap_queue(other), 1)
         await master.release(claim)
         second = await claim_after(master, claim, *known)
         await work(master, second)
         await idle(master)
         known += [claim, second]
-    assert agent.log.count("shared_prefetch_refused") == (1 if choice == "always" and not stay else 0)
+    assert "shared_prefetch_refused" not in agent.log
     assert "link_down" not in agent.log
     agent.kill()
