@@ -75,12 +75,13 @@ FACTS = (
     Fact(
         topic=PREFETCH,
         before=SHARED_PREFETCH_DENIED,
-        text="classic queues: used, unless the broker's owner denies global_qos; quorum queues: none",
+        text="classic queues: used, unless the broker's owner denies global_qos; quorum queues: none; without it a busy "
+        "agent may be handed one offer more of each queue, which it gives back at once",
     ),
     Fact(
         topic=PREFETCH,
         since=SHARED_PREFETCH_DENIED,
-        text="not used: the broker denies global_qos unless its owner permits it (then: --shared-prefetch always)",
+        text="not used; a busy agent may be handed one offer more of each queue, which it gives back at once",
     ),
 )
 

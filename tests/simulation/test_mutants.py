@@ -26,7 +26,7 @@ _FOUND_AT = {
     "forgets_its_grants": 10,
     "grants_twice": 10,
     "has_no_grace": 57,
-    "ignores_refusals": 58,
+    "ignores_refusals": 188,
     "keeps_waited_for": 34,
     "never_asks": 20,
     "never_pauses": 30,

@@ -114,6 +114,7 @@ MUTANTS: dict[str, Mutant] = {
             name="ignores_refusals",
             agent=agents.IgnoresRefusals,
             profile="links",
+            seeds=300,
             violates=("no zombies: who is told that a session is over ends it", _LEFT_OVER),
         ),
         Mutant(name="never_acknowledges", agent=agents.NeverAcknowledges, profile="calm", violates=(_LEFT_OVER,)),
