@@ -75,8 +75,8 @@ FACTS = (
     Fact(
         topic=PREFETCH,
         before=SHARED_PREFETCH_DENIED,
-        text="classic queues: used, unless the broker's owner denies global_qos; quorum queues: none; without it a busy "
-        "agent may be handed one offer more of each queue, which it gives back at once",
+        text="classic queues: used, unless the broker's owner denies global_qos; quorum queues: none; without it a "
+        "busy agent may be handed one offer more of each queue, which it gives back at once",
     ),
     Fact(
         topic=PREFETCH,
