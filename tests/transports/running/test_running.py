@@ -21,6 +21,7 @@ from master_bridge.running import Fleet
 from tests.broker.agent.conftest import AgentProcess
 from tests.broker.running.test_run import SLOWLY
 from tests.faults.laboratory.proxy import Proxy
+from tests.transports.port.conftest import MakeMaster
 from tests.transports.port.ends import MasterEnd, until
 from tests.transports.port.middles import Middle
 from tests.transports.wires.door import hello, next_frame
@@ -80,6 +81,25 @@ async def test_an_operator_elsewhere_whose_connection_is_cut(
     proxy.close()
     assert result.check().stdout == data
     assert "connected again" in said
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("middle", ["amp"], indirect=True)
+async def test_the_master_between_them_begins_anew(
+    make_master: MakeMaster, fleet: Fleet, master: MasterEnd, agents: Agents, tmp_path: Path
+) -> None:
+    """What it had in memory for agent and operator is lost with it; they say it again."""
+    await agents("a1")
+    data, here, go = random.Random(4).randbytes(20_000_000), tmp_path / "here", tmp_path / "go"
+    (tmp_path / "data").write_bytes(data)
+    words = [sys.executable, "-c", SLOWLY, str(tmp_path / "data"), str(here), str(go)]
+    running = asyncio.create_task(asyncio.to_thread(fleet.run, words, match=["any"]))
+    await until(here.exists, "half of the output")
+    await master.call("stop")
+    go.touch()
+    await make_master()
+    (result,) = await running
+    assert result.check().stdout == data
 
 
 async def _last_frame(wire: FrameWire) -> Frame:
