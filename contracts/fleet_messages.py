@@ -20,6 +20,8 @@ class SlotStatus(Part):
     master: str | None = None
     title: Title = ""
     since: float = 0.0
+    #: rule 26: an operator's session, beside the slots for builds; left out where it is not
+    direct: Annotated[bool, Field(exclude_if=lambda value: not value)] = False
 
 
 class Status(Greeting):
@@ -48,6 +50,11 @@ class Status(Greeting):
     key: Key | None = None
     #: rule 26: it takes offers that an operator tells it; left out where it does not
     direct: Annotated[bool, Field(exclude_if=lambda value: not value)] = False
+
+    @property
+    def for_builds(self) -> tuple[SlotStatus, ...]:
+        """Its slots, without operators' sessions, which take none of them."""
+        return tuple(slot for slot in self.slots if not slot.direct)
 
 
 class Catalogue(Greeting):

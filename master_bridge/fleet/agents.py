@@ -247,7 +247,7 @@ def _row(known: Known, links: Mapping[str, BuildLink]) -> Row:
             for slot in status.slots[:SLOTS_SHOWN]
             if slot.state != "idle"
         ],
-        "capacity": len(status.slots),
+        "capacity": len(status.for_builds),
         "serves": known.serves,
         "capabilities": known.shown_capabilities,
         "version": shown(status.version, TEXT_SHOWN),

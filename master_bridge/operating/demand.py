@@ -50,7 +50,7 @@ def _of(name: str, wanted: Demand, survey: Survey, now: float) -> Iterator[Colum
         for agent in survey.agents
         if agent.state in ("ready", "starting") and requirements.satisfied_by(agent.capabilities)
     ]
-    states = [slot.state for agent in able for slot in agent.slots if slot.state != "aside"]
+    states = [slot.state for agent in able for slot in agent.for_builds if slot.state != "aside"]
     yield ColumnDemand(
         column=name,
         slots=wanted.slots,

@@ -103,11 +103,12 @@ def agents_lines(requirements: Requirements, agents: Sequence[Status], now: floa
 
 def doing(status: Status, now: float) -> str:
     """`busy: linux #3 for 5 min`, `idle`, `paused (asked by an operator: disk)`."""
-    busy = [slot for slot in status.slots if slot.state in ("claiming", "held")]
+    slots = status.for_builds
+    busy = [slot for slot in slots if slot.state in ("claiming", "held")]
     if status.state != "ready":
         text = status.state + (f" ({'; '.join(status.reasons)})" if status.reasons else "")
-    elif len(busy) < len(status.slots):
-        text = "idle" if not busy else f"{len(status.slots) - len(busy)} of {len(status.slots)} slots idle"
+    elif len(busy) < len(slots):
+        text = "idle" if not busy else f"{len(slots) - len(busy)} of {len(slots)} slots idle"
     else:
         text = "busy"
     if busy:

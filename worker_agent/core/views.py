@@ -16,6 +16,7 @@ def status(session: Session) -> SlotStatus:
             "master": session.master,
             "title": session.offer.title,
             "since": session.since,
+            "direct": session.is_direct,
         }
     )
 

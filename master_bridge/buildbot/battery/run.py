@@ -207,7 +207,7 @@ class Run:
         slots = 0
         for status in self._broker.fleet.agents(time.monotonic()):
             if status.state in ("ready", "starting") and self._requirements.satisfied_by(status.capabilities):
-                slots += len(status.slots)
+                slots += len(status.for_builds)
         if slots != self._slots:
             self._slots = slots
             self._tell(FleetSize(slots=slots))

@@ -73,7 +73,7 @@ class Collector:
             requirements = Requirements.from_signature(signature)
             able = [each for each in living if requirements.satisfied_by(each.capabilities)]
             able = [each for each in able if each.state in ("ready", "starting")]
-            states = [slot.state for each in able for slot in each.slots if slot.state != "aside"]
+            states = [slot.state for each in able for slot in each.for_builds if slot.state != "aside"]
             busy = len(states) - states.count("idle")
             waits = now - column.oldest if column.oldest is not None else 0.0
             gauges["column_slots"].add_metric([signature, "free"], len(states) - busy)

@@ -131,7 +131,7 @@ class FleetView:
         agents = [heard.status for heard in alive]
         qualified = [heard.status for heard in alive if heard.abilities.meet(requirements)]
         able = [status for status in qualified if status.state in ("ready", "starting")]
-        busy = sum(1 for status in able if all(slot.state != "idle" for slot in status.slots))
+        busy = sum(1 for status in able if all(slot.state != "idle" for slot in status.for_builds))
         misses: tuple[str, ...] = ()
         if not qualified:
             nearest = nearest_misses(

@@ -14,7 +14,7 @@ from twisted.internet import defer
 from contracts import topology
 from contracts.codec import Wire, decode
 from contracts.errors import BadMessage
-from contracts.frames.frames import Denied, Frame, Hello
+from contracts.frames.frames import Denied, Frame, Hello, Receive
 from contracts.machines.exhaustive import assert_never
 from contracts.messages import Catalogue, Offer
 from contracts.operations.office_url import parse_listen_url
@@ -91,6 +91,8 @@ class OfficeLink(SayingLink):
         #: publications that come back where nobody is there
         self._mandatory: dict[int, Publication] = {}
         self._deliveries: dict[int, Delivered] = {}
+        #: connection -> account
+        self._operators: dict[int, str] = {}
         self._reader = Reader(
             settings.master,
             client,
@@ -233,15 +235,20 @@ class OfficeLink(SayingLink):
         """A login is good."""
         if key_word(account.user) == key_word(self.user):
             return Denied(part="login", reason="an agent's account cannot be named as its master is")
+        if account.role == "operator":
+            self._operators[connection] = account.user
         self._tell(AgentJoined(connection=connection, user=account.user, address=hello.address, role=hello.role))
         return None
 
     def came(self, connection: int, frame: Frame, body: bytes) -> None:
         """A frame of a connection that has joined."""
+        if isinstance(frame, Receive):
+            log.info("operator_receives", account=self._operators.get(connection), name=frame.master)
         self._tell(FrameCame(connection=connection, frame=frame, body=body))
 
     def left(self, connection: int, *, died: bool = False) -> None:
         """It has ended."""
+        self._operators.pop(connection, None)
         self._tell(AgentLeft(connection=connection, died=died))
 
     # -- what agents say ----------------------------------------------------------------------------------------------

@@ -42,6 +42,7 @@ def test_builds_come_and_go_beside_it() -> None:
     agent.offer(offer("o2"))
     agent.grant("s2")
     assert agent.states == ["held", "held"]
+    assert [slot.direct for slot in agent.machine.slots()] == [False, True], "nobody counts it as room for builds"
     assert agent.machine.availability.taken == 1
 
 
