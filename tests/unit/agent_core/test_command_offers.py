@@ -386,3 +386,15 @@ def test_a_claim_says_what_kind_of_work_it_is_for_and_since_when_it_waits() -> N
     assert [claim.kind for claim in agent.said(Claim)] == ["command"]
     (slot,) = agent.machine.slots()
     assert (slot.state, slot.since) == ("claiming", agent.at)
+
+
+def test_a_slot_is_idle_since_its_last_session_ended() -> None:
+    """And before the first one since the agent began."""
+    agent = Agent()
+    assert agent.machine.slots()[0].since == 100.0
+    agent.at += 5.0
+    agent.held()
+    agent.at += 7.0
+    agent.release()
+    (slot,) = agent.machine.slots()
+    assert (slot.state, slot.since) == ("idle", 112.0)
