@@ -355,6 +355,10 @@ OTHERS = {
     "CREDENTIALS_DIRECTORY": ("worker-agent", "systemd's credentials: a file `amqp-url` in it is the broker's URL."),
     "HOME": ("both", "`~` in file names, and folders that XDG's variables do not name."),
     "NOTIFY_SOCKET": ("worker-agent", "systemd's `Type=notify`."),
+    "SYSTEMD_EXEC_PID": (
+        "worker-agent",
+        "systemd's: which process is a service's, so that it starts again if it is killed.",
+    ),
     "NO_COLOR": ("master-bridge", "Set to anything: no colours."),
     "OTEL_*": ("worker-agent, Buildbot's master", "With traces: where they go, as OpenTelemetry's SDK has it "
                "(`OTEL_EXPORTER_OTLP_ENDPOINT`)."),
