@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -30,6 +31,7 @@ class Program:
             self.process = subprocess.Popen(
                 [str(Path(sys.executable).with_name("master-bridge")), *arguments],
                 stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=environment, cwd=folder,
+                preexec_fn=_heed_interrupts,
             )  # fmt: skip
 
     @property
@@ -45,6 +47,11 @@ class Program:
         status = self.process.wait(PATIENCE)
         assert status == expect, (status, self.stdout[-2000:], self.stderr)
         return self
+
+
+def _heed_interrupts() -> None:
+    """As at a terminal. What a shell runs in the background, these tests for example, ignores SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 Begin = Callable[..., Program]

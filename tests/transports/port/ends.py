@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -107,7 +108,16 @@ class MasterEnd(Client):
             builddir="b",
         )
         await self.call("publish_offer", offer, priority)
+        await self._queue_is_there(signature)
         return offer
+
+    async def _queue_is_there(self, signature: str) -> None:
+        """Who consumes a queue that is only being made hears that there is none. Not for ever: a link may be down."""
+        for _ in range(100):
+            with suppress(LinkError):
+                await self.call("peek", cap_queue(signature), 1)
+                return
+            await asyncio.sleep(0.02)
 
     async def waiting(self, signature: str = SIGNATURE) -> int:
         """Offers that wait in the queue; none where it is not there yet."""
