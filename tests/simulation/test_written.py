@@ -18,7 +18,7 @@ from worker_agent.core.inputs import SessionMeta
 from worker_agent.keepers import metas
 
 _FOUND = "what is written is what is read"
-_PROFILE, _SEEDS = "mixed", 40
+_PROFILE, _SEEDS = "mixed", 80
 #: The type is every message's default; bulk data is no field of the JSON.
 _NOT_DROPPED = {"t", "data"}
 
