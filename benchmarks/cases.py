@@ -35,12 +35,13 @@ CASES: dict[str, Callable[[Stage], None]] = {
     "wide": wide.run,
     "footprint": footprint.run,
     "claims": claims.run,
+    "scale": claims.scale,
     "thousands": thousands.run,
     "page": page.run,
     "battery": battery.run,
     "soak": soak.run,
 }
-#: Played only when they are named: one takes as long as it is told, one sleeps for ten minutes.
-ON_REQUEST = frozenset({"battery", "soak"})
+#: Played only when they are named: they take from ten minutes to an hour.
+ON_REQUEST = frozenset({"battery", "scale", "soak"})
 #: Not of a quick run, unless they are named: no input makes them small.
 NOT_QUICK = ON_REQUEST | {"claims", "page", "thousands"}

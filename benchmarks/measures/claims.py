@@ -119,6 +119,10 @@ def run(stage: Stage) -> None:
     if os.access(_MEMORY, os.W_OK):
         with tempfile.TemporaryDirectory(prefix="bench-", dir=_MEMORY) as folder, RabbitMQNode(folder) as node:
             _offer_to_claim(stage, "idle-agent-2", node, ", broker's data in memory")
+
+
+def scale(stage: Stage) -> None:
+    """How the cost of a claim grows: half an hour."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # two connections an agent
     try:
@@ -134,7 +138,7 @@ def run(stage: Stage) -> None:
 
 def _offer_to_claim(stage: Stage, name: str, node: RabbitMQNode, where: str = "") -> None:
     """One real agent, one offer at a time. Beside it what of that the broker alone takes, and before it its disk."""
-    url, offers = node.url, 10 if stage.quick else 100
+    url, offers = node.url, 10 if stage.quick else 60
     disk = syncs(node.folder, offers, _PAUSE / 5)
     agent = Agent(stage.folder / name, url, name="idle", capabilities=["idle"])
     with Talk("benchmarks.stand.bridge_process", url, "bench-idle") as bridge:
