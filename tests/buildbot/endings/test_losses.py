@@ -11,7 +11,7 @@ from tests.faults.conftest import chosen_lab
 from tests.faults.laboratory import losses
 from tests.faults.laboratory.lab import Lab
 
-pytestmark = pytest.mark.timeout(1200)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1200)]
 
 
 @pytest.fixture

@@ -176,6 +176,7 @@ def test_a_master_that_is_killed_while_it_serves_both_finds_all_its_builds(place
     assert ledger.read_text().split() == ["long", "long"]
 
 
+@pytest.mark.long
 def test_an_agent_that_moved_comes_back_there_until_it_is_given_another_url(places: Places, tmp_path: Path) -> None:
     master = places.make_master(config(tmp_path), places.rabbitmq)
     agent = places.make_agent("a1", capabilities=["able"])

@@ -6,6 +6,8 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
+
 from tests.harness.waiting import wait_for
 from tests.transports.ssh.conftest import SSHFleet
 
@@ -61,6 +63,7 @@ def _kill_ssh(fleet: SSHFleet) -> None:
         os.kill(process.pid, signal.SIGKILL)
 
 
+@pytest.mark.long
 def test_a_killed_master_finds_its_build_again(fleet: SSHFleet, tmp_path: Path) -> None:
     """Its socket stays behind, and does not keep it from listening."""
     ran = tmp_path / "ran"
@@ -93,6 +96,7 @@ def test_a_killed_agent_loses_its_build_to_another_at_once(fleet: SSHFleet, tmp_
     assert build.result == "SUCCESS", master.log()[-4000:] + second.log()
 
 
+@pytest.mark.long
 def test_an_sshd_that_was_away_is_found_again(fleet: SSHFleet, tmp_path: Path) -> None:
     """All connections end with it; what runs goes on meanwhile."""
     ran = tmp_path / "ran"

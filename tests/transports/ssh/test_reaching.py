@@ -123,6 +123,7 @@ def test_builds_run_on_all_machines_that_are_reached(reaching: Reaching, tmp_pat
     assert {process.pid for process in reaching.agents()} == pids
 
 
+@pytest.mark.long
 def test_a_killed_ssh_and_a_killed_reach_lose_nothing(reaching: Reaching, tmp_path: Path) -> None:
     """The command runs once, and no build is started over."""
     ran = tmp_path / "ran"
