@@ -10,7 +10,10 @@ from master_bridge.operating.errors import OperatingError
 
 @dataclass(frozen=True, kw_only=True)
 class AgentResult:
-    """Of one agent. `agent` is its name as `fleet` shows it, `account` its verified account, `instance` its uuid."""
+    """Of one agent. `account` is its verified account, `instance` its uuid.
+
+    `agent` is its name as `fleet` shows it, with its instance behind it where several that were asked have that name.
+    """
 
     agent: str
     account: str

@@ -13,6 +13,7 @@ asked at once. Each call connects, and is over with all of its agents.
 from __future__ import annotations
 
 import getpass
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -164,7 +165,7 @@ class Fleet:
         def make(place: Place) -> Steps[Fields]:
             target = folder / name if folder.is_dir() else folder
             if place.agents > 1:
-                target = folder / _file_name(place.agent) / name
+                target = folder / file_name(place.agent) / name
             return steps.get(remote, target, basedir=place.basedir, force=force)
 
         return self._do(f"get {remote}", make, on, match, wait)
@@ -248,13 +249,16 @@ class Fleet:
                 raise OperatingError(f"no agent satisfies {' and '.join(match)}; alive: {known}")
             names = [status.agent for status in agents]
             log.info("operators_command", operator=guest.master, match=[*match], agents=names, title=shown(title))
-            return [job_of(number, status, len(agents)) for number, status in enumerate(agents, 1)]
+            return [
+                job_of(number, agent, status, len(agents)) for number, (agent, status) in enumerate(called(agents), 1)
+            ]
 
-        def job_of(number: int, status: Status, agents: int) -> Job:
+        def job_of(number: int, agent: str, status: Status, agents: int) -> Job:
             return Job(
                 status,
+                agent=agent,
                 request=f"{guest.master}/{number}",
-                steps=lambda basedir: make(Place(agent=status.agent, basedir=basedir, agents=agents)),
+                steps=lambda basedir: make(Place(agent=agent, basedir=basedir, agents=agents)),
                 on_output=on_output,
                 seal=any(capability.name == SEALING for capability in status.capabilities),
             )
@@ -289,6 +293,15 @@ class Fleet:
             raise OperatingError(str(error)) from None
 
 
-def _file_name(agent: str) -> str:
-    """An agent's name as one component of a path."""
-    return "".join("_" if character in "/\0" else character for character in agent).strip(".") or "_"
+def called(agents: Sequence[Status]) -> list[tuple[str, Status]]:
+    """How each is called in results: its name, and its instance where several have that name. No two are alike."""
+    names = Counter(status.agent for status in agents)
+    return [
+        (status.agent if names[status.agent] == 1 else f"{status.agent} {status.instance}", status) for status in agents
+    ]
+
+
+def file_name(agent: str) -> str:
+    """An agent's name as one component of a path; for no two names the same."""
+    name = agent.replace("%", "%25").replace("/", "%2F").replace("\0", "%00")
+    return name if name.strip(".") else name.replace(".", "%2E")

@@ -28,13 +28,14 @@ class Job:
         self,
         status: Status,
         *,
+        agent: str,
         request: str,
         steps: Callable[[str], Steps[Fields]],
         on_output: OnOutput | None = None,
         seal: bool = False,
     ) -> None:
-        """`seal`: the agent can, so what is said in the session is encrypted (rule 24)."""
-        self.agent = status.agent
+        """`agent`: how it is called here. `seal`: it can, so what is said in the session is encrypted (rule 24)."""
+        self.agent = agent
         self.whose: Whose = whose(status)
         self.instance = status.instance
         #: where it was heard last

@@ -21,7 +21,8 @@ SIGNALLED = 128
 #: … and of one of which nobody knows the signal, or that was not run to its end.
 UNKNOWN = 255
 
-_SIGNAL = re.compile(r"process killed by signal (\d+)")
+_MODE_MAX = 0o177777
+_SIGNAL = re.compile(r"process killed by signal (\d{1,2})\b")
 
 Done = TypeVar("Done")
 
@@ -93,7 +94,8 @@ class OrderOutcome:
     #: the command ran out of time, or was silent for too long
     out_of_time: bool = False
     interrupted: str | None = None
-    stat: tuple[float, ...] | None = None
+    #: of a `stat`: kind and permissions of what is there
+    mode: int | None = None
     files: tuple[str, ...] = ()
     #: headers, and errors of commands whose output nobody wants to see
     said: str = ""
@@ -124,8 +126,8 @@ class OrderOutcome:
             self.rc = value
         elif key == "failure_reason":
             self.out_of_time = True
-        elif key == "stat" and isinstance(value, list) and len(value) == 10:
-            self.stat = tuple(value)
+        elif key == "stat" and isinstance(value, list) and value and _is_mode(value[0]):
+            self.mode = value[0]
         elif key == "files" and isinstance(value, list):
             self.files = tuple(map(str, value))
 
@@ -146,6 +148,11 @@ class OrderOutcome:
         """Why it is not good, for people, on one line."""
         told = self.failure or self.said.strip().rpartition("\n")[2] or f"exit status {self.exit_status}"
         return shown(told)
+
+
+def _is_mode(value: Any) -> bool:
+    """Of a file, as the system has it: an agent may say anything."""
+    return isinstance(value, int) and 0 <= value <= _MODE_MAX
 
 
 #: What is done in one session: asks for one order after the other, and is told what became of each.

@@ -162,8 +162,8 @@ def _quiet(command: list[str], workdir: str) -> Order:
 def _stat(path: str) -> Steps[int | None]:
     """The mode; None: it is not there."""
     outcome = yield Order(name="stat", args={"file": path, "workdir": ""})
-    if outcome.stat is not None:
-        return int(outcome.stat[0])
+    if outcome.mode is not None:
+        return outcome.mode
     if outcome.rc in (2, 20):  # ENOENT, ENOTDIR, the same number on all systems
         return None
     raise StepFailed(outcome.reason())

@@ -119,11 +119,11 @@ class KeeperServer:
             self._main = None
             self._alone_since = time.monotonic()
             asyncio.get_running_loop().call_later(LET_GO_AFTER, self._link.let_go, self._link.name)
-            if self._give_back is not None and self._patience == self._settings.orphan_grace:
+            if self._give_back is not None:
                 asyncio.get_running_loop().call_later(GIVE_BACK_AFTER, self._start_to_give_back)
 
     def _start_to_give_back(self) -> None:
-        """Once for each main process: this one was killed, for it said nothing of a restart."""
+        """Once for each main process. This one was killed, for it said nothing of a restart."""
         program, self._give_back = self._give_back, None
         if program is not None and self._main is None and not self._ending:
             try:
@@ -147,6 +147,7 @@ class KeeperServer:
             self._fenced = False
         elif op == "detach":
             self._patience = orders.seconds(message, "grace") or self._settings.detach_grace
+            self._give_back = None  # it comes back
         elif op == "give_back":
             self._give_back = orders.program(message)
         elif op == "close":

@@ -5,6 +5,7 @@ What only one subcommand needs is imported there: an agent's memory and start co
 
 from __future__ import annotations
 
+import sys
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -19,6 +20,7 @@ from contracts.operations.exit_status import ExitStatus
 from contracts.operations.manual import CONTEXT, ManualGroup, Section, version_option
 from worker_agent.program.loading import (
     CONFIG_VARIABLE,
+    GIVE_BACK,
     SPELLED,
     BadSettings,
     flag_of,
@@ -156,7 +158,7 @@ def _run(**given: Any) -> None:
         settings = settings_of(context)
         from worker_agent.program.run import run
 
-        context.exit(run(settings, unknown_variables()))
+        context.exit(run(settings, unknown_variables(), give_back=[sys.executable, *sys.orig_argv[1:], GIVE_BACK]))
 
 
 def settings_of(context: click.Context) -> Settings:

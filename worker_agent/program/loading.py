@@ -26,9 +26,8 @@ class BadSettings(Exception):
 #: How settings are spelled for people that began as a broker's; their first names are read as well.
 SPELLED = {"amqp_url": "url", "amqp_url_file": "url_file"}
 
-
-#: Subcommands: what runs where none is named, and what an agent's keeper starts.
-RUN, GIVE_BACK = "run", "give-back"
+#: The subcommand that an agent's keeper starts.
+GIVE_BACK = "give-back"
 
 
 def flag_of(setting: str) -> str:

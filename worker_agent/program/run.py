@@ -20,7 +20,6 @@ from worker_agent.agent.instance import Instance, StateInUse
 from worker_agent.keeper.second_user import NoSecondUser, SecondUser, give_up_ambient, own_name
 from worker_agent.program import logs
 from worker_agent.program.checking import wrong
-from worker_agent.program.loading import GIVE_BACK, RUN
 from worker_agent.program.settings import PREFIX, Settings
 from worker_agent.reporting import systemd
 from worker_agent.state_files import StateUnreadable
@@ -35,10 +34,11 @@ log = structlog.get_logger(__name__)
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)
 
 
-def run(settings: Settings, unknown: Sequence[str] = (), *, gives_back: bool = False) -> int:
+def run(settings: Settings, unknown: Sequence[str] = (), *, give_back: Sequence[str] = ()) -> int:
     """Run the agent until it leaves; the exit status. Does not return when it restarts in place.
 
-    `gives_back`: it takes nothing, gives back what an agent that was killed has left, and leaves.
+    `give_back`: the command line of what gives back its work if it is killed. Without one it is that itself: it takes
+    nothing, gives back what an agent that was killed has left, and leaves.
     """
     found = wrong(settings)
     if found is not None:
@@ -70,8 +70,8 @@ def run(settings: Settings, unknown: Sequence[str] = (), *, gives_back: bool = F
     except ContractError as error:
         print(f"worker-agent: --traces: {error}", file=sys.stderr)  # noqa: T201  # as above
         return ExitStatus.USAGE
-    program = None if gives_back else _to_give_back(settings, environ)
-    ending = asyncio.run(_run(settings, instance, user, tracing, program, gives_back=gives_back))
+    program = _started_by_keepers(give_back, settings, environ)
+    ending = asyncio.run(_run(settings, instance, user, tracing, program, gives_back=not give_back))
     if ending is EndReason.RESTART:
         instance.close()
         systemd.notify(STATUS="restarting")
@@ -93,22 +93,22 @@ def _execute_again(settings: Settings, environ: dict[str, str]) -> int:
     return ExitStatus.SOFTWARE
 
 
-def _to_give_back(settings: Settings, environ: Mapping[str, str]) -> Program | None:
-    """This very program, as it is started to give back what it held if it is killed.
+def _started_by_keepers(give_back: Sequence[str], settings: Settings, environ: Mapping[str, str]) -> Program | None:
+    """What gives back what this process held, if it is killed, as it is started.
 
     None: a service manager starts it again at once, which takes up what runs; or a master's ssh would have to come.
     """
     url = settings.amqp_url.get_secret_value() if settings.amqp_url is not None else ""
-    if systemd.manages_this_process() or (is_office_url(url) and parse_office_url(url).wire == STDIO):
+    by_ssh = is_office_url(url) and parse_office_url(url).wire == STDIO
+    if not give_back or by_ssh or systemd.manages_this_process():
         return None
     from worker_agent.keeper.giving_back import Program
 
-    words = [word for word in sys.orig_argv[-1:] if word != RUN]
-    return Program(
-        command=(sys.executable, *sys.orig_argv[1:-1], *words, GIVE_BACK),
-        environment={**environ, f"{PREFIX}STATE": str(settings.state)},
-        folder=os.getcwd(),
-    )
+    try:
+        folder = os.getcwd()
+    except OSError:  # somebody has removed it
+        folder = "/"
+    return Program(command=give_back, environment={**environ, f"{PREFIX}STATE": str(settings.state)}, folder=folder)
 
 
 def _tracing(settings: Settings, instance: Instance) -> Tracing | None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable
 
 import click
 
 from contracts.operations.exit_status import ExitStatus
 from contracts.readable import shown, shown_lines
-from worker_agent.program.loading import GIVE_BACK, RUN, unknown_variables
+from worker_agent.program.loading import GIVE_BACK, unknown_variables
 from worker_agent.program.settings import Settings
 
 SettingsOf = Callable[[click.Context], Settings]
@@ -18,12 +19,14 @@ SettingsOf = Callable[[click.Context], Settings]
 def subcommands(settings_of: SettingsOf) -> list[click.Command]:
     """`settings_of` gives the settings from the options before the subcommand."""
 
-    @click.command(name=RUN, help="Work. The same as without a subcommand.")
+    @click.command(help="Work. The same as without a subcommand.")
     @click.pass_context
     def run(context: click.Context) -> None:
         from worker_agent.program.run import run as run_agent
 
-        context.exit(run_agent(settings_of(context), unknown_variables()))
+        options = sys.orig_argv[1:-1]  # this subcommand is the end of the line: it has no options
+        give_back = [sys.executable, *options, GIVE_BACK]
+        context.exit(run_agent(settings_of(context), unknown_variables(), give_back=give_back))
 
     @click.command(
         name=GIVE_BACK,
@@ -34,7 +37,7 @@ def subcommands(settings_of: SettingsOf) -> list[click.Command]:
     def give_back(context: click.Context) -> None:
         from worker_agent.program.run import run as run_agent
 
-        context.exit(run_agent(settings_of(context), unknown_variables(), gives_back=True))
+        context.exit(run_agent(settings_of(context), unknown_variables()))
 
     @click.command(help="Show what is found on this machine, and how.")
     @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")

@@ -7,7 +7,6 @@ import os
 import random
 import signal
 import sys
-import time
 from pathlib import Path
 
 import psutil
@@ -19,7 +18,8 @@ from tests.broker.agent.conftest import AgentProcess, StartAgent, close_connecti
 from tests.broker.running.conftest import PATIENCE, Begin, StartAll
 from tests.harness.waiting import wait_for
 
-#: Writes the file of its first argument in pieces, touches the second in the middle, goes on once the third is there.
+#: Writes the file of its first argument in pieces, touches the second in the middle, goes on once the third is there,
+#: and touches another one at its end.
 SLOWLY = """
 import os, sys, time
 data = open(sys.argv[1], "rb").read()
@@ -30,6 +30,7 @@ for start in range(0, len(data), 500_000):
             time.sleep(0.05)
     sys.stdout.buffer.write(data[start:start + 500_000])
     sys.stdout.buffer.flush()
+open(sys.argv[2] + ".end", "w").close()
 """
 
 
@@ -146,7 +147,7 @@ def test_twenty_megabytes_are_exact_whatever_is_cut_meanwhile(
     else:
         program.process.send_signal(signal.SIGSTOP)
         go.touch()
-        time.sleep(3)
+        wait_for(Path(f"{here}.end").exists, PATIENCE, lambda: agent.log)  # all of it waits for the program
         program.process.send_signal(signal.SIGCONT)
     program.ended()
     assert program.stdout == data

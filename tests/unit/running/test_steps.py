@@ -43,7 +43,7 @@ class Disk:
         mode = self.modes.get(order.args["file"])
         if mode is None:
             return OrderOutcome(rc=2, said=f"stat: No such file or directory: {order.args['file']}")
-        return OrderOutcome(rc=0, stat=(mode, 0, 0, 0, 0, 0, 0, 0, 0, 0))
+        return OrderOutcome(rc=0, mode=mode)
 
     @property
     def done(self) -> list[tuple[str, Any]]:
@@ -121,7 +121,7 @@ def test_a_file_that_does_not_come_whole_is_not_there(tmp_path: Path) -> None:
     for ends in ("rc", "left"):
         begun = steps.get("f", target, basedir="/b", force=False)
         next(begun)
-        order = begun.send(OrderOutcome(rc=0, stat=(FILE, 0, 0, 0, 0, 0, 0, 0, 0, 0)))
+        order = begun.send(OrderOutcome(rc=0, mode=FILE))
         assert order.write is not None
         order.write(b"half")
         if ends == "rc":
@@ -134,7 +134,7 @@ def test_a_file_that_does_not_come_whole_is_not_there(tmp_path: Path) -> None:
     begun = steps.get("f", target, basedir="/b", force=False)
     next(begun)
     with pytest.raises(StepFailed, match="is there already"):
-        begun.send(OrderOutcome(rc=0, stat=(FILE, 0, 0, 0, 0, 0, 0, 0, 0, 0)))
+        begun.send(OrderOutcome(rc=0, mode=FILE))
     assert target.read_text() == "mine"
 
 
@@ -172,6 +172,25 @@ def test_how_a_command_ended(events: list[Event], status: int, good: bool, reaso
         outcome.take(each, Order(name="stat", args={}))
     assert (outcome.exit_status, outcome.is_good) == (status, good)
     assert reason in outcome.reason()
+
+
+@pytest.mark.parametrize("mode", ["x", None, -1, 10**400, 1e400, [FILE], 0.5])
+def test_an_agent_may_say_anything_of_a_file(mode: Any) -> None:
+    """It costs the others nothing: that agent's answer is none."""
+    begun = steps.get("log", Path("/nowhere/log"), basedir="/b", force=False)
+    outcome = OrderOutcome()
+    outcome.take(event("update", ["stat", [mode] * 10]), next(begun))
+    outcome.take(event("update", ["rc", 0]), Order(name="stat", args={}))
+    with pytest.raises(StepFailed, match="exit status 0"):
+        begun.send(outcome)
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "999"])
+def test_a_signal_has_two_digits_at_most(number: str) -> None:
+    outcome = OrderOutcome()
+    outcome.take(event("header", data=f"process killed by signal {number}\n".encode()), Order(name="shell", args={}))
+    outcome.take(event("update", ["rc", -1]), Order(name="shell", args={}))
+    assert outcome.exit_status == 255
 
 
 def test_an_agent_cannot_fill_the_memory_with_what_it_says_beside_output() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import random
+import signal
 
 import psutil
 import pytest
@@ -14,8 +16,13 @@ from tests.broker.agent.two_users import script
 from worker_agent.keeper.giving_back import GIVE_BACK_AFTER
 
 
-async def _running(master: ScriptedMaster, *, sleeps: int) -> Claim:
-    """A session whose command sleeps for so long."""
+def _seconds() -> int:
+    """By which a test knows its own commands, also from those that an earlier test has left."""
+    return random.randrange(10_000, 1_000_000)
+
+
+async def _running(master: ScriptedMaster, sleeps: int) -> Claim:
+    """A session whose command sleeps for so long, which nothing else on this machine does."""
     request = f"br-{sleeps}"
     await master.offer("any", request=request)
     claim = await master.wait_for(Claim, lambda claim: claim.request == request)
@@ -39,46 +46,61 @@ def _programs(agent: AgentProcess) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("words", [(), ("run",)], ids=["plain", "run"])
+@pytest.mark.parametrize(
+    ("name", "words"), [("killed", ()), ("killed", ("run",)), ("run", ())], ids=["plain", "run", "called run"]
+)
 async def test_masters_are_told_and_the_state_folder_is_free(
-    start_agent: StartAgent, open_master: OpenMaster, words: tuple[str, ...]
+    start_agent: StartAgent, open_master: OpenMaster, name: str, words: tuple[str, ...]
 ) -> None:
     """Long before the ten seconds after which a keeper gives up; the next main process finds nothing."""
-    master = await open_master("any")
-    agent = start_agent("killed", *words)
-    claim = await _running(master, sleeps=7001)
+    master, sleeps = await open_master("any"), _seconds()
+    agent = start_agent(name, *words, *(() if words else ("--name", name)))
+    claim = await _running(master, sleeps)
     agent.kill()
     gone = await master.wait_for(Gone, lambda gone: gone.session == claim.session)
     assert (gone.reason, gone.detail) == ("killed", "the agent was stopped")
-    await until(lambda: not _sleeping(7001), "the end of all that it ran")
+    await until(lambda: not _sleeping(sleeps), "the end of all that it ran")
     await until(lambda: not _programs(agent), "the end of the program that gave it back")
-    again = start_agent("killed", *words)
+    again = start_agent(name, *words)
     await until(lambda: "link_up" in again.log.split("agent_started")[-1], "the next start's link")
     assert "session_found" not in again.log.split("agent_started")[-1]
 
 
 async def test_all_sessions_are_given_back(start_agent: StartAgent, open_master: OpenMaster) -> None:
     """Each keeper starts the program; one of them has the state folder, and speaks for all."""
-    master = await open_master("any")
+    master, several = await open_master("any"), [_seconds() for _ in range(3)]
     agent = start_agent("killed", "--slots", "3")
-    claims = [await _running(master, sleeps=seconds) for seconds in (7003, 7004, 7005)]
+    claims = [await _running(master, seconds) for seconds in several]
     agent.kill()
     for claim in claims:
         await master.wait_for(Gone, lambda gone, claim=claim: gone.session == claim.session)
-    await until(lambda: not any(map(_sleeping, (7003, 7004, 7005))), "the end of all that they ran")
+    await until(lambda: not any(map(_sleeping, several)), "the end of all that they ran")
     await until(lambda: not _programs(agent), "the end of the programs")
 
 
 async def test_a_service_manager_is_left_to_its_work(start_agent: StartAgent, open_master: OpenMaster) -> None:
     """It starts the agent again, whose session goes on."""
-    master = await open_master("any")
+    master, sleeps = await open_master("any"), _seconds()
     environment = {"NOTIFY_SOCKET": "/nowhere/notify"}
     agent = start_agent("watched", environment=environment)
-    claim = await _running(master, sleeps=7006)
+    claim = await _running(master, sleeps)
     agent.kill()
     await asyncio.sleep(4 * GIVE_BACK_AFTER)
     assert not _programs(agent)
     start_agent("watched", environment=environment)
     await master.wait_for(Resume, lambda resume: resume.session == claim.session and resume.epoch > claim.epoch)
     assert not master.all(Gone)
-    assert len(_sleeping(7006)) == 2
+    assert len(_sleeping(sleeps)) == 2
+
+
+async def test_a_planned_restart_gives_nothing_back(start_agent: StartAgent, open_master: OpenMaster) -> None:
+    """The next main process has the session, and leaves word anew: killed, it has it given back."""
+    master, sleeps = await open_master("any"), _seconds()
+    agent = start_agent("restarted")
+    claim = await _running(master, sleeps)
+    agent.signal(signal.SIGUSR2)
+    await until(lambda: "restarting" in agent.log, "its order")
+    await master.wait_for(Resume, lambda resume: resume.session == claim.session and resume.epoch > claim.epoch)
+    agent.kill()
+    await master.wait_for(Gone, lambda gone: gone.session == claim.session)
+    assert len(master.all(Gone)) == 1
