@@ -68,7 +68,6 @@ screenshot: venv tools ## run the demo and take the documentation's pictures fro
 	@$(PYTHON_IN) -m examples.demo --pictures docs/images
 
 lock: $(PYTHON_IN) ## choose the versions of requirements-dev.lock anew (ARGS="--upgrade-package NAME" for one of them)
-	@$(PYTHON_IN) -c 'import uv' 2>/dev/null || $(PYTHON_IN) -m pip install -q uv
 	$(PYTHON_IN) -m uv pip compile pyproject.toml --extra dev --universal --python-version 3.10 --generate-hashes --quiet \
 	  --no-emit-index-url --no-emit-find-links --no-emit-package buildbot-amqp --custom-compile-command "make lock" \
 	  --output-file requirements-dev.lock $(or $(ARGS),--upgrade)
