@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,6 +26,8 @@ def short_path(path: Path) -> Iterator[str]:
         finally:
             os.close(descriptor)
         return
+    import tempfile  # it has a price, and programs that start often import this module
+
     with tempfile.TemporaryDirectory(prefix="buildbot-", dir="/tmp") as short:  # $TMPDIR may be long, too
         link = Path(short) / "s"
         link.symlink_to(path.parent.absolute())

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 from pathlib import Path
 
 import click
 
-from contracts.operations.exit_status import ExitStatus
 from master_bridge.cli.manual import OperatorCommand
 
 
@@ -23,17 +21,9 @@ def serve_agent(master_dir: Path, account: str) -> None:
     For `command="…"` in authorized_keys: `master-bridge enroll NAME --ssh-key FILE` prints the whole line. What the
     agent's ssh asks for is not looked at.
     """
-    from contracts.operations.stdio_relay import relay
-    from master_bridge.link.office.local_socket import NoMaster, join
+    from master_bridge.ssh.serving import serve  # as `master_bridge.program` does without all that is imported here
 
-    origin = os.environ.get("SSH_CONNECTION", "").split()
-    try:
-        line = join(master_dir, account, origin[0] if origin else "this-machine")
-    except NoMaster as error:
-        click.echo(f"master-bridge: {error}", err=True)
-        click.get_current_context().exit(ExitStatus.FAILED)
-    relay(line)
-    os._exit(0)  # a thread may wait for a peer that reads no more
+    serve(master_dir, account)
 
 
 @click.command(cls=OperatorCommand, failed="a host cannot be reached so, or a file is wrong", done="told to end")

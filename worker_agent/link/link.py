@@ -91,6 +91,8 @@ class Link:
         self._returning: asyncio.Task[None] | None = None
         #: when it was lost, or tried first, by the loop's clock
         self._away_since: float | None = None
+        #: seconds without a link before that, since one settled: of links that were as good as failed tries
+        self._away_before = 0.0
         self._entered: OpenLink | None = None
         self._told = ""
         self._url_trouble = ""
@@ -123,6 +125,8 @@ class Link:
     async def _live(self) -> None:
         """One link from opening to loss. Raises `LinkError` when it failed or was short-lived."""
         loop = asyncio.get_running_loop()
+        if self._away_since is None:
+            self._away_since = loop.time()
         connected, self._next = self._next, None
         if connected is None:
             await self._read_url_again()
@@ -134,6 +138,7 @@ class Link:
         options = self.options
         epoch, address = self._next_epoch(), connected.address
         began = loop.time()
+        self._away_before += began - self._away_since
         self._connected = connected
         self._address = address
         self._told = ""
@@ -146,10 +151,13 @@ class Link:
         self._told = reason
         log.warning("link_down", broker=options.where, reason=reason)
         self._listener.on_input(LinkDown())
+        settled = self._away_since - began >= SETTLED
+        if settled:
+            self._away_before = 0.0
         if self._next is not None:
             return
         self._way = 0
-        if loop.time() - began < SETTLED:
+        if not settled:
             raise LinkError(reason)
 
     @property
@@ -196,9 +204,7 @@ class Link:
 
     def _try_elsewhere(self, now: float) -> None:
         """Only where it cannot be had for long: a place that is left may let agents in, and have no master any more."""
-        if self._away_since is None:
-            self._away_since = now
-        if now - self._away_since > PATIENCE:
+        if self._away_since is not None and now - self._away_since > PATIENCE:
             self._way = (self._way + 1) % len(self._ways)
 
     def _come_back_later(self) -> None:
@@ -256,9 +262,14 @@ class Link:
         if connected is not None:
             await connected.close()
 
-    def _pause(self, state: RetryCallState) -> float:
+    def _pause(self, _state: RetryCallState) -> float:
         most = FIRST_PAUSE if self.options.is_reached else self.options.reconnect_max  # whoever reaches us has pauses
-        return random.uniform(0, longest_pause(state.seconds_since_start or 0.0, most))  # noqa: S311  # jitter, no secret
+        return random.uniform(0, longest_pause(self._away(), most))  # noqa: S311  # jitter, no secret
+
+    def _away(self) -> float:
+        """Seconds without a link since one settled: how long one was up counts for nothing."""
+        now = asyncio.get_running_loop().time()
+        return self._away_before + (0.0 if self._away_since is None else now - self._away_since)
 
     def _say_once(self, state: RetryCallState) -> None:
         """One line when the reason changes, none for each try."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 import shlex
+import subprocess
+import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -74,3 +77,28 @@ def test_an_ssh_key_is_of_a_masters_account(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["enroll", "a", "--ssh-key", "key.pub", "--amqp-url", "amqp://broker/"])
     assert "--master-dir" in result.output
     assert result.exit_code == 2
+
+
+def test_the_lines_command_waits_for_no_library(tmp_path: Path) -> None:
+    """An agent that comes back waits for its start, and its master for the agent (`master_bridge.program`)."""
+    line = authorized_keys.line("a1", tmp_path / "master", KEY)
+    command = shlex.split(line.removeprefix('command="').partition('",restrict')[0])
+    (script,) = entry_points(group="console_scripts", name="master-bridge")
+    module, _, function = script.value.partition(":")
+    run = f"from {module} import {function}; {function}()"
+    ended = subprocess.run(
+        [sys.executable, "-X", "importtime", "-c", run, *command[1:]], capture_output=True, text=True, check=False
+    )
+    imported = [
+        text.rpartition("|")[2].strip() for text in ended.stderr.splitlines() if text.startswith("import time:")
+    ]
+    assert {name.partition(".")[0] for name in imported}.isdisjoint({"click", "pydantic", "structlog", "tempfile"})
+    assert "master_bridge.ssh.serving" in imported
+    assert ended.returncode == 1
+    assert "no master that listens for its agents itself runs there" in ended.stderr
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--account=a", "--master-dir=nowhere"], ["--account", "a"]])
+def test_by_hand_it_is_a_command_as_any_other(arguments: list[str]) -> None:
+    found = CliRunner().invoke(main, ["serve-agent", *arguments])
+    assert found.exit_code == {"--help": 0, "--account=a": 1, "--account": 2}[arguments[0]]
