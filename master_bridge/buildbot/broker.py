@@ -45,8 +45,10 @@ from master_bridge.buildbot.traces.tracing import Tracing
 from master_bridge.buildbot.worker_pages import LOOK_EVERY as WORKERS_EVERY
 from master_bridge.buildbot.worker_pages import WorkerPages
 from master_bridge.core.inputs import AgentHeard, Declared, Seek
+from master_bridge.link.client import Listening
 from master_bridge.link.errors import BadSettings
-from master_bridge.link.making import make_link
+from master_bridge.link.making import make_link, stays
+from master_bridge.link.office.link import OfficeLink
 from master_bridge.link.port import NOT_STARTED, BridgeLink
 from master_bridge.link.settings import HEARTBEAT, LinkSettings, TLSSettings, check_url, url_from_environment
 from master_bridge.www.fleet_page import FleetPage
@@ -284,7 +286,7 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
         self._database.release()
         yield super().stopService()
 
-    def _link(self, settings: LinkSettings) -> None:
+    def _link(self, settings: LinkSettings, staying: OfficeLink | None = None) -> None:
         assert self.bridge is not None
         self.link = make_link(
             self.master.reactor,
@@ -293,18 +295,26 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
             folder=Path(self.master.basedir),
             renew_url=self._renew_url,
             moving_from=self._moving_from,
+            staying=staying,
         )
         self.bridge.link = self.link
         self.link.start()
 
     @defer.inlineCallbacks
     def _relink(self, settings: LinkSettings, moving_from: LinkSettings | None) -> Any:
+        """Agents at a place that stays notice nothing of it."""
         old, self.settings, self.stopped_reason = self.link, settings, None
         self._moving_from = moving_from
+        staying = stays(old, settings, moving_from)
+        if staying is not None:
+            staying.leave("the configuration changes")
         if old is not None:
             yield old.stop()
-        if self.bridge is not None:  # else the service was stopped meanwhile
-            self._link(settings)
+        if self.bridge is not None:
+            self._link(settings, staying)
+        elif staying is not None:  # the service was stopped meanwhile
+            staying.take_over(Listening(None))
+            yield staying.stop()
 
     @defer.inlineCallbacks
     def _renew_url(self) -> Any:

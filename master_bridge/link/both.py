@@ -109,6 +109,11 @@ class BothLinks:
         return defer.DeferredList([defer.maybeDeferred(side.link.stop, timeout) for side in self._sides])
 
     @property
+    def links(self) -> tuple[BridgeLink, BridgeLink]:
+        """That of the new place, and that of the one that is left."""
+        return self._new.link, self._old.link
+
+    @property
     def product(self) -> str:
         return " and ".join(side.link.product for side in self._sides if side.link.product)
 

@@ -24,18 +24,31 @@ def make_link(
     folder: Path,
     renew_url: Callable[[], defer.Deferred[str]],
     moving_from: LinkSettings | None = None,
+    staying: OfficeLink | None = None,
 ) -> BridgeLink:
     """For the transport that the URL's scheme names. `folder`: the master's; `renew_url`: of what was refused.
 
-    `moving_from`: the place that the fleet is leaving, where this master is as well until all have moved.
+    `moving_from`: the place that the fleet is leaving, where this master is as well until all have moved. `staying`:
+    what was left, and is one of the two (`stays`).
     """
     if moving_from is not None:
         old = moving_from
-        return BothLinks(
-            client,
-            lambda side: make_link(reactor, settings, side, folder=folder, renew_url=renew_url),
-            lambda side: make_link(reactor, old, side, folder=folder, renew_url=lambda: defer.succeed(old.url)),
-        )
+
+        def make(place: LinkSettings, renew: Callable[[], defer.Deferred[str]]) -> Callable[[LinkClient], BridgeLink]:
+            return lambda side: make_link(reactor, place, side, folder=folder, renew_url=renew, staying=staying)
+
+        return BothLinks(client, make(settings, renew_url), make(old, lambda: defer.succeed(old.url)))
+    if staying is not None and staying.listens_at(settings):
+        staying.take_over(client)
+        return staying
     if settings.is_office:
         return OfficeLink(reactor, settings, client, folder)
     return Link(reactor, settings, client, renew_url)
+
+
+def stays(link: BridgeLink | None, *places: LinkSettings | None) -> OfficeLink | None:
+    """What of `link` is at one of `places` and holds all that agents there have said and wait for: it is to stay."""
+    for each in link.links if isinstance(link, BothLinks) else (link,):
+        if isinstance(each, OfficeLink) and each.listens_at(*places):
+            return each
+    return None

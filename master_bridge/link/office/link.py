@@ -24,7 +24,7 @@ from contracts.trust.envelope import Envelope
 from master_bridge.link import publications
 from master_bridge.link.backoff import Backoff
 from master_bridge.link.carried import Delivered, Publication, wire_of
-from master_bridge.link.client import LinkClient
+from master_bridge.link.client import LinkClient, Listening
 from master_bridge.link.errors import BadSettings
 from master_bridge.link.office.accounts import ACCOUNTS_FILE, AgentAccounts, KnownAgent
 from master_bridge.link.office.door import AddressTaken, Door
@@ -72,7 +72,7 @@ class OfficeLink(SayingLink):
     def __init__(self, reactor: Any, settings: LinkSettings, client: LinkClient, folder: Path) -> None:
         self._reactor = reactor
         self._settings = settings
-        self._client = client
+        self._client = Listening(client)
         self._folder = folder
         self._sign = settings.signer()
         self._backoff = Backoff()
@@ -95,7 +95,7 @@ class OfficeLink(SayingLink):
         self._operators: dict[int, str] = {}
         self._reader = Reader(
             settings.master,
-            client,
+            self._client,
             publish=self._publish,
             answer=lambda found: self._publish(publications.to_agent(found.answer, found.address, found.version)),
         )
@@ -109,10 +109,27 @@ class OfficeLink(SayingLink):
 
     # -- up and down --------------------------------------------------------------------------------------------------
 
+    def listens_at(self, *places: LinkSettings | None) -> bool:
+        return self._settings in places
+
     def start(self) -> None:
         if not self._running:
             self._running = True
             self._try()
+        elif self.up:
+            self._tell_up()
+            for number, delivered in list(self._deliveries.items()):  # as at each link-up
+                self._tell_client(number, delivered)
+
+    def leave(self, reason: str) -> None:
+        """The client is told that it is down, and nothing more. Agents go on as before, and `stop` does nothing."""
+        if self.up:
+            self._client.link_down(reason)
+        self._client.who = None
+
+    def take_over(self, client: LinkClient) -> None:
+        """What was left has a client again, which is told from its `start` on."""
+        self._client.who = client
 
     def _try(self) -> None:
         self._retry = None
@@ -131,10 +148,13 @@ class OfficeLink(SayingLink):
             self._client.link_stopped(str(error))
         else:
             self.up, self.down_reason, self._complained = True, None, ""
-            log.info("amqp.link_up", broker=self.product, address=self._settings.where)
-            self._client.link_up()
+            self._tell_up()
             if self._kept is not None:
                 self._tell(ClaimsRestored(claims=self._kept.found()))
+
+    def _tell_up(self) -> None:
+        log.info("amqp.link_up", broker=self.product, address=self._settings.where)
+        self._client.link_up()
 
     def _open(self) -> None:
         """Raises `BadSettings`."""
@@ -160,6 +180,8 @@ class OfficeLink(SayingLink):
     @defer.inlineCallbacks
     def stop(self, timeout: float = 2.0) -> Any:
         """Fires when nobody is listened for any more."""
+        if self._client.who is None:
+            return
         self._running = False
         for timer in (self._retry, self._tick):
             if timer is not None and timer.active():
@@ -263,12 +285,15 @@ class OfficeLink(SayingLink):
             queue=f"{action.queue}.{self._settings.master}",
             ack=lambda: self._tell(MasterAcknowledged(delivery=delivery)),
         )
+        self._tell_client(delivery, delivered)
+
+    def _tell_client(self, number: int, delivered: Delivered) -> None:
         reply = self._reader.reply(delivered)
         if reply is None:
             delivered.ack()
             return
-        self._deliveries[delivery] = delivered
-        self._client.message_received(delivery, reply.message, reply.user, reply.size)
+        self._deliveries[number] = delivered
+        self._client.message_received(number, reply.message, reply.user, reply.size)
 
     def _heard_of_fleet(self, action: TellFleet) -> None:
         delivered = Delivered(

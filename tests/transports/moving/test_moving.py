@@ -152,6 +152,8 @@ def test_a_fleet_moves_there_and_back_under_load(
     for said in (master.log(), *(agent.log() for agent in agents)):
         assert not [secret for secret in secrets if secret in said], "a token in a log"
     assert all("move_failed" not in agent.log() for agent in agents)
+    # where they are told to go, and back; a place that stays while its master changes its configuration loses nobody
+    assert [agent.log().count(" link_up ") for agent in agents] == [3] * len(agents)
 
 
 @pytest.mark.long  # with `make test` the simulator kills masters that serve both places

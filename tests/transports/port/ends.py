@@ -47,7 +47,7 @@ class MasterEnd(Client):
 
     def __init__(self, reactor: Any, middle: Middle, folder: Path, **settings: Any) -> None:
         super().__init__()
-        self._reactor = reactor
+        self.reactor = reactor
         self._middle = middle
         self.acks = True
         self.link: BridgeLink = make_link(
@@ -69,7 +69,7 @@ class MasterEnd(Client):
     async def call(self, method: str, *arguments: Any, **keywords: Any) -> Any:
         """A method of the link, in the reactor's thread; what its Deferred fires with."""
         return await asyncio.to_thread(
-            threads.blockingCallFromThread, self._reactor, lambda: getattr(self.link, method)(*arguments, **keywords)
+            threads.blockingCallFromThread, self.reactor, lambda: getattr(self.link, method)(*arguments, **keywords)
         )
 
     async def wait(self, name: str, count: int = 1) -> list[tuple[Any, ...]]:
