@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from collections.abc import Iterator
@@ -9,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.conftest import Record
+from tests.faults.conftest import Record, chosen_lab
 from tests.faults.laboratory.control_group import ControlGroup
 from tests.faults.laboratory.full_disk import file_system, fill
 from tests.faults.laboratory.lab import Lab
+from tests.harness.agents import Agent
 from tests.harness.waiting import wait_for
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(240)]
@@ -28,15 +30,32 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def masters_disk(lab: Lab) -> Iterator[Path]:
-    """The folder of the lab's master `m1`: a file system of 256 MiB."""
-    with file_system(lab.folder / "master-m1", 256) as folder:
-        yield folder
-        lab.end()
+def small_lab(request: pytest.FixtureRequest, tmp_path: Path, master_database: Path) -> Iterator[Lab]:
+    """As `lab`; the folder of its master `m1` is a file system of 256 MiB, before anything is put there."""
+    folder = tmp_path / "lab"
+    with file_system(folder / "master-m1", 256):
+        made = chosen_lab(request, folder, master_database)
+        yield made
+        made.end()
 
 
 def step(command: object) -> str:
     return f"steps.ShellCommand(name='work', command={command!r}, logEnviron=False)"
+
+
+def held(lab: Lab, command: str) -> list[str]:
+    """On the agent `small` it begins once that takes no other build: it would be given this one again, now and then."""
+    wait = f"[ $FAULTS_AGENT != small ] || until test -e {lab.folder}/go; do sleep 0.1; done"
+    return ["sh", "-c", f"{wait}; {command}"]
+
+
+def let_go(lab: Lab, small: Agent) -> None:
+    """What is `held` goes on, and another agent is there that can run it."""
+    wait_for(lambda: "command" in small.log(), 30, lambda: f"the command runs:\n{small.log()}")
+    lab.told("drain", "small")
+    wait_for(lambda: "pausing" in small.log(), 30, lambda: f"it takes nothing new:\n{small.log()}")
+    lab.agent("well")
+    (lab.folder / "go").touch()
 
 
 def check_retry(lab: Lab, request: int, named: str) -> str:
@@ -105,12 +124,11 @@ def test_agents_journal_on_a_full_disk(lab: Lab, record: Record, small_disk: Pat
 def test_command_out_of_memory(lab: Lab, record: Record) -> None:
     """The kernel kills the command for its control group's bound: RETRY, and the step says so."""
     eat = "import os; b = bytearray(2**30 if os.environ['FAULTS_AGENT'] == 'small' else 1); print(len(b))"
-    master = lab.master(lab.column(steps=step([sys.executable, "-c", eat])))
+    master = lab.master(lab.column(steps=step(held(lab, shlex.join([sys.executable, "-c", eat])))))
     with ControlGroup(memory=400 * 2**20) as group:
         small = lab.agent("small", prefix=group.prefix)
         request = master.force("b")
-        wait_for(lambda: "command" in small.log(), 30, "the command ran")
-        lab.agent("well")
+        let_go(lab, small)
         said = check_retry(lab, request, "out of memory")
         small.stop()
         lab.wait_nothing_left()
@@ -126,12 +144,11 @@ def test_command_out_of_memory(lab: Lab, record: Record) -> None:
 def test_process_limit(lab: Lab, record: Record) -> None:
     """The system refuses new processes: RETRY, and the step says so."""
     fork = "[ $FAULTS_AGENT != small ] || for i in $(seq 200); do sleep 5 & done; echo fine"
-    master = lab.master(lab.column(steps=step(["sh", "-c", fork])))
+    master = lab.master(lab.column(steps=step(held(lab, fork))))
     with ControlGroup(processes=60) as group:
         small = lab.agent("small", prefix=group.prefix)
         request = master.force("b")
-        wait_for(lambda: "command" in small.log(), 30, "the command ran")
-        lab.agent("well")
+        let_go(lab, small)
         said = check_retry(lab, request, "process limit")
         small.stop()
         lab.wait_nothing_left()
@@ -144,15 +161,15 @@ def test_process_limit(lab: Lab, record: Record) -> None:
 
 
 @pytest.mark.root
-def test_masters_disk_full_for_a_while(lab: Lab, record: Record, masters_disk: Path) -> None:
+def test_masters_disk_full_for_a_while(small_lab: Lab, record: Record) -> None:
     """Not a byte is left for 15 s in mid-build: the log waits at the agent, then all goes on; nothing is lost."""
-    size = 5_000_000
+    lab, size = small_lab, 5_000_000
     master = lab.master(lab.column(steps=lab.three_steps(seconds=10, size=size)))
     lab.agent("a1")
     request = master.force("b")
     lab.wait_mark("work", "begin")
     master.step_running(request, "work")
-    filled = fill(masters_disk, leave=0)
+    filled = fill(lab.folder / "master-m1", leave=0)
     began = time.monotonic()
     lab.wait_mark("work", "end", timeout=30)  # the command is not held up
     wait_for(lambda: time.monotonic() > began + 15, 20, "a full disk", every=0.5)
@@ -172,16 +189,16 @@ def test_masters_disk_full_for_a_while(lab: Lab, record: Record, masters_disk: P
 
 
 @pytest.mark.root
-def test_masters_disk_full(lab: Lab, record: Record, masters_disk: Path) -> None:
+def test_masters_disk_full(small_lab: Lab, record: Record) -> None:
     """It stays full: RETRY that names it, the agent is free again, and no build starts before there is room."""
-    size = 5_000_000
+    lab, size = small_lab, 5_000_000
     config = lab.column(steps=lab.three_steps(seconds=10, size=size)) + "c['collapseRequests'] = False\n"
     master = lab.master(config)
     lab.agent("a1")
     request = master.force("b")
     lab.wait_mark("work", "begin")
     master.step_running(request, "work")
-    filled = fill(masters_disk, leave=30 * 2**20)
+    filled = fill(lab.folder / "master-m1", leave=30 * 2**20)
     began = time.monotonic()
     wait_for(lambda: master.builds(request)[0].result == "RETRY", 60, lambda: master.describe(request))
     took = time.monotonic() - began
