@@ -125,7 +125,8 @@ class _Process(asyncio.Protocol):
         config = KeeperConfig.of(fields)
         try:
             Path(config.builder).mkdir(parents=True, exist_ok=True)
-            self._guard = Guard(config.session)
+            self._guard = Guard()
+            self._guard.begin(config.session)
         except OSError as error:
             self.broken(f"its commands cannot run in {config.builder}: {error.strerror}")
             return

@@ -57,6 +57,12 @@ class LinkCopy:
         self._forget()
         Path(SOCKET).unlink(missing_ok=True)
 
+    def drop(self) -> None:
+        """After `close`: the process goes on without it, and those who have the connection notice nothing."""
+        held, self._held, self.name = self._held, None, ""
+        if held is not None:
+            held.close()
+
     def let_go(self, name: str) -> None:
         """Of that copy, if it is still the one that is held: with a reset, where nobody has closed it before."""
         if self._held is None or name != self.name:

@@ -56,6 +56,11 @@ def trim(seq: int) -> Said:
     return {"op": "trim", "seq": seq}
 
 
+def close(*, again: bool) -> Said:
+    """End the session. `again`: take another one after it, if nothing of this one is left."""
+    return {"op": "close", "again": again}
+
+
 def let_go(copy: str) -> Said:
     """Of that copy of the main process's connection to its master (`link_copy`)."""
     return {"op": "let_go", "copy": copy}

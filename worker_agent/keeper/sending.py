@@ -49,6 +49,13 @@ class Outgoing:
         self._paused = False
         self._work()
 
+    def leave(self) -> socket.socket:
+        """Say and hear no more, and go on without asyncio: the same connection, blocking. Raises OSError."""
+        connection: socket.socket = self._transport.get_extra_info("socket").dup()
+        self._transport.close()
+        connection.setblocking(True)
+        return connection
+
     def close(self) -> None:
         """Say what is still to be said, then close; returns at once."""
         self._paused = False

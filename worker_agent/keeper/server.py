@@ -20,8 +20,9 @@ from worker_agent.keeper import orders
 from worker_agent.keeper.commands.running import Commands
 from worker_agent.keeper.giving_back import GIVE_BACK_AFTER, Program
 from worker_agent.keeper.link_copy import LET_GO_AFTER, LinkCopy
-from worker_agent.keeper.processes.guard import Guard
+from worker_agent.keeper.processes.guard import Guard, log_to
 from worker_agent.keeper.processes.reaper import become_subreaper, identity
+from worker_agent.keeper.reuse import Before
 from worker_agent.keeper.runner import Listener, Runner
 from worker_agent.keeper.session import KeeperSession
 from worker_agent.keeper.settings import KeeperConfig
@@ -73,8 +74,14 @@ class KeeperServer:
         )
         self._news = 0
         self._link = LinkCopy(_may_command)
+        #: the main process that gave us the session, while it is there
+        self._first: _Connection | None = None
+        #: it has asked us to take another one after this
+        self._wanted_again = False
+        self._closed: dict[str, Any] = {}
 
-    async def run(self, initial: socket.socket) -> None:
+    async def run(self, initial: socket.socket, before: Before) -> bool:
+        """Until the session is over. True: nothing of it is left, and the main process of `initial` has another one."""
         loop = asyncio.get_running_loop()
         Path(SOCKET).unlink(missing_ok=True)
         # The folder of the session is the working directory: a socket's whole path may be longer than its 108 bytes.
@@ -82,7 +89,8 @@ class KeeperServer:
         os.chmod(SOCKET, 0o600)
         with contextlib.suppress(OSError):  # then the main process hears that no copy is taken
             self._link.open()
-        await loop.connect_accepted_socket(lambda: _Connection(self), initial)
+        first = self._first = _Connection(self)
+        await loop.connect_accepted_socket(lambda: first, initial)
         # A service manager may signal all processes of the service: end in order, not with processes left over.
         loop.add_signal_handler(signal.SIGTERM, self._broken, "its keeper was told to end (SIGTERM)")
         clocks = asyncio.ensure_future(self._clocks())
@@ -91,9 +99,15 @@ class KeeperServer:
         server.close()
         self._link.close()
         Path(SOCKET).unlink(missing_ok=True)
+        again = self._wanted_again and self._main is self._first and self._session.empty
+        if again:
+            self._link.drop()
+            again = await before.is_now()
         if self._main is not None:
+            self._main.send({**self._closed, "again": again})
             self._main.close()
             await asyncio.sleep(0)
+        return again
 
     def attached(self, connection: _Connection) -> None:
         """The latest main process is the one that counts."""
@@ -151,6 +165,7 @@ class KeeperServer:
         elif op == "give_back":
             self._give_back = orders.program(message)
         elif op == "close":
+            self._wanted_again = message.get("again") is True
             self._end()
         elif op == "let_go":
             self._link.let_go(orders.text(message, "copy"))
@@ -204,8 +219,7 @@ class KeeperServer:
         except Exception:
             traceback.print_exc()  # to keeper.log; the guard and the main process look for what is left
         finally:
-            if self._main is not None:
-                self._main.send({"ev": "closed", "ended": ended, "empty": self._session.empty})
+            self._closed = {"ev": "closed", "ended": ended, "empty": self._session.empty}
             self._over.set()
 
     async def _clocks(self) -> None:
@@ -312,28 +326,51 @@ def main(fd: int, run_as: str = "") -> None:
     with contextlib.suppress(OSError):  # nobody is there any more, which the next line says
         initial.sendall(encode(orders.forked(os.getpid())))
     apart = _process_of(run_as) if run_as else None
-    config = _read_config(initial)
-    if config is None:
-        return  # there is no session for it
-    guard: Guard | None = None
+    become_subreaper()
+    process = _Process(apart)
+    while (config := _read_config(initial)) is not None:  # None: there is no session for it
+        following = initial.dup()
+        if not _keep_session(process, config, initial):
+            break
+        initial = following
+    if process.guard is not None:
+        process.guard.over()
+
+
+class _Process:
+    """What a keeper has from one session to the next."""
+
+    def __init__(self, apart: ApartProcess | None) -> None:
+        self.apart = apart
+        self.guard: Guard | None = None
+        self.before: Before | None = None
+
+
+def _keep_session(process: _Process, config: KeeperConfig, initial: socket.socket) -> bool:
+    """One session, to its end. True: the process takes another one. Raises OSError when it cannot work."""
     try:
         os.chdir(config.folder)
-        _log_to(Path(LOG))
-        become_subreaper()
+        log_to(LOG)
         Path(PID_FILE).write_text(f"{os.getpid()} {identity(os.getpid())}\n")
-        if apart is None:
-            guard = Guard(config.session)
-        asyncio.run(_main(config, guard, apart, initial))
+        if process.apart is None:
+            process.guard = process.guard or Guard()
+            process.guard.begin(config.session, os.path.join(config.folder, LOG))
+        again = asyncio.run(_main(config, process, initial))
     except OSError as error:  # a disk that takes nothing more, no room for a process
         with contextlib.suppress(OSError):
             initial.sendall(encode({"ev": "broken", "reason": f"its keeper cannot work in {config.folder}: {error}"}))
         raise
-    if guard is not None:
-        guard.over()
+    if again:  # nothing of the session is held: neither its folder nor its log
+        if process.guard is not None:
+            process.guard.rest()
+        os.chdir("/")
+        log_to(os.devnull)
+    return again
 
 
 def _read_config(connection: socket.socket) -> KeeperConfig | None:
     """Wait for a session; None when there is none to come. Reads nothing of what follows."""
+    connection.setblocking(True)  # after a session it is as its loop has left it
     line = b""
     while not line.endswith(b"\n"):
         seen = connection.recv(_PEEK, socket.MSG_PEEK)
@@ -343,14 +380,6 @@ def _read_config(connection: socket.socket) -> KeeperConfig | None:
     return KeeperConfig.loads(line.decode())
 
 
-def _log_to(path: Path) -> None:
-    """What this process prints goes to `path` from now on."""
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    os.dup2(fd, 1)
-    os.dup2(fd, 2)
-    os.close(fd)
-
-
 def _process_of(run_as: str) -> ApartProcess:
     from worker_agent.keeper.apart import ApartProcess  # memory that other keepers do without
     from worker_agent.keeper.second_user import SecondUser
@@ -358,13 +387,14 @@ def _process_of(run_as: str) -> ApartProcess:
     return ApartProcess(SecondUser.named(run_as), os.environ)
 
 
-async def _main(config: KeeperConfig, guard: Guard | None, apart: ApartProcess | None, initial: socket.socket) -> None:
+async def _main(config: KeeperConfig, process: _Process, initial: socket.socket) -> bool:
     def runner(session: Listener) -> Runner:
-        if guard is not None:
-            return Commands(config, os.environ, guard, session)
+        if process.guard is not None:
+            return Commands(config, os.environ, process.guard, session)
         from worker_agent.keeper.apart import Apart
 
-        assert apart is not None
-        return Apart(config, apart, session)
+        assert process.apart is not None
+        return Apart(config, process.apart, session)
 
-    await KeeperServer(config, runner).run(initial)
+    process.before = process.before or Before()
+    return await KeeperServer(config, runner).run(initial, process.before)

@@ -31,7 +31,7 @@ from worker_agent.keeper.sending import MessageStream, Outgoing
 from worker_agent.keeper.server import LOG, PID_FILE, SOCKET
 from worker_agent.keeper.settings import KeeperConfig, KeeperSettings
 from worker_agent.keeper.wire import WIRE_VERSION, BadFrame
-from worker_agent.keepers.starting import Starter
+from worker_agent.keepers.starting import Starter, Waiting
 
 #: A keeper that has not said hello after this long (seconds; it takes 0.1) will not.
 _HELLO = 30.0
@@ -92,6 +92,11 @@ class Keeper:
         self._gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._reason = ""
         self._quiet = False
+        #: nothing may be said after `close`: the keeper would take it for the next session's
+        self._closing = False
+        self._may_go_on = False
+        #: after `close`: the connection to a keeper that waits for another session, and its number
+        self.left: Waiting | None = None
         self._ending: asyncio.Task[None] | None = None
 
     @classmethod
@@ -132,12 +137,14 @@ class Keeper:
 
     async def _start(self, config: KeeperConfig, starter: Starter) -> bool:
         """False: it, or what forks it, was gone before it had begun. Raises `KeeperFailed`, OSError."""
-        connection = starter.take()
+        waiting = starter.take()
+        if waiting.pid:
+            self._is(waiting.pid)
         try:
-            connection.sendall(config.dumps().encode() + b"\n")
-            await asyncio.get_running_loop().create_unix_connection(lambda: _ToKeeper(self), sock=connection)
+            waiting.connection.sendall(config.dumps().encode() + b"\n")
+            await asyncio.get_running_loop().create_unix_connection(lambda: _ToKeeper(self), sock=waiting.connection)
         except OSError:
-            connection.close()
+            waiting.connection.close()
             return False
         try:
             await asyncio.wait_for(asyncio.shield(self._hello), _HELLO)
@@ -220,22 +227,26 @@ class Keeper:
         if self._outgoing is not None:
             self._outgoing.close()
 
-    async def close(self, keep_journal: bool = False) -> None:
+    async def close(self, keep_journal: bool = False, *, again: bool = False) -> None:
         """Kill all processes of the session, wait until none is left, then remove its folder.
 
-        With `keep_journal` the folder stays, and in it the journal. Does not report `KeeperLost`.
+        With `keep_journal` the folder stays, and in it the journal. Does not report `KeeperLost`. `again`: the process
+        may take another session, if nothing of this one is left; then it is `left`.
         """
         self._quiet = True
-        self._send({"op": "close"})
+        self._may_go_on = again
+        self._send(orders.close(again=again))
+        self._closing = True
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(asyncio.shield(self._gone), _CLOSE)
-        await self._end_process()
+        if self.left is None:
+            await self._end_process()
         if not keep_journal:
             await asyncio.to_thread(shutil.rmtree, self.folder, True)
 
     def _send(self, message: dict[str, Any], data: bytes = b"") -> None:
         """To a keeper that is gone nothing is sent: `KeeperLost` has said so, or will."""
-        if self._outgoing is not None:
+        if self._outgoing is not None and not self._closing:
             self._outgoing.send(message, data)
 
     def _connected(self, outgoing: Outgoing) -> None:
@@ -251,6 +262,8 @@ class Keeper:
         elif event == "closed":
             self.ended = orders.texts(message, "ended")
             self._empty = message.get("empty") is True
+            if self._empty and self._may_go_on and message.get("again") is True:
+                self._part()
         elif event == "broken":
             self._reason = orders.text(message, "reason")
         elif (news := news_of(self.session, message)) is not None:
@@ -268,6 +281,13 @@ class Keeper:
         self.seq = orders.number(message, "seq")
         self.running = orders.numbers(message, "running")
         self._hello.set_result(None)
+
+    def _part(self) -> None:
+        """The keeper has closed its session and waits for the next one at the other end of this connection."""
+        assert self._outgoing is not None
+        self.left = Waiting(connection=self._outgoing.leave(), pid=self.pid)
+        if not self._gone.done():
+            self._gone.set_result(None)
 
     def _is(self, pid: int) -> None:
         if pid != self.pid:

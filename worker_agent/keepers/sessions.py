@@ -187,7 +187,9 @@ class Sessions:
             folder = self.folder / session
             try:
                 if held.keeper is not None:
-                    await held.keeper.close(keep_journal=True)
+                    await held.keeper.close(keep_journal=True, again=self._starter.takes_back)
+                    if held.keeper.left is not None:
+                        self._starter.take_back(held.keeper.left)
                     if held.keeper.ended:
                         log.info("leftover_processes_killed", session=session, title=held.meta.offer.title,
                                  processes=held.keeper.ended)  # fmt: skip

@@ -13,6 +13,7 @@ import resource
 import socket
 import subprocess
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
@@ -103,6 +104,14 @@ def _inherited() -> tuple[object, ...]:
     return tuple(found)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Waiting:
+    """A keeper without a session, and the connection at which it gets a `KeeperConfig`. `pid` 0: it has yet to say."""
+
+    connection: socket.socket
+    pid: int = 0
+
+
 class Starter:
     """Gives connections to new keepers. All methods return at once, but for `end`. Needs a running loop."""
 
@@ -112,8 +121,8 @@ class Starter:
         self._run_as = run_as
         self._env = command_environment(os.environ if env is None else env)
         self._server: ForkServer | None = None
-        #: the connection to a keeper that waits for a session
-        self._spare: socket.socket | None = None
+        #: keepers that wait for a session, and what they have inherited
+        self._spares: list[tuple[Waiting, tuple[object, ...]]] = []
         self._ended = False
         self._timers: list[asyncio.TimerHandle] = []
         self._endings: set[asyncio.Future[None]] = set()
@@ -123,11 +132,28 @@ class Starter:
         """A child of this process that is not a stray."""
         return {self._server.process.pid} if self._server is not None else set()
 
-    def take(self) -> socket.socket:
-        """A connection to a keeper for a session that begins now. Raises OSError: no process can be made."""
-        spare, self._spare = self._spare, None
+    def take(self) -> Waiting:
+        """A keeper for a session that begins now. Raises OSError: no process can be made."""
         self._plan((REFILL, self._refill))
-        return self._fork() if spare is None else spare
+        inherited = _inherited()
+        while self._spares:
+            spare, had = self._spares.pop()
+            if had == inherited:
+                return spare
+            spare.connection.close()  # it ends
+        return Waiting(connection=self._fork())
+
+    @property
+    def takes_back(self) -> bool:
+        """A keeper whose session is over may wait here for the next one."""
+        return not self._run_as and not self._ended and self._server is not None and self._server.usable
+
+    def take_back(self, keeper: Waiting) -> None:
+        """Its session is over."""
+        if self.takes_back:
+            self._spares.append((keeper, _inherited()))
+        else:
+            keeper.connection.close()
 
     def failed(self) -> None:
         """A keeper that was taken said nothing: whatever forked it is not asked again."""
@@ -171,16 +197,17 @@ class Starter:
     def _refill(self) -> None:
         try:
             if self._run_as:
-                self._spare = self._spare or self._fork()
+                if not self._spares:
+                    self._spares.append((Waiting(connection=self._fork()), _inherited()))
             else:
                 self._ready()
         except OSError as error:  # no room for one more process: the next session will say so, if it still holds
             log.warning("fork_server_not_started", reason=str(error))
 
     def _let_go(self) -> None:
-        spare, self._spare = self._spare, None
-        if spare is not None:
-            spare.close()  # its keeper ends
+        for spare, _ in self._spares:
+            spare.connection.close()  # it ends
+        self._spares.clear()
         server, self._server = self._server, None
         if server is not None:
             server.close()

@@ -159,7 +159,7 @@ async def test_a_fork_server_that_hangs_is_replaced(
     tmp_path: Path, starter: Starter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Something has stopped it: the session that waited is lost and says so, the next one is not."""
-    starter.take().close()
+    starter.take().connection.close()
     before = server(starter)
     os.kill(before, signal.SIGSTOP)
     with monkeypatch.context() as patched:
@@ -216,7 +216,7 @@ async def test_a_long_session_keeps_the_fork_server(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(starting, "REFILL", 0.0)
     running, idle = Starter(), Starter()
     running.session_over()
-    running.take().close()
+    running.take().connection.close()
     idle.session_over()  # after it: what is due for both is due for `running` first
     await until(lambda: bool(idle.pids), "a server is made")
     made = running.pids

@@ -24,6 +24,9 @@ from worker_agent.keeper.processes.reaper import kill_until_none, marked, tree
 _PLACES = 64
 _NUMBER = struct.Struct("=i")
 _OVER = b"o"
+#: Bytes for the session's name and the path of its log; both are shorter.
+_SESSION, _PATH = 256, 4096
+_NAMES = _PLACES * _NUMBER.size
 #: Descriptors that the guard keeps: standard error is the keeper's log.
 _LOG = 2
 #: A keeper has some 20 open.
@@ -31,15 +34,31 @@ _SOME = 256
 
 
 class Guard:
-    """The keeper's side. Raises OSError when made: the system gives no process."""
+    """The keeper's side, for one session after the other."""
 
-    def __init__(self, session: str) -> None:
-        self._session = session
+    def __init__(self) -> None:
         # Shared with the guard: it sleeps until the keeper is gone, whatever is written here meanwhile.
-        self._numbers = mmap.mmap(-1, _PLACES * _NUMBER.size)
+        self._shared = mmap.mmap(-1, _NAMES + _SESSION + _PATH)
         self.pid = 0
         self._life = -1
+
+    def begin(self, session: str, log: str = "") -> None:
+        """It watches over this session from now on. Raises OSError: the system gives no process.
+
+        `log`: the file that it complains to; empty: standard error, as it is now.
+        """
+        if self.pid and os.waitpid(self.pid, os.WNOHANG)[0]:  # it was killed while there was no session
+            self.collected(self.pid)
+        self._name(session, log)
         self.renew()
+
+    def rest(self) -> None:
+        """The session has ended, and none of its processes is left: until the next one there is nothing to do."""
+        self._name("", "")
+
+    def _name(self, session: str, log: str) -> None:
+        for start, size, text in ((_NAMES, _SESSION, session), (_NAMES + _SESSION, _PATH, log)):
+            self._shared[start : start + size] = os.fsencode(text)[:size].ljust(size, b"\0")
 
     def renew(self) -> None:
         """Make sure that there is one: it may have been killed itself. Raises OSError."""
@@ -49,7 +68,7 @@ class Guard:
         self.pid = os.fork()
         if self.pid == 0:
             try:
-                _guard(ours, self._session, self._numbers)
+                _guard(ours, self._shared)
             except BaseException:
                 traceback.print_exc()  # to the keeper's log
             finally:
@@ -80,13 +99,13 @@ class Guard:
 
     def _write(self, old: int, new: int) -> None:
         """In the place of `old`, if it has one."""
-        for place in range(0, _PLACES * _NUMBER.size, _NUMBER.size):
-            if _NUMBER.unpack_from(self._numbers, place)[0] == old:
-                _NUMBER.pack_into(self._numbers, place, new)
+        for place in range(0, _NAMES, _NUMBER.size):
+            if _NUMBER.unpack_from(self._shared, place)[0] == old:
+                _NUMBER.pack_into(self._shared, place, new)
                 return
 
 
-def _guard(life: int, session: str, numbers: mmap.mmap) -> None:
+def _guard(life: int, shared: mmap.mmap) -> None:
     """In the guard: sleep until the other end of `life` is closed, which the end of the keeper does."""
     signal.set_wakeup_fd(-1)  # the loop's, which is the keeper's
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -96,8 +115,24 @@ def _guard(life: int, session: str, numbers: mmap.mmap) -> None:
         if descriptor > _LOG and descriptor != life:
             with contextlib.suppress(OSError):  # by which they were listed
                 os.close(descriptor)
-    if os.read(life, 1) != _OVER:
-        end_what_is_left(session, [number for (number,) in _NUMBER.iter_unpack(numbers[:]) if number])
+    if shared[_NAMES + _SESSION]:
+        log_to(os.devnull)  # a log is not held beyond its session
+    if os.read(life, 1) == _OVER:
+        return
+    session, log = (part.rstrip(b"\0") for part in (shared[_NAMES : _NAMES + _SESSION], shared[_NAMES + _SESSION :]))
+    if log:
+        with contextlib.suppress(OSError):  # what is left is ended all the same
+            log_to(os.fsdecode(log))
+    if session:
+        end_what_is_left(session.decode(), [number for (number,) in _NUMBER.iter_unpack(shared[:_NAMES]) if number])
+
+
+def log_to(path: str) -> None:
+    """What this process prints goes to the file `path` from now on. Raises OSError."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    os.dup2(fd, 1)
+    os.dup2(fd, _LOG)
+    os.close(fd)
 
 
 def end_what_is_left(session: str, pids: list[int]) -> None:

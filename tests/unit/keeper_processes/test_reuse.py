@@ -1,0 +1,212 @@
+"""A keeper whose session is over takes the next one; nothing of the first is left in it, or it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import signal
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.unit.keeper_processes.driving.harness import alive
+from tests.unit.keeper_processes.test_fork_server import descriptors, opened, ran, until
+from worker_agent.keeper import reuse
+from worker_agent.keeper.reuse import Before
+from worker_agent.keepers.client import Keeper
+from worker_agent.keepers.starting import Starter
+
+
+@pytest.fixture
+async def starter() -> AsyncIterator[Starter]:
+    made = Starter()
+    yield made
+    await made.end()
+
+
+async def over(keeper: Keeper, starter: Starter) -> bool:
+    """Close its session as `Sessions` does. True: it waits for the next one."""
+    await keeper.close(again=starter.takes_back)
+    if keeper.left is None:
+        return False
+    starter.take_back(keeper.left)
+    return True
+
+
+def guard_of(keeper: int) -> int:
+    (found,) = psutil.Process(keeper).children()
+    return found.pid
+
+
+async def test_a_keeper_takes_the_next_session(tmp_path: Path, starter: Starter) -> None:
+    """The same process, with the second session's folder, log and identity, and no descriptor of the first."""
+    first = await opened(tmp_path, "s1", starter)
+    guard, before = guard_of(first.pid), len(descriptors(first.pid))
+    assert await ran(first, tmp_path, ["echo", "one"]) == b"one\n"
+    assert await over(first, starter)
+    assert not (tmp_path / "sessions/s1").exists()
+    await until(lambda: psutil.Process(first.pid).cwd() == "/", "it has left the folder")
+    await until(lambda: not [path for path in descriptors(first.pid) if "s1" in path], "it has closed its log")
+    assert not [path for path in (*descriptors(first.pid), *descriptors(guard)) if "s1" in path]
+
+    second = await opened(tmp_path, "s2", starter)
+    assert second.pid == first.pid
+    assert guard_of(second.pid) == guard
+    assert len(descriptors(second.pid)) == before
+    assert psutil.Process(second.pid).cwd() == str(tmp_path / "sessions/s2")
+    assert (tmp_path / "sessions/s2/keeper.pid").read_text().split()[0] == str(second.pid)
+    assert (tmp_path / "sessions/s2/keeper.log").exists()
+    told = await ran(
+        second, tmp_path, "echo two; grep -E 'Sig(Ign|Blk)' /proc/self/status; echo $BUILDBOT_AMQP_COMMAND"
+    )
+    assert told.split()[0] == b"two"
+    assert told.split()[-1] == b"s2/1"
+    assert await over(second, starter)
+
+
+async def test_the_guard_ends_what_the_second_session_runs(tmp_path: Path, starter: Starter) -> None:
+    """The keeper is killed, and no main process sees it."""
+    first = await opened(tmp_path, "s1", starter)
+    await ran(first, tmp_path, ["true"])
+    assert await over(first, starter)
+    second = await opened(tmp_path, "s2", starter)
+    guard = guard_of(second.pid)
+    left = int(await ran(second, tmp_path, "sleep 600 >/dev/null 2>&1 & echo $!"))
+    assert alive(left)
+    second.detach(60)
+    os.kill(second.pid, signal.SIGKILL)
+    await until(lambda: not alive(left), "what carries the second session's mark is gone")
+    await until(lambda: not alive(guard), "the guard has ended")
+
+
+async def test_a_guard_that_was_killed_meanwhile_is_replaced(tmp_path: Path, starter: Starter) -> None:
+    first = await opened(tmp_path, "s1", starter)
+    assert await over(first, starter)
+    guard = guard_of(first.pid)
+    os.kill(guard, signal.SIGKILL)
+    await until(lambda: not alive(guard), "it is dead")
+    second = await opened(tmp_path, "s2", starter)
+    assert second.pid == first.pid
+    assert guard_of(second.pid) != guard
+    await second.close()
+
+
+async def test_a_keeper_that_was_killed_while_it_waited_costs_no_session(tmp_path: Path, starter: Starter) -> None:
+    first = await opened(tmp_path, "s1", starter)
+    assert await over(first, starter)
+    guard = guard_of(first.pid)
+    os.kill(first.pid, signal.SIGKILL)
+    await until(lambda: not alive(first.pid) and not alive(guard), "it and its guard are gone")
+    second = await opened(tmp_path, "s2", starter)
+    assert second.pid != first.pid
+    assert await ran(second, tmp_path, ["echo", "two"]) == b"two\n"
+    await second.close()
+
+
+async def test_one_that_waits_ends_with_the_main_process_and_with_an_idle_agent(
+    tmp_path: Path, starter: Starter
+) -> None:
+    """Its connection is closed: by the system when the main process dies, by the starter when nothing comes."""
+    keeper = await opened(tmp_path, "s1", starter)
+    assert await over(keeper, starter)
+    guard = guard_of(keeper.pid)
+    await starter.end()
+    await until(lambda: not alive(keeper.pid) and not alive(guard), "it and its guard are gone")
+
+
+async def test_limits_set_meanwhile_hold_for_the_next_session(tmp_path: Path, starter: Starter) -> None:
+    first = await opened(tmp_path, "s1", starter)
+    assert await over(first, starter)
+    soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    wanted = 4096 if soft != 4096 else 8192
+    resource.setrlimit(resource.RLIMIT_CORE, (wanted, hard))
+    try:
+        second = await opened(tmp_path, "s2", starter)
+    finally:
+        resource.setrlimit(resource.RLIMIT_CORE, (soft, hard))
+    assert second.pid != first.pid
+    assert psutil.Process(second.pid).rlimit(resource.RLIMIT_CORE)[0] == wanted
+    await second.close()
+
+
+async def test_a_thread_that_hangs_ends_with_its_session(tmp_path: Path, starter: Starter) -> None:
+    """An upload's file is a FIFO that nobody writes: the call does not come back, and the process is not used again."""
+    os.makedirs(tmp_path / "base/b")
+    os.mkfifo(tmp_path / "base/b/fifo")
+    keeper = await opened(tmp_path, "s1", starter)
+    from contracts.messages import Command
+
+    args = {"workdir": ".", "workersrc": "fifo", "maxsize": None, "blocksize": 4096, "writer": None}
+    keeper.run(Command(n=1, name="uploadFile", args=args, digest="d"))
+    await until(lambda: len(psutil.Process(keeper.pid).threads()) > 1, "its thread has begun")
+    assert not await over(keeper, starter)
+    assert not psutil.pid_exists(keeper.pid)
+
+
+async def test_what_a_session_leaves_running_on_purpose_is_not_taken_along(tmp_path: Path, starter: Starter) -> None:
+    """It is a child of its keeper, which ends with its session."""
+    keeper = await opened(tmp_path, "s1", starter)
+    told = await ran(keeper, tmp_path, "BUILDBOT_AMQP_COMMAND=leave setsid sleep 600 >/dev/null 2>&1 & echo $!")
+    left = int(told)
+    try:
+        assert not await over(keeper, starter)
+        assert alive(left)
+    finally:
+        os.kill(left, signal.SIGKILL)
+
+
+async def test_nothing_is_said_after_a_close(tmp_path: Path, starter: Starter) -> None:
+    """The keeper would take it for the next session's beginning."""
+    first = await opened(tmp_path, "s1", starter)
+    closing = asyncio.ensure_future(over(first, starter))
+    await asyncio.sleep(0)
+    first.let_go("copy")
+    first.trim(17)
+    assert await closing
+    second = await opened(tmp_path, "s2", starter)
+    assert second.pid == first.pid
+    await second.close()
+
+
+class Process:
+    """What a look finds: descriptors and bytes."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.descriptors, self.memory = 10, 20_000_000
+        monkeypatch.setattr(reuse, "_descriptors", lambda: self.descriptors)
+        monkeypatch.setattr(reuse, "_memory", lambda: self.memory)
+
+
+@pytest.mark.parametrize(
+    ("descriptors", "memory", "same"),
+    [
+        (10, 20_000_000, True),
+        (9, 20_000_000 + reuse.GROWN_MAX, True),
+        (11, 20_000_000, False),
+        (10, 20_000_001 + reuse.GROWN_MAX, False),
+        (0, 20_000_000, False),
+        (10, 0, False),
+    ],
+)
+async def test_what_has_grown_is_not_as_before(
+    monkeypatch: pytest.MonkeyPatch, descriptors: int, memory: int, same: bool
+) -> None:
+    monkeypatch.setattr(threading, "active_count", lambda: 1)
+    process = Process(monkeypatch)
+    before = Before()
+    process.descriptors, process.memory = descriptors, memory
+    assert await before.is_now() is same
+
+
+async def test_a_thread_more_is_waited_for_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    Process(monkeypatch)
+    before = Before()
+    left = iter([3, 2, 1])
+    monkeypatch.setattr(threading, "active_count", lambda: next(left))
+    assert await before.is_now()
+    monkeypatch.setattr(threading, "active_count", lambda: 2)
+    assert not await before.is_now()
