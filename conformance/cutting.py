@@ -7,8 +7,8 @@ from typing import Protocol
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from conformance.errors import BadOptions
+from conformance.office.office import KitOffice
 from conformance.proxy import Proxy
-from conformance.stream_office import StreamOffice
 from contracts.operations.amqp_url import BadURL, BrokerAddress, parse_url
 
 #: Seconds until the management API has listed a new connection.
@@ -54,11 +54,11 @@ class ProxyCutter:
 
 
 class OfficeCutter:
-    """Of frames on a stream: the kit holds the other end itself. `url` is the program that connects."""
+    """Of frames: the kit holds the other end itself."""
 
-    def __init__(self, office: StreamOffice) -> None:
+    def __init__(self, office: KitOffice) -> None:
         self._office = office
-        self.url = office.connect
+        self.url = office.url
 
     def cut(self) -> None:
         """At once."""

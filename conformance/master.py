@@ -15,8 +15,8 @@ from uuid import uuid4
 
 from conformance.broker import Broker
 from conformance.errors import Violated
+from conformance.office.office import KitOffice
 from conformance.session import Session
-from conformance.stream_office import StreamOffice
 from conformance.watch import Watch
 from contracts import topology
 from contracts.codec import Wire, decode, encode
@@ -67,7 +67,7 @@ class Master:
     """`connect`: makes the broker of a master of this name. `patience`: seconds to wait for what is to come at once."""
 
     def __init__(
-        self, connect: Callable[[str], Broker | StreamOffice], *, signature: str, patience: float, watch: Watch
+        self, connect: Callable[[str], Broker | KitOffice], *, signature: str, patience: float, watch: Watch
     ) -> None:
         self.signature = signature
         #: seconds to wait for anything that is to come at once

@@ -6,14 +6,16 @@ from pathlib import Path
 
 import click
 
+from conformance.office.wires import STREAM, WIRES
 from contracts.operations.manual import ManualCommand, Section
 
 EPILOG = """\b
 The words {url}, {state} and {signature} in COMMAND are replaced: by where the agent
 connects to (a relay of the kit on loopback; also in AMQP_URL and WORKER_AGENT_AMQP_URL),
 by an empty folder for what it keeps, and by the capability whose queue it is to consume.
-With --stream no broker is needed: {connect} is replaced by a program whose standard input
-and output are the agent's connection, as those of `ssh` are. Its account is "conformance".
+With --wire no broker is needed: the agent speaks frames. Over amp and zmq {url} is where it
+connects to; over a stream (--stream) {connect} is a program whose standard input and output
+are its connection, as those of `ssh` are. Its account is "conformance".
 
 \b
 Our own agent:
@@ -44,7 +46,8 @@ SECTIONS = (
     "--amqp-url-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE",
     help="File that holds the URL: a command line can be read by every user of the machine.",
 )  # fmt: skip
-@click.option("--stream", is_flag=True, help="Without a broker: the agent speaks frames over a stream of bytes.")
+@click.option("--wire", type=click.Choice(WIRES), help="Without a broker: the agent speaks frames over this.")
+@click.option("--stream", is_flag=True, help=f"The same as --wire={STREAM}.")
 @click.option("--signature", default="conformance", show_default=True, help="Capability that the agent is to have.")
 @click.option(
     "--patience", default=10.0, show_default=True, metavar="SECONDS", type=click.FloatRange(min=0.5),
@@ -60,6 +63,7 @@ def command(
     context: click.Context,
     amqp_url: str | None,
     amqp_url_file: Path | None,
+    wire: str | None,
     stream: bool,
     signature: str,
     patience: float,
@@ -79,12 +83,20 @@ def command(
     if amqp_url_file is not None:
         amqp_url = amqp_url_file.read_text(encoding="utf-8").strip()
     if stream:
+        wire = STREAM
+    if wire is not None:
         amqp_url = None
     elif not amqp_url:
-        raise click.UsageError("no broker: give --amqp-url, --amqp-url-file, MASTER_BRIDGE_AMQP_URL or --stream")
+        raise click.UsageError("no broker: give --amqp-url, --amqp-url-file, MASTER_BRIDGE_AMQP_URL or --wire")
     if not command:
         raise click.UsageError("no agent: give the command that starts it after --")
     options = KitOptions(
-        url=amqp_url, command=command, signature=signature, patience=patience, management_url=management_url, only=only
+        url=amqp_url,
+        wire=wire or STREAM,
+        command=command,
+        signature=signature,
+        patience=patience,
+        management_url=management_url,
+        only=only,
     )
     context.exit(run(options, as_json=as_json))

@@ -14,20 +14,26 @@ from conformance.checks import REQUIREMENTS
 from conformance.cutting import Cutter, ManagementCutter, OfficeCutter, ProxyCutter
 from conformance.errors import BadOptions, Violated
 from conformance.master import Master
+from conformance.office.entrance import Entrance
+from conformance.office.office import KitOffice
+from conformance.office.sockets import AMPEntrance, StreamEntrance
+from conformance.office.wires import AMP, STREAM, ZMQ
 from conformance.report import Report, Result
 from conformance.requirement import ProtocolRequirement
 from conformance.stage import Stage
-from conformance.stream_office import StreamOffice
 from conformance.watch import Watch
 from conformance.worker import WorkerProcess
+from contracts.operations.extras import how_to_install
 
 
 @dataclass(frozen=True, kw_only=True)
 class KitOptions:
     """What a run of the kit is given: a broker, the agent's command, and how long to wait."""
 
-    #: amqp://… of a vhost that nobody else uses meanwhile; None: the agent speaks frames over a stream
+    #: amqp://… of a vhost that nobody else uses meanwhile; None: the agent speaks frames, over `wire`
     url: str | None
+    #: one of `conformance.office.wires.WIRES`
+    wire: str = STREAM
     #: starts the agent; `{url}` or `{connect}`, `{state}` and `{signature}` are filled in
     command: Sequence[str]
     signature: str = "conformance"
@@ -139,11 +145,11 @@ def _is(requirement: ProtocolRequirement, name: str) -> bool:
     return requirement.id == name or requirement.id.startswith(f"{name}.")
 
 
-def _way(options: KitOptions) -> tuple[Cutter, Callable[[str], Broker | StreamOffice]]:
+def _way(options: KitOptions) -> tuple[Cutter, Callable[[str], Broker | KitOffice]]:
     """What cuts the agent's connections, and what makes the broker of a master of some name. Raises `BadOptions`."""
     signature, url = options.signature, options.url
     if url is None:
-        office = StreamOffice(signature=signature)
+        office = KitOffice(_entrance(options.wire), signature=signature)
         return OfficeCutter(office), office.of_master
 
     def connect(name: str) -> Broker:
@@ -157,3 +163,14 @@ def _way(options: KitOptions) -> tuple[Cutter, Callable[[str], Broker | StreamOf
             "give --management-url, with which connections can be cut"
         )
     return ProxyCutter(url), connect
+
+
+def _entrance(wire: str) -> Entrance:
+    """Raises `BadOptions`."""
+    if wire != ZMQ:
+        return AMPEntrance() if wire == AMP else StreamEntrance()
+    try:
+        from conformance.office.zeromq import ZMQEntrance
+    except ImportError as error:
+        raise BadOptions(f"ZeroMQ cannot be used: {error}; {how_to_install('zmq')}") from None
+    return ZMQEntrance()

@@ -7,7 +7,7 @@ broker makes one of its own (`own_node`, or `RabbitMQNode` with its own `config`
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,11 @@ from tests import file_order, generated, transport_table
 from tests.faults.laboratory.proxy import Proxy
 from tests.harness.tree import ROOT
 from tests.harness.vhosts import Vhosts
-from tests.harness.ways import RABBITMQ, TRANSPORTS, OverRabbitMQ, Way, office
+from tests.harness.ways import BROKER, RABBITMQ, TRANSPORTS, OverRabbitMQ, Way, office
+from tests.transport_table import LEFT_OUT
+
+#: Fixtures of `tests/buildbot` that lie between a master and its agents.
+USES_TRANSPORT = frozenset({"way", "make_way", "lab", "node"})
 
 
 @pytest.fixture(scope="session")
@@ -52,6 +56,31 @@ def amqp_url(node: RabbitMQNode, make_vhost: Callable[[], str]) -> str:
     return node.vhost_url(make_vhost())
 
 
+@pytest.fixture(scope="session")
+def make_way(request: pytest.FixtureRequest) -> Iterator[Callable[[Path], Way]]:
+    """`make_way(folder)`: between the master in that folder and its agents, until all tests of this process are over.
+
+    For masters that several tests share; the others have `way`.
+    """
+    made: list[Way] = []
+    vhosts: list[str] = []
+
+    def make(folder: Path) -> Way:
+        if (transport := request.config.getoption("--transport")) != RABBITMQ:
+            made.append(office(transport, folder))
+        else:
+            node, pool = request.getfixturevalue("node"), request.getfixturevalue("_vhosts")
+            vhosts.append(pool.take())
+            made.append(OverRabbitMQ(node.vhost_url(vhosts[-1]), node))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+    for vhost in vhosts:
+        request.getfixturevalue("_vhosts").give_back(vhost)
+
+
 @pytest.fixture
 def way(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Way]:
     """Between this test's masters and agents."""
@@ -59,7 +88,7 @@ def way(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Way]:
     if (transport := request.config.getoption("--transport")) != RABBITMQ:
         made = office(transport, tmp_path / "master-m1")
     else:
-        made = OverRabbitMQ(request.getfixturevalue("amqp_url"))
+        made = OverRabbitMQ(request.getfixturevalue("amqp_url"), request.getfixturevalue("node"))
     yield made
     made.close()
 
@@ -104,7 +133,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     generated.mark(items)
     if config.getoption("--transport") != RABBITMQ:
-        _leave_out(config, items, "rabbitmq")
+        _leave_out(config, items)
     if hasattr(config, "workerinput"):  # one of several processes; `make test` has xdist keep this order
         times = file_order.read(file_order.TIMES.read_text("utf-8"))
         files = file_order.longest_first((file_order.file_of(item.nodeid) for item in items), times)
@@ -112,16 +141,36 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items.sort(key=lambda item: place[file_order.file_of(item.nodeid)])
 
 
-def _leave_out(config: pytest.Config, items: list[pytest.Item], mark: str) -> None:
-    left = [item for item in items if item.get_closest_marker(mark) is not None]
-    items[:] = [item for item in items if item.get_closest_marker(mark) is None]
+def _leave_out(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What is marked as RabbitMQ's. What uses one and is not marked would count as tested over another transport."""
+    left = [item for item in items if item.get_closest_marker(RABBITMQ) is not None]
+    items[:] = [item for item in items if item.get_closest_marker(RABBITMQ) is None]
     config.hook.pytest_deselected(items=left)
+    lying = [
+        item.nodeid for item in items if item.nodeid.startswith(transport_table.BY_OPTION) and "node" in fixtures(item)
+    ]
+    if lying:
+        raise pytest.UsageError(f"these use a RabbitMQ: mark them, or use `way`: {', '.join(lying)}")
+
+
+def _transport(item: pytest.Item) -> str | None:
+    """What it goes over, where that is one."""
+    if item.nodeid.startswith("tests/buildbot/") and USES_TRANSPORT.isdisjoint(fixtures(item)):
+        return None  # it has no master, or no agent
+    return transport_table.transport_of(item.nodeid, item.config.getoption("--transport"))
+
+
+def fixtures(item: pytest.Item) -> Collection[str]:
+    """Names of all that a test uses, directly or not."""
+    return item.fixturenames if isinstance(item, pytest.Function) else ()
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     generated.explain(item, report)
+    if (transport := _transport(item)) is not None:
+        report.user_properties.append((transport_table.PROPERTY, transport))
     return report
 
 
@@ -144,10 +193,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 def _record_transports(terminalreporter: pytest.TerminalReporter, chosen: str) -> None:
     stats = terminalreporter.stats
-    outcomes = [(item.nodeid, "left out") for item in stats.get("deselected", []) if item.get_closest_marker(RABBITMQ)]
-    outcomes += [(report.nodeid, "passed") for report in stats.get("passed", [])]
-    outcomes += [(report.nodeid, "failed") for kind in ("failed", "error") for report in stats.get(kind, [])]
-    transport_table.record(chosen, outcomes)
+    outcomes = []
+    for item in stats.get("deselected", []) if chosen != RABBITMQ else ():
+        if (mark := item.get_closest_marker(RABBITMQ)) is not None:
+            outcomes.append((item.nodeid, chosen, f"{LEFT_OUT}: {(*mark.args, BROKER)[0]}"))
+    for kind, outcome in (("passed", "passed"), ("failed", "failed"), ("error", "failed")):
+        for report in stats.get(kind, []):
+            transport = dict(report.user_properties).get(transport_table.PROPERTY)
+            outcomes += [(report.nodeid, str(transport), outcome)] if transport else []
+    transport_table.record(outcomes)
 
 
 def _record_times(terminalreporter: pytest.TerminalReporter) -> None:

@@ -9,7 +9,10 @@ import fcntl
 import json
 import re
 import sys
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 
 from tests.harness.ways import RABBITMQ, TRANSPORTS
@@ -18,11 +21,29 @@ ROOT = Path(__file__).parents[1]
 RECORDED = Path(__file__).with_name("transport_results.json")
 DOCUMENT = ROOT / "docs" / "tested-transports.md"
 
-#: file -> transport -> test -> "passed", "failed" or "left out" (it is about RabbitMQ)
-Results = dict[str, dict[str, dict[str, str]]]
+#: An outcome of tests that only RabbitMQ can pass; a colon and why follow.
+LEFT_OUT = "left out"
+
+
+#: Of a test's report: the transport that it went over.
+PROPERTY = "transport"
+
+
+@dataclass
+class Recorded:
+    #: file -> transport -> test -> "passed", "failed" or `LEFT_OUT`
+    results: dict[str, dict[str, dict[str, str]]] = field(default_factory=dict)
+    #: file -> transport -> day and version of the last run
+    runs: dict[str, dict[str, str]] = field(default_factory=dict)
+
+
+#: Of one test: its node id, its transport, what became of it.
+Outcome = tuple[str, str, str]
 
 #: Folders whose tests go over what `--transport` says.
 BY_OPTION = ("tests/buildbot/", "tests/faults/")
+#: Folders and files whose tests go through the transports by themselves.
+BY_PARAMETER = ("tests/transports/", "tests/acceptance/protocol/test_kit_over_wires.py")
 _OWN = re.compile(r"tests/transports/(amp|zmq|ssh)/")
 _PARAMETER = re.compile(r"\[(?:.*-)?(rabbitmq|amps?|zmq|ssh)\b")
 
@@ -31,7 +52,12 @@ ROWS = (
     ("the main job", "tests/buildbot/test_main_job.py"),
     ("parity with Buildbot's own worker", "tests/buildbot/parity/"),
     ("sessions end as Buildbot expects", "tests/buildbot/endings/"),
-    ("the fleet's page", "tests/buildbot/page/"),
+    ("columns, capabilities, preferences", "tests/buildbot/columns/"),
+    ("one command on any agent", "tests/buildbot/test_capability_command.py"),
+    ("batteries", "tests/buildbot/battery/"),
+    ("pipelines", "tests/buildbot/pipelines/"),
+    ("logs, files, secrets", "tests/buildbot/output/"),
+    ("the fleet's page, Buildbot's pages", "tests/buildbot/page/"),
     ("the rest with a real master", "tests/buildbot/"),
     ("an agent is killed", "tests/faults/agents/test_agent_killed.py"),
     ("an agent's main process is killed", "tests/faults/agents/test_main_process_killed.py"),
@@ -43,8 +69,9 @@ ROWS = (
     ("200 losses at random moments", "tests/faults/agents/test_losses.py"),
     ("a master is killed, stopped, upgraded", "tests/faults/test_master_killed.py"),
     ("command offers", "tests/faults/test_command_offers.py"),
-    ("pipelines", "tests/faults/test_pipelines.py"),
+    ("pipelines under faults", "tests/faults/test_pipelines.py"),
     ("other faults", "tests/faults/"),
+    ("the conformance kit, by requirement", "tests/acceptance/protocol/test_kit_over_wires.py"),
     ("the port's suite: order, confirms, offers, loss", "tests/transports/port/"),
     ("the door: strangers, floods, silence, slow readers", "tests/transports/wires/"),
     ("from one place to another while builds run", "tests/transports/moving/"),
@@ -55,8 +82,15 @@ INTRODUCTION = """# What is tested over which transport
 
 Made by `python -m tests.transport_table` from what `pytest --record-transports` has recorded; nothing in the table is
 typed by hand. A cell says how many tests passed in their last run there, of how many; "+n" more are left out there,
-since they are about RabbitMQ itself. An empty cell: not run. `pytest --transport amp tests/buildbot tests/faults` runs
-the first rows over another transport.
+since only RabbitMQ can do that (below). An empty cell: not run. `pytest --transport amp tests/buildbot tests/faults`
+runs the first rows over another transport; the others' tests go through all transports by themselves.
+
+"""
+
+NEEDS_RABBITMQ = """## What only RabbitMQ can
+
+So many tests are left out over the other transports, where the master is its own broker. What a fleet without a broker
+does instead stands in [its page](how-to/without-a-broker.md#what-is-different); `buildbot checkconfig` warns of it.
 
 """
 
@@ -67,42 +101,51 @@ def transport_of(nodeid: str, chosen: str) -> str | None:
         return chosen
     if own := _OWN.match(nodeid):
         return own[1]
-    if nodeid.startswith("tests/transports/") and (named := _PARAMETER.search(nodeid)):
+    if nodeid.startswith("tests/broker/"):
+        return RABBITMQ
+    if nodeid.startswith(BY_PARAMETER) and (named := _PARAMETER.search(nodeid)):
         return named[1].removesuffix("s")
     return None
 
 
-def add(results: Results, chosen: str, outcomes: Iterable[tuple[str, str]]) -> None:
-    """`outcomes`: of a run, node id and what became of it."""
-    for nodeid, outcome in outcomes:
-        transport = transport_of(nodeid, chosen)
-        if transport is not None:
-            file, _, test = nodeid.partition("::")
-            results.setdefault(file, {}).setdefault(transport, {})[test] = outcome
+def add(recorded: Recorded, outcomes: Iterable[Outcome], run: str) -> None:
+    """`run`: its day and version."""
+    for nodeid, transport, outcome in outcomes:
+        file, _, test = nodeid.partition("::")
+        recorded.results.setdefault(file, {}).setdefault(transport, {})[test] = outcome
+        recorded.runs.setdefault(file, {})[transport] = run
 
 
-def read() -> Results:
-    found: Results = json.loads(RECORDED.read_text("utf-8")) if RECORDED.exists() else {}
-    return {file: of_file for file, of_file in found.items() if (ROOT / file).exists()}
+def read() -> Recorded:
+    """Without files that are gone."""
+    found = Recorded(**json.loads(RECORDED.read_text("utf-8"))) if RECORDED.exists() else Recorded()
+    for of_files in (found.results, found.runs):
+        for file in [file for file in of_files if not (ROOT / file).exists()]:
+            del of_files[file]  # type: ignore[attr-defined]
+    return found
 
 
-def record(chosen: str, outcomes: Iterable[tuple[str, str]]) -> None:
+def record(outcomes: Iterable[Outcome]) -> None:
     """As `add`, in the file; several runs may end at once."""
     with RECORDED.parent.joinpath("__init__.py").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        results = read()
-        add(results, chosen, outcomes)
-        RECORDED.write_text(json.dumps(results, indent=0, sort_keys=True) + "\n", "utf-8")
+        recorded = read()
+        add(recorded, outcomes, f"{time.strftime('%Y-%m-%d')}, {version('buildbot-amqp')}")
+        RECORDED.write_text(json.dumps(asdict(recorded), indent=0, sort_keys=True) + "\n", "utf-8")
 
 
 def row_of(file: str) -> str | None:
     return next((row for row, where in ROWS if file.startswith(where)), None)
 
 
-def table(results: Mapping[str, Mapping[str, Mapping[str, str]]]) -> str:
+def page(recorded: Recorded) -> str:
+    return f"{INTRODUCTION}{table(recorded)}\n\n{NEEDS_RABBITMQ}{needs_rabbitmq(recorded)}\n"
+
+
+def table(recorded: Recorded) -> str:
     """One row a subject, one column a transport."""
     cells: dict[str, dict[str, list[str]]] = {}
-    for file, of_file in results.items():
+    for file, of_file in recorded.results.items():
         if (row := row_of(file)) is not None:
             for transport, outcomes in of_file.items():
                 cells.setdefault(row, {}).setdefault(transport, []).extend(outcomes.values())
@@ -116,11 +159,30 @@ def table(results: Mapping[str, Mapping[str, Mapping[str, str]]]) -> str:
             lines.append(f"| {row} | `{where}` | {told} |")
     everything = [[each for row in cells.values() for each in row.get(name, [])] for name in TRANSPORTS]
     lines.append("| all | | " + " | ".join(map(_cell, everything)) + " |")
+    lines.append("| when, which version | | " + " | ".join(_runs(recorded, name) for name in TRANSPORTS) + " |")
     return "\n".join(lines)
 
 
+def needs_rabbitmq(recorded: Recorded) -> str:
+    """One row for each reason for which tests are left out elsewhere, with how many."""
+    reasons: dict[str, set[str]] = {}
+    for file, of_file in recorded.results.items():
+        for outcomes in of_file.values():
+            for test, outcome in outcomes.items():
+                if outcome.startswith(f"{LEFT_OUT}: "):
+                    reasons.setdefault(outcome.removeprefix(f"{LEFT_OUT}: "), set()).add(f"{file}::{test}")
+    rows = [f"| {reason} | {len(tests)} |" for reason, tests in sorted(reasons.items())]
+    return "\n".join(["| | tests |", "|---|---:|", *rows])
+
+
+def _runs(recorded: Recorded, transport: str) -> str:
+    """Day and version of the oldest and the newest run that counts."""
+    found = sorted({of_file[transport] for of_file in recorded.runs.values() if transport in of_file})
+    return "" if not found else found[0] if len(found) == 1 else f"{found[0]} to {found[-1]}"
+
+
 def _cell(outcomes: list[str]) -> str:
-    passed, left = outcomes.count("passed"), outcomes.count("left out")
+    passed, left = outcomes.count("passed"), sum(each.startswith(LEFT_OUT) for each in outcomes)
     ran = len(outcomes) - left
     if not outcomes:
         return ""
@@ -128,7 +190,7 @@ def _cell(outcomes: list[str]) -> str:
 
 
 def main() -> int:
-    DOCUMENT.write_text(INTRODUCTION + table(read()) + "\n", "utf-8")
+    DOCUMENT.write_text(page(read()), "utf-8")
     print(f"{DOCUMENT.relative_to(ROOT)}: written")
     return 0
 

@@ -8,6 +8,7 @@ import pytest
 
 from tests.harness.agents import Agent
 from tests.harness.master import BuildMaster
+from tests.harness.ways import BROKER
 
 pytestmark = pytest.mark.brokers
 
@@ -22,7 +23,7 @@ builder("fails", c['workers'], steps.ShellCommand(name="false", command=["false"
 """
 
 
-@pytest.mark.parametrize("queue_type", ["classic", pytest.param("quorum", marks=pytest.mark.rabbitmq)])
+@pytest.mark.parametrize("queue_type", ["classic", pytest.param("quorum", marks=pytest.mark.rabbitmq(BROKER))])
 def test_a_build_runs_on_an_agent(
     make_master: Callable[..., BuildMaster], make_agent: Callable[..., Agent], queue_type: str
 ) -> None:

@@ -15,6 +15,9 @@ from tests.acceptance.protocol.npm import NODE_WORKER, installed
 from tests.harness.agents import Agent
 from tests.harness.master import BuildMaster
 from tests.harness.waiting import wait_for
+from tests.harness.ways import OTHER_PROGRAMS
+
+pytestmark = pytest.mark.rabbitmq(OTHER_PROGRAMS)
 
 CONFIG = """
 c['workers'] = worker.amqp_column("tool", workers=2, requires=["tool"])

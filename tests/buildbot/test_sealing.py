@@ -15,8 +15,9 @@ from contracts.testing.rabbitmq.node import RabbitMQNode
 from tests.harness.agents import Agent
 from tests.harness.master import BuildMaster
 from tests.harness.waiting import wait_for
+from tests.harness.ways import BROKER
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.rabbitmq(BROKER), pytest.mark.timeout(600)]
 
 #: Where a marker goes -> the marker. None of them is a part of anything else.
 MARKERS = {

@@ -20,8 +20,9 @@ from contracts.protocol_version import OURS
 from tests.harness.agents import Agent
 from tests.harness.master import BuildMaster
 from tests.harness.waiting import wait_for
+from tests.harness.ways import OTHER_PROGRAMS
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.rabbitmq(OTHER_PROGRAMS), pytest.mark.long, pytest.mark.timeout(180)]
 
 CONFIG = """
 c['workers'] = worker.amqp_column("any", workers=2, requires=["any"])

@@ -13,6 +13,7 @@ from tests.faults.laboratory.lab import Lab
 from tests.faults.laboratory.proxy import Proxy
 from tests.harness.master import Build, BuildMaster
 from tests.harness.waiting import wait_for
+from tests.harness.ways import WITHOUT_MASTER
 
 SIZE = 100_000
 ONCE = ["tool begin", "tool end"]
@@ -42,7 +43,7 @@ def check(lab: Lab, master: BuildMaster, request: int, runs: list[str]) -> Build
     return build
 
 
-@pytest.mark.rabbitmq
+@pytest.mark.rabbitmq(WITHOUT_MASTER)
 def test_master_down_while_it_waits(lab: Lab, record: Record) -> None:
     """The offer waits at the broker; the agent that comes meanwhile asks; the restarted master has it run, once."""
     master = lab.master(config(lab, 2))
@@ -108,7 +109,7 @@ def test_agent_killed_under_it(lab: Lab, record: Record) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.rabbitmq
+@pytest.mark.rabbitmq(WITHOUT_MASTER)
 def test_agent_killed_under_it_while_the_master_is_down(lab: Lab, record: Record) -> None:
     """Nobody runs it again before there is a master to ask; then it runs once more."""
     master = lab.master(config(lab, 8))
@@ -136,7 +137,7 @@ def test_agent_killed_under_it_while_the_master_is_down(lab: Lab, record: Record
 
 @pytest.mark.long
 @pytest.mark.timeout(240)
-@pytest.mark.rabbitmq
+@pytest.mark.rabbitmq(WITHOUT_MASTER)
 def test_first_delivery_runs_without_a_master(lab: Lab, record: Record) -> None:
     """An offer delivered for the first time runs at once, although its master died after it had published it."""
     master = lab.master(config(lab, 3))

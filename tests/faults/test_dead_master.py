@@ -11,6 +11,7 @@ from tests.faults.conftest import Record
 from tests.faults.laboratory.lab import Lab
 from tests.harness.master import BuildMaster
 from tests.harness.waiting import wait_for
+from tests.harness.ways import SEVERAL_MASTERS
 
 pytestmark = pytest.mark.long
 
@@ -33,7 +34,7 @@ def latencies(lab: Lab, master: BuildMaster, builds: int) -> list[float]:
     return found
 
 
-@pytest.mark.rabbitmq
+@pytest.mark.rabbitmq(SEVERAL_MASTERS)
 def test_the_living_master_is_not_delayed(lab: Lab, record: Record) -> None:
     """Agents that come while the dead master's offers fill their queue serve the living one at once."""
     living = lab.master(lab.column(builder="living", workers=2, steps=lab.step("living")), name="living")

@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
+from contracts.testing.rabbitmq.node import RabbitMQNode
 from contracts.testing.rabbitmq.ports import free_ports
 from master_bridge.link.office import accounts
 from master_bridge.link.office.accounts import ACCOUNTS_FILE
 from master_bridge.link.office.enrolling import enrolled
+from master_bridge.operating.office.link import connect_to_office
 from master_bridge.ssh import authorized_keys
 from tests.harness.ssh import HOST, SSHClient, SSHServer
 
@@ -20,9 +22,16 @@ from tests.harness.ssh import HOST, SSHClient, SSHServer
 RABBITMQ = "rabbitmq"
 WIRES = {"amp": "amps", "zmq": "zmq", "ssh": "ssh"}
 TRANSPORTS = (RABBITMQ, *WIRES)
+#: What only RabbitMQ can, or what only it has: as `@pytest.mark.rabbitmq(…)` and the table name it.
+SEVERAL_MASTERS = "several masters share one fleet"
+WITHOUT_MASTER = "a command that waits is begun while its master is down"
+OTHER_PROGRAMS = "programs that speak AMQP: the worker in Node.js, tests that listen in"
+BROKER = "the broker itself: it is killed, full, restarted; its queues, kinds and accounts"
 #: The account of all agents, called as over RabbitMQ, so that agents' names are as well.
 ACCOUNT = "guest"
 LOOPBACK = "127.0.0.1"
+#: How the names of all queues of offers begin.
+OFFERS = "cap."
 
 
 @dataclass(frozen=True)
@@ -47,14 +56,23 @@ class Way(Protocol):
     def entrance(self, port: int | None = None, host: str = LOOPBACK) -> Entrance:
         """Of all agents. `port`: of something before it, `host`: this machine as they see it."""
 
+    def queues(self) -> dict[str, int]:
+        """Messages of each queue of offers, those that somebody holds too."""
+
+    def operators(self) -> tuple[str, ...]:
+        """Options of `master-bridge`: how an operator on this machine comes in."""
+
     def close(self) -> None:
         """Nothing of it is left."""
 
 
 class OverRabbitMQ:
+    """`url`: of a vhost. `node`: which it is on, for `queues`."""
+
     folder: Path | None = None
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, node: RabbitMQNode | None = None) -> None:
+        self._node = node
         self._url = url
         self.port = urlsplit(url).port or 5672
 
@@ -63,6 +81,16 @@ class OverRabbitMQ:
 
     def entrance(self, port: int | None = None, host: str = LOOPBACK) -> Entrance:
         return Entrance(self._url.replace(f"@{LOOPBACK}:{self.port}", f"@{host}:{port or self.port}"))
+
+    def queues(self) -> dict[str, int]:
+        assert self._node is not None
+        vhost = unquote(urlsplit(self._url).path[1:])
+        listed = self._node.ctl("list_queues", "-p", vhost, "name", "messages", "--no-table-headers", "--silent")
+        lines = [line.rsplit(None, 1) for line in listed.splitlines() if line.startswith(OFFERS)]
+        return {name: int(number) for name, number in lines}
+
+    def operators(self) -> tuple[str, ...]:
+        return ("--url", self._url)
 
     def close(self) -> None: ...
 
@@ -86,6 +114,16 @@ class OverOffice(ABC):
 
     @abstractmethod
     def entrance(self, port: int | None = None, host: str = LOOPBACK) -> Entrance: ...
+
+    def queues(self) -> dict[str, int]:
+        """As an operator sees them who has the master's folder."""
+        with connect_to_office(None, self.folder) as link:
+            return {
+                each.name: each.ready + (each.held or 0) for each in link.all_queues() if each.name.startswith(OFFERS)
+            }
+
+    def operators(self) -> tuple[str, ...]:
+        return ("--master-dir", str(self.folder))
 
     @abstractmethod
     def close(self) -> None: ...

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import sys
 from pathlib import Path
 
 import psutil
@@ -84,22 +83,6 @@ def test_the_shell_worker_does_all_that_a_worker_must(shell: str, tmp_path: Path
 def test_the_shell_worker_runs_commands_and_survives_cuts(shell: str, tmp_path: Path) -> None:
     report = run_kit(options(shell, tmp_path, QUICK))
     assert report.conforms, report.as_table()
-
-
-@pytest.mark.long
-@pytest.mark.timeout(1500)
-def test_our_agent_does_all_that_a_worker_must_and_should_over_a_stream(tmp_path: Path) -> None:
-    """By ssh as it runs it, with another program in its place."""
-    run = tmp_path / "run"
-    run.write_text(
-        '#!/bin/sh\nmkdir -p "$2/bin"; ln -sf "$1" "$2/bin/ssh"\n'
-        f'PATH="$2/bin:$PATH" exec {sys.executable} -m worker_agent --url ssh://x/conformance --state "$2/state" '
-        '--capability "$3" --no-auto-capabilities\n'
-    )
-    run.chmod(0o755)
-    report = run_kit(KitOptions(url=None, command=(str(run), "{connect}", "{state}", "{signature}")))
-    failed = {result.requirement.id: result.what for result in report.results if not result.passed}
-    assert not failed
 
 
 @WITH_DASH

@@ -11,6 +11,7 @@ from tests.faults.laboratory.proxy import Proxy
 from tests.harness.agents import Agent
 from tests.harness.master import BuildMaster
 from tests.harness.waiting import wait_for
+from tests.harness.ways import BROKER, SEVERAL_MASTERS
 
 ONE = """
 c['workers'] = worker.amqp_column("gtk", workers=1, requires=["gtk"])
@@ -47,7 +48,7 @@ for n, column in enumerate(columns):
     assert {master.properties(build)["agent"] for build in builds} == {f"a{n}" for n in range(5)}
 
 
-@pytest.mark.rabbitmq
+@pytest.mark.rabbitmq(SEVERAL_MASTERS)
 def test_two_masters_share_one_agent(make_master: Callable[..., BuildMaster], make_agent: Callable[..., Agent]) -> None:
     """An agent serves two masters with equal builder names; their build directories differ."""
     one = make_master(ONE.format(command="pwd"), name="m1")
@@ -187,7 +188,7 @@ def test_warns_when_nobody_qualifies(make_master: Callable[..., BuildMaster], ma
     )
 
 
-@pytest.mark.rabbitmq
+@pytest.mark.rabbitmq(BROKER)
 def test_master_starts_and_stops_without_a_broker(
     proxy: Proxy, amqp_url: str, make_master: Callable[..., BuildMaster], make_agent: Callable[..., Agent]
 ) -> None:

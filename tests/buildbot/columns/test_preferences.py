@@ -5,14 +5,11 @@ from __future__ import annotations
 import re
 import urllib.request
 from collections.abc import Callable
-from contextlib import closing
-
-import pika
-import pytest
 
 from tests.harness.agents import Agent
 from tests.harness.master import BuildMaster
 from tests.harness.waiting import wait_for
+from tests.harness.ways import Way
 
 CONFIG = """
 c['workers'] = worker.amqp_column("gtk", workers=1, requires=["gtk"], prefers=["warm"], prefer_seconds=8)
@@ -59,9 +56,8 @@ builder("lint", c['workers'], steps.CapabilityCommand(name="lint", command=["ech
 """
 
 
-@pytest.mark.rabbitmq
 def test_a_step_goes_to_a_preferred_agent_first_and_to_any_after_the_limit(
-    make_master: Callable[..., BuildMaster], make_agent: Callable[..., Agent]
+    make_master: Callable[..., BuildMaster], make_agent: Callable[..., Agent], way: Way
 ) -> None:
     """As for a build; it says from when on any will do, runs once, and leaves no offer behind."""
     master = make_master(STEP.format(seconds=6))
@@ -82,13 +78,8 @@ def test_a_step_goes_to_a_preferred_agent_first_and_to_any_after_the_limit(
     assert build.result == "SUCCESS", master.describe(request)
     assert master.properties(build)["agent:lint"] == "plain"
     assert master.output(build, "lint") == "once\n"
-    with closing(pika.BlockingConnection(pika.URLParameters(master.url))) as broker:
-        channel = broker.channel()
-        wait_for(
-            lambda: channel.queue_declare("cap.gtk+warm", passive=True).method.message_count == 0,
-            30,
-            "nothing is left in the queue of those it prefers",
-        )
+    left = "nothing is left in the queue of those it prefers"
+    wait_for(lambda: not way.queues().get("cap.gtk+warm"), 30, left, every=1)
 
 
 def metrics(master: BuildMaster) -> str:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from contracts.testing.rabbitmq.node import RabbitMQNode
 from tests.faults.laboratory import processes
 from tests.harness.agents import Agent
 from tests.harness.master import BuildMaster
 from tests.harness.waiting import wait_for
+from tests.harness.ways import Way
 
 COLUMN = """
 c['workers'] = worker.amqp_column("gtk", workers=1, requires=["gtk"])
@@ -43,10 +43,7 @@ def test_a_stop_whose_agent_then_dies_is_cancelled(
 
 
 def test_a_builder_that_leaves_and_comes_back(
-    make_master: Callable[..., BuildMaster],
-    make_agent: Callable[..., Agent],
-    node: RabbitMQNode,
-    amqp_url: str,
+    make_master: Callable[..., BuildMaster], make_agent: Callable[..., Agent], way: Way
 ) -> None:
     """While its build waits the offer is withdrawn and the request is free; back again it has its slot, and runs."""
     master = make_master(column())
@@ -59,13 +56,7 @@ def test_a_builder_that_leaves_and_comes_back(
         lambda: f"the request is free: {master.describe(request)}",
     )
     assert [build.result for build in master.builds(request)] == ["RETRY"]
-    vhost = amqp_url.rsplit("/", 1)[1]
-
-    def offers() -> list[str]:
-        text = node.ctl("list_queues", "-p", vhost, "name", "messages", "--no-table-headers", "--silent")
-        return [line for line in text.splitlines() if line.startswith("cap.gtk") and line.split()[-1] != "0"]
-
-    wait_for(lambda: not offers(), 60, lambda: f"no offer is left: {offers()}", every=1)
+    wait_for(lambda: not any(way.queues().values()), 60, lambda: f"no offer is left: {way.queues()}", every=1)
     make_agent("a1", capabilities=["gtk"])
     assert master.finished(master.force("other")).result == "SUCCESS"
     master.reconfigure(column())

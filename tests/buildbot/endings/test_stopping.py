@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
-from contracts.testing.rabbitmq.node import RabbitMQNode
 from tests.harness.agents import Agent
 from tests.harness.master import BuildMaster
 from tests.harness.waiting import wait_for
+from tests.harness.ways import Way
 
 CONFIG = """
 c['workers'] = worker.amqp_column("gtk", workers=2, requires=["gtk"])
@@ -53,10 +51,7 @@ def test_stop_ends_the_running_command(
     assert master.finished(second, 20).result == "CANCELLED"
 
 
-@pytest.mark.rabbitmq
-def test_stop_takes_a_waiting_builds_offer_back(
-    make_master: Callable[..., BuildMaster], amqp_url: str, node: RabbitMQNode
-) -> None:
+def test_stop_takes_a_waiting_builds_offer_back(make_master: Callable[..., BuildMaster], way: Way) -> None:
     """A build that waits says for what and since when; Stop ends it at once, and its offer leaves the queue."""
     master = make_master(config(Path("/dev/null"), 1))
     request = master.force("slow")
@@ -68,16 +63,10 @@ def test_stop_takes_a_waiting_builds_offer_back(
 
     wait_for(lambda: "no agent is alive" in text(), 60, lambda: f"waiting text, is: {text()}")
     assert text().startswith("waits for an agent with gtk since ")
-    vhost = amqp_url.rsplit("/", 1)[1]
-
-    def waiting() -> int:
-        listed = node.ctl("list_queues", "-p", vhost, "name", "messages", "--silent")
-        return sum(int(line.split()[1]) for line in listed.splitlines() if line.startswith("cap.gtk"))
-
-    wait_for(lambda: waiting() == 1, 60, "the offer is in its queue")
+    wait_for(lambda: way.queues().get("cap.gtk") == 1, 60, "the offer is in its queue", every=1)
     master.call(f"/builds/{master.builds(request)[-1].id}", "stop", reason="not needed")
     assert master.finished(request, 10).result == "CANCELLED"
-    wait_for(lambda: waiting() == 0, 60, "the offer is swept")
+    wait_for(lambda: not way.queues().get("cap.gtk"), 60, "the offer is swept", every=1)
 
 
 def test_buildbot_stop_and_start_go_on_with_the_command(

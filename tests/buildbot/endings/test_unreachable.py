@@ -10,6 +10,7 @@ import pytest
 
 from tests.harness.master import BuildMaster
 from tests.harness.waiting import wait_for
+from tests.harness.ways import BROKER
 
 ONE = """
 c['workers'] = worker.amqp_column("any", workers=1, requires=["any"])
@@ -19,7 +20,7 @@ builder("b", c['workers'], steps.ShellCommand(command=["true"]))
 MakeMaster = Callable[..., BuildMaster]
 
 
-@pytest.mark.rabbitmq
+@pytest.mark.rabbitmq(BROKER)
 def test_a_second_master_of_one_name_says_so_on_the_builds_page(
     make_master: MakeMaster, amqp_url: str, master_database: Path, tmp_path: Path
 ) -> None:
@@ -42,6 +43,7 @@ def test_a_second_master_of_one_name_says_so_on_the_builds_page(
         second.kill()
 
 
+@pytest.mark.rabbitmq(BROKER)
 def test_a_changed_password_is_read_again_from_buildbots_secret(
     make_master: MakeMaster, amqp_url: str, tmp_path: Path
 ) -> None:

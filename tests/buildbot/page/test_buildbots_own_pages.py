@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from contracts.testing.rabbitmq.node import USER, RabbitMQNode
 from tests.harness.agents import Agent
 from tests.harness.browser import Page, browser
 from tests.harness.master import Build, BuildMaster
+from tests.harness.ways import Way
 
 CONFIG = """
 c['workers'] = worker.amqp_column("gtk", workers=2, requires=["gtk>=3"])
@@ -38,13 +38,17 @@ class Scene:
 
 
 @pytest.fixture(scope="module")
-def scene(node: RabbitMQNode, master_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+def scene(
+    make_way: Callable[[Path], Way], master_database: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Scene]:
     folder = tmp_path_factory.mktemp("pages")
-    node.ctl("add_vhost", "pages")
-    node.ctl("set_permissions", "-p", "pages", USER, ".*", ".*", ".*")
-    url = node.vhost_url("pages")
+    way = make_way(folder / "master")
+    url, entrance = way.master(folder / "master"), way.entrance()
     master = BuildMaster(folder / "master", CONFIG.replace("{stop}", str(folder / "stop")), url=url)
-    agent = Agent(folder / "agent", url, name="new", capabilities=["gtk=3.24", "python=3.11"])
+    agent = Agent(
+        folder / "agent", entrance.url, name="new", capabilities=["gtk=3.24", "python=3.11"],
+        environment=entrance.environment,
+    )  # fmt: skip
     try:
         master.create(master_database)
         master.start()
@@ -59,7 +63,6 @@ def scene(node: RabbitMQNode, master_database: Path, tmp_path_factory: pytest.Te
         (folder / "stop").touch()
         agent.stop(timeout=10)
         master.stop()
-        node.ctl("delete_vhost", "pages")
 
 
 def cells(page: Page, row: str) -> list[str]:

@@ -22,6 +22,7 @@ from tests.harness.agents import Agent
 from tests.harness.browser import Page
 from tests.harness.master import BuildMaster
 from tests.harness.waiting import wait_for
+from tests.harness.ways import SEVERAL_MASTERS
 from tests.transports.wires.door import hello, next_frame, opened, run
 
 MakeMaster = Callable[..., BuildMaster]
@@ -308,7 +309,7 @@ def test_silent_and_leaving_agents_are_shown(
     page.wait_text("tr[data-column='gtk>=3']", "0 (+")
 
 
-@pytest.mark.rabbitmq
+@pytest.mark.rabbitmq(SEVERAL_MASTERS)
 def test_each_master_shows_the_whole_fleet(
     make_master: MakeMaster, make_agent: MakeAgent, page: Page, tmp_path: Path
 ) -> None:

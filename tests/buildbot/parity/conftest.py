@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from contracts.testing.rabbitmq.node import USER, RabbitMQNode
 from tests.buildbot.parity.comparing.side_by_side import SideBySide
+from tests.harness.ways import Way
 
 #: Seconds for a test with its fixtures, in which many builds run: on a busy machine Buildbot takes seconds a step.
 TIMEOUT = 400
@@ -22,27 +22,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def make_side_by_side(
-    node: RabbitMQNode, master_database: Path, tmp_path_factory: pytest.TempPathFactory
+    make_way: Callable[[Path], Way], master_database: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[..., SideBySide]]:
-    """`make_side_by_side()`: a master with all its workers, on a vhost of its own; `add` starts it."""
+    """`make_side_by_side()`: a master with all its workers; `add` starts it."""
     made: list[SideBySide] = []
-    vhosts: list[str] = []
 
     def make(**settings: object) -> SideBySide:
-        folder = tmp_path_factory.mktemp("side")
-        vhost = f"side-{folder.name}"
-        node.ctl("add_vhost", vhost)
-        vhosts.append(vhost)
-        node.ctl("set_permissions", "-p", vhost, USER, ".*", ".*", ".*")
-        side = SideBySide(folder, node.vhost_url(vhost), master_database, **settings)  # type: ignore[arg-type]
+        side = SideBySide(tmp_path_factory.mktemp("side"), make_way, master_database, **settings)  # type: ignore[arg-type]
         made.append(side)
         return side
 
     yield make
     for side in made:
         side.stop()
-    for vhost in vhosts:
-        node.ctl("delete_vhost", vhost)
 
 
 @pytest.fixture(scope="session")

@@ -48,7 +48,11 @@ def side(shared: SideBySide) -> Iterator[Builders]:
     """The shared master, and an agent whose archives have bad names."""
     names = {name: path.format(outside=shared.out / "lies" / "outside") for name, path in NAMES.items()}
     program = (sys.executable, "-c", _LIAR.format(names=names))
-    agent = Agent(shared.folder / "liar", shared.url, name="liar", capabilities=["liar"], program=program)
+    entrance = shared.way.entrance()
+    agent = Agent(
+        shared.folder / "liar", entrance.url, name="liar", capabilities=["liar"], program=program,
+        environment=entrance.environment,
+    )  # fmt: skip
     builders = shared.add(CONFIG.format(names=list(NAMES)), ("amqp",))
     agent.start()
     yield builders

@@ -18,6 +18,7 @@ from tests.buildbot.parity.test_file_steps import files
 from tests.harness.agents import Agent
 from tests.harness.master import Build, BuildMaster
 from tests.harness.waiting import wait_for
+from tests.harness.ways import Way
 
 CONFIG = r"""
 S = steps.ShellCommand
@@ -135,16 +136,20 @@ def test_the_example_runs_with_its_three_kinds_of_workers(example: Example) -> N
 class Example:
     """The example's master as it stands, with the workers that it names."""
 
-    def __init__(self, folder: Path, url: str, database: Path) -> None:
+    def __init__(self, folder: Path, way: Way, database: Path) -> None:
         pb, msgpack = free_ports(2)
-        self.master = ExampleMaster(folder / "master", url, pb, msgpack)
+        self.master = ExampleMaster(folder / "master-m1", way.master(folder / "master-m1"), pb, msgpack)
         self.master.create(database)
         self.master.patience = self.master.start_patience = PATIENCE
         self.workers = [
             ReferenceWorker(folder / name, name=name, protocol=protocol, port=port)
             for name, protocol, port in (("old-machine", PB, pb), ("newer-machine", MSGPACK, msgpack))
         ]
-        self.agent = Agent(folder / "agent", url, name="agent", slots=2, capabilities=["os=linux"])
+        entrance = way.entrance()
+        self.agent = Agent(
+            folder / "agent", entrance.url, name="agent", slots=2, capabilities=["os=linux"],
+            environment=entrance.environment,
+        )  # fmt: skip
 
     def kind(self, build: Build) -> str:
         name = str(wait_for(lambda: self.master.properties(build).get("workername"), PATIENCE, "a worker's name"))
@@ -168,8 +173,8 @@ class ExampleMaster(BuildMaster):
 
 
 @pytest.fixture
-def example(tmp_path: Path, amqp_url: str, master_database: Path) -> Iterator[Example]:
-    made = Example(tmp_path, amqp_url, master_database)
+def example(tmp_path: Path, way: Way, master_database: Path) -> Iterator[Example]:
+    made = Example(tmp_path, way, master_database)
     try:
         made.master.start(wait=False)
         for worker in made.workers:

@@ -30,12 +30,15 @@ def test_which_transport(nodeid: str, transport: str | None) -> None:
 
 def test_cells() -> None:
     """Passed of those that ran, and those that are about RabbitMQ; nothing where nothing ran."""
-    results: table.Results = {}
+    recorded = table.Recorded()
     file = "tests/buildbot/test_main_job.py"
-    table.add(results, "amp", [(f"{file}::a", "failed"), (f"{file}::b", "passed"), (f"{file}::c", "left out")])
-    table.add(results, "amp", [(f"{file}::a", "passed")])
-    (row,) = [line for line in table.table(results).splitlines() if line.startswith("| the main job ")]
-    assert row == "| the main job | `tests/buildbot/test_main_job.py` |  | 2 of 2 +1 |  |  |"
+    outcomes = [("a", "failed"), ("b", "passed"), ("c", "left out: several masters"), ("d", "failed")]
+    table.add(recorded, [(f"{file}::{test}", "amp", outcome) for test, outcome in outcomes], "2026-01-02, 1.0")
+    table.add(recorded, [(f"{file}::a", "amp", "passed")], "2026-01-03, 1.0")
+    lines = table.page(recorded).splitlines()
+    assert "| the main job | `tests/buildbot/test_main_job.py` |  | 2 of 3 +1 |  |  |" in lines
+    assert "| when, which version | |  | 2026-01-03, 1.0 |  |  |" in lines
+    assert "| several masters | 1 |" in lines
 
 
 def test_rows_are_there() -> None:
@@ -47,4 +50,4 @@ def test_rows_are_there() -> None:
 
 def test_the_document_is_made_of_what_was_recorded() -> None:
     """`python -m tests.transport_table` makes it."""
-    assert table.DOCUMENT.read_text("utf-8") == table.INTRODUCTION + table.table(table.read()) + "\n"
+    assert table.DOCUMENT.read_text("utf-8") == table.page(table.read())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from contracts.testing.rabbitmq.ports import free_ports
@@ -12,6 +12,7 @@ from tests.buildbot.parity.comparing.picture import BuildPicture, Painter
 from tests.buildbot.parity.comparing.reference_worker import MSGPACK, PB, ReferenceWorker
 from tests.harness.agents import Agent
 from tests.harness.master import Build, BuildMaster
+from tests.harness.ways import Way
 
 RUNS = ("pb", "msgpack", "amqp")
 #: Seconds that builds may take: many run at once, and on a busy machine Buildbot takes seconds a step.
@@ -56,28 +57,30 @@ class SideBySide:
     def __init__(
         self,
         folder: Path,
-        url: str,
+        make_way: Callable[[Path], Way],
         database: Path,
         *,
         agent_options: Sequence[str] = (),
         width: int = WIDTH,
     ) -> None:
         self.folder = folder
-        self.url = url
+        self.way = make_way(folder / "master")
         self.out = folder / "out"
         self.tools = folder / "tools"
         self.tools.mkdir()
         for tool in ("rm", "cp"):
             (self.tools / tool).write_text(_SLOW.format(tool=tool))
             (self.tools / tool).chmod(0o755)
-        environment = {"PATH": f"{self.tools}:{os.environ['PATH']}"}
+        entrance = self.way.entrance()
+        path = entrance.environment.get("PATH", os.environ["PATH"])
+        environment = {**entrance.environment, "PATH": f"{self.tools}:{path}"}
         pb, msgpack = free_ports(2)
         self._config = _HEAD.format(pb=pb, msgpack=msgpack, width=width, out=str(self.out))
-        self.master = BuildMaster(folder / "master", self._config, url=url)
+        self.master = BuildMaster(folder / "master", self._config, url=self.way.master(folder / "master"))
         self.master.create(database)
         self.master.patience = self.master.start_patience = PATIENCE
         self.agent = Agent(
-            folder / "agent", url, name="agent", slots=width, capabilities=["os=linux"], prefix=UNPRIVILEGED,
+            folder / "agent", entrance.url, name="agent", slots=width, capabilities=["os=linux"], prefix=UNPRIVILEGED,
             environment=environment,
             options=[
                 "--admin", "Ada <ada@example.org>", "--host", "a test machine",

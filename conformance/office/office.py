@@ -1,26 +1,20 @@
-"""A post office for one agent at a time, over frames on a stream: what the kit uses instead of a broker.
+"""A post office for one agent at a time, over frames: what the kit uses instead of a broker.
 
-The agent's COMMAND is given a program, `{connect}`, whose standard input and output are such a stream. It has what
-`conformance.broker.Broker` has, and cuts connections, too. Blocking, in one thread.
+It has what `conformance.broker.Broker` has, and cuts connections, too. Blocking, in one thread.
 """
 
 from __future__ import annotations
 
 import json
-import select
-import shlex
-import socket
-import sys
-import tempfile
 import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from conformance.broker import OnMessage
+from conformance.office.entrance import ACCOUNT, AgentLine, Came, Entrance
 from contracts import topology
 from contracts.codec import Wire
 from contracts.errors import BadName
@@ -44,13 +38,9 @@ from contracts.frames.frames import (
     Told,
     Welcome,
 )
-from contracts.frames.stream import StreamParser, stream_bytes
 
-#: The account that the agent is to name in its hello.
-ACCOUNT = "conformance"
 #: Seconds, as `Welcome` says them.
 SILENCE = 15.0
-_READ = 256 * 1024
 
 
 @dataclass
@@ -62,32 +52,23 @@ class Waiting:
     redelivered: bool = False
 
 
-class StreamOffice:
-    """From when it is made to `close`, which removes its files."""
+class KitOffice:
+    """From when it is made to `close`, which closes the entrance."""
 
-    def __init__(self, *, signature: str) -> None:
+    def __init__(self, entrance: Entrance, *, signature: str) -> None:
         self.queue = topology.cap_queue(signature)
         #: in whose name the master speaks
         self.login = self.user = ""
-        self.product = "frames on a stream"
-        self._folder = tempfile.TemporaryDirectory(prefix="conformance-", dir="/tmp")  # $TMPDIR may be long
-        path = Path(self._folder.name) / "office.sock"
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._listener.bind(str(path))
-        self._listener.listen(16)
-        connect = Path(self._folder.name) / "connect"
-        words = [sys.executable, "-m", "conformance.connect", str(path)]
-        root = Path(__file__).parents[1]
-        connect.write_text(f"#!/bin/sh\nexport PYTHONPATH={shlex.quote(str(root))}\nexec {shlex.join(words)}\n")
-        connect.chmod(0o755)
-        #: for COMMAND: the program that connects
-        self.connect = str(connect)
+        self.product = entrance.product
+        #: for COMMAND
+        self.url = entrance.url
+        self._entrance = entrance
         self._on: dict[str, OnMessage] = {}
         self._offers: deque[Waiting] = deque()
-        self._line: socket.socket | None = None
+        self._line: AgentLine | None = None
         self._end("")
 
-    def of_master(self, name: str) -> StreamOffice:
+    def of_master(self, name: str) -> KitOffice:
         """This one, for a master of this name."""
         self.login = self.user = name
         return self
@@ -102,7 +83,6 @@ class StreamOffice:
                 self._held[held].redelivered = True
                 self._offers.appendleft(self._held[held])
         self._line = None
-        self._parser = StreamParser()
         self._held: dict[int, Waiting] = {}
         self._address = ""
         self._handed = 0
@@ -112,6 +92,7 @@ class StreamOffice:
 
     def cut(self) -> None:
         """As a network that is gone: nothing is said, and what is under way is lost."""
+        self._entrance.cut()
         self._end("")
 
     # -- what the kit asks of a broker
@@ -124,18 +105,29 @@ class StreamOffice:
         """Let messages in; returns after so many seconds at the latest."""
         end = time.monotonic() + seconds
         while True:
-            lines = [self._listener] if self._line is None else [self._listener, self._line]
-            ready, _, _ = select.select(lines, [], [], max(0.0, end - time.monotonic()))
-            if self._listener in ready:
-                line, _ = self._listener.accept()
-                self._end("another connection has come")
-                self._line = line
-            elif self._line is not None and self._line in ready:
-                self._read(self._line)
+            came = self._entrance.wait(max(0.0, end - time.monotonic()))
+            for each in came:
+                self._happened(each)
             if self._address and time.monotonic() - self._sent > SILENCE / 3:
                 self._send(Beat())
-            if not ready:
+            if not came:
                 return
+
+    def _happened(self, came: Came) -> None:
+        if came.what == "opened":
+            self._end("another connection has come")
+            self._line = came.line
+        elif came.line is not self._line:
+            return  # of a connection that is over
+        elif came.what == "gone":
+            self._end("")
+        elif came.what == "nonsense":
+            self._end(f"what came is no frame: {came.problem}")
+        else:
+            try:
+                self._came(came.packed)
+            except NotAFrame as error:
+                self._end(f"what came is no frame: {error}")
 
     def publish(
         self, wire: Wire, exchange: str, key: str, *, user_id: str | None = "", headers: Mapping[str, Any] | None = None
@@ -170,8 +162,7 @@ class StreamOffice:
     def close(self) -> None:
         """Nobody is met any more."""
         self._end("the kit has done its work")
-        self._listener.close()
-        self._folder.cleanup()
+        self._entrance.close()
 
     # -- the connection
 
@@ -180,25 +171,9 @@ class StreamOffice:
             return
         self._sent = time.monotonic()
         try:
-            self._line.settimeout(SILENCE)
-            self._line.sendall(stream_bytes(pack(frame, body)))
+            self._line.send(pack(frame, body))
         except OSError:
             self._end("")
-
-    def _read(self, line: socket.socket) -> None:
-        try:
-            data = line.recv(_READ)
-        except OSError:
-            data = b""
-        if not data:
-            self._end("")
-            return
-        self._parser.feed(data)
-        try:
-            while self._line is line and (packed := self._parser.next_frame()) is not None:
-                self._came(packed)
-        except NotAFrame as error:
-            self._end(f"what came is no frame: {error}")
 
     def _came(self, packed: Packed) -> None:
         frame = unpack(packed)
