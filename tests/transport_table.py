@@ -62,7 +62,7 @@ ROWS = (
     ("an agent is killed", "tests/faults/agents/test_agent_killed.py"),
     ("an agent's main process is killed", "tests/faults/agents/test_main_process_killed.py"),
     ("a link is cut and reset, 10 MB of log", "tests/faults/agents/test_link_lost.py"),
-    ("an agent is cut off, or stands still; strict fencing", "tests/faults/agents/test_partition.py"),
+    ("an agent is cut off, or does not answer; strict fencing", "tests/faults/agents/test_partition.py"),
     ("a planned restart, an upgrade", "tests/faults/agents/test_planned_restart.py"),
     ("disks and memory are full", "tests/faults/agents/test_disk_and_memory.py"),
     ("an offer that kills agents", "tests/faults/agents/test_dead_offer.py"),

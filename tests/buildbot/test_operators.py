@@ -15,6 +15,9 @@ from tests.harness.master import BuildMaster
 from tests.harness.waiting import wait_for
 from tests.harness.ways import ACCOUNT, Way
 
+#: `make test` has the same in tests/broker/operators and tests/transports/office.
+pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
+
 CONFIG = """
 c['collapseRequests'] = False
 c['workers'] = worker.amqp_column("gtk", workers=2, requires=["gtk>=3"])

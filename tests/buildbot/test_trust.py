@@ -8,12 +8,17 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from contracts.trust.signing import generate
 from tests.harness.agents import Agent
 from tests.harness.environment import program_environment
 from tests.harness.master import BuildMaster
 from tests.harness.waiting import wait_for
 from tests.harness.ways import Way
+
+#: `make test` has the same with RabbitMQ alone: tests/broker/security, tests/buildbot/test_sealing.py.
+pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
 BRIDGE = str(Path(sys.executable).with_name("master-bridge"))
 SIGNED = """
