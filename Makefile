@@ -38,7 +38,7 @@ coverage: venv tools ## how much of the code the unit tests run; fails below the
 
 mutation: venv tools ## does a test notice each small change of the code? MINUTES=60 of it; names what nobody noticed
 	@$(PYTHON_IN) -c 'import mutmut' 2>/dev/null || $(PYTHON_IN) -m pip install -q -e '.[mutation]'
-	$(PYTHON_IN) -m tests.mutation --minutes $(MINUTES) $(ARGS)
+	nice -n 15 $(PYTHON_IN) -m tests.mutation --minutes $(MINUTES) $(ARGS)
 
 test-brokers: TOOLS += debootstrap
 test-brokers: venv broker tools ## what must hold on RabbitMQ 3.10, 4.0 and 4.3, on each of them (root; 500 MB in .cache)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-
-import psutil
+from collections.abc import Iterator
 
 
 def end_own_processes_only() -> None:
@@ -12,11 +11,7 @@ def end_own_processes_only() -> None:
     ours, kill, killpg = os.getpid(), os.kill, os.killpg
 
     def may(pid: int) -> None:
-        try:
-            own = pid == ours or (pid > 0 and ours in (parent.pid for parent in psutil.Process(pid).parents()))
-        except psutil.NoSuchProcess:
-            raise ProcessLookupError(pid) from None
-        if not own:
+        if ours not in _with_parents(pid):
             raise PermissionError(f"process {pid} is none of this test's")
 
     def kill_own(pid: int, number: int) -> None:
@@ -28,3 +23,14 @@ def end_own_processes_only() -> None:
         killpg(group, number)
 
     os.kill, os.killpg = kill_own, kill_own_group
+
+
+def _with_parents(pid: int) -> Iterator[int]:
+    """From /proc itself, for tests replace what else reads it. Raises `ProcessLookupError`."""
+    while pid > 0:
+        yield pid
+        try:
+            with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+                pid = int(file.read().rpartition(")")[2].split()[1])
+        except FileNotFoundError:
+            raise ProcessLookupError(pid) from None

@@ -13,9 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.mutation import patience
 from tests.mutation.cache import begin_anew_after_changes
-from tests.mutation.nearest import FIRST, SLOW_FIXTURES, reaches, stages
 from tests.mutation.own_processes import end_own_processes_only
 from tests.mutation.survivors import EXPLAINED, Area, change_of, explained, function_of, judge
 
@@ -76,30 +74,6 @@ def test_an_explanation_of_what_is_killed_is_old(other: str, told: tuple[str, ..
     assert judge(statuses, {}, {CHANGE: "why"}).killed_since == told
 
 
-def test_tests_that_reach_little_and_are_quick_run_first() -> None:
-    """The rest of a function's tests run where those let a change pass."""
-    reached = reaches({"f": {"own", "quick", "wide"}, "g": {"quick", "wide"}, "h": {"wide"}})
-    assert reached == {"own": 1, "quick": 2, "wide": 3}
-    assert stages({"wide", "quick", "own"}, reached, {"own": 0.1, "quick": 0.1, "wide": 0.1}) == (
-        ["own", "quick", "wide"],
-        [],
-    )
-    assert stages({"wide", "quick", "own"}, reached, {"own": 1.5, "quick": 1.2, "wide": 0.1}) == (
-        ["own", "wide"],
-        ["quick"],
-    )
-    slow = {"wide": 2.0, "quick": 1.2, "own": 1.5}
-    assert stages(slow, reached, slow) == (["own"], ["quick"]), "there is no time for the third"
-    assert stages({"wide"}, reached, {"wide": 60.0}) == ([], ["wide"]), "there is no other"
-    played = f"{SLOW_FIXTURES[0]}::test_played"
-    assert stages({"own", played}, {}, {}) == (["own"], []), "its fixture is not counted"
-    assert stages({played}, {}, {}) == ([], [played])
-    many = {str(number) for number in range(FIRST + 5)}
-    first, second = stages(many, {}, {})
-    assert (len(first), len(second)) == (FIRST, 5)
-    assert {*first, *second} == many
-
-
 def test_results_are_kept_while_the_same_changes_are_made(tmp_path: Path) -> None:
     """Other settings give them other numbers; what else stands in pyproject.toml does not."""
     (tmp_path / "tests" / "mutation").mkdir(parents=True)
@@ -120,30 +94,6 @@ def test_results_are_kept_while_the_same_changes_are_made(tmp_path: Path) -> Non
     result.touch()
     begin_anew_after_changes(tmp_path)
     assert not result.exists()
-
-
-def test_a_process_that_waits_for_a_core_is_given_more_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What it sleeps counts."""
-    monkeypatch.setattr(patience, "EVERY", 0.01)
-    with subprocess.Popen(["sleep", "300"]) as sleeper, subprocess.Popen(["sleep", "300"]) as starved:
-        without_core = {sleeper.pid: 0.0, starved.pid: 1000.0}
-        monkeypatch.setattr(patience, "waited", without_core.get)
-        patience.end_after(starved.pid, 0.01)
-        patience.end_after(sleeper.pid, 0.01)
-        assert sleeper.wait() == -signal.SIGXCPU
-        assert starved.poll() is None
-        without_core[starved.pid] = 0.0
-        assert starved.wait() == -signal.SIGXCPU
-
-
-def test_what_a_process_waited_is_known_until_it_is_gone() -> None:
-    """A process has waited for some time after its start, as each has."""
-    with subprocess.Popen(["sleep", "300"]) as process:
-        there = patience.waited(process.pid)
-        process.kill()
-    assert there is not None
-    assert there >= 0.0
-    assert patience.waited(process.pid) is None
 
 
 @pytest.fixture

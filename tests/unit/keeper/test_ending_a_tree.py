@@ -17,7 +17,7 @@ from worker_agent.keeper.processes.ending import BACKUP_TIMEOUT, Ending
 from worker_agent.keeper.processes.reaper import KILL_PATIENCE
 
 #: this process, which is the keeper; its guard; the command's process and its mark
-KEEPER, GUARD, COMMAND, MARK = os.getpid(), 40, 50, "s1/2"
+KEEPER, GUARD, COMMAND, MARK = 30, 40, 50, "s1/2"
 TERM, INT, KILL = signal.SIGTERM, signal.SIGINT, signal.SIGKILL
 
 
@@ -72,6 +72,7 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
     """Nothing is signalled but what the test has started in it."""
     system = System()
     system.replace(monkeypatch, ending)
+    monkeypatch.setattr(os, "getpid", lambda: KEEPER)
     monkeypatch.setattr(os, "killpg", system.killpg)
     monkeypatch.setattr(os, "getpgid", system.getpgid)
     real = asyncio.sleep
