@@ -1,6 +1,6 @@
 """Which tests reach which functions, and how long each takes: on code as it is.
 
-What was measured is kept in a file, by test file, for as long as it, the code and the tests' helpers stay the same.
+What was measured is kept in a file, by test file, for as long as it, its folder's helpers and the code stay the same.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ def measured(tests: Iterable[str], measure: Callable[[list[list[str]]], Iterator
         if not test.startswith(SLOW_FIXTURES):
             files[test.partition("::")[0]].append(test)
     before: dict[str, Any] = json.loads(kept.read_text("utf-8")) if kept.exists() else {}
-    around = _digest(_all_but_tests())
-    digests = {file: f"{around} {_digest([Path(file)])}" for file in files}
+    around = _digest(_code())
+    digests = {file: f"{around} {_digest(_beside(Path(file)))}" for file in files}
     same = {file for file in files if before.get(file, {}).get("digest") == digests[file]}
     known = {file: before[file] for file in same}
     try:
@@ -70,11 +70,15 @@ def _reach(seen: Seen) -> Reach:
     )
 
 
-def _all_but_tests() -> list[Path]:
-    """This folder says only how tests run."""
-    ours = Path("tests/mutation")
-    paths = (path for path in Path().rglob("*.py") if not path.name.startswith("test_") and ours not in path.parents)
-    return sorted(paths)
+def _code() -> list[Path]:
+    """All but this folder, which says only how tests run, and the unit tests."""
+    others = (Path("tests/mutation"), Path("tests/unit"))
+    return sorted(path for path in Path().rglob("*.py") if not any(other in path.parents for other in others))
+
+
+def _beside(file: Path) -> list[Path]:
+    """It, and its folder's helpers."""
+    return [file, *sorted(path for path in file.parent.glob("*.py") if not path.name.startswith("test_"))]
 
 
 def _digest(files: Iterable[Path]) -> str:

@@ -12,26 +12,32 @@ import json
 import os
 import signal
 import sys
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
 import pytest
+import structlog
 from mutmut.configuration import config
 from mutmut.mutation import trampoline
 
+from tests.mutation import swapping
 from tests.mutation.children import TIMEOUT, Told, Trial, outcomes
 from tests.mutation.own_processes import end_own_processes_only
 from tests.mutation.patience import Clock, limit
 from tests.mutation.reach import LONGEST, Reach, Seen, measured
+from tests.mutation.survivors import function_of
 
 #: By which tests know that they run here, and a program that a test starts would learn of the change.
 VARIABLE = "MUTANT_UNDER_TEST"
-#: As mutmut's trampolines are told to note each call.
-NOTE_CALLS = "stats"
 #: mutmut's numbers.
 SURVIVED, KILLED, NO_TESTS, TIMED_OUT = 0, 1, 33, 36
-REACH = Path("reach.json")
+#: Seen from `mutants/`, which is thrown away now and then.
+REACH = Path("../build/mutation-reach.json")
+
+trampoline.wrap_in_trampoline = swapping.wrap  # before a changed module is imported
 
 
 class Trials:
@@ -43,6 +49,18 @@ class Trials:
         self._jobs = jobs
         self._items: dict[str, pytest.Item] = {}
         self._failures: list[str] = []
+        #: of each function the tests that have noticed a change of it, the last first
+        self._noticed: defaultdict[str, list[str]] = defaultdict(list)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_configure(self) -> None:
+        """What a failure looks like is nobody's concern: files of changes are long, and few failures are read."""
+        import hypothesis  # no earlier than its plugin
+
+        find_only = hypothesis.settings(phases=(hypothesis.Phase.explicit, hypothesis.Phase.generate))
+        hypothesis.settings.register_profile("trials", find_only)
+        hypothesis.settings.load_profile("trials")
+        structlog.dev.RichTracebackFormatter.__call__ = _plain  # type: ignore[assignment]
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
@@ -55,6 +73,8 @@ class Trials:
         reach = measured(self._items, self._measure, REACH)
         for trial, told in outcomes(self._trials(reach), self._play, self._jobs):
             self._tell(trial.change, _exit_status(told))
+            if told and told is not TIMEOUT and told["failures"]:
+                self._noticed[function_of(trial.change)].insert(0, trial.tests[len(told["tests"])])
         return True
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -67,6 +87,8 @@ class Trials:
         for mutant in self._mutants:
             tests = reach.nearest(mutant)
             if tests:
+                # who noticed one change of a function often notices the next
+                tests = list(dict.fromkeys((*self._noticed[function_of(mutant)], *tests)))
                 seconds = limit(sum(reach.seconds[test] for test in tests))
                 yield Trial(change=mutant, tests=tuple(tests), seconds=seconds)
             else:
@@ -74,7 +96,7 @@ class Trials:
 
     def _measure(self, files: list[list[str]]) -> Iterator[Seen]:
         """The tests of each file have a child of their own."""
-        trials = (Trial(change=NOTE_CALLS, tests=tuple(tests), seconds=LONGEST) for tests in files)
+        trials = (Trial(change="", tests=tuple(tests), seconds=LONGEST) for tests in files)
         failed: list[str] = []
         for trial, told in outcomes(trials, self._play, self._jobs):
             if told is None or told is TIMEOUT:
@@ -98,18 +120,23 @@ class Trials:
         os.environ.pop(VARIABLE)
         end_own_processes_only()
         called: set[str] = set()
-        trampoline.get_mutant_under_test = lambda: trial.change
-        trampoline.record_trampoline_hit = lambda name, caller: called.add(name)
+        if trial.change:
+            swapping.change(trial.change)
         items = [self._items[test] for test in trial.tests]
         tests: Seen = {}
         for item, following in zip(items, [*items[1:], None], strict=True):
             called.clear()
             clock = Clock(os.getpid())
-            item.ihook.pytest_runtest_protocol(item=item, nextitem=following)
+            with nullcontext() if trial.change else swapping.noting_calls(called):
+                item.ihook.pytest_runtest_protocol(item=item, nextitem=following)
             if self._failures:
                 break
             tests[item.nodeid] = {"seconds": clock.seconds(), "functions": sorted(called)}
         return {"failures": self._failures, "tests": tests}
+
+
+def _plain(_: object, to: TextIO, error: Any) -> None:
+    structlog.dev.plain_traceback(to, error)
 
 
 def _exit_status(told: Told) -> int:
@@ -130,7 +157,11 @@ def main() -> int:
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as results:
         os.dup2(2, 1)
         selected = [*config().pytest_add_cli_args_test_selection, *config().pytest_add_cli_args]
-        return int(pytest.main(["--rootdir=.", "--capture=no", *selected], plugins=[Trials(mutants, results, jobs)]))
+        return int(
+            pytest.main(
+                ["--rootdir=.", "--capture=no", "--tb=native", *selected], plugins=[Trials(mutants, results, jobs)]
+            )
+        )
 
 
 if __name__ == "__main__":

@@ -449,7 +449,7 @@ def test_what_has_cost_too_many_agents_is_given_up() -> None:
     """With its offer, for people, and the last reason."""
     scene = Scene()
     for number in range(LIVES):
-        agent = scene.held(Agent(f"a{number}", run=number + 1), commands=[MAKE])
+        agent = scene.held(Agent(f"a{number}", run=number + 1), commands=[MAKE], priority=7)
         scene.says(agent, agent.gone("lost"))
         if number < LIVES - 1:
             assert not sent(scene.last, Abandoned)
@@ -459,7 +459,9 @@ def test_what_has_cost_too_many_agents_is_given_up() -> None:
     )
     assert sent(scene.last, Abandoned) == [Abandoned(request="br-1", reason=reason)]
     (dead,) = sent(scene.last, DeadOffer)
-    assert (dead.reason, dead.offer.request, dead.offer.run, dead.offer.ask) == (reason, "br-1", LIVES, True)
+    offer = sent(scene.all, PublishOffer)[-1].offer.model_copy(update={"offer": dead.offer.offer, "ask": True})
+    assert dead == DeadOffer(offer=offer, reason=reason, priority=7)
+    assert offer.run == LIVES
     assert not sent(scene.last, Lost)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.mutation import children, patience
+from tests.mutation import children, patience, swapping
 from tests.mutation.children import TIMEOUT, Trial, outcomes
 from tests.mutation.nearest import ALL_SECONDS, nearest_first
 from tests.mutation.patience import AT_LEAST, AT_MOST, Clock, limit
@@ -35,9 +35,10 @@ def test_tests_that_reach_little_and_are_quick_run_first() -> None:
 
 
 def test_what_was_measured_is_kept_while_nothing_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A test's file that changes is measured anew, each file where anything else does."""
+    """Measured anew: a file that changes, those of a folder where its helper does, each where the code does."""
     monkeypatch.chdir(tmp_path)
-    for name in ("test_a.py", "test_b.py", "code.py"):
+    Path("tests/unit").mkdir(parents=True)
+    for name in ("tests/unit/test_a.py", "tests/unit/test_b.py", "tests/unit/helper.py", "code.py"):
         Path(name).write_text("1")
     asked: list[list[list[str]]] = []
 
@@ -46,18 +47,57 @@ def test_what_was_measured_is_kept_while_nothing_changes(tmp_path: Path, monkeyp
         for tests in files:
             yield {test: {"seconds": 0.5, "functions": ["f", test]} for test in tests}
 
-    tests = ["test_a.py::one", "test_a.py::two", "test_b.py::one"]
+    tests = ["tests/unit/test_a.py::one", "tests/unit/test_a.py::two", "tests/unit/test_b.py::one"]
     reach = measured(tests, measure, Path("kept"))
     assert reach.nearest("f__mutmut_1") == tests
-    assert reach.nearest("test_b.py::one__mutmut_2") == ["test_b.py::one"]
+    assert reach.nearest("tests/unit/test_b.py::one__mutmut_2") == tests[2:]
     assert reach.nearest("g__mutmut_1") == []
     assert measured(tests, measure, Path("kept")) == reach
-    Path("test_b.py").write_text("2")
-    assert measured(tests, measure, Path("kept")) == reach
-    Path("code.py").write_text("2")
-    assert measured(tests, measure, Path("kept")) == reach
+    for changed in ("tests/unit/test_b.py", "tests/unit/helper.py", "code.py"):
+        Path(changed).write_text("2")
+        assert measured(tests, measure, Path("kept")) == reach
     every = [tests[:2], tests[2:]]
-    assert asked == [every, [], [tests[2:]], every]
+    assert asked == [every, [], [tests[2:]], every, every]
+
+
+_PLAIN: dict[str, Any] = {}
+_MADE: dict[str, Any] = {}
+
+
+class Thing:
+    """As mutmut writes a class with a change of each method."""
+
+    @swapping.wrap(_PLAIN)
+    def plain(self, more: int = 1) -> int:
+        return more
+
+    def changed_plain(self, more: int = 2) -> int:
+        return -more
+
+    @classmethod
+    @swapping.wrap(_MADE, is_classmethod=True)
+    def made(cls) -> str:
+        return cls.__name__
+
+    @classmethod
+    def changed_made(cls) -> str:
+        return f"changed {cls.__name__}"
+
+
+_PLAIN["xǁThingǁplain__mutmut_1"] = Thing.changed_plain
+_MADE["xǁThingǁmade__mutmut_2"] = Thing.changed_made
+
+
+def test_a_function_does_what_its_change_does() -> None:
+    """Also where somebody holds it already; others stay as they are."""
+    held, called = Thing().plain, set[str]()
+    with swapping.noting_calls(called):
+        assert held() == 1
+    assert called == {f"{__name__}.xǁThingǁplain"}
+    swapping.change(f"{__name__}.xǁThingǁplain__mutmut_1")
+    assert (held(), held(5), Thing.made()) == (-2, -5, "Thing")
+    swapping.change(f"{__name__}.xǁThingǁmade__mutmut_2")
+    assert Thing.made() == "changed Thing"
 
 
 def _play(trial: Trial) -> dict[str, Any]:
