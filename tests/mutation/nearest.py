@@ -8,22 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-#: Seconds that the tests of a change may take together; one test that takes longer runs where there is no other.
+#: Seconds of a core that the tests of a change may take together; one that takes longer runs where there is no other.
 ALL_SECONDS = 3.0
 #: A fixture of theirs plays for many seconds.
 SLOW_FIXTURES = ("tests/unit/agent_core/test_transitions.py", "tests/unit/bridge_core/test_transitions.py")
 
 
-def nearest_first(tests: Iterable[str], reached: Mapping[str, int], seconds: Mapping[str, float]) -> list[str]:
+def nearest_first(tests: Iterable[str], reached: Mapping[str, int], busy: Mapping[str, float]) -> list[str]:
     """The tests of a function that there is time for, in the order in which they run.
 
-    `reached`: test -> functions that it runs; `seconds`: test -> what it takes.
+    `reached`: test -> functions that it runs; `busy`: test -> seconds of a core that it takes.
     """
-    ordered = sorted(tests, key=lambda test: (reached[test], seconds[test], test))
+    ordered = sorted(tests, key=lambda test: (reached[test], busy[test], test))
     chosen: list[str] = []
     left = ALL_SECONDS
     for test in ordered:
-        if seconds[test] <= left:
+        if busy[test] <= left:
             chosen.append(test)
-            left -= seconds[test]
+            left -= busy[test]
     return chosen or ordered[:1]

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import time
 
-from tests.mutation.nearest import ALL_SECONDS
-
 #: Seconds between two looks.
 EVERY = 0.5
 #: Seconds that each trial has beside three times what its tests take, and those that it has at most.
-AT_LEAST, AT_MOST = 5.0, 4 * ALL_SECONDS
+AT_LEAST, AT_MOST = 5.0, 20.0
 
 
 def limit(seconds: float) -> float:

@@ -18,21 +18,25 @@ from tests.mutation.nearest import SLOW_FIXTURES, nearest_first
 #: Seconds that the tests of one file may take.
 LONGEST = 300.0
 
-#: Of tests: each beside what was seen of it, `{"seconds": 0.2, "functions": ["contracts.digest.x_command_digest"]}`.
+#: Of tests: each beside what was seen of it, `{"seconds": 0.2, "busy": 0.1, "functions": ["contracts.codec.x_read"]}`.
 Seen = dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reach:
-    """`tests`: mangled name of a function -> tests that run it; `reached`: test -> number of functions it runs."""
+    """`tests`: mangled name of a function -> tests that run it; `reached`: test -> number of functions it runs.
+
+    `seconds`: test -> what it takes; `busy`: as far as it does not sleep.
+    """
 
     tests: dict[str, set[str]]
     reached: dict[str, int]
     seconds: dict[str, float]
+    busy: dict[str, float]
 
     def nearest(self, mutant: str) -> list[str]:
         """Tests of what the mutant changes, in the order in which they run."""
-        return nearest_first(self.tests.get(mutant.partition("__mutmut_")[0], ()), self.reached, self.seconds)
+        return nearest_first(self.tests.get(mutant.partition("__mutmut_")[0], ()), self.reached, self.busy)
 
 
 def measured(tests: Iterable[str], measure: Callable[[list[list[str]]], Iterator[Seen]], kept: Path) -> Reach:
@@ -67,6 +71,7 @@ def _reach(seen: Seen) -> Reach:
         tests=dict(tests),
         reached={test: len(each["functions"]) for test, each in seen.items()},
         seconds={test: each["seconds"] for test, each in seen.items()},
+        busy={test: each["busy"] for test, each in seen.items()},
     )
 
 

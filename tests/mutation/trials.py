@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
@@ -126,12 +127,16 @@ class Trials:
         tests: Seen = {}
         for item, following in zip(items, [*items[1:], None], strict=True):
             called.clear()
-            clock = Clock(os.getpid())
+            clock, began = Clock(os.getpid()), time.process_time()
             with nullcontext() if trial.change else swapping.noting_calls(called):
                 item.ihook.pytest_runtest_protocol(item=item, nextitem=following)
             if self._failures:
                 break
-            tests[item.nodeid] = {"seconds": clock.seconds(), "functions": sorted(called)}
+            tests[item.nodeid] = {
+                "seconds": clock.seconds(),
+                "busy": time.process_time() - began,
+                "functions": sorted(called),
+            }
         return {"failures": self._failures, "tests": tests}
 
 

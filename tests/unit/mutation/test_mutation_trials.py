@@ -45,7 +45,7 @@ def test_what_was_measured_is_kept_while_nothing_changes(tmp_path: Path, monkeyp
     def measure(files: list[list[str]]) -> Iterator[Seen]:
         asked.append(files)
         for tests in files:
-            yield {test: {"seconds": 0.5, "functions": ["f", test]} for test in tests}
+            yield {test: {"seconds": 0.5, "busy": 0.1, "functions": ["f", test]} for test in tests}
 
     tests = ["tests/unit/test_a.py::one", "tests/unit/test_a.py::two", "tests/unit/test_b.py::one"]
     reach = measured(tests, measure, Path("kept"))
