@@ -117,8 +117,9 @@ class PatientHealth:
         """Reasons against new work; that no answer came within `patience` seconds is one."""
         if self._asked is None or self._asked.done():
             self._asked = aside(self._check)
-        done, _ = await asyncio.wait([self._asked], timeout=self._patience)
-        return self._asked.result() if done else (f"a disk has not answered for {self._patience:g} s",)
+        asked = self._asked  # whoever asks next may begin another look before we hear of this one's end
+        done, _ = await asyncio.wait([asked], timeout=self._patience)
+        return asked.result() if done else (f"a disk has not answered for {self._patience:g} s",)
 
 
 def _on_one_disk(*folders: Path) -> bool:

@@ -117,7 +117,7 @@ class Agent:
     @property
     def order(self) -> Order:
         """What was asked of the agent as a whole: work, pause, leave."""
-        return self.machine.availability.order
+        return self.machine.order
 
     def restart(self, reason: str) -> None:
         """End this process's part and leave the keepers to the next."""
@@ -279,6 +279,8 @@ class Agent:
     def _set_timer(self) -> None:
         due = [time for time in (self.machine.deadline, self.parts.lifetime.deadline) if time is not None]
         if self._timer is not None:
+            if due and self._loop.time() < self._timer.when() <= min(due):
+                return  # at its time it is set anew: most deadlines move on with each message, and none is reached
             self._timer.cancel()
         self._timer = self._loop.call_at(min(due), self._put, inputs.Tick()) if due else None
 

@@ -56,17 +56,17 @@ class Availability:
     @property
     def obstacles(self) -> tuple[Obstacle, ...]:
         """Why no new work is taken; empty: some is. What people must see to comes first."""
-        facts = {
-            Obstacle.LEAVING: self.order in (Order.LEAVE, Order.LEFT),
-            Obstacle.PAUSED: self.order is Order.PAUSE,
-            Obstacle.UNWELL: bool(self.unwell),
-            Obstacle.KEEPERS_FAIL: self.keepers_fail,
-            Obstacle.LINK_DOWN: not self.linked,
-            Obstacle.NO_QUEUES: not self.qualifies,
-            Obstacle.CLAIMING: self.claiming,
-            Obstacle.FULL: self.taken >= self.slots,
-        }
-        return tuple(obstacle for obstacle, stands in facts.items() if stands)
+        facts = (
+            (Obstacle.LEAVING, self.order is Order.LEAVE or self.order is Order.LEFT),
+            (Obstacle.PAUSED, self.order is Order.PAUSE),
+            (Obstacle.UNWELL, self.unwell),
+            (Obstacle.KEEPERS_FAIL, self.keepers_fail),
+            (Obstacle.LINK_DOWN, not self.linked),
+            (Obstacle.NO_QUEUES, not self.qualifies),
+            (Obstacle.CLAIMING, self.claiming),
+            (Obstacle.FULL, self.taken >= self.slots),
+        )
+        return tuple([obstacle for obstacle, stands in facts if stands])
 
     @property
     def closed(self) -> bool:

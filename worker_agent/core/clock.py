@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from contracts.timing import ASIDE_AFTER, ORPHAN_IDLE
 from worker_agent.core import cues
+from worker_agent.core.availability import Order
 from worker_agent.core.session import Phase, Session
 from worker_agent.core.state import AgentState
 
@@ -28,7 +29,7 @@ def idle_at(state: AgentState, session: Session) -> float | None:
     """
     if session.phase is not Phase.HELD or session.executed:
         return None
-    patience = ASIDE_AFTER if state.availability().drains else ORPHAN_IDLE
+    patience = ORPHAN_IDLE if state.order is Order.WORK else ASIDE_AFTER
     since = max(heard_at(state, session), session.since)
     return max(since, state.link_since if state.link is not None else since) + patience
 

@@ -88,6 +88,11 @@ class AgentMachine:
         """Whether new work is taken, and why not."""
         return self._state.availability()
 
+    @property
+    def order(self) -> Order:
+        """What was asked of the agent as a whole."""
+        return self._state.order
+
     def slots(self) -> tuple[SlotStatus, ...]:
         """One entry a slot, then one for each session that is set aside. `since` is in the machine's seconds."""
         held = {session.slot: session for session in self._state.in_slots}

@@ -18,7 +18,6 @@ from worker_agent.core.inputs import Journalled, KeeperLost, PullWanted
 from worker_agent.keeper import orders
 from worker_agent.keeper.apart import APART_FILE
 from worker_agent.keeper.apart import end_leftovers as apart_leftovers
-from worker_agent.keeper.giving_back import Program
 from worker_agent.keeper.processes.reaper import (
     KILL_PATIENCE,
     alive,
@@ -95,6 +94,7 @@ class Keeper:
         #: nothing may be said after `close`: the keeper would take it for the next session's
         self._closing = False
         self._may_go_on = False
+        self._inherited: tuple[object, ...] = ()
         #: after `close`: the connection to a keeper that waits for another session, and its number
         self.left: Waiting | None = None
         self._ending: asyncio.Task[None] | None = None
@@ -138,6 +138,7 @@ class Keeper:
     async def _start(self, config: KeeperConfig, starter: Starter) -> bool:
         """False: it, or what forks it, was gone before it had begun. Raises `KeeperFailed`, OSError."""
         waiting = starter.take()
+        self._inherited = waiting.inherited
         if waiting.pid:
             self._is(waiting.pid)
         try:
@@ -213,9 +214,9 @@ class Keeper:
         """Of its copy of a connection (`link_copies`)."""
         self._send(orders.let_go(copy))
 
-    def give_back(self, program: Program) -> None:
-        """What the keeper starts where this main process is killed."""
-        self._send(orders.give_back(program))
+    def give_back(self, program: orders.Said) -> None:
+        """What the keeper starts where this main process is killed (`orders.give_back`)."""
+        self._send(program)
 
     def detach(self, grace: float | None = None) -> None:
         """Planned restart: this main process leaves, another attaches within `grace` seconds (None: the setting).
@@ -285,7 +286,7 @@ class Keeper:
     def _part(self) -> None:
         """The keeper has closed its session and waits for the next one at the other end of this connection."""
         assert self._outgoing is not None
-        self.left = Waiting(connection=self._outgoing.leave(), pid=self.pid)
+        self.left = Waiting(connection=self._outgoing.leave(), pid=self.pid, inherited=self._inherited)
         if not self._gone.done():
             self._gone.set_result(None)
 

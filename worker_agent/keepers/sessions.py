@@ -19,6 +19,7 @@ from worker_agent.agent.aside import aside
 from worker_agent.core.actions import OpenSession
 from worker_agent.core.inputs import Input, KeeperLost, Recovered, SessionMeta
 from worker_agent.core.session import folder_of
+from worker_agent.keeper import orders
 from worker_agent.keeper.giving_back import Program
 from worker_agent.keeper.settings import KeeperSettings
 from worker_agent.keepers import metas
@@ -39,6 +40,8 @@ class Held:
 
     def __init__(self, meta: SessionMeta) -> None:
         self.meta = meta
+        #: what its file says; None: nothing that is known
+        self.written: SessionMeta | None = None
         self.keeper: Keeper | None = None
         #: the last order; the next one waits for it
         self.last: asyncio.Task[None] | None = None
@@ -72,7 +75,7 @@ class Sessions:
         self._starter = Starter(run_as)
         self._keeper_ready = keeper_ready
         self._copies = LinkCopies()
-        self._give_back = give_back
+        self._give_back = None if give_back is None else orders.give_back(give_back)
 
     def __len__(self) -> int:
         return len(self._held)
@@ -132,8 +135,14 @@ class Sessions:
 
     def persist(self, meta: SessionMeta) -> None:
         """Written when this returns. Raises OSError."""
-        self._held.setdefault(meta.session, Held(meta)).meta = meta
+        held = self._held.get(meta.session)
+        if held is None:
+            held = self._held[meta.session] = Held(meta)
+        elif held.written == meta:
+            return
+        held.meta, held.written = meta, None
         metas.persist(self.folder / meta.session, meta)
+        held.written = meta
 
     def open(self, action: OpenSession) -> None:
         """Start its keeper; an input says how that went."""

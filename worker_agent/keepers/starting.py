@@ -110,6 +110,8 @@ class Waiting:
 
     connection: socket.socket
     pid: int = 0
+    #: limits and other things that a process has of its parent
+    inherited: tuple[object, ...] = ()
 
 
 class Starter:
@@ -121,8 +123,8 @@ class Starter:
         self._run_as = run_as
         self._env = command_environment(os.environ if env is None else env)
         self._server: ForkServer | None = None
-        #: keepers that wait for a session, and what they have inherited
-        self._spares: list[tuple[Waiting, tuple[object, ...]]] = []
+        #: keepers that wait for a session
+        self._spares: list[Waiting] = []
         self._ended = False
         self._timers: list[asyncio.TimerHandle] = []
         self._endings: set[asyncio.Future[None]] = set()
@@ -137,21 +139,21 @@ class Starter:
         self._plan((REFILL, self._refill))
         inherited = _inherited()
         while self._spares:
-            spare, had = self._spares.pop()
-            if had == inherited:
+            spare = self._spares.pop()
+            if spare.inherited == inherited:
                 return spare
             spare.connection.close()  # it ends
-        return Waiting(connection=self._fork())
+        return Waiting(connection=self._fork(), inherited=inherited)
 
     @property
     def takes_back(self) -> bool:
         """A keeper whose session is over may wait here for the next one."""
-        return not self._run_as and not self._ended and self._server is not None and self._server.usable
+        return not self._run_as and not self._ended
 
     def take_back(self, keeper: Waiting) -> None:
         """Its session is over."""
         if self.takes_back:
-            self._spares.append((keeper, _inherited()))
+            self._spares.append(keeper)
         else:
             keeper.connection.close()
 
@@ -198,14 +200,14 @@ class Starter:
         try:
             if self._run_as:
                 if not self._spares:
-                    self._spares.append((Waiting(connection=self._fork()), _inherited()))
-            else:
+                    self._spares.append(Waiting(connection=self._fork(), inherited=_inherited()))
+            elif not self._spares:
                 self._ready()
         except OSError as error:  # no room for one more process: the next session will say so, if it still holds
             log.warning("fork_server_not_started", reason=str(error))
 
     def _let_go(self) -> None:
-        for spare, _ in self._spares:
+        for spare in self._spares:
             spare.connection.close()  # it ends
         self._spares.clear()
         server, self._server = self._server, None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from contracts.messages import Offer, SlotStatus
 from contracts.timing import PARKINGS_MAX
-from worker_agent.agent.health import MEBIBYTE, Health, Least
+from worker_agent.agent.health import MEBIBYTE, Health, Least, PatientHealth
 from worker_agent.agent.instance import Instance, StateInUse
 from worker_agent.agent.lifetime import Lifetime
 from worker_agent.core.inputs import SessionMeta
@@ -157,3 +158,20 @@ def test_a_url_in_a_log_has_no_password() -> None:
     assert "hunter2" not in repr(options)
     assert options.user == "u@x"
     assert "hunter2" not in options.where
+
+
+async def test_a_self_check_that_ends_just_when_another_begins_is_answered() -> None:
+    """The one before a claim and the regular one meet: each hears of a look that was made for it."""
+    looks = iter([("first",), ("second",)])
+    health = PatientHealth(lambda: next(looks))
+    first = asyncio.ensure_future(health.check())
+    await asyncio.sleep(0)
+    asked = health._asked
+    assert asked is not None
+
+    async def ask_again() -> tuple[str, ...]:
+        while not asked.done():
+            await asyncio.sleep(0)
+        return await health.check()  # in the same turn, before whoever waits for the first look goes on
+
+    assert await asyncio.gather(first, ask_again()) == [("first",), ("second",)]

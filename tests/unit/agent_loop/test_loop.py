@@ -230,17 +230,36 @@ async def test_queues_hear_of_links(stage: Stage, monkeypatch: pytest.MonkeyPatc
     assert heard == ["down", "up"]
 
 
-async def test_the_machine_is_ticked_when_something_is_due(stage: Stage) -> None:
-    """The timer follows the machine's deadline, and there is one at a time."""
+async def test_the_machine_is_ticked_when_something_is_due(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is one timer at a time. It is never later than the deadline; where it is earlier it is set anew at its
+    time, and not with each message that moves the deadline on."""
     await stage.claimed()
     await stage.turned()
-    first = stage.agent._timer
+    lifetime = type(stage.agent.parts.lifetime)
+    first, deadline = stage.agent._timer, stage.agent.machine.deadline
     assert first is not None
-    assert first.when() == stage.agent.machine.deadline
+    assert first.when() == deadline
     stage.link.put(inputs.Tick())
     await stage.turned()
+    assert stage.agent._timer is first
+    assert not first.cancelled()
+
+    soon = asyncio.get_running_loop().time() + 0.05
+    monkeypatch.setattr(lifetime, "deadline", property(lambda self: soon))
+    stage.link.put(inputs.Tick())
+    await stage.turned()
+    second = stage.agent._timer
     assert first.cancelled()
+    assert second is not None
+    assert second.when() == soon
+
+    monkeypatch.setattr(lifetime, "deadline", property(lambda self: None))
+    stage.link.put(inputs.Tick())
+    await stage.turned()
+    assert stage.agent._timer is second
+    await stage.until(lambda: stage.agent._timer is not second, "it was set anew at its time")
     assert stage.agent._timer is not None
+    assert stage.agent._timer.when() == stage.agent.machine.deadline
 
 
 # ---- orders of people

@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
+from typing import Protocol
 
-from aio_pika import Message as AMQPMessage
-from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
+from aio_pika.abc import AbstractChannel, AbstractConnection
+from aiormq import Channel as PlainChannel
 from aiormq import exceptions as amqp
+from pamqp.commands import Basic
 
-from contracts import topology
 from worker_agent.link.errors import LIBRARY_ERRORS
 
 #: Seconds between a no and the new channel: a cluster elects leaders within half a second.
@@ -23,6 +24,19 @@ BEFORE = 1.0
 #: Seconds between two new channels. A queue that really is full says no to each message; events are tried again every
 #: 5 s then.
 EVERY = 5.0
+#: Bytes of a body up to which a message is handed on without waiting for the socket to take the one before: such
+#: messages of one moment go out together (`transport.Gathered`). Larger ones wait, so that memory has one at a time.
+SMALL = 16 * 1024
+
+
+class Publication(Protocol):
+    """What is published: aio-pika's `Message` is one as well."""
+
+    @property
+    def body(self) -> bytes: ...
+
+    @property
+    def properties(self) -> Basic.Properties: ...
 
 
 class Lane:
@@ -30,24 +44,35 @@ class Lane:
 
     def __init__(self, channel: AbstractChannel) -> None:
         self.channel = channel
-        self.exchanges: dict[str, AbstractExchange] = {}
+        self._plain: PlainChannel
         self.under_way = 0
         self.retired = False
 
     async def open(self) -> None:
         """Raises what aio-pika does."""
         await self.channel.initialize()
-        for exchange in (topology.REPLIES, topology.FLEET, topology.DEAD):
-            self.exchanges[exchange] = await self.channel.get_exchange(exchange, ensure=False)
+        plain = await self.channel.get_underlay_channel()
+        assert isinstance(plain, PlainChannel)
+        self._plain = plain
 
-    async def publish(self, exchange: str, message: AMQPMessage, key: str, mandatory: bool) -> None:
+    async def publish(self, exchange: str, message: Publication, key: str, mandatory: bool) -> None:
         """Returns once the broker has confirmed it. Raises what aio-pika does: returned, refused, lost."""
+        if self.channel.is_closed:
+            raise amqp.ChannelInvalidStateError("the publishing channel is closed")
         self.under_way += 1
         try:
-            await self.exchanges[exchange].publish(message, key, mandatory=mandatory)
+            await self._plain.basic_publish(
+                message.body,
+                exchange=exchange,
+                routing_key=key,
+                properties=message.properties,
+                mandatory=mandatory,
+                wait=len(message.body) > SMALL,
+            )
         finally:
             self.under_way -= 1
-            await self.close_if_spent()
+            if self.retired:
+                await self.close_if_spent()
 
     async def close_if_spent(self) -> None:
         """Closed when it takes nothing new and all that it sent is confirmed."""
@@ -73,7 +98,7 @@ class Outlet:
         lane.channel.close_callbacks.add(lambda _channel, error: None if lane.retired else self._lost(error))
         self._lane = lane
 
-    async def publish(self, exchange: str, message: AMQPMessage, key: str, *, mandatory: bool) -> None:
+    async def publish(self, exchange: str, message: Publication, key: str, *, mandatory: bool) -> None:
         """Until the broker has it. Raises `DeliveryError` when no queue takes it, or a full one does not."""
         lane = self._lane
         try:

@@ -77,6 +77,36 @@ class _Reader(asyncio.StreamReader):
         return data
 
 
+class Gathered(asyncio.StreamWriter):
+    """What is written in one turn of the loop goes out at its end in one piece: a system call for all of it."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._pieces: list[bytes] = []
+
+    def write(self, data: bytes) -> None:  # type: ignore[override]  # aiormq writes bytes only
+        if not self._pieces:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._pieces.append(data)
+
+    async def drain(self) -> None:
+        self._flush()
+        await super().drain()
+
+    def write_eof(self) -> None:
+        self._flush()
+        super().write_eof()
+
+    def close(self) -> None:
+        self._flush()
+        super().close()
+
+    def _flush(self) -> None:
+        if self._pieces:
+            pieces, self._pieces = self._pieces, []
+            super().write(b"".join(pieces) if len(pieces) > 1 else pieces[0])
+
+
 class Socket(TransportFactory):
     """Opens one connection's socket. `context` None: without TLS."""
 
@@ -94,7 +124,7 @@ class Socket(TransportFactory):
             lambda: protocol, url.host or "", url.port or 0, ssl=self._context, happy_eyeballs_delay=NEXT_ADDRESS
         )
         self._heard.connected = True
-        return reader, asyncio.StreamWriter(self._transport, protocol, reader, loop)
+        return reader, Gathered(self._transport, protocol, reader, loop)
 
     def abort(self) -> None:
         """Close the socket now, whatever the library made of it."""
