@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 #: Seconds of a core that the tests of a change may take together; one that takes longer runs where there is no other.
-ALL_SECONDS = 3.0
+ALL_SECONDS = 6.0
 #: A fixture of theirs plays for many seconds.
 SLOW_FIXTURES = ("tests/unit/agent_core/test_transitions.py", "tests/unit/bridge_core/test_transitions.py")
 

@@ -73,15 +73,29 @@ def test_who_leaves_takes_none_and_waits_for_what_runs() -> None:
     assert agent.of(actions.Exit)
 
 
-def test_so_many_at_once_and_each_once() -> None:
-    """It is said again until it is answered."""
+def test_an_operators_offer_comes_by_no_queue() -> None:
+    """Whoever put it there is told why nobody takes it."""
     agent = Agent()
+    delivery = agent.deliver(direct_offer())
+    assert agent.did == [
+        actions.SendToDead(delivery=delivery, reason="an operator tells an offer to its agent (rule 26)")
+    ]
+
+
+@pytest.mark.parametrize("builds", [0, 2])
+def test_so_many_at_once_and_each_once(builds: int) -> None:
+    """It is said again until it is answered. Builds that the agent holds do not count."""
+    agent = Agent(slots=2)
+    for number in range(builds):
+        agent.offer(offer(f"b{number}", request=f"br-{number}"))
+        agent.grant(f"s{number + 1}")
+    agent.all.clear()
     for number in range(1, DIRECT_MAX + 3):
         agent.told(direct_offer(f"o{number}"))
         agent.told(direct_offer(f"o{number}"))
     claims = [a for a in agent.all if isinstance(a, actions.Publish) and isinstance(a.message, Claim)]
     assert len(claims) == DIRECT_MAX
-    agent.refuse(session="s1", master="op")  # of another user: nothing
+    agent.refuse(session=f"s{builds + 1}", master="op")  # of another user: nothing
     agent.wait(CLAIM_TIMEOUT)
     agent.told(direct_offer("o9"))
     assert agent.said(Claim), "those that nobody answers make room"

@@ -39,7 +39,7 @@ def test_a_build_and_its_commands() -> None:
     tell(agent, 2, "update", ["rc", 3])
     tell(agent, 3, "update", ["elapsed", 2.5])
     tell(agent, 4, "completed")
-    agent.wait(4.0)
+    agent.wait(4.25)
     agent.release()
     whose = {"builder": "gtk", "build_number": 17, "master": "m", "session": "s1"}
     step = {"step": "compile", "n": 1, "name": "shell"}
@@ -47,7 +47,7 @@ def test_a_build_and_its_commands() -> None:
         {"event": "build", **whose},
         {"event": "command", **step, **whose},
         {"event": "command_ended", **step, "exit_code": 3, "seconds": 2.5, **whose},
-        {"event": "build_ended", "commands": 1, "seconds": 4.0, "reason": "released", **whose},
+        {"event": "build_ended", "commands": 1, "seconds": 4.25, "reason": "released", **whose},
     ]
 
 

@@ -14,7 +14,7 @@ from .stage import Begin, Stage, fake
 
 @pytest.fixture
 async def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Begin]:
-    """Makes agents that run, each with the settings given."""
+    """Makes agents that run, each with the settings given. Nothing may fail in them that a test has not planted."""
     fake(monkeypatch)
     stages: list[Stage] = []
 
@@ -25,6 +25,7 @@ async def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     yield make
     for stage in stages:
         await stage.close()
+    assert [error for stage in stages for error in stage.failed if "planted" not in str(error)] == []
 
 
 @pytest.fixture

@@ -98,6 +98,7 @@ class FakeSessions:
     found: tuple[Recovered, ...] = ()
 
     def __init__(self, *args: Any, **named: Any) -> None:
+        self.named = named
         self.orders: list[tuple[Any, ...]] = []
         self.keeper_pids: set[int] = set()
         self.ended = asyncio.Event()
@@ -152,6 +153,15 @@ class Stage:
         self.link: FakeLink = self.agent.parts.link  # type: ignore[assignment]
         self.sessions: FakeSessions = self.agent.parts.sessions  # type: ignore[assignment]
         self.deliveries = 0
+        #: errors that the agent said and went on; tests plant some, which say so
+        self.failed: list[Exception] = []
+        say = self.agent._errors.say
+
+        def note(part: str, error: Exception, **fields: object) -> None:
+            self.failed.append(error)
+            say(part, error, **fields)
+
+        self.agent._errors.say = note  # type: ignore[method-assign]
         #: what the checks find: reasons against new work, and whether it is able
         self.unwell: tuple[str, ...] = ()
         self.able: bool | Exception = True

@@ -239,6 +239,16 @@ async def test_a_part_that_fails_is_named(
     await stage.until(lambda: part in [entry["part"] for entry in log("part_failed")], "its name")
 
 
+async def test_its_status_goes_on_after_an_error_too(begin: Begin, monkeypatch: pytest.MonkeyPatch, log: Any) -> None:
+    """And is named."""
+
+    async def fails(_: Any) -> None:
+        raise OSError("planted")
+
+    monkeypatch.setattr(loop.Telling, "run", fails)
+    await begin().until(lambda: "status" in [entry["part"] for entry in log("part_failed")], "its name")
+
+
 async def test_what_is_asked_for_once_is_named_where_it_fails(
     stage: Stage, log: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -279,9 +289,12 @@ async def test_who_wants_traces_sees_what_comes(tmp_path: Path, monkeypatch: pyt
     settings = Settings(
         state=tmp_path / "state", basedir=tmp_path, amqp_url=SecretStr("amqp://u@h/"), name="a1", capabilities_d=()
     )
-    agent = loop.Agent(settings, instance, traces=traces)  # type: ignore[arg-type]  # a double
+    program: Any = object()
+    agent = loop.Agent(settings, instance, traces=traces, give_back=program)  # type: ignore[arg-type]  # a double
     agent.parts.saw(inputs.Tick(), 0.0)
     assert seen == [inputs.Tick()]
+    sessions: Any = agent.parts.sessions
+    assert sessions.named["give_back"] is program, "and a keeper what it starts where this process is killed"
     agent.parts.errands.close()
     instance.close()
 

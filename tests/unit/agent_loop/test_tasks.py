@@ -57,7 +57,7 @@ async def test_what_runs_for_ever_is_tried_again(log: Any, monkeypatch: pytest.M
     assert isinstance(error, Broken)
     assert str(error) == f"queues failed {forever.TRIES} times in a row"
     assert len(tried) == forever.TRIES
-    assert [entry["part"] for entry in log("part_failed")] == ["queues"]
+    assert [(entry["part"], entry["effect"]) for entry in log("part_failed")] == [("queues", "it goes on in 0 s")]
     assert len(tasks) == 0
 
 

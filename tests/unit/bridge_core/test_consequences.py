@@ -1,0 +1,152 @@
+"""What follows from one thing that happens, all of it and nothing else."""
+
+from __future__ import annotations
+
+import pytest
+
+from contracts.messages import Grant, Hold, Refuse, Replay, RollCall
+from master_bridge.core.actions import Ack, CheckRequest, Deliver, Send, SendMarker
+from master_bridge.core.context import MARKER_RESEND
+from master_bridge.core.inputs import Keep, RequestChecked
+from master_bridge.core.presence import CLONES_MAX
+from tests.unit.bridge_core.scene import MAKE, TICKETS, Agent, Scene, executing, sent
+
+ROLL_CALL = RollCall(master="m", incarnation="inc-1")
+
+
+def grants(scene: Scene) -> list[tuple[str, str]]:
+    """Of the last thing: session and address."""
+    found = [(send.message, send.address) for send in sent(scene.last, Send)]
+    return [(message.session, address) for message, address in found if isinstance(message, Grant)]
+
+
+# ---- an accept of a grant that an earlier incarnation made
+
+
+def test_a_late_accept_of_a_request_that_waits_calls_its_agent() -> None:
+    """It may have the session no more: it resumes, and says what it is."""
+    scene = Scene()
+    scene.offered()
+    late = Agent("late")
+    delivery = scene.says(late, late.accept("inc-0"))
+    assert scene.last == [Send(message=ROLL_CALL, address=late.address), Ack(delivery=delivery)]
+    assert scene.state() == "waiting"
+
+
+def test_a_late_accept_of_a_request_that_another_holds_is_refused() -> None:
+    """As a resume, which it stands for; and so is whatever it says from then on."""
+    scene = Scene()
+    scene.held(Agent("a"))
+    late = Agent("late")
+    for reason in ("another session holds its build request", "this session was given up"):
+        delivery = scene.says(late, late.accept("inc-0"))
+        refuse = Refuse(session="s-late", master="m", re="resume", reason=reason)
+        assert scene.last == [Send(message=refuse, address=late.address), Ack(delivery=delivery)]
+
+
+def test_a_late_accept_of_what_nobody_asked_for_is_noted() -> None:
+    """Its request is looked up, and it is held for whoever asks."""
+    scene = Scene()
+    scene.settle()
+    late = Agent("late")
+    delivery = scene.says(late, late.accept("inc-0"))
+    assert scene.last == [CheckRequest(request="br-1")]
+    scene.seek(run=2)
+    assert Send(message=ROLL_CALL, address=late.address) in scene.last, "it has not told what it is"
+    assert delivery not in scene.acked()
+
+
+# ---- the roll
+
+
+def test_of_equal_runs_the_one_that_was_granted_last_is_adopted() -> None:
+    """That this incarnation granted it counts as much as a ticket that says so."""
+    scene = Scene()
+    kept = scene.held(Agent("a"))
+    scene.do(Keep(request="br-1"))
+    other = Agent("z")
+    scene.says(other, other.resume(executing(1)))
+    scene.seek(run=2)
+    assert grants(scene) == [(kept.session, kept.address)]
+
+
+def test_what_is_kept_belongs_to_no_request_until_it_is_asked_for() -> None:
+    """What its agent says is a noted session's."""
+    scene = Scene()
+    agent = scene.held(Agent("a"), commands=[MAKE])
+    scene.do(Keep(request="br-1"))
+    scene.do(RequestChecked(request="br-1", complete=False))
+    delivery = scene.says(agent, agent.event(1, kind="started"))
+    assert scene.last == [Ack(delivery=delivery)]
+    scene.says(agent, agent.resume(executing(1)))
+    hold = Hold(session="s-a", master="m", request="br-1")
+    assert sent(scene.last, Send) == [Send(message=hold, address=agent.address)]
+
+
+def test_what_a_lost_link_delivered_of_a_noted_session_is_not_acknowledged() -> None:
+    """The broker delivers it again, by another number."""
+    scene = Scene()
+    scene.settle()
+    agent = Agent("a")
+    void = scene.says(agent, agent.resume())
+    scene.relink()
+    scene.do(RequestChecked(request="br-1", complete=True))
+    assert [send.message.t for send in sent(scene.last, Send)] == ["refuse"]  # type: ignore[attr-defined]
+    assert void not in scene.acked()
+
+
+# ---- a session
+
+
+def test_events_that_came_before_their_session_was_attached_are_asked_for_again() -> None:
+    """With the accept that attaches it."""
+    scene = Scene()
+    offer = scene.offered("br-1/step-1", kind="command", commands=(MAKE,))
+    agent = Agent("a", request="br-1/step-1")
+    scene.says(agent, agent.claim(offer))
+    scene.says(agent, agent.event(1, kind="started"))
+    assert not sent(scene.last, Deliver)
+    scene.says(agent, agent.accept())
+    replay = Replay(session="s-a", incarnation="inc-1", stored=0)
+    assert Send(message=replay, address=agent.address) in scene.last
+
+
+def test_an_older_address_is_asked_anew_when_the_marker_did_not_come_back() -> None:
+    """It is forgotten for then, and what it says next is news."""
+    scene = Scene()
+    older, newer = scene.held(Agent("a")), Agent("a")
+    newer.epoch = 2
+    scene.says(newer, newer.resume())
+    scene.says(older, older.resume())
+    assert len(sent(scene.last, SendMarker)) == 1
+    scene.says(older, older.resume())
+    assert not sent(scene.last, SendMarker)
+    scene.wait(MARKER_RESEND + 0.1, markers=False)
+    scene.says(older, older.resume())
+    assert len(sent(scene.last, SendMarker)) == 1
+
+
+def test_so_many_copies_of_a_state_folder_are_remembered() -> None:
+    """More are believed anew each time."""
+    scene = Scene()
+    agent = scene.held(Agent("a"))
+    copy = Agent("a")
+    for epoch in range(2, CLONES_MAX + 3):
+        copy.epoch = epoch
+        scene.says(copy, copy.gone())
+        scene.says(agent, agent.accept())
+    session = scene.machine._parts.placing.holders["s-a"].granted
+    assert len(session.clones) == CLONES_MAX
+
+
+@pytest.mark.parametrize("run", [1, 7])
+def test_a_ticket_of_a_session_that_is_adopted_is_of_the_run_that_adopts_it(run: int) -> None:
+    """Shown later, to this incarnation or the next one, it proves that."""
+    scene = Scene()
+    agent = scene.held(Agent("a"))
+    scene.do(Keep(request="br-1"))
+    scene.seek(run=run)
+    (grant,) = [send.message for send in sent(scene.last, Send) if isinstance(send.message, Grant)]
+    proof = TICKETS.proves(grant.ticket, request="br-1", session="s-a", user=agent.user)
+    assert proof is not None
+    assert (proof.kind, proof.run) == ("grant", run)
