@@ -19,6 +19,7 @@ from worker_agent.agent.ending import EndReason
 from worker_agent.agent.instance import Instance
 from worker_agent.core import inputs
 from worker_agent.program.settings import Settings
+from worker_agent.reporting import telling
 
 from .stage import DEADLINE, USER, Begin, FakeSessions, Stage, fake
 
@@ -245,7 +246,7 @@ async def test_its_status_goes_on_after_an_error_too(begin: Begin, monkeypatch: 
     async def fails(_: Any) -> None:
         raise OSError("planted")
 
-    monkeypatch.setattr(loop.Telling, "run", fails)
+    monkeypatch.setattr(telling.Telling, "run", fails)
     await begin().until(lambda: "status" in [entry["part"] for entry in log("part_failed")], "its name")
 
 
