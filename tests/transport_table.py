@@ -64,6 +64,7 @@ ROWS = (
     ("a link is cut and reset, 10 MB of log", "tests/faults/agents/test_link_lost.py"),
     ("an agent is cut off, or does not answer; strict fencing", "tests/faults/agents/test_partition.py"),
     ("a planned restart, an upgrade", "tests/faults/agents/test_planned_restart.py"),
+    ("an agent is drained, leaves, or stops at once", "tests/faults/agents/test_drained.py"),
     ("disks and memory are full", "tests/faults/agents/test_disk_and_memory.py"),
     ("an offer that kills agents", "tests/faults/agents/test_dead_offer.py"),
     ("200 losses at random moments", "tests/faults/agents/test_losses.py"),

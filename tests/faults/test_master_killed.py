@@ -82,6 +82,34 @@ def test_the_result_is_there_when_the_master_comes_back(lab: Lab, record: Record
 
 
 @pytest.mark.long
+@pytest.mark.timeout(600)
+def test_fifty_megabytes_of_log_through_a_masters_death(lab: Lab, record: Record) -> None:
+    """The command is not held up while nobody takes what it prints; all of it is there afterwards."""
+    size = 50_000_000
+    master = lab.master(lab.column(steps=lab.three_steps(seconds=25, size=size)))
+    lab.agent("a1")
+    request = master.force("b")
+    lab.wait_mark("work", "begin")
+    wait_for(lambda: master.output(master.step_running(request, "work"), "work"), 30, "some log")
+    master.kill()
+    lab.wait_mark("work", "end", timeout=60)
+    back = time.monotonic()
+    master.start()
+    build = master.finished(request, 180)
+    assert [b.result for b in master.builds(request)] == ["RETRY", "SUCCESS"], master.describe(request)
+    assert lab.ran() == ONCE
+    lab.check_text(master, build, "work", size)
+    lab.wait_nothing_left()
+    record(
+        fault=f"master killed under {size // 1_000_000} MB of log, back when the command has ended",
+        how="SIGKILL, start after the command's end",
+        seen="RETRY, then SUCCESS: the command was not held up and ran once; log byte-exact (seconds: from the "
+        "start to the build's end)",
+        seconds=time.monotonic() - back,
+    )
+
+
+@pytest.mark.long
 def test_a_master_killed_twice(lab: Lab, record: Record) -> None:
     """Killed again while it takes the session over: the claims queue is the roll, nobody is lost (rule 11)."""
     master = lab.master(lab.column(steps=lab.three_steps(seconds=30, size=SIZE)))

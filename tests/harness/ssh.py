@@ -55,12 +55,17 @@ class SSHServer:
             f'AuthorizedKeysFile "{self.authorized}"\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n'
             "UsePAM no\nPermitRootLogin yes\nMaxStartups 100\nLogLevel VERBOSE\n"
         )
+        self.set_environment()
 
     def set_environment(self, **variables: str) -> None:
-        """Of all that it runs, from its next start on."""
+        """Of all that it runs, from its next start on.
+
+        A shell within another does not read the startup files of whoever runs the tests (bash(1), "Invoked by remote
+        shell daemon"): pyenv's lines in one took as long as the whole login.
+        """
         config = self._folder / "config"
         lines = [line for line in config.read_text().splitlines() if not line.startswith("SetEnv ")]
-        words = " ".join(f'"{name}={value}"' for name, value in variables.items())
+        words = " ".join(f'"{name}={value}"' for name, value in {"SHLVL": "2", **variables}.items())
         config.write_text("\n".join([*lines, f"SetEnv {words}", ""]))
 
     def new_host_key(self) -> None:

@@ -16,6 +16,12 @@ from worker_agent.state_files import StateUnreadable, write_atomically
 
 log = structlog.get_logger(__name__)
 
+#: Seconds for which a lock that is held is asked for again. A process that an agent is just starting holds its lock as
+#: well, until it is another program (fork(2), flock(2)): an agent that is killed, or restarts in place, leaves it
+#: behind for as long as a busy machine takes for that.
+LOCK_PATIENCE = 5.0
+_LOCK_AGAIN = 0.05
+
 #: What other sides take for an instance (`contracts.messages.Id`).
 _UUID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
@@ -54,7 +60,7 @@ class Instance:
         except OSError as error:
             raise _unusable(state, error) from None
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._take_lock()
             #: the last epoch is not on the disk (yet)
             self._unwritten = False
             self._told: int | None = None
@@ -70,6 +76,19 @@ class Instance:
         except StateUnreadable:
             self._lock.close()
             raise
+
+    def _take_lock(self) -> None:
+        """Raises OSError: `BlockingIOError` where another agent has it."""
+        deadline = time.monotonic() + LOCK_PATIENCE
+        while True:
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(_LOCK_AGAIN)
+            else:
+                return
 
     def _read(self) -> tuple[str, int]:
         """Raises OSError: there is none, and none can be made; `StateUnreadable`: it is not one of ours."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -81,8 +82,9 @@ def test_build_directories_go_oldest_first_and_never_in_use(tmp_path: Path) -> N
     assert dirs.make_room() == []
 
 
-def test_an_instance_is_one_process_and_its_epochs_grow(tmp_path: Path) -> None:
+def test_an_instance_is_one_process_and_its_epochs_grow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The uuid stays, the epoch grows across processes, and a second holder is refused."""
+    monkeypatch.setattr("worker_agent.agent.instance.LOCK_PATIENCE", 0.1)
     first = Instance(tmp_path)
     assert [first.next_epoch(), first.next_epoch()] == [1, 2]
     with pytest.raises(StateInUse, match="--state"):
@@ -94,6 +96,26 @@ def test_an_instance_is_one_process_and_its_epochs_grow(tmp_path: Path) -> None:
     (tmp_path / "instance.json").write_text("{")
     with pytest.raises(StateUnreadable, match="remove it"):
         Instance(tmp_path)
+
+
+def test_a_process_that_was_just_being_started_keeps_no_agent_away(tmp_path: Path) -> None:
+    """The former agent is gone, but for a child of it that is no other program yet and so holds the lock, too."""
+    former = Instance(tmp_path)
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(writing)
+        os.read(reading, 1)  # until the test lets it go on to its program
+        os._exit(0)
+    os.close(reading)
+    former.close()
+    going_on = threading.Timer(0.3, os.close, [writing])
+    going_on.start()
+    again = Instance(tmp_path)
+    going_on.join()
+    os.waitpid(child, 0)
+    assert again.uuid == former.uuid
+    again.close()
 
 
 def test_a_meta_file_can_be_read_back(tmp_path: Path) -> None:
