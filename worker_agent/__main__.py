@@ -6,10 +6,10 @@ logs: 8 MB and a quarter of a second that an agent has no use for.
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # built in: `signal` reads files, an interrupt meanwhile is a traceback
 import errno
 import io
 import os
-import signal
 import sys
 
 #: What a disk says that takes no more of a command's answer.
@@ -48,9 +48,9 @@ def main() -> None:
 
 def _mind_early_signals() -> None:
     """Until an agent runs: an interrupt ends the program without a traceback, an order to an agent is none yet."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    for number in (signal.SIGHUP, signal.SIGUSR2):
-        signal.signal(number, lambda *_: None)  # not SIG_IGN: what is executed would ignore them, too
+    _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+    for number in (_signal.SIGHUP, _signal.SIGUSR2):
+        _signal.signal(number, lambda *_: None)  # not SIG_IGN: what is executed would ignore them, too
 
 
 if __name__ == "__main__":
