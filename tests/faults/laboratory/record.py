@@ -1,7 +1,8 @@
 """What a run of these tests found: fault, how it was made, what was seen, seconds. Printed, and written to files.
 
-`build/faults/<test>.json` is the newest finding of each test; `python -m tests.faults.laboratory.record` makes
-docs/faults.md of them, with Buildbot's own protocol (PB) beside ours where it was put through the same.
+`build/faults/<test>.json` is the newest finding of each test; `python -m tests.faults.laboratory.record` puts them into
+docs/faults.md, in the place of what it has of the same fault over the same transport, with Buildbot's own protocol (PB)
+beside ours where it was put through the same.
 """
 
 from __future__ import annotations
@@ -61,6 +62,27 @@ def read() -> list[Finding]:
     return found
 
 
+def recorded(document: str) -> list[Finding]:
+    """The rows of a document that was made here."""
+    found = []
+    for line in document.partition(HEADER)[2].strip().splitlines():
+        fault, how, protocol, seen, seconds = (cell.strip() for cell in line[1:-1].split("|"))
+        name, _, transport = protocol.partition(", by ")
+        found.append(
+            Finding(
+                fault=fault, how=how, seen=seen, seconds=float(seconds) if seconds else None,
+                protocol="PB" if name == "PB" else "ours", transport=transport or RABBITMQ,
+            )
+        )  # fmt: skip
+    return found
+
+
+def together(old: Iterable[Finding], new: Iterable[Finding]) -> list[Finding]:
+    """The newer of what is of one fault, protocol and transport."""
+    found = {(each.fault, each.protocol, each.transport): each for each in (*old, *new)}
+    return list(found.values())
+
+
 def table(findings: Iterable[Finding]) -> str:
     """Sorted so that the two protocols of one fault stand together."""
     rows = list(findings)
@@ -96,8 +118,9 @@ def main() -> int:
     if not findings:
         print("no findings in build/faults: run `make test-long ARGS=tests/faults` first", file=sys.stderr)
         return 1
-    DOCUMENT.write_text(INTRODUCTION + table(findings) + "\n")
-    print(f"{DOCUMENT}: {len(findings)} rows")
+    rows = together(recorded(DOCUMENT.read_text()), findings)
+    DOCUMENT.write_text(INTRODUCTION + table(rows) + "\n")
+    print(f"{DOCUMENT}: {len(rows)} rows, {len(findings)} of them of this machine")
     return 0
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests import transport_table as table
+from tests.faults.laboratory import record
 from tests.harness.tree import ROOT
 
 
@@ -51,3 +53,22 @@ def test_rows_are_there() -> None:
 def test_the_document_is_made_of_what_was_recorded() -> None:
     """`python -m tests.transport_table` makes it."""
     assert table.DOCUMENT.read_text("utf-8") == table.page(table.read())
+
+
+def test_the_page_of_faults_keeps_rows_of_other_machines() -> None:
+    """A newer finding takes the place of one of the same fault over the same transport, and of no other."""
+    old = record.Finding(fault="a cut", how="a proxy", seen="RETRY", seconds=6.5, transport="ssh")
+    others = [
+        replace(old, transport="amp", seconds=None),
+        replace(old, transport="rabbitmq"),
+        replace(old, transport="rabbitmq", protocol="PB"),
+        replace(old, fault="a reset"),
+    ]
+    page = record.INTRODUCTION + record.table([old, *others]) + "\n"
+    assert sorted(map(repr, record.recorded(page))) == sorted(map(repr, [old, *others]))
+    new = replace(old, seen="SUCCESS", seconds=3.1)
+    assert sorted(map(repr, record.together(record.recorded(page), [new]))) == sorted(map(repr, [new, *others]))
+
+
+def test_the_page_of_faults_can_be_read() -> None:
+    assert len(record.recorded(record.DOCUMENT.read_text())) == record.DOCUMENT.read_text().count("\n| ") - 1
