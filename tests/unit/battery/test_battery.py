@@ -140,10 +140,13 @@ def test_what_no_report_explains_is_narrowed_within_bounds() -> None:
     """A shard that failed as a whole is divided; so many times, that all of a large battery may fail."""
     units = [f"t{number}" for number in range(1000)]
     made = battery(units, seconds=0.001)
-    runs = 0
+    runs = narrowed = 0
     while made.waiting:
         runs += 1
+        settled = len(made.results)
         end(made, {})
+        narrowed += len(made.results) == settled
+    assert narrowed == NARROWINGS_MAX
     assert {result.outcome for result in made.results.values()} == {Outcome.FAILED}
     assert runs <= 2 * NARROWINGS_MAX + 40
 

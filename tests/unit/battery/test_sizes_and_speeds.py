@@ -99,6 +99,11 @@ def test_the_longest_come_first_and_equals_in_their_order() -> None:
     waiting.put_back("a")
     assert len(waiting) == 2
     assert waiting.take(Share(size=9.0)) == ("b", "a")
+    waiting = queue(a=1.0, b=3.0)
+    waiting.take(Share(size=9.0))
+    waiting.put_back("a")
+    waiting.put_back("b")
+    assert waiting.take(Share(size=9.0)) == ("b", "a"), "each with its own length"
     waiting = queue(a=1.0, b=1.0, c=1.0)
     waiting.take(Share(size=2.0))
     waiting.put_back("b")
@@ -272,3 +277,13 @@ def test_a_shard_is_measured_by_who_runs_it() -> None:
         12.0,
     )
     assert made.settled_weight == 6.0
+
+
+def test_past_runs_count_as_much_as_a_unit_of_mean_length() -> None:
+    """Of two agents the one was known as four times as fast. A mean unit on each, equally fast, halves the logarithm."""
+    speeds = Speeds({"a": 1.0, "b": 4.0}, mean_weight=4.0)
+    for agent in "ab":
+        speeds.saw(agent, 4.0, 4.0)
+    speeds.renew()
+    assert speeds.of("b") / speeds.of("a") == pytest.approx(2.0)
+    assert 4.0 / speeds.of("a") + 4.0 / speeds.of("b") == pytest.approx(9.0)
