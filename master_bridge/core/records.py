@@ -42,7 +42,6 @@ class Session:
 
     session: str
     request: str
-    offer: str
     run: int
     instance: str
     agent: str
@@ -152,7 +151,6 @@ def session_of(verified: Verified, *, now: float) -> Session:
     session = Session(
         session=message.session,
         request=message.request,
-        offer=message.offer,
         run=message.run,
         instance=message.instance,
         agent=message.agent,

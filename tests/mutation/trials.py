@@ -7,6 +7,7 @@ processes are ended: it ends none but those of its own tests, and no other progr
 
 from __future__ import annotations
 
+import functools
 import gc
 import json
 import os
@@ -21,6 +22,7 @@ from typing import Any, NoReturn, TextIO
 
 import pytest
 import structlog
+from _pytest import unittest
 from mutmut.configuration import config
 from mutmut.mutation import trampoline
 
@@ -39,6 +41,7 @@ SURVIVED, KILLED, NO_TESTS, TIMED_OUT = 0, 1, 33, 36
 REACH = Path("../build/mutation-reach.json")
 
 trampoline.wrap_in_trampoline = swapping.wrap  # before a changed module is imported
+unittest._get_twisted_version = functools.cache(unittest._get_twisted_version)  # which pytest reads for each test
 
 
 class Trials:
@@ -69,7 +72,9 @@ class Trials:
         if session.testsfailed:
             raise session.Interrupted("a module of tests cannot be loaded")
         self._items = {item.nodeid: item for item in session.items}
+        unittest._get_twisted_version()
         gc.collect()
+        gc.disable()  # nobody lives long
         gc.freeze()  # what is loaded stays shared
         reach = measured(self._items, self._measure, REACH)
         for trial, told in outcomes(self._trials(reach), self._play, self._jobs):

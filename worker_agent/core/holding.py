@@ -18,7 +18,7 @@ def granted(state: AgentState, session: Session, grant: Grant) -> None:
     if not _agreed(state, session, grant):
         return
     session.phase, session.since = Phase.HELD, state.now
-    session.claim_unconfirmed, session.run_due = False, None
+    session.run_due = None
     if session.offer.kind == "build":
         state.report("build", session)
     _follow(state, session, grant, news=True)

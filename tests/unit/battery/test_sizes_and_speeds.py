@@ -280,7 +280,7 @@ def test_a_shard_is_measured_by_who_runs_it() -> None:
 
 
 def test_past_runs_count_as_much_as_a_unit_of_mean_length() -> None:
-    """Of two agents the one was known as four times as fast. A mean unit on each, equally fast, halves the logarithm."""
+    """One agent was known as four times as fast. A mean unit on each, equally fast, halves that, as a logarithm."""
     speeds = Speeds({"a": 1.0, "b": 4.0}, mean_weight=4.0)
     for agent in "ab":
         speeds.saw(agent, 4.0, 4.0)

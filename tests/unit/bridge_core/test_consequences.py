@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from contracts.messages import Grant, Hold, Refuse, Replay, RollCall
+from contracts.messages import Grant, Hold, Ping, Refuse, Replay, RollCall, Stored
+from contracts.timing import LINK_UP_SETTLING, ORPHAN_IDLE, ORPHAN_RUNNING, PING_INTERVAL, STORED_EVERY
 from master_bridge.core.actions import Ack, CheckRequest, Deliver, Send, SendMarker
 from master_bridge.core.context import MARKER_RESEND
 from master_bridge.core.inputs import Keep, RequestChecked
@@ -65,6 +66,7 @@ def test_of_equal_runs_the_one_that_was_granted_last_is_adopted() -> None:
     kept = scene.held(Agent("a"))
     scene.do(Keep(request="br-1"))
     other = Agent("z")
+    other.made = 1e9
     scene.says(other, other.resume(executing(1)))
     scene.seek(run=2)
     assert grants(scene) == [(kept.session, kept.address)]
@@ -95,7 +97,88 @@ def test_what_a_lost_link_delivered_of_a_noted_session_is_not_acknowledged() -> 
     assert void not in scene.acked()
 
 
+@pytest.mark.parametrize(("completed", "seconds"), [(True, ORPHAN_IDLE), (False, ORPHAN_RUNNING)])
+def test_what_is_kept_waits_as_long_as_what_runs_in_it_is_worth(completed: bool, seconds: float) -> None:
+    """Five minutes, or a day where a command runs."""
+    scene = Scene()
+    agent = scene.held(Agent("a"), commands=[MAKE])
+    if completed:
+        scene.says(agent, agent.event(1, kind="completed"))
+    scene.do(Keep(request="br-1"))
+    scene.do(RequestChecked(request="br-1", complete=False))
+    assert "refuse" not in [send.message.t for send in sent(scene.wait(seconds - 1.0), Send)]  # type: ignore[attr-defined]
+    refuse = Refuse(session="s-a", master="m", re="resume", reason="nobody asked for its build request in time")
+    assert sent(scene.wait(2.0), Send)[:1] == [Send(message=refuse, address=agent.address)]
+
+
+def test_a_noted_session_that_is_heard_twice_is_acknowledged_twice() -> None:
+    """When it is over, and no earlier: whoever comes next is to hear of it."""
+    scene = Scene()
+    scene.settle()
+    agent = Agent("a")
+    first = scene.says(agent, agent.resume())
+    second = scene.says(agent, agent.resume())
+    assert scene.acked() == [first]
+    scene.do(RequestChecked(request="br-1", complete=True))
+    assert scene.acked() == [second]
+
+
+def test_a_noted_session_is_gone_when_its_connection_says_so_or_a_later_one() -> None:
+    """One of the same epoch is no earlier one."""
+    for epoch, there in ((1, False), (2, False), (0, True)):
+        scene = Scene()
+        scene.settle()
+        agent = Agent("a")
+        scene.says(agent, agent.resume())
+        elsewhere = agent.gone().model_copy(update={"address": f"agent.{agent.user}.i-a.x", "epoch": epoch})
+        scene.says(agent, elsewhere)
+        assert bool(scene.machine.requests()) is there
+
+
 # ---- a session
+
+
+def test_what_nobody_looks_for_begins_with_command_one() -> None:
+    assert Scene().machine.next_n("br-1") == 1
+
+
+def test_what_is_stored_is_told_soon_after_the_first_event_however_many_follow() -> None:
+    """A time that began is not begun again."""
+    scene = Scene()
+    agent = scene.held(Agent("a"), commands=[MAKE])
+    scene.wait(PING_INTERVAL - (scene.now % PING_INTERVAL) + 0.01)
+    told = []
+    for seq in (1, 2, 3):
+        scene.says(agent, agent.event(seq))
+        scene.store(agent, seq)
+        told += [send.message for send in sent(scene.wait(0.45 * STORED_EVERY), Send)]
+    assert told == [Stored(session="s-a", incarnation="inc-1", stored=3)]
+
+
+def test_one_marker_serves_all_who_want_one_at_a_time() -> None:
+    """Two agents are given up with one look."""
+    scene = Scene()
+    agents = [scene.held(Agent(name, request=f"br-{name}")) for name in "ab"]
+    scene.wait(LINK_UP_SETTLING)
+    scene.wait(PING_INTERVAL)
+    pings = [send for send in sent(scene.last, Send) if isinstance(send.message, Ping)]
+    for send in pings:
+        scene.returned(send.message, send.address)  # type: ignore[arg-type]
+    assert [scene.state(agent.request) for agent in agents] == ["missing", "missing"]
+    assert len(sent(scene.wait(scene.machine._context.config.grace + 1.0, markers=False), SendMarker)) == 1
+
+
+def test_a_copy_is_refused_and_what_it_says_is_done_with() -> None:
+    """Again and again, each time."""
+    scene = Scene()
+    agent, copy = scene.held(Agent("a")), Agent("a")
+    copy.epoch = 2
+    scene.says(copy, copy.gone())
+    scene.says(agent, agent.accept())
+    refuse = Refuse(session="s-a", master="m", re="resume", reason="its state folder is a copy")
+    for message in (copy.claim("o-1"), copy.resume(), copy.accept()):
+        delivery = scene.says(copy, message)
+        assert scene.last == [Send(message=refuse, address=copy.address), Ack(delivery=delivery)]
 
 
 def test_events_that_came_before_their_session_was_attached_are_asked_for_again() -> None:
