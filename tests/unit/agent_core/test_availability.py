@@ -81,3 +81,12 @@ def test_the_machine_says_what_stands() -> None:
     agent.tell(inputs.Wellness(reasons=("disk low",)))
     agent.tell(inputs.KeeperLost(session="s1", reason="cannot fork"))
     assert agent.machine.availability.obstacles == (Obstacle.UNWELL, Obstacle.KEEPERS_FAIL)
+
+
+def test_a_pause_of_an_agent_that_leaves_is_remembered() -> None:
+    """It leaves all the same; asked to work after all, it would begin with that."""
+    agent = Agent()
+    agent.held()
+    agent.tell(inputs.Leave())
+    agent.tell(inputs.Pause(reason="new disk"))
+    assert (agent.machine.availability.order, agent.machine.availability.pause) == (Order.LEAVE, "new disk")

@@ -428,6 +428,14 @@ def test_a_given_up_request_ends_the_step() -> None:
     assert scene.connection.over
 
 
+def test_what_was_given_up_before_there_was_a_command_is_nobodys() -> None:
+    """Buildbot has asked for nothing yet."""
+    scene = Scene()
+    scene.connection.abandoned("5 agents were lost")
+    scene.connection._failed(Failure(OSError("locked")))
+    assert (scene.command.completed, scene.told) == ([], [])
+
+
 def test_a_build_that_was_cancelled_earlier_is_stopped() -> None:
     """By a master that did not come to it."""
     scene = Scene()
