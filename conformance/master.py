@@ -150,6 +150,22 @@ class Master:
 
     def offer(self, *, again: Offer | None = None, extra: Mapping[str, Any] | None = None, **fields: Any) -> Offer:
         """Publish a new offer; `again`: the very same work under a new offer id (rule 16)."""
+        offer = self.new_offer(again=again, **fields)
+        if not self.say(offer, topology.OFFERS, self.broker.queue, extra=extra):
+            raise Violated(f"the queue {self.broker.queue} is gone: somebody deleted it")
+        return offer
+
+    def tell_offer(self, offer: Offer, address: str) -> None:
+        """As an operator's program: to this agent and no other (rule 26)."""
+        self.say(offer, topology.CONTROL, address)
+
+    def ask_status(self) -> None:
+        """Of all agents; what they said before is forgotten."""
+        self.received = [message for message in self.received if not isinstance(message, Status)]
+        self.broker.publish(Wire(type="", content_type="", body=b""), topology.CONTROL, topology.TELL)
+
+    def new_offer(self, *, again: Offer | None = None, **fields: Any) -> Offer:
+        """What `offer` publishes, and nobody knows of yet."""
         self._runs += 1
         if again is not None:
             fields = {**again.model_dump(), "ask": True, **fields}
@@ -161,17 +177,14 @@ class Master:
             **fields,
             "offer": fields.get("offer", f"o-{uuid4().hex[:12]}") if again is None else f"o-{uuid4().hex[:12]}",
             "master": self.name,
-            "user": self.broker.user,
+            "user": fields.get("user", self.broker.user) if again is None else self.broker.user,
             "ticket": f"offer:{uuid4().hex}",
             "signature": self.signature,
             "published": fields.get("published", time.time()),
             "title": f"conformance #{self._runs}",
             "traceparent": TRACEPARENT,
         }
-        offer = Offer.model_validate(fields)
-        if not self.say(offer, topology.OFFERS, self.broker.queue, extra=extra):
-            raise Violated(f"the queue {self.broker.queue} is gone: somebody deleted it")
-        return offer
+        return Offer.model_validate(fields)
 
     def claimed(self, offer: Offer, *, timeout: float | None = None) -> Claim:
         """The last claim of this offer that was not answered yet."""

@@ -8,15 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from conformance.cutting import Cutter
-from conformance.errors import expect
+from conformance.errors import Violated, expect
 from conformance.master import Master
 from conformance.session import Session
 from conformance.worker import WorkerProcess
 from contracts import topology
-from contracts.messages import Claim, Command, Event, Gone, Hold, Offer, Resume, RollCall
+from contracts.messages import Alive, Claim, Command, Event, Gone, Hold, Offer, Resume, RollCall, Status
+from contracts.timing import STATUS_INTERVAL
 
 #: Seconds for an agent to start and to consume its queue.
 START_TIMEOUT = 60.0
+#: … and to tell its status, if it ever does.
+STATUS_WITHIN = 3 * STATUS_INTERVAL
 
 
 class Stage:
@@ -41,6 +44,25 @@ class Stage:
             START_TIMEOUT,
         )
         expect(worker.running, f"the agent ended with status {worker.status}; it says:\n{worker.tail()}")
+
+    def status(self) -> Status:
+        """What the agent says of itself when it is asked. Raises `Violated`."""
+        alive = Alive(master=self.master.name, incarnation=self.master.incarnation)
+        self.master.ask_status()
+        # not one that an earlier agent said before it was ended
+        return self.master.wait_for(
+            Status,
+            lambda status: self.master.say(alive, topology.CONTROL, status.address),
+            timeout=STATUS_WITHIN,
+        )
+
+    def operators_address(self) -> str | None:
+        """Where an operator's program tells this agent its offers (rule 26). None: it takes none."""
+        try:
+            status = self.status()
+        except Violated:
+            return None
+        return status.address if status.direct else None
 
     def end_worker(self) -> None:
         """Kills the agent, if there is one; the next session has a fresh one."""

@@ -17,6 +17,7 @@ from conformance.checks import (
     interrupts,
     journal,
     leaving,
+    operators,
     seals,
     senders,
     transfers,
@@ -25,7 +26,7 @@ from conformance.requirement import ProtocolRequirement
 
 _TOPICS = (
     claims, commands, files, events, interrupts, transfers, journal, connection, senders, seals, bad_input,
-    command_offers, leaving,
+    command_offers, operators, leaving,
 )  # fmt: skip
 
 REQUIREMENTS: tuple[ProtocolRequirement, ...] = tuple(

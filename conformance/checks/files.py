@@ -61,6 +61,20 @@ def stat(stage: Stage) -> None:
     stage.finish(session)
 
 
+@requirement(
+    "files.stat-missing", "`stat` of what is not there ends with 2 (ENOENT), and of what is below a file with 20 or 2",
+    rule=RULE, level="should",
+)  # fmt: skip
+def stat_missing(stage: Stage) -> None:
+    session = stage.session()
+    stage.shell(session, 1, "touch file")
+    for n, name in enumerate(("none", "file/below"), 2):
+        completed = stage.run(session, n, "stat", {"file": f"build/{name}"})
+        rc = session.updates(n).get("rc")
+        expect(rc in (2, 20), f"rc is {rc!r} for {name}", completed)
+    stage.finish(session)
+
+
 @requirement("files.listdir", "`listdir` tells the names in a folder", rule=RULE, level="should")
 def listdir(stage: Stage) -> None:
     session = stage.session()

@@ -70,7 +70,7 @@ class KitOffice:
 
     def of_master(self, name: str) -> KitOffice:
         """This one, for a master of this name."""
-        self.login = self.user = name
+        self.login, self.user = f"{name}@kit", topology.key_word(f"{name}@kit")
         return self
 
     def _end(self, reason: str) -> None:
@@ -140,7 +140,9 @@ class KitOffice:
             self._offers.append(Waiting(wire=wire, user=user))
             self._hand_out()
             return True
-        if not self._address or (exchange == topology.CONTROL and key not in (self._address, topology.BROADCAST)):
+        if not self._address or (
+            exchange == topology.CONTROL and key not in (self._address, topology.BROADCAST, topology.TELL)
+        ):
             return False
         more = {name: value if isinstance(value, str) else json.dumps(value) for name, value in (headers or {}).items()}
         told = Told(exchange=exchange, key=key, user=user, message=_carried(wire, more))

@@ -24,7 +24,7 @@ export function decode({ content, properties }) {
 }
 
 export class Link {
-  // `on` is told: linked(), unlinked(), offered(offer, delivery), received(message).
+  // `on` is told: linked(), unlinked(), offered(offer, delivery), received(message), status().
   constructor(url, queues, log, on) {
     Object.assign(this, { url, queues, log, on, up: false, wanted: false });
     this.user = decodeURIComponent(new URL(url).username || 'guest');
@@ -74,7 +74,7 @@ export class Link {
   // Rule 22: from bb.fleet a catalogue, else what came straight through bb.control, and from somebody in particular.
   control(delivery) {
     const { fields: { exchange, routingKey }, properties: { userId, headers = {} } } = delivery;
-    if (routingKey === 'tell') return; // a wish for a status, which this worker does not tell
+    if (routingKey === 'tell') return this.on.status(); // somebody wishes to know
     const straight = !Object.keys(headers).some((name) => /^x-(death|first-death|last-death)/.test(name));
     const direct = exchange === 'bb.control' && [this.address, 'all'].includes(routingKey);
     const catalogue = exchange === 'bb.fleet' && routingKey === 'catalogue';
@@ -153,6 +153,12 @@ export class Link {
       type: message.t, userId: this.user, persistent: true,
       contentType: bulk ? 'application/octet-stream' : 'application/json', headers: bulk ? { [HEADER]: text } : {}, ...properties,
     });
+  }
+  // Who misses a status hears the next one.
+  status(message) {
+    if (!this.up) return;
+    const said = { type: message.t, userId: this.user, contentType: 'application/json', headers: {} };
+    this.publisher.publish('bb.fleet', 'status', Buffer.from(JSON.stringify({ v: 1, ...message })), said);
   }
   async close() {
     this.closing = true;

@@ -10,15 +10,17 @@ const [WINDOW_BYTES, WINDOW_EVENTS] = [2 * 1024 * 1024, 64]; // published and no
 const SPOOL_BYTES = 64 * 1024 * 1024; // journalled and not stored: more than this, and commands wait at their pipes
 const [CLAIM_TIMEOUT, RESEND] = [5, 5]; // seconds until a claim is given up; until events and pulls are sent again
 const [SILENCE, SILENCE_MAX] = [8, 60]; // a bridge that is not heard for so long is resumed at, backing off up to …
+const OPERATORS = '.operators'; // no master has this folder
 
 const now = () => performance.now() / 1000;
 
 export class Session {
-  constructor(worker, offer, delivery) {
-    Object.assign(this, { worker, offer, delivery, id: randomUUID(), state: 'CLAIMING' });
+  // slot: 0 is a build's; the others are operators', whose offers come from no queue and so have no delivery (rule 26).
+  constructor(worker, offer, delivery, slot = 0) {
+    Object.assign(this, { worker, offer, delivery, slot, id: randomUUID(), state: 'CLAIMING', since: Date.now() / 1000 });
     Object.assign(this, { begun: now(), heard: now(), patience: SILENCE });
     this.note = path.join(worker.state, ['held', this.id, offer.master, offer.request].map(encodeURIComponent).join(','));
-    this.dir = path.join(worker.basedir, offer.master, 'slot-0', offer.builddir);
+    this.dir = path.join(worker.basedir, slot ? OPERATORS : offer.master, `slot-${slot}`, offer.builddir);
     this.commands = new Map(); // n -> { digest, completed, interrupted, interrupt }
     this.early = new Map(); // n -> reason: interrupts of commands that were not started yet (rule 14)
     this.pulls = new Map(); // n -> { offset, length, done, failed, asked }
@@ -192,9 +194,12 @@ export class Session {
   // ---- time: called four times a second
   tick() {
     const time = now();
-    if (this.state === 'CLAIMING' && time - this.begun > CLAIM_TIMEOUT) return this.end('park', this.worker.silent.add(this.offer.master));
+    if (this.state === 'CLAIMING' && time - this.begun > CLAIM_TIMEOUT) {
+      if (!this.slot) this.worker.silent.add(this.offer.master);
+      return this.end('park');
+    }
     if (this.state !== 'HELD') return;
-    const running = [...this.commands.values()].some(({ completed }) => !completed);
+    const running = this.slot > 0 || [...this.commands.values()].some(({ completed }) => !completed);
     if (running && time - this.heard > (this.offer.fencing ?? Infinity)) return this.fail('killed', 'no contact: strict fencing');
     if (!this.worker.link.up) return;
     for (const [n, pull] of this.pulls) {

@@ -16,6 +16,12 @@ const { values: options } = parseArgs({ options: {
   basedir: { type: 'string', default: path.join(os.homedir(), 'worker-node') },
 } });
 const log = (event, fields = {}) => console.log(JSON.stringify({ time: new Date().toISOString(), event, ...fields }));
+// Throws on an offer that lacks something.
+function complete(offer) {
+  for (const field of ['offer', 'request', 'master', 'user', 'ticket', 'builddir']) {
+    if (typeof offer[field] !== 'string') throw new Error(`not an offer: ${field} is ${typeof offer[field]}`);
+  }
+}
 
 class Worker {
   constructor() {
@@ -23,6 +29,7 @@ class Worker {
     this.state = path.join(this.basedir, '.state');
     fs.mkdirSync(this.state, { recursive: true });
     Object.assign(this, { name: options.name, epoch: 0, session: null, draining: false });
+    this.operators = new Map(); // 1 … 4 -> session: what operators tell it to do, beside its builds (rule 26)
     this.silent = new Set(); // masters that did not answer a claim (rule 19)
     this.left = fs.readdirSync(this.state).filter((name) => name.startsWith('held,')); // sessions of a process that was killed
     this.masters = new Map(); // incarnation -> master, to answer those who ask for a session that is over
@@ -45,15 +52,26 @@ class Worker {
       this.gone(id, master, 'lost', 'the worker was killed', request);
       fs.rmSync(path.join(this.state, name));
     }
-    this.session?.resume();
+    for (const session of this.sessions) session.resume();
     this.consume();
+    this.status();
   }
-  unlinked() { this.session?.unlinked(); }
+  unlinked() { for (const session of this.sessions) session.unlinked(); }
+  get sessions() { return [this.session, ...this.operators.values()].filter((session) => session); }
+  // Told to the fleet each 5 s, and to whoever asks.
+  status(state = this.draining ? 'draining' : 'ready') {
+    const slot = ({ id, offer, state, since, slot }) => ({
+      state: state === 'HELD' ? 'held' : 'claiming', session: id, master: offer.master, title: offer.title, since, ...(slot && { direct: true }),
+    });
+    const slots = [...(this.session ? [] : [{ state: 'idle' }]), ...this.sessions.map(slot)];
+    const { name: agent, epoch, capabilities, link } = this;
+    const who = { instance: link.instance, agent, epoch, address: link.address, version: 'node' };
+    link.status({ t: 'status', ...who, now: Date.now() / 1000, state, slots, capabilities, queues: link.queues, direct: true });
+  }
   consume() { if (!this.session && !this.draining && this.link.up) this.link.consume(); }
   offered(offer, delivery, queue) {
-    for (const field of ['offer', 'request', 'master', 'user', 'ticket', 'builddir']) {
-      if (typeof offer[field] !== 'string') throw new Error(`not an offer: ${field} is ${typeof offer[field]}`);
-    }
+    complete(offer);
+    if (offer.direct) throw new Error('an operator tells an offer to its agent (rule 26)');
     const same = this.session?.offer.request === offer.request; // rule 8
     if (same || this.silent.has(offer.master)) return this.link.settle(delivery, 'park');
     if (this.session || this.draining) return this.link.settle(delivery, 'giveBack'); // it slipped in before the cancel
@@ -61,38 +79,54 @@ class Worker {
     this.session = new Session(this, offer, delivery); // claims it
     log('claim', { request: offer.request, session: this.session.id });
   }
+  // Rule 26: claimed beside whatever runs; where that cannot be nothing is said, and the operator asks again.
+  told(offer, user) {
+    complete(offer);
+    if (offer.user !== user || !offer.direct || offer.kind !== 'build' || typeof offer.fencing !== 'number') throw new Error("not an operator's offer");
+    const slot = [1, 2, 3, 4].find((number) => !this.operators.has(number));
+    const same = this.sessions.some(({ offer: { offer: id, user: whose } }) => id === offer.offer && whose === user);
+    if (!slot || same || this.draining) return;
+    this.operators.set(slot, new Session(this, offer, null, slot));
+  }
   received(message, user) {
     const { t, session, incarnation } = message;
-    if (session && this.session?.id === session && this.session.offer.user !== user) {
-      throw new Error(`user ${user} spoke of a session that is user ${this.session.offer.user}'s`); // rule 22
-    }
+    if (t === 'offer') return this.told(message, user);
+    const own = session && this.sessions.find(({ id }) => id === session);
+    if (own && own.offer.user !== user) throw new Error(`user ${user} spoke of a session that is user ${own.offer.user}'s`); // rule 22
     if (message.master && incarnation) this.masters.set(incarnation, message.master);
     if (this.masters.size > 100) this.masters.delete(this.masters.keys().next().value);
     const master = message.master ?? this.masters.get(incarnation);
     this.silent.delete(master);
-    if (t === 'rollcall' && this.session?.offer.master === master && this.session.offer.user === user && this.session.state === 'HELD') this.session.resume();
-    if (session && this.session?.id === session) this.session.handle(message);
+    if (t === 'rollcall') {
+      for (const held of this.sessions) if (held.offer.master === master && held.offer.user === user && held.state === 'HELD') held.resume();
+    }
+    if (own) own.handle(message);
     else if (session && master) this.gone(session, master, 'unknown');
   }
   ended(session, how) {
     log('session over', { request: session.offer.request, session: session.id, offer: how });
     if (session.delivery !== null && how !== 'forget') this.link.settle(session.delivery, how);
-    this.session = null;
-    this.draining ? this.exit() : this.consume();
+    if (session.slot) this.operators.delete(session.slot);
+    else this.session = null;
+    if (!this.draining) this.consume();
+    else if (!this.sessions.length) this.exit();
   }
   // SIGTERM: finish what is held, take nothing new. A second one: give up what is held.
   drain() {
     const again = this.draining;
     this.draining = true;
     this.link.cancel();
-    if (!this.session) this.exit();
-    else if (this.session.state === 'CLAIMING') this.session.end('giveBack');
-    else if (again) this.session.fail('killed', 'the worker was stopped');
+    if (!this.sessions.length) return this.exit();
+    for (const session of this.sessions) {
+      if (session.state === 'CLAIMING') session.end('giveBack');
+      else if (again) session.fail('killed', 'the worker was stopped');
+    }
   }
-  exit() { this.link.close().then(() => process.exit(0)); }
+  exit() { this.status('leaving'); this.link.close().then(() => process.exit(0)); }
 }
 
 const worker = new Worker();
-setInterval(() => worker.session?.tick(), 250);
+setInterval(() => worker.sessions.forEach((session) => session.tick()), 250);
+setInterval(() => worker.status(), 5000);
 for (const name of ['SIGTERM', 'SIGINT']) process.on(name, () => worker.drain());
 worker.link.run();

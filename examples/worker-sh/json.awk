@@ -15,8 +15,7 @@ function utf8(code, room, lead) { # the bytes of a character; begins with 128, 0
 function unescaped(text,    part, parts, i, code) {
     if (text ~ control) bad = 1
     for (i in escaped) gsub("\\\\" i, escaped[i], text)
-    parts = split(text, part, /\\u/)
-    text = part[1]
+    parts = split(text, part, /\\u/); text = part[1]
     for (i = 2; i <= parts; i++) {
         code = hex(part[i])
         if (code >= 55296 && code < 56320 && length(part[i]) == 4) # half of a character
@@ -25,13 +24,18 @@ function unescaped(text,    part, parts, i, code) {
     }
     return text
 }
+function key_word(text,    i, c, word) { # a user, as offers name it
+    for (i = 1; i <= length(text); i++)
+        word = word ((c = substr(text, i, 1)) ~ /[A-Za-z0-9_-]/ ? c : sprintf(":%02x", number_of[c]))
+    return word
+}
 function name_next(word) { # the next value is called so: a key, or its place in a list
     key[depth] = word
     gsub(/[^A-Za-z0-9_]/, "_", word)
     name[depth] = path[depth] "_" word
 }
 function add(text, json, seen) { # a value; `seen`: as all may see it
-    if (json != "null") set(name[depth], text)
+    if (json != "null") set(name[depth], name[depth] == "h_user" ? key_word(text) : text)
     if (name[depth] ~ /_(name|reason)$/) set(name[depth] "_json", length(json) < 3000 ? json : "\"too long\"")
     if (name[depth] == "h_message_headers_bb") inner = text
     if (path[depth] ~ /_env$/ && key[depth] ~ /^[A-Za-z_][A-Za-z0-9_]*$/)
@@ -43,8 +47,7 @@ function add(text, json, seen) { # a value; `seen`: as all may see it
 }
 function symbol(mark) {
     if (mark ~ /[[{]/) {
-        path[depth + 1] = name[depth]
-        list[++depth] = mark == "["
+        path[depth + 1] = name[depth]; list[++depth] = mark == "["
         code[depth] = words[depth] = shown[depth] = item[depth, 0] = ""
         name_next(0)
     } else if (depth && mark == (list[depth] ? "]" : "}")) {
@@ -57,15 +60,13 @@ function symbol(mark) {
     else bad = 1
 }
 function parse(text, root,    piece, pieces, mark, marks, i, k) {
-    depth = inner = 0
-    name[0] = root
+    depth = inner = 0; name[0] = root
     gsub(/\\\\/, "\\u005c", text) # from here on quotes are where strings begin and end
     gsub(/\\"/, "\\u0022", text)
     pieces = split(text, piece, "\"")
     bad = pieces % 2 == 0 || piece[1] !~ /^[ \t\n]*[{]/
     for (i = 1; i <= pieces; i += 2) {
-        gsub(/[:,]/, " ", piece[i])
-        gsub(/[][{}]/, " & ", piece[i])
+        gsub(/[:,]/, " ", piece[i]); gsub(/[][{}]/, " & ", piece[i])
         marks = split(piece[i], mark, " ")
         for (k = 1; k <= marks; k++) symbol(mark[k])
         text = unescaped(piece[i + 1])
@@ -75,12 +76,12 @@ function parse(text, root,    piece, pieces, mark, marks, i, k) {
     if (bad || depth) set(root "_bad", 1)
 }
 BEGIN {
+    for (i = 1; i < 256; i++) number_of[sprintf("%c", i)] = i
     control = sprintf("[%c-%c]", 1, 31)
     for (i = 1; i < 12; i += 2) escaped[substr("n\nt\tr\rb\bf\f//", i, 1)] = substr("n\nt\tr\rb\bf\f//", i + 1, 1)
     getline header < ARGV[1]
     parse(header, "h")
-    set("bulk", inner ? 1 : "")
-    RS = sprintf("%c", 1) # all the rest at once
+    set("bulk", inner ? 1 : ""); RS = sprintf("%c", 1) # all the rest at once
     if (!inner) getline inner < ARGV[1]
     parse(inner, "v")
     print "names=" quoted(names) "\nwhole=1"

@@ -1,8 +1,8 @@
 #!/bin/sh
 # A Buildbot worker in POSIX sh: frames on a stream (docs/protocol.md), which a program such as ssh carries.
-# One session at a time; its commands run one after the other. All of its files are below FOLDER.
+# One build at a time, beside it what operators ask for; the commands of each one after the other. Its files: in FOLDER.
 #   worker.sh ACCOUNT FOLDER 'cap.NAME …' 'CAPABILITY[=VERSION] …' ssh user@master
-# shellcheck disable=SC2015,SC2016,SC2086,SC2154  # A && B || C, sh -c, lists of words; json.awk assigns
+# shellcheck disable=SC2015,SC2016,SC2030,SC2031,SC2034,SC2086,SC2154  # A && B || C, sh -c, lists; json.awk assigns
 [ $# -gt 4 ] || { sed -n '2,4s/^# //p' "$0" >&2; exit 2; }
 case $1$2$3$4 in *[\"\\]*) echo "worker.sh: no quotes or backslashes in names, please" >&2; exit 2 ;; esac
 here=$(cd "$(dirname "$0")" && pwd) account=$1 locale=${LC_ALL-} queues='' abilities='' able=''
@@ -13,25 +13,28 @@ for word in $4; do
   case $word in *=*) version="\"${word#*=}\"" ;; *) version=null ;; esac
   abilities="$abilities${abilities:+,}{\"name\":\"${word%%=*}\",\"version\":$version}"
 done
-mkdir -p "$2" && cd "$2" || exit 73
-state=$(pwd) D=$(pwd)/run.$$
-rm -rf run.*
-mkdir -m 700 "$D" && mkfifo "$D/inbox" || exit 73
+mkdir -p "$2" && cd "$2" && rm -rf run.* && mkdir -m 700 run.$$ && mkfifo run.$$/inbox && state=$(pwd) || exit 73
 # What happens is a line in the inbox. Others open it to write only: at the next line they end, when this process has.
-exec 9<>"$D/inbox" 3>&2 2>/dev/null
-read -r instance </proc/sys/kernel/random/uuid
-now=0 epoch=0 up='' link='' drain='' silent='' fencing='' names='' master='' S='' held='' pull=''
+D=$state/run.$$; exec 9<>"$D/inbox" 3>&2 2>/dev/null; read -r instance </proc/sys/kernel/random/uuid
+# What is known of a session; while another one is spoken of, in S_0 etc. 0 is a build's, the others are operators'.
+own='S held offer request master owner ticket run kind fencing delivery J base dir incarnation go begun last sent stored
+  total progress pull commands ended gate due heard_master'
+unset $own names; now=0 epoch=0 up='' link='' drain='' silent='' count=0 at=0 used=0
+at() { # this session is spoken of from now on
+  [ "$1" = "$at" ] || for own_ in $own; do eval "${own_}_$at=\$$own_ $own_=\${${own_}_$1-}"; done
+  at=$1
+}
+find() { for k in $used; do at "$k"; eval "$1" && return; done; false; } # the first session of which this is true
 log() { printf '%s %s\n' "$(date '+%F %T')" "$*" >&3; }
 # ---- the connection: a program, and a reader of what it says; each time with a folder and pipes of their own
 open_link() {
-  epoch=$((epoch + 1)) heard=$now seen=0
-  self="\"epoch\":$epoch,\"address\":\"agent.$account.$instance.$epoch\""
-  mkdir "$D/$epoch" && mkfifo "$D/$epoch/in" "$D/$epoch/out" || return
-  link=$epoch
+  epoch=$((epoch + 1)) heard=$now seen=0; address=agent.$account.$instance.$epoch
+  hello="\"agent\":\"$account\",\"address\":\"$address\""; self="\"instance\":\"$instance\",\"epoch\":$epoch,$hello"
+  mkdir "$D/$epoch" && mkfifo "$D/$epoch/in" "$D/$epoch/out" && link=$epoch || return
   setsid "$@" <"$D/$link/out" >"$D/$link/in" 2>&3 9>&- & client=$!
   ( exec 9>"$D/inbox"; reader "$link" <"$D/$link/in" ) &
   exec 8>"$D/$link/out"
-  frame "\"hello\",\"version\":1,\"role\":\"agent\",\"user\":\"$account\",\"agent\":\"$account\",$self"
+  frame "\"hello\",\"version\":1,\"role\":\"agent\",\"user\":\"$account\",$hello"
 }
 reader() { # frames, each to a file
   k=0
@@ -46,11 +49,8 @@ reader() { # frames, each to a file
 }
 hang_up() {
   log "no link to the master"
-  exec 8>&-
-  kill -s KILL -- "-$client" "$client"
-  rm -rf "${D:?}/$link"
-  link='' up='' go='' delivery=''
-  [ -n "$held" ] || S=''
+  exec 8>&-; kill -s KILL -- "-$client" "$client"; rm -rf "${D:?}/$link"
+  link='' up=''; find 'go="" delivery=""; [ -n "$held" ] || S=""; false'
 }
 frame() { printf '0 {"f":%s}\n' "$1" >&8; }
 say() { # to, type, its JSON, more of the frame
@@ -58,17 +58,14 @@ say() { # to, type, its JSON, more of the frame
   printf '%s {"f":"say","number":0,"to":"%s","key":"%s",%s"message":{"type":"%s","content_type":"%s"}}\n%s' \
     ${#text} "$1" "$master" "$4" "$2" application/json "$text" >&8
 }
-consume() { [ -n "$up" ] && [ -z "$S$drain" ] && frame "\"consume\",\"queues\":[$queues],\"seen\":$seen"; }
+consume() { at 0; [ -n "$up" ] && [ -z "$S$drain" ] && frame "\"consume\",\"queues\":[$queues],\"seen\":$seen"; }
 settle() { # what becomes of the offer; then another one may come
-  [ -z "$delivery" ] || frame "\"settle\",\"delivery\":$delivery,\"how\":\"$1\",\"reason\":\"not understood\""
-  consume
+  [ -z "$delivery" ] || frame "\"settle\",\"delivery\":$delivery,\"how\":\"$1\",\"reason\":\"no offer\""; consume
 }
 came() { # a frame, in this file
-  heard=$now frame=$1
-  vars=$(awk -f "$here/json.awk" "$frame")
+  heard=$now frame=$1 vars=$(awk -f "$here/json.awk" "$1")
   case $vars in *whole=1) ;; *) vars='h_bad=1 names=h_bad' ;; esac # there was no room for awk
-  unset $names
-  eval "$vars"
+  unset $names; eval "$vars"
   case $h_bad$h_f in
     welcome | offered | told) "$h_f" ;;
     denied | bye | 1*) log "the master says: $h_reason"; hang_up ;;
@@ -77,30 +74,48 @@ came() { # a frame, in this file
 }
 # ---- offers and sessions
 welcome() {
-  log "linked to the master"
-  up=1
-  [ -z "$held" ] || resume
-  consume
+  log "linked to the master"; up=1
+  find '[ -z "$held" ] || resume; false'
+  consume; status
+}
+weigh() { # what becomes of an offer that cannot be claimed
+  fate=dead; case "$v_bad|$v_t|$v_v|$v_offer|$v_request|$v_master|$v_user|$v_ticket|$v_builddir|$v_run|" in
+    *'||'* | *'|.|'* | *'|..|'* | *[!A-Za-z0-9_.:/+=@\|-]*) ;;
+    '|offer|1|'*) case $v_seal:$v_master$v_builddir in true:* | *:*/*) fate=park ;; *) fate='' ;; esac ;;
+    '|offer|'*) fate=park ;;
+  esac
 }
 offered() {
-  seen=$((seen + 1)) delivery=$h_delivery
-  case "$v_bad|$v_t|$v_v|$v_offer|$v_request|$v_master|$v_user|$v_ticket|$v_builddir|$v_run|" in
-    *'||'* | *'|.|'* | *'|..|'* | *[!A-Za-z0-9_.:/+=@\|-]*) settle dead; return ;;
-    '|offer|1|'*) ;;
-    '|offer|'*) settle park; return ;;
-    *) settle dead; return ;;
-  esac
-  case $v_seal$silent:$v_master$v_builddir in *true:* | *:*/*) settle park; return ;; esac
-  if [ -n "$S$drain" ]; then settle back; return; fi
-  S=$instance-$epoch-$seen offer=$v_offer request=$v_request master=$v_master owner=$v_user ticket=$v_ticket run=$v_run
-  kind=$v_kind fencing=${v_fencing%%.*} J=$D/$S dir=$state/builds/$master/$v_builddir incarnation=''
-  last=0 sent=0 stored=0 pull='' commands=' ' ended=' ' gate=' ' due=$((now + 5))
+  at 0; seen=$((seen + 1)) delivery=$h_delivery; weigh
+  [ "$v_direct" != true ] || fate=${fate:-dead}
+  fate=${fate:-${silent:+park}}; [ -z "$S$drain" ] || fate=${fate:-back}
+  if [ -n "$fate" ]; then settle "$fate"; else claim "$v_master"; fi
+}
+told_offer() { # an operator's (rule 26): claimed beside whatever runs, or dropped
+  weigh
+  [ "$v_direct:$v_kind:$fate$drain" = true:build: ] && [ "$v_user" = "$h_user" ] && [ -n "$v_fencing" ] || return
+  used='0 1 2 3 4'
+  find '[ -n "$S" ] && [ "$offer" = "$v_offer" ]' || { find '[ "$k" != 0 ] && [ -z "$S" ]' && claim .operators; }
+}
+claim() { # of the master with this folder
+  count=$((count + 1)) S=$instance-$epoch-$count offer=$v_offer request=$v_request master=$v_master owner=$v_user
+  ticket=$v_ticket run=$v_run kind=$v_kind fencing=${v_fencing%%.*} J=$D/$S base=$state/builds/$1/slot-$at
+  dir=$base/$v_builddir incarnation='' last=0 sent=0 stored=0 total=0 pull='' commands=' ' ended=' ' gate=' '
+  due=$((now + 5)) begun=$now progress=$now
   introduce claim '' '"expires":5,'
+}
+status() { # to the fleet, and whoever asks
+  time=$(date +%s) list=''
+  find 'more=${S:+",\"session\":\"$S\",\"master\":\"$master\",\"since\":$((time - now + begun))"} slot=${S:+claiming}
+    [ "$k" = 0 ] || more="$more,\"direct\":true"; [ -z "$held" ] || slot=held
+    [ "$k" != 0 ] && [ -z "$S" ] || list="$list${list:+,}{\"state\":\"${slot:-idle}\"$more}"; false'
+  say fleet status "$self,\"version\":\"sh\",\"now\":$time,\"state\":\"${drain:-ready}\",\"slots\":[$list],
+\"queues\":[$queues],\"capabilities\":[$abilities],\"direct\":true"
 }
 introduce() { # type, more fields, more of the frame
   say claims "$1" "\"session\":\"$S\",\"offer\":\"$offer\",\"request\":\"$request\",\"master\":\"$master\",\"run\":$run,
-\"instance\":\"$instance\",\"agent\":\"$account\",$self,\"ticket\":\"$ticket\",\"kind\":\"$kind\",
-\"capabilities\":[$abilities],\"worker\":{\"version\":\"4.3.0\",\"basedir\":\"$state/builds/$master\",
+$self,\"ticket\":\"$ticket\",\"kind\":\"$kind\",
+\"capabilities\":[$abilities],\"worker\":{\"version\":\"4.3.0\",\"basedir\":\"$base\",
 \"worker_commands\":{${able#,}}}$2" "$3"
 }
 resume() {
@@ -115,23 +130,20 @@ gone() { say claims gone "\"session\":\"$1\",\"request\":\"$2\",\"reason\":\"$3\
 fail() { gone "$S" "$request" "$1"; end back; }
 end() { # what becomes of the offer
   [ ! -d "$J/turn" ] || { rm -rf "$J"; sleep 2; } # within which `watch` ends what runs
-  rm -rf "$J"
-  S='' held=''
-  settle "$1"
+  rm -rf "$J"; S='' held=''; settle "$1"
 }
 told() {
   [ "$h_exchange" = bb.control ] && [ -n "$h_user" ] && [ -z "$h_message_headers_x_death" ] || return
-  [ "$h_key" = all ] || [ "$h_key" = "agent.$account.$instance.$epoch" ] || return
+  case $h_key in tell) status; return ;; all | "$address") ;; *) return ;; esac
   numbers="$v_n|$v_command_n|$v_offset|$v_size|$v_stored|$v_run" names_in="$v_session$v_incarnation$v_ticket$v_master"
   case "$v_bad|$v_v|$numbers|x$names_in$v_command_digest" in
     [!\|]* | '|'[!1]* | '|1'[!\|]* | '|1|'*[!0-9\|]*'|'* | *'|0'[0-9]* | *[!A-Za-z0-9_.:/+=@\|-]*)
-      log "a message is not understood"
-      return ;;
+      log "a message is not understood"; return ;;
   esac
-  silent=''
-  [ "$v_t:$v_master:$h_user:$held" = "rollcall:$master:$owner:1" ] && resume
-  [ -n "$v_session" ] && [ -n "$master" ] || return
-  if [ "$v_session" != "$S" ]; then gone "$v_session" unknown unknown; return; fi
+  silent=''; [ "$v_t" != offer ] || { told_offer; return; }
+  [ "$v_t" != rollcall ] || find '[ "$v_master:$h_user:$held" != "$master:$owner:1" ] || resume; false'
+  [ -n "$v_session" ] || return
+  find '[ "$S" = "$v_session" ]' || { ( master=${v_master:-$master}; gone "$v_session" unknown unknown ); return; }
   [ "$h_user" = "$owner" ] || return
   case $v_t:$v_incarnation in grant:* | release:* | *: | *:"$incarnation") ;; *) return ;; esac
   heard_master=$now due=$((held ? now + 8 : due))
@@ -139,8 +151,7 @@ told() {
     grant: | 1grant:) granted ;;
     refuse:claim | 1release:) end ack ;;
     later:) end park ;;
-    1refuse:claim) resume ;;
-    1refuse:*) end back ;;
+    1refuse:claim) resume ;; 1refuse:*) end back ;;
     1stored: | 1ping: | 1replay:) advance ;;
     1start: | 1data:) "$v_t" ;;
     1interrupt:) mkdir -p "$J/$v_n" && printf '%s\n' "$v_reason_json" >"$J/$v_n/interrupted" ;;
@@ -155,8 +166,8 @@ granted() {
 }
 # ---- events, numbered as they come
 journal() { # number of its command, kind, size, and a file of so many bytes; or JSON, where the size is 0
-  last=$((last + 1))
-  eval "n_$last=\$1 what_$last=\$2 size_$last=\$3 rest_$last=\$4"
+  last=$((last + 1)) total=$((total + $3))
+  eval "n_${at}_$last=\$1 what_${at}_$last=\$2 size_${at}_$last=\$3 rest_${at}_$last=\$4 upto_${at}_$last=\$total"
   [ "$2" != completed ] || ended="$ended$1 " pull=''
   publish
 }
@@ -167,10 +178,11 @@ advance() { # the master has stored so many; after a grant or replay the others 
   publish
 }
 publish() { # after a new connection not before the grant: what was under way on the former one comes first
-  while [ -n "$go" ] && [ "$sent" -lt "$last" ] && [ $((sent - stored)) -lt 64 ]; do # of 32 KiB at most
+  while [ -n "$go" ] && [ "$sent" -lt "$last" ] && [ $((sent - stored)) -lt 64 ]; do
     seq=$((sent + 1))
-    eval "n=\$n_$seq what=\$what_$seq size=\$size_$seq rest=\$rest_$seq"
-    case $gate in *" $n "*) ;; *) return ;; esac
+    eval "n=\$n_${at}_$seq what=\$what_${at}_$seq size=\$size_${at}_$seq rest=\$rest_${at}_$seq"
+    eval "ahead=\$((upto_${at}_$seq - \${upto_${at}_$stored:-0}))"
+    case $gate in *" $n "*) [ "$ahead" -le 2097152 ] || return ;; *) return ;; esac
     sent=$seq progress=$now
     if [ "$size" = 0 ]; then
       say events event "\"session\":\"$S\",\"n\":$n,\"seq\":$sent,\"kind\":\"$what\",$rest"
@@ -190,24 +202,20 @@ start() {
   commands="$commands$word "
   ( exec 3>&- 8>&- 9>"$D/inbox"; run_command "$J/$n" ) &
 }
-pull() { # number of a command, offset
-  pull="$1 $2"
-  say events pull "\"session\":\"$S\",\"n\":$1,\"offset\":$2,\"length\":262144"
-}
+pull() { pull="$1 $2"; say events pull "\"session\":\"$S\",\"n\":$1,\"offset\":$2,\"length\":262144"; }
 data() {
-  [ "$v_n $v_offset" = "$pull" ] || return
-  pull=''
+  [ "$v_n $v_offset" = "$pull" ] && pull='' || return
   { read -r _; [ -z "$bulk" ] || cat; } <"$frame" >>"$J/$v_n/got" || { fail disk; return; }
   size=$(($(wc -c <"$J/$v_n/got")))
   if [ "$size" -lt "$v_size" ] && [ -n "$bulk" ]; then pull "$v_n" "$size"; else echo "$v_size" 1<>"$J/$v_n/told"; fi
 }
-event() { printf 'event %s %s %s %s %s\n' "$S" "$n" "$1" "$2" "$3" >&9; } # kind, size and file; or kind, 0 and JSON
+event() { printf 'journal %s %s %s %s %s\n' "$S" "$n" "$1" "$2" "$3" >&9; } # kind, size and file; or kind, 0 and JSON
 update() { event update 0 "\"value\":[\"$1\",$2]"; }
 late() { [ -e "$c/late" ] || update failure_reason "\"$1\""; : >"$c/late"; }
 stopped() { [ -e "$c/interrupted" ] || [ -e "$c/late" ] || [ ! -d "$c" ]; }
 pieces() { # standard input, as events of this kind
   piece=0
-  while piece=$((piece + 1)) file=$c/$1-$piece; dd bs=32768 count=1 >"$file" || { echo "full $S" >&9; return; }; do
+  while piece=$((piece + 1)) file=$c/$1-$piece; dd bs=65536 count=1 >"$file" || { echo "fail $S disk" >&9; return; }; do
     size=$(($(wc -c <"$file")))
     [ "$size" -gt 0 ] || return
     event "$1" "$size" "$file"
@@ -226,14 +234,14 @@ run_command() { # number $n, with this folder, in a process of its own. What it 
     mkdir) set -- mkdir -p -- "$v_command_args_dir" ;;
     rmdir) eval "set -- rm -rf -- ${v_command_args_dir_words:-\"\$v_command_args_dir\"}" ;;
     rmfile) set -- rm -- "$v_command_args_path" ;;
-    cpdir) set -- sh -c 'mkdir -p "$1" && cp -R -P -p "$0/." "$1"' "$v_command_args_fromdir" "$v_command_args_todir" ;;
+    cpdir) set -- sh -c '[ ! -d "$0" ] || { mkdir -p "$1" && set -- "$1" /.; }; cp -R -P -p "$0$2" "$1"' \
+      "$v_command_args_fromdir" "$v_command_args_todir" ;;
     stat)
       numbers=$(stat -L -c '%f,%i,%d,%h,%u,%g,%s,%X,%Y,%Z' "$v_command_args_file") &&
         update stat "[$((0x${numbers%%,*})),${numbers#*,}]"
-      set -- test -n "$numbers" ;;
+      set -- sh -c '[ -n "$1" ] || { [ -e "$0" ] && exit 1; exit 2; }' "$v_command_args_file" "$numbers" ;;
     uploadFile)
-      kind='write'
-      set -- sh -c 'head -c "$1" <"$0" && [ "$(wc -c <"$0")" -le "$1" ]' "$v_command_args_workersrc" \
+      kind='write'; set -- sh -c 'head -c "$1" <"$0" && [ "$(wc -c <"$0")" -le "$1" ]' "$v_command_args_workersrc" \
         "${v_command_args_maxsize:-2147483647}" ;;
     downloadFile)
       set -- sh -c 'mkfifo "$0/told" && exec 6<>"$0/told" && echo "pull $1 0" >"$2" && read -r size <&6 || exit
@@ -251,12 +259,11 @@ run_command() { # number $n, with this folder, in a process of its own. What it 
   event completed 0 "\"value\":$failure,\"interrupted\":$why"
 }
 perform() { # a program, in a group of its own
-  mkfifo "$c/out" "$c/err" && printf %s "$v_command_args_initial_stdin" >"$c/stdin" || { echo "full $S" >&9; return; }
+  mkfifo "$c/out" "$c/err" && printf %s "$v_command_args_initial_stdin" >"$c/in" || { echo "fail $S disk" >&9; return; }
   pieces "$kind" <"$c/out" & readers=$!
   pieces stderr <"$c/err" & readers="$readers $!"
-  ( export LC_ALL="$locale" PWD
-    eval "$v_command_args_env_set"
-    exec setsid "$@" ) <"$c/stdin" >"$c/out" 2>"$c/err" 9>&- & pid=$!
+  ( export LC_ALL="$locale" PWD; eval "$v_command_args_env_set"
+    exec setsid "$@" ) <"$c/in" >"$c/out" 2>"$c/err" 9>&- & pid=$!
   watch & watch=$!
   wait "$pid" && rc=0 || rc=$?
   wait $readers # until nobody has their pipes any more
@@ -271,42 +278,34 @@ watch() { # once a second: ends what takes too long, is interrupted, or has lost
     [ -s "$c/heard" ] && quiet=0 && : >"$c/heard"
     [ "${timeout:-0}" = 0 ] || [ "$quiet" -le "$timeout" ] || late timeout_without_output
     [ "${most:-0}" = 0 ] || [ "$all" -lt "$most" ] || late timeout
-    if stopped || ! echo watched >&9; then
-      kill -s KILL -- "-$pid"
-      sleep 1
-      kill $readers # a child that has left the group may have their pipes
-    fi
+    stopped || ! echo watched >&9 || continue
+    kill -s KILL -- "-$pid"; sleep 1; kill $readers # a child that has left the group may have their pipes
   done
 }
 # ---- time, and what else happens
 tick() {
-  now=$((now + 1))
-  [ -z "$held" ] || [ -z "$fencing" ] || [ $((now - heard_master)) -le "$fencing" ] || fail killed
+  find '[ -z "$held" ] || [ -z "$fencing" ] || [ $((now - heard_master)) -le "$fencing" ] || fail killed; false'
   [ -n "$link" ] || { open_link "$@"; return; }
-  [ $((now - heard)) -le 15 ] || { hang_up; return; }
-  [ -n "$up" ] || return
-  [ $((now % 5)) != 0 ] || { frame '"beat"'; consume; }
+  [ $((now - heard)) -le 15 ] || hang_up; [ -n "$up" ] || return
+  [ $((now % 5)) != 0 ] || { frame '"beat"'; consume; status; }
+  find '[ -z "$S" ] || tend; false'
+}
+tend() { # a session
   [ $((now % 5)) != 0 ] || [ -z "$pull" ] || pull $pull
-  [ -n "$S" ] || return
-  [ -n "$held" ] || [ "$now" -le "$due" ] || { silent=true; end park; }
-  [ -n "$held" ] || return
+  [ -n "$held" ] || { [ "$now" -le "$due" ] || { [ "$at" != 0 ] || silent=1; end park; }; return; }
   [ "$heard_master" -gt "$progress" ] && [ $((now - progress)) -ge 5 ] && sent=$stored && publish
   [ "$now" -le "$due" ] || resume
 }
-trap : PIPE
-trap 'drain=1' TERM INT
-( exec 9>"$D/inbox"; while sleep 1 && echo tick >&9; do :; done ) &
-shift 4
+trap : PIPE; trap 'drain=draining' TERM INT
+( exec 9>"$D/inbox"; while sleep 1 && echo tick >&9; do :; done ) & shift 4
 while :; do
   read -r what of a b size rest <&9 || what=''
   case $what:$of in
-    tick:) tick "$@" ;;
+    tick:) now=$((now + 1)); tick "$@" ;;
     frame:"$link") came "$D/$link/$a" ;;
     alive:"$link") heard=$now ;;
     lost:"$link") hang_up ;;
-    event:"$S") journal "$a" "$b" "$size" "$rest" ;;
-    pull:"$S") pull "$a" "$b" ;;
-    full:"$S") fail disk ;;
+    journal:* | pull:* | fail:*) find '[ "$S" = "$of" ]' && "$what" "$a" "$b" "$size" "$rest" ;;
   esac
-  [ -z "$drain" ] || [ -n "$held" ] || { frame '"bye","reason":"the worker leaves"'; exit 0; }
+  [ -z "$drain" ] || find '[ -n "$held" ]' || { frame '"bye","reason":"the worker leaves"'; exit 0; }
 done

@@ -28,6 +28,9 @@ def _command(name: str) -> Callable[[Callable[..., Any]], click.Command]:
 
 
 def _end(results: Sequence[AgentResult]) -> None:
+    for result in results:
+        for what in result.left_out:
+            click.echo(f"{shown(result.agent)}: left out {what}", err=True)
     tell_errors(results)
     if not all(result.is_good for result in results):
         raise SystemExit(ExitStatus.FAILED)
@@ -50,9 +53,9 @@ def put(
     match: tuple[str, ...],
     wait: float,
 ) -> None:
-    """Copy the file LOCAL to each agent that is meant, as REMOTE, or into REMOTE where that is a folder.
+    """Copy the file or folder LOCAL to each agent that is meant, as REMOTE, or into REMOTE where that is a folder.
 
-    It is there whole or not at all.
+    It is there whole or not at all. A folder goes with all that is in it, and replaces nothing.
     """
     permissions = None if mode is None else _mode(mode)
     with operating(ExitStatus.FAILED):
@@ -75,9 +78,10 @@ def get(
     match: tuple[str, ...],
     wait: float,
 ) -> None:
-    """Copy the file REMOTE of each agent that is meant to LOCAL, a file or a folder here.
+    """Copy the file or folder REMOTE of each agent that is meant to LOCAL, or into LOCAL where that is a folder.
 
-    Of several agents LOCAL is a folder, in which each has a folder of its name. Prints the names of the files here.
+    Of several agents LOCAL is a folder, in which each has a folder of its name. Prints the names that they have here.
+    Links of a folder that lead out of it are left out, and named on stderr; it replaces nothing.
     """
     with operating(ExitStatus.FAILED):
         results = where.fleet().get(remote, local, on=on, match=match, force=force, wait=wait)

@@ -30,8 +30,10 @@ class AgentResult:
     stderr: bytes = b""
     #: of `ls`, sorted
     names: tuple[str, ...] = ()
-    #: of `get`: the file here
+    #: of `get`: the file or folder here
     path: Path | None = None
+    #: of `put` and `get` of a folder, for people: what in it is not copied, and why
+    left_out: tuple[str, ...] = ()
     #: from the agent's answer to the end of the command
     seconds: float = 0.0
 

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import structlog
 
-from contracts.messages import Status
+from contracts.messages import Status, WorkerInfo
 from contracts.operations.office_url import is_office_url
 from contracts.readable import shown
 from contracts.trust.sealing import CAPABILITY as SEALING
@@ -32,11 +32,12 @@ from master_bridge.operating.office.link import connect_to_office
 from master_bridge.operating.port import OperatorsLink, Sign
 from master_bridge.operating.selection import select
 from master_bridge.operating.survey import Survey
-from master_bridge.running import steps
+from master_bridge.running import folder_steps, steps
 from master_bridge.running.answers import AgentResult
-from master_bridge.running.guest import Guest
+from master_bridge.running.guest import BUILDDIR, Guest
 from master_bridge.running.job import Fields, Job, OnOutput
 from master_bridge.running.local_files import LocalFile
+from master_bridge.running.local_folders import LocalFolder
 from master_bridge.running.orders import CommandLine, Steps, text_of, words_of
 
 log = structlog.get_logger(__name__)
@@ -47,11 +48,25 @@ WAIT = 60.0
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where something is done: on which agent, with which base directory, of how many."""
+    """Where something is done: on which agent, of how many."""
 
     agent: str
-    basedir: str
     agents: int
+    worker: WorkerInfo
+
+    @property
+    def basedir(self) -> str:
+        """The agent's. That of the session is <base directory>/<operators' folder>/slot-<k>."""
+        return self.worker.basedir.rstrip("/").rpartition("/")[0].rpartition("/")[0] or "/"
+
+    @property
+    def own(self) -> str:
+        """The folder of the session, for what nobody else is to see."""
+        return f"{self.worker.basedir.rstrip('/')}/{BUILDDIR}"
+
+    def can(self, command: str) -> bool:
+        """An agent in another language may lack some."""
+        return command in self.worker.worker_commands
 
 
 class Fleet:
@@ -131,13 +146,19 @@ class Fleet:
         force: bool = False,
         wait: float = WAIT,
     ) -> list[AgentResult]:
-        """The file `local` to each, as `remote`, or into it where that is a folder.
+        """The file or folder `local` to each, as `remote`, or into it where that is a folder.
 
-        It is there whole or not at all. `mode`: its permissions, by default those here. `force`: replace a file.
+        It is there whole or not at all. `mode`: a file's permissions, by default those here. `force`: replace a file. A
+        folder goes with all that is in it, symbolic links as they are; it replaces nothing.
         """
-        source = LocalFile(Path(local))
+        path = Path(local)
+        if path.is_dir() and mode is not None:
+            raise OperatingError(f"{path} is a folder: what is in it has the permissions that it has here")
+        source = LocalFolder(path) if path.is_dir() else LocalFile(path)
 
         def make(place: Place) -> Steps[Fields]:
+            if isinstance(source, LocalFolder):
+                return folder_steps.put(source, remote, basedir=place.basedir, own=place.own)
             permissions = source.mode if mode is None else mode
             return steps.put(source, remote, basedir=place.basedir, mode=permissions, force=force)
 
@@ -156,17 +177,23 @@ class Fleet:
         force: bool = False,
         wait: float = WAIT,
     ) -> list[AgentResult]:
-        """The file `remote` of each to `local`: `AgentResult.path`.
+        """The file or folder `remote` of each to `local`: `AgentResult.path`.
 
-        Of one agent `local` is the file, or a folder for it. Of several it is a folder, which has one for each agent.
+        Of one agent `local` is what it becomes, or a folder for it. Of several it is a folder, which has one for each
+        agent. Links of a folder that lead out of it are left out, and named in `AgentResult.left_out`. `force`: replace
+        a file; a folder replaces nothing.
         """
         folder, name = Path(local), remote.rstrip("/").rpartition("/")[2]
+        if name in ("", ".", ".."):
+            raise OperatingError(f"{remote} has no name of its own: say which file or folder is meant")
 
         def make(place: Place) -> Steps[Fields]:
             target = folder / name if folder.is_dir() else folder
             if place.agents > 1:
                 target = folder / file_name(place.agent) / name
-            return steps.get(remote, target, basedir=place.basedir, force=force)
+            return folder_steps.get(
+                remote, target, basedir=place.basedir, force=force, packs=place.can("uploadDirectory")
+            )
 
         return self._do(f"get {remote}", make, on, match, wait)
 
@@ -176,7 +203,7 @@ class Fleet:
         """`AgentResult.names`: what is in a folder, or the paths that a pattern (`*`, `?`, `[…]`, `**`) matches."""
 
         def make(place: Place) -> Steps[Fields]:
-            return steps.names(remote, basedir=place.basedir)
+            return steps.names(remote, basedir=place.basedir, lists=place.can("listdir") and place.can("glob"))
 
         return self._do(f"ls {remote}", make, on, match, wait)
 
@@ -258,7 +285,7 @@ class Fleet:
                 status,
                 agent=agent,
                 request=f"{guest.master}/{number}",
-                steps=lambda basedir: make(Place(agent=agent, basedir=basedir, agents=agents)),
+                steps=lambda worker: make(Place(agent=agent, agents=agents, worker=worker)),
                 on_output=on_output,
                 seal=any(capability.name == SEALING for capability in status.capabilities),
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal
 
-from contracts.messages import Event, Offer, Status
+from contracts.messages import Event, Offer, Status, WorkerInfo
 from contracts.topology import address_user
 from master_bridge.core.actions import Holder
 from master_bridge.operating.survey import Whose, whose
@@ -22,7 +22,7 @@ INTERRUPTED = "interrupted by the operator"
 
 
 class Job:
-    """`steps` begins what is done once the agent is there; it is told the agent's base directory."""
+    """`steps` begins what is done once the agent is there; it is told what the agent says of itself."""
 
     def __init__(
         self,
@@ -30,7 +30,7 @@ class Job:
         *,
         agent: str,
         request: str,
-        steps: Callable[[str], Steps[Fields]],
+        steps: Callable[[WorkerInfo], Steps[Fields]],
         on_output: OnOutput | None = None,
         seal: bool = False,
     ) -> None:
@@ -74,9 +74,7 @@ class Job:
     def attached(self, holder: Holder, now: float) -> Order | None:
         """The agent has accepted: the first order. None: there is none, it is over."""
         self.holder, self._began = holder, now
-        # <base directory>/<operators' folder>/slot-<k>
-        basedir = holder.worker.basedir.rstrip("/").rpartition("/")[0].rpartition("/")[0] or "/"
-        self._steps = self._make_steps(basedir)
+        self._steps = self._make_steps(holder.worker)
         return self._next(None, now)
 
     def event(self, event: Event, now: float) -> Order | None:

@@ -25,9 +25,7 @@ class LocalFile:
         digest = hashlib.sha256()
         self.size = 0
         try:
-            if path.is_dir():
-                raise OperatingError(f"{path} is a folder: name a file")
-            self._file: BinaryIO = path.open("rb")
+            self._file = self._open()
             try:
                 self.mode = os.fstat(self._file.fileno()).st_mode & 0o777
                 while block := self._file.read(BLOCK):
@@ -37,8 +35,12 @@ class LocalFile:
                 self._file.close()
                 raise
         except OSError as error:
-            raise OperatingError(f"{path}: {error.strerror or error}") from None
+            raise OperatingError(f"{error.filename or path}: {error.strerror or error}") from None
         self.digest = digest.hexdigest()
+
+    def _open(self) -> BinaryIO:
+        """Raises OSError."""
+        return self.path.open("rb")
 
     def read(self, offset: int, length: int) -> bytes:
         """Raises OSError."""
@@ -70,9 +72,12 @@ class Arriving:
 
     def keep(self) -> None:
         """It is whole. Raises OSError."""
+        self._close()
+        self._beside.replace(self._target)
+
+    def _close(self) -> None:
         assert self._file is not None
         self._file.close()
-        self._beside.replace(self._target)
 
     def discard(self) -> None:
         """It is not, or is kept already."""

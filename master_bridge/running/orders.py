@@ -56,7 +56,7 @@ class Order:
     name: str
     args: Mapping[str, Any]
     content: Served | None = None
-    #: takes the bytes of an upload, in order
+    #: takes the bytes of an upload, or of the output of a program, in order
     write: Callable[[bytes], None] | None = None
     #: its output is what the operator wants to see
     is_shown: bool = False
@@ -108,7 +108,7 @@ class OrderOutcome:
             self._say(event.data.decode("utf-8", "replace"))
         elif event.kind == "update" and isinstance(event.value, list) and len(event.value) == 2:
             self._update(*event.value)
-        elif event.kind == "write" and order.write is not None:
+        elif event.kind in ("write", "stdout") and order.write is not None:
             order.write(event.data)
         elif event.kind == "completed":
             self.over = True

@@ -6,9 +6,10 @@ Remote paths are those of POSIX; a relative one is seen from the agent's base di
 
 from __future__ import annotations
 
+import errno
 import posixpath
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,17 @@ from master_bridge.running.orders import Order, OrderOutcome, StepFailed, Steps
 BLOCKSIZE = 64 * 1024
 #: Characters by which `ls` knows a pattern.
 _PATTERN = frozenset("*?[")
+#: Bytes of the names that a shell tells.
+NAMES_MAX = 16 * 1024 * 1024
+#: Names, each with a NUL behind it: in the folder $1, and of the paths that the pattern $1 matches.
+_LIST = """\
+cd -- "$1" || exit
+for name in * .[!.]* ..?*; do if [ -e "$name" ] || [ -L "$name" ]; then printf '%s\\0' "$name"; fi; done
+"""
+_GLOB = """\
+IFS=
+for name in $1; do if [ -e "$name" ] || [ -L "$name" ]; then printf '%s\\0' "$name"; fi; done
+"""
 
 
 def run(
@@ -33,10 +45,10 @@ def run(
 ) -> Steps[Fields]:
     """The command itself, whatever its exit status is. An agent would make a folder that is not there."""
     if workdir:
-        yield from _is_there(_path(basedir, workdir))
+        yield from _is_there(path_of(basedir, workdir))
     args: dict[str, Any] = {
         "command": command,
-        "workdir": _path(basedir, workdir or "."),
+        "workdir": path_of(basedir, workdir or "."),
         "env": dict(env),
         "timeout": None,
         "maxTime": timeout,
@@ -54,7 +66,7 @@ def run(
 
 def put(source: LocalFile, remote: str, *, basedir: str, mode: int, force: bool) -> Steps[Fields]:
     """A file from here."""
-    target = yield from _target(_path(basedir, remote), source.path.name, force=force)
+    target = yield from target_of(path_of(basedir, remote), source.path.name, force=force)
     args = {
         "workdir": basedir,
         "workerdest": target,
@@ -63,18 +75,18 @@ def put(source: LocalFile, remote: str, *, basedir: str, mode: int, force: bool)
         "mode": mode,
     }
     outcome = yield Order(name="downloadFile", args=args, content=source)
-    _expect(outcome, target)
+    expect(outcome, target)
     return {"exit_status": 0}
 
 
-def get(remote: str, target: Path, *, basedir: str, force: bool) -> Steps[Fields]:
-    """A file from there, to the file `target`."""
-    path = _path(basedir, remote)
-    found = yield from _stat(path)
+def get(path: str, found: int | None, target: Path, *, basedir: str, force: bool) -> Steps[Fields]:
+    """A file from there, of which the mode was `found`, to the file `target`."""
     if found is None:
         raise StepFailed(f"{path}: there is no such file")
-    if stat.S_ISDIR(found):
-        raise StepFailed(f"{path} is a folder: get its files one by one, or an archive of it")
+    if not stat.S_ISREG(found):
+        raise StepFailed(f"{path} is a pipe, a socket or a device: it has no end")
+    if target.is_dir():
+        raise StepFailed(f"{target} is a folder: it is not replaced")
     if not force and target.exists():
         raise StepFailed(f"{target} is there already: give force (--force) to replace it")
     arriving = Arriving(target)
@@ -88,53 +100,71 @@ def get(remote: str, target: Path, *, basedir: str, force: bool) -> Steps[Fields
             "keepstamp": False,
         }
         outcome = yield Order(name="uploadFile", args=args, write=arriving.write)
-        _expect(outcome, path)
+        expect(outcome, path)
         arriving.keep()
     finally:
         arriving.discard()
     return {"exit_status": 0, "path": target}
 
 
-def names(remote: str, *, basedir: str) -> Steps[Fields]:
-    """What is in a folder, which paths match a pattern, or the one file that is named."""
-    path = _path(basedir, remote)
-    found = yield from _stat(path)
+def names(remote: str, *, basedir: str, lists: bool = True) -> Steps[Fields]:
+    """What is in a folder, which paths match a pattern, or the one file that is named. `lists`: the agent has commands
+    for it; without them its shell does, for which `**` is `*`."""
+    path = path_of(basedir, remote)
+    found = yield from find(path)
     if found is not None and not stat.S_ISDIR(found):
         return {"exit_status": 0, "names": (path,)}
+    if found is None and not _PATTERN & set(remote):
+        raise StepFailed(f"{path}: there is no such file or folder")
+    if not lists:
+        return (yield from _names_by_shell(path, basedir, is_folder=found is not None))
     if found is not None:
         outcome = yield Order(name="listdir", args={"dir": path})
-    elif _PATTERN & set(remote):
-        outcome = yield Order(name="glob", args={"path": path})
     else:
-        raise StepFailed(f"{path}: there is no such file or folder")
-    _expect(outcome, path)
+        outcome = yield Order(name="glob", args={"path": path})
+    expect(outcome, path)
     return {"exit_status": 0, "names": tuple(sorted(outcome.files))}
+
+
+def _names_by_shell(path: str, basedir: str, *, is_folder: bool) -> Steps[Fields]:
+    said = bytearray()
+
+    def take(data: bytes) -> None:
+        if len(said) + len(data) > NAMES_MAX:
+            raise OSError(errno.EFBIG, f"its names have more than {NAMES_MAX} bytes", path)
+        said.extend(data)
+
+    script = _LIST if is_folder else _GLOB
+    outcome = yield quiet(["/bin/sh", "-c", script, "ls", path], basedir, write=take)
+    expect(outcome, path)
+    found = [name.decode("utf-8", "surrogateescape") for name in bytes(said).split(b"\0")[:-1]]
+    return {"exit_status": 0, "names": tuple(sorted(found))}
 
 
 def rename(source: str, target: str, *, basedir: str, force: bool) -> Steps[Fields]:
     """On the agent's own disks."""
-    path = _path(basedir, source)
+    path = path_of(basedir, source)
     yield from _is_there(path)
-    there = yield from _target(_path(basedir, target), posixpath.basename(path), force=force)
-    outcome = yield _quiet(["mv", "-f", path, there], basedir)
-    _expect(outcome, path)
+    there = yield from target_of(path_of(basedir, target), posixpath.basename(path), force=force)
+    outcome = yield quiet(["mv", "-f", path, there], basedir)
+    expect(outcome, path)
     return {"exit_status": 0}
 
 
 def copy(source: str, target: str, *, basedir: str, force: bool) -> Steps[Fields]:
     """A file, or a folder with all that is in it."""
-    path = _path(basedir, source)
+    path = path_of(basedir, source)
     yield from _is_there(path)
-    there = yield from _target(_path(basedir, target), posixpath.basename(path), force=force)
+    there = yield from target_of(path_of(basedir, target), posixpath.basename(path), force=force)
     outcome = yield Order(name="cpdir", args={"fromdir": path, "todir": there, "logEnviron": False})
-    _expect(outcome, path)
+    expect(outcome, path)
     return {"exit_status": 0}
 
 
 def remove(paths: Sequence[str], *, basedir: str, recursive: bool) -> Steps[Fields]:
     """Files, and folders where that is wanted. It ends with the first that cannot be removed."""
-    for path in (_path(basedir, each) for each in paths):
-        found = yield from _stat(path)
+    for path in (path_of(basedir, each) for each in paths):
+        found = yield from find(path)
         if found is not None and stat.S_ISDIR(found):
             if not recursive:
                 raise StepFailed(f"{path} is a folder: give recursive (--recursive) to remove it and all that is in it")
@@ -143,23 +173,23 @@ def remove(paths: Sequence[str], *, basedir: str, recursive: bool) -> Steps[Fiel
             outcome = yield Order(name="rmdir", args={"dir": path, "logEnviron": False})
         else:  # also a link that leads nowhere
             outcome = yield Order(name="rmfile", args={"path": path})
-        _expect(outcome, path)
+        expect(outcome, path)
     return {"exit_status": 0}
 
 
-def _path(basedir: str, path: str) -> str:
+def path_of(basedir: str, path: str) -> str:
     if not path:
         raise StepFailed("an empty text is no path")
     return posixpath.join(basedir, path)
 
 
-def _quiet(command: list[str], workdir: str) -> Order:
-    """A program of which only errors are told."""
+def quiet(command: list[str], workdir: str, write: Callable[[bytes], None] | None = None) -> Order:
+    """A program of which only errors are told; its output goes to `write`."""
     args = {"command": command, "workdir": workdir, "env": {"LC_ALL": "C"}, "logEnviron": False, "timeout": None}
-    return Order(name="shell", args=args)
+    return Order(name="shell", args=args, write=write)
 
 
-def _stat(path: str) -> Steps[int | None]:
+def find(path: str) -> Steps[int | None]:
     """The mode; None: it is not there."""
     outcome = yield Order(name="stat", args={"file": path, "workdir": ""})
     if outcome.mode is not None:
@@ -170,16 +200,16 @@ def _stat(path: str) -> Steps[int | None]:
 
 
 def _is_there(path: str) -> Steps[None]:
-    if (yield from _stat(path)) is None:
+    if (yield from find(path)) is None:
         raise StepFailed(f"{path}: there is no such file or folder")
 
 
-def _target(path: str, name: str, *, force: bool) -> Steps[str]:
+def target_of(path: str, name: str, *, force: bool) -> Steps[str]:
     """Where it goes: into a folder under its own name. What is there is replaced only where that is wanted."""
-    found = yield from _stat(path)
+    found = yield from find(path)
     if found is not None and stat.S_ISDIR(found):
         path = posixpath.join(path, name)
-        found = yield from _stat(path)
+        found = yield from find(path)
     elif path.endswith("/"):
         raise StepFailed(f"{path}: there is no such folder")
     if found is not None and stat.S_ISDIR(found):
@@ -189,7 +219,7 @@ def _target(path: str, name: str, *, force: bool) -> Steps[str]:
     return path
 
 
-def _expect(outcome: OrderOutcome, path: str) -> None:
+def expect(outcome: OrderOutcome, path: str) -> None:
     """Raises `StepFailed` for one that is not good, with what the agent says of it."""
     if not outcome.is_good:
         reason = outcome.reason()

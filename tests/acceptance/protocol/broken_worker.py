@@ -13,14 +13,16 @@ import aio_pika
 from contracts import codec
 from contracts.codec import Wire
 from contracts.errors import BadMessage
-from contracts.messages import AnyMessage, Start
+from contracts.messages import AnyMessage, Start, Status
 from contracts.trust.envelope import Envelope
-from tests.acceptance.protocol.faults import FAULTS, Fault, Memory
+from tests.acceptance.protocol.every_fault import FAULTS
+from tests.acceptance.protocol.faults import Fault, Memory
 from worker_agent.core.actions import Action
 from worker_agent.core.inputs import Input
 from worker_agent.core.machine import AgentMachine
 from worker_agent.link import control, incoming
 from worker_agent.link.amqp import publisher
+from worker_agent.reporting import telling
 
 
 def break_machine(fault: Fault) -> None:
@@ -66,10 +68,14 @@ def break_wire(how: str) -> None:
     async def send_to_dead(*_: Any) -> bool:
         return True
 
+    def no_operators(_: Any, fields: Mapping[str, Any]) -> Status:
+        return Status.model_validate({**fields, "direct": False})
+
     # names are replaced where they are used, which types do not allow
     sending: Any = publisher
     hearing: Any = control
     receiving: Any = incoming
+    told: Any = telling
     if how == "prefetch":
         set_qos = aio_pika.Channel.set_qos
         aio_pika.Channel.set_qos = lambda self, **_: set_qos(self, prefetch_count=10)  # type: ignore[method-assign]
@@ -79,6 +85,8 @@ def break_wire(how: str) -> None:
         Envelope.of = of  # type: ignore[method-assign]
     elif how == "other way":
         hearing.Catalogue = Start
+    elif how == "no operators":
+        told.Status = type("Mute", (Status,), {"model_validate": classmethod(no_operators)})
     elif how == "bury nothing":
         sending.Publisher.send_to_dead = send_to_dead
     else:

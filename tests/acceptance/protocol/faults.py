@@ -274,7 +274,7 @@ def _never_silent(what: in_.Input, _: Memory) -> list[in_.Input]:
     return [what]
 
 
-def _stops(what: in_.Input, _: Memory) -> list[in_.Input]:
+def stops(what: in_.Input, _: Memory) -> list[in_.Input]:
     return [in_.Stop()] if type(what).__name__ in ("Drain", "Leave") else [what]
 
 
@@ -419,7 +419,7 @@ FAULTS: dict[str, Fault] = {
     "command-offer.fenced": _at_once,
     "command-offer.at-once": offers(ask=True),
     "command-offer.aside": instead(do_.Ack, lambda a: [do_.Park(delivery=a.delivery)]),
-    "leave.drain": Fault(hear=_stops),
+    "leave.drain": Fault(hear=stops),
     "leave.idle": instead(do_.Exit, lambda _: []),
     "leave.killed": silent(Resume, Claim),
     "leave.killed-told": silent(Resume, Gone),

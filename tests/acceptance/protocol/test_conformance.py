@@ -14,7 +14,7 @@ from conformance.checks import REQUIREMENTS
 from conformance.errors import BadOptions
 from conformance.run import KitOptions, run_kit
 from contracts.testing.rabbitmq.node import RabbitMQNode
-from tests.acceptance.protocol.faults import FAULTS
+from tests.acceptance.protocol.every_fault import FAULTS
 from tests.acceptance.protocol.npm import NODE_WORKER, installed
 
 AGENT = ("--amqp-url", "{url}", "--state", "{state}", "--capability", "{signature}", "--no-auto-capabilities")
@@ -23,7 +23,15 @@ NOT_IN_NODE = {
     "shell.log-files", "files.glob", "command-offer.at-once", "command-offer.aside",
 }  # fmt: skip
 #: Broken in every run of the tests; the others take minutes.
-QUICK = ("claim.answers", "shell.rc", "events.numbered", "interrupt.before-start", "journal.diverged", "upload.file")
+QUICK = (
+    "claim.answers",
+    "shell.rc",
+    "events.numbered",
+    "interrupt.before-start",
+    "journal.diverged",
+    "upload.file",
+    "operators.busy",
+)
 #: All of it takes four minutes on an idle machine: many checks wait for what must not happen.
 WHOLE_KIT = pytest.mark.timeout(1500)
 

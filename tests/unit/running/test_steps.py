@@ -11,7 +11,7 @@ import pytest
 
 from contracts.messages import Event
 from master_bridge.operating.errors import OperatingError
-from master_bridge.running import steps
+from master_bridge.running import folder_steps, steps
 from master_bridge.running.answers import AgentResult
 from master_bridge.running.local_files import LocalFile
 from master_bridge.running.orders import Order, OrderOutcome, Secret, StepFailed, text_of, words_of
@@ -85,7 +85,7 @@ def test_what_is_not_there_is_said_before_anything_is_done() -> None:
     for begun in (
         steps.rename("none", "x", basedir="/b", force=False),
         steps.copy("none", "x", basedir="/b", force=False),
-        steps.get("none", Path("/nowhere"), basedir="/b", force=False),
+        folder_steps.get("none", Path("/nowhere"), basedir="/b", force=False, packs=True),
         steps.names("none", basedir="/b"),
         steps.run(["x"], basedir="/b", env={}, workdir="none", timeout=None, stdin=None),
     ):
@@ -119,7 +119,7 @@ def test_a_file_that_does_not_come_whole_is_not_there(tmp_path: Path) -> None:
     """Nor is what was there before replaced."""
     target = tmp_path / "sub" / "file"
     for ends in ("rc", "left"):
-        begun = steps.get("f", target, basedir="/b", force=False)
+        begun = folder_steps.get("f", target, basedir="/b", force=False, packs=True)
         next(begun)
         order = begun.send(OrderOutcome(rc=0, mode=FILE))
         assert order.write is not None
@@ -131,7 +131,7 @@ def test_a_file_that_does_not_come_whole_is_not_there(tmp_path: Path) -> None:
             begun.close()
         assert list(tmp_path.rglob("*")) == [target.parent]
     target.write_text("mine")
-    begun = steps.get("f", target, basedir="/b", force=False)
+    begun = folder_steps.get("f", target, basedir="/b", force=False, packs=True)
     next(begun)
     with pytest.raises(StepFailed, match="is there already"):
         begun.send(OrderOutcome(rc=0, mode=FILE))
@@ -177,7 +177,7 @@ def test_how_a_command_ended(events: list[Event], status: int, good: bool, reaso
 @pytest.mark.parametrize("mode", ["x", None, -1, 10**400, 1e400, [FILE], 0.5])
 def test_an_agent_may_say_anything_of_a_file(mode: Any) -> None:
     """It costs the others nothing: that agent's answer is none."""
-    begun = steps.get("log", Path("/nowhere/log"), basedir="/b", force=False)
+    begun = folder_steps.get("log", Path("/nowhere/log"), basedir="/b", force=False, packs=True)
     outcome = OrderOutcome()
     outcome.take(event("update", ["stat", [mode] * 10]), next(begun))
     outcome.take(event("update", ["rc", 0]), Order(name="stat", args={}))
@@ -235,6 +235,6 @@ def test_files_that_cannot_be_put_are_said_before_anybody_is_asked(tmp_path: Pat
     file = LocalFile(tmp_path / "file")
     assert (file.size, file.mode, file.read(8, 10), file.read(99, 1)) == (10, 0o750, b"89", b"")
     file.close()
-    for path, problem in ((tmp_path, "is a folder"), (tmp_path / "none", "No such file")):
+    for path, problem in ((tmp_path, "Is a directory"), (tmp_path / "none", "No such file")):
         with pytest.raises(OperatingError, match=problem):
             LocalFile(path)

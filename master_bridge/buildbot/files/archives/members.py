@@ -8,11 +8,11 @@ links; all else is refused: devices, pipes, sparse files, headers that change al
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from master_bridge.buildbot.files.archives.source import ArchiveRefused, Source, Steps
+from master_bridge.buildbot.files.archives.source import ArchiveRefused, MemberRefused, Source, Steps
 
 BLOCK = tarfile.BLOCKSIZE
 #: Bytes of a path, as Linux has it for a system call (PATH_MAX with its NUL).
@@ -43,6 +43,7 @@ _REFUSED = {
     tarfile.FIFOTYPE: "a pipe",
     tarfile.GNUTYPE_SPARSE: "a sparse file",
 }
+_WITHOUT_CONTENT = (tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE)
 #: Headers of GNU's that hold a name longer than a block has room for, by the pax keyword for the same.
 _GNU_NAMES = {tarfile.GNUTYPE_LONGNAME: b"path", tarfile.GNUTYPE_LONGLINK: b"linkpath"}
 
@@ -65,10 +66,14 @@ class Member:
 
 
 class Headers:
-    """Reads one header after the other; whoever reads a file's content reads it before the next header."""
+    """Reads one header after the other; whoever reads a file's content reads it before the next header.
 
-    def __init__(self, source: Source) -> None:
+    `left_out` is told of each member that is refused and left out; without it such a one ends all.
+    """
+
+    def __init__(self, source: Source, left_out: Callable[[str], None] | None = None) -> None:
         self._source = source
+        self._left_out = left_out
         self._extensions_left = EXTENSIONS_MAX
 
     def next(self) -> Steps[Member | None]:
@@ -90,7 +95,13 @@ class Headers:
             elif header.type == tarfile.XHDTYPE:
                 _extend(extended, _records((yield from self._extension(header))))
             else:
-                return _member(header, extended)
+                try:
+                    return _member(header, extended)
+                except MemberRefused as refused:
+                    if self._left_out is None:
+                        raise
+                    self._left_out(str(refused))
+                    extended = {}
 
     def _extension(self, header: tarfile.TarInfo) -> Steps[bytes]:
         size = header.size
@@ -141,7 +152,8 @@ def _member(header: tarfile.TarInfo, extended: Mapping[bytes, bytes]) -> Member:
     kind = _KINDS.get(header.type)
     if kind is None:
         what = _REFUSED.get(header.type, f"of type {header.type!r}")
-        raise ArchiveRefused(f"{member_name(raw)} is {what}: only files, folders and links are unpacked")
+        refused = ArchiveRefused if header.type not in _WITHOUT_CONTENT or header.size else MemberRefused
+        raise refused(f"{member_name(raw)} is {what}: only files, folders and links are unpacked")
     size = _size(header, extended, raw)
     if kind != "file" and size:
         raise ArchiveRefused(f"{member_name(raw)} is a {kind} with content")
@@ -194,7 +206,7 @@ def _target(path: Path, raw: bytes) -> Path:
     Its `..` are all at its beginning, where they leave folders that are folders, and no links: the link's own are. What
     follows them goes down only, through links perhaps, of which the same is true.
     """
-    refusal = ArchiveRefused(
+    refusal = MemberRefused(
         f"Link {member_name(b'/'.join(path))} leads outside of the target folder: to {member_name(raw)}"
     )
     if not raw or raw.startswith(b"/"):

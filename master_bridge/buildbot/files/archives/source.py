@@ -18,6 +18,10 @@ class ArchiveRefused(Exception):
     """An uploaded archive is not unpacked (any further): its text says what is wrong with which member."""
 
 
+class MemberRefused(ArchiveRefused):
+    """… but the others may be: this one has no content. It is a link that leads outside, a pipe or a device."""
+
+
 class _Decompressor(Protocol):
     @property
     def hungry(self) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path as FilePath
 from typing import BinaryIO
 
@@ -26,22 +27,34 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def unpack(archive: FilePath, target: FilePath, *, compress: str | None, maxsize: int | None) -> Steps[None]:
+def unpack(
+    archive: FilePath,
+    target: FilePath,
+    *,
+    compress: str | None,
+    maxsize: int | None,
+    left_out: Callable[[str], None] | None = None,
+    folder_modes: bool = False,
+) -> Steps[None]:
     """Unpack `archive` below `target`, which is made if need be, in small steps.
 
     `compress` is Buildbot's: None, "gz" or "bz2". `maxsize`: most bytes that all files have together, None for a limit
-    by the archive's size. Raises `ArchiveRefused` at the first member that is not to be, `OSError` of the disk; what
+    by the archive's size. `left_out` is told of each link that leads outside, pipe and device, which is left out then;
+    without it these are refused as well. `folder_modes`: folders have theirs, too, but for bits that give rights away.
+    Raises `ArchiveRefused` at the first member that is not to be, `OSError` of the disk; what
     was unpacked before stays.
     """
     limit = max(UNPACKED_MIN, RATIO_MAX * archive.stat().st_size) if maxsize is None else maxsize
     target.mkdir(parents=True, exist_ok=True)
     with archive.open("rb") as file, contextlib.closing(_Target(target, limit)) as place:
         source = Source(file, compress)
-        headers = Headers(source)
+        headers = Headers(source, left_out)
         while (member := (yield from headers.next())) is not None:
             yield
             try:
                 yield from place.add(member, source)
+                if folder_modes and member.kind == "folder":
+                    place.set_mode(member.mode)
             except OSError as error:  # of a component, in whichever folder: say which member
                 raise OSError(error.errno, f"{error.strerror}: {member.name} in {target}") from error
 
@@ -89,6 +102,10 @@ class _Target:
             yield from self._write(member, source)
 
     # folders
+
+    def set_mode(self, mode: int) -> None:
+        """Of the folder that was added last; who unpacks goes on to write there."""
+        os.fchmod(self._at_fd, mode & 0o755 | 0o700)
 
     def _enter(self, path: Path) -> None:
         """Have the folder `path` open; make what is missing of it."""
