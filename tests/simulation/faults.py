@@ -13,6 +13,7 @@ from worker_agent.core import inputs
 
 if TYPE_CHECKING:
     from tests.simulation.hosts.buildbot import Job
+    from tests.simulation.hosts.operator_host import OperatorHost
     from tests.simulation.plan import Fault
     from tests.simulation.world import World
 
@@ -69,6 +70,27 @@ class _Strikes:
 
     def reset_master(self) -> None:
         self._reset(self.master)
+
+    # ---- operators
+
+    def kill_operator(self) -> None:
+        """SIGKILL: nobody else asks for what it had begun."""
+        for operator in self._operators():
+            operator.kill()
+
+    def cut_operator(self) -> None:
+        for operator in self._operators():
+            operator.cut()
+            self.later(operator.heal)
+
+    def reset_operator(self) -> None:
+        for operator in self._operators():
+            self._reset(operator)
+
+    def _operators(self) -> list[OperatorHost]:
+        """One of those that run."""
+        running = [operator for operator in self.world.operators if operator.machine is not None]
+        return [running[self.fault.target % len(running)]] if running else []
 
     def _reset(self, host: AgentHost | MasterHost) -> None:
         if host.link is not None:

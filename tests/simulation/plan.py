@@ -43,6 +43,17 @@ class JobPlan:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OperatorPlan:
+    """When an operator tells which agent what to do (rule 26)."""
+
+    index: int
+    at: float
+    target: int
+    script: tuple[dict[str, Any], ...]
+    seal: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class Fault:
     """Something that happens at `at` and is undone `lasts` seconds later, where it can be undone."""
 
@@ -67,6 +78,7 @@ class Plan:
     signatures: tuple[str, ...]
     jobs: tuple[JobPlan, ...]
     faults: tuple[Fault, ...]
+    operators: tuple[OperatorPlan, ...]
     heartbeat: float
     latency: tuple[float, float]
     timeout_cancels: bool
@@ -116,6 +128,7 @@ def make_plan(name: str, seed: int) -> Plan:
         signatures=signatures,
         jobs=jobs,
         faults=tuple(replace(fault, index=i) for i, fault in enumerate(faults)),
+        operators=_operators(random.Random(f"{name}/{seed}/operators"), profile),
         heartbeat=dice.choice((5.0, 10.0)),
         latency=dice.choice(profile.latencies),
         timeout_cancels=dice.random() < 0.3,
@@ -162,6 +175,22 @@ def _job(
         waited_for=kind == "build" and dice.random() < profile.waited_for,
         seal=sealing.random() < SEALED,
     )
+
+
+def _operators(dice: random.Random, profile: Profile) -> tuple[OperatorPlan, ...]:
+    made = []
+    for index in range(dice.choice(profile.operators)):
+        script = tuple(
+            {
+                "duration": dice.choice(profile.durations) * (0.5 + dice.random()),
+                "chunks": dice.choice((0, 1, 6)),
+                "rc": 0,
+            }
+            for _ in range(dice.choice((1, 1, 3)))
+        )
+        at, target = dice.uniform(0.0, profile.span), dice.randrange(1000)
+        made.append(OperatorPlan(index=index, at=at, target=target, script=script, seal=dice.random() < SEALED))
+    return tuple(made)
 
 
 def _fault(dice: random.Random, profile: Profile, index: int) -> Fault:

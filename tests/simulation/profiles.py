@@ -57,6 +57,8 @@ class Profile:
     strict: float = 0.0
     bulk: float = 0.0
     renders_run: float = 0.0
+    #: how many operators tell an agent what to do
+    operators: Sequence[int] = (0,)
     #: share of builds that a step of another build waits for
     waited_for: float = 0.0
     #: invariants that hold in this profile only (verdict.py)
@@ -124,6 +126,34 @@ PROFILES: Mapping[str, Profile] = {
         agents=(1, 2, 3),
         commands=0.4,
         rules=frozenset({"once"}),
+    ),
+    # operators tell agents what to do, beside their builds
+    "operators": Profile(
+        kinds={
+            **_LINKS,
+            **_AGENTS,
+            "kill_operator": 6,
+            "cut_operator": 3,
+            "reset_operator": 4,
+            "kill_broker": 3,
+            "kill_broker_lose_flags": 2,
+            "block_broker": 1,
+            "unwell_agent": 2,
+            "drain_agent": 1,
+            "kill_master": 1,
+        },
+        operators=(1, 2, 3, 6),
+        lasts=(0.05, 150.0),
+        strict=0.1,
+    ),
+    # … and nothing is in their way: they wait for no build, and no build for them
+    "operators_calm": Profile(
+        kinds={"stop_job": 1},
+        faults=(0,),
+        operators=(1, 2, 4),
+        agents=(1, 1, 2),
+        jobs=(4, 6),
+        rules=frozenset({"once", "no_retry", "taken"}),
     ),
     # only masters and short cuts: whatever a first attachment began runs once
     "restart": Profile(
@@ -246,6 +276,17 @@ PROFILES: Mapping[str, Profile] = {
 }
 #: Profiles that are searched on their own: a backlog costs ten times as much as any other; the others came later, and
 #: the seeds of old are to keep their profiles.
-APART = ("backlog", "leaders", "stale", "office", "office_commands", "office_restart", "moving", "moving_once")
+APART = (
+    "backlog",
+    "leaders",
+    "stale",
+    "office",
+    "office_commands",
+    "office_restart",
+    "moving",
+    "moving_once",
+    "operators",
+    "operators_calm",
+)
 #: Which seed is of which profile, in a search through all others.
 ROTATION = tuple(name for name in PROFILES if name not in APART)

@@ -9,8 +9,9 @@ from tests.simulation.faults import strike
 from tests.simulation.hosts.agent_host import AgentHost
 from tests.simulation.hosts.buildbot import Job
 from tests.simulation.hosts.master_host import MasterHost
+from tests.simulation.hosts.operator_host import OperatorHost
 from tests.simulation.ledger import Violation
-from tests.simulation.plan import JobPlan, Plan
+from tests.simulation.plan import JobPlan, OperatorPlan, Plan
 from tests.simulation.planted.mutants import NONE, Mutant
 from tests.simulation.verdict import all_ended, judge, unsettled
 from tests.simulation.world import World
@@ -72,9 +73,18 @@ def _run(world: World) -> None:
     jobs = _dead_masters_jobs(plan) if "prompt" in plan.rules else plan.jobs
     for job in jobs:
         clock.call_later(plan.warm_up + job.at, _job_comes, world, job)
+    for operator in plan.operators:
+        clock.call_later(plan.warm_up + operator.at, _operator_comes, world, operator)
     for fault in plan.faults:
         clock.call_later(plan.warm_up + fault.at, strike, world, fault)
-    quiet = max([0.0, *(fault.at + fault.lasts for fault in plan.faults), *(job.at for job in jobs)])
+    quiet = max(
+        [
+            0.0,
+            *(fault.at + fault.lasts for fault in plan.faults),
+            *(job.at for job in jobs),
+            *(each.at for each in plan.operators),
+        ]
+    )
     clock.run_until(1000.0 + plan.warm_up + quiet + 0.001)
     _heal(world)
     deadline = clock.now + SETTLE
@@ -115,6 +125,14 @@ def _job_comes(world: World, plan: JobPlan) -> None:
     _when_up(world, master, job)
 
 
+def _operator_comes(world: World, plan: OperatorPlan) -> None:
+    """Whom it sees: an agent that runs and has told its status."""
+    there = [agent for agent in world.agents if agent.link is not None and agent.link.up]
+    if there:
+        world.operators.append(OperatorHost(world, plan, there[plan.target % len(there)]))
+        world.operators[-1].start()
+
+
 def _when_up(world: World, master: MasterHost, job: Job) -> None:
     """A request that comes while the master is down waits in front of its door."""
     if master.buildbot is not None:
@@ -139,6 +157,8 @@ def _heal(world: World) -> None:
         agent.heal()
         agent.start()
         agent.wellness()
+    for operator in world.operators:
+        operator.heal()
     for copy in world.copies:
         copy.retire(power_off=False)
     for twin in world.twins:

@@ -97,7 +97,9 @@ def test_what_was_mended_stays_mended(profile: str, seed: int) -> None:
 
 
 @pytest.mark.generated
-@pytest.mark.parametrize(("profile", "count"), [("backlog", 8), ("leaders", 50), ("stale", 50)])
+@pytest.mark.parametrize(
+    ("profile", "count"), [("backlog", 8), ("leaders", 50), ("stale", 50), ("operators", 30), ("operators_calm", 20)]
+)
 def test_the_invariants_hold_in_profiles_apart(profile: str, count: int) -> None:
     """Those that a search through all leaves out."""
     for seed in range(_FIRST, _FIRST + count):
@@ -108,7 +110,10 @@ def test_the_invariants_hold_in_profiles_apart(profile: str, count: int) -> None
 @pytest.mark.long
 @pytest.mark.generated
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize(("profile", "count"), [("backlog", 500), ("leaders", 5000), ("stale", 5000)])
+@pytest.mark.parametrize(
+    ("profile", "count"),
+    [("backlog", 500), ("leaders", 5000), ("stale", 5000), ("operators", 5000), ("operators_calm", 500)],
+)
 def test_the_invariants_hold_for_long_in_profiles_apart(profile: str, count: int) -> None:
     """More of them."""
     test_the_invariants_hold_in_profiles_apart(profile, count)

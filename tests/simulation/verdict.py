@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from contracts.topology import DEAD_QUEUE
+from contracts.timing import DIRECT_AGAIN
+from contracts.topology import DEAD_QUEUE, OPERATORS_PREFIX
 from tests.simulation.ledger import DELIVERIES_MAX, Violation
 from tests.simulation.strangers import FORGED, FORGED_REQUEST
 from tests.simulation.world import read
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from tests.simulation.hosts.buildbot import Job
     from tests.simulation.world import World
 
+#: How long an operator may wait for an agent that holds fewer than 4 sessions of operators.
+TAKEN = 3 * DIRECT_AGAIN
 #: How long a living master's build may wait for an idle agent beside a dead master's offers.
 PROMPT = 1.0
 
@@ -29,6 +32,9 @@ def unsettled(world: World) -> str | None:
                 return f"{job.request} has not ended"
         if master.machine is not None and master.machine.requests():
             return f"{master.name} still has {[view.request for view in master.machine.requests()]}"
+    for operator in world.operators:
+        if not operator.is_over:
+            return f"{operator.name} still runs"
     for agent in world.agents:
         if agent.machine is None:
             return f"{agent.name} does not run"
@@ -66,7 +72,7 @@ def unsettled(world: World) -> str | None:
     if len(readers) > len(world.masters):
         return f"ghosts of fleet queues are left: {readers}"
     for name, queue in sorted(world.broker.queues.items()):
-        if name == DEAD_QUEUE or name.startswith(("agent.", "fleet.")):
+        if name == DEAD_QUEUE or name.startswith(("agent.", "fleet.")) or OPERATORS_PREFIX in name:
             continue
         if moved and name.startswith("cap.") and not queue.unacked:
             continue  # copies of offers, which nobody takes any more
@@ -101,6 +107,7 @@ def judge(world: World) -> None:
     for master in world.masters:
         for job in master.jobs.values():
             _judge_result(job)
+    _judge_operators(world)
     _judge_dead(world)
     if "once" in world.plan.rules:
         _judge_once(world)
@@ -116,6 +123,25 @@ def _judge_result(job: Job) -> None:
         allowed.add("CANCELLED")
     if job.result not in allowed and job.result != "EXCEPTION":  # EXCEPTION: checked when it came (three lives)
         raise Violation("a build ends with the result its commands had", f"{job.request}: {job.result}, not {allowed}")
+
+
+def _judge_operators(world: World) -> None:
+    targets = {operator.job.request: operator.target.name for operator in world.operators}
+    seen: set[tuple[str, int]] = set()
+    for execution in world.ledger.executions:
+        where = f"{execution.request} command {execution.n} on {execution.host}"
+        target = targets.get(execution.request)
+        if target is not None and execution.host != target:
+            raise Violation("an operator's command runs on the agent that was told", f"{where}, told was {target}")
+        if target is not None and (execution.request, execution.n) in seen:
+            raise Violation("an operator's command runs once", where)
+        seen.add((execution.request, execution.n))
+    for operator in world.operators if "taken" in world.plan.rules else ():
+        (sought, taken), *_ = operator.job.waits
+        assert sought is not None
+        if taken is None or taken - sought > TAKEN:
+            waited = "for ever" if taken is None else f"{taken - sought:.2f} s"
+            raise Violation("an operator waits for no build", f"{operator.job.request} waited {waited}")
 
 
 def _judge_dead(world: World) -> None:

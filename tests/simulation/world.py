@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from tests.simulation.hosts.agent_host import AgentHost
     from tests.simulation.hosts.master_host import MasterHost
     from tests.simulation.hosts.office import OfficeBridgeLink
+    from tests.simulation.hosts.operator_host import OperatorHost
     from tests.simulation.plan import Plan
 
 #: seconds since the epoch at virtual time 0
@@ -63,6 +64,8 @@ class World:
         self.masters: list[MasterHost] = []
         #: agents on copies of another's state folder; each goes again
         self.copies: list[AgentHost] = []
+        #: operators' programs, those that have ended among them
+        self.operators: list[OperatorHost] = []
         #: second masters of a name that is taken
         self.twins: list[MasterHost] = []
         #: what strangers sent, by identity; it may end in `dead`

@@ -253,6 +253,10 @@ class BridgeLink(Link):
             wire = self.host.world.write_of_session(message)
             self._publish(CONTROL, action.address, wire, mandatory=True, persistent=False)
 
+    def tell(self, address: str, message: Message) -> None:
+        """To the agent at this address; what comes back is said again."""
+        self._publish(CONTROL, address, self.host.world.write_of_session(message), mandatory=True, persistent=False)
+
     def _opened(self, message: AnyMessage, user: str, delivery: Delivery, handle: int) -> AnyMessage | None:
         """None: it is answered."""
         try:

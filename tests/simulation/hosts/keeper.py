@@ -116,7 +116,12 @@ class Keeper:
         if self._fencing is not None and self.alive:
             if self._fence is not None:
                 self._fence.cancel()
-            self._fence = self._later(self._fencing, self.kill, "fenced: no contact")
+            self._fence = self._later(self._fencing, self._fence_falls)
+
+    def _fence_falls(self) -> None:
+        """It ends what runs; a session in which nothing does is the main process's affair."""
+        if self.executing:
+            self.kill("fenced: no contact")
 
     # ---- what happens to it
 

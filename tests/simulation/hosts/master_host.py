@@ -88,10 +88,13 @@ class MasterHost(Host):
             self.link = OfficeBridgeLink(self, self.process)
         else:
             self.link = BridgeLink(self, self.process)
-        self.buildbot = Buildbot(self, self.process)
+        self.buildbot = self._make_buildbot()
         self.world.clock.call_later(self.world.between(0.0, 1.0), self.link.connect)
         self.buildbot.start()
         self.rearm()
+
+    def _make_buildbot(self) -> Buildbot:
+        return Buildbot(self, self.process)
 
     def kill(self, *, power_off: bool = False) -> None:
         """SIGKILL, or the end of the machine's power."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from contracts.messages import Event, Refuse, Start
+from contracts.messages import Event, Offer, Refuse, Start
 from worker_agent.core import actions as agent_actions
 from worker_agent.core import inputs as agent_inputs
 from worker_agent.core.machine import AgentMachine
@@ -234,3 +234,21 @@ class ObeysAnyUser(AgentMachine):
             if session is not None:
                 input = replace(input, user=session.owner.user)
         return super().handle(input, now)
+
+
+class KeepsOperators(AgentMachine):
+    """Rule 26 left out: an operator's session in which nothing runs does not end when its operator is gone."""
+
+    def handle(self, input: agent_inputs.Input, now: float) -> list[agent_actions.Action]:
+        for session in self._state.sessions.values():
+            if session.is_direct and all(command.completed for command in session.commands.values()):
+                session.contact_at = now
+        return super().handle(input, now)
+
+
+class TakesOperatorsWhenIdle(AgentMachine):
+    """Rule 26 left out: it does not look at an operator's offer while it holds a build."""
+
+    def handle(self, input: agent_inputs.Input, now: float) -> list[agent_actions.Action]:
+        is_offer = isinstance(input, agent_inputs.MessageReceived) and isinstance(input.message, Offer)
+        return super().handle(agent_inputs.Tick() if is_offer and self._state.builds else input, now)

@@ -31,6 +31,9 @@ class Mutant:
     #: the edges wait for a confirm for ever; they publish what is refused on no other channel
     trusts_confirms: bool = False
     keeps_channel: bool = False
+    #: an operator's program seeks again what was lost; it tells another agent than it was asked to
+    tries_again: bool = False
+    tells_another: bool = False
     #: (file or message, field) that is not written: "meta", or a message's type
     drops: tuple[str, str] = ("", "")
     #: profile whose schedules provoke it, and how many of them suffice
@@ -313,6 +316,30 @@ MUTANTS: dict[str, Mutant] = {
         Mutant(name="offers_in_plain", bridge=bridges.OffersInPlain, profile="commands", violates=(_SEALED,)),
         Mutant(name="speaks_in_plain", agent=agents.SpeaksInPlain, profile="calm", violates=(_SEALED,)),
         Mutant(name="crashes", bridge=bridges.Crashes, profile="links", violates=("no machine crashes",)),
+        Mutant(
+            name="keeps_operators",
+            agent=agents.KeepsOperators,
+            profile="operators",
+            violates=(_LEFT_OVER,),
+        ),
+        Mutant(
+            name="takes_operators_when_idle",
+            agent=agents.TakesOperatorsWhenIdle,
+            profile="operators_calm",
+            violates=("an operator waits for no build",),
+        ),
+        Mutant(
+            name="tries_operators_again",
+            tries_again=True,
+            profile="operators",
+            violates=("an operator's command runs once",),
+        ),
+        Mutant(
+            name="tells_another",
+            tells_another=True,
+            profile="operators_calm",
+            violates=("an operator's command runs on the agent that was told",),
+        ),
         Mutant(name="has_no_grace", bridge=bridges.HasNoGrace, profile="restart", violates=(_ONCE,)),
     )
 }

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
-from contracts.readable import shown
 from contracts.testing.child import Child
+from master_bridge.running import AgentResult, Fleet
 from tests.harness.environment import program_environment
 from tests.harness.ssh import HOST
 from tests.harness.tree import ROOT
 from tests.harness.waiting import wait_for
-from tests.transports.ssh.conftest import BRIDGE, SSHFleet
+from tests.transports.ssh.conftest import SSHFleet
 
 WORKER = ROOT / "examples/worker-sh/worker.sh"
 CONFIG = """
@@ -88,45 +88,42 @@ def test_operators_run_commands_and_move_files_on_a_worker_in_sh(
     request = master.force("b")
     wait_for((tmp_path / "ran").exists, 120, lambda: master.describe(request) + _log(fleet))
 
-    def bridge(*arguments: str, expect: int = 0) -> str:
-        where = ("--master-dir", str(fleet.master_folder), "--on", "board")
-        done = subprocess.run(
-            [BRIDGE, arguments[0], *where, *arguments[1:]], capture_output=True, text=True, check=False, timeout=120,
-            env={**program_environment(), "XDG_STATE_HOME": str(tmp_path)},
-        )  # fmt: skip
-        assert done.returncode == expect, (arguments, done.stdout, done.stderr, _log(fleet))
-        return done.stdout + done.stderr
+    operators = Fleet(master_dir=fleet.master_folder)
 
-    assert bridge("run", "--env", "A=b c", "sh", "-c", 'echo "$A|$1"; pwd; exit 3', "sh", "it's ä", expect=3) == (
-        f"b c|it's ä\n{fleet.folder}/board/builds\n"
-    )
+    def does(method: str, *arguments: Any, fails: str = "", **more: Any) -> AgentResult:
+        (result,) = getattr(operators, method)(*arguments, on=["board"], **more)
+        if fails:
+            assert fails in (result.error or ""), (arguments, result, _log(fleet))
+        else:
+            assert result.is_good or method == "run", (arguments, result, _log(fleet))
+        return cast(AgentResult, result)
+
+    ran = does("run", ["sh", "-c", 'echo "$A|$1"; pwd; exit 3', "sh", "it's \u00e4"], env={"A": "b c"})
+    there = fleet.folder / "board" / "builds"
+    assert (ran.exit_status, ran.stdout.decode()) == (3, f"b c|it's \u00e4\n{there}\n")
     odd = "ein \u00e4 'name' -rf*\n"
-    local = tmp_path / odd
+    local, came = tmp_path / odd, tmp_path / "came"
     local.write_bytes(bytes(range(256)) * 1000)
     local.chmod(0o750)
-    bridge("run", "mkdir into")
-    bridge("put", str(local), "into/")
-    bridge("put", str(local), "into/file", "--mode", "0640")
-    assert "is there already" in bridge("put", str(local), "into/file", expect=1)
-    bridge("put", str(local), "into/file", "--force")
     (tmp_path / "empty").touch()
-    bridge("put", str(tmp_path / "empty"), "empty")
-    there = fleet.folder / "board" / "builds"
-    assert (there / "into" / "file").read_bytes() == local.read_bytes()
-    bridge("copy", "into/file", "copied")
-    bridge("copy", "into", "folder")
-    bridge("rename", "copied", "renamed")
-    assert "there is no such file" in bridge("rename", "copied", "renamed", expect=1)
-    assert bridge("ls", "fol*/*").splitlines() == [shown(f"{there}/folder/{name}") for name in (odd, "file")]
-    bridge("get", "folder", str(tmp_path / "came"))
-    bridge("put", str(tmp_path / "came"), "again")
+    assert does("run", "mkdir into").exit_status == 0
+    does("put", local, "into/")
+    does("put", local, "into/file", mode=0o640)
+    does("put", local, "into/file", fails="is there already")
+    does("put", tmp_path / "empty", "empty")
+    does("copy", "into", "folder")
+    does("rename", "into/file", "renamed")
+    does("rename", "into/file", "renamed", fails="there is no such file")
+    assert does("ls", "fol*/*").names == tuple(f"{there}/folder/{name}" for name in (odd, "file"))
+    does("get", "folder", came)
+    does("put", came, "again")
     assert (there / "again" / odd).read_bytes() == local.read_bytes()
     assert (there / "again" / odd).stat().st_mode & 0o777 == 0o750
-    bridge("get", "empty", str(tmp_path / "got"))
+    does("get", "empty", tmp_path / "got")
     assert (tmp_path / "got").read_bytes() == b""
-    assert "give recursive" in bridge("rm", "folder", expect=1)
-    bridge("rm", "folder", "again", "renamed", "--recursive")
-    assert set(bridge("ls").split()) >= {"into", "empty", ".operators"}
+    does("rm", "folder", fails="give recursive")
+    does("rm", "folder", "again", "renamed", recursive=True)
+    assert {*does("ls").names} >= {"into", "empty", ".operators"}
     assert not (there / "folder").exists()
     (tmp_path / "stop").touch()
     build = master.finished(request, timeout=120)
