@@ -1,6 +1,7 @@
 """Which tests reach which functions, and how long each takes: on code as it is.
 
-What was measured is kept in a file, by test file, for as long as it, its folder's helpers and the code stay the same.
+What was measured is kept in a file, by test file, for as long as that, its folder's helpers and the modules of which
+functions are changed stay the same.
 """
 
 from __future__ import annotations
@@ -39,17 +40,20 @@ class Reach:
         return nearest_first(self.tests.get(mutant.partition("__mutmut_")[0], ()), self.reached, self.busy)
 
 
-def measured(tests: Iterable[str], measure: Callable[[list[list[str]]], Iterator[Seen]], kept: Path) -> Reach:
+def measured(
+    tests: Iterable[str], measure: Callable[[list[list[str]]], Iterator[Seen]], kept: Path, code: Iterable[Path]
+) -> Reach:
     """What `kept` says of `tests`, completed and written anew.
 
-    `measure`: tests by file -> what was seen of each file's; raises where one fails.
+    `code`: modules of which functions are changed. `measure`: tests by file -> what was seen of each file's; raises
+    where one fails.
     """
     files: defaultdict[str, list[str]] = defaultdict(list)
     for test in tests:
         if not test.startswith(SLOW_FIXTURES):
             files[test.partition("::")[0]].append(test)
     before: dict[str, Any] = json.loads(kept.read_text("utf-8")) if kept.exists() else {}
-    around = _digest(_code())
+    around = _digest(sorted(code))
     digests = {file: f"{around} {_digest(_beside(Path(file)))}" for file in files}
     same = {file for file in files if before.get(file, {}).get("digest") == digests[file]}
     known = {file: before[file] for file in same}
@@ -73,12 +77,6 @@ def _reach(seen: Seen) -> Reach:
         seconds={test: each["seconds"] for test, each in seen.items()},
         busy={test: each["busy"] for test, each in seen.items()},
     )
-
-
-def _code() -> list[Path]:
-    """All but this folder, which says only how tests run, and the unit tests."""
-    others = (Path("tests/mutation"), Path("tests/unit"))
-    return sorted(path for path in Path().rglob("*.py") if not any(other in path.parents for other in others))
 
 
 def _beside(file: Path) -> list[Path]:

@@ -25,6 +25,7 @@ import structlog
 from _pytest import unittest
 from mutmut.configuration import config
 from mutmut.mutation import trampoline
+from mutmut.utils.file_utils import walk_mutatable_files
 
 from tests.mutation import swapping
 from tests.mutation.children import TIMEOUT, Told, Trial, outcomes
@@ -76,7 +77,7 @@ class Trials:
         gc.collect()
         gc.disable()  # nobody lives long
         gc.freeze()  # what is loaded stays shared
-        reach = measured(self._items, self._measure, REACH)
+        reach = measured(self._items, self._measure, REACH, walk_mutatable_files())
         for trial, told in outcomes(self._trials(reach), self._play, self._jobs):
             self._tell(trial.change, _exit_status(told))
             if told and told is not TIMEOUT and told["failures"]:

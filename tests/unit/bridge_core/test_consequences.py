@@ -5,11 +5,21 @@ from __future__ import annotations
 import pytest
 
 from contracts.messages import Grant, Hold, Ping, Refuse, Replay, RollCall, Stored
-from contracts.timing import LINK_UP_SETTLING, ORPHAN_IDLE, ORPHAN_RUNNING, PING_INTERVAL, STORED_EVERY
+from contracts.timing import (
+    ACCEPT_TIMEOUT,
+    LINK_UP_SETTLING,
+    ORPHAN_IDLE,
+    ORPHAN_RUNNING,
+    PING_INTERVAL,
+    REPLAY_INTERVAL,
+    STORED_EVERY,
+    STORED_EVERY_BYTES,
+)
 from master_bridge.core.actions import Ack, CheckRequest, Deliver, Send, SendMarker
 from master_bridge.core.context import MARKER_RESEND
-from master_bridge.core.inputs import Keep, RequestChecked
+from master_bridge.core.inputs import Keep, LinkDown, LinkUp, RequestChecked, StartCommand
 from master_bridge.core.presence import CLONES_MAX
+from master_bridge.core.rollcall import RECHECK
 from tests.unit.bridge_core.scene import MAKE, TICKETS, Agent, Scene, executing, sent
 
 ROLL_CALL = RollCall(master="m", incarnation="inc-1")
@@ -97,6 +107,22 @@ def test_what_a_lost_link_delivered_of_a_noted_session_is_not_acknowledged() -> 
     assert void not in scene.acked()
 
 
+def test_after_each_link_up_what_is_noted_is_looked_up_again_before_its_time_is_over() -> None:
+    """The link was away for longer than anybody waits for it: its request may be asked for just now."""
+    scene = Scene()
+    scene.settle()
+    agent = Agent("a")
+    scene.says(agent, agent.resume())
+    scene.do(RequestChecked(request="br-1", complete=False))
+    scene.do(LinkDown())
+    scene.wait(2 * ORPHAN_IDLE)
+    scene.do(LinkUp())
+    assert sent(scene.wait(RECHECK - 1.0), CheckRequest) == []
+    assert scene.state() == "unasked"
+    assert sent(scene.wait(1.0), CheckRequest) == [CheckRequest(request="br-1")]
+    assert scene.state() == "none"
+
+
 @pytest.mark.parametrize(("completed", "seconds"), [(True, ORPHAN_IDLE), (False, ORPHAN_RUNNING)])
 def test_what_is_kept_waits_as_long_as_what_runs_in_it_is_worth(completed: bool, seconds: float) -> None:
     """Five minutes, or a day where a command runs."""
@@ -155,6 +181,38 @@ def test_what_is_stored_is_told_soon_after_the_first_event_however_many_follow()
     assert told == [Stored(session="s-a", incarnation="inc-1", stored=3)]
 
 
+def test_what_was_told_at_once_is_not_told_again_when_its_time_comes() -> None:
+    """So many bytes are told at once, though a time has begun for fewer."""
+    scene = Scene()
+    agent = scene.held(Agent("a"), commands=[MAKE])
+    scene.wait(PING_INTERVAL - (scene.now % PING_INTERVAL) + 0.01)
+    scene.says(agent, agent.event(1))
+    scene.store(agent, 1)
+    assert not sent(scene.last, Send)
+    scene.says(agent, agent.event(2, data=b"x" * STORED_EVERY_BYTES))
+    scene.store(agent, 2)
+    stored = Stored(session="s-a", incarnation="inc-1", stored=2)
+    assert sent(scene.last, Send) == [Send(message=stored, address=agent.address)]
+    assert not sent(scene.wait(2 * STORED_EVERY), Send)
+
+
+def test_a_grant_that_was_accepted_is_not_repeated() -> None:
+    scene = Scene()
+    scene.held(Agent("a"))
+    assert "grant" not in [send.message.t for send in sent(scene.wait(3 * ACCEPT_TIMEOUT), Send)]  # type: ignore[attr-defined]
+
+
+def test_what_an_earlier_epoch_says_from_the_same_address_is_done_with() -> None:
+    """It changes nothing."""
+    scene = Scene()
+    agent = scene.held(Agent("a"))
+    agent.epoch = 2
+    scene.says(agent, agent.resume())
+    late = agent.resume().model_copy(update={"epoch": 1})
+    delivery = scene.says(agent, late)
+    assert scene.last == [Ack(delivery=delivery)]
+
+
 def test_one_marker_serves_all_who_want_one_at_a_time() -> None:
     """Two agents are given up with one look."""
     scene = Scene()
@@ -192,6 +250,9 @@ def test_events_that_came_before_their_session_was_attached_are_asked_for_again(
     scene.says(agent, agent.accept())
     replay = Replay(session="s-a", incarnation="inc-1", stored=0)
     assert Send(message=replay, address=agent.address) in scene.last
+    scene.wait(2 * REPLAY_INTERVAL)
+    scene.do(StartCommand(request="br-1/step-1", command=MAKE))
+    assert [send.message.t for send in sent(scene.last, Send)] == ["start"], "once"  # type: ignore[attr-defined]
 
 
 def test_an_older_address_is_asked_anew_when_the_marker_did_not_come_back() -> None:

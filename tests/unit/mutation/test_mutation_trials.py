@@ -48,14 +48,14 @@ def test_what_was_measured_is_kept_while_nothing_changes(tmp_path: Path, monkeyp
             yield {test: {"seconds": 0.5, "busy": 0.1, "functions": ["f", test]} for test in tests}
 
     tests = ["tests/unit/test_a.py::one", "tests/unit/test_a.py::two", "tests/unit/test_b.py::one"]
-    reach = measured(tests, measure, Path("kept"))
+    reach = measured(tests, measure, Path("kept"), [Path("code.py")])
     assert reach.nearest("f__mutmut_1") == tests
     assert reach.nearest("tests/unit/test_b.py::one__mutmut_2") == tests[2:]
     assert reach.nearest("g__mutmut_1") == []
-    assert measured(tests, measure, Path("kept")) == reach
+    assert measured(tests, measure, Path("kept"), [Path("code.py")]) == reach
     for changed in ("tests/unit/test_b.py", "tests/unit/helper.py", "code.py"):
         Path(changed).write_text("2")
-        assert measured(tests, measure, Path("kept")) == reach
+        assert measured(tests, measure, Path("kept"), [Path("code.py")]) == reach
     every = [tests[:2], tests[2:]]
     assert asked == [every, [], [tests[2:]], every, every]
 
