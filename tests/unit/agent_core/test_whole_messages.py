@@ -273,6 +273,16 @@ def test_a_resume_says_what_has_run_and_how_far_it_is() -> None:
     assert (publish.master, publish.to, publish.token, publish.expires) == ("m", "claims", None, None)
 
 
+def test_a_resume_of_a_commands_session_says_so() -> None:
+    """What it was sought for decides how long it is kept."""
+    agent = Agent()
+    agent.offer(offer(kind="command", ask=True))
+    agent.grant()
+    agent.link_down()
+    agent.link_up()
+    assert [resume.kind for resume in agent.said(Resume)] == ["command"]
+
+
 def test_an_event_is_published_with_a_token_of_its_own() -> None:
     """To the events queue of its master."""
     agent = Agent()

@@ -78,7 +78,7 @@ def test_shards_of_unknown_length_do_not_count_before_they_end() -> None:
     ("seconds", "text"),
     [
         (0.0, "1 s"), (1.6, "2 s"), (99.4, "99 s"), (99.9, "100 s"), (100.0, "2 min"), (5999.0, "100 min"),
-        (6000.0, "1.7 h"), (36000.0, "10.0 h"),
+        (6000.0, "1.7 h"), (36000.0, "10.0 h"), (36e6, "10000.0 h"),
     ],
 )  # fmt: skip
 def test_a_duration_has_two_or_three_digits(seconds: float, text: str) -> None:

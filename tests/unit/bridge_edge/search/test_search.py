@@ -12,7 +12,7 @@ import pytest
 from contracts.machines.transitions import Table, words
 from contracts.requirements.sets import Requirements
 from master_bridge.buildbot.search import search
-from master_bridge.buildbot.search.preference import Wanted, preference
+from master_bridge.buildbot.search.preference import Preference, Wanted, preference
 from master_bridge.buildbot.search.search import TABLE, Search, SearchState
 
 GTK, QT = Requirements.of(["gtk"]), Requirements.of(["qt"])
@@ -32,6 +32,15 @@ def sought(*cues: search.Cue, prefers: bool = True) -> tuple[Search, list[search
     for cue in cues:
         done = made.handle(cue)
     return made, done
+
+
+def test_what_is_preferred_is_more_than_what_is_required() -> None:
+    """It includes that; nothing more is no preference."""
+    assert preference(["gtk"], ["warm"], 20.0) == Preference(
+        requirements=Requirements.of(["gtk", "warm"]), seconds=20.0
+    )
+    assert preference(["gtk", "warm"], ["gtk"], 20.0) is None
+    assert preference(["gtk"], [], 20.0) is None
 
 
 def play(table: Any = TABLE) -> tuple[Counter[tuple[SearchState, type, SearchState]], list[str]]:
