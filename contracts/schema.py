@@ -122,8 +122,8 @@ def asyncapi() -> dict[str, Any]:
                 "pathname": "/{vhost}",
                 "protocol": "amqp",
                 "protocolVersion": "0-9-1",
-                "description": "RabbitMQ 3.10 or later; amqps with TLS. Two connections of an agent: one consumes, one "
-                "publishes, because a broker under a resource alarm blocks connections that publish.",
+                "description": "RabbitMQ 3.10 or later; amqps with TLS. An agent has one connection: under a resource "
+                "alarm a broker does not read from it, once it has published, until the alarm is over.",
                 "variables": {
                     "host": {"description": "host and port of the broker", "default": "localhost:5672"},
                     "vhost": {"description": "the virtual host, percent-encoded", "default": "%2F"},

@@ -38,10 +38,13 @@ class Fleet(NamedTuple):
     offers: int = 1_000
     #: all agents are idle but one: each offer is published when the one before it is over
     idle: bool = False
+    #: so many are busy at any time: the session that is oldest ends when another one begins
+    busy: int = 0
     queue_type: QueueType = "classic"
 
     def __str__(self) -> str:
         offers = "one offer at a time" if self.idle else f"{self.offers} offers"
+        offers += f", {self.busy} busy" if self.busy else ""
         quorum = "" if self.queue_type == "classic" else ", quorum queues"
         return f"{self.agents} agents, {self.signatures} signatures, {offers}{quorum}"
 
@@ -124,7 +127,7 @@ def run(stage: Stage) -> None:
 def scale(stage: Stage) -> None:
     """How the cost of a claim grows: half an hour."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # two connections an agent
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # a connection an agent
     try:
         if stage.quick:
             _scale(stage, QUICK, 1)
@@ -203,16 +206,17 @@ def _scale(stage: Stage, fleets: Sequence[Fleet], rounds: int) -> None:
 
 def _measure(stage: Stage, prefix: str, fleet: Fleet) -> Sequence[tuple[str, float, str, str]]:
     names = [f"{prefix}x{index}" for index in range(fleet.signatures)]
-    pace = {"at_once": 1, "pause": _SHORT_PAUSE} if fleet.idle else {"at_once": fleet.offers}
+    pace: dict[str, float] = {"at_once": 1, "pause": _SHORT_PAUSE} if fleet.idle else {"at_once": fleet.offers}
+    pace |= {"keep": fleet.busy} if fleet.busy else {}
     master = f"bench-scale-{prefix}"
     with Talk("benchmarks.stand.bridge_process", stage.node.url, master, fleet.queue_type) as bridge:
         bridge.hear()
         bridge.ask({"declare": True, "signatures": names})
         memory = proportional_memory([stage.node.pid])
-        with Talk("benchmarks.stand.fleet_process", stage.node.url, str(fleet.agents), *names) as agents:
+        with Talk("benchmarks.stand.fleet_process", stage.node.url, "0", str(fleet.agents), *names) as agents:
             agents.hear()
             connected = proportional_memory([stage.node.pid])
-            bridge.ask({"seek": min(50, fleet.offers), "signatures": names, **pace})  # warm
+            bridge.ask({"seek": fleet.busy or min(50, fleet.offers), "signatures": names, **pace})  # warm
             resting = _used(stage, agents)
             time.sleep(_REST)  # what heartbeats, statuses and supervision cost is no part of a claim's cost
             before = _used(stage, agents)

@@ -1,9 +1,12 @@
 """A bridge without Buildbot: the real machine and the real link, and a client that takes an agent and lets it go.
 
-`python -m benchmarks.stand.bridge_process URL MASTER [classic|quorum]` reads orders and prints answers, a line of JSON
-each: {"seek": count, "signatures": [...], "at_once": n, "pause": s} asks for `count` sessions, at most `at_once` at a
-time and `pause` seconds after one has ended for the next, and answers when all were claimed, granted, accepted and
-released: seconds, latencies (ms), CPU seconds.
+`python -m benchmarks.stand.bridge_process URL MASTER [classic|quorum [SECRET]]` reads orders and prints answers, a
+line of JSON each: {"seek": count, "signatures": [...], "at_once": n, "pause": s} asks for `count` sessions, at most
+`at_once` at a time and `pause` seconds after one has ended for the next, and answers when all were claimed, granted,
+accepted and released: seconds, latencies (ms), CPU seconds. With "keep": n the last n sessions go on, and the next is
+asked for when one was accepted; with "hold": true all go on. "run" is the number of all their builds. SECRET
+(hexadecimal) is what tickets are made with: another process with it, and with the same orders from its start on,
+adopts those sessions.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import json
 import os
 import sys
 import time
+from collections import deque
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -88,8 +92,12 @@ class Run(LineOnlyReceiver):
     delimiter = b"\n"
     MAX_LENGTH = 1_000_000
 
-    def __init__(self, url: str, master: str, queue_type: QueueType = "classic") -> None:
+    def __init__(self, url: str, master: str, queue_type: QueueType, secret: bytes) -> None:
         self._ready = False
+        self._run = 1
+        #: sessions that go on
+        self._kept: deque[Asked] = deque()
+        self._keep = 0
         self._numbers = 0
         self._waiting: list[tuple[str, str]] = []
         self._left = 0
@@ -99,7 +107,7 @@ class Run(LineOnlyReceiver):
         self._accepted: dict[str, float] = {}
         self.bridge = NotingBridge(
             reactor=reactor, master=master, user=key_word(urlsplit(url).username or ""),
-            tickets=Tickets(os.urandom(SECRET_BYTES), master=master), grace=timing.GRACE,
+            tickets=Tickets(secret, master=master), grace=timing.GRACE,
             check=lambda request: defer.succeed(False),
             on_link=self._link, on_fleet=lambda message: None, on_stopped=self.failed,
         )  # fmt: skip
@@ -126,6 +134,8 @@ class Run(LineOnlyReceiver):
         self._waiting = [(f"r-{self._numbers + i}", signatures[i % len(signatures)]) for i in range(count)]
         self._waiting.reverse()
         self._pause = order.get("pause", 0.0)
+        self._run = order.get("run", 1)
+        self._keep = count if order.get("hold") else order.get("keep", 0)
         self._numbers += count
         self._began, self._cpu = time.monotonic(), time.process_time()
         for _ in range(min(count, order["at_once"])):
@@ -141,27 +151,37 @@ class Run(LineOnlyReceiver):
         request, signature = self._waiting.pop()
         self.bridge.seek(
             Asked(self, request, signature),
-            inputs.Seek(request=request, run=1, kind="build", signature=signature, builddir="b", title=request),
+            inputs.Seek(request=request, run=self._run, kind="build", signature=signature, builddir="b", title=request),
         )
 
     def attached(self, asked: Asked) -> None:
         self._accepted[asked.request] = time.monotonic()
-        reactor.callLater(0, self._leave, asked)
+        self._kept.append(asked)
+        reactor.callLater(0, self._leave)
 
-    def _leave(self, asked: Asked) -> None:
-        self.bridge.leave(asked, inputs.Done(request=asked.request))
+    def _leave(self) -> None:
+        """One was accepted: the oldest beyond those that are kept is over."""
+        if len(self._kept) > self._keep:
+            asked = self._kept.popleft()
+            self.bridge.leave(asked, inputs.Done(request=asked.request))
         self._left -= 1
         if self._waiting:
             reactor.callLater(self._pause, self._seek)
         elif not self._left:
             offered, claimed = self.link.offered, self.bridge.claimed
-            first = min(offered.values())
+            first = min(offered.values(), default=self._began)
             self._answer(
                 {
                     "seconds": max(self._accepted.values()) - first,
                     "cpu": time.process_time() - self._cpu,
-                    "offer_to_claim": [1000 * (claimed[request] - at) for request, at in offered.items()],
-                    "claim_to_accept": [1000 * (self._accepted[request] - at) for request, at in claimed.items()],
+                    "offer_to_claim": [
+                        1000 * (claimed[request] - at) for request, at in offered.items() if request in claimed
+                    ],
+                    "claim_to_accept": [
+                        1000 * (self._accepted[request] - at)
+                        for request, at in claimed.items()
+                        if request in self._accepted
+                    ],
                 }
             )
 
@@ -174,8 +194,9 @@ class Run(LineOnlyReceiver):
 
 
 def main() -> None:
-    url, master, *queue_type = sys.argv[1:]
-    stdio.StandardIO(Run(url, master, "quorum" if queue_type == ["quorum"] else "classic"))
+    url, master, *more = sys.argv[1:]
+    secret = bytes.fromhex(more[1]) if len(more) > 1 else os.urandom(SECRET_BYTES)
+    stdio.StandardIO(Run(url, master, "quorum" if more[:1] == ["quorum"] else "classic", secret))
     reactor.run()
 
 

@@ -1,9 +1,9 @@
-"""Many agents in one process: the real machine and the real link of each, over its own two connections.
+"""Many agents in one process: the real machine and the real link of each, over its own connection.
 
 Left out is what a machine does for a session (folders, keepers, processes) and what it can do (probes). Prints
 {"ready": seconds} when all consume, then one line {"cpu": seconds, "given_back": offers} for each line it reads.
 
-`python -m benchmarks.stand.fleet_process URL AGENTS SIGNATURE…`
+`python -m benchmarks.stand.fleet_process URL FIRST AGENTS SIGNATURE…`: FIRST is the number of the first one.
 """
 
 from __future__ import annotations
@@ -98,9 +98,9 @@ class SimulatedAgent:
             self.link.cancel_consumers()
 
 
-async def run(url: str, count: int, signatures: list[str]) -> None:
+async def run(url: str, first: int, count: int, signatures: list[str]) -> None:
     began = time.monotonic()
-    agents = [SimulatedAgent(url, number, signatures) for number in range(count)]
+    agents = [SimulatedAgent(url, number, signatures) for number in range(first, first + count)]
     tasks = []
     for start in range(0, count, OPENING):
         some = agents[start : start + OPENING]
@@ -121,4 +121,4 @@ async def run(url: str, count: int, signatures: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(run(sys.argv[1], int(sys.argv[2]), sys.argv[3:]))
+    asyncio.run(run(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4:]))

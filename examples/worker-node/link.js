@@ -1,4 +1,4 @@
-// The broker: one connection that consumes, one that publishes (a broker under an alarm blocks publishers only).
+// The broker: one connection, a channel that publishes, one for the control queue, one for offers.
 import amqp from 'amqplib';
 import { randomBytes, randomUUID } from 'node:crypto';
 
@@ -47,23 +47,22 @@ export class Link {
       this.up = false;
       this.tags.clear();
       this.on.unlinked();
-      for (const half of [this.incoming, this.outgoing]) half?.close().catch(() => {}); // as far as they are open
+      this.connection?.close().catch(() => {}); // as far as it is open
       await new Promise((wait) => setTimeout(wait, Math.random() * Math.min(30_000, 500 * 2 ** failures)));
     }
   }
   async connect() {
     const { lose } = this;
     const watched = (what) => what.on('error', lose).on('close', lose);
-    const open = async () => watched(await amqp.connect(this.url, { heartbeat: 10 }));
-    [this.incoming, this.outgoing] = [await open(), await open()];
-    this.publisher = watched(await this.outgoing.createConfirmChannel());
+    this.connection = watched(await amqp.connect(this.url, { heartbeat: 10 }));
+    this.publisher = watched(await this.connection.createConfirmChannel());
     for (const [name, type] of Object.entries(EXCHANGES)) await this.publisher.assertExchange(name, type, { durable: true });
     this.address = `agent.${keyWord(this.user)}.${this.instance}.${randomBytes(6).toString('hex')}`;
-    const control = watched(await this.incoming.createChannel());
+    const control = watched(await this.connection.createChannel());
     await control.assertQueue(this.address, { exclusive: true, durable: false, arguments: { 'x-queue-type': 'classic' } });
     for (const key of [this.address, 'all', 'tell']) await control.bindQueue(this.address, 'bb.control', key);
     await control.bindQueue(this.address, 'bb.fleet', 'catalogue');
-    this.offers = watched(await this.incoming.createChannel());
+    this.offers = watched(await this.connection.createChannel());
     await this.offers.prefetch(1); // for each consumer, so the others are cancelled when an offer comes
     await control.consume(this.address, (delivery) => (delivery ? this.control(delivery) : lose()), { noAck: true });
     this.news.clear();
@@ -113,7 +112,7 @@ export class Link {
       const tag = randomUUID();
       this.tags.set(queue, tag);
       try {
-        const probe = (await this.incoming.createChannel()).on('error', () => {});
+        const probe = (await this.connection.createChannel()).on('error', () => {});
         await probe.checkQueue(queue); // closes the channel when there is no such queue
         await probe.close();
         if (!this.wanted || this.tags.get(queue) !== tag) continue;

@@ -96,7 +96,7 @@ class _Strikes:
         if host.link is not None:
             connections = host.link.connections
             which = int(self.fault.detail * 3)
-            for connection in connections if which == 2 else connections[which : which + 1]:
+            for connection in connections if which >= len(connections) else connections[which : which + 1]:
                 connection.reset()
 
     def stale_agent(self) -> None:
@@ -106,7 +106,7 @@ class _Strikes:
         self._stale(self.master)
 
     def _stale(self, host: AgentHost | MasterHost) -> None:
-        """A firewall forgets one of the two connections: that one is cut, the other works, new ones do, too."""
+        """A firewall forgets one connection: that one is cut, others work, new ones do, too."""
         connections = host.link.connections if host.link is not None else []
         if connections:
             connection = connections[int(self.fault.detail * len(connections))]

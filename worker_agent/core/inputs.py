@@ -15,13 +15,13 @@ class LinkUp:
     #: greater than that of any earlier connection of this instance
     epoch: int
     address: str
-    #: seconds since the epoch on this machine's wall clock, when the consuming connection was opened (rule 15)
+    #: seconds since the epoch on this machine's wall clock, when the connection was opened (rule 15)
     opened_at: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class LinkDown:
-    """Either connection is gone. Deliveries and unconfirmed publishes of it are void."""
+    """The connection is gone. Deliveries and unconfirmed publishes of it are void."""
 
 
 @dataclass(frozen=True, kw_only=True)

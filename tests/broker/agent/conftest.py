@@ -58,15 +58,14 @@ class AgentProcess:
 
 
 def close_connections(node: RabbitMQNode, name: str) -> None:
-    """Those of the agent called `name`, by the broker."""
-    names = ", ".join(f'<<"worker-agent {name} {part}">>' for part in ("consumes", "publishes"))
+    """That of the agent called `name`, by the broker."""
     node.ctl(
         "eval",
         'Name = fun(P) -> lists:keyfind(<<"connection_name">>, 1, proplists:get_value(client_properties, '
         "rabbit_networking:connection_info(P, [client_properties]))) end, "
-        f'Named = [{{<<"connection_name">>, longstr, Each}} || Each <- [{names}]], '
+        f'Named = {{<<"connection_name">>, longstr, <<"worker-agent {name}">>}}, '
         '[rabbit_networking:close_connection(P, "test") || P <- rabbit_networking:connections(), '
-        "lists:member(Name(P), Named)].",
+        "Name(P) =:= Named].",
     )
 
 

@@ -12,6 +12,7 @@ from aio_pika.abc import AbstractConnection, AbstractQueue
 from aiormq.exceptions import DeliveryError
 
 from contracts import topology
+from tests.broker.agent.scripted_master import until
 from worker_agent.link.amqp import outlet as outlet_module
 from worker_agent.link.amqp.outlet import Outlet
 
@@ -83,3 +84,25 @@ async def test_an_unroutable_message_is_refused_at_once(bench: Bench) -> None:
     with pytest.raises(DeliveryError):
         await bench.outlet.publish(topology.REPLIES, Message(b"x"), "guest.nobody.events", mandatory=True)
     assert bench.channel is channel
+
+
+async def test_a_channel_that_is_consumed_on_stays_open(bench: Bench) -> None:
+    """Another one takes its place for publications: its consumer, that of the control queue, goes on."""
+    consumed = bench.outlet.consumed()
+    own = await consumed.declare_queue("", exclusive=True)
+    heard: list[bytes] = []
+
+    async def hear(message: aio_pika.abc.AbstractIncomingMessage) -> None:
+        heard.append(message.body)
+
+    await own.consume(hear, no_ack=True)
+    await bench.publish()
+    second = asyncio.create_task(bench.publish())
+    await asyncio.sleep(0.1)  # refused meanwhile
+    assert await bench.queue.get(no_ack=True) is not None
+    await second
+    assert bench.channel is not consumed
+    assert not consumed.is_closed
+    await own.channel.default_exchange.publish(Message(b"to the old channel"), own.name)
+    await until(lambda: heard, "what is said to the agent")
+    assert bench.lost == []

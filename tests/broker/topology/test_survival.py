@@ -70,7 +70,7 @@ def test_a_held_offer_is_taken_back_at_the_consumer_timeout(connect: Connect, fr
 
 
 def test_a_memory_alarm_stops_publishers_only(connect: Connect, fragile_node: RabbitMQNode) -> None:
-    """Why each side has two connections: one that has published is blocked, one that only consumes goes on."""
+    """Why a bridge has two connections: one that has published is blocked, one that only consumes goes on."""
     publisher, consumer = connect(fragile_node.url), connect(fragile_node.url)
     publisher.queue_declare("cap.alarm", durable=True)
     for body in (b"1", b"2"):

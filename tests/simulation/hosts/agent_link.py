@@ -1,4 +1,4 @@
-"""The agent's AMQP edge against the broker model: two connections, a control queue of its own, offer consumers."""
+"""The agent's AMQP edge against the broker model: one connection, a control queue of its own, offer consumers."""
 
 from __future__ import annotations
 
@@ -40,6 +40,7 @@ _CONTROL_OPTIONS = QueueOptions(durable=False, exclusive=True)
 
 class AgentLink(Link):
     host: AgentHost
+    purposes = ("link",)
 
     def __init__(self, host: AgentHost, process: int) -> None:
         super().__init__(host, process)
@@ -72,12 +73,12 @@ class AgentLink(Link):
         if connections is None:
             return
         host = self.host
-        consuming, publishing = connections
-        consuming.on_close = publishing.on_close = lambda reason: host.when_thawed(self._lost, consuming, reason)
+        connection, _ = connections
+        connection.on_close = lambda reason: host.when_thawed(self._lost, connection, reason)
         opened_at = self._clock.now
         epoch = host.disk.next_epoch()
         self.address = address = control_address(host.user, host.instance, f"{host.name}-{epoch:x}")
-        control = consuming.channel()
+        control = connection.channel()
         control.declare(address, _CONTROL_OPTIONS)
         control.bind(address, CONTROL, address)
         control.bind(address, CONTROL, BROADCAST)
@@ -101,34 +102,32 @@ class AgentLink(Link):
             up = inputs.LinkUp(epoch=epoch, address=address, opened_at=WALL + opened_at + host.wall_skew)
             host.feed(self.process, up)
             host.learn_queues()
-            self._tell_status(consuming)
+            self._tell_status(connection)
 
         def deaf(_: str) -> None:
-            host.when_thawed(self._lost, consuming, "control queue is not consumed any more")
+            host.when_thawed(self._lost, connection, "control queue is not consumed any more")
 
         control.on_close = deaf
         control.consume(address, "control", message, on_ok=ready, on_cancel=deaf)
         self._open_offers()
         self._outlet = Outlet(
-            publishing,
+            connection,
             later=lambda delay, *call: self._clock.call_later(delay, host.when_thawed, *call),
-            lost=lambda reason: self._lost(consuming, reason),
+            lost=lambda reason: self._lost(connection, reason),
             mutant=host.world.mutant,
         )
 
-    def _tell_status(self, consuming: Connection) -> None:
-        if self._consuming is consuming and self._outlet is not None and not self.closed:
+    def _tell_status(self, connection: Connection) -> None:
+        if self._consuming is connection and self._outlet is not None and not self.closed:
             status = self.host.world.write(self.host.status())
             self._outlet.publish(publication(FLEET, STATUS_KEY, status, persistent=False, user=self.host.user))
-            self._clock.call_later(STATUS_INTERVAL, self.host.when_thawed, self._tell_status, consuming)
+            self._clock.call_later(STATUS_INTERVAL, self.host.when_thawed, self._tell_status, connection)
 
-    def _lost(self, consuming: Connection, reason: str) -> None:
-        if self.closed or self._consuming is not consuming:
-            return  # both connections of one link were lost: once is enough
-        self._consuming = None
-        if self._publishing is not None:
-            self._publishing.close()
-        consuming.close()
+    def _lost(self, connection: Connection, reason: str) -> None:
+        if self.closed or self._consuming is not connection:
+            return  # its end was seen already
+        self._open_ones = []
+        connection.close()
         was_up, self.up = self.up, False
         self._held.clear()
         self._consumers.clear()

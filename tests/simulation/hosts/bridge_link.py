@@ -41,6 +41,7 @@ EVENTS_PREFETCH = 300
 
 class BridgeLink(Link):
     host: MasterHost
+    purposes = ("consumes", "publishes")
 
     def __init__(self, host: MasterHost, process: int) -> None:
         super().__init__(host, process)

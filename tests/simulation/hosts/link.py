@@ -1,4 +1,4 @@
-"""What both AMQP edges have in common: two connections that live as long as the process, opened again and again."""
+"""What both AMQP edges have in common: connections that live as long as the process, opened again and again."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 
 
 class Link:
-    """One connection consumes, one publishes: a resource alarm blocks the second only."""
+    """The first of `purposes` consumes, the last publishes: a resource alarm blocks the last only."""
+
+    purposes: tuple[str, ...]
 
     def __init__(self, host: Host, process: int) -> None:
         self.host = host
@@ -19,18 +21,21 @@ class Link:
         self.up = False
         self.closed = False
         self._clock = host.world.clock
-        self._consuming: Connection | None = None
-        self._publishing: Connection | None = None
+        self._open_ones: list[Connection] = []
 
     @property
     def connections(self) -> list[Connection]:
-        return [c for c in (self._consuming, self._publishing) if c is not None and c.client_open]
+        return [connection for connection in self._open_ones if connection.client_open]
+
+    @property
+    def _consuming(self) -> Connection | None:
+        return self._open_ones[0] if self._open_ones else None
 
     def connect(self) -> None:
         raise NotImplementedError
 
     def _open(self) -> tuple[Connection, Connection] | None:
-        """(consuming, publishing); None: not now, `connect` is called again."""
+        """(consuming, publishing), which may be one; None: not now, `connect` is called again."""
         if self.closed:
             return None
         host = self.host
@@ -38,13 +43,15 @@ class Link:
             if host.unreachable:
                 raise ConnectionRefusedError(f"{host.name} has no network")
             heartbeat = host.world.plan.heartbeat
-            self._consuming = host.world.broker.connect(f"{host.label} consumes", heartbeat=heartbeat, user=host.user)
-            self._publishing = host.world.broker.connect(f"{host.label} publishes", heartbeat=heartbeat, user=host.user)
+            self._open_ones = [
+                host.world.broker.connect(f"{host.label} {purpose}", heartbeat=heartbeat, user=host.user)
+                for purpose in self.purposes
+            ]
         except ConnectionRefusedError:
             self._clock.call_later(host.world.between(0.5, 1.5), self.connect)
             return None
-        host.world.broker.mark_publisher(self._publishing)
-        return self._consuming, self._publishing
+        host.world.broker.mark_publisher(self._open_ones[-1])
+        return self._open_ones[0], self._open_ones[-1]
 
     def _connect_later(self) -> None:
         self._clock.call_later(self.host.world.between(0.2, 1.0), self.connect)

@@ -1,4 +1,4 @@
-"""The agent's link over RabbitMQ: two connections, supervised consumers, confirmed publishing.
+"""The agent's link over RabbitMQ: one connection, supervised consumers, confirmed publishing.
 
 Nothing outside this package knows aio-pika. Not here: when to connect again (`link`).
 """

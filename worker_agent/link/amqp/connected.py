@@ -1,4 +1,4 @@
-"""One life of the link: both connections open and the control queue consumed, until one of them ends."""
+"""One life of the link: the connection open and the control queue consumed, until it ends."""
 
 from __future__ import annotations
 
@@ -58,7 +58,12 @@ class OfBroker:
 
 
 class Connected:
-    """An `OpenLink` over RabbitMQ: both connections open and the control queue consumed."""
+    """An `OpenLink` over RabbitMQ: the connection open and the control queue consumed.
+
+    An agent has one connection. A broker under a resource alarm does not read from it then, once it has published, so
+    what the agent settles waits, too, until the alarm is over. Nobody waits for that: the claim, the events and the
+    master's answers before it are publications, which wait as well. A second connection costs a broker 0.08 MB.
+    """
 
     consumers: OfferConsumers
     publisher: Publisher
@@ -71,17 +76,19 @@ class Connected:
         self._kept = kept
         self._of_broker = of_broker
         self.address = address
-        #: seconds since the epoch, when the consuming connection was opened
+        #: seconds since the epoch, when the connection was opened
         self.opened_at = 0.0
         self._product = Product()
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._closed = False
-        self._opened: list[Opened] = []
+        self._opened: Opened | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
-    def consuming_connection(self) -> AbstractConnection:
-        return self._opened[0].connection
+    def connection(self) -> AbstractConnection:
+        if self._opened is None:
+            raise LinkError("the connection is not open yet")
+        return self._opened.connection
 
     @property
     def product(self) -> str:
@@ -100,11 +107,13 @@ class Connected:
             raise
 
     async def _open(self) -> None:
-        consuming, publishing = await self._connect("consumes"), await self._connect("publishes")
+        self._opened = await open_connection(self.options)
+        connection = self._opened.connection
+        connection.close_callbacks.add(self._connection_closed)
         self.opened_at = time.time()
-        self._product = product_of(consuming)
-        await self._of_broker.declared.exchanges(consuming)
-        outlet = Outlet(publishing, lost=partial(self._channel_closed, "publishing channel", None))
+        self._product = product_of(connection)
+        await self._of_broker.declared.exchanges(connection)
+        outlet = Outlet(connection, lost=partial(self._channel_closed, "publishing channel", None))
         await outlet.open()
         self.publisher = Publisher(
             outlet,
@@ -116,7 +125,7 @@ class Connected:
             agreements=self._kept.agreements,
         )
         self.consumers = OfferConsumers(
-            consuming,
+            connection,
             on_input=self._on_input,
             deliveries=self._kept.deliveries,
             dead=self.publisher.send_to_dead,
@@ -124,8 +133,7 @@ class Connected:
             reader=OfferReader(trust=self.options.trust, foreign=self._kept.foreign),
             shared=self.options.one_offer and self._of_broker.prefetch.usable(self._product.version),
         )
-        control = consuming.channel(publisher_confirms=False)
-        await control.initialize()
+        control = outlet.consumed()  # one channel more would cost a broker 0.02 MB
         control.close_callbacks.add(partial(self._channel_closed, "control channel"))
         queue = await declare_control_queue(control, self.address)
         # Without acknowledgements: the queue dies with this connection, so one would save nothing.
@@ -141,13 +149,7 @@ class Connected:
         self._spawn(self._watch_control(await known_tags(control), tag))
         self._spawn(self._keep_declared())
         self._spawn(self._run_consumers())
-        self._spawn(self._watch_confirms(publishing))
-
-    async def _connect(self, purpose: str) -> AbstractConnection:
-        opened = await open_connection(self.options, purpose)
-        self._opened.append(opened)
-        opened.connection.close_callbacks.add(self._connection_closed)
-        return opened.connection
+        self._spawn(self._watch_confirms(connection))
 
     async def close(self) -> None:
         """Close what is open and end what runs, cancelled or not. The broker takes back what was not acknowledged."""
@@ -161,7 +163,8 @@ class Connected:
             running |= self.publisher.under_way
         for task in running:
             task.cancel()
-        await asyncio.gather(*(opened.close() for opened in self._opened))
+        if self._opened is not None:
+            await self._opened.close()
         if running:
             await asyncio.wait(running, timeout=TASKS_END)
 
@@ -181,8 +184,9 @@ class Connected:
 
     @property
     def _said(self) -> Heard | None:
-        """Of the connection that the broker closed with a reason."""
-        return next((opened.heard for opened in self._opened if opened.heard.close is not None), None)
+        """What the broker said when it closed the connection with a reason."""
+        heard = self._opened.heard if self._opened is not None else None
+        return heard if heard is not None and heard.close is not None else None
 
     def _explain(self, error: BaseException | None) -> str:
         return str(loss_of(error, self.options, self._said))
@@ -210,9 +214,9 @@ class Connected:
         except LIBRARY_ERRORS as error:
             self._end(self._explain(error))
 
-    async def _watch_confirms(self, publishing: AbstractConnection) -> None:
+    async def _watch_confirms(self, connection: AbstractConnection) -> None:
         async def ask() -> None:
-            channel = publishing.channel(publisher_confirms=False)
+            channel = connection.channel(publisher_confirms=False)
             await channel.initialize()
             await channel.close()
 
@@ -232,8 +236,8 @@ class Connected:
         try:
             while True:
                 await asyncio.sleep(RESTORE_EVERY)
-                await self._of_broker.declared.exchanges(self.consuming_connection)
-                await bind_control_queue(self.consuming_connection, self.address)
+                await self._of_broker.declared.exchanges(self.connection)
+                await bind_control_queue(self.connection, self.address)
         except (LinkError, *LIBRARY_ERRORS) as error:
             self._end(str(error) if isinstance(error, LinkError) else self._explain(error))
 
@@ -277,6 +281,6 @@ class Connected:
 
     async def existing(self, queues: Iterable[str], misses: int | None = None) -> dict[str, bool] | None:
         try:
-            return await existing_queues(self.consuming_connection, queues, misses)
+            return await existing_queues(self.connection, queues, misses)
         except LIBRARY_ERRORS:
             return None

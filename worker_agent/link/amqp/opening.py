@@ -27,10 +27,9 @@ class Opened:
 
     def __init__(self, options: LinkOptions, purpose: str) -> None:
         self._options = options
-        self._purpose = purpose
         self.heard = Heard(self._blocked)
         self._socket = Socket(options.tls_context(), self.heard)
-        self.connection = BrokerConnection(options.connection_url(), self._socket, f"{options.name} {purpose}")
+        self.connection = BrokerConnection(options.connection_url(), self._socket, f"{options.name} {purpose}".rstrip())
 
     async def open(self) -> None:
         """Within `connect_timeout`. Raises `LinkError`; then, and when cancelled, nothing is left open."""
@@ -58,13 +57,13 @@ class Opened:
             log.info("broker_takes_messages_again", broker=self._options.where)
         else:
             log.warning(
-                "broker_takes_no_messages", broker=self._options.where, connection=self._purpose, reason=reason,
+                "broker_takes_no_messages", broker=self._options.where, reason=reason,
                 effect="what is said waits in the journal", remedy="free memory or disk on the broker's machine",
             )  # fmt: skip
 
 
-async def open_connection(options: LinkOptions, purpose: str) -> Opened:
-    """Raises `LinkError` that says why there is none."""
+async def open_connection(options: LinkOptions, purpose: str = "") -> Opened:
+    """`purpose` follows the name that the broker shows. Raises `LinkError` that says why there is none."""
     try:
         opened = Opened(options, purpose)
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError: the TLS files

@@ -40,13 +40,14 @@ class Publication(Protocol):
 
 
 class Lane:
-    """One channel. `retired`: nothing new goes there, and it closes with its last answer."""
+    """One channel. `retired`: nothing new goes there, and it closes with its last answer, unless it is `consumed`."""
 
     def __init__(self, channel: AbstractChannel) -> None:
         self.channel = channel
         self._plain: PlainChannel
         self.under_way = 0
         self.retired = False
+        self.consumed = False
 
     async def open(self) -> None:
         """Raises what aio-pika does."""
@@ -76,7 +77,7 @@ class Lane:
 
     async def close_if_spent(self) -> None:
         """Closed when it takes nothing new and all that it sent is confirmed."""
-        if self.retired and not self.under_way and not self.channel.is_closed:
+        if self.retired and not self.consumed and not self.under_way and not self.channel.is_closed:
             with contextlib.suppress(*LIBRARY_ERRORS):  # the connection goes, and the channel with it
                 await self.channel.close()
 
@@ -97,6 +98,11 @@ class Outlet:
         await lane.open()
         lane.channel.close_callbacks.add(lambda _channel, error: None if lane.retired else self._lost(error))
         self._lane = lane
+
+    def consumed(self) -> AbstractChannel:
+        """The channel that it publishes on now, to be consumed on as well: it stays when another one replaces it."""
+        self._lane.consumed = True
+        return self._lane.channel
 
     async def publish(self, exchange: str, message: Publication, key: str, *, mandatory: bool) -> None:
         """Until the broker has it. Raises `DeliveryError` when no queue takes it, or a full one does not."""
