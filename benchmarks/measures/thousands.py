@@ -123,17 +123,19 @@ def _roll_call(stage: Stage, nodes: Nodes, agents: int, queue_type: QueueType, p
         order = {"seek": agents, "signatures": names, "at_once": agents, "hold": True}
         first.ask({**order, "run": 1})
         first.process.kill()
-        began = time.monotonic()
+        began, used = time.monotonic(), _cpu(nodes)
         second = open_.enter_context(Talk(*bridge))
         second.hear()
         up = time.monotonic() - began
-        second.ask({**order, "run": 2})
-        seconds = time.monotonic() - began
+        cpu = second.ask({**order, "run": 2})["cpu"]
+        seconds, of_broker = time.monotonic() - began, _cpu(nodes) - used
     stage.add("thousands", f"broker's memory an agent, {agents} real links", peer, "MB", "less", [memory])
     stage.add("thousands", f"broker's CPU at rest, {agents} real links", peer, "% of a core", "less", [part])
     what = f"bridge killed until {agents} sessions are its successor's"
     stage.add("thousands", what, peer, "s", "less", [seconds])
     stage.add("thousands", f"{what}, of it until its link is up", peer, "s", "less", [up])
+    stage.add("thousands", f"{what}: the bridge's CPU", peer, "s", "less", [cpu])
+    stage.add("thousands", f"{what}: the broker's CPU", peer, "s", "less", [of_broker])
 
 
 def _bridge(stage: Stage, agents: int) -> None:

@@ -22,7 +22,6 @@ from worker_agent.core.inputs import Input
 from worker_agent.link.amqp.confirms import ConfirmWatch
 from worker_agent.link.amqp.declare import (
     Declared,
-    bind_control_queue,
     declare_control_queue,
     existing_queues,
     known_tags,
@@ -45,8 +44,9 @@ log = structlog.get_logger(__name__)
 
 #: Seconds for cancelled tasks to end, once their connections are closed.
 TASKS_END = 5.0
-#: Seconds between two looks at whether exchanges and bindings are still there.
-RESTORE_EVERY = 20.0
+#: Seconds between two looks at whether exchanges and bindings are still there: below the minute that docs promise. It
+#: is next to all that an idle agent asks of a broker.
+RESTORE_EVERY = 40.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,8 +236,7 @@ class Connected:
         try:
             while True:
                 await asyncio.sleep(RESTORE_EVERY)
-                await self._of_broker.declared.exchanges(self.connection)
-                await bind_control_queue(self.connection, self.address)
+                await self._of_broker.declared.again(self.connection, self.address)
         except (LinkError, *LIBRARY_ERRORS) as error:
             self._end(str(error) if isinstance(error, LinkError) else self._explain(error))
 

@@ -71,13 +71,40 @@ class Declared:
             return
         try:
             async with channel_of(connection) as channel:
-                for exchange in topology.EXCHANGES:
-                    await channel.declare_exchange(exchange.name, exchange.type.value, durable=True)
+                await _declare_exchanges(channel)
         except amqp.ChannelAccessRefused as error:
-            self._ours = False
-            log.debug("exchanges_not_declared", reason=str(error))
+            self._not_ours(error)
         except amqp.ChannelPreconditionFailed as error:
             raise LinkError(str(refusal(PRECONDITION_FAILED, str(error)))) from None
+
+    async def again(self, connection: AbstractConnection, address: str) -> None:
+        """What somebody deleted: the exchanges, and the bindings of the agent's queue, which went with one.
+
+        On one channel: thousands of agents ask this all the time, and opening one costs a broker as much as four of the
+        questions. Raises `LinkError` while an exchange is missing, and that of `exchanges`.
+        """
+        try:
+            async with channel_of(connection) as channel:
+                if self._ours:
+                    await _declare_exchanges(channel)
+                await _bind(await channel.get_queue(address, ensure=False), address)
+        except amqp.ChannelAccessRefused as error:
+            if not self._ours:
+                raise
+            self._not_ours(error)  # the bindings next time
+        except amqp.ChannelPreconditionFailed as error:
+            raise LinkError(str(refusal(PRECONDITION_FAILED, str(error)))) from None
+        except amqp.ChannelNotFoundEntity as error:
+            raise LinkError(f"somebody deleted an exchange or this agent's queue ({error})") from None
+
+    def _not_ours(self, error: Exception) -> None:
+        self._ours = False
+        log.debug("exchanges_not_declared", reason=str(error))
+
+
+async def _declare_exchanges(channel: AbstractChannel) -> None:
+    for exchange in topology.EXCHANGES:
+        await channel.declare_exchange(exchange.name, exchange.type.value, durable=True)
 
 
 async def declare_control_queue(channel: AbstractChannel, address: str) -> AbstractQueue:
@@ -107,15 +134,6 @@ async def _bind(queue: AbstractQueue, address: str) -> None:
     await queue.bind(topology.CONTROL, topology.BROADCAST)
     await queue.bind(topology.CONTROL, topology.TELL)
     await queue.bind(topology.FLEET, topology.CATALOGUE_KEY)
-
-
-async def bind_control_queue(connection: AbstractConnection, address: str) -> None:
-    """Once more: an exchange that somebody deleted took its bindings along. Raises `LinkError` while it is missing."""
-    try:
-        async with channel_of(connection) as channel:
-            await _bind(await channel.get_queue(address, ensure=False), address)
-    except amqp.ChannelNotFoundEntity as error:
-        raise LinkError(f"somebody deleted an exchange or this agent's queue ({error})") from None
 
 
 def product_of(connection: AbstractConnection) -> Product:
