@@ -34,7 +34,7 @@ _FOUND_AT = {
     "office_keeps_no_claims": 1847,
     "offers_once": 91,
     "sweeps_its_own_only": 87,
-    "takes_any_for_first": 59,
+    "takes_any_for_first": 163,
 }
 
 
