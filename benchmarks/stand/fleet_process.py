@@ -1,7 +1,8 @@
 """Many agents in one process: the real machine and the real link of each, over its own connection.
 
 Left out is what a machine does for a session (folders, keepers, processes) and what it can do (probes). Prints
-{"ready": seconds} when all consume, then one line {"cpu": seconds, "given_back": offers} for each line it reads.
+{"ready": seconds} when all consume, then for each line it reads one with its CPU seconds, offers given back, and how
+many sessions each agent had.
 
 `python -m benchmarks.stand.fleet_process URL FIRST AGENTS SIGNATURE…`: FIRST is the number of the first one.
 """
@@ -16,12 +17,15 @@ import sys
 import time
 from collections.abc import Iterable
 
+from aio_pika.abc import AbstractIncomingMessage
+
 from contracts.messages import WorkerInfo
 from contracts.topology import cap_queue
 from worker_agent.core import actions as do
 from worker_agent.core import inputs
 from worker_agent.core.journal import MemoryJournal
 from worker_agent.core.machine import AgentConfig, AgentMachine
+from worker_agent.link.amqp.offer_channel import OfferChannel
 from worker_agent.link.link import Link
 from worker_agent.link.options import LinkOptions
 from worker_agent.link.port import LinkListener
@@ -30,11 +34,23 @@ from worker_agent.link.port import LinkListener
 OPENING = 20
 
 
+#: one entry an offer that came while its agent had another one: its link gives it back at once
+turned_away: list[str] = []
+_TURN_AWAY = OfferChannel.turn_away
+
+
+async def _count_and_turn_away(self: OfferChannel, tag: str, message: AbstractIncomingMessage) -> None:
+    turned_away.append(tag)
+    await _TURN_AWAY(self, tag, message)
+
+
 class SimulatedAgent:
     """Claims, accepts, and has done when released."""
 
-    #: offers that slipped in while their agent claimed another one
+    #: offers that it was asked for, and did not want any more
     given_back = 0
+    #: sessions that are over
+    served = 0
 
     def __init__(self, url: str, number: int, signatures: Iterable[str]) -> None:
         self._loop = asyncio.get_running_loop()
@@ -86,6 +102,7 @@ class SimulatedAgent:
         elif isinstance(action, do.CheckMachine):
             self._put(inputs.MachineChecked(delivery=action.delivery, able=True))
         elif isinstance(action, do.Ack):
+            self.served += 1
             self.link.settle(action.delivery, "ack")
         elif isinstance(action, do.Park):
             self.link.settle(action.delivery, "park")
@@ -100,6 +117,7 @@ class SimulatedAgent:
 
 async def run(url: str, first: int, count: int, signatures: list[str]) -> None:
     began = time.monotonic()
+    setattr(OfferChannel, "turn_away", _count_and_turn_away)  # noqa: B010  # mypy forbids the plain assignment
     agents = [SimulatedAgent(url, number, signatures) for number in range(first, first + count)]
     tasks = []
     for start in range(0, count, OPENING):
@@ -113,8 +131,9 @@ async def run(url: str, first: int, count: int, signatures: list[str]) -> None:
     reader = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     while await reader.readline():
-        given_back = sum(agent.given_back for agent in agents)
-        print(json.dumps({"cpu": time.process_time(), "given_back": given_back}), flush=True)
+        given_back = sum(agent.given_back for agent in agents) + len(turned_away)
+        served = [agent.served for agent in agents]
+        print(json.dumps({"cpu": time.process_time(), "given_back": given_back, "served": served}), flush=True)
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,4 +1,7 @@
-"""What an agent's link starts does not outlive it: no connection that is still being opened, no task, no input."""
+"""What an agent's link starts does not outlive it: no connection that is still being opened, no task, no input.
+
+And what it declared does not go before it.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,21 @@ import asyncio
 import gc
 import itertools
 import re
+import time
 from collections.abc import Iterator
 
+import aio_pika
 import pytest
 from aio_pika.tools import OneShotCallback
 
+from contracts import topology
 from contracts.testing.rabbitmq.node import RabbitMQNode
 from contracts.topology import cap_queue
 from tests.broker.agent.conftest import OpenMaster
 from tests.broker.agent.scripted_master import until
 from tests.broker.gate import Gate
-from worker_agent.core.inputs import Input, LinkUp
+from worker_agent.core.inputs import Input, LinkDown, LinkUp
+from worker_agent.link.amqp import connected
 from worker_agent.link.link import Link
 from worker_agent.link.options import LinkOptions
 from worker_agent.link.port import LinkListener
@@ -135,4 +142,33 @@ async def test_questions_about_queues_that_are_missing_leave_nothing(amqp_url: s
     for number in range(1, 40):
         await ask(number)
     assert remembered() <= before
+    await running.end()
+
+
+async def test_a_deleted_exchange_and_its_bindings_come_back(amqp_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The agent's queue is reached by its address, by `all` and by `tell` as before."""
+    monkeypatch.setattr(connected, "RESTORE_EVERY", 0.2)
+    running = RunningLink(amqp_url)
+    await running.up()
+    async with await aio_pika.connect(amqp_url) as connection:
+
+        async def reached(key: str) -> bool:
+            channel = await connection.channel(on_return_raises=True)
+            try:
+                exchange = await channel.get_exchange(topology.CONTROL, ensure=False)
+                await exchange.publish(aio_pika.Message(b"no message"), key)
+            except (aio_pika.exceptions.PublishError, aio_pika.exceptions.ChannelClosed):
+                return False
+            finally:
+                if not channel.is_closed:
+                    await channel.close()
+            return True
+
+        channel = await connection.channel()
+        await channel.exchange_delete(topology.CONTROL)
+        for key in (running.link.address, topology.BROADCAST, topology.TELL):
+            deadline = time.monotonic() + 60
+            while not await reached(key):
+                assert time.monotonic() < deadline, f"the agent's queue is not bound with {key} again"
+    assert not any(isinstance(each, LinkDown) for each in running.inputs)
     await running.end()
