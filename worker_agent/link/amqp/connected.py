@@ -86,12 +86,14 @@ class Connected:
 
     @property
     def connection(self) -> AbstractConnection:
+        """Its only one. Raises `LinkError` before it is open."""
         if self._opened is None:
             raise LinkError("the connection is not open yet")
         return self._opened.connection
 
     @property
     def product(self) -> str:
+        """The broker's version, as it says it."""
         return self._product.text
 
     async def open(self) -> None:
@@ -244,41 +246,53 @@ class Connected:
 
     @property
     def consuming(self) -> frozenset[str]:
+        """Names of the queues that it may be handed an offer of."""
         return self.consumers.consuming
 
     @property
     def unconfirmed(self) -> int:
+        """Publications that the broker has not confirmed."""
         return self.publisher.unconfirmed
 
     def publish(self, order: Publish, after: asyncio.Future[None] | None = None) -> None:
+        """With `after`, not before that is done."""
         self.publisher.publish(order, after)
 
     def publish_status(self, status: Status) -> None:
+        """To `bb.fleet`, for whoever listens now."""
         self.publisher.publish_to_fleet(status, topology.STATUS_KEY)
 
     def consume(self, queues: tuple[str, ...]) -> None:
+        """From these queues, and no others; done later, in the order of calls."""
         self.consumers.consume(queues)
 
     def cancel_consumers(self) -> None:
+        """From none."""
         self.consumers.cancel()
 
     def settle(self, delivery: int, how: Settle) -> None:
+        """Done later, in the order of calls; a delivery of a channel that is gone is void."""
         self.consumers.settle(delivery, how)
 
     def send_to_dead(self, delivery: int, reason: str) -> None:
+        """To `bb.dead` as it came, then acknowledged."""
         self.consumers.send_to_dead(delivery, reason)
 
     def reject(self, message: AnyMessage, reason: str) -> None:
+        """To `bb.dead`: a message that could be read and is not believed."""
         self.publisher.reject(message, reason, self.address)
 
     def hold_until(self, gate: asyncio.Future[None]) -> None:
+        """What is ordered from now on waits for `gate`."""
         self.consumers.hold_until(gate)
 
     async def flush(self) -> None:
+        """Until all that was ordered is carried out, and confirmed."""
         await self.consumers.carried_out()
         await self.publisher.confirmed()
 
     async def existing(self, queues: Iterable[str], misses: int | None = None) -> dict[str, bool] | None:
+        """Which of them are there; None: the link broke meanwhile."""
         try:
             return await existing_queues(self.connection, queues, misses)
         except LIBRARY_ERRORS:
