@@ -2,6 +2,10 @@
 
 A call is one job of Buildbot's database threads: for each one the reactor waits. Counted are those of the master's
 whole process between the begins of two steps (of two builds), on a master that does nothing else.
+
+With each build's end Buildbot looks for another one for all builders of its worker: three to four calls for each. So
+the build is one of a builder whose workers all serve the same builders, with each peer: with PB the one worker that is
+there, with ours whichever place Buildbot takes.
 """
 
 from __future__ import annotations
@@ -26,7 +30,7 @@ def run(stage: Stage) -> None:
         steps = _counts(peer, build.row["buildrequestid"])
         if len(steps) != stage.steps:
             raise Wrong(f"{len(steps)} of {stage.steps} steps of {peer.name} began")
-        requests = [peer.run("fanout").row["buildrequestid"] for _ in range(BUILDS)]
+        requests = [peer.run("dispatch").row["buildrequestid"] for _ in range(BUILDS)]
         builds = [_counts(peer, request)[0] for request in requests]
         for of, counts in (("step", steps), ("build", builds)):
             for what, values in zip(("calls", "commits"), zip(*counts, strict=True), strict=True):

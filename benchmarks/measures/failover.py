@@ -1,14 +1,17 @@
 """A worker goes away in mid-command: how long until the work is going on again.
 
 worker    SIGKILL to the worker and all it started: until the command runs on another worker
+main      SIGKILL to the worker's main process alone: until the command runs on another worker
 master    SIGKILL to the master, and a new one at once: until the build has its command again
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
+from collections.abc import Callable
 
 from benchmarks.report.figures import Wrong
 from benchmarks.stand.peers import Peer, end_tree
@@ -27,6 +30,7 @@ def run(stage: Stage) -> None:
         # just after its start a bridge gives everybody more time to come back (docs/protocol.md, rule 10)
         time.sleep(max(0.0, peer.up_since + LINK_UP_SETTLING - time.monotonic()))
     stage.measure("failover", "worker killed", "s", "less", _worker_killed, peers=peers)
+    stage.measure("failover", "worker's main process killed", "s", "less", _main_killed, peers=peers)
     for peer in peers:
         peer.have_workers(1)
     stage.measure("failover", "master killed, started again", "s", "less", _master_killed, peers=peers)
@@ -55,16 +59,27 @@ def _end(peer: Peer, request: int) -> None:
 
 
 def _worker_killed(peer: Peer) -> float:
+    return _moved(peer, end_tree)
+
+
+def _main_killed(peer: Peer) -> float:
+    return _moved(peer, lambda pid: os.kill(pid, signal.SIGKILL))
+
+
+def _moved(peer: Peer, kill: Callable[[int], None]) -> float:
+    """Seconds until the command of a worker whose main process `kill` has ended runs on another one."""
     request, build, pid = _running(peer)
     victim = next(worker for worker in peer.workers if int(pid) in peer.tree_of(worker))
     peer.workers.remove(victim)
     killed = time.monotonic()
-    end_tree(victim.pid)
+    kill(victim.pid)
     victim.stop()
     wait_for(lambda: _told(peer, request) not in (None, pid), _TIMEOUT, "the command runs again", every=0.02)
     took = time.monotonic() - killed
     if peer.master.builds(request)[-1].id == build.id:
         raise Wrong("the same build goes on, though its worker is gone")
+    with contextlib.suppress(ProcessLookupError):  # PB's worker leaves it behind when it is killed
+        os.kill(int(pid), signal.SIGKILL)
     _end(peer, request)
     peer.have_workers(2)
     return took

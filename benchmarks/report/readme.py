@@ -23,6 +23,7 @@ _ROWS = {
     ("fanout", "CPU of a worker, 8 workers"): "CPU of a worker for such a build",
     ("fanout", "CPU of the master, 8 workers"): "CPU of the master for such a build",
     ("failover", "worker killed"): "worker killed, build runs elsewhere",
+    ("failover", "worker's main process killed"): "worker's main process killed, build runs elsewhere",
     ("failover", "master killed, started again"): "master killed, build goes on",
     ("footprint", "proportional memory (PSS)"): "idle worker",
     ("footprint", "start until it takes work"): "worker's start until it takes work",

@@ -64,7 +64,12 @@ class OurAgent(Agent):
 
     @property
     def ready(self) -> bool:
-        return "queues" in self.log() and "link_up" in self.log()
+        return self.is_ready()
+
+    def is_ready(self, since: int = 0) -> bool:
+        """It has said so in its log, after its first `since` characters."""
+        log = self.log()[since:]
+        return "queues" in log and "link_up" in log
 
 
 class Peer:
@@ -111,14 +116,15 @@ class Peer:
             self.master.wait_linked()
         self.up_since = time.monotonic()
 
-    def have_workers(self, count: int, module: str = "worker_agent") -> None:
-        """Exactly `count` workers run and are connected. `module`: of new agents' program."""
+    def have_workers(self, count: int, module: str = "worker_agent", *, documented: bool | None = None) -> None:
+        """Exactly `count` workers run and are connected. `module`: of new agents' program. `documented`: these ones."""
         while len(self.workers) > count:
             self._end(self.workers.pop())
         made = []
         while len(self.workers) < count:
             taken = {worker.name for worker in self.workers}
-            made.append(self._make(next(name for name in _WORKER_NAMES if name not in taken), module))
+            name = next(name for name in _WORKER_NAMES if name not in taken)
+            made.append(self._make(name, module, self._documented if documented is None else documented))
             self.workers.append(made[-1])
         if made and self.ours:
             ready = lambda: all(worker.ready for worker in made if isinstance(worker, OurAgent))  # noqa: E731
@@ -131,7 +137,17 @@ class Peer:
                 every=0.02,
             )
 
-    def _make(self, name: str, module: str) -> OwnWorker | OurAgent:
+    def restart(self, worker: OwnWorker | OurAgent) -> float:
+        """End one of our agents and start it anew in its folder. Seconds from its start until it takes work."""
+        assert isinstance(worker, OurAgent)
+        self._end(worker)
+        before = len(worker.log())
+        began = time.monotonic()
+        worker.start()
+        wait_for(lambda: worker.is_ready(before), 60, "the agent consumes", every=0.02)
+        return time.monotonic() - began
+
+    def _make(self, name: str, module: str, documented: bool) -> OwnWorker | OurAgent:
         folder = self.folder / f"worker-{name}-{time.monotonic_ns()}"
         if self.ours:
             program = (sys.executable, "-m", module)
@@ -140,7 +156,7 @@ class Peer:
                 self._url,
                 name=name,
                 capabilities=["bench"],
-                auto_capabilities=self._documented,
+                auto_capabilities=documented,
                 program=program,
             )
             agent.start()
