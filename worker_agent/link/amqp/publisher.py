@@ -34,7 +34,7 @@ _TRANSIENT, _PERSISTENT = 1, 2
 
 
 @dataclass(frozen=True)
-class Outgoing:
+class Prepared:
     """A message as it is published. aio-pika's own costs as much to make as it costs to send."""
 
     body: bytes
@@ -169,7 +169,7 @@ class Publisher:
             timestamp=datetime.now(timezone.utc),
             user_id=self._user,
         )
-        message = Outgoing(wire.body, properties)
+        message = Prepared(wire.body, properties)
         task = asyncio.get_running_loop().create_task(
             self._publish(exchange, message, key, mandatory=mandatory, token=token, after=after)
         )
@@ -192,7 +192,7 @@ class Publisher:
     async def _publish(
         self,
         exchange: str,
-        message: Outgoing,
+        message: Prepared,
         key: str,
         *,
         mandatory: bool,
