@@ -67,11 +67,11 @@ def test_what_runs_on_a_fast_agent_counts_for_more() -> None:
 def test_shards_of_unknown_length_do_not_count_before_they_end() -> None:
     """Two agents have six of a hundred units each; one has ended them."""
     made = BatteryMachine([f"t{number}" for number in range(100)], timings={}, plan=Plan())
-    made.handle(FleetSize(slots=2), 0.0)
-    first, second = take(made, "a1"), take(made, "a2")
+    made.handle(FleetSize(slots=2), 100.0)
+    first, second = take(made, "a1", now=100.0), take(made, "a2", now=100.0)
     assert (len(first.units), len(second.units)) == (6, 6)
-    made.handle(ShardEnded(shard=1, seconds=6.0, reports=dict.fromkeys(first.units, PASSED)), 6.0)
-    assert seconds_left(made, 6.0) == pytest.approx(94.0)
+    made.handle(ShardEnded(shard=1, seconds=6.0, reports=dict.fromkeys(first.units, PASSED)), 106.0)
+    assert seconds_left(made, 106.0) == pytest.approx(94.0)
 
 
 @pytest.mark.parametrize(

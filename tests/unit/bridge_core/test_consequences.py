@@ -82,6 +82,17 @@ def test_of_equal_runs_the_one_that_was_granted_last_is_adopted() -> None:
     assert grants(scene) == [(kept.session, kept.address)]
 
 
+def test_of_equal_grants_the_one_that_told_what_it_is_is_adopted() -> None:
+    """Of the other nobody knows what it can."""
+    scene = Scene()
+    scene.settle()
+    told, late = Agent("a"), Agent("z")
+    scene.says(told, told.resume())
+    scene.says(late, late.accept("inc-0"))
+    scene.seek(run=2)
+    assert grants(scene) == [(told.session, told.address)]
+
+
 def test_what_is_kept_belongs_to_no_request_until_it_is_asked_for() -> None:
     """What its agent says is a noted session's."""
     scene = Scene()
@@ -223,7 +234,9 @@ def test_one_marker_serves_all_who_want_one_at_a_time() -> None:
     for send in pings:
         scene.returned(send.message, send.address)  # type: ignore[arg-type]
     assert [scene.state(agent.request) for agent in agents] == ["missing", "missing"]
-    assert len(sent(scene.wait(scene.machine._context.config.grace + 1.0, markers=False), SendMarker)) == 1
+    (first,) = sent(scene.wait(scene.machine._context.config.grace + 1.0, markers=False), SendMarker)
+    (second,) = sent(scene.wait(MARKER_RESEND, markers=False), SendMarker)
+    assert second.message.k > first.message.k, "each is told from those before"  # type: ignore[attr-defined]
 
 
 def test_a_copy_is_refused_and_what_it_says_is_done_with() -> None:
