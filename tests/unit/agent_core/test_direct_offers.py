@@ -159,3 +159,12 @@ def test_a_master_cannot_speak_in_it() -> None:
     held(agent)
     agent.hear(Start(session="s1", incarnation="I1", command=command()))
     assert agent.kinds == ["Reject"]
+
+
+def test_out_of_contact_it_is_an_operators_program_that_is_missed() -> None:
+    """As the alarm says."""
+    agent = Agent()
+    held(agent)
+    agent.link_down()
+    detail = "no contact with operator's program op for 120 s (strict fencing)"
+    assert actions.Alarm(event="session_fenced", detail=detail, session="s1") in agent.wait(121.0)

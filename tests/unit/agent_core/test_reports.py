@@ -51,6 +51,16 @@ def test_a_build_and_its_commands() -> None:
     ]
 
 
+def test_a_build_that_is_lost_says_why() -> None:
+    """In the words of its alarm."""
+    agent = Agent()
+    agent.running(1)
+    agent.tell(inputs.KeeperLost(session="s1", reason="killed by signal 9"))
+    (ended,) = [line for line in said(agent) if line["event"] == "build_ended"]
+    detail = "the session's processes ended with their keeper: killed by signal 9"
+    assert (ended["reason"], ended["detail"]) == ("lost", detail)
+
+
 @pytest.mark.parametrize(
     ("value", "more", "told"),
     [
@@ -72,13 +82,16 @@ def test_how_else_a_command_ends(value: str | None, more: dict[str, Any], told: 
 def test_a_command_of_its_own_is_said_once() -> None:
     """Also when events are read again after a grant."""
     agent = Agent()
-    agent.offer(command_offer(ask=True, **NAMED))
+    what = command_offer(ask=True, **NAMED)
+    agent.offer(what.model_copy(update={"commands": (what.commands[0].model_copy(update={"step": "compile"}),)}))
     agent.grant()
     tell(agent, 1, "started", {"name": "shell", "digest": "d1"})
     tell(agent, 2, "completed")
     agent.grant(incarnation="I2")
     agent.replay(0, incarnation="I2")
-    assert [line["event"] for line in said(agent)] == ["command", "command_ended"]
+    assert [(line["event"], line["step"]) for line in said(agent)] == [
+        ("command", "compile"), ("command_ended", "compile"),
+    ]  # fmt: skip
 
 
 def test_what_ended_before_a_restart_is_not_said_again() -> None:

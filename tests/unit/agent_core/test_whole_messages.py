@@ -12,6 +12,7 @@ from contracts.messages import (
     Capability,
     Claim,
     Data,
+    Event,
     Executing,
     Gone,
     Grant,
@@ -368,6 +369,30 @@ def test_a_stopped_session_is_told_until_the_broker_has_it() -> None:
     assert agent.said(Gone) == []
 
 
+def test_a_gone_that_the_broker_did_not_take_is_told_at_the_next_link() -> None:
+    """As one that was lost on its way."""
+    agent = Agent()
+    agent.held()
+    agent.tell(inputs.KeeperLost(session="s1", reason="killed by signal 9"))
+    (publish,) = [order for order in agent.of(do.Publish) if isinstance(order.message, Gone)]
+    assert publish.token is not None
+    agent.tell(inputs.Refused(token=publish.token, returned=True))
+    agent.link_down()
+    agent.link_up()
+    assert [gone.session for gone in agent.said(Gone)] == ["s1"]
+
+
+def test_a_claim_that_was_given_back_is_unknown_here() -> None:
+    """To its master, when it asks."""
+    agent = Agent()
+    delivery = agent.offer(offer())
+    agent.tell(inputs.Pause(reason="new disk"))
+    assert do.GiveBack(delivery=delivery) in agent.did
+    agent.alive()
+    agent.ping()
+    assert [(gone.reason, gone.detail) for gone in agent.said(Gone)] == [("unknown", "")]
+
+
 # ---- commands
 
 
@@ -565,6 +590,17 @@ def test_a_journal_with_holes_is_no_session() -> None:
     agent = Agent(recovered=[left(last_seq=5)])
     detail = "the journal of 5 events can be read up to 0 only"
     assert do.Alarm(event="session_lost", detail=detail, session="s1") in agent.all
+
+
+def test_a_session_that_was_left_is_out_of_contact_from_the_start_on() -> None:
+    """Strict fencing counts from there."""
+    journal = Agent().journal
+    journal.append(Event(session="s1", seq=1, n=1, kind="started", value={"name": "shell", "digest": "d1"}))
+    what = meta(offer(fencing=20.5), resumes=True, granted=True, run=3, ticket="earlier")
+    agent = Agent(recovered=[Recovered(meta=what, alive=True, last_seq=1)], journal=journal, linked=False)
+    assert agent.wait(20.4) == []
+    detail = "no contact with master m for 20.5 s (strict fencing)"
+    assert do.Alarm(event="session_fenced", detail=detail, session="s1") in agent.wait(0.2)
 
 
 def test_a_claim_of_an_earlier_process_is_forgotten() -> None:

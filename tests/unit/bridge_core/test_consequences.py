@@ -15,11 +15,11 @@ from contracts.timing import (
     STORED_EVERY,
     STORED_EVERY_BYTES,
 )
-from master_bridge.core.actions import Ack, CheckRequest, Deliver, Send, SendMarker
+from master_bridge.core.actions import Ack, CheckRequest, DeadLetter, Deliver, Send, SendMarker
 from master_bridge.core.context import MARKER_RESEND
-from master_bridge.core.inputs import Keep, LinkDown, LinkUp, RequestChecked, StartCommand
+from master_bridge.core.inputs import Keep, LinkDown, LinkUp, RequestChecked, Reroute, StartCommand
 from master_bridge.core.presence import CLONES_MAX
-from master_bridge.core.rollcall import RECHECK
+from master_bridge.core.rollcall import ACCOUNT_BYTES, RECHECK
 from tests.unit.bridge_core.scene import MAKE, TICKETS, Agent, Scene, executing, sent
 
 ROLL_CALL = RollCall(master="m", incarnation="inc-1")
@@ -222,6 +222,67 @@ def test_what_an_earlier_epoch_says_from_the_same_address_is_done_with() -> None
     late = agent.resume().model_copy(update={"epoch": 1})
     delivery = scene.says(agent, late)
     assert scene.last == [Ack(delivery=delivery)]
+
+
+def test_a_ping_ends_the_time_of_what_it_tells() -> None:
+    """Nothing else tells it."""
+    scene = Scene()
+    agent = scene.held(Agent("a"), commands=[MAKE])
+    scene.wait(PING_INTERVAL - (scene.now % PING_INTERVAL) - STORED_EVERY / 2)
+    scene.says(agent, agent.event(1))
+    scene.store(agent, 1)
+    told = [send.message for send in sent(scene.wait(2 * STORED_EVERY), Send)]
+    assert told == [Ping(session="s-a", incarnation="inc-1", stored=1)]
+
+
+def test_who_is_given_up_is_refused_where_it_was() -> None:
+    """Should it come back: with the reason."""
+    scene = Scene()
+    agent = scene.held(Agent("a"))
+    scene.wait(LINK_UP_SETTLING)
+    scene.vanish(agent)
+    (send,) = [each for each in sent(scene.wait(30.0), Send) if isinstance(each.message, Refuse)]
+    assert (send.address, send.message.reason) == (agent.address, "agent a did not answer for 5 s")  # type: ignore[attr-defined]
+
+
+def test_an_earlier_connection_that_says_gone_is_acknowledged_and_no_more() -> None:
+    """So is whatever else it says."""
+    scene = Scene()
+    older, newer = scene.held(Agent("a")), Agent("a")
+    newer.epoch = 2
+    scene.says(newer, newer.resume())
+    delivery = scene.says(older, older.gone())
+    assert scene.last == [Ack(delivery=delivery)]
+    delivery = scene.says(older, older.resume())
+    assert Ack(delivery=delivery) in scene.last
+
+
+def test_a_claim_that_waits_for_the_roll_call_is_refused_when_its_request_is_sought_elsewhere() -> None:
+    scene = Scene()
+    offer = scene.offered("br-1/step-1", kind="command", commands=(MAKE,))
+    scene.relink()
+    agent = Agent("a", request="br-1/step-1")
+    delivery = scene.says(agent, agent.claim(offer))
+    scene.do(Reroute(request="br-1/step-1", signature="wx", seal=False))
+    refuse = Refuse(session="s-a", master="m", re="claim", reason="a newer offer has replaced this one")
+    assert scene.last[:2] == [Send(message=refuse, address=agent.address), Ack(delivery=delivery)]
+
+
+def test_an_account_that_is_full_is_refused_and_remembered_so() -> None:
+    """What it sends goes aside, with its name."""
+    scene = Scene()
+    scene.settle()
+    agent = Agent("a")
+    delivery = scene.hear(agent.resume(), agent.user, size=ACCOUNT_BYTES + 1)
+    why = f"account u-a would have {ACCOUNT_BYTES + 1} bytes noted here, more than {ACCOUNT_BYTES}"
+    assert scene.last == [
+        Send(message=Refuse(session="s-a", master="m", re="resume", reason=why), address=agent.address),
+        DeadLetter(delivery=delivery, reason=why, user="u-a"),
+        Ack(delivery=delivery),
+    ]
+    scene.says(agent, agent.resume())
+    again = Refuse(session="s-a", master="m", re="resume", reason="this session was given up")
+    assert sent(scene.last, Send) == [Send(message=again, address=agent.address)]
 
 
 def test_one_marker_serves_all_who_want_one_at_a_time() -> None:
