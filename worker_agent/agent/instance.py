@@ -16,9 +16,9 @@ from worker_agent.state_files import StateUnreadable, write_atomically
 
 log = structlog.get_logger(__name__)
 
-#: Seconds for which a lock that is held is asked for again. A process that an agent is just starting holds its lock as
-#: well, until it is another program (fork(2), flock(2)): an agent that is killed, or restarts in place, leaves it
-#: behind for as long as a busy machine takes for that.
+#: Seconds for which a lock that is held is asked for again. Two hold it that are no agent: a process that an agent was
+#: just starting when it was killed or restarted in place, until that is another program (fork(2), flock(2)), and the
+#: program that gives a killed agent's work back (`keeper.giving_back`), until it has.
 LOCK_PATIENCE = 5.0
 _LOCK_AGAIN = 0.05
 
