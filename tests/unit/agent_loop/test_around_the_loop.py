@@ -13,7 +13,7 @@ import pytest
 from pydantic import SecretStr
 
 from contracts.errors import BadSeal
-from contracts.messages import Alive, Interrupt, Release, RollCall, Sealed
+from contracts.messages import Alive, Interrupt, Move, Release, RollCall, Sealed
 from worker_agent.agent import forever, loop
 from worker_agent.agent.ending import EndReason
 from worker_agent.agent.instance import Instance
@@ -298,6 +298,24 @@ async def test_who_wants_traces_sees_what_comes(tmp_path: Path, monkeypatch: pyt
     assert sessions.named["give_back"] is program, "and a keeper what it starts where this process is killed"
     agent.parts.errands.close()
     instance.close()
+
+
+async def test_figures_are_served_as_they_are_counted(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And amounts as they are then."""
+    served: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(telling.Telling, "serve", lambda self, *what: served.append(what))
+    stage = await begin().begin()
+    assert served == [(stage.agent.parts.figures, stage.agent.snapshots.amounts)]
+
+
+async def test_an_order_to_move_goes_to_whoever_can(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it came."""
+    ordered: list[Move] = []
+    monkeypatch.setattr(stage.agent.parts.moving, "ordered", ordered.append)
+    move = Move.model_construct(t="move", instance="another", key="k", sealed="00")
+    stage.hear(move)
+    await stage.turned()
+    assert ordered == [move]
 
 
 # ---- facts of the machine

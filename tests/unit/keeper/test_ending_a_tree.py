@@ -181,6 +181,23 @@ async def test_what_is_asked_to_go_has_its_time(stage: Stage) -> None:
     assert not it.stubborn
 
 
+@pytest.mark.parametrize("error", [ProcessLookupError, PermissionError])
+async def test_a_group_that_goes_just_then_is_gone(
+    stage: Stage, error: type[OSError], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is left whom the signal could reach."""
+    it = stage.start()
+
+    def goes(group: int, number: int) -> None:
+        stage.system.end(group)
+        raise error(group)
+
+    monkeypatch.setattr(os, "killpg", goes)
+    await it.end(3.0, "KILL")
+    assert stage.system.living() == sorted([KEEPER, GUARD])
+    assert not it.stubborn
+
+
 async def test_who_does_not_go_is_killed_after_its_time(stage: Stage) -> None:
     """And is not called stubborn for what was no interrupt."""
     it = stage.start()
