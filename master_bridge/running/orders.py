@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar, Union
@@ -22,7 +23,8 @@ SIGNALLED = 128
 UNKNOWN = 255
 
 _MODE_MAX = 0o177777
-_SIGNAL = re.compile(r"process killed by signal (\d{1,2})\b")
+#: By its number, or, of agents in other languages, by its name.
+_SIGNAL = re.compile(r"process killed by signal (\d{1,2}|SIG[A-Z0-9]{1,8})\b")
 
 Done = TypeVar("Done")
 
@@ -119,7 +121,7 @@ class OrderOutcome:
     def _say(self, text: str) -> None:
         self.said = (self.said + text)[-SAID_MAX:]
         if found := _SIGNAL.search(text):
-            self.signal = int(found[1])
+            self.signal = _signal_number(found[1])
 
     def _update(self, key: Any, value: Any) -> None:
         if key == "rc" and isinstance(value, int):
@@ -148,6 +150,13 @@ class OrderOutcome:
         """Why it is not good, for people, on one line."""
         told = self.failure or self.said.strip().rpartition("\n")[2] or f"exit status {self.exit_status}"
         return shown(told)
+
+
+def _signal_number(said: str) -> int | None:
+    """None: there is no such signal here."""
+    if said.isdigit():
+        return int(said)
+    return int(signal.Signals[said]) if said in signal.Signals.__members__ else None
 
 
 def _is_mode(value: Any) -> bool:

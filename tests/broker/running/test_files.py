@@ -45,7 +45,7 @@ def test_files_go_both_ways_and_are_looked_at(start_all: StartAll, begin: Begin,
     refused = {
         "is there already: give force": fleet.put(local, "into", on=["a1"]),
         "there is no such file": fleet.get("none", tmp_path / "x", on=["a1"]),
-        "is a folder: get its files": fleet.get("into", tmp_path / "x", on=["a1"]),
+        "it has no end": fleet.get("/dev/zero", tmp_path / "x", on=["a1"]),
         "is a folder: give recursive": fleet.rm("into", on=["a1"]),
         "Not a directory": fleet.put(local, f"into/{name}/below/x", on=["a1"], force=True),
     }
@@ -55,6 +55,26 @@ def test_files_go_both_ways_and_are_looked_at(start_all: StartAll, begin: Begin,
     with pytest.raises(OperatingError, match="No such file"):
         fleet.put(tmp_path / "none", "x", match=every)
     good(fleet.put(local, "into", force=True, match=every))
+
+    folder = tmp_path / "folder"
+    (folder / "below").mkdir(parents=True)
+    (folder / "below" / name).write_bytes(data)
+    (folder / "below" / name).chmod(0o700)
+    (folder / "link").symlink_to("below")
+    (folder / "out").symlink_to("/etc/passwd")
+    good(fleet.put(folder, "into", match=every))
+    assert os.readlink(base[1] / "into" / "folder" / "out") == "/etc/passwd"
+    got = good(fleet.get("into/folder", tmp_path / "came", match=every))
+    assert [result.path for result in got] == [tmp_path / "came" / agent / "folder" for agent in ("a1", "a2")]
+    for result in got:
+        assert result.path is not None
+        assert (result.path / "below" / name).read_bytes() == data
+        assert (result.path / "below" / name).stat().st_mode & 0o777 == 0o700
+        assert os.readlink(result.path / "link") == "below"
+        assert not (result.path / "out").is_symlink()
+        assert result.left_out == ("Link 'out' leads outside of the target folder: to '/etc/passwd'",)
+    (again,) = fleet.get("into/folder", tmp_path / "came" / "a1", on=["a1"])
+    assert "a folder replaces nothing" in (again.error or "")
 
     begin("put", "--on", "a1", "--mode", "0600", str(local), "by-program").ended()
     assert (base[0] / "by-program").stat().st_mode & 0o777 == 0o600

@@ -155,6 +155,13 @@ def event(kind: str, value: Any = None, data: bytes = b"", **more: Any) -> Event
             False,
             "signal 15",
         ),
+        (
+            [event("header", data=b"process killed by signal SIGKILL\n"), event("update", ["rc", -1])],
+            137,
+            False,
+            "signal SIGKILL",
+        ),
+        ([event("header", data=b"process killed by signal SIGNONE\n"), event("update", ["rc", -1])], 255, False, ""),
         ([event("update", ["rc", -1])], 255, False, "exit status 255"),
         ([event("update", ["rc", 0]), event("completed", "no such command")], 255, False, "no such command"),
         ([event("update", ["rc", 0]), event("completed", infrastructure="disk full")], 255, False, "disk full"),
