@@ -73,8 +73,8 @@ def test_files_go_both_ways_and_are_looked_at(start_all: StartAll, begin: Begin,
         assert os.readlink(result.path / "link") == "below"
         assert not (result.path / "out").is_symlink()
         assert result.left_out == ("Link 'out' leads outside of the target folder: to '/etc/passwd'",)
-    (again,) = fleet.get("into/folder", tmp_path / "came" / "a1", on=["a1"])
-    assert "a folder replaces nothing" in (again.error or "")
+    (second,) = fleet.get("into/folder", tmp_path / "came" / "a1", on=["a1"])
+    assert "a folder replaces nothing" in (second.error or "")
 
     begin("put", "--on", "a1", "--mode", "0600", str(local), "by-program").ended()
     assert (base[0] / "by-program").stat().st_mode & 0o777 == 0o600
