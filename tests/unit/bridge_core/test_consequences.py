@@ -285,6 +285,31 @@ def test_an_account_that_is_full_is_refused_and_remembered_so() -> None:
     assert sent(scene.last, Send) == [Send(message=again, address=agent.address)]
 
 
+def test_what_is_gone_no_longer_counts_and_the_rest_does() -> None:
+    """Of an account's sessions that are noted."""
+    scene = Scene()
+    scene.settle()
+    half = ACCOUNT_BYTES // 2
+    agents = [Agent("a", session=f"s{number}") for number in range(4)]
+    for agent in agents[:2]:
+        scene.hear(agent.resume(), agent.user, size=half)
+    scene.says(agents[0], agents[0].gone())
+    scene.hear(agents[2].resume(), agents[2].user, size=half)
+    assert not sent(scene.last, DeadLetter)
+    scene.hear(agents[3].resume(), agents[3].user, size=half)
+    assert len(sent(scene.last, DeadLetter)) == 1
+
+
+def test_a_claim_behind_the_resume_by_which_its_session_is_noted_is_acknowledged() -> None:
+    """It is older."""
+    scene = Scene()
+    scene.settle()
+    agent = Agent("a")
+    scene.says(agent, agent.resume())
+    delivery = scene.says(agent, agent.claim("o-1"))
+    assert scene.last == [Ack(delivery=delivery)]
+
+
 def test_one_marker_serves_all_who_want_one_at_a_time() -> None:
     """Two agents are given up with one look."""
     scene = Scene()
