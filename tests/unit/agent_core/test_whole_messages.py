@@ -494,9 +494,10 @@ def test_nobody_speaks_of_anothers_session() -> None:
     reason = "master unnamed (user thief) spoke of session s1, which is master m's (user bridge)"
     assert agent.did == [do.Reject(message=ping, reason=reason)]
     grant = Grant(session="s1", master="n", incarnation="I1", run=1, ticket="t", stored=0)
-    agent.hear(grant)
-    reason = "master n (user bridge) spoke of session s1, which is master m's (user bridge)"
-    assert agent.did == [do.Reject(message=grant, reason=reason)]
+    for user in ("bridge", "thief"):
+        agent.hear(grant, user=user)
+        reason = f"master n (user {user}) spoke of session s1, which is master m's (user bridge)"
+        assert agent.did == [do.Reject(message=grant, reason=reason)]
 
 
 def test_what_only_agents_say_is_put_aside() -> None:
