@@ -17,8 +17,7 @@ from tests import file_order, generated, transport_table
 from tests.faults.laboratory.proxy import Proxy
 from tests.harness.tree import ROOT
 from tests.harness.vhosts import Vhosts
-from tests.harness.ways import BROKER, RABBITMQ, TRANSPORTS, OverRabbitMQ, Way, office
-from tests.transport_table import LEFT_OUT
+from tests.harness.ways import RABBITMQ, TRANSPORTS, OverRabbitMQ, Way, office
 
 #: Fixtures of `tests/buildbot` that lie between a master and its agents.
 USES_TRANSPORT = frozenset({"way", "make_way", "lab", "node"})
@@ -110,6 +109,8 @@ def own_node(tmp_path: Path) -> Iterator[RabbitMQNode]:
 @pytest.hookimpl(tryfirst=True)  # before Hypothesis' own plugin, which takes its seed here
 def pytest_configure(config: pytest.Config) -> None:
     generated.configure(config)
+    if config.getoption("record_transports") and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(transport_table.Recorder(config.getoption("--transport")))
 
 
 def pytest_report_header() -> str:
@@ -178,8 +179,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     """How many tests of each folder ran, above the last line."""
     if config.getoption("record_times"):
         _record_times(terminalreporter)
-    if config.getoption("record_transports"):
-        _record_transports(terminalreporter, config.getoption("--transport"))
     ran: Counter[str] = Counter()
     for outcome in ("passed", "failed", "error"):
         for report in terminalreporter.stats.get(outcome, []):
@@ -189,19 +188,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write_line(
             "tests: " + ", ".join(f"{folder} {number}" for folder, number in sorted(ran.items()))
         )
-
-
-def _record_transports(terminalreporter: pytest.TerminalReporter, chosen: str) -> None:
-    stats = terminalreporter.stats
-    outcomes = []
-    for item in stats.get("deselected", []) if chosen != RABBITMQ else ():
-        if (mark := item.get_closest_marker(RABBITMQ)) is not None:
-            outcomes.append((item.nodeid, chosen, f"{LEFT_OUT}: {(*mark.args, BROKER)[0]}"))
-    for kind, outcome in (("passed", "passed"), ("failed", "failed"), ("error", "failed")):
-        for report in stats.get(kind, []):
-            transport = dict(report.user_properties).get(transport_table.PROPERTY)
-            outcomes += [(report.nodeid, str(transport), outcome)] if transport else []
-    transport_table.record(outcomes)
 
 
 def _record_times(terminalreporter: pytest.TerminalReporter) -> None:

@@ -10,12 +10,14 @@ import json
 import re
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
-from tests.harness.ways import RABBITMQ, TRANSPORTS
+import pytest
+
+from tests.harness.ways import BROKER, RABBITMQ, TRANSPORTS
 
 ROOT = Path(__file__).parents[1]
 RECORDED = Path(__file__).with_name("transport_results.json")
@@ -48,35 +50,38 @@ _OWN = re.compile(r"tests/transports/(amp|zmq|ssh)/")
 _PARAMETER = re.compile(r"\[(?:.*-)?(rabbitmq|amps?|zmq|ssh)\b")
 
 #: What a reader looks for, and where its tests are; each file belongs to the first that fits.
-ROWS = (
-    ("the main job", "tests/buildbot/test_main_job.py"),
-    ("parity with Buildbot's own worker", "tests/buildbot/parity/"),
-    ("sessions end as Buildbot expects", "tests/buildbot/endings/"),
-    ("columns, capabilities, preferences", "tests/buildbot/columns/"),
-    ("one command on any agent", "tests/buildbot/test_capability_command.py"),
-    ("batteries", "tests/buildbot/battery/"),
-    ("pipelines", "tests/buildbot/pipelines/"),
-    ("logs, files, secrets", "tests/buildbot/output/"),
-    ("the fleet's page, Buildbot's pages", "tests/buildbot/page/"),
-    ("the rest with a real master", "tests/buildbot/"),
-    ("an agent is killed", "tests/faults/agents/test_agent_killed.py"),
-    ("an agent's main process is killed", "tests/faults/agents/test_main_process_killed.py"),
-    ("a link is cut and reset, 10 MB of log", "tests/faults/agents/test_link_lost.py"),
-    ("an agent is cut off, or does not answer; strict fencing", "tests/faults/agents/test_partition.py"),
-    ("a planned restart, an upgrade", "tests/faults/agents/test_planned_restart.py"),
-    ("an agent is drained, leaves, or stops at once", "tests/faults/agents/test_drained.py"),
-    ("disks and memory are full", "tests/faults/agents/test_disk_and_memory.py"),
-    ("an offer that kills agents", "tests/faults/agents/test_dead_offer.py"),
-    ("200 losses at random moments", "tests/faults/agents/test_losses.py"),
-    ("a master is killed, stopped, upgraded", "tests/faults/test_master_killed.py"),
-    ("command offers", "tests/faults/test_command_offers.py"),
-    ("pipelines under faults", "tests/faults/test_pipelines.py"),
-    ("other faults", "tests/faults/"),
-    ("the conformance kit, by requirement", "tests/acceptance/protocol/test_kit_over_wires.py"),
-    ("the port's suite: order, confirms, offers, loss", "tests/transports/port/"),
-    ("the door: strangers, floods, silence, slow readers", "tests/transports/wires/"),
-    ("from one place to another while builds run", "tests/transports/moving/"),
-    ("what only this transport has", "tests/transports/"),
+ROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("the main job", ("tests/buildbot/test_main_job.py",)),
+    ("parity with Buildbot's own worker", ("tests/buildbot/parity/",)),
+    ("sessions end as Buildbot expects", ("tests/buildbot/endings/",)),
+    ("columns, capabilities, preferences", ("tests/buildbot/columns/",)),
+    ("one command on any agent", ("tests/buildbot/test_capability_command.py",)),
+    ("batteries", ("tests/buildbot/battery/",)),
+    ("pipelines", ("tests/buildbot/pipelines/",)),
+    ("signatures, seals", ("tests/buildbot/test_trust.py",)),
+    ("`fleet`, `why`, `run`, orders", ("tests/buildbot/test_operators.py",)),
+    ("logs, files, secrets", ("tests/buildbot/output/",)),
+    ("the fleet's page, Buildbot's pages", ("tests/buildbot/page/",)),
+    ("the rest with a real master", ("tests/buildbot/",)),
+    ("an agent is killed", ("tests/faults/agents/test_agent_killed.py",)),
+    ("an agent's main process is killed", ("tests/faults/agents/test_main_process_killed.py",)),
+    ("a link is cut and reset, 10 MB of log", ("tests/faults/agents/test_link_lost.py",)),
+    ("an agent is cut off, or does not answer; strict fencing", ("tests/faults/agents/test_partition.py",)),
+    ("a planned restart, an upgrade", ("tests/faults/agents/test_planned_restart.py",)),
+    ("an agent is drained, leaves, or stops at once", ("tests/faults/agents/test_drained.py",)),
+    ("disks and memory are full", ("tests/faults/agents/test_disk_and_memory.py",)),
+    ("an offer that kills agents", ("tests/faults/agents/test_dead_offer.py",)),
+    ("200 losses at random moments", ("tests/faults/agents/test_losses.py",)),
+    ("a master is killed, stopped, upgraded", ("tests/faults/test_master_killed.py",)),
+    ("command offers", ("tests/faults/test_command_offers.py",)),
+    ("pipelines under faults", ("tests/faults/test_pipelines.py",)),
+    ("other faults", ("tests/faults/",)),
+    ("the conformance kit, by requirement", ("tests/acceptance/protocol/test_kit_over_wires.py",)),
+    ("the port's suite: order, confirms, offers, loss", ("tests/transports/port/",)),
+    ("the door: strangers, floods, silence, slow readers", ("tests/transports/wires/",)),
+    ("walls between accounts", ("tests/transports/walls/", "tests/broker/security/")),
+    ("from one place to another while builds run", ("tests/transports/moving/",)),
+    ("what only this transport has", ("tests/transports/",)),
 )  # fmt: skip
 
 INTRODUCTION = """# What is tested over which transport
@@ -135,6 +140,26 @@ def record(outcomes: Iterable[Outcome]) -> None:
         RECORDED.write_text(json.dumps(asdict(recorded), indent=0, sort_keys=True) + "\n", "utf-8")
 
 
+class Recorder:
+    """A plugin of pytest that records each test when it has ended: a run that is stopped counts as far as it came."""
+
+    def __init__(self, chosen: str) -> None:
+        self._chosen = chosen
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        transport = dict(report.user_properties).get(PROPERTY)
+        if transport is not None and (report.failed or (report.passed and report.when == "call")):
+            record([(report.nodeid, str(transport), "failed" if report.failed else "passed")])
+
+    def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
+        marks = [(item.nodeid, item.get_closest_marker(RABBITMQ)) for item in items if self._chosen != RABBITMQ]
+        record(
+            (nodeid, self._chosen, f"{LEFT_OUT}: {(*mark.args, BROKER)[0]}")
+            for nodeid, mark in marks
+            if mark is not None
+        )
+
+
 def row_of(file: str) -> str | None:
     return next((row for row, where in ROWS if file.startswith(where)), None)
 
@@ -157,7 +182,8 @@ def table(recorded: Recorded) -> str:
     for row, where in ROWS:
         if row in cells:
             told = " | ".join(_cell(cells[row].get(name, [])) for name in TRANSPORTS)
-            lines.append(f"| {row} | `{where}` | {told} |")
+            places = ", ".join(f"`{place}`" for place in where)
+            lines.append(f"| {row} | {places} | {told} |")
     everything = [[each for row in cells.values() for each in row.get(name, [])] for name in TRANSPORTS]
     lines.append("| all | | " + " | ".join(map(_cell, everything)) + " |")
     lines.append("| when, which version | | " + " | ".join(_runs(recorded, name) for name in TRANSPORTS) + " |")

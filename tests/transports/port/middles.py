@@ -20,6 +20,7 @@ from master_bridge.link.office.enrolling import enrolled
 from master_bridge.ssh import authorized_keys
 from tests.faults.laboratory.proxy import Proxy
 from tests.harness.ssh import HOST, SSHClient, SSHServer
+from tests.harness.ways import Entrance
 
 MASTER = "m1"
 
@@ -43,6 +44,9 @@ class Middle(Protocol):
 
     def heal(self) -> None:
         """It does again."""
+
+    def account(self, user: str) -> Entrance:
+        """For agents of another account, which is made now."""
 
     def close(self) -> None:
         """Nothing is left of it."""
@@ -78,6 +82,9 @@ class RabbitMQ(ByProxy):
         self.url = request.getfixturevalue("amqp_url")
         self.agents_url = self._proxy.url(self.url)
 
+    def account(self, user: str) -> Entrance:
+        raise NotImplementedError("accounts of RabbitMQ have tests of their own")
+
 
 class PostOffice(ByProxy):
     """In the master's own process. `scheme`: of the agents' URL."""
@@ -89,8 +96,11 @@ class PostOffice(ByProxy):
         super().__init__(port)
         folder: Path = request.getfixturevalue("tmp_path")
         self.url = f"{scheme.removesuffix('s')}://127.0.0.1:{port}"
-        place = f"{scheme}://127.0.0.1:{self._proxy.port}"
-        self.agents_url = enrolled(folder, self.agents_user, place, "agent", authority=False)
+        self._folder, self._place = folder, f"{scheme}://127.0.0.1:{self._proxy.port}"
+        self.agents_url = self.account(self.agents_user).url
+
+    def account(self, user: str) -> Entrance:
+        return Entrance(enrolled(self._folder, user, self._place, "agent", authority=False))
 
 
 class SSH(ByProxy):
@@ -100,17 +110,22 @@ class SSH(ByProxy):
     master_user, agents_user = key_word(MASTER), "agents"
 
     def __init__(self, request: pytest.FixtureRequest) -> None:
-        folder: Path = request.getfixturevalue("tmp_path")
-        self._server = SSHServer(folder / "sshd")
+        self._folder: Path = request.getfixturevalue("tmp_path")
+        self._server = SSHServer(self._folder / "sshd")
         super().__init__(self._server.port)
-        client = SSHClient(folder / "ssh", self._server, self._proxy.port)
-        accounts.add(folder / ACCOUNTS_FILE, self.agents_user, ssh=True)
-        line = authorized_keys.line(self.agents_user, folder, authorized_keys.public_key(client.public))
-        self._server.authorized.write_text(f"{line}\n")
-        self._server.start()
-        for name, value in client.environment.items():
+        entrance = self.account(self.agents_user)
+        self.agents_url = entrance.url
+        for name, value in entrance.environment.items():
             request.getfixturevalue("monkeypatch").setenv(name, value)
-        self.agents_url = f"ssh://{HOST}/{self.agents_user}"
+        self._server.start()
+
+    def account(self, user: str) -> Entrance:
+        client = SSHClient(self._folder / f"ssh-{user}", self._server, self._proxy.port)
+        accounts.add(self._folder / ACCOUNTS_FILE, user, ssh=True)
+        line = authorized_keys.line(user, self._folder, authorized_keys.public_key(client.public))
+        with self._server.authorized.open("a") as file:
+            file.write(f"{line}\n")
+        return Entrance(f"ssh://{HOST}/{user}", client.environment)
 
     def close(self) -> None:
         super().close()

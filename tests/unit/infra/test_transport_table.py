@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -45,7 +46,7 @@ def test_cells() -> None:
 
 def test_rows_are_there() -> None:
     """Each row's tests, and a row for whatever goes by a transport."""
-    assert [where for _, where in table.ROWS if not (ROOT / where).exists()] == []
+    assert [place for _, where in table.ROWS for place in where if not (ROOT / place).exists()] == []
     for folder in (*table.BY_OPTION, "tests/transports/"):
         assert {table.row_of(str(path.relative_to(ROOT))) for path in Path(ROOT / folder).rglob("test_*.py")} != {None}
 
@@ -72,3 +73,23 @@ def test_the_page_of_faults_keeps_rows_of_other_machines() -> None:
 
 def test_the_page_of_faults_can_be_read() -> None:
     assert len(record.recorded(record.DOCUMENT.read_text())) == record.DOCUMENT.read_text().count("\n| ") - 1
+
+
+def test_each_test_is_recorded_when_it_has_ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A failure of a fixture's end, too; what goes over no transport is not."""
+    (tmp_path / "__init__.py").touch()
+    monkeypatch.setattr(table, "RECORDED", tmp_path / "results.json")
+    recorder, file = table.Recorder("zmq"), "tests/buildbot/test_main_job.py"
+
+    def report(test: str, when: Literal["setup", "call", "teardown"], outcome: Literal["passed", "failed"]) -> None:
+        over = [] if test == "pure" else [(table.PROPERTY, "zmq")]
+        nodeid = f"{file}::{test}"
+        recorder.pytest_runtest_logreport(
+            pytest.TestReport(nodeid, (file, 1, test), {}, outcome, None, when, user_properties=over)
+        )
+
+    for test in ("good", "bad", "pure"):
+        report(test, "setup", "passed")
+        report(test, "call", "passed")
+        report(test, "teardown", "failed" if test == "bad" else "passed")
+    assert table.read().results == {file: {"zmq": {"good": "passed", "bad": "failed"}}}
