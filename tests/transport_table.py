@@ -27,6 +27,8 @@ DOCUMENT = ROOT / "docs" / "tested-transports.md"
 LEFT_OUT = "left out"
 
 
+#: Over this transport, though over another one.
+NOT_RUN = "not run"
 #: Of a test's report: the transport that it went over.
 PROPERTY = "transport"
 
@@ -88,8 +90,9 @@ INTRODUCTION = """# What is tested over which transport
 
 Made by `python -m tests.transport_table` from what `pytest --record-transports` has recorded; nothing in the table is
 typed by hand. A cell says how many tests passed in their last run there, of how many; "+n" more are left out there,
-since only RabbitMQ can do that (below). An empty cell: not run. `pytest --transport amp tests/buildbot tests/faults`
-runs the first rows over another transport; the others' tests go through all transports by themselves.
+since only RabbitMQ can do that (below); "n not run" have run over another transport. An empty cell: not run. `pytest
+--transport amp tests/buildbot tests/faults` runs the first rows over another transport; the others' tests go through
+all transports by themselves.
 
 """
 
@@ -171,7 +174,7 @@ def page(recorded: Recorded) -> str:
 def table(recorded: Recorded) -> str:
     """One row a subject, one column a transport."""
     cells: dict[str, dict[str, list[str]]] = {}
-    for file, of_file in recorded.results.items():
+    for file, of_file in _with_what_did_not_run(recorded).items():
         if (row := row_of(file)) is not None:
             for transport, outcomes in of_file.items():
                 cells.setdefault(row, {}).setdefault(transport, []).extend(outcomes.values())
@@ -188,6 +191,23 @@ def table(recorded: Recorded) -> str:
     lines.append("| all | | " + " | ".join(map(_cell, everything)) + " |")
     lines.append("| when, which version | | " + " | ".join(_runs(recorded, name) for name in TRANSPORTS) + " |")
     return "\n".join(lines)
+
+
+def _with_what_did_not_run(recorded: Recorded) -> dict[str, dict[str, dict[str, str]]]:
+    """A file's tests have the same names over all transports where `--transport` chooses: what one lacks is known."""
+    begun = {(row_of(file), transport) for file, of_file in recorded.results.items() for transport in of_file}
+    found = {}
+    for file, of_file in recorded.results.items():
+        known = {
+            test: NOT_RUN for tests in of_file.values() for test, told in tests.items() if not told.startswith(LEFT_OUT)
+        }
+        by_option = file.startswith(BY_OPTION)
+        others = [name for name in TRANSPORTS if by_option and (row_of(file), name) in begun]
+        found[file] = {
+            transport: {**(known if by_option else {}), **of_file.get(transport, {})}
+            for transport in dict.fromkeys([*of_file, *others])
+        }
+    return found
 
 
 def needs_rabbitmq(recorded: Recorded) -> str:
@@ -209,11 +229,16 @@ def _runs(recorded: Recorded, transport: str) -> str:
 
 
 def _cell(outcomes: list[str]) -> str:
+    missing = outcomes.count(NOT_RUN)
     passed, left = outcomes.count("passed"), sum(each.startswith(LEFT_OUT) for each in outcomes)
-    ran = len(outcomes) - left
+    ran = len(outcomes) - left - missing
     if not outcomes:
         return ""
-    return (f"{passed} of {ran}" if ran else "") + (f" +{left}" if left else "")
+    return (
+        (f"{passed} of {ran}" if ran else "")
+        + (f" +{left}" if left else "")
+        + (f", {missing} not run" if missing else "")
+    )
 
 
 def main() -> int:

@@ -38,9 +38,10 @@ def test_cells() -> None:
     outcomes = [("a", "failed"), ("b", "passed"), ("c", "left out: several masters"), ("d", "failed")]
     table.add(recorded, [(f"{file}::{test}", "amp", outcome) for test, outcome in outcomes], "2026-01-02, 1.0")
     table.add(recorded, [(f"{file}::a", "amp", "passed")], "2026-01-03, 1.0")
+    table.add(recorded, [(f"{file}::a", "zmq", "passed")], "2026-01-03, 1.0")
     lines = table.page(recorded).splitlines()
-    assert "| the main job | `tests/buildbot/test_main_job.py` |  | 2 of 3 +1 |  |  |" in lines
-    assert "| when, which version | |  | 2026-01-03, 1.0 |  |  |" in lines
+    assert "| the main job | `tests/buildbot/test_main_job.py` |  | 2 of 3 +1 | 1 of 1, 2 not run |  |" in lines
+    assert "| when, which version | |  | 2026-01-03, 1.0 | 2026-01-03, 1.0 |  |" in lines
     assert "| several masters | 1 |" in lines
 
 
