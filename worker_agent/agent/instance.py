@@ -18,8 +18,8 @@ log = structlog.get_logger(__name__)
 
 #: Seconds for which a lock that is held is asked for again. Two hold it that are no agent: a process that an agent was
 #: just starting when it was killed or restarted in place, until that is another program (fork(2), flock(2)), and the
-#: program that gives a killed agent's work back (`keeper.giving_back`), until it has.
-LOCK_PATIENCE = 5.0
+#: program that gives a killed agent's work back (`agent.giving_back`), which may wait 5 s for a link first.
+LOCK_PATIENCE = 15.0
 _LOCK_AGAIN = 0.05
 
 #: What other sides take for an instance (`contracts.messages.Id`).
