@@ -116,7 +116,7 @@ async def test_nothing_listens(start_agent: StartAgent) -> None:
 async def test_a_lost_consumer_repairs_itself(
     start_agent: StartAgent, open_master: OpenMaster, node: RabbitMQNode
 ) -> None:
-    """The broker closes the agent's connections: it is back with all its consumers."""
+    """The broker closes the agent's connection: it is back with all its consumers."""
     master = await open_master("any")
     agent = start_agent()
     await master.wait_for_consumers("any", 1)
@@ -126,7 +126,7 @@ async def test_a_lost_consumer_repairs_itself(
         '[rabbit_networking:close_connection(P, "test") || P <- rabbit_networking:connections(), '
         'lists:keyfind(<<"connection_name">>, 1, proplists:get_value(client_properties, '
         "rabbit_networking:connection_info(P, [client_properties]))) =:= "
-        '{<<"connection_name">>, longstr, <<"worker-agent agent consumes">>}].',
+        '{<<"connection_name">>, longstr, <<"worker-agent agent">>}].',
     )
     await master.status(lambda status: status.epoch > epoch and status.queues == ("cap.any",))
     await master.wait_for_consumers("any", 1)
