@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 from uuid import uuid4
@@ -18,8 +21,10 @@ log = structlog.get_logger(__name__)
 
 #: Seconds for which a lock that is held is asked for again. Two hold it that are no agent: a process that an agent was
 #: just starting when it was killed or restarted in place, until that is another program (fork(2), flock(2)), and the
-#: program that gives a killed agent's work back (`agent.giving_back`), which may wait 5 s for a link first.
+#: program that gives a killed agent's work back (`agent.giving_back`), until it yields or has done so.
 LOCK_PATIENCE = 15.0
+#: The same for that program: who has the lock for longer is an agent that has taken the work up, or its like.
+GIVING_BACK_PATIENCE = 1.0
 _LOCK_AGAIN = 0.05
 
 #: What other sides take for an instance (`contracts.messages.Id`).
@@ -48,10 +53,10 @@ class Instance:
     """The identity of the agent that owns `state`; one process at a time.
 
     Raises `StateInUse` or `StateUnreadable` when made. The lock goes with the process (and with an exec in place, which
-    takes it again).
+    takes it again). `gives_back`: for the program that gives a killed agent's work back, which yields to an agent.
     """
 
-    def __init__(self, state: Path) -> None:
+    def __init__(self, state: Path, *, gives_back: bool = False) -> None:
         self.state = state
         self._file = state / "instance.json"
         try:
@@ -60,7 +65,11 @@ class Instance:
         except OSError as error:
             raise _unusable(state, error) from None
         try:
-            self._take_lock()
+            if gives_back:
+                self._take_lock(GIVING_BACK_PATIENCE)
+            else:
+                with self._waiting():
+                    self._take_lock(LOCK_PATIENCE)
             #: the last epoch is not on the disk (yet)
             self._unwritten = False
             self._told: int | None = None
@@ -77,9 +86,34 @@ class Instance:
             self._lock.close()
             raise
 
-    def _take_lock(self) -> None:
+    @contextmanager
+    def _waiting(self) -> Iterator[None]:
+        """`wanted` for whoever has the lock. A lock of the folder itself: a full disk takes no further file."""
+        folder = os.open(self.state, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_SH)
+            yield
+        finally:
+            os.close(folder)
+
+    @property
+    def wanted(self) -> bool:
+        """An agent waits for this state folder, and would take up what runs."""
+        try:
+            folder = os.open(self.state, os.O_RDONLY)
+        except OSError:  # somebody has removed it: no agent finds it
+            return False
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(folder)
+        return False
+
+    def _take_lock(self, patience: float) -> None:
         """Raises OSError: `BlockingIOError` where another agent has it."""
-        deadline = time.monotonic() + LOCK_PATIENCE
+        deadline = time.monotonic() + patience
         while True:
             try:
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from worker_agent.keeper.processes.reaper import not_subreaper
 
 #: Seconds without a main process after which it starts. Another one, which takes the session up, needs half a second
-#: to its lock on the state folder, and this program takes as long to come to it.
+#: until it waits for the state folder; this program takes as long to come to it, then makes a link, and yields.
 GIVE_BACK_AFTER = 0.5
 
 

@@ -56,7 +56,7 @@ def run(settings: Settings, unknown: Sequence[str] = (), *, give_back: Sequence[
     if user is None:
         give_up_ambient()
     try:
-        instance = Instance(settings.state)
+        instance = Instance(settings.state, gives_back=not give_back)
     except (StateInUse, StateUnreadable) as error:
         print(f"worker-agent: {error}", file=sys.stderr)  # noqa: T201  # as above
         return ExitStatus.CANTCREAT
@@ -74,6 +74,8 @@ def run(settings: Settings, unknown: Sequence[str] = (), *, give_back: Sequence[
     ending = asyncio.run(_run(settings, instance, user, tracing, program, gives_back=not give_back))
     if ending is EndReason.RESTART:
         instance.close()
+        if not give_back:  # the successor waits already
+            return 0
         systemd.notify(STATUS="restarting")
         return _execute_again(settings, environ)
     return ExitStatus.SOFTWARE if ending is EndReason.FAILED else 0

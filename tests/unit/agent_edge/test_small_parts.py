@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import threading
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from contracts.messages import Offer, SlotStatus
 from contracts.timing import PARKINGS_MAX
+from tests.harness.waiting import wait_for
 from worker_agent.agent.health import MEBIBYTE, Health, Least, PatientHealth
 from worker_agent.agent.instance import Instance, StateInUse
 from worker_agent.agent.lifetime import Lifetime
@@ -96,6 +98,27 @@ def test_an_instance_is_one_process_and_its_epochs_grow(tmp_path: Path, monkeypa
     (tmp_path / "instance.json").write_text("{")
     with pytest.raises(StateUnreadable, match="remove it"):
         Instance(tmp_path)
+
+
+def test_who_gives_back_sees_that_an_agent_waits_and_waits_for_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker_agent.agent.instance.GIVING_BACK_PATIENCE", 0.1)
+    giving_back = Instance(tmp_path, gives_back=True)
+    assert not giving_back.wanted
+    with pytest.raises(StateInUse):  # each keeper starts such a program
+        Instance(tmp_path, gives_back=True)
+    assert not giving_back.wanted
+    agents: list[Instance] = []
+    successor = threading.Thread(target=lambda: agents.append(Instance(tmp_path)))
+    successor.start()
+    wait_for(lambda: giving_back.wanted, 10, lambda: "the agent waits")
+    giving_back.close()
+    successor.join()
+    assert not agents[0].wanted
+    shutil.rmtree(tmp_path)
+    assert not agents[0].wanted
+    agents[0].close()
 
 
 def test_a_process_that_was_just_being_started_keeps_no_agent_away(tmp_path: Path) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import os
 import random
 import signal
+from pathlib import Path
 
 import psutil
 import pytest
@@ -46,6 +49,25 @@ def _programs(agent: AgentProcess) -> list[str]:
     ]
 
 
+def _has_open(process: psutil.Process, path: Path) -> bool:
+    try:
+        return str(path) in [file.path for file in process.open_files()]
+    except psutil.Error:  # it has ended meanwhile
+        return False
+
+
+def _waited_for(state: Path) -> bool:
+    """A main process waits for this state folder."""
+    folder = os.open(state, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(folder)
+    return False
+
+
 @pytest.mark.parametrize(
     ("name", "words"), [("killed", ()), ("killed", ("run",)), ("run", ())], ids=["plain", "run", "called run"]
 )
@@ -76,6 +98,30 @@ async def test_all_sessions_are_given_back(start_agent: StartAgent, open_master:
         await master.wait_for(Gone, lambda gone, claim=claim: gone.session == claim.session)
     await until(lambda: not any(map(_sleeping, several)), "the end of all that they ran")
     await until(lambda: not _programs(agent), "the end of the programs")
+
+
+async def test_an_agent_that_is_started_meanwhile_takes_it_up(start_agent: StartAgent, open_master: OpenMaster) -> None:
+    """The program that gives back has the state folder already when the next main process asks for it."""
+    master, sleeps = await open_master("any"), _seconds()
+    agent = start_agent("killed")
+    claim = await _running(master, sleeps)
+    agent.kill()
+    state = agent.folder / "state"
+    giving_back: list[psutil.Process] = []
+
+    def has_the_lock() -> bool:
+        giving_back[:] = [it for it in psutil.process_iter() if _has_open(it, state / "instance.lock")]
+        return bool(giving_back)
+
+    await until(has_the_lock, "the program that gives back")
+    giving_back[0].suspend()
+    again = start_agent("killed")
+    await until(lambda: _waited_for(state) or again.log.count("agent_started") == 2, "the next agent")
+    giving_back[0].resume()
+    await master.wait_for(Resume, lambda resume: resume.session == claim.session and resume.epoch > claim.epoch)
+    await until(lambda: "link_up" in again.log.split("agent_started")[-1], "its link")
+    assert not master.all(Gone)
+    assert len(_sleeping(sleeps)) == 2
 
 
 async def test_a_service_manager_is_left_to_its_work(start_agent: StartAgent, open_master: OpenMaster) -> None:
