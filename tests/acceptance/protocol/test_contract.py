@@ -76,7 +76,7 @@ def resealed(given: dict[str, Any], vector: dict[str, Any]) -> bytes:
 
 
 def test_the_node_worker_stays_small() -> None:
-    """An example is read: all its files together are under 740 lines."""
+    """An example is read: all its files together are under 780 lines, with operators and seals."""
     files = sorted(NODE_WORKER.glob("*.js"))
     assert {"worker.js", "session.js"} <= {file.name for file in files}
-    assert sum(len(file.read_text().splitlines()) for file in files) < 740
+    assert sum(len(file.read_text().splitlines()) for file in files) < 780
