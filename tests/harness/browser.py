@@ -37,8 +37,8 @@ class Page:
         login = f"{user}:secret@" if user else ""
         if user:  # Buildbot's own way in: the session's cookie
             self.driver.get(f"http://{login}127.0.0.1:{master.www_port}/auth/login")
+        self.driver.get("about:blank")  # or another place in the same page would not load it anew
         self.driver.get(f"http://127.0.0.1:{master.www_port}/#{path}")
-        self.driver.refresh()
 
     def find(self, css: str) -> WebElement:
         self.wait(lambda: self.all(css), f"an element {css}")

@@ -96,7 +96,9 @@ async def _status(master: ScriptedMaster, state: str) -> Status:
 
 
 @pytest.mark.root
-@pytest.mark.parametrize("how", BREAKS)
+@pytest.mark.parametrize(
+    "how", ["full", "broken", *(pytest.param(how, marks=pytest.mark.long) for how in ("read-only", "gone"))]
+)
 async def test_the_agents_disk_fails_and_is_well_again(
     start_agent: StartAgent, open_master: OpenMaster, node: RabbitMQNode, tmp_path: Path, how: str
 ) -> None:

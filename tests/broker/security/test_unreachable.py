@@ -100,9 +100,9 @@ def _permissions(node: RabbitMQNode, url: str, name: str) -> str:
     ("breaks", "said"),
     [
         (_password, "refuses the login of user '{name}'"),
-        (_vhost, "there is no vhost '{name}-gone'"),
-        (_no_access, "user '{name}' may not use vhost '{name}'"),
-        (_limit, "user connection limit (0) is reached"),
+        pytest.param(_vhost, "there is no vhost '{name}-gone'", marks=pytest.mark.long),
+        pytest.param(_no_access, "user '{name}' may not use vhost '{name}'", marks=pytest.mark.long),
+        pytest.param(_limit, "user connection limit (0) is reached", marks=pytest.mark.long),
         (_permissions, "in vhost '{name}' refused for user '{name}'"),
     ],
 )
@@ -119,9 +119,9 @@ async def test_what_the_broker_refuses_is_told_with_account_vhost_and_remedy(
     ("reply", "said"),
     [
         (b"HTTP/1.1 400 Bad Request\r\n\r\n", "does not speak AMQP (it speaks HTTP)"),
-        (b"AMQP\x00\x01\x00\x00", "speaks another version of AMQP"),
+        pytest.param(b"AMQP\x00\x01\x00\x00", "speaks another version of AMQP", marks=pytest.mark.long),
         (b"\x15\x03\x03\x00\x02\x02\x28", "speaks TLS: write amqps://"),
-        (b"", "closes it before a word"),
+        pytest.param(b"", "closes it before a word", marks=pytest.mark.long),
         (None, "nothing listens at"),
     ],
 )
