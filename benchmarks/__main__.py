@@ -65,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--agents", type=_sizes, default=(), help="of the fleets of the case thousands, as 1000,5000")
     parser.add_argument("--minutes", type=float, default=30.0, help="how long the case soak takes (default 30)")
     parser.add_argument("--postgres", action="store_true", help="masters' databases are of PostgreSQL, not SQLite")
-    parser.add_argument("--peers", default=",".join(USUAL), help=f"of {', '.join(NAMES)}; default: all but zmq")
+    parser.add_argument("--peers", default=",".join(USUAL), help=f"of {', '.join(NAMES)}; default: all but zmq and ssh")
     parser.add_argument("--results", type=Path, help="folder of results (default: benchmarks/results, others in build)")
     parser.add_argument("--report", action="store_true", help="measure nothing, write page and table of what is there")
     return parser

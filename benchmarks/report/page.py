@@ -27,8 +27,8 @@ _HOW = (
     "Each plot is one measured thing. A bar is the median of its rounds, the thin line on it goes from the least to "
     "the greatest; the unit and whether a longer or a shorter bar is better stand in its title, the axis begins at 0. "
     "PB is Buildbot's own protocol, PB-nodelay the same with TCP_NODELAY, msgpack Buildbot's experimental one; ours is "
-    "this project over RabbitMQ, amp and zmq the same without a broker. All were measured in turns on one machine: "
-    "compare bars of one plot, never figures of two machines. "
+    "this project over RabbitMQ, amp, zmq and ssh the same without a broker. All were measured in turns on one "
+    "machine: compare bars of one plot, never figures of two machines. "
     "A red line is a goal."
 )
 

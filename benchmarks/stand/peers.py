@@ -20,11 +20,11 @@ from tests.harness.waiting import wait_for
 from tests.harness.ways import OverRabbitMQ, Way, office
 
 #: Ours over a master's own door, by the wire's name. "ours" is over RabbitMQ.
-WIRES = ("amp", "zmq")
+WIRES = ("amp", "zmq", "ssh")
 #: Peers in the order of the tables.
 NAMES = ("PB", "PB-nodelay", "msgpack", "ours", *WIRES)
 #: Those that a run has unless others are named.
-USUAL = tuple(name for name in NAMES if name != "zmq")
+USUAL = tuple(name for name in NAMES if name not in ("zmq", "ssh"))
 WORKERS = 8
 #: As many there are for the builder `fanout`.
 CROWD = 24
@@ -95,7 +95,8 @@ class Peer:
         text = "" if isinstance(database, Path) else f"c['db'] = {{'db_url': {database!r}}}\n"
         text += configuration.configuration(workers, folder, count=WORKERS, crowd=CROWD, **builders)  # type: ignore[arg-type]
         way: Way = office(name, folder / "master") if name in WIRES else OverRabbitMQ(url)
-        self._url = way.entrance().url
+        self._way = way
+        self._entrance = way.entrance()
         masters_url = way.master(folder / "master") if self.ours else None
         self.master = BuildMaster(folder / "master", text, url=masters_url, name=f"bench-{name}")
         self.master.create(database if isinstance(database, Path) else None)
@@ -153,8 +154,9 @@ class Peer:
             program = (sys.executable, "-m", module)
             agent = OurAgent(
                 folder,
-                self._url,
+                self._entrance.url,
                 name=name,
+                environment=self._entrance.environment,
                 capabilities=["bench"],
                 auto_capabilities=documented,
                 program=program,
@@ -223,6 +225,7 @@ class Peer:
             self._end(worker)
         self.workers.clear()
         self.master.stop(20)
+        self._way.close()
 
 
 def end_tree(pid: int) -> None:
