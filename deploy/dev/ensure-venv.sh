@@ -44,8 +44,9 @@ fi
 rm -f "$stamp"
 say "Installing Python packages into .venv ..."
 pip=(.venv/bin/python -m pip --quiet --disable-pip-version-check)
-# uv needs a tenth of pip's time, and is told where pip was told to look; a way to an index that only pip has (a keyring, for
-# example) is left to pip.
+# uv needs a third of pip's time, and is told where pip was told to look; a way to an index that only pip has (a keyring, for
+# example) is left to pip. Modules are compiled now, as by pip: who does not let Python write bytecode would wait for that
+# at each start of each process.
 sed -n '/^uv==/,/# via/p' requirements-dev.lock | "${pip[@]}" install --require-hashes --requirement /dev/stdin
 settings=$(.venv/bin/python -m pip config list)
 pip_says() { # NAME: what pip's settings say of it, in one line
@@ -56,7 +57,7 @@ with_uv() {
   index=$(pip_says index-url) more=$(pip_says extra-index-url) folders=$(pip_says find-links) certificates=$(pip_says cert)
   env ${index:+UV_DEFAULT_INDEX="$index"} ${more:+UV_INDEX="$more"} ${folders:+UV_FIND_LINKS="$folders"} \
     ${certificates:+SSL_CERT_FILE="$certificates"} UV_INDEX_STRATEGY=unsafe-best-match UV_SYSTEM_CERTS=true \
-    .venv/bin/python -m uv pip install --quiet "$@"
+    .venv/bin/python -m uv pip install --quiet --compile-bytecode "$@"
 }
 with_uv --require-hashes --requirement requirements-dev.lock ||
   "${pip[@]}" install --require-hashes --requirement requirements-dev.lock
