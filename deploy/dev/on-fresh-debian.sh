@@ -69,7 +69,8 @@ unshare --mount --propagation private --pid --fork --kill-child bash -c '
   exec chroot "$root" env -i "${@:1:variables}" bash -c "cd /buildbot-amqp && \"\$@\"" fresh "${@:1+variables}"
 ' in-namespaces "$root" "${#environment[@]}" "${environment[@]}" "$@" </dev/null &
 child=$!
-trap 'kill "$child" 2>/dev/null || true; wait "$child" || true; exit 143' TERM INT HUP
+# unshare lets SIGTERM pass it by while it waits; with it all that runs in there is killed.
+trap 'kill -KILL "$child" 2>/dev/null || true; wait "$child" || true; exit 143' TERM INT HUP
 status=0
 wait "$child" || status=$?
 exit "$status"
