@@ -13,7 +13,6 @@ from aiormq.exceptions import DeliveryError
 
 from contracts import topology
 from tests.broker.agent.scripted_master import until
-from worker_agent.link.amqp import outlet as outlet_module
 from worker_agent.link.amqp.outlet import Outlet
 
 KEY = "guest.m1.events"
@@ -34,11 +33,14 @@ class Bench:
     def channel(self) -> object:
         return self.outlet._lane.channel
 
+    @property
+    def refused(self) -> bool:
+        """The broker has said no, and another channel is not there yet."""
+        return self.outlet._renewing.locked()
+
 
 @pytest.fixture
-async def bench(amqp_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bench]:
-    """With a short wait before the new channel."""
-    monkeypatch.setattr(outlet_module, "BEFORE", 0.3)
+async def bench(amqp_url: str) -> AsyncIterator[Bench]:
     connection = await aio_pika.connect(amqp_url)
     async with connection:
         channel = await connection.channel()
@@ -58,7 +60,7 @@ async def test_what_was_refused_is_published_again_on_another_channel(bench: Ben
     await bench.publish()
     before = bench.channel
     second = asyncio.create_task(bench.publish())
-    await asyncio.sleep(0.1)  # refused meanwhile
+    await until(lambda: bench.refused, "the broker's no")
     assert await bench.queue.get(no_ack=True) is not None
     await second
     assert bench.channel is not before
@@ -98,7 +100,7 @@ async def test_a_channel_that_is_consumed_on_stays_open(bench: Bench) -> None:
     await own.consume(hear, no_ack=True)
     await bench.publish()
     second = asyncio.create_task(bench.publish())
-    await asyncio.sleep(0.1)  # refused meanwhile
+    await until(lambda: bench.refused, "the broker's no")
     assert await bench.queue.get(no_ack=True) is not None
     await second
     assert bench.channel is not consumed
