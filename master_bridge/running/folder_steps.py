@@ -11,7 +11,7 @@ from master_bridge.running import steps
 from master_bridge.running.job import Fields
 from master_bridge.running.local_folders import ArrivingFolder, LocalFolder
 from master_bridge.running.orders import Order, StepFailed, Steps
-from master_bridge.running.steps import BLOCKSIZE, expect, find, path_of, quiet, target_of
+from master_bridge.running.steps import AGAIN, BLOCKSIZE, expect, look, path_of, quiet, target_of
 
 #: $1: the archive, $2: where it is unpacked, $3: what becomes of it. All but $3 is gone at the end, however it ends.
 _UNPACK = """\
@@ -39,8 +39,8 @@ def put(source: LocalFolder, remote: str, *, basedir: str, own: str) -> Steps[Fi
 def get(remote: str, target: Path, *, basedir: str, force: bool, packs: bool) -> Steps[Fields]:
     """A file or folder from there, to `target`. `packs`: the agent can make archives by itself."""
     path = path_of(basedir, remote)
-    found = yield from find(path)
-    if found is None or not stat.S_ISDIR(found):
+    found = yield from look(path)
+    if found is None or not stat.S_ISDIR(found.mode or 0):
         return (yield from steps.get(path, found, target, basedir=basedir, force=force))
     if target.exists() or target.is_symlink():
         raise StepFailed(f"{target} is there already: a folder replaces nothing")
@@ -52,7 +52,7 @@ def get(remote: str, target: Path, *, basedir: str, force: bool, packs: bool) ->
             outcome = yield Order(name="uploadDirectory", args=args, write=arriving.write)
         else:
             outcome = yield quiet(["tar", "-c", "-f", "-", "-C", path, "."], basedir, write=arriving.write)
-        expect(outcome, path)
+        expect(outcome, path, f"is not copied; {AGAIN}, or without what cannot be read")
         arriving.keep()
     finally:
         arriving.discard()

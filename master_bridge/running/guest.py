@@ -446,7 +446,7 @@ class Guest:
             found = job.read(action.n, action.offset, action.length)
         except OSError as error:
             self._inputs.append(
-                inputs.InterruptCommand(request=job.request, n=action.n, reason=f"the file here: {error.strerror}")
+                inputs.InterruptCommand(request=job.request, n=action.n, reason=f"{error.filename}: {error.strerror}")
             )
             return
         if found is None:

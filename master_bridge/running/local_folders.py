@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import secrets
 import shutil
@@ -9,7 +11,7 @@ import stat
 import tarfile
 import tempfile
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from contracts.readable import shown
 from master_bridge.buildbot.files.archives.source import ArchiveRefused
@@ -18,6 +20,7 @@ from master_bridge.operating.errors import OperatingError
 from master_bridge.running.local_files import Arriving, LocalFile
 from master_bridge.running.orders import StepFailed
 
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 #: Of what is left out of a folder so many are named.
 NAMED_MAX = 20
 
@@ -41,6 +44,24 @@ class LeftOut:
         return (*self._named, *([f"and {self._more} more"] if self._more else []))
 
 
+class _Packing(tarfile.TarFile):
+    """Goes on after what cannot be read, so that all of it can be named. The archive is worth nothing then."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.unread = LeftOut()
+        super().__init__(*args, **kwargs)
+
+    def add(self, name: Any, *args: Any, **kwargs: Any) -> None:
+        """Also called for each that is in a folder. Raises OSError where the archive has no room."""
+        try:
+            super().add(name, *args, **kwargs)
+        except OSError as error:
+            if error.errno in _NO_ROOM:
+                raise
+            # the library's own, without a number, where a file has less than its size
+            self.unread.add(f"{name}: {error.strerror or 'it became shorter while it was read'}")
+
+
 class LocalFolder(LocalFile):
     """What is put on agents: an archive of `path`, in a temporary file of which all agents are served.
 
@@ -59,11 +80,21 @@ class LocalFolder(LocalFile):
     def _open(self) -> BinaryIO:
         archive = cast(BinaryIO, tempfile.TemporaryFile(prefix="put-"))  # noqa: SIM115  # until `close`
         try:
-            with tarfile.open(fileobj=archive, mode="w", format=tarfile.GNU_FORMAT) as tar:
+            with _Packing.open(fileobj=archive, mode="w", format=tarfile.GNU_FORMAT) as tar:
                 tar.add(self._root, ".", filter=self._member)
+            if unread := tar.unread.told:
+                raise OperatingError(
+                    f"{self._root} is not copied; put it again when nobody writes to it, or without what cannot be "
+                    f"read: {'; '.join(unread)}"
+                )
             archive.seek(0)
-        except BaseException:
+        except BaseException as error:
             archive.close()
+            if isinstance(error, OSError) and error.errno in _NO_ROOM:
+                folder = tempfile.gettempdir()
+                raise OperatingError(
+                    f"{folder}: {error.strerror}, for the archive of {self._root}: set TMPDIR to a folder with room"
+                ) from None
             raise
         return archive
 
@@ -82,8 +113,9 @@ class LocalFolder(LocalFile):
         """The library leaves them out without a word."""
         with os.scandir(self._root / folder) as entries:
             for entry in entries:
-                if stat.S_ISSOCK(entry.stat(follow_symlinks=False).st_mode):
-                    self.left_out.add(f"{folder}/{entry.name}: it is a socket")
+                with contextlib.suppress(FileNotFoundError):  # who adds it says so
+                    if stat.S_ISSOCK(entry.stat(follow_symlinks=False).st_mode):
+                        self.left_out.add(f"{folder}/{entry.name}: it is a socket")
 
 
 class ArrivingFolder(Arriving):

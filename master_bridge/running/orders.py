@@ -23,6 +23,12 @@ SIGNALLED = 128
 UNKNOWN = 255
 
 _MODE_MAX = 0o177777
+#: Where `os.stat_result` has them.
+_SIZE, _MODIFIED = 6, 8
+#: What `tar` says at the end, whatever it was that failed.
+_NO_REASON = re.compile(r"tar: (Exiting with failure status|Error is not recoverable|error exit delayed)")
+#: Of lines that a program says so many are told.
+LINES_MAX = 20
 #: By its number, or, of agents in other languages, by its name.
 _SIGNAL = re.compile(r"process killed by signal (\d{1,2}|SIG[A-Z0-9]{1,8})\b")
 
@@ -96,18 +102,25 @@ class OrderOutcome:
     #: the command ran out of time, or was silent for too long
     out_of_time: bool = False
     interrupted: str | None = None
-    #: of a `stat`: kind and permissions of what is there
+    #: of a `stat`: kind and permissions of what is there; its bytes, and when it was written last, in s since 1970
     mode: int | None = None
+    size: int = 0
+    modified: int = 0
     files: tuple[str, ...] = ()
     #: headers, and errors of commands whose output nobody wants to see
     said: str = ""
+    #: of that, what came on stderr
+    errors: str = ""
     signal: int | None = None
     over: bool = False
 
     def take(self, event: Event, order: Order) -> None:
         """Anything but output that is shown."""
         if event.kind == "header" or (event.kind == "stderr" and not order.is_shown):
-            self._say(event.data.decode("utf-8", "replace"))
+            text = event.data.decode("utf-8", "replace")
+            self._say(text)
+            if event.kind == "stderr":
+                self.errors = (self.errors + text)[-SAID_MAX:]
         elif event.kind == "update" and isinstance(event.value, list) and len(event.value) == 2:
             self._update(*event.value)
         elif event.kind in ("write", "stdout") and order.write is not None:
@@ -130,6 +143,8 @@ class OrderOutcome:
             self.out_of_time = True
         elif key == "stat" and isinstance(value, list) and value and _is_mode(value[0]):
             self.mode = value[0]
+            if len(value) > _MODIFIED and all(isinstance(number, int) for number in value):
+                self.size, self.modified = max(0, value[_SIZE]), value[_MODIFIED]
         elif key == "files" and isinstance(value, list):
             self.files = tuple(map(str, value))
 
@@ -148,8 +163,21 @@ class OrderOutcome:
 
     def reason(self) -> str:
         """Why it is not good, for people, on one line."""
-        told = self.failure or self.said.strip().rpartition("\n")[2] or f"exit status {self.exit_status}"
+        told = self.failure or "".join(_lines(self.said)[-1:]) or f"exit status {self.exit_status}"
         return shown(told)
+
+    def reasons(self) -> str:
+        """As `reason`, with all errors that a program has told: it may have failed at several files."""
+        lines = _lines(self.errors)
+        if self.failure or len(lines) < 2:
+            return self.reason()
+        more = [f"and {len(lines) - LINES_MAX} more"] if len(lines) > LINES_MAX else []
+        return "; ".join([*map(shown, lines[:LINES_MAX]), *more])
+
+
+def _lines(text: str) -> list[str]:
+    """Those that say something."""
+    return [line for line in text.strip().splitlines() if not _NO_REASON.match(line)]
 
 
 def _signal_number(said: str) -> int | None:

@@ -14,13 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from master_bridge.running.job import Fields
-from master_bridge.running.local_files import Arriving, LocalFile
+from master_bridge.running.local_files import CHANGED, Arriving, LocalFile
 from master_bridge.running.orders import Order, OrderOutcome, StepFailed, Steps
 
 #: An upload's argument that only says how Buildbot's own worker cuts a file into pieces.
 BLOCKSIZE = 64 * 1024
 #: Characters by which `ls` knows a pattern.
 _PATTERN = frozenset("*?[")
+#: What to do about a file or folder of an agent's that changes.
+AGAIN = "get it again when nobody writes to it"
+_SHORTER = f"became shorter while it was copied, and is not kept: {AGAIN}"
 #: Bytes of the names that a shell tells.
 NAMES_MAX = 16 * 1024 * 1024
 #: Names, each with a NUL behind it: in the folder $1, and of the paths that the pattern $1 matches.
@@ -75,15 +78,20 @@ def put(source: LocalFile, remote: str, *, basedir: str, mode: int, force: bool)
         "mode": mode,
     }
     outcome = yield Order(name="downloadFile", args=args, content=source)
+    if not outcome.is_good and source.is_changed:
+        raise StepFailed(f"{source.path}: {CHANGED}")
     expect(outcome, target)
     return {"exit_status": 0}
 
 
-def get(path: str, found: int | None, target: Path, *, basedir: str, force: bool) -> Steps[Fields]:
-    """A file from there, of which the mode was `found`, to the file `target`."""
+def get(path: str, found: OrderOutcome | None, target: Path, *, basedir: str, force: bool) -> Steps[Fields]:
+    """A file from there, of which a `stat` has `found` this, to the file `target`.
+
+    One that grows meanwhile comes as long as it was.
+    """
     if found is None:
         raise StepFailed(f"{path}: there is no such file")
-    if not stat.S_ISREG(found):
+    if not stat.S_ISREG(found.mode or 0):
         raise StepFailed(f"{path} is a pipe, a socket or a device: it has no end")
     if target.is_dir():
         raise StepFailed(f"{target} is a folder: it is not replaced")
@@ -95,16 +103,38 @@ def get(path: str, found: int | None, target: Path, *, basedir: str, force: bool
         args = {
             "workdir": basedir,
             "workersrc": path,
-            "maxsize": None,
+            "maxsize": found.size or None,  # the system's own files say 0, and have more
             "blocksize": BLOCKSIZE,
             "keepstamp": False,
         }
         outcome = yield Order(name="uploadFile", args=args, write=arriving.write)
-        expect(outcome, path)
+        left_out = _came(path, arriving.size, outcome, found, (yield from look(path)))
         arriving.keep()
     finally:
         arriving.discard()
-    return {"exit_status": 0, "path": target}
+    return {"exit_status": 0, "path": target, "left_out": left_out}
+
+
+def _came(
+    path: str, size: int, outcome: OrderOutcome, found: OrderOutcome, now: OrderOutcome | None
+) -> tuple[str, ...]:
+    """Of `size` bytes that have come: what is left out. `found`, `now`: before and after. Raises `StepFailed`."""
+    # An agent that stops at so many bytes calls that a failure, whether there is more or not.
+    is_whole = outcome.failure is None and size == found.size > 0
+    if not is_whole and not outcome.is_good:
+        if now is None:
+            raise StepFailed(f"{path} was removed meanwhile, and is not copied")
+        if now.size < found.size:
+            raise StepFailed(f"{path} {_SHORTER}")
+        expect(outcome, path, "is not copied; see whether the agent's user for commands may read it")
+    if now is None or found.size == 0:
+        return ()
+    has_changed = (now.size, now.modified) != (found.size, found.modified)
+    if has_changed and (size < found.size or now.size < found.size):
+        raise StepFailed(f"{path} {_SHORTER}")
+    if has_changed and now.size == found.size:
+        raise StepFailed(f"{path} was written over while it was copied, and is not kept: {AGAIN}")
+    return (f"what was added to {path} meanwhile: its first {size} bytes are copied",) if has_changed else ()
 
 
 def names(remote: str, *, basedir: str, lists: bool = True) -> Steps[Fields]:
@@ -191,9 +221,15 @@ def quiet(command: list[str], workdir: str, write: Callable[[bytes], None] | Non
 
 def find(path: str) -> Steps[int | None]:
     """The mode; None: it is not there."""
+    found = yield from look(path)
+    return None if found is None else found.mode
+
+
+def look(path: str) -> Steps[OrderOutcome | None]:
+    """What a `stat` says, with a mode; None: it is not there."""
     outcome = yield Order(name="stat", args={"file": path, "workdir": ""})
     if outcome.mode is not None:
-        return outcome.mode
+        return outcome
     if outcome.rc in (2, 20):  # ENOENT, ENOTDIR, the same number on all systems
         return None
     raise StepFailed(outcome.reason())
@@ -219,8 +255,10 @@ def target_of(path: str, name: str, *, force: bool) -> Steps[str]:
     return path
 
 
-def expect(outcome: OrderOutcome, path: str) -> None:
-    """Raises `StepFailed` for one that is not good, with what the agent says of it."""
+def expect(outcome: OrderOutcome, path: str, remedy: str = "") -> None:
+    """Raises `StepFailed` for one that is not good, with what the agent says of it, which may be much."""
     if not outcome.is_good:
-        reason = outcome.reason()
+        reason = outcome.reasons()
+        if remedy:
+            reason = f"{path} {remedy}: {reason}"
         raise StepFailed(reason if path in reason else f"{path}: {reason}")

@@ -23,10 +23,12 @@ PATIENCE = 60
 class Program:
     """`master-bridge ARGUMENTS` while it runs; its output goes to files."""
 
-    def __init__(self, folder: Path, url: str, *arguments: str) -> None:
+    def __init__(self, folder: Path, url: str | None, *arguments: str) -> None:
         self.out, self.err = folder / "out", folder / "err"
         folder.mkdir(parents=True)
-        environment = {**program_environment(), "MASTER_BRIDGE_URL": url, "XDG_STATE_HOME": str(folder.parent)}
+        environment = {**program_environment(), "XDG_STATE_HOME": str(folder.parent)}
+        if url is not None:
+            environment["MASTER_BRIDGE_URL"] = url
         with self.out.open("wb") as out, self.err.open("wb") as err:
             self.process = subprocess.Popen(
                 [str(Path(sys.executable).with_name("master-bridge")), *arguments],
@@ -47,6 +49,12 @@ class Program:
         status = self.process.wait(PATIENCE)
         assert status == expect, (status, self.stdout[-2000:], self.stderr)
         return self
+
+    def end(self) -> None:
+        """It runs no more."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
 
 
 def _heed_interrupts() -> None:
@@ -89,6 +97,4 @@ def begin(tmp_path: Path, amqp_url: str) -> Iterator[Begin]:
 
     yield start
     for program in programs:
-        if program.process.poll() is None:
-            program.process.kill()
-            program.process.wait()
+        program.end()

@@ -11,6 +11,7 @@ import pytest
 from master_bridge.running import Fleet, OperatingError
 from tests.broker.agent.conftest import AgentProcess, start_agent  # noqa: F401  # the fixture
 from tests.broker.bridge.conftest import twisted as twisted
+from tests.broker.running.conftest import Begin, Program
 from tests.transports.port.conftest import make_master as make_master
 from tests.transports.port.conftest import master as master
 from tests.transports.port.ends import MasterEnd
@@ -65,3 +66,18 @@ def agents(middle: Middle, fleet: Fleet, tmp_path: Path) -> Iterator[Callable[..
         agent.child.end(9)
     for agent in started:
         print(f"--- {agent.folder.name}\n{agent.log}")
+
+
+@pytest.fixture
+def begin(middle: Middle, tmp_path: Path) -> Iterator[Begin]:
+    """Starts `master-bridge COMMAND ARGUMENTS` as the operator of `fleet`."""
+    programs: list[Program] = []
+    options = ("--url", middle.url) if isinstance(middle, RabbitMQ) else ("--master-dir", str(tmp_path))
+
+    def start(command: str, *arguments: str) -> Program:
+        programs.append(Program(tmp_path / "programs" / str(len(programs)), None, command, *options, *arguments))
+        return programs[-1]
+
+    yield start
+    for program in programs:
+        program.end()

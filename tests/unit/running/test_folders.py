@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import socket
@@ -107,6 +108,46 @@ def test_a_folder_that_cannot_be_packed_is_said_before_anybody_is_asked(tmp_path
     for nameless in ("/", "..", "a/.."):
         with pytest.raises(OperatingError, match="has no name of its own"):
             fleet.get(nameless, tmp_path, match=["any"])
+
+
+def test_all_that_cannot_be_read_is_named_and_nothing_is_copied(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gone when its turn comes, not readable, shorter than it said: each is named, and what to do about it."""
+    (folder / "shrinks").write_bytes(b"x" * 100)
+    lstat, root = os.lstat, f"{folder.resolve()}"
+
+    def at_its_turn(path: Any, **more: Any) -> os.stat_result:
+        found = lstat(path, **more)
+        if path == f"{root}/run.sh":
+            os.unlink(path)
+            return lstat(path, **more)
+        if path == f"{root}/shrinks":
+            os.truncate(path, 50)
+        if path == f"{root}/below/secret":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return found
+
+    monkeypatch.setattr(os, "lstat", at_its_turn)
+    with pytest.raises(OperatingError) as raised:
+        LocalFolder(folder)
+    said = str(raised.value)
+    assert said.startswith(
+        f"{root} is not copied; put it again when nobody writes to it, or without what cannot be read: "
+    )
+    for name, why in {
+        "run.sh": "No such file",
+        "shrinks": "it became shorter",
+        "below/secret": "Permission denied",
+    }.items():
+        assert f"{name}: {why}" in said
+
+
+def test_no_room_for_the_archive_is_no_fault_of_a_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(tarfile.TarFile, "addfile", full)
+    with pytest.raises(OperatingError, match=r"^/.*: No space left on device, .*: set TMPDIR to a folder with room"):
+        LocalFolder(folder)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Union
 
 import pytest
 
@@ -125,8 +125,9 @@ def test_a_file_that_does_not_come_whole_is_not_there(tmp_path: Path) -> None:
         assert order.write is not None
         order.write(b"half")
         if ends == "rc":
-            with pytest.raises(StepFailed, match="/b/f: Cannot open"):
-                begun.send(OrderOutcome(rc=1, said="Cannot open file"))
+            assert begun.send(OrderOutcome(rc=1, said="Cannot open file")).name == "stat"
+            with pytest.raises(StepFailed, match=r"/b/f is not copied; see whether .*: Cannot open file"):
+                begun.send(OrderOutcome(rc=0, mode=FILE))
         else:
             begun.close()
         assert list(tmp_path.rglob("*")) == [target.parent]
@@ -242,6 +243,118 @@ def test_files_that_cannot_be_put_are_said_before_anybody_is_asked(tmp_path: Pat
     file = LocalFile(tmp_path / "file")
     assert (file.size, file.mode, file.read(8, 10), file.read(99, 1)) == (10, 0o750, b"89", b"")
     file.close()
-    for path, problem in ((tmp_path, "Is a directory"), (tmp_path / "none", "No such file")):
-        with pytest.raises(OperatingError, match=problem):
+    os.mkfifo(tmp_path / "pipe")
+    for path, problem in {
+        tmp_path: "Is a directory",
+        tmp_path / "none": "No such file",
+        tmp_path / "pipe": "it has no end",
+        Path("/dev/zero"): "it has no end",
+        Path("/proc/self/mem"): "Input/output error",
+    }.items():
+        with pytest.raises(OperatingError, match=f"^{path}: .*{problem}"):
             LocalFile(path)
+
+
+def test_the_systems_own_files_say_that_they_are_empty_and_are_not() -> None:
+    file = LocalFile(Path("/proc/self/status"))
+    assert file.size > 0
+    file.close()
+
+
+def test_a_file_here_that_changes_while_agents_are_served(tmp_path: Path) -> None:
+    """Longer: as it was. Gone: as it was, since it is open. Shorter, or written over: never half of it."""
+    path = tmp_path / "file"
+    path.write_bytes(b"0123456789")
+    file = LocalFile(path)
+    assert not file.is_changed
+    with path.open("ab") as grows:
+        grows.write(b"more")
+    assert (file.read(0, 100), file.size) == (b"0123456789", 10)
+    path.unlink()
+    assert file.read(5, 100) == b"56789"
+    file.close()
+
+    path.write_bytes(b"0123456789")
+    file = LocalFile(path)
+    os.truncate(path, 6)
+    with pytest.raises(OSError, match="it was changed while it was copied; put it again") as raised:
+        file.read(4, 6)
+    assert raised.value.filename == str(path)
+    path.write_bytes(b"9876543210")
+    os.utime(path, (1, 1))
+    begun = steps.put(file, "x", basedir="/b", mode=0o644, force=False)
+    next(begun)
+    assert begun.send(OrderOutcome(rc=2)).name == "downloadFile"
+    with pytest.raises(StepFailed, match=f"^{path}: it was changed while it was copied; put it again"):
+        begun.send(OrderOutcome(rc=1, said="File 'x' was damaged on its way"))
+    file.close()
+
+
+#: Of an agent's file: bytes, and when it was written. None: it is not there.
+State = Union[tuple[int, int], None]
+
+
+@pytest.mark.parametrize(
+    ("before", "came", "after", "outcome", "becomes"),
+    [
+        ((4, 1), 4, (4, 1), OrderOutcome(rc=0), ()),
+        ((4, 1), 4, (4, 1), OrderOutcome(rc=1, said="Maximum filesize reached"), ()),
+        ((4, 1), 4, (9, 2), OrderOutcome(rc=1, said="Maximum filesize reached"),
+         ("what was added to /b/f meanwhile: its first 4 bytes are copied",)),
+        ((4, 1), 4, None, OrderOutcome(rc=0), ()),
+        ((4, 1), 4, (4, 2), OrderOutcome(rc=0), "/b/f was written over while it was copied, and is not kept: get it"),
+        ((4, 1), 4, (3, 2), OrderOutcome(rc=0), "/b/f became shorter while it was copied, and is not kept: get it"),
+        ((4, 1), 2, (2, 2), OrderOutcome(rc=0), "/b/f became shorter while it was copied, and is not kept: get it"),
+        ((4, 1), 2, (9, 2), OrderOutcome(rc=0), "/b/f became shorter while it was copied, and is not kept: get it"),
+        ((4, 1), 2, (4, 1), OrderOutcome(rc=0), ()),  # of the system's own, which say one page
+        ((0, 1), 4, (0, 1), OrderOutcome(rc=0), ()),  # … or nothing
+        ((4, 1), 0, None, OrderOutcome(rc=1, said="Cannot open"), "/b/f was removed meanwhile, and is not copied"),
+        ((4, 1), 0, (4, 1), OrderOutcome(rc=1, said="No '/b/f'"), "/b/f is not copied; see whether .*: No '/b/f'"),
+        ((4, 1), 4, (4, 1), OrderOutcome(rc=1, failure="a disk"), "/b/f is not copied; see whether .*: a disk"),
+        ((4, 1), 2, (1, 2), OrderOutcome(rc=1, said="read error"), "/b/f became shorter while it was copied"),
+    ],
+)  # fmt: skip
+def test_a_file_of_an_agents_that_changes_while_it_is_copied(
+    tmp_path: Path, before: State, came: int, after: State, outcome: OrderOutcome, becomes: tuple[str, ...] | str
+) -> None:
+    """It is there as it was at one moment, or not at all, and the reason names it and the remedy."""
+
+    def seen(state: State) -> OrderOutcome:
+        if state is None:
+            return OrderOutcome(rc=2)
+        found = OrderOutcome()
+        size, modified = state
+        stat = [FILE, 2, 3, 1, 0, 0, size, 0, modified, 0]
+        found.take(event("update", ["stat", stat]), Order(name="stat", args={}))
+        return found
+
+    begun = folder_steps.get("f", tmp_path / "f", basedir="/b", force=False, packs=True)
+    next(begun)
+    order = begun.send(seen(before))
+    assert order.args["maxsize"] == ((before or (0,))[0] or None)
+    assert order.write is not None
+    order.write(b"x" * came)
+    assert begun.send(outcome).name == "stat"
+    if isinstance(becomes, str):
+        with pytest.raises(StepFailed, match=f"^{becomes}"):
+            begun.send(seen(after))
+        assert list(tmp_path.iterdir()) == []
+        return
+    with pytest.raises(StopIteration) as end:
+        begun.send(seen(after))
+    assert end.value.value["left_out"] == becomes
+    assert (tmp_path / "f").read_bytes() == b"x" * came
+
+
+def test_all_that_a_program_could_not_read_is_named() -> None:
+    """Not only the last of it, nor what `tar` says whatever has failed; nor the header of the command."""
+    order, outcome = Order(name="shell", args={}), OrderOutcome()
+    outcome.take(event("header", data=b"tar -c .\n in dir /b\n"), order)
+    outcome.take(event("stderr", data=b"tar: ./a: Cannot open: Permission denied\ntar: ./b: Cannot open: "), order)
+    outcome.take(
+        event("stderr", data=b"No such file\ntar: Exiting with failure status due to previous errors\n"), order
+    )
+    assert outcome.reason() == "tar: ./b: Cannot open: No such file"
+    assert outcome.reasons() == "tar: ./a: Cannot open: Permission denied; tar: ./b: Cannot open: No such file"
+    outcome.take(event("stderr", data=b"x\n" * 30), order)
+    assert outcome.reasons().endswith("; x; and 12 more")

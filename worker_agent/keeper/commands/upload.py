@@ -13,6 +13,9 @@ from worker_agent.keeper.file_thread import Interrupted, open_file
 from worker_agent.keeper.host import disk_full
 from worker_agent.keeper.limits import FILE_DATA_MAX
 
+#: Of what cannot be read in a folder so many are named.
+NAMED_MAX = 20
+
 
 class _Upload(RemoteCommand):
     def setup(self) -> None:
@@ -137,8 +140,27 @@ class UploadDirectory(_Upload):
         # Closed by whoever sends it; by its own end where nobody waits for it any more.
         archive = tempfile.TemporaryFile(prefix="buildbot-transfer-")  # noqa: SIM115
         mode: Any = {"bz2": "w|bz2", "gz": "w|gz"}.get(self.compress or "", "w")
-        with tarfile.open(mode=mode, fileobj=cast(Any, _Watched(archive, self))) as tar:
+
+        class Reading(tarfile.TarFile):
+            """Goes on after what cannot be read, so that all of it can be named. The archive is worth nothing then."""
+
+            def add(self, name: Any, *args: Any, **kwargs: Any) -> None:
+                try:
+                    super().add(name, *args, **kwargs)
+                except OSError as error:
+                    if disk_full(error):
+                        raise
+                    unread.append(
+                        str(error) if error.filename else f"{error.strerror or 'it became shorter'}: '{name}'"
+                    )
+
+        unread: list[str] = []
+        with Reading.open(mode=mode, fileobj=cast(Any, _Watched(archive, self))) as tar:
             tar.add(self.path, "")
+        if unread:
+            archive.close()
+            more = [f"and {len(unread) - NAMED_MAX} more"] if len(unread) > NAMED_MAX else []
+            raise OSError("; ".join([*unread[:NAMED_MAX], *more]))
         archive.seek(0)
         return archive
 

@@ -18,6 +18,7 @@ from contracts.timing import FILE_DATA_MAX
 from tests.unit.keeper_processes.driving.harness import Driven, eventually, stream, update
 from worker_agent.core.inputs import PullWanted
 from worker_agent.keeper.commands.download import _Target
+from worker_agent.keeper.commands.upload import NAMED_MAX
 from worker_agent.keeper.limits import PULL_QUICK, PULLS, PULLS_QUICK, UPLOAD_AHEAD
 
 DOWNLOAD = {"workdir": "w", "workerdest": "f", "maxsize": None, "blocksize": 16384, "mode": None}
@@ -286,6 +287,21 @@ async def test_a_folder_is_uploaded_as_an_archive(driven: Driven, compress: str 
     assert found is not None
     assert found.read() == content(300_000)
     assert [event.value for event in events if event.kind == "writer"] == [["unpack"]]
+
+
+async def test_all_of_a_folder_that_cannot_be_read_is_named(driven: Driven) -> None:
+    """Files of the system's own are shorter than they say: the library's error says neither which nor why."""
+    await driven.open()
+    folder = "/sys/class/net/lo/statistics"
+    args = {"workdir": "", "workersrc": folder, "maxsize": None, "blocksize": 16384, "compress": None}
+    events = await driven.run("uploadDirectory", args)
+    assert update(events, "rc") == 1
+    assert not stream(events, "write")
+    said = stream(events, "stderr").decode()
+    assert said.startswith(f"Cannot read directory '{folder}' for upload: it became shorter: '{folder}/collisions'; ")
+    assert f"it became shorter: '{folder}/rx_bytes'; " in said
+    assert said.endswith(f"; and {len(os.listdir(folder)) - NAMED_MAX} more")
+    assert not [event for event in events if event.kind == "writer"]
 
 
 async def test_an_interrupted_upload_of_a_folder_is_not_unpacked(driven: Driven) -> None:
