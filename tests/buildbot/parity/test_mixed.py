@@ -141,11 +141,11 @@ class Example:
         self.master = ExampleMaster(folder / "master-m1", way.master(folder / "master-m1"), pb, msgpack)
         self.master.create(database)
         self.master.patience = self.master.start_patience = PATIENCE
-        self.workers = [
-            ReferenceWorker(folder / name, name=name, protocol=protocol, port=port)
+        entrance = way.entrance()
+        self.workers = [  # whose commands see, and log, the same environment
+            ReferenceWorker(folder / name, name=name, protocol=protocol, port=port, environment=entrance.environment)
             for name, protocol, port in (("old-machine", PB, pb), ("newer-machine", MSGPACK, msgpack))
         ]
-        entrance = way.entrance()
         self.agent = Agent(
             folder / "agent", entrance.url, name="agent", slots=2, capabilities=["os=linux"],
             environment=entrance.environment,
