@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from contracts.errors import BadRequirement
 from contracts.messages import Capability
@@ -25,6 +25,9 @@ __all__ = ["ANY", "QUEUE_NAME_MAX", "Requirement", "Requirements", "normal_name"
 
 #: AMQP names have at most 255 bytes; some are left for a prefix.
 QUEUE_NAME_MAX = 244
+
+#: Characters of texts whose set is remembered.
+_REMEMBERED_LENGTH = 1024
 
 _JOIN = re.compile(r"\+(?=[a-z])")
 
@@ -45,18 +48,9 @@ class Requirements:
 
         Raises `BadRequirement` for a text that cannot be read, and for a set whose signature is too long for a queue.
         """
-        if isinstance(texts, str):
-            texts = (texts,)
-        found = [requirement for text in texts for requirement in TextReader(text).read_list()]
-        result = cls(items=_normalised(found))
-        length = len(cap_queue(result.signature).encode())
-        if length > QUEUE_NAME_MAX:
-            raise BadRequirement(
-                f"the requirements need a queue name of {length} bytes, at most {QUEUE_NAME_MAX} fit:\n"
-                f"  {result.signature[:100]}…\n"
-                "ask for less, or give the agents one fixed capability (capabilities.d) that stands for all of it"
-            )
-        return result
+        asked = (texts,) if isinstance(texts, str) else tuple(texts)
+        # the thousand places of a column all ask for the same; what is long is not kept, so that the memory is bounded
+        return (_read if sum(map(len, asked)) <= _REMEMBERED_LENGTH else _read.__wrapped__)(asked)
 
     @classmethod
     def from_signature(cls, signature: str) -> Requirements:
@@ -120,6 +114,21 @@ class Requirements:
             held.setdefault(name, []).append(version or "of unknown version")
         asked = "|".join(str(Term.of(term.name, (*term.clauses, *self._general(item, term)))) for term in item.terms)
         return f"{has} {', '.join(f'{name} ' + ' and '.join(held[name]) for name in held)}, {needs} {asked}"
+
+
+@lru_cache(maxsize=1024)
+def _read(texts: tuple[str, ...]) -> Requirements:
+    """Raises `BadRequirement`, which is not remembered."""
+    found = [requirement for text in texts for requirement in TextReader(text).read_list()]
+    result = Requirements(items=_normalised(found))
+    length = len(cap_queue(result.signature).encode())
+    if length > QUEUE_NAME_MAX:
+        raise BadRequirement(
+            f"the requirements need a queue name of {length} bytes, at most {QUEUE_NAME_MAX} fit:\n"
+            f"  {result.signature[:100]}…\n"
+            "ask for less, or give the agents one fixed capability (capabilities.d) that stands for all of it"
+        )
+    return result
 
 
 def parse(text: str) -> Requirement:

@@ -21,7 +21,6 @@ from master_bridge.buildbot.broker_of_master import broker_of
 from master_bridge.buildbot.internals import choosing, registrations
 from master_bridge.buildbot.internals.builds import SupervisedBuild, preparation_step, restore_builder
 from master_bridge.buildbot.internals.latent import QuietLatentWorker
-from master_bridge.buildbot.internals.siblings import adopt
 from master_bridge.buildbot.search.early import EarlySearch, crowded
 from master_bridge.buildbot.search.preference import PREFER_SECONDS, Preference, Wanted, preference
 from master_bridge.buildbot.search.slot import Slot
@@ -165,15 +164,17 @@ class AMQPLatentWorker(QuietLatentWorker):
         self._broker.columns_changed()
 
     @defer.inlineCallbacks
-    def reconfigServiceWithSibling(self, sibling: Any) -> Any:
-        """Called in each reconfig, after the builders' part of it."""
-        yield super().reconfigServiceWithSibling(sibling)
-        adopt(self, sibling)
+    def reconfigured(self) -> Any:
         yield self.updateWorker()
         for build in list(self._builds.values()):
             restore_builder(build)
             if not self._serves(build):
                 self._taken_away(build)
+
+    def guard(self, builders: Iterable[Any]) -> None:
+        for builder in builders:
+            if choosing.guard(builder, lambda worker: isinstance(worker, AMQPLatentWorker)):
+                self._broker.look_for_builds(builder.name)
 
     def _serves(self, build: Any) -> bool:
         return registrations.serves(self.name, build.builder, self.master.botmaster)
@@ -192,9 +193,7 @@ class AMQPLatentWorker(QuietLatentWorker):
     @defer.inlineCallbacks
     def updateWorker(self) -> Any:
         registrations.update(self, self._builds, self._broker.look_for_builds)
-        for builder in self.botmaster.getBuildersForWorker(self.name):
-            if choosing.guard(builder, lambda worker: isinstance(worker, AMQPLatentWorker)):
-                self._broker.look_for_builds(builder.name)
+        self.guard(self.botmaster.getBuildersForWorker(self.name))
         yield super().updateWorker()
         for pair in self._builds:
             # of a builder that Buildbot does not list any more

@@ -29,5 +29,17 @@ def without_connections(master: Any) -> Any:
     return Seen(master, data=Seen(master.data, updates=updates))
 
 
-def _nothing(**_: Any) -> defer.Deferred[None]:
+def without_configuring(master: Any) -> Any:
+    """Buildbot's master as a worker's own code sees it while both stop.
+
+    Each worker writes then that it is configured for no builder, in a transaction of its own. The master has said so of
+    all its workers already: before it stops them, and it is not reconfigured meanwhile.
+    Source: master.py `stopService`; data/masters.py `masterStopped`; data/workers.py `_masterDeactivated`;
+    worker/base.py `stopService`.
+    """
+    updates = Seen(master.data.updates, workerConfigured=_nothing)
+    return Seen(master, data=Seen(master.data, updates=updates))
+
+
+def _nothing(*_: Any, **__: Any) -> defer.Deferred[None]:
     return defer.succeed(None)

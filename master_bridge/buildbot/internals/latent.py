@@ -1,19 +1,22 @@
 """What a slot changes of Buildbot's latent workers beyond what their subclasses are documented to change.
 
 Source: worker/latent.py `AbstractLatentWorker`; worker/base.py `AbstractWorker.attached`, `detached`, `_update_paused`,
-`_update_graceful`, `shutdownRequested`, `unpause`; util/__init__.py `ComparableMixin`; process/builder.py
-`_find_wfb_by_worker`.
+`_update_graceful`, `shutdownRequested`, `unpause`, `reconfigServiceWithSibling`, `stopService`; util/__init__.py
+`ComparableMixin`; process/builder.py `_find_wfb_by_worker`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from buildbot.worker.latent import AbstractLatentWorker, States
 from twisted.internet import defer
 from twisted.python.failure import Failure
 
-from master_bridge.buildbot.internals.connected import Seen, without_connections
+from master_bridge.buildbot.internals.connected import Seen, without_configuring, without_connections
+from master_bridge.buildbot.internals.registrations import Registrations
+from master_bridge.buildbot.internals.siblings import adopt, alike
 
 
 class QuietLatentWorker(AbstractLatentWorker):
@@ -22,9 +25,11 @@ class QuietLatentWorker(AbstractLatentWorker):
     #: what the database was told last; None: nothing by this process
     _told_paused: tuple[bool, str | None] | None = None
     _told_graceful: bool | None = None
+    #: builders as they were after the last reconfig that this worker was carried through; None: there was none
+    _served: Sequence[Any] | None = None
     #: by a graceful stop
     _out_of_service = False
-    #: the master as Buildbot's own code sees it while an agent is attached or detached
+    #: the master as Buildbot's own code sees it while an agent is attached or detached, and while the master stops
     _seen_master: Any = None
 
     def __eq__(self, other: object) -> bool:
@@ -62,6 +67,32 @@ class QuietLatentWorker(AbstractLatentWorker):
         """Buildbot waits for it before this worker is stopped."""
         self._deferwaiter.add(work)
 
+    # -- a reconfig ---------------------------------------------------------------------------------------------------
+
+    def reconfigServiceWithSibling(self, sibling: Any) -> Any:
+        """Called in each reconfig, after the builders' part of it; most say nothing new to a worker."""
+        known = Registrations.of(self.master.botmaster)
+        builders = known.builders(self.name)
+        if self.building or not alike(self, sibling) or not known.unchanged(self, builders, self._served):
+            return self._reconfigure(sibling, builders)
+        adopt(self, sibling)
+        self.guard(builders)
+        return defer.succeed(None)
+
+    @defer.inlineCallbacks
+    def _reconfigure(self, sibling: Any, builders: Sequence[Any]) -> Any:
+        self._served = None
+        yield super().reconfigServiceWithSibling(sibling)
+        adopt(self, sibling)
+        yield self.reconfigured()
+        self._served = builders
+
+    def reconfigured(self) -> Any:
+        """Called by a reconfig that may have changed this worker, or its builders, or that finds it with a build."""
+
+    def guard(self, builders: Iterable[Any]) -> None:
+        """Called by each reconfig, which gives its builders new functions."""
+
     # -- an agent comes and goes --------------------------------------------------------------------------------------
 
     @property
@@ -89,9 +120,20 @@ class QuietLatentWorker(AbstractLatentWorker):
 
     def _with_seen_master(self, work: Any, *args: Any) -> Any:
         """Buildbot's `attached` and `detached` ask for the master before they wait for anything of it."""
-        self._seen_master = without_connections(self.master)
+        before, self._seen_master = self._seen_master, without_connections(self.master)
         try:
             return work(*args)
+        finally:
+            self._seen_master = before
+
+    # -- the master stops ---------------------------------------------------------------------------------------------
+
+    @defer.inlineCallbacks
+    def stopService(self) -> Any:
+        if not self.master.running:
+            self._seen_master = without_configuring(self.master)
+        try:
+            yield super().stopService()
         finally:
             self._seen_master = None
 

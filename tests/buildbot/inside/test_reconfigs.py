@@ -16,6 +16,7 @@ from buildbot.util import ComparableMixin
 from buildbot.worker import Worker
 from buildbot.worker.local import LocalWorker
 
+from master_bridge.buildbot.internals import registrations
 from master_bridge.buildbot.steps import CapabilityCommand
 from master_bridge.buildbot.worker import AMQPLatentWorker
 from tests.buildbot.inside.master import InsideMaster
@@ -96,6 +97,8 @@ class Walk:
             if isinstance(worker, AMQPLatentWorker):
                 mine = {it for it, slots in builders.items() if worker.name in slots}
                 assert set(worker.workerforbuilders) == mine, f"after {name}"
+                listed = list(registrations.Registrations.of(botmaster).builders(worker.name))
+                assert listed == botmaster.getBuildersForWorker(worker.name), f"after {name}"
 
     def check_waiting(self, request: int, name: str, names: Any) -> None:
         """Without its builder no build, no offer and no claim of its request; with it, one that waits."""
@@ -157,9 +160,78 @@ def test_what_a_wide_column_costs(inside: InsideMaster, monkeypatch: pytest.Monk
     compared: list[object] = []
     whole = ComparableMixin._cmp_common
     monkeypatch.setattr(ComparableMixin, "_cmp_common", lambda self, other: compared.append(self) or whole(self, other))
+    updated: list[object] = []
+    update = registrations.update
+    monkeypatch.setattr(registrations, "update", lambda worker, *rest: updated.append(worker) or update(worker, *rest))
+    inside.awaits.clear()
     inside.reconfigure(config(wide, "any"))
-    assert len(compared) < 20 * places
+    assert updated == [], "a reconfig without anything new asks no place for its builders"
+    assert len(compared) < 5 * len(inside.master.services)
+    assert len(inside.awaits) < places
     compared.clear()
+    inside.reconfigure(config({**wide, "third": ["s1"]}, "any"))
+    assert {worker.name for worker in updated} == {"s1"}, "nor one whose builders are what they were"  # type: ignore[attr-defined]
+    inside.awaits.clear()
     inside.end()
     assert not [builder.workers for builder in inside.master.botmaster.builders.values() if builder.workers]
     assert len(compared) < 20 * places
+    assert len(inside.awaits) < places, "the master says once that its workers serve nobody any more"
+
+
+def rows(inside: InsideMaster, name: str) -> Any:
+    return inside.get("workers", name=name)[0]["configured_on"]
+
+
+def test_a_worker_that_a_reconfig_removes_is_of_no_builder(inside: InsideMaster) -> None:
+    """The master goes on, so the worker says it itself."""
+    inside.start(config(*FIRST))
+    assert rows(inside, "s1")
+    inside.reconfigure(config({}, "any"))
+    assert not rows(inside, "s1")
+
+
+def test_a_master_that_stops_has_no_workers(inside: InsideMaster, monkeypatch: pytest.MonkeyPatch) -> None:
+    inside.start(config({"b": ["s1", "s2"]}, "any"))
+    left: list[int] = []
+    pool = inside.master.db.pool
+    query = "select count(*) from configured_workers"
+    ask = lambda: left.append(pool.do(lambda connection: connection.exec_driver_sql(query).scalar()).result)  # noqa: E731
+    stop = inside.master.db.stopService
+    monkeypatch.setattr(inside.master.db, "stopService", lambda: ask() or stop())  # type: ignore[func-returns-value]
+    ask()
+    inside.end()
+    assert left == [3, 0]
+
+
+def test_functions_of_a_reconfig_without_anything_else(inside: InsideMaster) -> None:
+    """Each reconfig brings new ones, which are guarded like the first."""
+
+    def asks(builder: Any, pair: Any, request: Any) -> bool:
+        return bool(pair.worker.worker_environ)
+
+    def configured() -> dict[str, Any]:
+        found = config(*FIRST)
+        for each in found["builders"]:
+            each.canStartBuild = asks
+        return found
+
+    inside.start(configured())
+    inside.reconfigure(configured())
+    assert inside.finished(inside.force("b")) == ["EXCEPTION"], "it says that a slot has no machine yet"
+
+
+def test_back_after_a_reconfig_that_failed(inside: InsideMaster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It took the builder's slots away, and did not come to the slots."""
+    before: tuple[Builders, str] = ({"b": ["s1"], "other": ["s2"]}, "any")
+    walk = Walk(inside, "idle")
+    walk.reconfigure("two slots", *before)
+
+    def fails(self: Any, sibling: Any) -> Any:
+        raise RuntimeError("as planned")
+
+    with monkeypatch.context() as patches:
+        for kind in (Worker, AMQPLatentWorker):
+            patches.setattr(kind, "reconfigServiceWithSibling", fails)
+        inside.reconfigure(config({"b": ["s2"], "other": ["s1"]}, "any"))
+    walk.reconfigure("two slots", *before)
+    assert inside.finished(inside.force("b")) == ["SUCCESS"]

@@ -6,6 +6,8 @@ import pytest
 
 from contracts.errors import BadRequirement
 from contracts.messages import Capability
+from contracts.requirements import sets
+from contracts.requirements.grammar import TextReader
 from contracts.requirements.sets import QUEUE_NAME_MAX, Requirements, parse, plain_signatures
 from contracts.topology import cap_queue
 
@@ -228,3 +230,26 @@ def test_the_names_that_decide() -> None:
         "x",
         "x264",
     )
+
+
+def test_what_a_thousand_places_ask_for_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is remembered is bounded, in number and in length; a mistake is told each time."""
+    read: list[str] = []
+
+    def counted(text: str) -> TextReader:
+        read.append(text)
+        return TextReader(text)
+
+    monkeypatch.setattr(sets, "TextReader", counted)
+    once = [Requirements.of(["read-once>=3", "gtk"]) for _ in range(1000)]
+    assert read == ["read-once>=3", "gtk"]
+    assert len({item.signature for item in once}) == 1
+    long = [f"long>={' ' * 2000}3"]
+    for _ in range(2):
+        read.clear()
+        assert Requirements.of(long).signature == Requirements.of(["long>=3"]).signature
+        assert long[0] in read
+    for _ in range(2):
+        with pytest.raises(BadRequirement):
+            Requirements.of(["gtk>="])
+    assert sets._read.cache_info().maxsize is not None

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 from buildbot.config.master import MasterConfig
+from buildbot.data.workers import Worker as WorkerResource
 from buildbot.locks import BaseLock
+from buildbot.master import BuildMaster
 from buildbot.process.botmaster import BotMaster
 from buildbot.process.build import Build
 from buildbot.process.builder import Builder, enforceChosenWorker
@@ -84,6 +86,10 @@ SAID = {
     BotMaster.getLockByID: ["lockid.lockClass.getService(self, lockid.name)"],
     AbstractLatentWorker.updateWorker: ["if b.name not in self.workerforbuilders:"],
     AbstractWorker.addWorkerForBuilder: ["self.workerforbuilders[wfb.builder_name] = wfb"],
+    AbstractWorker.reconfigServiceWithSibling: ["if self._configured_builderid_list != bids:"],
+    AbstractWorker.stopService: ["self.master.data.updates.workerConfigured(self.workerid, self.master.masterid, [])"],
+    BuildMaster.stopService: ["masterStopped(name=self.name, masterid=self.masterid)", "yield super().stopService()"],
+    WorkerResource._masterDeactivated: ["self.deconfigureAllWorkersForMaster(masterid)"],
     BuildbotService.__init__: ["self._config_args", "self._config_kwargs"],
     BuildbotService.reconfigServiceWithSibling: ["sibling._config_args"],
 }
