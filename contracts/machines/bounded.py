@@ -27,6 +27,12 @@ class Bounded(Generic[Key, Value]):
         """None: it is not there, or forgotten."""
         return self._entries.get(key)
 
+    def discard(self, key: Key) -> bool:
+        """True: it was there."""
+        there = key in self._entries
+        self._entries.pop(key, None)
+        return there
+
     def values(self) -> Iterator[Value]:
         """The oldest first."""
         return iter(self._entries.values())

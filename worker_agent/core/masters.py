@@ -29,8 +29,9 @@ class Masters:
     """Silence, latest status and incarnations of each master. Times are the machine's seconds."""
 
     def __init__(self) -> None:
-        self._silent: set[MasterId] = set()
-        self._absent: set[MasterId] = set()
+        # one that is forgotten is asked once more, with the next of its offers
+        self._silent: Bounded[MasterId, bool] = Bounded(MASTERS)
+        self._absent: Bounded[MasterId, bool] = Bounded(MASTERS)
         self._announced: Bounded[MasterId, bool] = Bounded(MASTERS)
         #: when, and the incarnation that spoke last
         self._heard: Bounded[MasterId, tuple[float, str | None]] = Bounded(MASTERS)
@@ -43,12 +44,12 @@ class Masters:
     def mark_silent(self, master: MasterId) -> bool:
         """True if the master was not silent before."""
         changed = master not in self._silent
-        self._silent.add(master)
+        self._silent.put(master, True)
         return changed
 
     def mark_absent(self, master: MasterId) -> None:
         """It has no queue at this broker: not (any more) a master here."""
-        self._absent.add(master)
+        self._absent.put(master, True)
 
     def is_absent(self, master: MasterId) -> bool:
         """It has no queue at this broker: a message for it came back."""
@@ -68,10 +69,8 @@ class Masters:
         if incarnation is not None:
             spoken = (incarnation, master.user)
             self._by_incarnation.put(spoken, self._by_incarnation.get(spoken) or master)  # nobody takes over another's
-        changed = master in self._silent
-        self._silent.discard(master)
         self._absent.discard(master)
-        return changed
+        return self._silent.discard(master)
 
     def heard_at(self, master: MasterId) -> float | None:
         """When a message of it came last, in monotonic seconds; None: not since the start."""

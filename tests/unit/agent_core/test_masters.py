@@ -22,6 +22,18 @@ def test_invented_masters_push_out_the_longest_silent_ones() -> None:
     assert masters.heard_at(MasterId("invented-0", "u")) is None
 
 
+def test_masters_that_never_answer_push_out_the_oldest_of_them() -> None:
+    """Offers name their master: whoever may offer can invent as many as they like."""
+    masters = Masters()
+    for number in range(3 * MASTERS):
+        assert masters.mark_silent(MasterId(f"invented-{number}", "u"))
+        masters.mark_absent(MasterId(f"invented-{number}", "u"))
+    assert len(masters._silent) == len(masters._absent) == MASTERS
+    assert masters.is_silent(MasterId(f"invented-{3 * MASTERS - 1}", "u"))
+    assert masters.is_absent(MasterId(f"invented-{3 * MASTERS - 1}", "u"))
+    assert masters.mark_silent(MasterId("invented-0", "u")), "what is forgotten is found out, and told, again"
+
+
 def test_a_master_is_silent_until_it_is_heard() -> None:
     """Who learns of a change first is told; one that is heard without having been silent is no news."""
     masters = Masters()
