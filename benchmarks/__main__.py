@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 from benchmarks.cases import CASES, NOT_QUICK, ON_REQUEST
+from benchmarks.measures.thousands import PARTS
 from benchmarks.report.battery import battery_tables
 from benchmarks.report.page import write_page
 from benchmarks.report.readme import headline, put_into
@@ -63,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
         help="agents as README starts them: default settings, --auto-capabilities",
     )
     parser.add_argument("--agents", type=_sizes, default=(), help="of the fleets of the case thousands, as 1000,5000")
+    parser.add_argument("--parts", type=_parts, default=(), help=f"of the case thousands: {', '.join(PARTS)}")
     parser.add_argument("--minutes", type=float, default=30.0, help="how long the case soak takes (default 30)")
     parser.add_argument("--postgres", action="store_true", help="masters' databases are of PostgreSQL, not SQLite")
     parser.add_argument("--peers", default=",".join(USUAL), help=f"of {', '.join(NAMES)}; default: all but zmq and ssh")
@@ -77,6 +79,14 @@ def _sizes(text: str) -> tuple[int, ...]:
     if min(sizes) < 1:
         raise ValueError(text)
     return sizes
+
+
+def _parts(text: str) -> tuple[str, ...]:
+    """`roll-call,knee`. Raises ValueError, which argparse tells."""
+    parts = tuple(text.split(","))
+    if not PARTS.keys() >= set(parts):
+        raise ValueError(text)
+    return parts
 
 
 def _folder(options: argparse.Namespace) -> Path:
@@ -96,6 +106,7 @@ def _measure(options: argparse.Namespace, folder: Path) -> list[str]:
             quick=options.quick,
             documented=options.as_documented,
             agents=options.agents,
+            parts=options.parts,
             minutes=options.minutes,
             postgres=options.postgres,
             names=names,

@@ -107,6 +107,8 @@ def is_component(name: str) -> bool:
 
 def key_word(text: str) -> str:
     """Any text as one word of a routing key: what `check_name` refuses is written `:xx`, byte by byte."""
+    if _WORD.fullmatch(text):
+        return text
     return "".join(chr(byte) if _WORD.fullmatch(chr(byte)) else f":{byte:02x}" for byte in text.encode("utf-8"))
 
 

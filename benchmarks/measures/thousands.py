@@ -1,6 +1,7 @@
 """Agents by the thousand: what idle ones cost the broker and a master, and a roll call of all after a master's restart.
 
-On one node, and on a cluster of three with quorum queues. A broker's figures are those of its nodes together.
+On one node, and on a cluster of three with quorum queues, where a broker's figures are those of its nodes together; and
+the rate of builds at which both break away.
 """
 
 from __future__ import annotations
@@ -8,15 +9,19 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
+import statistics
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 
 import aio_pika
 
 from benchmarks.measures.claims import Talk
+from benchmarks.report.figures import percentile
 from benchmarks.stand.processes import cpu_seconds, proportional_memory, total_cpu_seconds, tree
 from benchmarks.stand.stage import Stage
 from contracts import topology
@@ -36,29 +41,41 @@ _SETTLE, _REST = 10.0, 30.0
 #: How an agent is there (`crowd_process.SHAPES`), with the name of its column.
 SHAPES = {"agent": "as agents are", "3 channels": "a third channel", "2 connections": "2 connections"}
 CLUSTER = "3 nodes, quorum queues"
+#: Builds a second that are tried one after the other, each for so many seconds, until 99 of 100 take longer than so
+#: many milliseconds from the request to the agent's accept.
+RATES = (25, 50, 100, 150, 200, 300, 400, 600)
+_AT_A_RATE, _BROKEN_AWAY = 10.0, 1_000.0
 
 Nodes = Sequence[RabbitMQNode]
 
 
 def run(stage: Stage) -> None:
-    """Idle agents on one node; where sizes are named, all the rest as well."""
-    crowds = stage.agents or ((100,) if stage.quick else (1_000,))
+    """Idle agents on one node; where sizes are named, all `PARTS` of each size, or those that are named as well.
+
+    A part that breaks has no figure, and the next one is measured.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     try:
-        for agents in crowds:
+        if not stage.agents and not stage.parts:
+            agents = 100 if stage.quick else 1_000
             for shape, peer in SHAPES.items():
-                with _broker(stage, f"{agents}-{shape[0]}") as nodes:
-                    _idle(stage, nodes, agents, shape, peer)
-        for agents in stage.agents:
-            with _broker(stage, f"{agents}-cluster", size=3) as nodes:
-                _idle(stage, nodes, agents, "agent", CLUSTER)
-            for size, queue_type, peer in ((1, "classic", "ours"), (3, "quorum", CLUSTER)):
-                with _broker(stage, f"{agents}-roll-{size}", size=size) as nodes:
-                    _roll_call(stage, nodes, agents, "quorum" if queue_type == "quorum" else "classic", peer)
-            _bridge(stage, agents)
+                _idle(stage, agents, shape, peer)
+            return
+        for agents in stage.agents or (1_000,):
+            for part in stage.parts or PARTS:
+                _try(stage, f"{part}, {agents} agents", partial(PARTS[part], stage, agents))
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def _try(stage: Stage, what: str, part: Callable[[], None]) -> None:
+    try:
+        part()
+    except (RuntimeError, OSError, AssertionError) as error:
+        traceback.print_exc()
+        failure = (str(error) or repr(error)).splitlines()[0][:300]
+        stage.add("thousands", what, "ours", "", "less", [], failure=failure)
 
 
 @contextmanager
@@ -72,19 +89,21 @@ def _broker(stage: Stage, name: str, size: int = 1) -> Iterator[Nodes]:
             yield cluster.nodes
 
 
-def _idle(stage: Stage, nodes: Nodes, agents: int, shape: str, peer: str) -> None:
+def _idle(stage: Stage, agents: int, shape: str, peer: str, size: int = 1) -> None:
     stage.say(f"   {agents} idle agents, {peer}")
+    with _broker(stage, f"{agents}-{shape[0]}-{size}", size=size) as nodes:
+        _idle_on(stage, nodes, agents, shape, peer)
+
+
+def _idle_on(stage: Stage, nodes: Nodes, agents: int, shape: str, peer: str) -> None:
     names = [f"crowd{index}" for index in range(SIGNATURES)]
     _declare(nodes[0].url, names, "classic" if len(nodes) == 1 else "quorum")
     before = _memory(nodes)
     with ExitStack() as open_:
-        talks = [
-            open_.enter_context(
-                Talk("benchmarks.stand.crowd_process", nodes[number % len(nodes)].url, str(count), shape, *names)
-            )
-            for number, count in enumerate(_shares(agents, EACH, len(nodes)))
-        ]
-        seconds = max(talk.hear()["ready"] for talk in talks)
+        seconds = 0.0
+        for number, count in enumerate(_shares(agents, EACH, len(nodes))):  # one after the other: each opens 20 at once
+            crowd = Talk("benchmarks.stand.crowd_process", nodes[number % len(nodes)].url, str(count), shape, *names)
+            seconds += open_.enter_context(crowd).hear()["ready"]
         time.sleep(_SETTLE)
         part = _percent(lambda: _cpu(nodes), _REST)
         memory = (_memory(nodes) - before) / agents
@@ -93,30 +112,26 @@ def _idle(stage: Stage, nodes: Nodes, agents: int, shape: str, peer: str) -> Non
     stage.add("thousands", f"until all consume, {agents} agents", peer, "s", "less", [seconds])
 
 
-def _roll_call(stage: Stage, nodes: Nodes, agents: int, queue_type: QueueType, peer: str) -> None:
+def _roll_call(stage: Stage, agents: int, size: int, queue_type: QueueType, peer: str) -> None:
     """Each agent holds a session, the bridge is killed, another takes its place with the same requests.
 
     Links and machines of both sides are the product's (`fleet_process`, `bridge_process`); Buildbot's own start is not
     among it. What they cost at rest, before the kill, is the broker's with real links, and the bridge's.
     """
     stage.say(f"   {agents} agents with a session each, {peer}")
+    with _broker(stage, f"{agents}-roll-{size}", size=size) as nodes:
+        _roll_call_on(stage, nodes, agents, queue_type, peer)
+
+
+def _roll_call_on(stage: Stage, nodes: Nodes, agents: int, queue_type: QueueType, peer: str) -> None:
     names = [f"roll{index}" for index in range(SIGNATURES)]
     bridge = ("benchmarks.stand.bridge_process", nodes[0].url, "bench-roll", queue_type, os.urandom(SECRET_BYTES).hex())
     with ExitStack() as open_:
         first = open_.enter_context(Talk(*bridge))
         first.hear()
         first.ask({"declare": True, "signatures": names})
-        before, done, fleets = _memory(nodes), 0, []
-        for number, count in enumerate(_shares(agents, EACH_REAL, len(nodes))):
-            url = nodes[number % len(nodes)].url
-            fleets.append(
-                open_.enter_context(
-                    Talk("benchmarks.stand.fleet_process", url, str(done), str(count), *names),
-                )
-            )
-            done += count
-        for fleet in fleets:
-            fleet.hear()
+        before = _memory(nodes)
+        _fleets(open_, nodes, agents, names)
         time.sleep(_SETTLE)
         part = _percent(lambda: _cpu(nodes), _REST)
         memory = (_memory(nodes) - before) / agents
@@ -138,6 +153,61 @@ def _roll_call(stage: Stage, nodes: Nodes, agents: int, queue_type: QueueType, p
     stage.add("thousands", f"{what}: the broker's CPU", peer, "s", "less", [of_broker])
 
 
+def _fleets(open_: ExitStack, nodes: Nodes, agents: int, names: list[str]) -> list[Talk]:
+    """Agents with the product's machines and links, all of which consume, in processes that end with `open_`."""
+    fleets: list[Talk] = []
+    first = 0
+    for number, count in enumerate(_shares(agents, EACH_REAL, len(nodes))):  # one after the other, as above
+        url = nodes[number % len(nodes)].url
+        fleets.append(open_.enter_context(Talk("benchmarks.stand.fleet_process", url, str(first), str(count), *names)))
+        fleets[-1].hear()
+        first += count
+    return fleets
+
+
+def _knee(stage: Stage, agents: int, size: int, queue_type: QueueType, peer: str) -> None:
+    """At which rate of builds the time from a request to its agent's accept breaks away.
+
+    Requests come at a fixed rate, whatever became of those before; a session ends when it was accepted. Links and
+    machines are the product's, Buildbot and the commands are left out: it is what brokers and bridge can carry.
+    """
+    stage.say(f"   {agents} agents, rising rates, {peer}")
+    with _broker(stage, f"{agents}-knee-{size}", size=size) as nodes, ExitStack() as open_:
+        names = [f"knee{index}" for index in range(SIGNATURES)]
+        bridge = open_.enter_context(Talk("benchmarks.stand.bridge_process", nodes[0].url, "bench-knee", queue_type))
+        bridge.hear()
+        bridge.ask({"declare": True, "signatures": names})
+        fleets = _fleets(open_, nodes, agents, names)
+        bridge.ask({"seek": SIGNATURES, "signatures": names, "at_once": 1})  # what happens once is over
+        held = 0.0
+        for rate in RATES:
+            before = _cpu(nodes), _fleets_cpu(fleets), time.monotonic()
+            answer = bridge.ask({"seek": int(rate * _AT_A_RATE), "signatures": names, "rate": rate})
+            span = time.monotonic() - before[2]
+            p99 = percentile(answer["asked_to_accept"], 0.99)
+            at = f"{rate} builds/s, {agents} agents"
+            for what, value in (
+                ("request to accept, median", statistics.median(answer["asked_to_accept"])),
+                ("request to accept, p99", p99),
+            ):
+                stage.add("thousands", f"{what}: {at}", peer, "ms", "less", [value])
+            for what, used in (
+                ("broker's CPU", _cpu(nodes) - before[0]),
+                ("bridge's CPU", answer["cpu"]),
+                ("simulated agents' CPU", _fleets_cpu(fleets) - before[1]),
+            ):
+                stage.add("thousands", f"{what}: {at}", peer, "% of a core", "less", [100 * used / span])
+            if p99 > _BROKEN_AWAY:
+                break
+            held = rate
+    what = f"highest rate with 99 of 100 accepted within {_BROKEN_AWAY / 1000:.0f} s, {agents} agents"
+    stage.add("thousands", what, peer, "builds/s", "more", [held])
+
+
+def _fleets_cpu(fleets: Sequence[Talk]) -> float:
+    return float(sum(fleet.ask({})["cpu"] for fleet in fleets))
+
+
 def _bridge(stage: Stage, agents: int) -> None:
     """A whole master at rest, that is told by so many agents what they are."""
     peer = next(peer for peer in stage.peers if peer.name == "ours")
@@ -155,6 +225,18 @@ def _bridge(stage: Stage, agents: int) -> None:
             fleet.kill()
     stage.add("thousands", f"master's CPU at rest, {agents} agents", "ours", "% of a core", "less", [told])
     stage.add("thousands", f"master's CPU at rest, {agents} agents", "one agent", "% of a core", "less", [alone])
+
+
+#: Of a size that is named, in this order; `--parts` names some of them.
+PARTS: dict[str, Callable[[Stage, int], None]] = {
+    "idle": lambda stage, agents: _idle(stage, agents, "agent", SHAPES["agent"]),
+    "idle-cluster": lambda stage, agents: _idle(stage, agents, "agent", CLUSTER, size=3),
+    "roll-call": lambda stage, agents: _roll_call(stage, agents, 1, "classic", "ours"),
+    "roll-call-cluster": lambda stage, agents: _roll_call(stage, agents, 3, "quorum", CLUSTER),
+    "knee": lambda stage, agents: _knee(stage, agents, 1, "classic", "ours"),
+    "knee-cluster": lambda stage, agents: _knee(stage, agents, 3, "quorum", CLUSTER),
+    "master": _bridge,
+}
 
 
 def _shares(agents: int, each: int, at_least: int) -> list[int]:

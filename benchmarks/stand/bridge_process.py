@@ -4,9 +4,10 @@
 line of JSON each: {"seek": count, "signatures": [...], "at_once": n, "pause": s} asks for `count` sessions, at most
 `at_once` at a time and `pause` seconds after one has ended for the next, and answers when all were claimed, granted,
 accepted and released: seconds, latencies (ms), CPU seconds. With "keep": n the last n sessions go on, and the next is
-asked for when one was accepted; with "hold": true all go on. "run" is the number of all their builds. SECRET
-(hexadecimal) is what tickets are made with: another process with it, and with the same orders from its start on,
-adopts those sessions.
+asked for when one was accepted; with "hold": true all go on. With "rate": r the requests come at r a second, whatever
+became of those before, and "asked_to_accept" has what each took (ms) from when it was due. "run" is the number of all
+their builds. SECRET (hexadecimal) is what tickets are made with: another process with it, and with the same orders from
+its start on, adopts those sessions.
 """
 
 from __future__ import annotations
@@ -105,6 +106,8 @@ class Run(LineOnlyReceiver):
         self._began = 0.0
         self._cpu = 0.0
         self._accepted: dict[str, float] = {}
+        #: request -> when it was to be asked for, where that has a rate
+        self._due: dict[str, float] = {}
         self.bridge = NotingBridge(
             reactor=reactor, master=master, user=key_word(urlsplit(url).username or ""),
             tickets=Tickets(secret, master=master), grace=timing.GRACE,
@@ -138,8 +141,21 @@ class Run(LineOnlyReceiver):
         self._keep = count if order.get("hold") else order.get("keep", 0)
         self._numbers += count
         self._began, self._cpu = time.monotonic(), time.process_time()
+        self._due.clear()
+        if "rate" in order:
+            self._at_rate(order["rate"])
+            return
         for _ in range(min(count, order["at_once"])):
             self._seek()
+
+    def _at_rate(self, rate: float) -> None:
+        """All that are due by now, then again: a reactor that is late must not ask for less."""
+        now = time.monotonic()
+        while self._waiting and (due := self._began + len(self._due) / rate) <= now:
+            self._due[self._waiting[-1][0]] = due
+            self._seek()
+        if self._waiting:
+            reactor.callLater(max(0.0, self._began + len(self._due) / rate - now), self._at_rate, rate)
 
     def _declared(self, signatures: list[str]) -> None:
         self.link.publish_catalogue(
@@ -165,7 +181,7 @@ class Run(LineOnlyReceiver):
             asked = self._kept.popleft()
             self.bridge.leave(asked, inputs.Done(request=asked.request))
         self._left -= 1
-        if self._waiting:
+        if self._waiting and not self._due:
             reactor.callLater(self._pause, self._seek)
         elif not self._left:
             offered, claimed = self.link.offered, self.bridge.claimed
@@ -182,6 +198,7 @@ class Run(LineOnlyReceiver):
                         for request, at in claimed.items()
                         if request in self._accepted
                     ],
+                    "asked_to_accept": [1000 * (self._accepted[request] - at) for request, at in self._due.items()],
                 }
             )
 

@@ -23,7 +23,8 @@ MB = 1_000_000
 class Stage:
     """`rounds` of each measurement, peers interleaved; `quick`: smaller inputs.
 
-    `documented`: agents as README starts them; `agents`: the sizes of the fleets of `thousands`, instead of its own.
+    `documented`: agents as README starts them; `agents`: the sizes of the fleets of `thousands`, instead of its own,
+    `parts`: what of it is measured.
     `minutes`: how long `soak` takes. `postgres`: masters have databases of PostgreSQL, not SQLite.
     """
 
@@ -34,6 +35,7 @@ class Stage:
         quick: bool,
         documented: bool = False,
         agents: Sequence[int] = (),
+        parts: Sequence[str] = (),
         minutes: float = 30.0,
         postgres: bool = False,
         names: Sequence[str] = USUAL,
@@ -43,6 +45,7 @@ class Stage:
         self.quick = quick
         self.documented = documented
         self.agents = tuple(agents)
+        self.parts = tuple(parts)
         self.minutes = minutes
         self._postgres = postgres
         self.names = tuple(names)

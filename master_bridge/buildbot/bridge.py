@@ -14,8 +14,7 @@ from twisted.internet import defer
 from contracts.agent_names import named
 from contracts.errors import BadSeal, ContractError, NotBelieved
 from contracts.machines.exhaustive import assert_never
-from contracts.messages import AnyMessage, Data, FleetMessage, Message, Sealed, Status
-from contracts.topology import address_user
+from contracts.messages import AnyMessage, Data, FleetMessage, Message, Sealed
 from contracts.trust.tickets import Tickets
 from master_bridge.buildbot.client import Client
 from master_bridge.buildbot.fleet.figures import Figures
@@ -106,6 +105,8 @@ class Bridge:
         self._inputs: deque[Input] = deque()
         self._working = False
         self._timer: Any = None
+        #: the deadline that it was set for
+        self._timer_for: float | None = None
         self._running = True
 
     # -- asked by Buildbot's side -------------------------------------------------------------------------------------
@@ -237,8 +238,6 @@ class Bridge:
 
     def fleet_heard(self, message: FleetMessage) -> None:
         """From the link: what agents and masters tell everybody."""
-        if isinstance(message, Status):
-            message = named(message, address_user(message.address))
         self._on_fleet(message)
 
     # -- the machine's actions ----------------------------------------------------------------------------------------
@@ -344,9 +343,12 @@ class Bridge:
     # -- time ---------------------------------------------------------------------------------------------------------
 
     def _set_timer(self) -> None:
+        deadline = self.machine.deadline if self._running else None
+        if self._timer is not None and deadline == self._timer_for:
+            return  # most inputs of a large fleet change nothing of it
         self._cancel_timer()
-        deadline = self.machine.deadline
-        if deadline is not None and self._running:
+        if deadline is not None:
+            self._timer_for = deadline
             self._timer = self._reactor.callLater(max(SOON, deadline - time.monotonic()), self._tick)
 
     def _tick(self) -> None:

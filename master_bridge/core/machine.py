@@ -121,9 +121,8 @@ class BridgeMachine:
             if context.up:
                 self._returned(input)
         elif isinstance(input, inputs.AgentHeard):
-            for work in self._holders():
-                if (work.granted.instance, work.granted.user) == (input.instance, input.user):
-                    happen(self._parts, work.request, input)
+            for work in self._placing.holders.of_agent(input.instance, input.user):
+                happen(self._parts, work.request, input)
         elif isinstance(input, inputs.AgentDied):
             for work in self._holders():
                 if work.granted.address == input.address:

@@ -9,6 +9,7 @@ from contracts.timing import ACCEPT_TIMEOUT, REOFFER_AFTER
 from contracts.trust.tickets import Proof
 from master_bridge.core.actions import PublishOffer, StateChanged, Terms
 from master_bridge.core.context import Context
+from master_bridge.core.holders import Holders
 from master_bridge.core.inputs import Reroute, Seek
 from master_bridge.core.leftovers import Leftovers
 from master_bridge.core.records import Session, Verified, WorkUnit, session_of
@@ -32,7 +33,7 @@ class Placing:
         self._context = context
         self._roll = roll
         self.works: dict[str, WorkUnit] = {}
-        self.holders: dict[str, WorkUnit] = {}
+        self.holders = Holders()
         self.leftovers = Leftovers(context, self.works)
         #: the roll is being called: who looks for an agent waits for its end (rule 12)
         self.window_open = True

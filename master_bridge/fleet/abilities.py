@@ -17,13 +17,17 @@ class Abilities:
     def __init__(self) -> None:
         #: (name, version) of each capability, as it was told last
         self.told: tuple[tuple[str, str | None], ...] = ()
+        #: what was learnt last: statuses that say the same share it (`RepeatedStatuses`)
+        self._last: Iterable[Capability] | None = None
         self._by_name: dict[str, list[Capability]] = {}
         #: signature -> whether it is met
         self._met: dict[str, bool] = {}
 
     def learn(self, capabilities: Iterable[Capability]) -> bool:
         """Whether they are others than before."""
-        capabilities = tuple(capabilities)
+        if capabilities is self._last:
+            return False
+        self._last = capabilities = tuple(capabilities)
         # comparing the models themselves takes ten times as long
         told = tuple((each.name, each.version) for each in capabilities)
         if told == self.told:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import structlog
 
 from contracts import topology
+from contracts.agent_names import named
 from contracts.burial import headers_of
 from contracts.codec import HEADER, decode
 from contracts.errors import BadMessage, BadName, NotBelieved, UnknownVersion
@@ -21,6 +22,7 @@ from contracts.timing import CLAIM_MAX
 from master_bridge.link.carried import Delivered, Publication
 from master_bridge.link.client import LinkClient
 from master_bridge.link.incompatible import Incompatible, incompatible
+from master_bridge.link.repeated import RepeatedStatuses
 
 log = structlog.get_logger(__name__)
 
@@ -56,6 +58,7 @@ class Reader:
         self.agreements = Agreements()
         #: agents and masters of other versions; its `heard` is for metrics
         self.foreign = ForeignPeers()
+        self._repeated = RepeatedStatuses()
 
     def reply(self, delivered: Delivered) -> Reply | None:
         """From the claims or events queue. None: it was not to be read or believed, and wants its `ack` only."""
@@ -72,9 +75,9 @@ class Reader:
         return None
 
     def of_fleet(self, delivered: Delivered) -> FleetMessage | None:
-        """From `bb.fleet`. None: it was not to be read or believed."""
+        """From `bb.fleet`, an agent by the name that it is shown with. None: it was not to be read or believed."""
         try:
-            return _decode_of_fleet(delivered)
+            return self._decode_of_fleet(delivered)
         except UnknownVersion as error:
             self._foreign_peer(delivered, error)
         except (BadMessage, NotBelieved) as error:
@@ -112,6 +115,26 @@ class Reader:
             self.agreements.learn(message.address, Versions(oldest=message.v, newest=message.upto))
         return message
 
+    def _decode_of_fleet(self, delivered: Delivered) -> FleetMessage:
+        """Raises `BadMessage` or `NotBelieved`."""
+        envelope, body = delivered.envelope, delivered.body
+        may_repeat = envelope.routing_key == topology.STATUS_KEY and HEADER not in delivered.headers
+        if may_repeat and (again := self._repeated.read(envelope.to_fleet(topology.STATUS_KEY), body)) is not None:
+            return again
+        message = decode(body, delivered.headers)
+        if isinstance(message, Status):
+            user = envelope.to_fleet(topology.STATUS_KEY)
+            if not _is_of(message.address, user):
+                raise NotBelieved(f"user {user} told a status for the address {message.address}")
+            message = named(message, user)
+            if may_repeat:
+                self._repeated.keep(user, body, message)
+            return message
+        if not isinstance(message, (Catalogue, Work)):
+            raise BadMessage(f"a {message.t} where a status, a catalogue or a master's work was expected")
+        envelope.to_fleet(topology.WORK_KEY if isinstance(message, Work) else topology.CATALOGUE_KEY)
+        return message
+
     def _foreign_peer(self, delivered: Delivered, error: UnknownVersion) -> None:
         """Broadcasts come every few seconds, and are for whoever can read them: a few of them tell enough."""
         peer = f"{delivered.envelope.user}: {error.fields.get('agent') or error.fields.get('master')}"
@@ -134,20 +157,6 @@ class Reader:
         if self._client.message_sent_to_dead(reason, user):
             log.warning("amqp.bad_message", queue=delivered.queue, user=user, reason=reason)
         self.send_to_dead(delivered, reason)
-
-
-def _decode_of_fleet(delivered: Delivered) -> FleetMessage:
-    """Raises `BadMessage` or `NotBelieved`."""
-    message = decode(delivered.body, delivered.headers)
-    if isinstance(message, Status):
-        user = delivered.envelope.to_fleet(topology.STATUS_KEY)
-        if not _is_of(message.address, user):
-            raise NotBelieved(f"user {user} told a status for the address {message.address}")
-        return message
-    if not isinstance(message, (Catalogue, Work)):
-        raise BadMessage(f"a {message.t} where a status, a catalogue or a master's work was expected")
-    delivered.envelope.to_fleet(topology.WORK_KEY if isinstance(message, Work) else topology.CATALOGUE_KEY)
-    return message
 
 
 def _is_of(address: str, user: str) -> bool:

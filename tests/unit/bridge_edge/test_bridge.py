@@ -9,10 +9,15 @@ import pytest
 from structlog.testing import capture_logs
 from twisted.internet import defer, task
 
+from contracts import topology
+from contracts.codec import encode
 from contracts.messages import Offer, Status
+from contracts.trust.envelope import Envelope
 from contracts.trust.tickets import Tickets
 from master_bridge.buildbot.bridge import Bridge
 from master_bridge.core import actions
+from master_bridge.link.carried import Delivered
+from master_bridge.link.reader import Reader
 from tests.unit.bridge_core.scene import Agent
 
 
@@ -68,9 +73,18 @@ def test_a_thief_bears_its_accounts_name_beside_another_accounts() -> None:
         instance="i", agent="alice", epoch=1, address="agent.alice.i.n", version="1", now=0.0, state="ready", slots=(),
         capabilities=(),
     )  # fmt: skip
-    this.fleet_heard(status.model_copy(update={"address": "agent.mallory.i.n"}))
+    reader = Reader("m", this, publish=lambda _: None, answer=lambda _: None)
+
+    def tell(user: str) -> None:
+        wire = encode(status.model_copy(update={"address": f"agent.{user}.i.n"}))
+        envelope = Envelope(exchange=topology.FLEET, routing_key=topology.STATUS_KEY, user_id=user, dead_lettered=False)
+        told = reader.of_fleet(Delivered(body=wire.body, headers={}, envelope=envelope, queue="", ack=lambda: None))
+        assert told is not None
+        this.fleet_heard(told)
+
+    tell("mallory")
     this.message_received(1, Agent("alice", user="mallory").claim("o"), "mallory", 1)
-    this.fleet_heard(status)
+    tell("alice")
     assert [each.agent for each in fleet] == ["alice@mallory", "alice"]
     assert [each.message.agent for each in heard] == ["alice@mallory"]
 
