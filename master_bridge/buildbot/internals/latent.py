@@ -27,6 +27,8 @@ class QuietLatentWorker(AbstractLatentWorker):
     _told_graceful: bool | None = None
     #: builders as they were after the last reconfig that this worker was carried through; None: there was none
     _served: Sequence[Any] | None = None
+    #: a build has ended, and the worker is about to look for the next one without its machine
+    _looks_later = False
     #: by a graceful stop
     _out_of_service = False
     #: the master as Buildbot's own code sees it while an agent is attached or detached, and while the master stops
@@ -101,14 +103,15 @@ class QuietLatentWorker(AbstractLatentWorker):
 
     @property
     def botmaster(self) -> Any:
-        """Buildbot's; while an agent is being attached for a build, one that looks for no further build.
+        """Buildbot's; while an agent is being attached for a build, and in `buildFinished`, one that looks for no
+        further build.
 
         `AbstractWorker.attached` asks for that: some three database calls for each builder of the column, at the very
         moment at which a build starts. It would be in vain, since a slot runs one build at a time; when the build has
         ended Buildbot asks again.
         """
         botmaster = super().botmaster
-        if not self.waits_for_machine:
+        if not (self.waits_for_machine or self._looks_later):
             return botmaster
         return Seen(botmaster, maybeStartBuildsForWorker=lambda worker_name: None)
 
@@ -125,6 +128,18 @@ class QuietLatentWorker(AbstractLatentWorker):
             return work(*args)
         finally:
             self._seen_master = before
+
+    def buildFinished(self, wfb: Any) -> None:
+        """Buildbot looks for the worker's next build twice: here, and when `insubstantiate` has let the machine go.
+
+        Each look asks the database three times for each builder of the column. The first one is left out where the
+        second is sure to come: it is begun in the next turn of the reactor, and needs none but this worker's lock.
+        """
+        self._looks_later = self.state == States.SUBSTANTIATED and self.build_wait_timeout == 0 and not self.building
+        try:
+            super().buildFinished(wfb)
+        finally:
+            self._looks_later = False
 
     # -- the master stops ---------------------------------------------------------------------------------------------
 

@@ -86,6 +86,16 @@ SAID = {
     BotMaster.getLockByID: ["lockid.lockClass.getService(self, lockid.name)"],
     AbstractLatentWorker.updateWorker: ["if b.name not in self.workerforbuilders:"],
     AbstractWorker.addWorkerForBuilder: ["self.workerforbuilders[wfb.builder_name] = wfb"],
+    AbstractWorker.buildFinished: ["self.botmaster.maybeStartBuildsForWorker(self.name)"],
+    AbstractLatentWorker.buildFinished: [
+        "if not self.building:\n            if self.build_wait_timeout == 0:",
+        "self.master.reactor.callLater(0, self._soft_disconnect)",
+    ],
+    AbstractLatentWorker._soft_disconnect: ["self.insubstantiate(fast)"],
+    AbstractLatentWorker.insubstantiate: [
+        "if self.state in [States.NOT_SUBSTANTIATED, States.SHUT_DOWN]:\n                return",
+        "\n\n        self.botmaster.maybeStartBuildsForWorker(self.name)",
+    ],
     AbstractWorker.reconfigServiceWithSibling: ["if self._configured_builderid_list != bids:"],
     AbstractWorker.stopService: ["self.master.data.updates.workerConfigured(self.workerid, self.master.masterid, [])"],
     BuildMaster.stopService: ["masterStopped(name=self.name, masterid=self.masterid)", "yield super().stopService()"],
