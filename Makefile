@@ -55,7 +55,7 @@ format: venv ## put the code into the project's format
 
 docs: venv ## write anew what is generated: diagrams of the machines, the reference of all settings, manual pages, completion
 	@$(PYTHON_IN) -m docs.generate_diagrams
-	@$(PYTHON_IN) docs/generate_reference.py
+	@$(PYTHON_IN) -m docs.generate_reference
 	@$(PYTHON_IN) -m contracts.pipeline.schema
 	@$(PYTHON_IN) -m docs.generate_manual
 

@@ -19,7 +19,7 @@ from cachetools import FIFOCache
 from twisted.internet import defer, task
 
 from contracts import timing
-from contracts.messages import Catalogue, FleetMessage, Status
+from contracts.messages import FleetMessage, Status
 from contracts.operations import memory
 from contracts.rabbitmq.arguments import EVENTS_MAX_BYTES
 from contracts.topology import address_user, key_word
@@ -28,8 +28,7 @@ from master_bridge.buildbot import logging
 from master_bridge.buildbot.bridge import Bridge
 from master_bridge.buildbot.broker_settings import default_master_name, wrong_settings
 from master_bridge.buildbot.client import Client
-from master_bridge.buildbot.fleet import catalogue, overview
-from master_bridge.buildbot.fleet.retiring import RetiredSignatures
+from master_bridge.buildbot.fleet.announcements import Announcements
 from master_bridge.buildbot.fleet.serving import MetricsPort
 from master_bridge.buildbot.fleet.view import FleetView
 from master_bridge.buildbot.internals.database import OpenDatabase
@@ -44,7 +43,7 @@ from master_bridge.buildbot.search.notices import NoAgentNotices
 from master_bridge.buildbot.traces.tracing import Tracing
 from master_bridge.buildbot.worker_pages import LOOK_EVERY as WORKERS_EVERY
 from master_bridge.buildbot.worker_pages import WorkerPages
-from master_bridge.core.inputs import AgentHeard, Declared, Seek
+from master_bridge.core.inputs import AgentHeard, Seek
 from master_bridge.link.client import Listening
 from master_bridge.link.errors import BadSettings
 from master_bridge.link.making import make_link, stays
@@ -58,8 +57,6 @@ log = structlog.get_logger(__name__)
 #: Seconds that a stopping master's broker waits for its sessions to be left, and for the last confirms.
 STOP_TIMEOUT = 3.0
 
-#: Seconds from a configured worker to the catalogue: all workers of a reconfig come within one.
-CATALOGUE_SOON = 0.2
 #: Seconds from a registered place to a look for builds, put off while more places come, up to the second number.
 PLACES_SOON, PLACES_LATEST = 0.1, 2.0
 #: In the master's folder: the secret of its tickets (`contracts.trust.tickets`).
@@ -144,8 +141,7 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
         self._database = OpenDatabase()
         self._quick_stop: QuickStop | None = None
         self._notices = NoAgentNotices()
-        self._retired = RetiredSignatures()
-        self._catalogue_soon: Any = None
+        self._announcements = Announcements(self)
         self._builds_soon = Soon(PLACES_SOON, PLACES_LATEST, self._look_for_builds)
         #: builders of places that were registered just now
         self._builders: set[str] = set()
@@ -251,13 +247,13 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
             yield self._tracing.begin(self.master, self.settings.master, tickets, self.bridge)
         self._quick_stop = QuickStop(self.master, self.bridge.quick_stop)
         self._link(self.settings)
-        self._every(timing.CATALOGUE_INTERVAL, self.publish_catalogue)
+        self._every(timing.CATALOGUE_INTERVAL, self._announcements.publish_catalogue)
         self._every(LOOK_EVERY, self.room.look)
-        self._every(waiting.REFRESH, self.publish_work)
+        self._every(waiting.REFRESH, self._announcements.publish_work)
         self._every(waiting.REFRESH, self._refresh_waiting)
         self._every(waiting.REFRESH, self.page.look)
         self._every(WORKERS_EVERY, self._worker_pages.look)
-        self._retired.remember((yield self.getState("signatures", ())))
+        yield self._announcements.begin()
         yield self.page.begin()
 
     @defer.inlineCallbacks
@@ -266,8 +262,7 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
         for timer in self._timers:
             timer.stop()
         self._builds_soon.cancel()
-        if self._catalogue_soon is not None and self._catalogue_soon.active():
-            self._catalogue_soon.cancel()
+        self._announcements.end()
         if self._quick_stop is not None:
             self._quick_stop.forget()
         yield self._metrics_port.serve("", None)
@@ -353,9 +348,8 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
         self.bridge.seek(client, seek)
 
     def columns_changed(self) -> None:
-        """Tell the fleet, once for all workers of one reconfig, and for all agents that come at a time."""
-        if self._catalogue_soon is None or not self._catalogue_soon.active():
-            self._catalogue_soon = self.master.reactor.callLater(CATALOGUE_SOON, self.publish_catalogue)
+        """A worker's requirements are others now: the fleet is told."""
+        self._announcements.columns_changed()
 
     def look_for_builds(self, builder: str) -> None:
         """A place of its was registered. Each look asks all places, so there is one for all that come together."""
@@ -375,57 +369,9 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
 
     # -- the fleet ----------------------------------------------------------------------------------------------------
 
-    def publish_catalogue(self) -> None:
-        """Tell agents for which signatures this master has columns; the link declares those queues first."""
-        if self.link is None or self.bridge is None or self.settings is None or not self.link.up:
-            return
-        signatures = catalogue.signatures(self.master, self.bridge.clients.values())
-        self.link.publish_catalogue(
-            Catalogue(
-                master=self.settings.master,
-                incarnation=self.bridge.incarnation,
-                signatures=tuple(sorted(signatures)),
-                now=time.time(),
-            )
-        )
-        self._retire(signatures).addErrback(
-            lambda failure: log.error("amqp.queue_retirement_failed", reason=str(failure))
-        )
-
-    @defer.inlineCallbacks
-    def _retire(self, signatures: set[str]) -> Any:
-        """Delete the queues of columns that are gone, once they are empty and no other master wants them."""
-        link, settings = self.link, self.settings
-        assert link is not None
-        assert settings is not None
-        now, before = time.monotonic(), set(self._retired.known)
-        self._retired.update(signatures, now)
-        if self.bridge is not None:
-            self.bridge.feed(Declared(signatures=frozenset(self._retired.known)))
-        for signature in self._retired.due(now, lambda it: self.fleet.other_masters_want(it, settings.master, now)):
-            if (yield link.delete_empty(signature)) and signature in self._retired.known:
-                log.info("amqp.queue_deleted", signature=signature, detail="its column is gone")
-                self._retired.deleted(signature)
-        if self._retired.known != before:
-            yield self.setState("signatures", sorted(self._retired.known))
-
-    def publish_work(self) -> None:
-        """Tell those who ask what this master's requests do."""
-        if self.link is not None and self.bridge is not None and self.settings is not None and self.link.up:
-            self.link.publish_work(
-                overview.work(
-                    self.bridge.machine,
-                    self.settings.master,
-                    self.bridge.incarnation,
-                    self.bridge.wall,
-                    self.page.feed.expected,
-                    self.page.feed.held_back,
-                )
-            )
-
     def _link_changed(self, up: bool) -> None:
         if up:
-            self.publish_catalogue()
+            self._announcements.publish_catalogue()
         self._refresh_waiting()
 
     def _fleet_heard(self, message: FleetMessage) -> None:
@@ -433,7 +379,7 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
             self.bridge.feed(AgentHeard(instance=message.instance, user=address_user(message.address)))
         self.page.hear(message)
         if self.fleet.hear(message, time.monotonic()):
-            self.columns_changed()  # for the new one; after a master's start all are new
+            self._announcements.columns_changed()  # for the new one; after a master's start all are new
 
     def _refresh_waiting(self) -> None:
         if self.bridge is not None:

@@ -25,8 +25,9 @@ from contracts.rabbitmq.refusals import PRECONDITION_FAILED, Differs
 from contracts.rabbitmq.refusals import refusal as declaration_refusal
 from master_bridge.link.amqp.queues.declarations import DurableQueue, bridge_queues, offer_queue
 from master_bridge.management.client import Management
-from master_bridge.operating.connection import Broker, refusal
+from master_bridge.operating.connection import Broker
 from master_bridge.operating.errors import OperatingError
+from master_bridge.operating.refusals import refusal
 
 #: The exchange over which messages are moved: nobody may need the default exchange for it.
 MOVES = "bb.moves"

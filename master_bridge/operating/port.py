@@ -15,6 +15,9 @@ from contracts.trust.envelope import Envelope
 from master_bridge.link.carried import Delivered
 from master_bridge.operating.deadletters import DeadMessage, Verdict
 
+#: Seconds for a connection to be made, and for the other end to answer.
+TIMEOUT = 10
+
 #: Adds headers to what is published: exchange, routing key, body, headers -> headers.
 Sign = Callable[[str, str, bytes, Mapping[str, Any]], Mapping[str, Any]]
 #: Told of each message that agents and masters tell everybody: by which way it came, body, headers.

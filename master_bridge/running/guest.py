@@ -18,36 +18,21 @@ from uuid import uuid4
 import structlog
 
 from contracts import topology
-from contracts.agent_names import named
-from contracts.errors import BadSeal, ContractError, NotBelieved
+from contracts.errors import NotBelieved
 from contracts.machines.exhaustive import assert_never
-from contracts.messages import (
-    Accept,
-    AnyMessage,
-    Claim,
-    Data,
-    Message,
-    Offer,
-    Ping,
-    Replay,
-    Resume,
-    Status,
-    Stored,
-)
+from contracts.messages import Accept, AnyMessage, Claim, Data, Resume, Status
 from contracts.timing import DIRECT_AGAIN, DIRECT_PATIENCE
 from contracts.topology import key_word
 from contracts.trust.tickets import SECRET_BYTES, Tickets
 from master_bridge.core import actions, inputs
 from master_bridge.core.machine import BridgeConfig, BridgeMachine
-from master_bridge.link.carried import Delivered
-from master_bridge.link.reader import Reader
-from master_bridge.link.seals import Seals
-from master_bridge.operating.errors import OperatingError, Unreachable
+from master_bridge.operating.errors import Unreachable
 from master_bridge.operating.port import OperatorsLink
 from master_bridge.operating.survey import Survey, whose
 from master_bridge.running.answers import AgentResult
 from master_bridge.running.interrupts import Interrupts
 from master_bridge.running.job import INTERRUPTED, Job
+from master_bridge.running.mail import Mail
 from master_bridge.running.orders import Order, StepFailed
 
 log = structlog.get_logger(__name__)
@@ -60,9 +45,6 @@ BUILDDIR = "run"
 #: tries to connect again.
 TURN = 0.2
 PAUSES = (0.2, 5.0)
-#: Messages that are said again where they get lost, so that nobody waits for the broker to have them.
-_HINTS = (Ping, Stored, Replay, Data)
-
 _FOR_THE_LINK = (actions.PublishOffer, actions.Send, actions.SendMarker)
 ForTheLink = Union[actions.PublishOffer, actions.Send, actions.SendMarker]
 _FOR_A_JOB = (actions.Attach, actions.Deliver, actions.ServeData, actions.Lost, actions.Abandoned, actions.StateChanged)
@@ -97,18 +79,11 @@ class Guest:
         self._jobs: dict[str, Job] = {}
         self._machine: BridgeMachine | None = None
         self._incarnation = uuid4().hex
-        self._seals = Seals(master=self.master, incarnation=self._incarnation)
-        self._reader = Reader(self.master, self, publish=lambda _: None, answer=lambda _: None)  # type: ignore[arg-type]  # what it calls is here
         self._user = ""
-        self._link: OperatorsLink | None = None
         self._survey: Survey | None = None
-        self._broken: Unreachable | None = None
         self._inputs: deque[inputs.Input] = deque()
         self._working = False
-        #: what came and was not looked at
-        self._came: deque[Delivered | tuple[AnyMessage, str]] = deque()
-        self._deliveries: dict[int, Delivered] = {}
-        self._numbers = 0
+        self._mail = Mail(self.master, self._incarnation, returned=self._inputs.append, check=self._check)
         self._began = 0.0
         self._look_at = 0.0
         self._interrupted = 0
@@ -151,10 +126,8 @@ class Guest:
     # -- one life of the link ------------------------------------------------------------------------------------------
 
     def _live(self, link: OperatorsLink, choose: Choose, interrupts: Interrupts) -> None:
-        self._link, self._broken = link, None
-        self._came.clear()
         self._survey = Survey(link).open()
-        link.receive(self.master, self._came.append, lambda message, key: self._came.append((message, key)))
+        self._mail.begin(link)
         try:
             if self._machine is None:
                 self._survey.gather()
@@ -171,8 +144,7 @@ class Guest:
         except BaseException:
             self._leave()
             raise
-        if self._link is not None:
-            link.stop_receiving()
+        link.stop_receiving()
 
     def _begin(self, link: OperatorsLink, jobs: Sequence[Job]) -> None:
         now = time.monotonic()
@@ -217,16 +189,14 @@ class Guest:
         now = time.monotonic()
         deadline = self._machine.deadline
         link.work(TURN if deadline is None else max(0.0, min(TURN, deadline - now)))
-        while self._came:
-            self._take(self._came.popleft())
+        for event in self._mail.read():
+            self._feed(event)
         self._feed(inputs.Tick())
         self._look(time.monotonic())
-        if self._broken is not None:
-            raise self._broken
+        self._mail.raise_if_broken()
 
     def _lost(self, error: Unreachable) -> None:
-        self._link = None
-        self._deliveries.clear()
+        self._mail.lose()
         self._feed(inputs.LinkDown())
         self._say(f"{error}; trying again, commands run on")
 
@@ -260,43 +230,9 @@ class Guest:
         for job in self._jobs.values():
             if not job.is_over:
                 self._feed(inputs.Done(request=job.request))
-        link = self._link
-        if link is not None and self._broken is None:
-            try:
-                link.stop_receiving()
-            except OperatingError as error:
-                log.debug("queues_left", reason=str(error))
+        self._mail.leave()
 
-    # -- what comes ----------------------------------------------------------------------------------------------------
-
-    def message_sent_to_dead(self, reason: str, user: str) -> bool:
-        """From the reader: what cannot be read or believed. It is dropped."""
-        return True
-
-    def _take(self, came: Delivered | tuple[AnyMessage, str]) -> None:
-        if isinstance(came, tuple):
-            self._feed(inputs.Returned(message=came[0], routing_key=came[1]))
-            return
-        reply = self._reader.reply(came)
-        if reply is None:
-            came.ack()
-            return
-        try:
-            message = self._seals.incoming(reply.message, reply.user)
-            self._check(message)
-        except (BadSeal, NotBelieved) as error:
-            log.warning("operators_message_rejected", account=reply.user, reason=str(error))
-            message = None
-        if message is None:
-            came.ack()
-            return
-        self._numbers += 1
-        self._deliveries[self._numbers] = came
-        self._feed(
-            inputs.MessageReceived(
-                delivery=self._numbers, message=named(message, reply.user), user=reply.user, size=reply.size
-            )
-        )
+    # -- who answers ---------------------------------------------------------------------------------------------------
 
     def _check(self, message: AnyMessage | None) -> None:
         """Raises `NotBelieved` for another agent than the one that was told the offer, whatever ticket it has."""
@@ -325,7 +261,7 @@ class Guest:
                 self._feed(inputs.Withdraw(request=job.request))
             elif job.offer is not None and now >= job.call_at:
                 job.call_at = now + DIRECT_AGAIN
-                self._tell(job.address, job.offer)
+                self._mail.offer(job.address, job.offer)
 
     # -- the machine ---------------------------------------------------------------------------------------------------
 
@@ -351,11 +287,11 @@ class Guest:
             if job is not None:
                 self._for_job(action, job)
         elif isinstance(action, actions.Ack):
-            self._ack(action.delivery)
+            self._mail.acknowledge(action.delivery)
         elif isinstance(action, actions.DeadLetter):
             log.warning("operators_message_rejected", account=action.user, reason=action.reason)
         elif isinstance(action, actions.ForgetSeal):
-            self._seals.forget(action.session)
+            self._mail.forget_seal(action.session)
         elif isinstance(action, actions.CheckRequest):
             self._inputs.append(inputs.RequestChecked(request=action.request, complete=True))
         elif isinstance(action, actions.Alarm):
@@ -369,41 +305,11 @@ class Guest:
             if job is not None:
                 job.offer = action.offer.model_copy(update={"direct": True, "ask": True})
                 job.call_at = time.monotonic() + DIRECT_AGAIN
-                self._tell(job.address, job.offer)
+                self._mail.offer(job.address, job.offer)
         elif isinstance(action, actions.Send):
-            try:
-                message = self._seals.outgoing(action.message, action.address, action.terms)
-            except ContractError as error:
-                log.error("seal_missing_or_invalid", reason=str(error))
-                return
-            self._tell(action.address, message, is_hint=isinstance(action.message, _HINTS))
+            self._mail.send(action.message, action.address, action.terms)
         else:
-            self._with_link(lambda link: link.mark(action.message))
-
-    def _tell(self, address: str, message: Message, *, is_hint: bool = False) -> None:
-        """What cannot be brought because the link is lost, is said again when it is there."""
-
-        def tell(link: OperatorsLink) -> None:
-            if is_hint:
-                link.hint(address, message)  # type: ignore[arg-type]  # it is one of ours
-            elif not link.tell(address, message) and not isinstance(message, Offer):
-                self._inputs.append(inputs.Returned(message=message, routing_key=address))  # type: ignore[arg-type]  # as above
-
-        self._with_link(tell)
-
-    def _with_link(self, say: Callable[[OperatorsLink], None]) -> None:
-        """A batch of actions is carried out to its end, also where the link is lost in the middle of it."""
-        if self._link is None or self._broken is not None:
-            return
-        try:
-            say(self._link)
-        except Unreachable as error:
-            self._broken = error
-
-    def _ack(self, delivery: int) -> None:
-        delivered = self._deliveries.pop(delivery, None)
-        if delivered is not None:
-            self._with_link(lambda _link: delivered.ack())
+            self._mail.mark(action.message)
 
     # -- jobs ----------------------------------------------------------------------------------------------------------
 
@@ -460,9 +366,4 @@ class Guest:
             size=size,
             data=data,
         )
-        try:
-            sealed = self._seals.outgoing(message, action.address, action.terms)
-        except ContractError as error:
-            log.error("seal_missing_or_invalid", reason=str(error))
-            return
-        self._tell(action.address, sealed, is_hint=True)
+        self._mail.send(message, action.address, action.terms)

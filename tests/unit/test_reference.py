@@ -8,7 +8,12 @@ from importlib.metadata import distribution
 
 import pytest
 
-from docs import generate_reference as reference
+from docs.generate_reference import stale
+from docs.reading.agent_settings import agent_settings
+from docs.reading.commands import Command, commands, shared_options
+from docs.reading.docstrings import PASSED_ON, master_cfg, of_docstring
+from docs.reading.parameter import Parameter
+from docs.reading.variables import variables
 from master_bridge.buildbot.worker_settings import KNOWN, SENSELESS
 from master_bridge.cli import main as master_bridge
 from master_bridge.cli import settings as operators
@@ -17,36 +22,34 @@ from worker_agent.program import loading
 from worker_agent.program.cli import make_cli
 from worker_agent.program.settings import Settings
 
-COMMANDS = [*reference.commands(master_bridge, "master-bridge"), *reference.commands(make_cli(), "worker-agent")]
+COMMANDS = [*commands(master_bridge, "master-bridge"), *commands(make_cli(), "worker-agent")]
 
 
 def test_the_pages_are_as_the_sources_are() -> None:
     """A change of a setting without `make docs` is caught here."""
-    assert [path.name for path in reference.stale()] == []
+    assert [path.name for path in stale()] == []
 
 
 @pytest.mark.parametrize(("of", "parameters"), [
-    *((heading, found) for heading, (_, found) in reference.master_cfg().items()),
-    *reference.agent_settings().items(),
+    *((heading, found) for heading, (_, found) in master_cfg().items()),
+    *agent_settings().items(),
     *((command.name, command.parameters) for command in COMMANDS),
-    ("all commands", reference.shared_options()),
+    ("all commands", shared_options()),
 ])  # fmt: skip
-def test_each_parameter_has_a_type_a_unit_a_default_and_a_sentence(
-    of: str, parameters: list[reference.Parameter]
-) -> None:
+def test_each_parameter_has_a_type_a_unit_a_default_and_a_sentence(of: str, parameters: list[Parameter]) -> None:
     """Where one is missing, it is written in the source: docstring, description of the setting, help of the option."""
     assert {each.names[0]: each.lacks() for each in parameters if each.lacks()} == {}, of
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
-def test_each_command_says_what_it_does(command: reference.Command) -> None:
+def test_each_command_says_what_it_does(command: Command) -> None:
     """The first sentence of its help."""
     assert command.text.partition("\n")[0].endswith("."), command.name
 
 
 def test_each_setting_of_the_agent_is_in_its_page() -> None:
     """By flag, variable and key."""
-    found = {each.names[-1] for group in reference.agent_settings().values() for each in group}
+    found = {each.names[-1] for group in agent_settings().values() for each in group}
     assert found == set(Settings.model_fields)
 
 
@@ -75,7 +78,7 @@ def test_each_variable_that_a_program_reads_is_listed() -> None:
         for name in read_by_name(ast.parse(path.read_text("utf-8")))
     }
     assert "STATE_DIRECTORY" in read
-    known = reference.variables()
+    known = variables()
     assert read - set(known) == {"PATH_INFO"}  # of a request to /metrics, which WSGI calls its environment
     assert {loading.variable_of(name) for name in Settings.model_fields} <= set(known)
     assert {operators.variable_of(name) for name in operators.OperatorSettings.model_fields} <= set(known)
@@ -84,7 +87,7 @@ def test_each_variable_that_a_program_reads_is_listed() -> None:
 
 def test_the_arguments_that_go_on_to_buildbot_are_those_that_the_settings_know() -> None:
     """A further one must be documented, too."""
-    assert set(reference.PASSED_ON) == set(KNOWN)
+    assert set(PASSED_ON) == set(KNOWN)
     assert not set(SENSELESS) & set(KNOWN)
 
 
@@ -100,14 +103,14 @@ def test_a_parameter_without_an_entry_is_an_error() -> None:
         """
 
     with pytest.raises(LookupError, match="'gone', 'missing'"):
-        reference.of_docstring(documented, documented)
+        of_docstring(documented, documented)
 
 
 def test_a_number_without_a_unit_is_found() -> None:
     """Also where it has a default and a sentence."""
-    bare = reference.Parameter(names=("wait",), type="number, more than 0", default="1", text="Wait so long for it.")
+    bare = Parameter(names=("wait",), type="number, more than 0", default="1", text="Wait so long for it.")
     assert bare.lacks() == ["unit"]
-    assert reference.Parameter(names=("wait",), type="text", default="", text="Wait").lacks() == ["default", "sentence"]
+    assert Parameter(names=("wait",), type="text", default="", text="Wait").lacks() == ["default", "sentence"]
 
 
 def test_buildbots_plugins_are_what_is_documented() -> None:
@@ -115,4 +118,4 @@ def test_buildbots_plugins_are_what_is_documented() -> None:
     points = distribution("buildbot-amqp").entry_points
     groups = {f"buildbot.{group}": group for group in ("steps", "util", "worker")}
     ours = {f"{groups[point.group]}.{point.name}" for point in points if point.group in groups}
-    assert ours == set(reference.master_cfg())
+    assert ours == set(master_cfg())

@@ -45,11 +45,10 @@ from master_bridge.link.carried import Delivered
 from master_bridge.link.errors import BadSettings
 from master_bridge.link.office.own_socket import OWN_OPERATOR
 from master_bridge.link.settings import PLAIN_WITH_TLS, TLSSettings
-from master_bridge.operating.connection import TIMEOUT
 from master_bridge.operating.deadletters import DeadMessage, Verdict, headers_of_again, read
 from master_bridge.operating.errors import NotPermitted, OperatingError, Unreachable
 from master_bridge.operating.office.wire import BlockingWire, folder_of, open_at, open_own, strange
-from master_bridge.operating.port import CameBack, HearFleet, HearReply, QueueFigures, Sign
+from master_bridge.operating.port import TIMEOUT, CameBack, HearFleet, HearReply, QueueFigures, Sign
 
 #: Seconds between two calls of `wait` after which silence is our own, not the master's.
 IDLE = 1.0

@@ -23,8 +23,9 @@ from contracts.operations.socket_path import short_path
 from master_bridge.link.errors import BadSettings
 from master_bridge.link.office.own_socket import SOCKET_FILE
 from master_bridge.link.settings import TLSSettings
-from master_bridge.operating.connection import TIMEOUT, tls_context
+from master_bridge.operating.connection import tls_context
 from master_bridge.operating.errors import Unreachable
+from master_bridge.operating.port import TIMEOUT
 
 #: Bytes that are asked of the socket at once.
 READ = 256 * 1024

@@ -16,6 +16,8 @@ from tests.harness.tree import ROOT
 
 #: A folder has some 15 modules; those that have more, and why, are in docs/architecture.md.
 MODULES = 15
+#: Of a module that is no test: one that grows beyond has two things in it.
+LINES = 400
 IMPORTS = graph(ROOT)
 FILES = sources(ROOT)
 FOLDERS = {name: path.parent for name, path in FILES.items() if path.name == "__init__.py"}
@@ -115,6 +117,17 @@ def test_folders_are_small() -> None:
             large[folder.relative_to(ROOT).as_posix()] = count
     reasons = dict(re.findall(r"^- `([\w/]+)` \((\d+)\): ", text, flags=re.M))
     assert {folder: str(count) for folder, count in large.items()} == reasons
+
+
+def test_modules_are_short() -> None:
+    folders = ("benchmarks", "conformance", "contracts", "deploy", "docs", "examples", "master_bridge", "worker_agent")
+    lines = {
+        path.relative_to(ROOT).as_posix(): len(path.read_text("utf-8").splitlines())
+        for folder in folders
+        for path in (ROOT / folder).rglob("*.py")
+    }
+    assert {name: count for name, count in lines.items() if count > LINES} == {}
+    assert len(lines) > len(FILES)
 
 
 @pytest.mark.parametrize("side", ["conformance", "master_bridge", "worker_agent"])

@@ -25,9 +25,9 @@ from worker_agent.keeper.processes.ending import Ending
 from worker_agent.keeper.processes.environment import build_environment
 from worker_agent.keeper.processes.launch import Launched, launch
 from worker_agent.keeper.processes.logfiles import LogFile
+from worker_agent.keeper.processes.pipes import OutputPipes, write_and_close
 from worker_agent.keeper.report import CommandReport
 
-_PIECE = 64 * 1024
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 #: Pipes are read this much longer after the tree is gone, in case something outside it holds them open.
 _OUTPUT_WAIT = 1.0
@@ -84,8 +84,7 @@ class RunProcess:
                 (value["filename"], value.get("follow", False)) if isinstance(value, dict) else (value, False)
             )
             self._logfiles.append(LogFile(name, os.path.join(workdir, file), follow, self._log))
-        self._readers: dict[int, str] = {}
-        self._reading = False
+        self._pipes: OutputPipes | None = None
         self._lines = 0
         self._deaf = False
         self._timers: dict[str, asyncio.TimerHandle] = {}
@@ -93,7 +92,6 @@ class RunProcess:
         self._killing: asyncio.Task[None] | None = None
         #: it was to be ended before it was started
         self._unwanted = False
-        self._drained = asyncio.Event()
         self._started = 0.0
 
     async def run(self) -> int:
@@ -134,44 +132,41 @@ class RunProcess:
 
     async def _follow(self, launched: Launched) -> int:
         """Until it has ended and all of its output is read: its exit status."""
-        exited = self._watch(launched)
+        exited, pipes = self._watch(launched)
         try:
             status = await exited
-            await self._drain()
+            await self._drain(pipes)
             for logfile in self._logfiles:
                 await logfile.stop()
             if self._killing is not None:
                 await self._killing
         finally:
-            self._host.room.unlisten(self._mind_room)
-            for fd in list(self._readers):
-                self._close(fd)
+            pipes.close()
             self._cancel_timers()
         return status
 
-    def _watch(self, launched: Launched) -> asyncio.Future[int]:
+    def _watch(self, launched: Launched) -> tuple[asyncio.Future[int], OutputPipes]:
         """Its output, its time and its log files; the future is its exit status."""
         loop = asyncio.get_running_loop()
         self._ending = Ending(self._host, launched.pid, self._mark)
         exited = self._host.children.watch(launched.pid)
-        self._host.room.listen(self._mind_room)
-        self._readers = {launched.stdout: "stdout"}
+        streams = {launched.stdout: "stdout"}
         if launched.stderr is not None:
-            self._readers[launched.stderr] = "stderr"
-        self._mind_room()
+            streams[launched.stderr] = "stderr"
+        pipes = self._pipes = OutputPipes(self._host.room, streams, heard=self._heard, turned=self._reset_timeout)
         if launched.stdin is not None:
-            self._write_stdin(launched.stdin)
+            write_and_close(launched.stdin, self._stdin or b"")
         if self._options.timeout:
             self._timers["timeout"] = loop.call_later(self._options.timeout, self._timed_out)
         if self._options.max_time:
             self._timers["max_time"] = loop.call_later(self._options.max_time, self._max_time_over)
         for logfile in self._logfiles:
             logfile.start(self._host.room)
-        return exited
+        return exited, pipes
 
     def kill(self, why: str) -> None:
         """End it and all its tree: politely if the options say so, then by SIGKILL. Tells `why` once."""
-        if self._ending is None:
+        if self._ending is None or self._pipes is None:
             self._unwanted = True
             return
         if self._killing is not None:
@@ -180,14 +175,14 @@ class RunProcess:
         self._report.header(f"\n{why}, attempting to kill\n")
         for logfile in self._logfiles:
             logfile.hurry()
-        self._killing = asyncio.ensure_future(self._kill())
+        self._pipes.regardless = True
+        self._killing = asyncio.ensure_future(self._kill(self._ending, self._pipes))
 
-    async def _kill(self) -> None:
-        assert self._ending is not None
-        await self._ending.end(self._options.sigterm_time, self._options.interrupt_signal)
-        self._mind_room()
+    async def _kill(self, ending: Ending, pipes: OutputPipes) -> None:
+        await ending.end(self._options.sigterm_time, self._options.interrupt_signal)
+        pipes.look()
         # What holds the pipes now is not of this tree: do not wait for it.
-        asyncio.get_running_loop().call_later(_OUTPUT_WAIT, self._drained.set)
+        asyncio.get_running_loop().call_later(_OUTPUT_WAIT, pipes.give_up)
 
     async def _prepare(self) -> OSError | None:
         """Touch all that the start touches, since that cannot be done in a thread; what Buildbot's tells at the start
@@ -280,34 +275,9 @@ class RunProcess:
             return tried[-1]
         return next((file for file in tried if os.path.exists(file)), tried[-1])
 
-    def _mind_room(self) -> None:
-        """Read while there is room; read the rest of a killed process anyway, it is at most what its pipes hold."""
-        reading = self._host.room.free or self._killing is not None
-        if reading == self._reading:
-            return
-        self._reading = reading
-        loop = asyncio.get_running_loop()
-        for fd in self._readers:
-            if reading:
-                loop.add_reader(fd, self._readable, fd)
-            else:
-                loop.remove_reader(fd)
+    def _heard(self, stream: str, data: bytes) -> None:
+        self._output(stream, data)
         self._reset_timeout()
-
-    def _readable(self, fd: int) -> None:
-        try:
-            data = os.read(fd, _PIECE)
-        except (BlockingIOError, InterruptedError):
-            return
-        except OSError as error:
-            if error.errno != errno.EIO:  # a terminal's way to say that nobody has it open any more
-                raise
-            data = b""
-        if data:
-            self._output(self._readers[fd], data)
-            self._reset_timeout()
-        else:
-            self._close(fd)
 
     def _output(self, stream: str, data: bytes) -> None:
         wanted = self._options.want_stdout if stream == "stdout" else self._options.want_stderr
@@ -328,41 +298,12 @@ class RunProcess:
         self._report.log(name, data)
         self._reset_timeout()
 
-    def _close(self, fd: int) -> None:
-        asyncio.get_running_loop().remove_reader(fd)
-        del self._readers[fd]
-        os.close(fd)
-        if not self._readers:
-            self._drained.set()
-
-    async def _drain(self) -> None:
+    async def _drain(self, pipes: OutputPipes) -> None:
         """Until its output is read to the end and, if it is being killed, its tree is gone."""
-        if self._readers:
-            await self._drained.wait()
+        await pipes.ended()
         if self._killing is not None:
             await self._killing
-            if self._readers:
-                await self._drained.wait()
-
-    def _write_stdin(self, fd: int) -> None:
-        left = memoryview(self._stdin or b"")
-        loop = asyncio.get_running_loop()
-
-        def write() -> None:
-            nonlocal left
-            try:
-                while left:
-                    left = left[os.write(fd, left) :]
-            except BlockingIOError:
-                return
-            except OSError:
-                left = left[:0]  # it does not want to read more
-            loop.remove_writer(fd)
-            os.close(fd)
-
-        if left:
-            loop.add_writer(fd, write)
-        write()
+            await pipes.ended()
 
     def _reset_timeout(self) -> None:
         """Time in which nobody reads its output does not count as silence."""
@@ -376,7 +317,7 @@ class RunProcess:
         self._timers["timeout"] = loop.call_later(delay, self._timed_out)
 
     def _timed_out(self) -> None:
-        if not self._reading:
+        if self._pipes is not None and not self._pipes.reading:
             self._reset_timeout()
             return
         self._report.update("failure_reason", "timeout_without_output")
