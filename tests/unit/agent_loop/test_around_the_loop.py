@@ -308,6 +308,15 @@ async def test_figures_are_served_as_they_are_counted(begin: Begin, monkeypatch:
     assert served == [(stage.agent.parts.figures, stage.agent.snapshots.amounts)]
 
 
+async def test_amounts_count_the_sessions_that_there_are(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what their journals hold."""
+    await stage.begin()
+    monkeypatch.setattr(FakeSessions, "__len__", lambda self: 3)
+    monkeypatch.setattr(FakeSessions, "journal_bytes", lambda self: 400)
+    amounts = stage.agent.snapshots.amounts()
+    assert (amounts.sessions, amounts.journal_bytes) == (3, 400)
+
+
 async def test_an_order_to_move_goes_to_whoever_can(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """As it came."""
     ordered: list[Move] = []

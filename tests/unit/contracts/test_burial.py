@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from contracts import topology
 from contracts.burial import COPIED_MAX, LEFT_OUT_HEADER, REASON_MAX, headers_of
 
 KNOWN = {"bb": "{}", "bb-key": "k", "bb-stamp": "s", "bb-signature": "x"}
@@ -31,3 +32,10 @@ def test_all_together_they_are_bounded_too() -> None:
     found = headers_of(dict.fromkeys(KNOWN, "x" * each), reason="y" * 10**6, queue="\ud800" * 10**6, agent="z" * 10**6)
     size = sum(len(name) + len(str(value).encode()) for name, value in found.items())
     assert size <= COPIED_MAX + 3 * 4 * REASON_MAX
+    assert [name for name in KNOWN if name in found] == ["bb", "bb-key"]
+    assert found[LEFT_OUT_HEADER] == "bb-stamp, bb-signature"
+
+
+def test_the_priority_that_it_had_goes_with_it() -> None:
+    """So that it can be offered anew as it was."""
+    assert headers_of({}, reason="why", queue="q", priority=3)[topology.DEAD_PRIORITY_HEADER] == 3

@@ -27,6 +27,12 @@ def test_each_operator_at_its_border(operator: str, wanted: str, met: list[str],
     assert [version for version in (*met, *unmet) if clause.allows(version)] == met
 
 
+def test_of_two_series_of_one_name_the_longer_one_is_in_the_name() -> None:
+    """Each order of the two has the same signature."""
+    short, long = (Clause(operator="==", version=version) for version in ("10.*", "2.7.*"))
+    assert str(Term.of("x", (short, long))) == str(Term.of("x", (long, short))) == "x2.7==10.*"
+
+
 def test_a_name_with_a_series_is_met_by_its_own_name_only() -> None:
     """`python2.3` is a Python of that series, not whatever has the version."""
     term = Term.of("python2.3", ())

@@ -95,6 +95,12 @@ def test_a_bound_on_the_name_also_holds_for_its_series() -> None:
     )
 
 
+def test_a_bound_on_the_name_says_nothing_of_an_alternative_that_is_a_series() -> None:
+    """Each of the two is met by a version of its own."""
+    requirements = Requirements.of(["python3|pypy", "python>=3.12"])
+    assert requirements.satisfied_by(has("python 3.11.2", "python 4.0"))
+
+
 def test_two_series_ask_for_two_versions() -> None:
     """A column that tests with both interpreters needs an agent that has both."""
     both = Requirements.of(["python2.7", "python3.11"])
@@ -166,6 +172,7 @@ def test_the_queue_of_a_set(texts: list[str], queue: str) -> None:
         ("gtk*", 3, "'*' does not belong here"),
         ("mem>=8 GiB", 6, "a size has no space in it"),
         ("mem>=8 G wx", 6, "a size has no space in it"),
+        ("gtk>=3 +", 8, "a name was expected, here is the end"),
     ],
 )
 def test_a_bad_requirement_points_at_the_character(text: str, character: int, problem: str) -> None:
@@ -183,8 +190,8 @@ def test_a_bad_requirement_points_at_the_character(text: str, character: int, pr
 def test_parse_reads_one_requirement() -> None:
     """A second one is an error that points at its beginning."""
     assert str(parse("python <3.13, >=3.9")) == "python>=3.9,<3.13"
-    with pytest.raises(BadRequirement, match="second requirement"):
-        parse("gtk wx")
+    with pytest.raises(BadRequirement, match=r"second requirement begins here\n  gtk wx qt\n {6}\^"):
+        parse("gtk wx qt")
 
 
 @pytest.mark.parametrize(
@@ -218,6 +225,11 @@ def test_plain_queues_are_known_without_a_master() -> None:
     assert plain_signatures(has("python 3.11.2", "x264 0.164", "os linux", "gtk+-3.0 3.24", "git")) == (
         "any", "git", "gtk+-3.0", "os", "python", "python3", "python3.11", "x264",
     )  # fmt: skip
+
+
+def test_a_name_that_no_requirement_can_have_has_no_queue() -> None:
+    """The names beside it have theirs."""
+    assert plain_signatures(has("gtk. 3", "c# 7", "git")) == ("any", "git")
 
 
 def test_the_names_that_decide() -> None:

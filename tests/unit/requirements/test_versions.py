@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from packaging.version import Version
 
-from contracts.requirements.versions import compare, in_series, parse_version, series_of, sort_key, spelled
+from contracts.requirements.versions import (
+    compare,
+    compatible_series,
+    in_series,
+    parse_version,
+    series_of,
+    sort_key,
+    spelled,
+)
 
 pep440 = st.builds(
     "{}{}{}{}{}".format,
@@ -89,6 +97,11 @@ def test_spelling_keeps_the_version_and_is_settled_at_once(text: str) -> None:
         ("900MiB", "1GiB"),
         ("bookworm", "0.1"),
         ("3.3", "3.3a"),
+        ("18.0.0-snapshot", "18.0.0"),
+        ("2.3.dev1", "2.3-nightly"),
+        ("3.0.0b1", "3.0.0-milestone2"),
+        ("3.0.0b1", "3.0.0-beta1-x"),
+        ("3.0.0-beta1-x", "3.0.0b2"),
     ],
 )
 def test_what_is_older(older: str, newer: str) -> None:
@@ -100,7 +113,8 @@ def test_what_is_older(older: str, newer: str) -> None:
 @pytest.mark.parametrize(
     ("a", "b"),
     [("1.0", "1.0.0"), ("v1.2", "1.2"), ("2.3-rc1", "2.3rc1"), ("8GiB", "8192MiB"), ("8 GiB", "8Gi"),
-     ("Linux", "linux"), ("x86_64", "x86-64"), ("2024-01-15", "2024.1.15"), ("2.5.1+cu121", "2.5.1")],
+     ("Linux", "linux"), ("x86_64", "x86-64"), ("2024-01-15", "2024.1.15"), ("2.5.1+cu121", "2.5.1"),
+     ("1.2.0", "1.2"), ("9.2p1+deb12", "9.2p1"), ("1.5GiB", "1536MiB")],
 )  # fmt: skip
 def test_what_is_the_same(a: str, b: str) -> None:
     """Spellings of one version; a label in the version found does not count where none is asked for."""
@@ -129,8 +143,16 @@ def test_the_series_of_a_version() -> None:
     """Plain queues are named by series; what has none gets none."""
     assert series_of("3.11.2", 2) == "3.11"
     assert series_of("3.11.2", 1) == "3"
+    assert series_of("3.11", 2) == "3.11"
     assert series_of("17", 2) is None
     assert series_of("bookworm", 1) is None
+
+
+def test_the_series_that_a_compatible_version_stays_in() -> None:
+    """All of its numbers but the last; what has one number has none."""
+    assert compatible_series("3.9") == "3"
+    assert compatible_series("1.1.1w") == "1.1"
+    assert compatible_series("3") is None
 
 
 @given(st.text(max_size=200))

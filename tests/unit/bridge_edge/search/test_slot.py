@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from buildbot.locks import WorkerLock
 from buildbot.process.results import CANCELLED, EXCEPTION, RETRY
 from buildbot.worker.protocols.base import Connection
 
@@ -85,6 +86,17 @@ def test_the_offer_names_the_build() -> None:
     (seek,) = Scene().bridge.fed
     assert isinstance(seek, Seek)
     assert (seek.request, seek.run, seek.title, seek.signature) == ("br-7", 70, "b #70", "gtk")
+    assert seek.priority == 0
+
+
+def test_the_offer_names_the_locks_of_the_build_and_of_its_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both limit what runs on the agent's machine."""
+    build = FakeBuild()
+    build.locks = [WorkerLock("disk").access("counting")]  # type: ignore[attr-defined]
+    monkeypatch.setattr(FakeWorker, "locks", [WorkerLock("licence").access("counting")], raising=False)
+    (seek,) = Scene(build).bridge.fed
+    assert isinstance(seek, Seek)
+    assert [lock.name for lock in seek.locks] == ["disk", "licence"]
 
 
 def test_nothing_is_said_of_a_wait_before_buildbot_waits() -> None:
