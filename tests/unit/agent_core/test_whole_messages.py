@@ -42,7 +42,7 @@ OFFERED, GRANTED = "ticket-of-the-offer", "ticket-of-I1"
 
 
 def meta(what: Offer, **fields: Any) -> SessionMeta:
-    return SessionMeta(session="s1", offer=what, slot=0, **{"resumes": False, **fields})
+    return SessionMeta(session="s1", offer=what, **{"slot": 0, "resumes": False, **fields})
 
 
 # ---- a claim
@@ -558,6 +558,15 @@ def test_what_could_not_be_opened_is_asked_for_by_a_resume() -> None:
     assert agent.did == []
 
 
+def test_who_asks_of_a_claim_that_was_put_off_learns_that_it_is_over() -> None:
+    """As of each claim that came to nothing."""
+    agent = Agent()
+    agent.offer(offer())
+    agent.later()
+    agent.grant("s1")
+    assert [gone.reason for gone in agent.said(Gone)] == ["unknown"]
+
+
 # ---- what an earlier process left
 
 
@@ -602,6 +611,13 @@ def test_a_session_that_was_left_is_out_of_contact_from_the_start_on() -> None:
     assert agent.wait(20.4) == []
     detail = "no contact with master m for 20.5 s (strict fencing)"
     assert do.Alarm(event="session_fenced", detail=detail, session="s1") in agent.wait(0.2)
+
+
+def test_a_session_in_a_slot_that_is_no_more_takes_the_room_of_one_that_is() -> None:
+    """The agent had more slots before it was started again: it never has more builds than slots."""
+    agent = Agent(recovered=[left(slot=3)])
+    agent.offer(offer("o2", request="br-2"))
+    assert agent.said(Claim) == []
 
 
 def test_a_claim_of_an_earlier_process_is_forgotten() -> None:

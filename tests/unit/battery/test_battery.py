@@ -274,8 +274,10 @@ def test_offers_that_no_unit_is_left_for_are_cancelled() -> None:
     """An agent that came for one would find nothing to do."""
     made = battery(["a", "b", "c"], slots=8)
     assert len(made.waiting) == 3
-    made.handle(ShardLost(shard=made.waiting[0], reason="nobody came"), 0.0)
+    lost = made.waiting[0]
+    made.handle(ShardLost(shard=lost, reason="nobody came"), 0.0)
     assert len(made.waiting) == 3, "another is made"
+    assert lost not in made.waiting
     seen: list[Action] = []
     while made.waiting:
         number = made.waiting[0]

@@ -55,6 +55,13 @@ def test_an_unknown_builder_is_taken_for_one_of_the_others() -> None:
     assert forecast([waits("a")], [machine], {}, Random(1)) == {}
 
 
+def test_who_waits_behind_an_unknown_builder_waits_as_long_as_for_one_of_the_others() -> None:
+    found = forecast(
+        [waits("a", builder="new"), waits("b", 1.0)], [Machine(serves=GTK, free=1)], {"b": [70.0]}, Random(1)
+    )
+    assert likely(found) == {"a": 0.0, "b": 70.0}
+
+
 def test_uncertain_durations_give_a_wide_span() -> None:
     machine = Machine(serves=GTK, free=0, running=(Running(builder="b", elapsed=0.0),))
     start = forecast([waits("a")], [machine], {"b": [10.0, 100.0, 1000.0]}, Random(1))["a"]
