@@ -566,9 +566,10 @@ async def test_an_order_without_a_reason_has_none(stage: Stage, log: Any) -> Non
     assert [entry["reason"] for entry in log("pausing")] == ["asked by an operator"]
 
 
-async def test_a_resume_lets_an_agent_begin_its_times_anew(begin: Begin) -> None:
+@pytest.mark.parametrize("setting", ["exit_after_idle", "max_uptime"])
+async def test_a_resume_lets_an_agent_begin_its_times_anew(begin: Begin, setting: str) -> None:
     """Who steers it wants it to go on."""
-    stage = await begin(exit_after_idle=3600.0).begin()
+    stage = await begin(**{setting: 3600.0}).begin()
     before = stage.agent.parts.lifetime.deadline
     stage.steer("resume")
     await stage.turned()

@@ -113,6 +113,14 @@ async def test_an_unwell_machine_gives_the_offer_back_and_tells_why(stage: Stage
     await stage.until(lambda: stage.status.state == "ready", "its status")
 
 
+async def test_a_claim_names_the_agent_and_its_folder(stage: Stage) -> None:
+    """By which its master knows it again."""
+    await stage.begin()
+    await stage.claimed()
+    (claim,) = stage.said("claim")
+    assert (claim.agent, claim.instance, claim.address) == ("a1", stage.instance.uuid, stage.link.address)
+
+
 @pytest.mark.parametrize("what", ["OfferDelivered", "MachineChecked"])
 async def test_an_offer_that_cannot_be_handled_is_buried(stage: Stage, log: Any, what: str) -> None:
     """Else it would stay in hand, and keep all others away."""

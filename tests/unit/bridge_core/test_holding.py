@@ -16,6 +16,7 @@ from master_bridge.core.actions import (
     PublishOffer,
     Send,
     ServeData,
+    StateChanged,
 )
 from master_bridge.core.inputs import InterruptCommand, StartCommand
 from tests.unit.bridge_core.scene import MAKE, TEST, Agent, Scene, executing, sent
@@ -210,6 +211,7 @@ def test_rule_7_gone_after_the_accept_is_lost_at_once_and_never_answered(reason:
     assert scene.to(agent) == []
     assert len(scene.acked()) == 3  # the gone, the accept that was kept, the event that was not stored
     assert scene.state() == "none"
+    assert sent(scene.last, StateChanged) == [StateChanged(request="br-1", state="none")]
     scene.says(agent, agent.resume())
     assert scene.to(agent) == ["refuse"]
 
@@ -230,6 +232,18 @@ def test_rule_20_the_third_agent_lost_with_a_command_running_ends_the_request() 
     assert len(sent(scene.all, Lost)) == 2
     assert len(sent(scene.last, Abandoned)) == len(sent(scene.last, DeadOffer)) == 1
     assert scene.state() == "none"
+
+
+def test_rule_20_an_agent_that_stays_away_while_a_command_runs_takes_a_life_too() -> None:
+    """Nobody can say whether the command ended it."""
+    scene = Scene()
+    for life in range(1, 4):
+        agent = Agent(f"a{life}", run=life)
+        scene.held(agent, commands=(MAKE,))
+        scene.vanish(agent)
+        scene.wait(6.0)
+    assert len(sent(scene.all, Lost)) == 2
+    assert len(sent(scene.all, Abandoned)) == 1
 
 
 def test_rule_20_divergence_and_idle_losses_take_no_life() -> None:

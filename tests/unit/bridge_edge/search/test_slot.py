@@ -86,7 +86,7 @@ def test_the_offer_names_the_build() -> None:
     (seek,) = Scene().bridge.fed
     assert isinstance(seek, Seek)
     assert (seek.request, seek.run, seek.title, seek.signature) == ("br-7", 70, "b #70", "gtk")
-    assert seek.priority == 0
+    assert (seek.kind, seek.priority) == ("build", 0)
 
 
 def test_the_offer_names_the_locks_of_the_build_and_of_its_worker(monkeypatch: pytest.MonkeyPatch) -> None:
