@@ -367,6 +367,14 @@ def test_without_a_drain_such_a_session_waits_for_its_master_as_long_as_a_bridge
     assert agent.states == ["idle"]
 
 
+def test_a_drain_names_what_was_started_just_now() -> None:
+    """Its keeper has said nothing of it yet."""
+    agent = Agent()
+    agent.held()
+    agent.start()
+    assert agent.machine.waits_for(agent.at) == ("br-1 of master m: command shell runs",)
+
+
 def test_a_drain_waits_for_what_has_run() -> None:
     """However silent its master: the build goes on when it is back."""
     agent = Agent()

@@ -138,6 +138,30 @@ def test_a_confirmation_of_what_is_stored_already_is_late() -> None:
 # ---- refused by the broker
 
 
+def test_a_confirmation_of_what_goes_out_again_says_nothing_of_the_second_time() -> None:
+    """Of the very event that is next, too."""
+    made = window(1, last=1)
+    made.rewind(0, 101.0)
+    tokens(made, 1)
+    made.published(10, 201, 102.0)
+    assert not made.all_confirmed
+    made.link_lost()
+    assert made.next == 1
+
+
+def test_what_was_confirmed_behind_a_refused_event_goes_out_again_unconfirmed() -> None:
+    """The queue has it twice then, and may have lost it once."""
+    made = window(2, last=2)
+    tokens(made, 2)
+    made.refused(101, 101.0)
+    made.published(10, 201, 107.0)
+    made.published(10, 202, 107.0)
+    made.confirmed(201)
+    assert not made.all_confirmed
+    made.link_lost()
+    assert made.next == 2
+
+
 def test_what_the_broker_refuses_goes_out_again_after_a_pause_with_all_behind_it() -> None:
     """It may come in any order; what was confirmed before it stays so."""
     made = window(4, last=4)

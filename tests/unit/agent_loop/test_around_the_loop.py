@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from contracts.errors import BadSeal
 from contracts.messages import Alive, Interrupt, Move, Release, RollCall, Sealed
-from worker_agent.agent import forever, loop
+from worker_agent.agent import forever, loop, parts
 from worker_agent.agent.ending import EndReason
 from worker_agent.agent.instance import Instance
 from worker_agent.core import inputs
@@ -297,6 +297,21 @@ async def test_who_wants_traces_sees_what_comes(tmp_path: Path, monkeypatch: pyt
     sessions: Any = agent.parts.sessions
     assert sessions.named["give_back"] is program, "and a keeper what it starts where this process is killed"
     agent.parts.errands.close()
+    instance.close()
+
+
+async def test_commands_run_as_the_user_that_was_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever looks after files looks as that one."""
+    fake(monkeypatch)
+    monkeypatch.setattr(parts, "ByUser", lambda user: SimpleNamespace(user=user))
+    instance = Instance(tmp_path / "state")
+    settings = Settings(
+        state=tmp_path / "state", basedir=tmp_path, amqp_url=SecretStr("amqp://u@h/"), name="a1", capabilities_d=()
+    )
+    user: Any = SimpleNamespace(name="builder", environ=dict)
+    agent_parts: Any = loop.Agent(settings, instance, user).parts
+    assert agent_parts.sessions.named["run_as"] == "builder"
+    assert agent_parts.errands.user is user
     instance.close()
 
 
