@@ -159,6 +159,12 @@ def test_what_a_shard_costs_is_measured_where_all_of_its_units_were() -> None:
     assert made.overhead == pytest.approx(2.0 / 3)
 
 
+def test_each_unit_that_was_measured_counts_for_what_it_was_expected_to_take() -> None:
+    made = Estimates(["u", "v"], {"u": 1.0, "v": 9.0}, {})
+    made.learn("a", ["u", "v"], 5.0, [0.5, 4.5])
+    assert made.speeds.of("a") == pytest.approx(2.0)
+
+
 def test_a_shard_whose_units_nobody_measured_is_one_measure() -> None:
     """All of it, for all of its time."""
     made = Estimates(["u", "v"], {"u": 1.0, "v": 3.0}, {})

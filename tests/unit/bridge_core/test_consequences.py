@@ -93,6 +93,16 @@ def test_of_equal_grants_the_one_that_told_what_it_is_is_adopted() -> None:
     assert grants(scene) == [(told.session, told.address)]
 
 
+def test_who_waits_and_is_kept_leaves_its_noted_sessions_to_be_looked_up() -> None:
+    """Nobody asks for them any more, for all that is known."""
+    scene, agent = Scene(), Agent("a")
+    scene.seek()
+    scene.says(agent, agent.resume(executing()))
+    assert sent(scene.last, CheckRequest) == []
+    scene.do(Keep(request="br-1"))
+    assert sent(scene.last, CheckRequest) == [CheckRequest(request="br-1")]
+
+
 def test_what_is_kept_belongs_to_no_request_until_it_is_asked_for() -> None:
     """What its agent says is a noted session's."""
     scene = Scene()

@@ -62,6 +62,12 @@ def test_who_waits_behind_an_unknown_builder_waits_as_long_as_for_one_of_the_oth
     assert likely(found) == {"a": 0.0, "b": 70.0}
 
 
+def test_a_line_moves_as_fast_as_builds_of_the_builder_in_front_of_it() -> None:
+    took = {"b": [10.0], "slow": [1000.0]}
+    found = forecast([waits("a"), waits("c", 1.0)], [Machine(serves=GTK, free=1)], took, Random(1))
+    assert found["c"] == ForecastStart(early=10.0, likely=10.0, late=10.0)
+
+
 def test_uncertain_durations_give_a_wide_span() -> None:
     machine = Machine(serves=GTK, free=0, running=(Running(builder="b", elapsed=0.0),))
     start = forecast([waits("a")], [machine], {"b": [10.0, 100.0, 1000.0]}, Random(1))["a"]
