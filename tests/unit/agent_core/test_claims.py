@@ -172,6 +172,17 @@ def test_rule_19_an_offer_of_a_silent_master_that_slips_in_is_parked_not_given_b
     assert agent.did == [actions.GiveBack(delivery=delivery)]
 
 
+def test_rule_19_so_does_what_names_only_its_incarnation() -> None:
+    """By which the master is known, whatever session it is about."""
+    agent = Agent()
+    agent.alive()
+    agent.offer(offer())
+    agent.confirm()
+    agent.wait(5)
+    agent.ping()
+    assert actions.MasterSilent(master="m", silent=False) in agent.did
+
+
 @pytest.mark.parametrize("say", ["alive", "roll call", "any message"])
 def test_rule_19_any_message_ends_the_silence(say: str) -> None:
     """Its next offer is claimed again."""

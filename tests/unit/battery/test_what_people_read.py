@@ -51,6 +51,21 @@ def test_what_runs_counts_as_far_as_it_is_expected_to_be() -> None:
     assert seconds_left(made, 10.0) == pytest.approx(4.0 * 10 / 6), "it takes longer than expected"
 
 
+def test_nothing_is_left_when_all_has_ended() -> None:
+    made = battery(["t0"])
+    made.handle(ShardEnded(shard=take(made).number, seconds=4.0, reports={"t0": PASSED}), 4.0)
+    assert seconds_left(made, 5.0) == 0.0
+
+
+def test_a_unit_counts_for_what_it_was_expected_to_take() -> None:
+    """One of a second has ended, one of nine seconds has not."""
+    made = BatteryMachine(["long", "short"], timings={"long": 9.0, "short": 1.0}, plan=Plan(target_seconds=0.5))
+    made.handle(FleetSize(slots=1), 0.0)
+    assert take(made).units == ("short",)
+    made.handle(ShardEnded(shard=1, seconds=1.0, reports={"short": PASSED}), 1.0)
+    assert seconds_left(made, 1.0) == pytest.approx(9.0)
+
+
 def test_what_runs_on_a_fast_agent_counts_for_more() -> None:
     """At its speed in past runs: a slow agent has ended six units in twelve seconds."""
     units = [f"t{number}" for number in range(50)]

@@ -82,6 +82,26 @@ def test_of_equal_runs_the_one_that_was_granted_last_is_adopted() -> None:
     assert grants(scene) == [(kept.session, kept.address)]
 
 
+def test_who_is_asked_for_anew_keeps_its_agent() -> None:
+    """Buildbot did not say that it had done with it, as after an error of its own."""
+    scene = Scene()
+    kept = scene.held(Agent("a"))
+    scene.seek(run=2)
+    assert grants(scene) == [(kept.session, kept.address)]
+    assert scene.state() == "granted"
+
+
+def test_of_two_sessions_of_a_request_the_other_one_stays() -> None:
+    """Where one says that it is over."""
+    scene, first, other = Scene(), Agent("a"), Agent("z")
+    for agent in (first, other):
+        scene.says(agent, agent.resume(executing()))
+    scene.says(first, first.gone("lost"))
+    scene.settle()
+    scene.seek()
+    assert grants(scene) == [(other.session, other.address)]
+
+
 def test_of_equal_grants_the_one_that_told_what_it_is_is_adopted() -> None:
     """Of the other nobody knows what it can."""
     scene = Scene()

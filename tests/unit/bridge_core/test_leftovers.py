@@ -59,6 +59,17 @@ def test_the_last_request_out_has_its_queue_looked_through() -> None:
     assert sweeps(scene, 1000.0) == []
 
 
+def test_what_may_be_left_is_looked_for_again_behind_a_new_link() -> None:
+    """In the same queue."""
+    scene = Scene()
+    scene.held(Agent("a"))
+    scene.do(Done(request="br-1"))
+    scene.do(LinkDown())
+    assert sweeps(scene, 10.0) == []
+    scene.do(LinkUp())
+    assert sweeps(scene, 2.0) == ["gtk"]
+
+
 def test_no_queue_is_looked_through_while_a_request_waits_in_it() -> None:
     """Its offer stays within agents' reach; its own end brings the next look."""
     scene = Scene()

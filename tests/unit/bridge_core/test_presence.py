@@ -387,7 +387,8 @@ def test_gone_from_a_copy_costs_the_living_agent_nothing() -> None:
     clone.epoch = 2
     scene.says(clone, clone.gone("lost"))
     scene.says(agent, agent.accept())
-    assert sent(scene.last, Alarm)
+    (alarm,) = sent(scene.last, Alarm)
+    assert alarm.detail.startswith(f"agents at {agent.address} and {clone.address} both answer")
     scene.wait(10.0)
     assert not sent(scene.all, Lost)
     assert len(sent(scene.all, Attach)) == 1

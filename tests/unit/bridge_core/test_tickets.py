@@ -10,6 +10,7 @@ from contracts.messages import Accept, Claim, Grant, Hold, Message, Refuse, Resu
 from contracts.trust.tickets import Tickets
 from master_bridge.core import rollcall
 from master_bridge.core.actions import Ack, CheckRequest, DeadLetter, PublishOffer, Send
+from master_bridge.core.inputs import Withdraw
 from tests.unit.bridge_core.scene import MAKE, TICKETS, Agent, Scene, executing, sent
 
 OTHERS = Tickets(b"the secret of somebody else ....", master="m")
@@ -142,6 +143,16 @@ def test_only_who_had_it_makes_the_next_offer_ask(ticket: str | None, ask: bool)
     scene.settle()
     scene.seek("br-1/step-1", kind="command", commands=(MAKE,))
     assert [action.offer.ask for action in sent(scene.last, PublishOffer)] == [ask]
+
+
+def test_a_request_that_was_asked_for_once_is_asked_after_the_next_time() -> None:
+    """Though it had no offer yet: whoever has it may have begun it before."""
+    scene = Scene()
+    scene.seek("br-1/step-1", kind="command", commands=(MAKE,))
+    scene.do(Withdraw(request="br-1/step-1"))
+    scene.settle()
+    scene.seek("br-1/step-1", kind="command", commands=(MAKE,))
+    assert [action.offer.ask for action in sent(scene.last, PublishOffer)] == [True]
 
 
 def test_one_account_s_sessions_are_bounded_in_number(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contracts.messages import AgentLock
 from contracts.timing import ORPHAN_IDLE, ORPHAN_RUNNING
 from master_bridge.core.actions import PublishOffer, Send
-from master_bridge.core.inputs import Keep, RequestChecked
+from master_bridge.core.inputs import Done, Keep, RequestChecked
 from master_bridge.core.placing import NO_KEY
 from master_bridge.core.records import RequestView
 from master_bridge.core.rollcall import ACCOUNT_BYTES, ACCOUNT_SESSIONS, RECHECK
@@ -64,6 +64,11 @@ def test_lives_are_counted_in_what_is_seen() -> None:
     scene.seek()
     (view,) = scene.machine.requests()
     assert (view.request, view.lives) == ("br-1", 1)
+    scene.do(Done(request="br-1"))
+    late = Agent("b")
+    scene.says(late, late.resume())
+    (view,) = scene.machine.requests()
+    assert (view.state, view.lives) == ("unasked", 1)
 
 
 # ---- sessions that nobody has asked for: how many, and for how long

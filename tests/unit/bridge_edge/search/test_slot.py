@@ -19,7 +19,7 @@ from tests.unit.bridge_edge.building import GTK, HOLDER, FakeBroker, FakeBuild, 
 class Scene(Scenery):
     """A build that has its id, and its slot, which seeks."""
 
-    def __init__(self, build: FakeBuild | None = None, prefers: tuple[str, ...] = ()) -> None:
+    def __init__(self, build: FakeBuild | None = None, prefers: tuple[str, ...] = (), *, seal: bool = False) -> None:
         self.worker = FakeWorker()
         self.master = self.worker.master
         self.broker = FakeBroker()
@@ -30,7 +30,7 @@ class Scene(Scenery):
             worker=self.worker,
             broker=self.broker,
             build=self.build,
-            wanted=Wanted(requirements=GTK, preference=preference(["gtk"], list(prefers), 20.0)),
+            wanted=Wanted(requirements=GTK, preference=preference(["gtk"], list(prefers), 20.0), seal=seal),
         )
         self.slot.seek()
 
@@ -86,7 +86,10 @@ def test_the_offer_names_the_build() -> None:
     (seek,) = Scene().bridge.fed
     assert isinstance(seek, Seek)
     assert (seek.request, seek.run, seek.title, seek.signature) == ("br-7", 70, "b #70", "gtk")
-    assert (seek.kind, seek.priority) == ("build", 0)
+    assert (seek.kind, seek.priority, seek.seal) == ("build", 0, False)
+    (seek,) = Scene(seal=True).bridge.fed
+    assert isinstance(seek, Seek)
+    assert seek.seal
 
 
 def test_the_offer_names_the_locks_of_the_build_and_of_its_worker(monkeypatch: pytest.MonkeyPatch) -> None:
