@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from contracts.messages import Event, Gone
+from contracts.messages import Accept, Event, Gone
 from contracts.timing import EVENT_DATA_MAX, WINDOW_BYTES, WINDOW_EVENTS
 from worker_agent.core import actions, inputs
 from worker_agent.core.window import EventWindow
@@ -191,6 +191,15 @@ def test_stored_beyond_the_journal_ends_the_session() -> None:
     agent.ping(7)
     assert agent.said(Gone)[0].reason == "lost"
     assert agent.of(actions.Alarm)[0].event == "journal_incomplete"
+
+
+def test_a_grant_that_stored_more_than_the_journal_is_not_accepted() -> None:
+    """It is over, and says nothing else."""
+    agent = Agent()
+    agent.running()
+    agent.grant(stored=7)
+    assert agent.said(Gone)[0].reason == "lost"
+    assert agent.said(Accept) == []
 
 
 def test_a_hole_in_the_journal_ends_the_session() -> None:

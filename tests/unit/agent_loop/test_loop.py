@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,21 @@ async def test_a_claim_names_the_agent_and_its_folder(stage: Stage) -> None:
     await stage.claimed()
     (claim,) = stage.said("claim")
     assert (claim.agent, claim.instance, claim.address) == ("a1", stage.instance.uuid, stage.link.address)
+
+
+async def test_each_claim_is_a_session_of_its_own(begin: Begin) -> None:
+    """By its name, which no other agent's session has either."""
+    stage = await begin(slots=2).begin()
+    sessions = {await stage.held(), await stage.claimed()}
+    assert len({uuid.UUID(session) for session in sessions}) == 2
+
+
+async def test_an_agent_that_can_seal_takes_what_must_be_sealed(stage: Stage) -> None:
+    """Its claim has a key."""
+    await stage.begin()
+    stage.offer(seal=True)
+    await stage.until(lambda: stage.said("claim"), "the claim")
+    assert stage.said("claim")[0].key
 
 
 @pytest.mark.parametrize("what", ["OfferDelivered", "MachineChecked"])

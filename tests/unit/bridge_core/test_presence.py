@@ -261,6 +261,7 @@ def test_rule_8_while_the_holder_is_missing_claims_are_put_off_and_resumes_refus
     other, third = Agent("b"), Agent("c")
     scene.says(other, other.claim("o-1"))
     assert scene.to(other) == ["later"]
+    assert [send.message.reason for send in sent(scene.last, Send)] == [""]  # type: ignore[attr-defined]
     scene.says(third, third.resume(executing()))
     assert scene.to(third) == ["refuse"]
 

@@ -233,6 +233,7 @@ def test_an_agent_without_a_key_leaves_what_is_sealed_to_others() -> None:
         assert scene.acked() == [delivery]
     alarms = sent(scene.all, Alarm)
     assert [(alarm.event, alarm.request) for alarm in alarms] == [("amqp.no_key", "br-1")] * 2
+    assert alarms[0].detail.startswith("br-1 is sealed, and agent a gives no key")
 
 
 def test_the_agent_that_accepts_is_given_to_buildbot_as_it_told_itself() -> None:
