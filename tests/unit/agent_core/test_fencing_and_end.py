@@ -346,6 +346,35 @@ def test_a_drain_does_not_wait_for_such_a_session_while_the_broker_is_away() -> 
     assert agent.of(actions.Exit)
 
 
+def test_a_drain_gives_a_master_its_time_from_the_new_link_on() -> None:
+    """It could not be heard before."""
+    agent = Agent()
+    agent.held()
+    agent.tell(inputs.Leave())
+    agent.link_down()
+    agent.wait(5.0)
+    agent.link_up()
+    agent.wait(ASIDE_AFTER - 0.1)
+    assert agent.states == ["held"]
+    agent.wait(0.2)
+    assert agent.of(actions.Exit)
+
+
+def test_a_drain_without_a_link_counts_from_the_word_that_came_last() -> None:
+    """Not from a link that was there later."""
+    agent = Agent()
+    agent.held()
+    agent.tell(inputs.Leave())
+    agent.link_down()
+    agent.wait(4.0)
+    agent.link_up()
+    agent.link_down()
+    agent.wait(ASIDE_AFTER - 4.1)
+    assert agent.states == ["held"]
+    agent.wait(0.2)
+    assert agent.of(actions.Exit)
+
+
 def test_a_drain_waits_for_a_session_whose_master_is_heard() -> None:
     """Its first command may be under way."""
     agent = Agent()

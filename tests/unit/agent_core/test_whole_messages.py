@@ -602,6 +602,14 @@ def test_a_journal_with_holes_is_no_session() -> None:
     assert do.Alarm(event="session_lost", detail=detail, session="s1") in agent.all
 
 
+def test_nothing_is_run_for_a_session_that_is_lost() -> None:
+    """Its commands run elsewhere."""
+    what = meta(command_offer(), resumes=True, granted=True, run=3, ticket="earlier")
+    agent = Agent(recovered=[Recovered(meta=what, alive=True, last_seq=5)])
+    assert [gone.reason for gone in agent.said(Gone)] == ["lost"]
+    assert not [action for action in agent.all if isinstance(action, do.RunCommand)]
+
+
 def test_a_session_that_was_left_is_out_of_contact_from_the_start_on() -> None:
     """Strict fencing counts from there."""
     journal = Agent().journal

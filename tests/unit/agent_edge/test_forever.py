@@ -89,6 +89,14 @@ async def test_a_part_that_ends_without_an_error_goes_on() -> None:
     task.cancel()
 
 
+def test_an_error_of_another_kind_with_the_same_text_is_news() -> None:
+    errors = Errors(clock=lambda: 0.0)
+    with capture_logs() as lines:
+        for error in (KeyError("a"), ValueError("'a'"), ValueError("'a'")):
+            errors.say("part", error)
+    assert [type(line["exc_info"]) for line in lines] == [KeyError, ValueError]
+
+
 def test_an_error_is_said_when_it_is_news() -> None:
     """The same one again and again is one line; another one is news, and so is the first after a minute of rest."""
     now = 0.0

@@ -17,7 +17,7 @@ from contracts.timing import (
 )
 from master_bridge.core.actions import Ack, CheckRequest, DeadLetter, Deliver, Send, SendMarker
 from master_bridge.core.context import MARKER_RESEND
-from master_bridge.core.inputs import Keep, LinkDown, LinkUp, RequestChecked, Reroute, StartCommand
+from master_bridge.core.inputs import Keep, LinkBlocked, LinkDown, LinkUp, RequestChecked, Reroute, StartCommand
 from master_bridge.core.presence import CLONES_MAX
 from master_bridge.core.rollcall import ACCOUNT_BYTES, RECHECK
 from tests.unit.bridge_core.scene import MAKE, TICKETS, Agent, Scene, executing, sent
@@ -100,6 +100,21 @@ def test_of_two_sessions_of_a_request_the_other_one_stays() -> None:
     scene.settle()
     scene.seek()
     assert grants(scene) == [(other.session, other.address)]
+
+
+def test_nothing_falls_due_because_the_broker_takes_messages_again() -> None:
+    """A grant has its time for an accept, and a noted session its time to the next look, anew."""
+    scene, granted, noted = Scene(), Agent("a"), Agent("z", request="br-2")
+    scene.says(granted, granted.claim(scene.offered()))
+    assert scene.to(granted) == ["grant"]
+    scene.says(noted, noted.resume())
+    scene.do(RequestChecked(request="br-2", complete=False))
+    for blocked in (True, False):
+        scene.do(LinkBlocked(blocked=blocked))
+    assert scene.to(granted) == ["ping"]
+    assert sent(scene.last, CheckRequest) == []
+    scene.wait(RECHECK)
+    assert CheckRequest(request="br-2") in sent(scene.all, CheckRequest)
 
 
 def test_of_equal_grants_the_one_that_told_what_it_is_is_adopted() -> None:
