@@ -117,6 +117,40 @@ def test_nothing_falls_due_because_the_broker_takes_messages_again() -> None:
     assert CheckRequest(request="br-2") in sent(scene.all, CheckRequest)
 
 
+def test_the_roll_is_closed_by_one_marker() -> None:
+    """Which is back: no further one is sent."""
+    scene = Scene()
+    scene.settle()
+    assert sent(scene.wait(60.0), SendMarker) == []
+
+
+def test_what_was_kept_of_a_session_goes_with_the_link() -> None:
+    """Its delivery is the broker's again: the next one is kept, and none is acknowledged."""
+    scene, agent = Scene(), Agent("a")
+    scene.says(agent, agent.resume())
+    scene.relink()
+    scene.says(agent, agent.resume())
+    assert scene.acked() == []
+
+
+def test_two_sessions_of_a_request_are_one_question() -> None:
+    """To Buildbot, until it has answered."""
+    scene = Scene()
+    for name in ("a", "z"):
+        agent = Agent(name)
+        scene.says(agent, agent.resume())
+    assert sent(scene.all, CheckRequest) == [CheckRequest(request="br-1")]
+
+
+def test_a_session_that_was_gone_is_refused_when_it_is_there_again() -> None:
+    """Its request may have another agent by then."""
+    scene, agent = Scene(), Agent("a")
+    scene.says(agent, agent.resume())
+    scene.says(agent, agent.gone("lost"))
+    scene.says(agent, agent.resume())
+    assert scene.to(agent) == ["refuse"]
+
+
 def test_of_equal_grants_the_one_that_told_what_it_is_is_adopted() -> None:
     """Of the other nobody knows what it can."""
     scene = Scene()
