@@ -142,6 +142,14 @@ def test_two_sessions_of_a_request_are_one_question() -> None:
     assert sent(scene.all, CheckRequest) == [CheckRequest(request="br-1")]
 
 
+def test_a_question_that_was_not_answered_is_asked_again() -> None:
+    """The database may have failed; nobody would ask for the request's end otherwise."""
+    scene, agent = Scene(), Agent("a")
+    scene.says(agent, agent.resume())
+    scene.wait(RECHECK)
+    assert sent(scene.all, CheckRequest) == [CheckRequest(request="br-1")] * 2
+
+
 def test_a_session_that_was_gone_is_refused_when_it_is_there_again() -> None:
     """Its request may have another agent by then."""
     scene, agent = Scene(), Agent("a")
