@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from master_bridge.core.battery import battery as module
 from master_bridge.core.battery import journal
 from master_bridge.core.battery.battery import FIRST_MAX, BatteryMachine, Plan
 from master_bridge.core.battery.bounds import DETAIL_SHORT, DETAILS_MAX, OPEN_MAX, PROBLEMS_MAX, SPARE_OFFERS
@@ -28,6 +27,7 @@ from master_bridge.core.battery.events import (
     UnitReport,
     UnitResult,
 )  # fmt: skip
+from master_bridge.core.battery.sizes import share
 
 from .test_battery import FAILED, PASSED, battery, end, take
 
@@ -68,13 +68,12 @@ def test_spare_offers_are_made_before_anything_is_known_of_the_fleet() -> None:
 def test_what_runs_on_a_fast_agent_is_soon_no_part_of_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     """In the size of the next shard: two seconds of an agent twice as fast are four of what it has."""
     told: list[float] = []
-    share = module.share
 
     def note(*args: Any, seconds_left: float, **named: Any) -> Any:
         told.append(seconds_left)
         return share(*args, seconds_left=seconds_left, **named)
 
-    monkeypatch.setattr(module, "share", note)
+    monkeypatch.setattr("master_bridge.core.battery.battery.share", note)
     units = [f"t{number}" for number in range(100)]
     made = BatteryMachine(units, timings=dict.fromkeys(units, 1.0), speeds={"f": 2.0, "s": 0.5}, plan=Plan())
     made.handle(FleetSize(slots=2), 0.0)
