@@ -1,4 +1,7 @@
-"""Keeps the link up for ever and is the one door to it: orders in, inputs of the machine out."""
+"""Keeps the link up for ever and is the one door to it: orders in, inputs of the machine out.
+
+A transport is imported when a URL names it: each costs an agent's start, and its memory, which it has of one only.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from secrets import token_hex
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
@@ -19,15 +22,14 @@ from contracts.messages import AnyMessage, Status
 from contracts.operations.office_url import SSH, STDIO
 from worker_agent.core.actions import Publish
 from worker_agent.core.inputs import LinkDown, LinkUp
-from worker_agent.link.amqp.connected import Connected, OfBroker
 from worker_agent.link.errors import LinkError
-from worker_agent.link.frames.attaching import Attaching
-from worker_agent.link.frames.open_link import OfficeOpenLink
-from worker_agent.link.frames.ssh import open_ssh
-from worker_agent.link.frames.wires import open_wire
 from worker_agent.link.options import LinkOptions
 from worker_agent.link.port import Kept, LinkListener, OpenLink, Settle
 from worker_agent.program.loading import BadSettings, read_url
+
+if TYPE_CHECKING:
+    from worker_agent.link.amqp.connected import OfBroker
+    from worker_agent.link.frames.attaching import Attaching
 
 log = structlog.get_logger(__name__)
 
@@ -81,7 +83,9 @@ class Link:
         self._of_brokers: dict[str, OfBroker] = {}
         #: masters of other versions; its `heard` is for metrics
         self.foreign = self._kept.foreign
-        self._attaching = Attaching(ways[-1].attach_at)
+        self._attach_at = ways[-1].attach_at
+        #: where a master's ssh comes; None: no URL has named that
+        self._attaching: Attaching | None = None
         #: processes of a wire, whose exit statuses are waited for
         self.children: set[int] = set()
         self._connected: OpenLink | None = None
@@ -120,7 +124,8 @@ class Link:
             finally:
                 if self._next is not None:
                     await self._next.close()
-                await self._attaching.close()
+                if self._attaching is not None:
+                    await self._attaching.close()
 
     async def _live(self) -> None:
         """One link from opening to loss. Raises `LinkError` when it failed or was short-lived."""
@@ -175,7 +180,11 @@ class Link:
     def _make(self, options: LinkOptions, address: str) -> OpenLink:
         """For the transport that the URL names."""
         if options.is_office:
+            from worker_agent.link.frames.open_link import OfficeOpenLink
+
             return OfficeOpenLink(options, address, self._listener, self._kept, self._wire(options))
+        from worker_agent.link.amqp.connected import Connected, OfBroker
+
         of_broker = self._of_brokers.setdefault(options.where, OfBroker())
         return Connected(options, address, self._listener, self._kept, of_broker)
 
@@ -237,8 +246,17 @@ class Link:
     def _wire(self, options: LinkOptions) -> Callable[[LinkOptions], Any]:
         """What opens the wire that the URL names."""
         if options.office.wire == SSH:
+            from worker_agent.link.frames.ssh import open_ssh
+
             return partial(open_ssh, children=self.children)
-        return self._attaching.open if options.office.wire == STDIO else open_wire
+        if options.office.wire == STDIO:
+            from worker_agent.link.frames.attaching import Attaching
+
+            self._attaching = self._attaching or Attaching(self._attach_at)
+            return self._attaching.open
+        from worker_agent.link.frames.wires import open_wire
+
+        return open_wire
 
     async def _read_url_again(self) -> None:
         """The file may hold another password than at our start: each try is made with what it holds then."""
