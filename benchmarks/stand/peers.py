@@ -119,8 +119,8 @@ class Peer:
 
     def have_workers(self, count: int, module: str = "worker_agent", *, documented: bool | None = None) -> None:
         """Exactly `count` workers run and are connected. `module`: of new agents' program. `documented`: these ones."""
-        while len(self.workers) > count:
-            self._end(self.workers.pop())
+        surplus, self.workers[count:] = self.workers[count:], []
+        self._end(*surplus)
         made = []
         while len(self.workers) < count:
             taken = {worker.name for worker in self.workers}
@@ -168,11 +168,18 @@ class Peer:
         return OwnWorker(folder, name, self.master.pb_port, protocol, extra).start()
 
     @staticmethod
-    def _end(worker: OwnWorker | OurAgent) -> None:
-        if isinstance(worker, OurAgent):
-            worker.stop_at_once(10)
-        else:
-            worker.stop()
+    def _end(*workers: OwnWorker | OurAgent) -> None:
+        """At once, all of them at the same time: what they hold is given back."""
+        ours = [worker for worker in workers if isinstance(worker, OurAgent) and worker.running]
+        for agent in ours:
+            os.kill(agent.pid, signal.SIGTERM)
+        if ours:
+            time.sleep(0.2)  # two signals sent at once are delivered as one
+        for worker in workers:
+            if isinstance(worker, OurAgent):
+                worker.stop(10)  # the second one
+            else:
+                worker.stop()
 
     @property
     def pids(self) -> list[int]:
@@ -221,8 +228,7 @@ class Peer:
         return [(step, what, at) for found, step, what, at in rows if found == request]
 
     def stop(self) -> None:
-        for worker in self.workers:
-            self._end(worker)
+        self._end(*self.workers)
         self.workers.clear()
         self.master.stop(20)
         self._way.close()
