@@ -65,22 +65,19 @@ def make_way(request: pytest.FixtureRequest) -> Iterator[Callable[[Path], Way]]:
     For masters that several tests share; the others have `way`.
     """
     made: list[Way] = []
-    vhosts: list[str] = []
 
     def make(folder: Path) -> Way:
         if (transport := request.config.getoption("--transport")) != RABBITMQ:
             made.append(office(transport, folder))
         else:
-            node, pool = request.getfixturevalue("node"), request.getfixturevalue("_vhosts")
-            vhosts.append(pool.take())
-            made.append(OverRabbitMQ(node.vhost_url(vhosts[-1]), node))
+            # Never given back: the node, which was asked for after this, has ended by then.
+            node, vhosts = request.getfixturevalue("node"), request.getfixturevalue("_vhosts")
+            made.append(OverRabbitMQ(node.vhost_url(vhosts.take()), node))
         return made[-1]
 
     yield make
     for each in made:
         each.close()
-    for vhost in vhosts:
-        request.getfixturevalue("_vhosts").give_back(vhost)
 
 
 @pytest.fixture

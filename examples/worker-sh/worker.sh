@@ -31,9 +31,9 @@ open_link() {
   epoch=$((epoch + 1)) heard=$now seen=0; address=agent.$account.$instance.$epoch
   hello="\"agent\":\"$account\",\"address\":\"$address\""; self="\"instance\":\"$instance\",\"epoch\":$epoch,$hello"
   mkdir "$D/$epoch" && mkfifo "$D/$epoch/in" "$D/$epoch/out" && link=$epoch || return
-  setsid "$@" <"$D/$link/out" >"$D/$link/in" 2>&3 9>&- & client=$!
-  ( exec 9>"$D/inbox"; reader "$link" <"$D/$link/in" ) &
-  exec 8>"$D/$link/out"
+  exec 7<>"$D/$link/out" 8>"$D/$link/out" # 7: until it reads. Who waits here ends where a child does (busybox)
+  setsid "$@" <"$D/$link/out" >"$D/$link/in" 2>&3 7>&- 8>&- 9>&- & client=$!
+  ( exec 7>&- 8>&- 9>"$D/inbox"; reader "$link" <"$D/$link/in" ) &
   frame "\"hello\",\"version\":1,\"role\":\"agent\",\"user\":\"$account\",$hello"
 }
 reader() { # frames, each to a file
@@ -49,7 +49,7 @@ reader() { # frames, each to a file
 }
 hang_up() {
   log "no link to the master"
-  exec 8>&-; kill -s KILL -- "-$client" "$client"; rm -rf "${D:?}/$link"
+  exec 7>&- 8>&-; kill -s KILL -- "-$client" "$client"; rm -rf "${D:?}/$link"
   link='' up=''; find 'go="" delivery=""; [ -n "$held" ] || S=""; false'
 }
 frame() { printf '0 {"f":%s}\n' "$1" >&8; }
@@ -74,7 +74,7 @@ came() { # a frame, in this file
 }
 # ---- offers and sessions
 welcome() {
-  log "linked to the master"; up=1
+  log "linked to the master"; exec 7>&-; up=1
   find '[ -z "$held" ] || resume; false'
   consume; status
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import signal
 from pathlib import Path
 
 import psutil
@@ -13,6 +14,7 @@ from conformance.checks.transfers import CONTENT, begin_download
 from conformance.run import Kit, KitOptions, run_kit
 from conformance.stage import shell_args
 from contracts.messages import Data, Pull
+from contracts.testing.child import Child
 from tests.harness.tree import ROOT
 from tests.harness.waiting import wait_for
 
@@ -147,6 +149,34 @@ def test_bytes_for_a_download_that_was_interrupted_make_it_deaf_to_nothing(shell
         state = worker.output.with_suffix("")
         worker.kill()
         wait_for(lambda: not processes_of(state), 60, lambda: str(processes_of(state)))
+
+
+@WITH_BUSYBOX
+def test_a_child_that_ends_while_a_connection_begins_does_not_end_it(shell: str, tmp_path: Path) -> None:
+    """Children that end break a call off that waits, as opening a pipe does; busybox's shell ended with that."""
+    options(shell, tmp_path)  # its tools
+    (tmp_path / "sleep").unlink(missing_ok=True)
+    (tmp_path / "sleep").write_text("#!/bin/sh\n")  # one second after the other
+    (tmp_path / "sleep").chmod(0o755)
+    log = tmp_path / "log"
+    worker = Child(
+        [*SHELLS[shell], str(WORKER), "board", str(tmp_path / "state"), "cap.x", "x", "false"],
+        output=log,
+        environment={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+    )
+
+    def links() -> int:
+        """So many have begun and ended, while it was told without a pause that children have ended."""
+        for _ in range(1000):
+            worker.process.send_signal(signal.SIGCHLD)
+        return log.read_text().count("no link to the master") if log.exists() else 0
+
+    try:
+        wait_for(lambda: worker.process.poll() is not None or links() >= 100, 120, log.read_text, every=0)
+        assert worker.process.poll() is None, log.read_text()
+    finally:
+        worker.end(signal.SIGKILL)
+    wait_for(lambda: not processes_of(tmp_path), 60, lambda: str(processes_of(tmp_path)))
 
 
 def processes_of(state: Path) -> list[list[str]]:
