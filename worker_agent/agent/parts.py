@@ -87,6 +87,7 @@ class Parts:
             run_as="" if user is None else user.name,
             keeper_ready=self._keeper_ready,
             give_back=give_back,
+            slots=settings.slots,
         )
         configured = link_options(settings)
         self.link = self._link(instance, configured)

@@ -39,7 +39,7 @@ def serve(fd: int, run_as: str = "") -> None:
     while True:
         request, descriptors, _, _ = socket.recv_fds(connection, len(REQUEST), 1)
         if not request:
-            return
+            os._exit(0)  # 5 ms less than a Python's usual end
         for descriptor in descriptors:
             os.set_inheritable(descriptor, False)
             _fork(connection, descriptor, run_as)

@@ -62,9 +62,11 @@ class Sessions:
         run_as: str = "",
         keeper_ready: Callable[[str], None] = lambda _session: None,
         give_back: Program | None = None,
+        slots: int = 1,
     ) -> None:
         """`run_as`: the user whom commands run as; empty: the agent's own. `keeper_ready` is told of a session whose
-        keeper can run commands. `give_back`: what keepers start where this process is killed."""
+        keeper can run commands. `give_back`: what keepers start where this process is killed. `slots`: so many sessions
+        have a keeper ready for them."""
         self.folder = state / "sessions"
         self._builddirs = builddirs
         self._journal = journal
@@ -72,7 +74,7 @@ class Sessions:
         self._encoding = encoding
         self._held: dict[str, Held] = {}
         self._run_as = run_as
-        self._starter = Starter(run_as)
+        self._starter = Starter(run_as, room=lambda: slots - len(self._held))
         self._keeper_ready = keeper_ready
         self._copies = LinkCopies()
         self._give_back = None if give_back is None else orders.give_back(give_back)

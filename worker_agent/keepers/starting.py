@@ -1,6 +1,7 @@
 """How a keeper comes to be: forked by a fork server, which is there while builds follow one another.
 
-An idle agent has none. With `--run-as` a keeper starts a process of that user, which takes a Python's 80 ms; there one
+An idle agent has none, nor has one that has a keeper for each of its slots, in a session or in waiting: its 3 MB
+would be of no use. With `--run-as` a keeper starts a process of that user, which takes a Python's 80 ms; there one
 keeper more waits for the next session, and has that process already.
 """
 
@@ -117,10 +118,14 @@ class Waiting:
 class Starter:
     """Gives connections to new keepers. All methods return at once, but for `end`. Needs a running loop."""
 
-    def __init__(self, run_as: str = "", env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, run_as: str = "", env: Mapping[str, str] | None = None, *, room: Callable[[], int] = lambda: 1
+    ) -> None:
         """`run_as`: the user whom commands run as, empty: the agent's own. `env`: the agent's, of which commands get
-        what is not the agent's own (`environment.command_environment`)."""
+        what is not the agent's own (`environment.command_environment`). `room`: how many sessions may begin now, beside
+        those that are there."""
         self._run_as = run_as
+        self._room = room
         self._env = command_environment(os.environ if env is None else env)
         self._server: ForkServer | None = None
         #: keepers that wait for a session
@@ -201,8 +206,10 @@ class Starter:
             if self._run_as:
                 if not self._spares:
                     self._spares.append(Waiting(connection=self._fork(), inherited=_inherited()))
-            elif not self._spares:
+            elif self._room() > len(self._spares):
                 self._ready()
+            else:  # whatever session comes has a keeper
+                self._end_server()
         except OSError as error:  # no room for one more process: the next session will say so, if it still holds
             log.warning("fork_server_not_started", reason=str(error))
 
@@ -210,6 +217,9 @@ class Starter:
         for spare in self._spares:
             spare.connection.close()  # it ends
         self._spares.clear()
+        self._end_server()
+
+    def _end_server(self) -> None:
         server, self._server = self._server, None
         if server is not None:
             server.close()

@@ -210,3 +210,40 @@ async def test_a_thread_more_is_waited_for_a_moment(monkeypatch: pytest.MonkeyPa
     assert await before.is_now()
     monkeypatch.setattr(threading, "active_count", lambda: 2)
     assert not await before.is_now()
+
+
+async def test_no_fork_server_beside_keepers_for_all_slots(tmp_path: Path) -> None:
+    """It is there for a session that has no keeper: the first one, one beside others, and the next where a keeper does
+    not go on."""
+    held: set[str] = set()
+    starter = Starter(room=lambda: 2 - len(held))
+
+    async def begun(session: str) -> Keeper:
+        held.add(session)
+        return await opened(tmp_path, session, starter)
+
+    async def ended(session: str, keeper: Keeper) -> bool:
+        again = await over(keeper, starter)
+        held.remove(session)
+        starter.session_over()
+        return again
+
+    starter.warm_up()
+    await until(lambda: bool(starter.pids), "a server for the first session")
+    (pid,) = starter.pids
+    first = await begun("s1")
+    second = await begun("s2")
+    assert await ended("s1", first)
+    await until(lambda: not psutil.pid_exists(pid), "none while one slot has its session, and the other its keeper")
+    assert not starter.pids
+    third = await begun("s3")
+    assert third.pid == first.pid
+    assert await ran(third, tmp_path, ["echo", "three"]) == b"three\n"
+    starter.take_back = lambda keeper: keeper.connection.close()  # type: ignore[method-assign]
+    await ended("s3", third)
+    await until(lambda: bool(starter.pids), "one for the session that has no keeper")
+    fourth = await begun("s4")
+    assert await ran(fourth, tmp_path, ["echo", "four"]) == b"four\n"
+    for session, keeper in (("s2", second), ("s4", fourth)):
+        await ended(session, keeper)
+    await starter.end()
