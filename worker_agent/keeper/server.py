@@ -22,7 +22,7 @@ from worker_agent.keeper.giving_back import GIVE_BACK_AFTER, Program
 from worker_agent.keeper.link_copy import LET_GO_AFTER, LinkCopy
 from worker_agent.keeper.processes.guard import Guard, log_to
 from worker_agent.keeper.processes.reaper import become_subreaper, identity
-from worker_agent.keeper.reuse import Before
+from worker_agent.keeper.reuse import Before, next_session
 from worker_agent.keeper.runner import Listener, Runner
 from worker_agent.keeper.session import KeeperSession
 from worker_agent.keeper.settings import KeeperConfig
@@ -40,7 +40,6 @@ LOG = "keeper.log"
 _LOOK = 1.0
 #: Above this many bytes that the main process has not read, only the latest sequence number is kept for it.
 _SLOW_READER = 64 * 1024
-_PEEK = 4096
 
 
 def boot_clock() -> float:
@@ -328,7 +327,7 @@ def main(fd: int, run_as: str = "") -> None:
     apart = _process_of(run_as) if run_as else None
     become_subreaper()
     process = _Process(apart)
-    while (config := _read_config(initial)) is not None:  # None: there is no session for it
+    while (config := next_session(initial, process.rest)) is not None:  # None: there is no session for it
         following = initial.dup()
         if not _keep_session(process, config, initial):
             break
@@ -344,6 +343,10 @@ class _Process:
         self.apart = apart
         self.guard: Guard | None = None
         self.before: Before | None = None
+
+    def rest(self) -> None:
+        if self.guard is not None:
+            self.guard.dismiss()
 
 
 def _keep_session(process: _Process, config: KeeperConfig, initial: socket.socket) -> bool:
@@ -366,18 +369,6 @@ def _keep_session(process: _Process, config: KeeperConfig, initial: socket.socke
         os.chdir("/")
         log_to(os.devnull)
     return again
-
-
-def _read_config(connection: socket.socket) -> KeeperConfig | None:
-    """Wait for a session; None when there is none to come. Reads nothing of what follows."""
-    connection.setblocking(True)  # after a session it is as its loop has left it
-    line = b""
-    while not line.endswith(b"\n"):
-        seen = connection.recv(_PEEK, socket.MSG_PEEK)
-        if not seen:
-            return None
-        line += connection.recv(seen.find(b"\n") + 1 or len(seen))
-    return KeeperConfig.loads(line.decode())
 
 
 def _process_of(run_as: str) -> ApartProcess:

@@ -56,6 +56,13 @@ class Guard:
         """The session has ended, and none of its processes is left: until the next one there is nothing to do."""
         self._name("", "")
 
+    def dismiss(self) -> None:
+        """No session has come for a while, and without one it is only memory: `begin` makes another."""
+        if self.pid:
+            os.kill(self.pid, signal.SIGKILL)  # whatever somebody has done to it; there is nothing for it to end
+            os.waitpid(self.pid, 0)
+            self.collected(self.pid)
+
     def _name(self, session: str, log: str) -> None:
         for start, size, text in ((_NAMES, _SESSION, session), (_NAMES + _SESSION, _PATH, log)):
             self._shared[start : start + size] = os.fsencode(text)[:size].ljust(size, b"\0")
