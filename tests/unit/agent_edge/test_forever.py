@@ -53,6 +53,26 @@ async def test_a_part_that_always_fails_ends_by_an_error_that_names_it() -> None
     assert tries == TRIES
 
 
+async def test_errors_of_the_machine_are_in_no_row() -> None:
+    """What fails behind one begins a row of its own."""
+    tries = 0
+    well = asyncio.Event()
+
+    async def run() -> None:
+        nonlocal tries
+        tries += 1
+        if tries == TRIES:
+            raise OSError("disk full")
+        if tries < 2 * TRIES:
+            raise ValueError("a bug")
+        well.set()
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(forever("part", run, Errors()))
+    await asyncio.wait_for(well.wait(), 30)
+    task.cancel()
+
+
 async def test_errors_with_a_long_time_between_them_are_no_row(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each is the first one."""
     monkeypatch.setattr(module, "WELL", 0.0)  # whatever it went on for was long

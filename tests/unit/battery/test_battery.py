@@ -285,3 +285,5 @@ def test_offers_that_no_unit_is_left_for_are_cancelled() -> None:
         assert len(made.waiting) <= made.left
     assert sum(len(item.shard.units) for item in made.running.values()) == 3
     assert made.handle(ShardTaken(shard=99, agent="a2"), 0.0) == []
+    made.handle(ShardEnded(shard=99, seconds=1.0, reports={}), 0.0)
+    assert sum(len(item.shard.units) for item in made.running.values()) == 3

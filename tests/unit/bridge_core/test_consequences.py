@@ -15,7 +15,7 @@ from contracts.timing import (
     STORED_EVERY,
     STORED_EVERY_BYTES,
 )
-from master_bridge.core.actions import Ack, CheckRequest, DeadLetter, Deliver, Send, SendMarker
+from master_bridge.core.actions import Ack, CheckRequest, DeadLetter, Deliver, Send, SendMarker, StateChanged
 from master_bridge.core.context import MARKER_RESEND
 from master_bridge.core.inputs import Keep, LinkBlocked, LinkDown, LinkUp, RequestChecked, Reroute, StartCommand
 from master_bridge.core.presence import CLONES_MAX
@@ -115,6 +115,29 @@ def test_nothing_falls_due_because_the_broker_takes_messages_again() -> None:
     assert sent(scene.last, CheckRequest) == []
     scene.wait(RECHECK)
     assert CheckRequest(request="br-2") in sent(scene.all, CheckRequest)
+
+
+def test_of_equal_sessions_the_one_that_executed_more_is_adopted() -> None:
+    """Less is run again."""
+    scene = Scene()
+    scene.settle()
+    more, less = Agent("a"), Agent("z")
+    scene.says(more, more.resume(executing(1)))
+    scene.says(less, less.resume())
+    scene.seek(run=2)
+    assert grants(scene) == [(more.session, more.address)]
+
+
+def test_a_state_is_told_once() -> None:
+    """To whoever shows it."""
+    scene = Scene()
+    agent = scene.held(Agent("a"))
+    before = len(sent(scene.all, StateChanged))
+    scene.says(agent, agent.accept())
+    scene.wait(30.0)
+    scene.relink()
+    scene.says(agent, agent.accept())
+    assert len(sent(scene.all, StateChanged)) == before
 
 
 def test_the_roll_is_closed_by_one_marker() -> None:

@@ -68,6 +68,14 @@ def test_a_line_moves_as_fast_as_builds_of_the_builder_in_front_of_it() -> None:
     assert found["c"] == ForecastStart(early=10.0, likely=10.0, late=10.0)
 
 
+def test_what_was_held_back_takes_as_long_as_builds_of_its_builder() -> None:
+    took = {"b": [10.0], "slow": [1000.0]}
+    held = Held(request="h", builder="b", since=0.0, places={"p": "gtk"}, after=0)
+    found = forecast([waits("c", 1.0)], [Machine(serves=GTK, free=1)], took, Random(1), held=[held])
+    assert likely(found) == {"h": 0.0, "c": 10.0}
+    assert found["c"].early == found["c"].late
+
+
 def test_uncertain_durations_give_a_wide_span() -> None:
     machine = Machine(serves=GTK, free=0, running=(Running(builder="b", elapsed=0.0),))
     start = forecast([waits("a")], [machine], {"b": [10.0, 100.0, 1000.0]}, Random(1))["a"]
