@@ -126,6 +126,8 @@ def test_of_equal_sessions_the_one_that_executed_more_is_adopted() -> None:
     scene.says(less, less.resume())
     scene.seek(run=2)
     assert grants(scene) == [(more.session, more.address)]
+    refused = [send.message for send in sent(scene.last, Send) if isinstance(send.message, Refuse)]
+    assert [message.reason for message in refused] == ["run 1 of this build request is held by agent a"]
 
 
 def test_a_state_is_told_once() -> None:

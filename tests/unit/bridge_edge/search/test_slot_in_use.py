@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from twisted.internet import defer
 from twisted.internet.task import Clock
 
-from contracts.messages import Capability
+from contracts.messages import Capability, Event
 from contracts.timing import LIVES
 from master_bridge.buildbot.builddirs import component
 from master_bridge.buildbot.search.early import EarlySearch
@@ -80,6 +80,18 @@ def test_an_interrupted_command_has_its_time_by_the_masters_clock() -> None:
     scene.master.reactor.advance(31)
     assert not scene.amqp.alive
     assert scene.told[-1] == "Done"
+
+
+def test_output_is_stored_by_the_masters_clock() -> None:
+    """A small piece waits a moment for more."""
+    scene = InUse()
+    session = scene.slot.session
+    assert session is not None
+    for seq in (1, 2):
+        session.deliver(Event(session="s1", seq=seq, n=1, kind="stdout", data=b"x\n"))
+    scene.master.reactor.advance(60)
+    text = "".join(value for key, value in scene.command.updates if key == "stdout")
+    assert text == "x\nx\n"
 
 
 @pytest.mark.parametrize("early", [False, True])
