@@ -558,6 +558,19 @@ def test_what_could_not_be_opened_is_asked_for_by_a_resume() -> None:
     assert agent.did == []
 
 
+def test_it_is_asked_for_once() -> None:
+    """Whoever answers is heard, as ever."""
+    agent = Agent()
+    agent.held(offer(seal=True))
+    agent.hear(Sealed(session="s1", seal="0" * 16, number=0, data=b"?"))
+    agent.wait(1.0)
+    for _ in range(20):
+        agent.ping()
+        agent.wait(3.0)
+    messages = [order.message for order in agent.all if isinstance(order, do.Publish)]
+    assert len([message for message in messages if isinstance(message, Resume)]) == 1
+
+
 def test_who_asks_of_a_claim_that_was_put_off_learns_that_it_is_over() -> None:
     """As of each claim that came to nothing."""
     agent = Agent()

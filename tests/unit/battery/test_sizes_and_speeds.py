@@ -50,6 +50,13 @@ def test_past_runs_tell_how_long_units_take() -> None:
     assert asked(known(timed=True, overhead=1.0), 75.0, target=100.0).size == 30.0
 
 
+def test_what_a_shard_costs_counts_for_more_on_a_fast_agent() -> None:
+    """In its time twice as much is run."""
+    made = Estimates(["u"], {"u": 2.0}, {})
+    made.learn("a", ["u"], 2.0, [1.0])
+    assert asked(made, 40.0, fastest=2.0, target=100.0).size == pytest.approx(40.0)
+
+
 def test_no_shard_is_shorter_than_it_is_worth() -> None:
     """Half a second, or three times what it costs; unless nothing more is left."""
     assert asked(known(timed=False), 0.9).size == 0.5
