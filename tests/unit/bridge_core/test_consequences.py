@@ -117,6 +117,18 @@ def test_nothing_falls_due_because_the_broker_takes_messages_again() -> None:
     assert CheckRequest(request="br-2") in sent(scene.all, CheckRequest)
 
 
+def test_who_was_granted_it_comes_before_who_was_only_offered_it() -> None:
+    """However much later that was."""
+    scene = Scene()
+    scene.settle()
+    granted, offered = (Agent(name, request="br-1/step-1") for name in ("a", "z"))
+    granted.made = 0.5
+    scene.says(granted, granted.resume())
+    scene.says(offered, offered.resume(ticket=offered.offered))
+    scene.seek("br-1/step-1", run=2, kind="command", commands=(MAKE,))
+    assert grants(scene) == [(granted.session, granted.address)]
+
+
 def test_of_equal_sessions_the_one_that_executed_more_is_adopted() -> None:
     """Less is run again."""
     scene = Scene()
