@@ -50,7 +50,7 @@ Nodes = Sequence[RabbitMQNode]
 
 
 def run(stage: Stage) -> None:
-    """Idle agents on one node; where sizes are named, all `PARTS` of each size, or those that are named as well.
+    """Idle agents on one node; where sizes are named, all `PARTS` of each but `shapes`, or those that are named.
 
     A part that breaks has no figure, and the next one is measured.
     """
@@ -58,12 +58,10 @@ def run(stage: Stage) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     try:
         if not stage.agents and not stage.parts:
-            agents = 100 if stage.quick else 1_000
-            for shape, peer in SHAPES.items():
-                _idle(stage, agents, shape, peer)
+            _idle(stage, 100 if stage.quick else 1_000, "agent", SHAPES["agent"])
             return
         for agents in stage.agents or (1_000,):
-            for part in stage.parts or PARTS:
+            for part in stage.parts or (part for part in PARTS if part != "shapes"):
                 _try(stage, f"{part}, {agents} agents", partial(PARTS[part], stage, agents))
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
@@ -110,6 +108,12 @@ def _idle_on(stage: Stage, nodes: Nodes, agents: int, shape: str, peer: str) -> 
     stage.add("thousands", f"broker's memory an agent, {agents} agents", peer, "MB", "less", [memory])
     stage.add("thousands", f"broker's CPU at rest, {agents} agents", peer, "% of a core", "less", [part])
     stage.add("thousands", f"until all consume, {agents} agents", peer, "s", "less", [seconds])
+
+
+def _shapes(stage: Stage, agents: int) -> None:
+    """What another channel and another connection of each agent cost: why agents have neither."""
+    for shape, peer in SHAPES.items():
+        _idle(stage, agents, shape, peer)
 
 
 def _roll_call(stage: Stage, agents: int, size: int, queue_type: QueueType, peer: str) -> None:
@@ -230,6 +234,7 @@ def _bridge(stage: Stage, agents: int) -> None:
 #: Of a size that is named, in this order; `--parts` names some of them.
 PARTS: dict[str, Callable[[Stage, int], None]] = {
     "idle": lambda stage, agents: _idle(stage, agents, "agent", SHAPES["agent"]),
+    "shapes": _shapes,
     "idle-cluster": lambda stage, agents: _idle(stage, agents, "agent", CLUSTER, size=3),
     "roll-call": lambda stage, agents: _roll_call(stage, agents, 1, "classic", "ours"),
     "roll-call-cluster": lambda stage, agents: _roll_call(stage, agents, 3, "quorum", CLUSTER),
