@@ -53,6 +53,21 @@ async def test_a_part_that_always_fails_ends_by_an_error_that_names_it() -> None
     assert tries == TRIES
 
 
+async def test_the_first_error_after_a_long_time_begins_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which is as long as any other."""
+    tries = 0
+
+    async def run() -> None:
+        nonlocal tries
+        tries += 1
+        monkeypatch.setattr(module, "WELL", 0.0 if tries == 1 else WELL)
+        raise ValueError("a bug")
+
+    with pytest.raises(Broken):
+        await asyncio.wait_for(forever("part", run, Errors()), 30)
+    assert tries == TRIES
+
+
 async def test_errors_of_the_machine_are_in_no_row() -> None:
     """What fails behind one begins a row of its own."""
     tries = 0

@@ -38,4 +38,5 @@ def test_all_together_they_are_bounded_too() -> None:
 
 def test_the_priority_that_it_had_goes_with_it() -> None:
     """So that it can be offered anew as it was."""
-    assert headers_of({}, reason="why", queue="q", priority=3)[topology.DEAD_PRIORITY_HEADER] == 3
+    found = headers_of({}, reason="why", queue="q", agent="a1", priority=3)
+    assert (found[topology.DEAD_PRIORITY_HEADER], found[topology.DEAD_AGENT_HEADER]) == (3, "a1")

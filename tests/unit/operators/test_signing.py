@@ -50,6 +50,8 @@ def verifier(clock: Clock, *paths: Path) -> Verifier:
 def test_a_signed_message_is_taken_once(pair: Path, clock: Clock) -> None:
     """The next one too; the same one again is refused."""
     signs, checks = signer(pair, clock), verifier(clock, pair)
+    assert checks.key_ids == (signs.key_id,)
+    assert len(signs.key_id) == 16
     first = signs.headers("bb.control", KEY, BODY, {})
     checks.check("bb.control", KEY, BODY, first)
     with pytest.raises(NotTrusted, match="number 1 of its sender after number 1"):

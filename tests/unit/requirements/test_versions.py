@@ -98,6 +98,9 @@ def test_spelling_keeps_the_version_and_is_settled_at_once(text: str) -> None:
         ("bookworm", "0.1"),
         ("3.3", "3.3a"),
         ("18.0.0-snapshot", "18.0.0"),
+        ("18.0.0-snapshot", "18.0.0-snapshot-x"),
+        ("9.2p1", "9.2.post1"),
+        ("1.8.0_x", "1.8.0_0"),
         ("2.3.dev1", "2.3-nightly"),
         ("3.0.0b1", "3.0.0-milestone2"),
         ("3.0.0b1", "3.0.0-beta1-x"),
@@ -114,7 +117,8 @@ def test_what_is_older(older: str, newer: str) -> None:
     ("a", "b"),
     [("1.0", "1.0.0"), ("v1.2", "1.2"), ("2.3-rc1", "2.3rc1"), ("8GiB", "8192MiB"), ("8 GiB", "8Gi"),
      ("Linux", "linux"), ("x86_64", "x86-64"), ("2024-01-15", "2024.1.15"), ("2.5.1+cu121", "2.5.1"),
-     ("1.2.0", "1.2"), ("9.2p1+deb12", "9.2p1"), ("1.5GiB", "1536MiB")],
+     ("1.2.0", "1.2"), ("9.2p1+deb12", "9.2p1"), ("1.5GiB", "1536MiB"),
+     ("1.25GiB", "1280MiB")],
 )  # fmt: skip
 def test_what_is_the_same(a: str, b: str) -> None:
     """Spellings of one version; a label in the version found does not count where none is asked for."""
@@ -125,6 +129,11 @@ def test_a_label_counts_when_it_is_asked_for() -> None:
     """2.5.1 is not the 2.5.1+cu121 that a column wants."""
     assert compare("2.5.1", "2.5.1+cu121") == -1
     assert compare("2.5.1+cu121", "2.5.1+cu121") == 0
+
+
+def test_a_label_is_in_the_order_also_of_what_has_its_own_way_of_counting() -> None:
+    """After the same version without one."""
+    assert sort_key("9.2p1") < sort_key("9.2p1+deb11") < sort_key("9.2p1+deb12")
 
 
 def test_a_series_is_made_of_whole_numbers() -> None:
