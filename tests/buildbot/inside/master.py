@@ -16,7 +16,7 @@ import pytest
 from buildbot.process.results import statusToString
 from buildbot.test.reactor import TestReactorMixin
 from buildbot.test.util.integration import TestedMaster
-from buildbot.util import service
+from buildbot.util import eventual, service
 from twisted.internet import defer
 
 from contracts.messages import Event
@@ -166,6 +166,8 @@ class InsideMaster:
     """`start`, `force`, `turn`, `reconfigure`, and questions about requests and builds."""
 
     def __init__(self, folder: Path, patches: pytest.MonkeyPatch) -> None:
+        # a test before this one may have left a turn of this queue to a reactor that is gone
+        patches.setattr(eventual, "_theSimpleQueue", eventual._SimpleCallQueue())
         self._case = _Case(folder, patches)
         self._case.setup_test_reactor()
         self.reactor = self._case.reactor
