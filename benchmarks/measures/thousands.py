@@ -14,9 +14,10 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from types import MappingProxyType
 
 import aio_pika
 
@@ -40,6 +41,8 @@ EACH_REAL = 500
 _SETTLE, _REST = 10.0, 30.0
 #: How an agent is there (`crowd_process.SHAPES`), with the name of its column.
 SHAPES = {"agent": "as agents are", "3 channels": "a third channel", "2 connections": "2 connections"}
+#: In the broker's environment: Erlang's processes keep no second, old heap each (docs/operations.md).
+SWEPT = {"ERL_FULLSWEEP_AFTER": "0"}
 CLUSTER = "3 nodes, quorum queues"
 #: Builds a second that are tried one after the other, each for so many seconds, until 99 of 100 take longer than so
 #: many milliseconds from the request to the agent's accept.
@@ -77,10 +80,12 @@ def _try(stage: Stage, what: str, part: Callable[[], None]) -> None:
 
 
 @contextmanager
-def _broker(stage: Stage, name: str, size: int = 1) -> Iterator[Nodes]:
+def _broker(
+    stage: Stage, name: str, size: int = 1, environment: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Nodes]:
     folder = stage.folder / f"crowd-{name}"
     if size == 1:
-        with RabbitMQNode(folder) as node:
+        with RabbitMQNode(folder, environment=environment) as node:
             yield (node,)
     else:
         with RabbitMQCluster(folder, size=size) as cluster:
@@ -108,6 +113,14 @@ def _idle_on(stage: Stage, nodes: Nodes, agents: int, shape: str, peer: str) -> 
     stage.add("thousands", f"broker's memory an agent, {agents} agents", peer, "MB", "less", [memory])
     stage.add("thousands", f"broker's CPU at rest, {agents} agents", peer, "% of a core", "less", [part])
     stage.add("thousands", f"until all consume, {agents} agents", peer, "s", "less", [seconds])
+
+
+def _idle_swept(stage: Stage, agents: int) -> None:
+    """With the setting that docs/operations.md has for fleets of thousands."""
+    peer = " ".join(f"{name}={value}" for name, value in SWEPT.items())
+    stage.say(f"   {agents} idle agents, {peer}")
+    with _broker(stage, f"{agents}-swept", environment=SWEPT) as nodes:
+        _idle_on(stage, nodes, agents, "agent", peer)
 
 
 def _shapes(stage: Stage, agents: int) -> None:
@@ -234,6 +247,7 @@ def _bridge(stage: Stage, agents: int) -> None:
 #: Of a size that is named, in this order; `--parts` names some of them.
 PARTS: dict[str, Callable[[Stage, int], None]] = {
     "idle": lambda stage, agents: _idle(stage, agents, "agent", SHAPES["agent"]),
+    "idle-swept": _idle_swept,
     "shapes": _shapes,
     "idle-cluster": lambda stage, agents: _idle(stage, agents, "agent", CLUSTER, size=3),
     "roll-call": lambda stage, agents: _roll_call(stage, agents, 1, "classic", "ours"),

@@ -51,6 +51,7 @@ class RabbitMQNode:
         config: Mapping[str, str] = {},
         advanced: str | None = None,
         plugins: Sequence[str] = (),
+        environment: Mapping[str, str] = {},
         epmd_port: int | None = None,
         cookie: str | None = None,
     ) -> None:
@@ -59,6 +60,7 @@ class RabbitMQNode:
         self.plugins = tuple(plugins)
         self._config = dict(config)
         self._advanced = advanced
+        self._more_environment = dict(environment)
         self._owns_epmd = epmd_port is None
         self._epmd_of_another = epmd_port
         self._given_cookie = cookie
@@ -241,6 +243,7 @@ class RabbitMQNode:
             "RABBITMQ_CTL_ERL_ARGS": loopback,
             "RABBITMQ_CTL_DIST_PORT_MAX": "35999",
             "RUNNING_UNDER_SYSTEMD": "true",  # the launching shell becomes the server instead of waiting for it
+            **self._more_environment,
         }
 
     def _write_files(self) -> dict[str, str]:
