@@ -83,17 +83,16 @@ ROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("the door: strangers, floods, silence, slow readers", ("tests/transports/wires/",)),
     ("walls between accounts", ("tests/transports/walls/", "tests/broker/security/")),
     ("from one place to another while builds run", ("tests/transports/moving/",)),
+    ("commands and files on any agent: `run`, `put`, `get`", ("tests/transports/running/",)),
     ("what only this transport has", ("tests/transports/",)),
 )  # fmt: skip
 
 INTRODUCTION = """# What is tested over which transport
 
-Made by `python -m tests.transport_table` from what `pytest --record-transports` has recorded, but for some cells of
-2026-11-29 (parity, the port's suite over zmq and ssh): their runs were stopped, and what passed in them was carried
-over from pytest's output. A cell says how many tests passed in their last run there, of how many; "+n" more are left
-out there, since only RabbitMQ can do that (below); "n not run" have run over another transport. An empty cell: not
-run. `pytest --transport amp tests/buildbot tests/faults` runs the first rows over another transport; the others' tests
-go through all transports by themselves.
+Made by `python -m tests.transport_table` from what `pytest --record-transports` has recorded. A cell says how many
+tests passed in their last run there, of how many; "+n" more are left out there, since only RabbitMQ can do that
+(below); "n not run" have run over another transport. An empty cell: not run. `pytest --transport amp tests/buildbot
+tests/faults` runs the first rows over another transport; the others' tests go through all transports by themselves.
 
 """
 

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from contracts.agent_names import named
 from contracts.messages import Alive, Catalogue, Data, Event, Gone, Marker, Ping, Status, Work
 from contracts.topology import cap_queue, key_word
 from tests.transports.port.conftest import MakeAgent, MakeMaster
@@ -114,19 +115,20 @@ async def test_who_hears_a_catalogue_finds_its_queues(master: MasterEnd, agent: 
     assert await agent.link.existing(queues) == dict.fromkeys(queues, True)
 
 
-async def test_the_fleet_is_told_what_agents_are(master: MasterEnd, agent: AgentEnd) -> None:
+async def test_the_fleet_is_told_what_agents_are(master: MasterEnd, agent: AgentEnd, middle: Middle) -> None:
+    """By the names that they are shown with."""
     status = Status(instance="i", agent=agent.name, epoch=1, address=agent.link.address, version="1", now=time.time(),
                     state="ready", slots=(), capabilities=())  # fmt: skip
-    await until_told(master, agent, status)
+    await until_told(master, agent, status, named(status, middle.agents_user))
     await master.call("publish_work", Work(master=MASTER, incarnation="i", now=time.time()))
 
 
-async def until_told(master: MasterEnd, agent: AgentEnd, status: Status) -> None:
+async def until_told(master: MasterEnd, agent: AgentEnd, status: Status, heard: Status) -> None:
     """Nobody need hear a status: it is said again until somebody has."""
     for _ in range(100):
         agent.link.publish_status(status)
         await asyncio.sleep(0.1)
-        if any(event[1] == status for event in master.named("fleet")):
+        if any(event[1] == heard for event in master.named("fleet")):
             return
     raise AssertionError("the master heard of no agent")
 
