@@ -168,7 +168,7 @@ class Presence:
         context, session, message = self._context, work.granted, verified.message
         rival = session.rival
         if rival is None:
-            session.rival = Rival(address=message.address, epoch=message.epoch, marker=context.marker())
+            session.rival = Rival(address=message.address, marker=context.marker())
             context.timers.set("rival", session.session, context.now + MARKER_RESEND)
         elif (
             rival.marker is None

@@ -31,7 +31,6 @@ class Rival:
     """Another address that names a session in messages: an old connection, or a cloned state folder (rule 2)."""
 
     address: str
-    epoch: int
     #: number of the marker that must be back before the address is asked whether it lives; None: it was asked
     marker: int | None
 
