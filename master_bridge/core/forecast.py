@@ -109,7 +109,7 @@ def forecast(
 
 def _told(times: Sequence[float]) -> ForecastStart:
     def at(share: float) -> float:
-        return times[min(len(times) - 1, int(share * len(times)))]
+        return times[int(share * len(times))]
 
     return ForecastStart(early=at(EARLY), likely=at(LIKELY), late=at(LATE))
 

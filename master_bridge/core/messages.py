@@ -229,7 +229,7 @@ class Messages:
             return
         noted = self._parts.roll.get(gone.session)
         if noted is None:
-            if context.verdicts.get(gone.session) is None and self._was_here(gone, user):
+            if self._was_here(gone, user):
                 context.note_life(gone.request)
         elif gone.epoch >= noted.epoch or gone.address == noted.address:
             self._parts.roll.gone(noted)

@@ -153,7 +153,6 @@ class StepOrder:
         while moved:
             moved = False
             while stage.in_order and (self._stopped or not (self._one_runs or stage.in_order[0].open)):
-                moved = True
                 yield self._begin(stage.in_order.popleft())
             while stage.ready and (self._beside < self._side_by_side or self._skips(stage.ready[0])):
                 moved = True

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from worker_agent.core.actions import CompleteUnstarted, RunCommand
-from worker_agent.core.session import CommandState, Phase, Session, Stage
+from worker_agent.core.session import CommandState, Session, Stage
 from worker_agent.core.state import AgentState
 
 
 def run_offer(state: AgentState, session: Session) -> None:
     """Run the next command of a command offer, if none is running."""
-    if session.offer.kind != "command" or session.phase is not Phase.HELD or not session.can_run:
+    if session.offer.kind != "command" or not session.can_run:
         return
     known = session.next_of_offer()
     if known is not None and known.command is not None:

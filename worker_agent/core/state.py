@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Union
 
 from contracts.machines.exhaustive import assert_never
-from contracts.messages import Claim, Gone, Message, Pull, Resume
+from contracts.messages import Accept, Claim, Event, Gone, Pull, Resume
 from contracts.timing import CLAIM_TIMEOUT, DIRECT_MAX, EVENT_RESEND, RESUME_BACKOFF_MAX, SILENCE_BEFORE_RESUME
 from worker_agent.core.actions import (
     Ack,
@@ -38,6 +38,8 @@ from worker_agent.core.session import KeeperState, Phase, Session
 Settle = Literal["ack", "park", "give back"]
 #: What a publication's token stands for.
 Token = tuple[Literal["claim", "event", "gone"], str]
+#: What a master is told of a session.
+Said = Union[Accept, Event, Gone, Pull, Resume]
 
 
 @dataclass(kw_only=True)
@@ -195,9 +197,9 @@ class AgentState:
 
     # ---- what is said
 
-    def publish(self, message: Message, master: str, to: Literal["claims", "events"], token: int | None = None) -> None:
+    def publish(self, message: Said, master: str, to: Literal["claims", "events"], token: int | None = None) -> None:
         """To the master's queue of that name; `token`: its confirm is waited for."""
-        session = self.sessions.get(getattr(message, "session", ""))
+        session = self.sessions.get(message.session)
         sealed = session is not None and session.offer.seal
         self.do(Publish(message=message, master=master, to=to, token=token, sealed=sealed))
 
