@@ -37,6 +37,19 @@ def change(mutant: str) -> None:
     function.__defaults__, function.__kwdefaults__ = changed.__defaults__, changed.__kwdefaults__
 
 
+def forget_answers() -> None:
+    """Empty what modules of such functions remember (`lru_cache`): each answer is worked out anew, by what is changed.
+
+    Else a test would seem not to reach what an earlier one has asked for, and a change would not be seen behind what
+    was asked while modules were loaded.
+    """
+    for name in {function.__module__ for function, _ in _FUNCTIONS.values()}:
+        for value in list(vars(sys.modules[name]).values()):
+            clear = getattr(value, "cache_clear", None)
+            if clear is not None:
+                clear()
+
+
 @contextmanager
 def noting_calls(called: set[str]) -> Iterator[None]:
     """Functions' mangled names go into `called`, as far as this thread, or one that begins meanwhile, calls them."""

@@ -133,6 +133,7 @@ class Trials:
         tests: Seen = {}
         for item, following in zip(items, [*items[1:], None], strict=True):
             called.clear()
+            swapping.forget_answers()
             clock, began = Clock(os.getpid()), time.process_time()
             with nullcontext() if trial.change else swapping.noting_calls(called):
                 item.ihook.pytest_runtest_protocol(item=item, nextitem=following)

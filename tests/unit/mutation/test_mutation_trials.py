@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import subprocess
@@ -84,6 +85,12 @@ class Thing:
         return f"changed {cls.__name__}"
 
 
+@functools.cache
+def remembered(more: int) -> int:
+    """What is asked of it is asked of a function that is changed."""
+    return Thing().plain(more)
+
+
 _PLAIN["xǁThingǁplain__mutmut_1"] = Thing.changed_plain
 _MADE["xǁThingǁmade__mutmut_2"] = Thing.changed_made
 
@@ -98,6 +105,18 @@ def test_a_function_does_what_its_change_does() -> None:
     assert (held(), held(5), Thing.made()) == (-2, -5, "Thing")
     swapping.change(f"{__name__}.xǁThingǁmade__mutmut_2")
     assert Thing.made() == "changed Thing"
+
+
+def test_each_test_works_out_anew_what_an_earlier_one_has_asked_for() -> None:
+    """So it is known which tests reach a function behind a cache, and they run on its changes."""
+    remembered(3)
+    called: set[str] = set()
+    with swapping.noting_calls(called):
+        remembered(3)
+        assert called == set()
+        swapping.forget_answers()
+        remembered(3)
+    assert called == {f"{__name__}.xǁThingǁplain"}
 
 
 def _play(trial: Trial) -> dict[str, Any]:
