@@ -102,7 +102,7 @@ def _numeric(epoch: int, release: tuple[int, ...], rest: str) -> Parsed:
     post: tuple[int, int, tuple[Token, ...]] = (_PLAIN, 0, ())
     bare_letter = len(tokens) == 1 and len(rest) == 1
     if tokens and tokens[0][2] in _STAGES and not bare_letter:
-        number = tokens[1][1] if len(tokens) > 1 and tokens[1][0] else 0
+        number = tokens[1][1] if len(tokens) > 1 else 0
         pre = (_STAGES[tokens[0][2]], number, tokens[1:])
     elif tokens:
         post = (_SUFFIX, 0, tokens)

@@ -146,3 +146,11 @@ def test_an_agent_with_room_for_its_locks_takes_the_offer(
         agent.release()
         agent.offer(offer("o3", master="other", request="br-2", locks=offered))
         assert ("claim" in agent.kinds) == all(one.capacity for one in offered)
+
+
+def test_a_build_that_nobody_gave_it_has_no_end() -> None:
+    """As it had no beginning."""
+    agent = Agent()
+    agent.offer(offer(**NAMED))
+    agent.refuse()
+    assert said(agent) == []

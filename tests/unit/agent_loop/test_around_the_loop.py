@@ -389,7 +389,7 @@ async def test_capabilities_that_changed_are_told_to_the_queues_then_to_the_flee
     told: list[str] = []
     monkeypatch.setattr(stage.agent.parts.queues, "capabilities_changed", lambda: told.append("queues"))
     monkeypatch.setattr(stage.agent.telling, "tell", lambda: told.append("fleet"))
-    stage.agent._abilities_changed()
+    stage.agent.parts.probing._changed()
     assert told == []
     await stage.turned()
     assert told == ["queues", "fleet"]

@@ -164,7 +164,7 @@ async def test_each_message_goes_where_it_belongs(stage: Stage, monkeypatch: pyt
     """A catalogue to the queues only, a greeting to both, what is of a session to the machine only."""
     heard: list[str] = []
     handle = stage.agent.machine.handle
-    monkeypatch.setattr(stage.agent.parts.queues, "catalogue", lambda message: heard.append("queues: catalogue"))
+    monkeypatch.setattr(stage.agent.parts.queues, "catalogue", lambda message: heard.append(f"queues: {message.t}"))
     monkeypatch.setattr(stage.agent.parts.queues, "master_speaks", lambda m, i: heard.append(f"queues: {m} {i}"))
 
     def note(input: Any, now: float) -> Any:
@@ -342,6 +342,7 @@ async def test_a_pause_lasts_until_resumed_also_across_restarts(begin: Begin, tm
     await again.until(lambda: any(order[0] == "status" for order in again.link.orders), "a status")
     await again.turned()
     assert again.status.state == "paused"
+    assert again.status.reasons == ("asked by an operator: new disk",)
     assert again.did == []
     again.steer("resume")
     await again.until(lambda: ("consume", (QUEUE,)) in again.did, "that it consumes")

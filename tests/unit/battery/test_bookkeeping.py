@@ -371,6 +371,7 @@ def test_a_battery_is_made_again_as_it_stood() -> None:
         "[1]",
         '{"t": "other", "now": 3.0}',
         '{"no": "t"}',
+        '{"t": "shardended", "no',
         journal.input_line(ended, 5.0),
         '{"t": "sh',
     ]

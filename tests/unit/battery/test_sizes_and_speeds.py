@@ -170,6 +170,9 @@ def test_each_unit_that_was_measured_counts_for_what_it_was_expected_to_take() -
     made = Estimates(["u", "v"], {"u": 1.0, "v": 9.0}, {})
     made.learn("a", ["u", "v"], 5.0, [0.5, 4.5])
     assert made.speeds.of("a") == pytest.approx(2.0)
+    alone = Estimates(["u", "v"], {"u": 1.0, "v": 9.0}, {})
+    alone.learn("a", ["v"], 4.5, [4.5])
+    assert alone.speeds.of("a") == pytest.approx(2.0)
 
 
 def test_a_shard_whose_units_nobody_measured_is_one_measure() -> None:

@@ -269,3 +269,16 @@ def test_a_held_request_is_shown_with_its_agent_signature_age_and_what_is_stored
     (view,) = scene.machine.requests()
     assert (view.agent, view.signature, view.stored) == ("a", "gtk", 1)
     assert asked <= view.since <= scene.now
+
+
+def test_rule_13_what_is_stored_is_told_again_and_again() -> None:
+    """Each time what is new by then."""
+    scene, agent = Scene(), Agent("a")
+    scene.held(agent, commands=(MAKE,))
+    size = STORED_EVERY_BYTES
+    for seq in (1, 2):
+        scene.says(agent, agent.event(seq, data=b"x" * size))
+        scene.store(agent, seq)
+        (told,) = messages(scene, Stored)
+        assert isinstance(told, Stored)
+        assert told.stored == seq

@@ -6,7 +6,17 @@ import pytest
 
 from contracts.messages import Alive, Grant, Ping, RollCall
 from contracts.timing import ACCEPT_TIMEOUT
-from master_bridge.core.actions import Alarm, Attach, Broadcast, Deliver, Lost, PublishOffer, Send, SendMarker
+from master_bridge.core.actions import (
+    Alarm,
+    Attach,
+    Broadcast,
+    Deliver,
+    Lost,
+    PublishOffer,
+    Send,
+    SendMarker,
+    StateChanged,
+)
 from master_bridge.core.inputs import AgentDied, AgentHeard, Done, Keep, LinkBlocked, LinkDown, LinkUp, RequestChecked
 from master_bridge.core.presence import given_up_at
 from master_bridge.core.records import Session
@@ -77,7 +87,7 @@ def _comes_back(scene: Scene, agent: Agent) -> None:
 def test_a_link_up_calls_the_roll_and_alive_is_broadcast_from_then_on() -> None:
     """Rule 19: silence ends with any message."""
     scene = Scene()
-    assert isinstance(sent(scene.last, Broadcast)[0].message, RollCall)
+    assert [type(broadcast.message) for broadcast in sent(scene.last, Broadcast)] == [RollCall]
     scene.wait(9.5)
     assert sum(isinstance(b.message, Alive) for b in sent(scene.last, Broadcast)) == 3
 
@@ -608,3 +618,52 @@ def test_claims_that_wait_for_the_end_of_the_roll_call_are_refused_when_nobody_w
     (refused,) = [send.message for send in sent(scene.last, Send)]
     assert (refused.t, refused.reason) == ("refuse", "no agent is wanted for its build request")  # type: ignore[attr-defined]
     assert delivery in scene.acked()
+
+
+def test_a_holder_of_an_earlier_link_is_given_up_when_the_link_is_settled_and_no_later() -> None:
+    """45 s after it came up, also where its agent is missed at no whole second before."""
+    scene, agent = Scene(), Agent("a")
+    scene.held(agent, commands=(MAKE,))
+    scene.relink()
+    scene.wait(10.5)
+    scene.vanish(agent)
+    assert not sent(scene.wait(32.4), Lost)
+    assert sent(scene.wait(0.2), Lost)
+
+
+def test_rule_10_a_death_while_the_link_is_blocked_has_its_consequences_behind_it() -> None:
+    """What is under way to us may say that it lives, and the marker behind it does not go out."""
+    scene, agent = held_and_settled()
+    scene.do(LinkBlocked(blocked=True))
+    scene.do(AgentDied(address=agent.address))
+    assert not sent(scene.wait(SETTLED), SendMarker)
+    scene.do(LinkBlocked(blocked=False))
+    scene.hear_markers()
+    assert sent(scene.last, Lost)
+
+
+def test_a_link_that_is_not_blocked_is_not_unblocked() -> None:
+    """Nobody is asked anything, and nothing is due at another time."""
+    scene, _ = held_and_settled()
+    scene.wait(0.5)
+    due = scene.machine.deadline
+    assert scene.do(LinkBlocked(blocked=False)) == []
+    assert scene.machine.deadline == due
+
+
+def test_rule_2_an_accept_of_a_newer_epoch_is_believed_at_once() -> None:
+    """It is where the session is from then on; what has not changed is not told."""
+    scene, agent = held_and_settled()
+    agent.epoch = 2
+    scene.says(agent, agent.accept())
+    assert scene.machine.requests()[0].address == agent.address
+    assert not sent(scene.last, StateChanged)
+
+
+def test_gone_from_another_instance_of_its_account_is_asked_about() -> None:
+    """Of the same epoch: neither address is the newer one."""
+    scene, agent = held_and_settled()
+    other = Agent("b", user=agent.user, session=agent.session)
+    scene.says(other, other.gone("lost", ticket=agent.granted))
+    assert scene.to(agent) == ["grant"]
+    assert not sent(scene.all, Lost)

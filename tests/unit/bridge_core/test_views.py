@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contracts.messages import AgentLock
+from contracts.messages import AgentLock, Marker
 from contracts.timing import ORPHAN_IDLE, ORPHAN_RUNNING
 from master_bridge.core.actions import PublishOffer, Send
 from master_bridge.core.inputs import Done, Keep, RequestChecked
@@ -199,3 +199,42 @@ def test_a_noted_session_without_a_key_is_refused_for_good_where_its_request_is_
     scene.says(agent, agent.resume())
     (again,) = [each.message for each in sent(scene.last, Send)]
     assert (again.t, again.reason) == ("refuse", "this session was given up")  # type: ignore[attr-defined]
+
+
+def test_what_a_noted_session_tells_of_itself_later_decides_how_long_it_waits() -> None:
+    """An accept of an earlier grant says nothing of what runs; the resume behind it does."""
+    scene, agent = Scene(), Agent("a")
+    scene.says(agent, agent.accept("inc-0"))
+    scene.do(RequestChecked(request="br-1", complete=False))
+    timers = scene.machine._parts.context.timers
+    assert timers.when("orphan", agent.session) == scene.now + ORPHAN_RUNNING
+    scene.says(agent, agent.resume())
+    assert timers.when("orphan", agent.session) == scene.now + ORPHAN_IDLE
+
+
+def test_what_comes_before_the_first_link_is_void() -> None:
+    """Nobody has delivered it."""
+    scene, agent = Scene(link=False), Agent("a")
+    scene.says(agent, agent.resume())
+    assert scene.last == []
+    assert scene.machine.requests() == ()
+
+
+def test_a_marker_that_nobody_waits_for_closes_no_window() -> None:
+    """It is acknowledged."""
+    scene = Scene()
+    scene.seek()
+    delivery = scene.hear(Marker(incarnation="inc-1", k=1), "bridge")
+    assert scene.acked() == [delivery]
+    assert scene.state() == "window"
+
+
+def test_what_buildbot_asks_for_is_not_complete_whatever_was_looked_up_before() -> None:
+    """It asks while the answer is under way: the session is adopted."""
+    scene, agent = Scene(), Agent("a")
+    scene.says(agent, agent.resume())
+    scene.seek()
+    scene.do(RequestChecked(request="br-1", complete=True))
+    assert scene.to(agent) == []
+    scene.settle()
+    assert scene.state() == "granted"

@@ -51,9 +51,10 @@ from master_bridge.core.rollcall import RECHECK
 from .scene import MAKE, TEST, TICKETS, WORKER, Agent, Scene, executing, sent
 
 LOCK = AgentLock(name="disk", capacity=2)
+NAMED = replace(TEST, step="tests")
 ALL: dict[str, Any] = {
     "kind": "command", "signature": "gtk", "builddir": "linux", "title": "linux #1: compile", "builder": "linux",
-    "build_number": 1, "locks": (LOCK,), "priority": 7, "fencing": 60.0, "step": "compile", "commands": (MAKE, TEST),
+    "build_number": 1, "locks": (LOCK,), "priority": 7, "fencing": 60.0, "step": "compile", "commands": (MAKE, NAMED),
 }  # fmt: skip
 
 
@@ -99,7 +100,7 @@ def test_an_offer_has_all_that_was_sought() -> None:
             build_number=1,
             locks=(LOCK,),
             fencing=60.0,
-            commands=(started(1, MAKE), started(2, TEST)),
+            commands=(started(1, MAKE), started(2, NAMED)),
         ),
         priority=7,
     )
@@ -317,8 +318,7 @@ def test_a_started_command_is_numbered_and_told_whole() -> None:
     """To the session's present address, in the name of this incarnation."""
     scene = Scene()
     agent = scene.held(Agent("a"))
-    named = replace(TEST, step="tests")
-    for n, prepared in enumerate((MAKE, named), 1):
+    for n, prepared in enumerate((MAKE, NAMED), 1):
         scene.do(StartCommand(request="br-1", command=prepared))
         assert scene.last == [
             Send(message=Start(session="s-a", incarnation="inc-1", command=started(n, prepared)), address=agent.address)

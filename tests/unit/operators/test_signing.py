@@ -61,6 +61,22 @@ def test_a_signed_message_is_taken_once(pair: Path, clock: Clock) -> None:
         checks.check("bb.control", KEY, BODY, first)
 
 
+def test_the_json_header_is_signed_too(pair: Path, clock: Clock) -> None:
+    """A message that has its fields there is taken with them."""
+    carried = {HEADER: '{"t":"data"}'}
+    headers = {**carried, **signer(pair, clock).headers("bb.control", KEY, BODY, carried)}
+    verifier(clock, pair).check("bb.control", KEY, BODY, headers)
+
+
+@pytest.mark.parametrize("left_out", ["bb-key", "bb-stamp", "bb-signature"])
+def test_what_lacks_a_part_of_its_signature_is_not_signed(pair: Path, clock: Clock, left_out: str) -> None:
+    """None of them says anything alone."""
+    headers = signer(pair, clock).headers("bb.control", KEY, BODY, {})
+    del headers[left_out]
+    with pytest.raises(NotTrusted, match="not signed"):
+        verifier(clock, pair).check("bb.control", KEY, BODY, headers)
+
+
 @pytest.mark.parametrize(
     "what", ["body", "exchange", "routing key", "bb header", "stamp", "signature", "signature's text", "no signature"]
 )

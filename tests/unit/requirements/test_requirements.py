@@ -64,6 +64,7 @@ def test_met(text: str) -> None:
         ("mem>=32GiB", "has mem 15.6GiB, needs mem>=32GiB"),
         ("clang|tcc", "lacks clang|tcc"),
         ("clang|gcc>=13", "has gcc 12.2.0, needs clang|gcc>=13"),
+        ("gcc>=13|gtk>=4", "has gcc 12.2.0, gtk 3.24.38, needs gcc>=13|gtk>=4"),
         ("x265", "lacks x265"),
         ("python~=3.12", "has python 2.7.18 and 3.11.2, needs python~=3.12"),
     ],
@@ -73,6 +74,13 @@ def test_not_met_and_why(text: str, miss: str) -> None:
     requirements = Requirements.of([text])
     assert not requirements.satisfied_by(MACHINE)
     assert requirements.misses(MACHINE) == (miss,)
+
+
+def test_a_version_that_is_not_known_is_named_first() -> None:
+    """Whatever the versions beside it are."""
+    assert Requirements.of(["git>=2.30"]).misses(has("git 2.20", "git")) == (
+        "has git of unknown version and 2.20, needs git>=2.30",
+    )
 
 
 def test_one_version_must_meet_all_that_is_asked_of_a_name() -> None:
@@ -136,6 +144,7 @@ def test_a_name_may_end_in_digits() -> None:
         (["tool>=3; kb"], "cap.kb+tool:ge:3"),
         (["docker_compose"], "cap.docker-compose"),
         (["any", "gtk"], "cap.gtk"),
+        (["tool==9X"], "cap.tool:eq:9x"),
         ([], "cap.any"),
     ],
 )
@@ -149,8 +158,9 @@ def test_the_queue_of_a_set(texts: list[str], queue: str) -> None:
 @pytest.mark.parametrize(
     ("text", "character", "problem"),
     [
-        ("gtk>=", 5, "a version was expected after '>='"),
-        ("gtk>=>3", 5, "a version was expected after '>='"),
+        ("gtk>=", 5, "a version was expected after '>=', here is the end"),
+        ("gtk>=>3", 5, "a version was expected after '>=', here is '>'"),
+        ("X=3", 1, "'=' alone"),
         ("python 2.7", 7, "a name was expected, here is '2'"),
         ("gtk=3", 3, "'=' alone"),
         ("gtk>==3", 5, "'>==' is no comparison"),
@@ -265,3 +275,15 @@ def test_what_a_thousand_places_ask_for_is_read_once(monkeypatch: pytest.MonkeyP
         with pytest.raises(BadRequirement):
             Requirements.of(["gtk>="])
     assert sets._read.cache_info().maxsize is not None
+
+
+def test_what_is_long_is_not_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its length is that of all texts together."""
+
+    def read(asked: tuple[str, ...]) -> str:
+        return "remembered"
+
+    read.__wrapped__ = lambda asked: "read"  # type: ignore[attr-defined]
+    monkeypatch.setattr(sets, "_read", read)
+    assert Requirements.of(["x" * 1000, "y" * 24]) == "remembered"
+    assert Requirements.of(["x" * 1000, "y" * 25]) == "read"

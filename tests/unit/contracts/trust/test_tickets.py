@@ -123,3 +123,16 @@ def test_who_comes_second_takes_the_first_one_s_secret(tmp_path: Path, monkeypat
 def test_a_short_secret_is_refused() -> None:
     with pytest.raises(BadSecret, match=r"^a secret for tickets has at least 32 bytes, this one has 5$"):
         Tickets(b"short", master="m1")
+
+
+def test_a_trace_is_its_request_s_also_after_a_restart() -> None:
+    """Another request, master or secret has another; each has 16 bytes."""
+    traces = {
+        tickets().trace_id("br-17"),
+        tickets().trace_id("br-18"),
+        tickets(master="m2").trace_id("br-17"),
+        tickets(secret=SECRET[::-1]).trace_id("br-17"),
+    }
+    assert len(traces) == 4
+    assert tickets().trace_id("br-17") in traces
+    assert all(0 < trace < 2**128 for trace in traces)
