@@ -24,6 +24,9 @@ def test_what_is_needed_to_read_and_check_it_is_copied_and_nothing_else() -> Non
 def test_a_header_that_is_too_large_or_no_text_is_left_out(name: str, value: Any) -> None:
     found = headers_of({**KNOWN, name: value}, reason="why", queue="q", agent="a")
     assert name not in found
+    assert {other: found.get(other) for other in KNOWN if other != name} == {
+        other: KNOWN[other] for other in KNOWN if other != name
+    }
     assert found.get(LEFT_OUT_HEADER) == (None if value is None else name)
 
 

@@ -68,6 +68,21 @@ def test_the_json_header_is_signed_too(pair: Path, clock: Clock) -> None:
     verifier(clock, pair).check("bb.control", KEY, BODY, headers)
 
 
+def test_what_is_fresh_is_told_by_the_clock_that_was_given(pair: Path, clock: Clock) -> None:
+    """Up to the last of its seconds."""
+    signs = signer(pair, clock)
+    headers = signs.headers("bb.control", KEY, BODY, {})
+    clock.now += MARGIN
+    Verifier([signs.public_key], clock=clock).check("bb.control", KEY, BODY, headers)
+
+
+def test_a_header_is_read_up_to_its_length() -> None:
+    """And of one that is longer nothing."""
+    longest = "x" * signing.HEADER_TEXT_MAX
+    assert signing._text(longest) == signing._text(longest.encode()) == longest
+    assert signing._text(longest + "x") == ""
+
+
 @pytest.mark.parametrize("left_out", ["bb-key", "bb-stamp", "bb-signature"])
 def test_what_lacks_a_part_of_its_signature_is_not_signed(pair: Path, clock: Clock, left_out: str) -> None:
     """None of them says anything alone."""

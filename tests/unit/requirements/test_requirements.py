@@ -197,6 +197,16 @@ def test_a_bad_requirement_points_at_the_character(text: str, character: int, pr
     assert remedy[0]
 
 
+def test_who_writes_a_series_at_the_wrong_place_learns_where_one_is_written() -> None:
+    with pytest.raises(BadRequirement, match=r"a series is written ==2\.3\.\*"):
+        Requirements.of(["gtk*"])
+
+
+def test_one_text_is_as_good_as_a_list_of_one() -> None:
+    """It is not taken for a list of characters."""
+    assert Requirements.of("gtk>=3 wx") == Requirements.of(["gtk>=3 wx"])
+
+
 def test_parse_reads_one_requirement() -> None:
     """A second one is an error that points at its beginning."""
     assert str(parse("python <3.13, >=3.9")) == "python>=3.9,<3.13"

@@ -94,6 +94,7 @@ def test_spelling_keeps_the_version_and_is_settled_at_once(text: str) -> None:
         ("1.8.0_381", "1.8.0_392"),
         ("4GiB", "8GiB"),
         ("8GB", "8GiB"),
+        ("1MB", "1000KiB"),
         ("900MiB", "1GiB"),
         ("bookworm", "0.1"),
         ("3.3", "3.3a"),
@@ -117,6 +118,7 @@ def test_what_is_older(older: str, newer: str) -> None:
     ("a", "b"),
     [("1.0", "1.0.0"), ("v1.2", "1.2"), ("2.3-rc1", "2.3rc1"), ("8GiB", "8192MiB"), ("8 GiB", "8Gi"),
      ("Linux", "linux"), ("x86_64", "x86-64"), ("2024-01-15", "2024.1.15"), ("2.5.1+cu121", "2.5.1"),
+     ("3.0.0-milestone", "3.0.0b0"), ("1!2.3+Deb", "1:2.3+deb"),
      ("1.2.0", "1.2"), ("9.2p1+deb12", "9.2p1"), ("1.5GiB", "1536MiB"),
      ("1.25GiB", "1280MiB")],
 )  # fmt: skip
