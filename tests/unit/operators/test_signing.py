@@ -70,7 +70,7 @@ def test_the_json_header_is_signed_too(pair: Path, clock: Clock) -> None:
 
 def test_what_is_fresh_is_told_by_the_clock_that_was_given(pair: Path, clock: Clock) -> None:
     """Up to the last of its seconds."""
-    signs = signer(pair, clock)
+    signs = Signer(signer(pair, clock)._key, clock=clock)
     headers = signs.headers("bb.control", KEY, BODY, {})
     clock.now += MARGIN
     Verifier([signs.public_key], clock=clock).check("bb.control", KEY, BODY, headers)
@@ -216,6 +216,7 @@ def test_keygen_guards_the_secret_and_overwrites_nothing(tmp_path: Path) -> None
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "key").stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "key.pub").stat().st_mode) == 0o644
     with pytest.raises(BadKey, match="new file name"):
         generate(tmp_path / "key")
     with pytest.raises(BadKey, match="keygen"):

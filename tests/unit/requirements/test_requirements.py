@@ -7,7 +7,7 @@ import pytest
 from contracts.errors import BadRequirement
 from contracts.messages import Capability
 from contracts.requirements import sets
-from contracts.requirements.grammar import TextReader
+from contracts.requirements.grammar import TEXT_MAX, TextReader
 from contracts.requirements.sets import QUEUE_NAME_MAX, Requirements, parse, plain_signatures
 from contracts.topology import cap_queue
 
@@ -297,3 +297,16 @@ def test_what_is_long_is_not_remembered(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(sets, "_read", read)
     assert Requirements.of(["x" * 1000, "y" * 24]) == "remembered"
     assert Requirements.of(["x" * 1000, "y" * 25]) == "read"
+
+
+def test_a_text_is_read_up_to_its_length() -> None:
+    TextReader("x" * TEXT_MAX)
+    with pytest.raises(BadRequirement, match=f"at most {TEXT_MAX} can be read"):
+        TextReader("x" * (TEXT_MAX + 1))
+
+
+def test_a_series_that_just_fits_into_a_queues_name_is_guessed() -> None:
+    """And no longer one."""
+    name, room = "x" * 128, QUEUE_NAME_MAX - len("cap.") - 128
+    assert plain_signatures(has(f"{name} {'7' * room}")) == ("any", name, name + "7" * room)
+    assert plain_signatures(has(f"{name} {'7' * (room + 1)}")) == ("any", name)
