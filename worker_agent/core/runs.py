@@ -8,8 +8,9 @@ from worker_agent.core.state import AgentState
 
 
 def run_offer(state: AgentState, session: Session) -> None:
-    """Run the next command of a command offer, if none is running."""
-    if session.offer.kind != "command" or not session.can_run:
+    """Run the next command of a command offer, if none is running. Where its keeper has ended none waits: it has
+    finished, or is lost."""
+    if session.offer.kind != "command":
         return
     known = session.next_of_offer()
     if known is not None and known.command is not None:

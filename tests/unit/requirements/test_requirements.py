@@ -288,15 +288,16 @@ def test_what_a_thousand_places_ask_for_is_read_once(monkeypatch: pytest.MonkeyP
 
 
 def test_what_is_long_is_not_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its length is that of all texts together."""
+    """Its length is that of all texts together; one text is no list of characters."""
 
-    def read(asked: tuple[str, ...]) -> str:
-        return "remembered"
+    def read(asked: tuple[str, ...]) -> tuple[str, ...]:
+        return ("remembered", *asked)
 
-    read.__wrapped__ = lambda asked: "read"  # type: ignore[attr-defined]
+    read.__wrapped__ = lambda asked: ("read", *asked)  # type: ignore[attr-defined]
     monkeypatch.setattr(sets, "_read", read)
-    assert Requirements.of(["x" * 1000, "y" * 24]) == "remembered"
-    assert Requirements.of(["x" * 1000, "y" * 25]) == "read"
+    for last, how in (("y" * 24, "remembered"), ("y" * 25, "read")):
+        assert Requirements.of(["x" * 1000, last]) == (how, "x" * 1000, last)
+    assert Requirements.of("gtk>=3") == ("remembered", "gtk>=3")
 
 
 def test_a_text_is_read_up_to_its_length() -> None:
