@@ -7,6 +7,7 @@ broker makes one of its own (`own_node`, or `RabbitMQNode` with its own `config`
 from __future__ import annotations
 
 import gc
+import signal
 from collections import Counter
 from collections.abc import Callable, Collection, Generator, Iterator
 from pathlib import Path
@@ -109,6 +110,8 @@ def own_node(tmp_path: Path) -> Iterator[RabbitMQNode]:
 @pytest.hookimpl(tryfirst=True)  # before Hypothesis' own plugin, which takes its seed here
 def pytest_configure(config: pytest.Config) -> None:
     generated.configure(config)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in a shell's background; each program would ignore it, too
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.getoption("record_transports") and not hasattr(config, "workerinput"):
         config.pluginmanager.register(transport_table.Recorder(config.getoption("--transport")))
 

@@ -259,13 +259,14 @@ class BuildMaster:
         return wait_for(lambda: self.builds(request), timeout, f"a build of request {request}")[-1]
 
     def step_running(self, request: int, step: str, timeout: float | None = None) -> Build:
-        """The request's newest build once its step `step` has started and has a log line."""
+        """The request's newest build once its step `step` has started; not one that has ended, with its master say."""
 
         def look() -> Build | None:
             builds = self.builds(request)
-            if builds and step in builds[-1].steps and builds[-1].steps[step]["started_at"] is not None:
-                return builds[-1]
-            return None
+            newest = builds[-1] if builds else None
+            if newest is None or newest.row["results"] is not None or step not in newest.steps:
+                return None
+            return newest if newest.steps[step]["started_at"] is not None else None
 
         timeout = timeout or self.start_patience
         return wait_for(look, timeout, lambda: f"step {step} of request {request} runs: {self.describe(request)}")

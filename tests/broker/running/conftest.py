@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -33,7 +32,6 @@ class Program:
             self.process = subprocess.Popen(
                 [str(Path(sys.executable).with_name("master-bridge")), *arguments],
                 stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=environment, cwd=folder,
-                preexec_fn=_heed_interrupts,
             )  # fmt: skip
 
     @property
@@ -55,11 +53,6 @@ class Program:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
-
-
-def _heed_interrupts() -> None:
-    """As at a terminal. What a shell runs in the background, these tests for example, ignores SIGINT."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 Begin = Callable[..., Program]

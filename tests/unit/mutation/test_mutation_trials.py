@@ -164,7 +164,9 @@ def test_what_a_trial_leaves_behind_ends_with_it() -> None:
         assert told is not None
         psutil.wait_procs([psutil.Process(told["pid"])] if psutil.pid_exists(told["pid"]) else [], timeout=60.0)
         assert not psutil.pid_exists(told["pid"])
-    assert set(psutil.Process().children()) == before
+    left = set(psutil.Process().children()) - before
+    # one whose parent is gone comes to this process, where a test has made it the one that collects them
+    assert not [each for each in left if each.status() != psutil.STATUS_ZOMBIE]
 
 
 @pytest.fixture
