@@ -31,7 +31,7 @@ open_link() {
   epoch=$((epoch + 1)) heard=$now seen=0; address=agent.$account.$instance.$epoch
   hello="\"agent\":\"$account\",\"address\":\"$address\""; self="\"instance\":\"$instance\",\"epoch\":$epoch,$hello"
   mkdir "$D/$epoch" && mkfifo "$D/$epoch/in" "$D/$epoch/out" && link=$epoch || return
-  exec 7<>"$D/$link/out"; exec 8>"$D/$link/out" # 7: until it reads. Who waits here ends where a child does (busybox)
+  exec 7<>"$D/$link/out"; exec 8>"$D/$link/out" # 7: until it reads. A wait here ends with any child (busybox)
   setsid "$@" <"$D/$link/out" >"$D/$link/in" 2>&3 7>&- 8>&- 9>&- & client=$!
   ( exec 7>&- 8>&- 9>"$D/inbox"; reader "$link" <"$D/$link/in" ) &
   frame "\"hello\",\"version\":1,\"role\":\"agent\",\"user\":\"$account\",$hello"
