@@ -2,7 +2,7 @@
 # A Buildbot worker in POSIX sh: frames on a stream (docs/protocol.md), which a program such as ssh carries.
 # One build at a time, beside it what operators ask for; the commands of each one after the other. Its files: in FOLDER.
 #   worker.sh ACCOUNT FOLDER 'cap.NAME …' 'CAPABILITY[=VERSION] …' ssh user@master
-# shellcheck disable=SC2015,SC2016,SC2030,SC2031,SC2034,SC2086,SC2094,SC2154  # A && B || C, sh -c, lists, pipes, json.awk
+# shellcheck disable=SC2015,SC2016,SC2030,SC2031,SC2034,SC2086,SC2154  # A && B || C, sh -c, lists, pipes, json.awk
 [ $# -gt 4 ] || { sed -n '2,4s/^# //p' "$0" >&2; exit 2; }
 case $1$2$3$4 in *[\"\\]*) echo "worker.sh: no quotes or backslashes in names, please" >&2; exit 2 ;; esac
 here=$(cd "$(dirname "$0")" && pwd) account=$1 locale=${LC_ALL-} queues='' abilities='' able=''
