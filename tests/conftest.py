@@ -112,8 +112,12 @@ def pytest_configure(config: pytest.Config) -> None:
     generated.configure(config)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in a shell's background; each program would ignore it, too
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    if config.getoption("record_transports") and not hasattr(config, "workerinput"):
-        config.pluginmanager.register(transport_table.Recorder(config.getoption("--transport")))
+    if config.getoption("record_transports"):
+        worker = getattr(config, "workerinput", {}).get("workerid")  # with `-n`; all of them collect the same
+        if worker is None:
+            config.pluginmanager.register(transport_table.Recorder())
+        if worker in (None, "gw0"):
+            config.pluginmanager.register(transport_table.RecorderOfLeftOut(config.getoption("--transport")))
 
 
 def pytest_report_header() -> str:

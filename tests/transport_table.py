@@ -111,7 +111,7 @@ def transport_of(nodeid: str, chosen: str) -> str | None:
     if own := _OWN.match(nodeid):
         return own[1]
     if nodeid.startswith("tests/broker/"):
-        return RABBITMQ
+        return RABBITMQ if row_of(nodeid) else None  # most are about a broker, and no row shows them
     if nodeid.startswith(BY_PARAMETER) and (named := _PARAMETER.search(nodeid)):
         return named[1].removesuffix("s")
     return None
@@ -144,15 +144,22 @@ def record(outcomes: Iterable[Outcome]) -> None:
 
 
 class Recorder:
-    """A plugin of pytest that records each test when it has ended: a run that is stopped counts as far as it came."""
+    """A plugin of pytest that records each test when it has ended: a run that is stopped counts as far as it came.
 
-    def __init__(self, chosen: str) -> None:
-        self._chosen = chosen
+    With `-n`, the process that hears of them all.
+    """
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         transport = dict(report.user_properties).get(PROPERTY)
         if transport is not None and (report.failed or (report.passed and report.when == "call")):
             record([(report.nodeid, str(transport), "failed" if report.failed else "passed")])
+
+
+class RecorderOfLeftOut:
+    """A plugin of pytest that records what only RabbitMQ can pass. With `-n`, only processes that run tests know it."""
+
+    def __init__(self, chosen: str) -> None:
+        self._chosen = chosen
 
     def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
         marks = [(item.nodeid, item.get_closest_marker(RABBITMQ)) for item in items if self._chosen != RABBITMQ]

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -11,6 +15,7 @@ import pytest
 from tests import transport_table as table
 from tests.faults.laboratory import record
 from tests.harness.tree import ROOT
+from tests.harness.ways import BROKER
 
 
 @pytest.mark.parametrize(
@@ -24,6 +29,8 @@ from tests.harness.tree import ROOT
         ("tests/transports/wires/test_doors.py::test_it[amp://127.0.0.1:0?tls=off]", "amp"),
         ("tests/transports/wires/test_doors.py::test_it[ssh:]", "ssh"),
         ("tests/transports/office/test_operators.py::test_it", None),
+        ("tests/broker/security/test_attacks.py::test_it", "rabbitmq"),
+        ("tests/broker/agent/test_leaving.py::test_it", None),
         ("tests/unit/test_x.py::test_it[amp]", None),
     ],
 )
@@ -80,7 +87,7 @@ def test_each_test_is_recorded_when_it_has_ended(monkeypatch: pytest.MonkeyPatch
     """A failure of a fixture's end, too; what goes over no transport is not."""
     (tmp_path / "__init__.py").touch()
     monkeypatch.setattr(table, "RECORDED", tmp_path / "results.json")
-    recorder, file = table.Recorder("zmq"), "tests/buildbot/test_main_job.py"
+    recorder, file = table.Recorder(), "tests/buildbot/test_main_job.py"
 
     def report(test: str, when: Literal["setup", "call", "teardown"], outcome: Literal["passed", "failed"]) -> None:
         over = [] if test == "pure" else [(table.PROPERTY, "zmq")]
@@ -94,3 +101,24 @@ def test_each_test_is_recorded_when_it_has_ended(monkeypatch: pytest.MonkeyPatch
         report(test, "call", "passed")
         report(test, "teardown", "failed" if test == "bad" else "passed")
     assert table.read().results == {file: {"zmq": {"good": "passed", "bad": "failed"}}}
+
+
+@pytest.mark.parametrize("processes", [0, 1])
+def test_what_is_left_out_is_recorded_however_many_processes_run(processes: int, tmp_path: Path) -> None:
+    """With `-n`, the process that hears of the results collects no tests."""
+    (tmp_path / "__init__.py").touch()
+    recorded = tmp_path / "results.json"
+    (tmp_path / "elsewhere.py").write_text(
+        "from pathlib import Path\nfrom tests import transport_table\n"
+        f"transport_table.RECORDED = Path({str(recorded)!r})\n"
+    )
+    file = "tests/buildbot/test_main_job.py"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "elsewhere", f"-n{processes}"]
+    command += ["--record-transports", "--transport=amp", "-k", "no_test_has_this_name", file]
+    told = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, check=False
+    )
+    assert told.returncode == pytest.ExitCode.NO_TESTS_COLLECTED, told.stdout + told.stderr
+    assert json.loads(recorded.read_text("utf-8"))["results"] == {
+        file: {"amp": {"test_a_build_runs_on_an_agent[quorum]": f"left out: {BROKER}"}}
+    }
