@@ -239,13 +239,10 @@ def _cell(outcomes: list[str]) -> str:
     missing = outcomes.count(NOT_RUN)
     passed, left = outcomes.count("passed"), sum(each.startswith(LEFT_OUT) for each in outcomes)
     ran = len(outcomes) - left - missing
-    if not outcomes:
-        return ""
-    return (
-        (f"{passed} of {ran}" if ran else "")
-        + (f" +{left}" if left else "")
-        + (f", {missing} not run" if missing else "")
-    )
+    told = f"{passed} of {ran}" if ran else ""
+    told += f" +{left}" if left else ""
+    told += f", {missing} not run" if missing else ""
+    return told.lstrip(" ,")
 
 
 def main() -> int:

@@ -50,6 +50,8 @@ def test_cells() -> None:
     assert "| the main job | `tests/buildbot/test_main_job.py` |  | 2 of 3 +1 | 1 of 1, 2 not run |  |" in lines
     assert "| when, which version | |  | 2026-01-03, 1.0 | 2026-01-03, 1.0 |  |" in lines
     assert "| several masters | 1 |" in lines
+    table.add(recorded, [(f"{file}::{test}", "ssh", "left out: several masters") for test in "bc"], "2026-01-03, 1.0")
+    assert "| 1 of 1, 2 not run | +2, 2 not run |" in table.page(recorded)
 
 
 def test_rows_are_there() -> None:
