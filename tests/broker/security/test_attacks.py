@@ -228,6 +228,8 @@ def test_nor_does_it_outbid_the_session_that_runs(stage: Stage) -> None:
     stage.wait_dead(4, "no ticket|user alice's")
     stage.resume(f"br-{request}")
     stage.wait_dead(1, "no ticket")
+    # Until the master has given up the build that its kill left behind, that one is the newest, with a begun step.
+    wait_for(lambda: len(stage.master.builds(request)) == 2, 60, lambda: stage.master.describe(request))
     stage.master.step_running(request, "work")
     stage.is_alices(request)
     assert not stage.heard()
