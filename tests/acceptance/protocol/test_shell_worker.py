@@ -151,7 +151,6 @@ def test_bytes_for_a_download_that_was_interrupted_make_it_deaf_to_nothing(shell
         wait_for(lambda: not processes_of(state), 60, lambda: str(processes_of(state)))
 
 
-@pytest.mark.long
 @WITH_BUSYBOX
 def test_a_child_that_ends_while_a_connection_begins_does_not_end_it(shell: str, tmp_path: Path) -> None:
     """Children that end break a call off that waits, as opening a pipe does; busybox's shell ended with that."""
