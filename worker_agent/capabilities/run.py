@@ -79,8 +79,7 @@ async def run(
         return Ran(output="", code=None, problem=f"cannot be run: {getattr(error, 'strerror', None) or error}")
     problem, late = "", False
     pid = transport.get_pid()
-    with contextlib.suppress(OSError):  # it has ended, or is another user's: then it takes what it gets
-        os.setpriority(os.PRIO_PROCESS, pid, NICENESS)
+    _be_nice(pid)
     try:
         await asyncio.wait({watch.exited, watch.too_much}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
         if watch.exited.done():
@@ -123,6 +122,18 @@ class _Watch(asyncio.SubprocessProtocol):
     def process_exited(self) -> None:
         if not self.exited.done():
             self.exited.set_result(None)
+
+
+def _be_nice(pid: int) -> None:
+    """One that has ended, or is another user's, takes what it gets.
+
+    Its session may be a group of its own for the scheduler: then niceness counts within the group only, and the group
+    has one, too (sched(7), "The autogroup feature").
+    """
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, pid, NICENESS)
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/autogroup", "w", encoding="ascii") as group:
+        group.write(str(NICENESS))
 
 
 def _kill_group(pid: int) -> None:
