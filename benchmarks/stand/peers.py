@@ -14,7 +14,7 @@ from benchmarks.report.figures import Wrong
 from benchmarks.stand import configuration
 from benchmarks.stand.processes import settle, tree
 from contracts.testing.child import Child
-from tests.harness.agents import Agent
+from tests.harness.agents import Agent, stop_all_at_once
 from tests.harness.master import Build, BuildMaster
 from tests.harness.waiting import wait_for
 from tests.harness.ways import OverRabbitMQ, Way, office
@@ -170,15 +170,9 @@ class Peer:
     @staticmethod
     def _end(*workers: OwnWorker | OurAgent) -> None:
         """At once, all of them at the same time: what they hold is given back."""
-        ours = [worker for worker in workers if isinstance(worker, OurAgent) and worker.running]
-        for agent in ours:
-            os.kill(agent.pid, signal.SIGTERM)
-        if ours:
-            time.sleep(0.2)  # two signals sent at once are delivered as one
+        stop_all_at_once([worker for worker in workers if isinstance(worker, OurAgent)], 10)
         for worker in workers:
-            if isinstance(worker, OurAgent):
-                worker.stop(10)  # the second one
-            else:
+            if not isinstance(worker, OurAgent):
                 worker.stop()
 
     @property

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from contracts.testing.child import Child
 from tests.harness.environment import program_environment
+from tests.harness.waiting import wait_for
 
 
 class Agent:
@@ -68,11 +68,7 @@ class Agent:
 
     def stop_at_once(self, timeout: float = 60.0) -> None:
         """Two SIGTERMs: its work is killed and given back."""
-        if self._child is not None:
-            child, self._child = self._child, None
-            os.kill(child.pid, signal.SIGTERM)
-            time.sleep(0.2)  # two signals sent at once are delivered as one
-            child.end(signal.SIGTERM, timeout)
+        stop_all_at_once([self], timeout)
 
     def kill_main(self) -> None:
         """SIGKILL to the main process only."""
@@ -85,3 +81,18 @@ class Agent:
     def log(self) -> str:
         path = self.folder / "agent.log"
         return path.read_text(errors="replace") if path.exists() else ""
+
+
+def stop_all_at_once(agents: Sequence[Agent], timeout: float = 60.0) -> None:
+    """`Agent.stop_at_once` of all of them at the same time."""
+    before = {agent: len(agent.log()) for agent in agents if agent.running}
+    for agent in before:
+        os.kill(agent.pid, signal.SIGTERM)
+
+    def have_heard() -> bool:
+        """Two signals sent at once are delivered as one. One that drained already ends with this one."""
+        return all(not agent.running or "draining" in agent.log()[seen:] for agent, seen in before.items())
+
+    wait_for(have_heard, timeout, lambda: f"{', '.join(agent.name for agent in before)}: draining", every=0.02)
+    for agent in agents:
+        agent.stop(timeout)

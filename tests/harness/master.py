@@ -259,7 +259,7 @@ class BuildMaster:
         return wait_for(lambda: self.builds(request), timeout, f"a build of request {request}")[-1]
 
     def step_running(self, request: int, step: str, timeout: float | None = None) -> Build:
-        """The request's newest build once its step `step` has started; not one that has ended, with its master say."""
+        """The request's newest build, which has not ended, once its step `step` has started."""
 
         def look() -> Build | None:
             builds = self.builds(request)
