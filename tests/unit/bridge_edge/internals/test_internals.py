@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from buildbot.config.master import MasterConfig
 from buildbot.data.workers import Worker as WorkerResource
+from buildbot.db.logs import LogsConnectorComponent
 from buildbot.locks import BaseLock
 from buildbot.master import BuildMaster
 from buildbot.process.botmaster import BotMaster
@@ -52,6 +53,8 @@ CALLED = {
     (MasterConfig, "check_builders"): [],
     (BotMaster, "maybeStartBuildsForBuilder"): ["buildername"],
     (BaseLock, "isAvailable"): ["requester", "access"],
+    (LogsConnectorComponent, "appendLog"): ["logid", "content"],
+    (LogsConnectorComponent, "_get_configured_compressor"): [],
 }
 
 #: What the source of a class or function must still say, for what is done here to be needed and to do no harm.
