@@ -1,7 +1,7 @@
 """`python -m benchmarks [case …]`: measure, check, write the results, their page and table, README's table, plots.
 
-Written are results/newest.json, page.html, table.md. Runs with --quick, --as-documented, --postgres have folders of
-their own.
+Written are results/newest.json, page.html, table.md; runs with --as-documented are a second set in the same files. Runs
+with --quick and --postgres have folders of their own.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.cases import CASES, NOT_QUICK, ON_REQUEST
-from benchmarks.measures.thousands import PARTS
+from benchmarks.cases import CASES, DOCUMENTED, NOT_QUICK, ON_REQUEST, SECONDS
+from benchmarks.measures.thousands import PART_SECONDS, PARTS, parts_of
 from benchmarks.report.battery import battery_tables
 from benchmarks.report.page import write_page
 from benchmarks.report.readme import headline, put_into
 from benchmarks.report.results import NEWEST, load
-from benchmarks.report.table import scale_table, table
+from benchmarks.report.table import documented_table, scale_table, table
 from benchmarks.run import Run, Say
 from benchmarks.stand.peers import NAMES, USUAL
 from benchmarks.stand.stage import Stage
@@ -37,6 +37,8 @@ def main() -> int:
         parser.error(f"no such case: {', '.join(unknown)}; there are {', '.join(CASES)}")
     if options.resume and options.cases:
         parser.error("--resume plays what the last run has left: name no case with it")
+    if options.as_documented and (same := [name for name in options.cases if name not in DOCUMENTED]):
+        parser.error(f"--as-documented makes no difference to {', '.join(same)}")
     folder = options.results or _folder(options)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))  # the stage is cleared away
     broken = [] if options.report else _measure(options, folder)
@@ -61,13 +63,20 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--as-documented",
         action="store_true",
-        help="agents as README starts them: default settings, --auto-capabilities",
+        help=f"agents as README starts them, default settings and --auto-capabilities: "
+        f"{', '.join(name for name in CASES if name in DOCUMENTED)}",
     )
     parser.add_argument("--agents", type=_sizes, default=(), help="of the fleets of the case thousands, as 1000,5000")
     parser.add_argument("--parts", type=_parts, default=(), help=f"of the case thousands: {', '.join(PARTS)}")
+    parser.add_argument(
+        "--part-minutes", type=float, default=3.0, help="a part of thousands that takes longer is given up (default 3)"
+    )
     parser.add_argument("--minutes", type=float, default=30.0, help="how long the case soak takes (default 30)")
     parser.add_argument("--postgres", action="store_true", help="masters' databases are of PostgreSQL, not SQLite")
-    parser.add_argument("--peers", default=",".join(USUAL), help=f"of {', '.join(NAMES)}; default: all but zmq and ssh")
+    parser.add_argument(
+        "--peers",
+        help=f"of {', '.join(NAMES)}; default: all but zmq and ssh, without msgpack with --quick and --as-documented",
+    )
     parser.add_argument("--results", type=Path, help="folder of results (default: benchmarks/results, others in build)")
     parser.add_argument("--report", action="store_true", help="measure nothing, write page and table of what is there")
     return parser
@@ -90,7 +99,7 @@ def _parts(text: str) -> tuple[str, ...]:
 
 
 def _folder(options: argparse.Namespace) -> Path:
-    kinds = {"quick": options.quick, "as-documented": options.as_documented, "postgres": options.postgres}
+    kinds = {"quick": options.quick, "postgres": options.postgres}
     kind = [name for name, asked in kinds.items() if asked]
     return OTHERS / "-".join(kind) if kind else RESULTS
 
@@ -99,14 +108,17 @@ def _measure(options: argparse.Namespace, folder: Path) -> list[str]:
     """Names of cases that broke."""
     began, rounds = time.monotonic(), options.rounds or (1 if options.quick else 3)
 
+    few = options.quick or options.as_documented
+    names = options.peers.split(",") if options.peers else [name for name in USUAL if name != "msgpack" or not few]
+
     def stage(say: Say) -> Stage:
-        names = options.peers.split(",")
         return Stage(
             rounds=rounds,
             quick=options.quick,
             documented=options.as_documented,
             agents=options.agents,
             parts=options.parts,
+            part_minutes=options.part_minutes,
             minutes=options.minutes,
             postgres=options.postgres,
             names=names,
@@ -119,9 +131,22 @@ def _measure(options: argparse.Namespace, folder: Path) -> list[str]:
         "as_documented": options.as_documented,
         "postgres": options.postgres,
     }
-    run = Run(CASES, folder / NEWEST, stage, about, _say)
+    usual = {name: seconds[options.quick] for name, seconds in SECONDS.items()}
+    if parts := parts_of(options.agents, options.parts):
+        usual["thousands"] = PART_SECONDS * len(parts)
+    run = Run(
+        CASES,
+        folder / NEWEST,
+        stage,
+        about,
+        _say,
+        documented=options.as_documented,
+        parts={"thousands"} if parts else (),
+        usual=usual,
+    )
     left_out = NOT_QUICK if options.quick else ON_REQUEST
-    cases = run.left if options.resume else options.cases or [name for name in CASES if name not in left_out]
+    played = [name for name in CASES if name not in left_out and (name in DOCUMENTED or not options.as_documented)]
+    cases = run.left if options.resume else options.cases or played
     if not cases:
         _say("the last run has left nothing")
         return []
@@ -137,10 +162,11 @@ def _measure(options: argparse.Namespace, folder: Path) -> list[str]:
 def _report(folder: Path) -> None:
     """The project's own results go into README and docs, too; other folders' stay there."""
     results = load(folder / NEWEST)
-    figures = results.figures
+    figures = results.usual.figures
     folder.mkdir(parents=True, exist_ok=True)
     batteries = battery_tables(figures)
-    text = "\n".join(part for part in (table(figures), scale_table(figures), batteries) if part)
+    documented = documented_table(figures, results.documented.figures)
+    text = "\n".join(part for part in (table(figures), documented, scale_table(figures), batteries) if part)
     (folder / "table.md").write_text(text)
     _say("\n" + text)
     ours = folder.resolve() == RESULTS

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from benchmarks.report.results import Measured, load, machine, save
+from benchmarks.report.results import Measured, Results, load, machine, save
 from benchmarks.stand.stage import Stage
 
 Say = Callable[[str], None]
@@ -16,18 +17,38 @@ Case = Callable[[Stage], None]
 
 
 class Run:
-    """Of `cases` by name, with results in the file `path`; `stage` makes a fresh one, `about` is kept with figures."""
+    """Of `cases` by name, with results in the file `path`; `stage` makes a fresh one, `about` is kept with figures.
+
+    `documented`: they go into the second set. `parts`: of these cases only a part is played, so that the older figures
+    of the rest are kept. `usual`: seconds of cases that were never timed.
+    """
 
     def __init__(
-        self, cases: Mapping[str, Case], path: Path, stage: Callable[[Say], Stage], about: dict[str, Any], say: Say
+        self,
+        cases: Mapping[str, Case],
+        path: Path,
+        stage: Callable[[Say], Stage],
+        about: dict[str, Any],
+        say: Say,
+        *,
+        documented: bool = False,
+        parts: Collection[str] = (),
+        usual: Mapping[str, float] = MappingProxyType({}),
     ) -> None:
         self._cases = cases
         self._path = path
         self._make = stage
         self._about = about
         self._say = say
-        self._results = load(path)
+        self._sets = load(path)
+        self._documented = documented
+        self._parts = parts
+        self._usual = usual
         self._began = 0.0
+
+    @property
+    def _results(self) -> Results:
+        return self._sets.documented if self._documented else self._sets.usual
 
     @property
     def left(self) -> list[str]:
@@ -39,7 +60,7 @@ class Run:
         self._began = time.monotonic()
         self._results.left = list(names)
         self._results.broken = {}
-        save(self._path, self._results)
+        save(self._path, self._sets)
         todo = list(names)
         while todo:  # a stage on which a case broke may be broken as well: the next one gets another
             with self._make(self._told(todo)) as stage:
@@ -58,12 +79,15 @@ class Run:
             self._results.broken[name] = (str(error) or repr(error)).splitlines()[0][:300]
         else:
             self._results.left.remove(name)
-            self._results.cases[name] = Measured(
+            measured = Measured(
                 about={**about, **self._about},
                 figures=tuple(stage.figures[before:]),
                 seconds=round(time.monotonic() - began, 1),
             )
-        save(self._path, self._results)
+            if name in self._parts:
+                measured = measured.with_older(self._results.cases.get(name))
+            self._results.cases[name] = measured
+        save(self._path, self._sets)
         del todo[0]
         return name not in self._results.broken
 
@@ -76,7 +100,7 @@ class Run:
             if todo and todo[0] != case:
                 case, since = todo[0], time.monotonic()
             now = time.monotonic()
-            this, others = self._results.remaining(todo[:1]), self._results.remaining(todo[1:])
+            this, others = (self._results.remaining(some, self._usual, self._parts) for some in (todo[:1], todo[1:]))
             rest = "time left unknown"
             if this is not None and others is not None:
                 rest = f"about {_clock(max(0.0, this - (now - since)) + others)} left"

@@ -7,12 +7,14 @@ connections; Buildbot and the commands are left out. CPU is counted per process,
 from __future__ import annotations
 
 import json
+import math
 import os
 import resource
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,6 +30,8 @@ from contracts.testing.rabbitmq.node import RabbitMQNode
 from contracts.timing import ALIVE_INTERVAL
 from tests.harness.agents import Agent
 from tests.harness.waiting import wait_for
+
+_TOO_LONG = "the machine does not carry this, or does too much else"
 
 
 class Fleet(NamedTuple):
@@ -71,11 +75,16 @@ _MEMORY = Path("/dev/shm")
 _REST = 3 * ALIVE_INTERVAL
 
 
-class Talk:
-    """A process that answers lines of JSON with lines of JSON."""
+class TooLong(RuntimeError):
+    """A process had not answered by its deadline, and was ended."""
 
-    def __init__(self, module: str, *arguments: str) -> None:
+
+class Talk:
+    """A process that answers lines of JSON with lines of JSON. At `deadline` (monotonic seconds) it is killed."""
+
+    def __init__(self, module: str, *arguments: str, deadline: float = math.inf) -> None:
         self._module = module
+        self._deadline = deadline
         self.process = subprocess.Popen(
             [sys.executable, "-m", module, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=sys.stderr, text=True,
@@ -86,6 +95,21 @@ class Talk:
         return self.process.pid
 
     def hear(self) -> Any:
+        """Its next answer. Raises `TooLong`; RuntimeError: it failed, or has ended."""
+        if self._deadline == math.inf:
+            return self._hear()
+        timer = threading.Timer(max(0.0, self._deadline - time.monotonic()), self.process.kill)
+        timer.start()
+        try:
+            return self._hear()
+        except RuntimeError:
+            if time.monotonic() < self._deadline:
+                raise
+            raise TooLong(f"{self._module} had no answer in the time that the part has: {_TOO_LONG}") from None
+        finally:
+            timer.cancel()
+
+    def _hear(self) -> Any:
         out: IO[str] | None = self.process.stdout
         assert out is not None
         for line in out:
@@ -115,6 +139,9 @@ class Talk:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                pipe.close()
 
 
 def run(stage: Stage) -> None:
@@ -141,9 +168,9 @@ def scale(stage: Stage) -> None:
 
 def _offer_to_claim(stage: Stage, name: str, node: RabbitMQNode, where: str = "") -> None:
     """One real agent, one offer at a time. Beside it what of that the broker alone takes, and before it its disk."""
-    url, offers = node.url, 10 if stage.quick else 60
+    url, offers = node.url, 10 if stage.quick else 40
     disk = syncs(node.folder, offers, _PAUSE / 5)
-    agent = Agent(stage.folder / name, url, name="idle", capabilities=["idle"])
+    agent = Agent(stage.folder / name, url, name="idle", capabilities=["idle"], auto_capabilities=stage.documented)
     with Talk("benchmarks.stand.bridge_process", url, "bench-idle") as bridge:
         bridge.hear()
         agent.start()

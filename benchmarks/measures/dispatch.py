@@ -11,7 +11,7 @@ from benchmarks.stand.stage import Stage
 
 
 def run(stage: Stage) -> None:
-    builds = 3 if stage.quick else 7
+    builds = 3 if stage.quick else 5
     stage.measure("dispatch", "request to first command", "ms", "less", lambda peer: _dispatch(peer, builds))
 
 

@@ -20,7 +20,7 @@ from tests.harness.waiting import wait_for
 
 AGENTS, VIEWERS = 1_000, 10
 #: Seconds that are measured: of the master's time, with and without viewers; of what a browser shows.
-SPAN, WATCHED = 4 * STATUS_INTERVAL, 15.0
+SPAN, WATCHED = 2 * STATUS_INTERVAL, 8.0
 #: In each new document: when the first agent, and when all of them were there, and were painted.
 _NOTE = """
 window.amqpSeen = {};

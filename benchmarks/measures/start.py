@@ -20,9 +20,8 @@ def run(stage: Stage) -> None:
     stage.measure("start", "again, --auto-capabilities", "s", "less", _again, peers=ours)
     if not stage.quick:
         stage.measure("start", f"{CROWD} at once, --auto-capabilities", "s", "less", _crowd, peers=peers)
-    for peer in peers:
-        peer.have_workers(0)
-        peer.have_workers(1)
+    for peer in stage.peers:
+        peer.renew()
 
 
 def _first(peer: Peer) -> float:

@@ -21,7 +21,7 @@ from types import MappingProxyType
 
 import aio_pika
 
-from benchmarks.measures.claims import Talk
+from benchmarks.measures.claims import Talk, TooLong
 from benchmarks.report.figures import percentile
 from benchmarks.stand.processes import cpu_seconds, proportional_memory, total_cpu_seconds, tree
 from benchmarks.stand.stage import Stage
@@ -37,17 +37,22 @@ SIGNATURES = 10
 EACH = 1_000
 #: … of one that runs agents' machines and links.
 EACH_REAL = 500
+#: Client processes that start at the same time: one a core of a small machine.
+AT_ONCE = 2
 #: Seconds after the last agent came, until the broker has come to rest; then how long it is watched.
 _SETTLE, _REST = 10.0, 30.0
 #: How an agent is there (`crowd_process.SHAPES`), with the name of its column.
 SHAPES = {"agent": "as agents are", "3 channels": "a third channel", "2 connections": "2 connections"}
 #: In the broker's environment: Erlang's processes keep no second, old heap each (docs/operations.md).
 SWEPT = {"ERL_FULLSWEEP_AFTER": "0"}
+_SWEPT = " ".join(f"{name}={value}" for name, value in SWEPT.items())
 CLUSTER = "3 nodes, quorum queues"
 #: Builds a second that are tried one after the other, each for so many seconds, until 99 of 100 take longer than so
 #: many milliseconds from the request to the agent's accept.
 RATES = (25, 50, 100, 150, 200, 300, 400, 600)
 _AT_A_RATE, _BROKEN_AWAY = 10.0, 1_000.0
+#: That a part takes about, on a quiet machine.
+PART_SECONDS = 100.0
 
 Nodes = Sequence[RabbitMQNode]
 
@@ -55,22 +60,39 @@ Nodes = Sequence[RabbitMQNode]
 def run(stage: Stage) -> None:
     """Idle agents on one node; where sizes are named, all `PARTS` of each but `shapes`, or those that are named.
 
-    A part that breaks has no figure, and the next one is measured.
+    A part that breaks, or takes longer than its `_limit`, has no figure but why, and the next one is measured.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     try:
-        if not stage.agents and not stage.parts:
+        todo = parts_of(stage.agents, stage.parts)
+        if not todo:
             _idle(stage, 100 if stage.quick else 1_000, "agent", SHAPES["agent"])
-            return
-        for agents in stage.agents or (1_000,):
-            for part in stage.parts or (part for part in PARTS if part != "shapes"):
-                _try(stage, f"{part}, {agents} agents", partial(PARTS[part], stage, agents))
+        for number, (agents, part) in enumerate(todo):
+            most = sum(_limit(stage, agents) for agents, _ in todo[number:]) / 60
+            stage.say(f"   part {number + 1} of {len(todo)}, at most {most:g} minutes for what is left")
+            if part == "master":
+                assert stage.peers  # their start is not the part's time
+            _try(stage, f"{part}, {agents} agents", partial(PARTS[part], stage, agents), _limit(stage, agents))
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def _try(stage: Stage, what: str, part: Callable[[], None]) -> None:
+def parts_of(sizes: Sequence[int], parts: Sequence[str]) -> list[tuple[int, str]]:
+    """What is measured, in turn: (agents, part); nothing where neither is named."""
+    if not sizes and not parts:
+        return []
+    usual = tuple(part for part in PARTS if part != "shapes")
+    return [(agents, part) for agents in sizes or (1_000,) for part in parts or usual]
+
+
+def _limit(stage: Stage, agents: int) -> float:
+    """Seconds that a part may take: `--part-minutes`, and a minute for each thousand agents where that is more."""
+    return 60 * max(stage.part_minutes, agents / 1_000)
+
+
+def _try(stage: Stage, what: str, part: Callable[[], None], limit: float) -> None:
+    stage.deadline = time.monotonic() + limit
     try:
         part()
     except (RuntimeError, OSError, AssertionError) as error:
@@ -84,17 +106,31 @@ def _broker(
     stage: Stage, name: str, size: int = 1, environment: Mapping[str, str] = MappingProxyType({})
 ) -> Iterator[Nodes]:
     folder = stage.folder / f"crowd-{name}"
-    if size == 1:
-        with RabbitMQNode(folder, environment=environment) as node:
-            yield (node,)
-    else:
-        with RabbitMQCluster(folder, size=size) as cluster:
-            yield cluster.nodes
+    nodes: Nodes = ()
+    try:
+        if size == 1:
+            nodes = (RabbitMQNode(folder, environment=environment),)
+            nodes[0].start()
+        else:
+            cluster = RabbitMQCluster(folder, size=size, environment=environment)
+            nodes = cluster.nodes
+            cluster.start()
+        yield nodes
+    finally:
+        for node in reversed(nodes):  # the first one has the port mapper
+            node.kill()  # nobody wants its data: an end in good order of a thousand connections takes a while
+            node.stop()
 
 
-def _idle(stage: Stage, agents: int, shape: str, peer: str, size: int = 1) -> None:
+def _idle(stage: Stage, agents: int, shape: str, peer: str, size: int = 1, *, swept: bool = False) -> None:
+    """`swept`: with the setting that docs/operations.md has for fleets of thousands."""
     stage.say(f"   {agents} idle agents, {peer}")
-    with _broker(stage, f"{agents}-{shape[0]}-{size}", size=size) as nodes:
+    environment = SWEPT if swept else {}
+    with _broker(stage, f"{agents}-{shape[0]}-{size}-{swept}", size=size, environment=environment) as nodes:
+        for node in nodes:
+            told = node.ctl("eval", "erlang:system_info(fullsweep_after).").strip()
+            if swept != (told == "{fullsweep_after,0}"):
+                raise RuntimeError(f"the broker has another setting than {peer}: {told}")
         _idle_on(stage, nodes, agents, shape, peer)
 
 
@@ -103,10 +139,11 @@ def _idle_on(stage: Stage, nodes: Nodes, agents: int, shape: str, peer: str) -> 
     _declare(nodes[0].url, names, "classic" if len(nodes) == 1 else "quorum")
     before = _memory(nodes)
     with ExitStack() as open_:
-        seconds = 0.0
-        for number, count in enumerate(_shares(agents, EACH, len(nodes))):  # one after the other: each opens 20 at once
-            crowd = Talk("benchmarks.stand.crowd_process", nodes[number % len(nodes)].url, str(count), shape, *names)
-            seconds += open_.enter_context(crowd).hear()["ready"]
+        began = time.monotonic()
+        urls = [(nodes[number % len(nodes)].url, count) for number, count in _shares(agents, EACH, len(nodes))]
+        crowd = "benchmarks.stand.crowd_process"
+        _start(stage, open_, [(crowd, url, str(count), shape, *names) for url, count in urls])
+        seconds = time.monotonic() - began
         time.sleep(_SETTLE)
         part = _percent(lambda: _cpu(nodes), _REST)
         memory = (_memory(nodes) - before) / agents
@@ -115,12 +152,16 @@ def _idle_on(stage: Stage, nodes: Nodes, agents: int, shape: str, peer: str) -> 
     stage.add("thousands", f"until all consume, {agents} agents", peer, "s", "less", [seconds])
 
 
-def _idle_swept(stage: Stage, agents: int) -> None:
-    """With the setting that docs/operations.md has for fleets of thousands."""
-    peer = " ".join(f"{name}={value}" for name, value in SWEPT.items())
-    stage.say(f"   {agents} idle agents, {peer}")
-    with _broker(stage, f"{agents}-swept", environment=SWEPT) as nodes:
-        _idle_on(stage, nodes, agents, "agent", peer)
+def _start(stage: Stage, open_: ExitStack, commands: Sequence[Sequence[str]]) -> list[Talk]:
+    """Processes that end with `open_`, when each has said that it is ready; `AT_ONCE` start at the same time."""
+    talks: list[Talk] = []
+    for number, command in enumerate(commands):
+        if number >= AT_ONCE:
+            talks[number - AT_ONCE].hear()
+        talks.append(open_.enter_context(Talk(*command, deadline=stage.deadline)))
+    for talk in talks[-AT_ONCE:]:
+        talk.hear()
+    return talks
 
 
 def _shapes(stage: Stage, agents: int) -> None:
@@ -144,11 +185,11 @@ def _roll_call_on(stage: Stage, nodes: Nodes, agents: int, queue_type: QueueType
     names = [f"roll{index}" for index in range(SIGNATURES)]
     bridge = ("benchmarks.stand.bridge_process", nodes[0].url, "bench-roll", queue_type, os.urandom(SECRET_BYTES).hex())
     with ExitStack() as open_:
-        first = open_.enter_context(Talk(*bridge))
+        first = open_.enter_context(Talk(*bridge, deadline=stage.deadline))
         first.hear()
         first.ask({"declare": True, "signatures": names})
         before = _memory(nodes)
-        _fleets(open_, nodes, agents, names)
+        _fleets(stage, open_, nodes, agents, names)
         time.sleep(_SETTLE)
         part = _percent(lambda: _cpu(nodes), _REST)
         memory = (_memory(nodes) - before) / agents
@@ -156,7 +197,7 @@ def _roll_call_on(stage: Stage, nodes: Nodes, agents: int, queue_type: QueueType
         first.ask({**order, "run": 1})
         first.process.kill()
         began, used = time.monotonic(), _cpu(nodes)
-        second = open_.enter_context(Talk(*bridge))
+        second = open_.enter_context(Talk(*bridge, deadline=stage.deadline))
         second.hear()
         up = time.monotonic() - began
         cpu = second.ask({**order, "run": 2})["cpu"]
@@ -170,16 +211,14 @@ def _roll_call_on(stage: Stage, nodes: Nodes, agents: int, queue_type: QueueType
     stage.add("thousands", f"{what}: the broker's CPU", peer, "s", "less", [of_broker])
 
 
-def _fleets(open_: ExitStack, nodes: Nodes, agents: int, names: list[str]) -> list[Talk]:
+def _fleets(stage: Stage, open_: ExitStack, nodes: Nodes, agents: int, names: list[str]) -> list[Talk]:
     """Agents with the product's machines and links, all of which consume, in processes that end with `open_`."""
-    fleets: list[Talk] = []
-    first = 0
-    for number, count in enumerate(_shares(agents, EACH_REAL, len(nodes))):  # one after the other, as above
+    commands, first = [], 0
+    for number, count in _shares(agents, EACH_REAL, len(nodes)):
         url = nodes[number % len(nodes)].url
-        fleets.append(open_.enter_context(Talk("benchmarks.stand.fleet_process", url, str(first), str(count), *names)))
-        fleets[-1].hear()
+        commands.append(("benchmarks.stand.fleet_process", url, str(first), str(count), *names))
         first += count
-    return fleets
+    return _start(stage, open_, commands)
 
 
 def _knee(stage: Stage, agents: int, size: int, queue_type: QueueType, peer: str) -> None:
@@ -191,34 +230,53 @@ def _knee(stage: Stage, agents: int, size: int, queue_type: QueueType, peer: str
     stage.say(f"   {agents} agents, rising rates, {peer}")
     with _broker(stage, f"{agents}-knee-{size}", size=size) as nodes, ExitStack() as open_:
         names = [f"knee{index}" for index in range(SIGNATURES)]
-        bridge = open_.enter_context(Talk("benchmarks.stand.bridge_process", nodes[0].url, "bench-knee", queue_type))
-        bridge.hear()
+        (bridge,) = _start(stage, open_, [("benchmarks.stand.bridge_process", nodes[0].url, "bench-knee", queue_type)])
         bridge.ask({"declare": True, "signatures": names})
-        fleets = _fleets(open_, nodes, agents, names)
+        fleets = _fleets(stage, open_, nodes, agents, names)
         bridge.ask({"seek": SIGNATURES, "signatures": names, "at_once": 1})  # what happens once is over
         held = 0.0
-        for rate in RATES:
-            before = _cpu(nodes), _fleets_cpu(fleets), time.monotonic()
-            answer = bridge.ask({"seek": int(rate * _AT_A_RATE), "signatures": names, "rate": rate})
-            span = time.monotonic() - before[2]
-            p99 = percentile(answer["asked_to_accept"], 0.99)
-            at = f"{rate} builds/s, {agents} agents"
-            for what, value in (
-                ("request to accept, median", statistics.median(answer["asked_to_accept"])),
-                ("request to accept, p99", p99),
-            ):
-                stage.add("thousands", f"{what}: {at}", peer, "ms", "less", [value])
-            for what, used in (
-                ("broker's CPU", _cpu(nodes) - before[0]),
-                ("bridge's CPU", answer["cpu"]),
-                ("simulated agents' CPU", _fleets_cpu(fleets) - before[1]),
-            ):
-                stage.add("thousands", f"{what}: {at}", peer, "% of a core", "less", [100 * used / span])
-            if p99 > _BROKEN_AWAY:
-                break
-            held = rate
+        try:
+            for rate in RATES:
+                if not _holds(stage, nodes, bridge, fleets, names, rate, agents, peer):
+                    break
+                held = rate
+        except TooLong as error:  # what was held before counts; no request waits for ever that is not told
+            stage.add(
+                "thousands", f"request to accept, p99: {rate} builds/s, {agents} agents", peer, "ms", "less", [],
+                failure=str(error),
+            )  # fmt: skip
     what = f"highest rate with 99 of 100 accepted within {_BROKEN_AWAY / 1000:.0f} s, {agents} agents"
     stage.add("thousands", what, peer, "builds/s", "more", [held])
+
+
+def _holds(
+    stage: Stage,
+    nodes: Nodes,
+    bridge: Talk,
+    fleets: Sequence[Talk],
+    names: list[str],
+    rate: int,
+    agents: int,
+    peer: str,
+) -> bool:
+    """Of requests at this rate 99 of 100 are accepted soon enough."""
+    before = _cpu(nodes), _fleets_cpu(fleets), time.monotonic()
+    answer = bridge.ask({"seek": int(rate * _AT_A_RATE), "signatures": names, "rate": rate})
+    span = time.monotonic() - before[2]
+    p99 = percentile(answer["asked_to_accept"], 0.99)
+    at = f"{rate} builds/s, {agents} agents"
+    for what, value in (
+        ("request to accept, median", statistics.median(answer["asked_to_accept"])),
+        ("request to accept, p99", p99),
+    ):
+        stage.add("thousands", f"{what}: {at}", peer, "ms", "less", [value])
+    for what, used in (
+        ("broker's CPU", _cpu(nodes) - before[0]),
+        ("bridge's CPU", answer["cpu"]),
+        ("simulated agents' CPU", _fleets_cpu(fleets) - before[1]),
+    ):
+        stage.add("thousands", f"{what}: {at}", peer, "% of a core", "less", [100 * used / span])
+    return p99 <= _BROKEN_AWAY
 
 
 def _fleets_cpu(fleets: Sequence[Talk]) -> float:
@@ -247,9 +305,12 @@ def _bridge(stage: Stage, agents: int) -> None:
 #: Of a size that is named, in this order; `--parts` names some of them.
 PARTS: dict[str, Callable[[Stage, int], None]] = {
     "idle": lambda stage, agents: _idle(stage, agents, "agent", SHAPES["agent"]),
-    "idle-swept": _idle_swept,
+    "idle-swept": lambda stage, agents: _idle(stage, agents, "agent", _SWEPT, swept=True),
     "shapes": _shapes,
     "idle-cluster": lambda stage, agents: _idle(stage, agents, "agent", CLUSTER, size=3),
+    "idle-swept-cluster": lambda stage, agents: _idle(
+        stage, agents, "agent", f"{CLUSTER}, {_SWEPT}", size=3, swept=True
+    ),
     "roll-call": lambda stage, agents: _roll_call(stage, agents, 1, "classic", "ours"),
     "roll-call-cluster": lambda stage, agents: _roll_call(stage, agents, 3, "quorum", CLUSTER),
     "knee": lambda stage, agents: _knee(stage, agents, 1, "classic", "ours"),
@@ -258,10 +319,10 @@ PARTS: dict[str, Callable[[Stage, int], None]] = {
 }
 
 
-def _shares(agents: int, each: int, at_least: int) -> list[int]:
-    """So many agents in processes of at most `each`."""
+def _shares(agents: int, each: int, at_least: int) -> list[tuple[int, int]]:
+    """So many agents in processes of at most `each`: (number of the process, its agents)."""
     parts = max(at_least, -(-agents // each))
-    return [agents // parts + (index < agents % parts) for index in range(parts)]
+    return [(index, agents // parts + (index < agents % parts)) for index in range(parts)]
 
 
 def _percent(used: Callable[[], float], span: float) -> float:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import filecmp
 import os
+import time
 from functools import partial
 from pathlib import Path
 
@@ -25,7 +26,7 @@ _END = 60.0
 
 
 def run(stage: Stage) -> None:
-    for block in BLOCKS[:-1] if stage.quick else BLOCKS:
+    for block in BLOCKS[1:2] if stage.quick else BLOCKS:
         kib = f"{block // 1024} KiB blocks"
         raw: list[float] = []
         for direction in ("upload", "download"):
@@ -48,11 +49,14 @@ def _transfer(peer: Peer, builder: str, sent: Path) -> float:
     arrived.unlink(missing_ok=True)
     os.sync()  # or what was measured before would still be on its way to the disk
     request = peer.master.force(builder)
-    try:
-        build = peer.finished(request, _TIMEOUT)
-    except AssertionError:
-        _give_up(peer, request)
-        raise Wrong(f"not done within {_TIMEOUT:.0f} s") from None
+    deadline = time.monotonic() + _TIMEOUT
+    while not peer.master.get(f"/buildrequests/{request}")["buildrequests"][0]["complete"]:
+        lost = [what for _, what, _ in peer.stamps(request)].count("sent") > 1
+        if lost or time.monotonic() > deadline:
+            _give_up(peer, request)
+            raise Wrong("the worker was lost, and the build begun again" if lost else f"not done in {_TIMEOUT:.0f} s")
+        time.sleep(0.5)  # each answer costs the master 5 ms of the time that is measured
+    build = peer.master.builds(request)[-1]
     if build.result != "SUCCESS":
         raise Wrong(f"the build ended as {build.result}")
     if not arrived.exists() or not filecmp.cmp(arrived, sent, shallow=False):

@@ -12,7 +12,7 @@ from typing import Any
 class Figure:
     """One measured thing of one peer. `values`: one a round; empty when `failure` says why there is none.
 
-    `better` is "less" or "more".
+    `better` is "less" or "more". `when`: of an earlier run than the case's other figures, UTC.
     """
 
     case: str
@@ -22,6 +22,7 @@ class Figure:
     better: str
     values: tuple[float, ...] = ()
     failure: str | None = None
+    when: str | None = None
 
     @property
     def median(self) -> float | None:
@@ -35,13 +36,14 @@ class Figure:
         return {
             "case": self.case, "what": self.what, "peer": self.peer, "unit": self.unit, "better": self.better,
             "median": self.median, "spread": self.spread, "values": list(self.values), "failure": self.failure,
+            **({} if self.when is None else {"when": self.when}),
         }  # fmt: skip
 
     @classmethod
     def from_json(cls, row: dict[str, Any]) -> Figure:
         return cls(
             case=row["case"], what=row["what"], peer=row["peer"], unit=row["unit"], better=row["better"],
-            values=tuple(row["values"]), failure=row["failure"],
+            values=tuple(row["values"]), failure=row["failure"], when=row.get("when"),
         )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from benchmarks.report.figures import Figure
@@ -57,6 +58,15 @@ GOALS = (
         for way in ("upload", "download")
         for size in ("16 KiB", "256 KiB", "1024 KiB")
     ),
+    *(
+        Goal(case="thousands", what=f"broker's memory an agent, {agents} agents", times=0.15, peer=None, of=of)
+        for agents in (1000, 5000)
+        for of in ("ERL_FULLSWEEP_AFTER=0", "3 nodes, quorum queues, ERL_FULLSWEEP_AFTER=0")
+    ),
+    *(
+        Goal(case="thousands", what="bridge killed until 1000 sessions are its successor's", times=15, peer=None, of=of)
+        for of in ("ours", "3 nodes, quorum queues")
+    ),
     *(Goal(case=case, what=what, times=1, peer="ours", of="amp") for case, what in _OVER_AMP),
     Goal(case="steps", what="a `true` step", times=0.3, of="amp"),
     Goal(case="failover", what="worker killed", times=2, peer=None, of="amp"),
@@ -64,7 +74,7 @@ GOALS = (
 )
 
 
-def bound(goal: Goal, peers: dict[str, Figure]) -> float | None:
+def bound(goal: Goal, peers: Mapping[str, Figure]) -> float | None:
     """What the goal comes to in the figure's own unit; None: the other peer has no figure."""
     if goal.peer is None:
         return goal.times

@@ -9,6 +9,9 @@ from benchmarks.stand.peers import NAMES
 
 #: One peer to another, a column each.
 RATIOS = (("ours", "PB"), ("ours", "PB-nodelay"), ("amp", "PB"), ("amp", "ours"))
+#: Those that are told of runs with agents as README starts them, too.
+DOCUMENTED_RATIOS = (("ours", "PB"), ("ours", "PB-nodelay"), ("amp", "PB"))
+_WAY = ", as documented"
 HEAD = ("case", "what", *NAMES, *(f"{one} : {other}" for one, other in RATIOS))
 
 
@@ -40,6 +43,34 @@ def table(figures: Sequence[Figure]) -> str:
             f"our download {cells[1]}"
         )
     return "\n".join([*lines, "", *notes]) + "\n"
+
+
+def documented_table(usual: Sequence[Figure], documented: Sequence[Figure]) -> str:
+    """Ratios of ours beside those of the runs with agents as README starts them; "" where there is no such run.
+
+    Each ratio is of one run. What each set has of its own (medians, with their spread) is in the columns before.
+    """
+    known = {(figure.case, figure.what, figure.peer): figure for figure in usual}
+    rows: dict[tuple[str, str], dict[str, Figure]] = {}
+    for figure in documented:
+        rows.setdefault((figure.case, figure.what), {})[figure.peer] = figure
+    lines = []
+    for (case, what), peers in rows.items():
+        if case == "raw broker" or not peers.keys() & {"ours", "amp"}:
+            continue
+        before = {peer: known[case, what, peer] for peer in NAMES if (case, what, peer) in known}
+        one = next(iter(peers.values()))
+        cells = [cell(found.get("ours")) for found in (before, peers)]
+        for name, other in DOCUMENTED_RATIOS:
+            cells += [_ratio(ratio(found.get(name), found.get(other))) for found in (before, peers)]
+        lines.append("| " + " | ".join((case, f"{what}, {one.unit}" if one.unit else what, one.better, *cells)) + " |")
+    if not lines:
+        return ""
+    heads = [f"ours{way}" for way in ("", _WAY)]
+    heads += [f"{name} : {other}{way}" for name, other in DOCUMENTED_RATIOS for way in ("", _WAY)]
+    return "\n".join(
+        ["| case | what | better | " + " | ".join(heads) + " |", "|---|---|---|" + "---:|" * len(heads), *lines, ""]
+    )
 
 
 def scale_table(figures: Sequence[Figure]) -> str:

@@ -13,6 +13,7 @@ import asyncio
 import gc
 import itertools
 import json
+import logging
 import sys
 import time
 from collections.abc import Iterable
@@ -117,16 +118,20 @@ class SimulatedAgent:
 
 async def run(url: str, first: int, count: int, signatures: list[str]) -> None:
     began = time.monotonic()
+    gc.disable()  # a thousand agents are a thousand processes elsewhere: none looks through the others' objects
     setattr(OfferChannel, "turn_away", _count_and_turn_away)  # noqa: B010  # mypy forbids the plain assignment
     agents = [SimulatedAgent(url, number, signatures) for number in range(first, first + count)]
-    tasks = []
-    for start in range(0, count, OPENING):
-        some = agents[start : start + OPENING]
-        tasks += [agent.start() for agent in some]
-        while not all(agent.consuming for agent in some):  # a state of 20 links, no event for it
+    tasks, opening = [], agents[:0]
+    for agent in [*agents, None]:
+        while len(opening) >= (OPENING if agent is not None else 1):  # a state of 20 links, no event for it
             await asyncio.sleep(0.02)
+            opening = [one for one in opening if not one.consuming]
+        if agent is not None:
+            opening.append(agent)
+            tasks.append(agent.start())
     gc.collect()
-    gc.freeze()  # a thousand agents are a thousand processes elsewhere, none of which looks through the others' objects
+    gc.freeze()
+    gc.enable()
     print(json.dumps({"ready": time.monotonic() - began}), flush=True)
     reader = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
@@ -140,4 +145,6 @@ async def run(url: str, first: int, count: int, signatures: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    for noisy in ("aiormq", "aio_pika", "asyncio"):  # as the agent's own program: its link says what matters
+        logging.getLogger(noisy).setLevel(logging.CRITICAL)
     asyncio.run(run(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4:]))

@@ -103,6 +103,8 @@ class Peer:
         self.workers: list[OwnWorker | OurAgent] = []
         #: monotonic seconds at which its master was up
         self.up_since = 0.0
+        #: monotonic seconds since which its one worker has had nothing to do after its first build; None: it is not so
+        self.fresh_since: float | None = None
 
     @property
     def ours(self) -> bool:
@@ -119,6 +121,7 @@ class Peer:
 
     def have_workers(self, count: int, module: str = "worker_agent", *, documented: bool | None = None) -> None:
         """Exactly `count` workers run and are connected. `module`: of new agents' program. `documented`: these ones."""
+        self.fresh_since = None
         surplus, self.workers[count:] = self.workers[count:], []
         self._end(*surplus)
         made = []
@@ -137,6 +140,13 @@ class Peer:
                 lambda: f"{count} workers of {self.name} at their master: {made[-1].folder}",
                 every=0.02,
             )
+
+    def renew(self) -> None:
+        """One new worker, which has had one build: what happens once in its life is over."""
+        self.have_workers(0)
+        self.have_workers(1)
+        self.run("dispatch")
+        self.fresh_since = time.monotonic()
 
     def restart(self, worker: OwnWorker | OurAgent) -> float:
         """End one of our agents and start it anew in its folder. Seconds from its start until it takes work."""
@@ -191,6 +201,7 @@ class Peer:
     def finished(self, request: int, timeout: float) -> Build:
         """The last build of `request` when it is complete; asked for seldom, since each answer costs the master 5 ms of
         the time that is measured."""
+        self.fresh_since = None
         complete = lambda: self.master.get(f"/buildrequests/{request}")["buildrequests"][0]["complete"]  # noqa: E731
         wait_for(complete, timeout, lambda: f"request {request} complete: {self.master.describe(request)}", every=0.5)
         return self.master.builds(request)[-1]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import compileall
+import math
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -28,7 +30,7 @@ class Stage:
     """`rounds` of each measurement, peers interleaved; `quick`: smaller inputs.
 
     `documented`: agents as README starts them; `agents`: the sizes of the fleets of `thousands`, instead of its own,
-    `parts`: what of it is measured.
+    `parts`: what of it is measured, each for at most `part_minutes`.
     `minutes`: how long `soak` takes. `postgres`: masters have databases of PostgreSQL, not SQLite.
     """
 
@@ -40,6 +42,7 @@ class Stage:
         documented: bool = False,
         agents: Sequence[int] = (),
         parts: Sequence[str] = (),
+        part_minutes: float = 3.0,
         minutes: float = 30.0,
         postgres: bool = False,
         names: Sequence[str] = USUAL,
@@ -50,6 +53,9 @@ class Stage:
         self.documented = documented
         self.agents = tuple(agents)
         self.parts = tuple(parts)
+        self.part_minutes = part_minutes
+        #: monotonic seconds at which a part of `thousands` is given up
+        self.deadline = math.inf
         self.minutes = minutes
         self._postgres = postgres
         self.names = tuple(names)
@@ -72,8 +78,9 @@ class Stage:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            for peer in self._started:
-                peer.stop()
+            if self._started:
+                with ThreadPoolExecutor(len(self._started)) as pool:
+                    list(pool.map(Peer.stop, self._started))
             for part in ("node", "postgres"):
                 if part in self.__dict__:
                     getattr(self, part).stop()
@@ -122,6 +129,11 @@ class Stage:
         """All peers, started, with one worker each."""
         assert self.log_sent
         assert self.log8_sent
+        if not self._postgres:
+            with ThreadPoolExecutor(1) as pool:  # both are seconds of one process, mostly
+                made = pool.submit(lambda: self.template)
+                assert self.node
+                made.result()
         builders: dict[str, object] = {
             "steps": self.steps,
             "transfer": str(self.transfer_file),
@@ -135,8 +147,7 @@ class Stage:
             peer.start()
         for peer in self._started:
             peer.wait()
-            peer.have_workers(1)
-            peer.run("dispatch")  # what happens once in a master's life is over
+            peer.renew()
         return self._started
 
     def measure(

@@ -24,8 +24,16 @@ class RabbitMQCluster:
         config: Mapping[str, str] = {},
         advanced: str | None = None,
         plugins: Sequence[str] = (),
+        environment: Mapping[str, str] = {},
     ) -> None:
-        first = RabbitMQNode(Path(folder, "n1"), name="n1", config=config, advanced=advanced, plugins=plugins)
+        first = RabbitMQNode(
+            Path(folder, "n1"),
+            name="n1",
+            config=config,
+            advanced=advanced,
+            plugins=plugins,
+            environment=environment,
+        )
         self.nodes = [first]
         for number in range(2, size + 1):
             name = f"n{number}"
@@ -36,6 +44,7 @@ class RabbitMQCluster:
                     config=config,
                     advanced=advanced,
                     plugins=plugins,
+                    environment=environment,
                     epmd_port=first.epmd_port,
                     cookie=first.cookie,
                 )
