@@ -171,7 +171,7 @@ def _report(folder: Path) -> None:
     _say("\n" + text)
     ours = folder.resolve() == RESULTS
     if ours:
-        put_into(PROJECT / "README.md", headline(figures))
+        put_into(PROJECT / "README.md", headline(figures, results.documented.figures))
         if batteries:
             put_into(PROJECT / "docs" / "benchmarks.md", batteries, "battery")
     try:

@@ -30,18 +30,29 @@ _ROWS = {
 }
 
 
-def headline(figures: Sequence[Figure]) -> str:
-    """Medians of ours and of Perspective Broker with and without Nagle's algorithm, and the ratio to the first."""
-    found = {(figure.case, figure.what, figure.peer): figure for figure in figures}
-    lines = [f"| | {' | '.join(_PEERS)} | ours : PB |", "|---|" + "---:|" * (len(_PEERS) + 1)]
+def headline(figures: Sequence[Figure], documented: Sequence[Figure] = ()) -> str:
+    """Medians of ours and of Perspective Broker with and without Nagle's algorithm, and the ratio to the first.
+
+    `documented`: of runs with agents as README starts them. Where there are any, their ratio stands beside the other.
+    """
+    found, others = (
+        {(figure.case, figure.what, figure.peer): figure for figure in some} for some in (figures, documented)
+    )
+    ratios = ["ours : PB", *(["ours : PB, agents as below"] if others else [])]
+    lines = [f"| | {' | '.join([*_PEERS, *ratios])} |", "|---|" + "---:|" * (len(_PEERS) + len(ratios))]
     for row, words in _ROWS.items():
         ours, theirs = found.get((*row, "ours")), found.get((*row, "PB"))
         if ours is None or ours.median is None:
             continue
-        part = ratio(ours, theirs)
+        parts = [
+            ratio(ours, theirs),
+            *([ratio(others.get((*row, "ours")), others.get((*row, "PB")))] if others else []),
+        ]
         cells = [cell(found.get((*row, peer)), spread=False) for peer in _PEERS]
-        lines.append(f"| {words}, {ours.unit} | {' | '.join(cells)} | {'' if part is None else f'{part:.2f}'} |")
-    return "\n".join(lines) + "\n"
+        cells += ["" if part is None else f"{part:.2f}" for part in parts]
+        lines.append(f"| {words}, {ours.unit} | {' | '.join(cells)} |")
+    below = ["", "The last column: agents run as [below](#use-it), with default settings."] if others else []
+    return "\n".join([*lines, *below]) + "\n"
 
 
 def put_into(path: Path, text: str, name: str = "benchmarks") -> None:

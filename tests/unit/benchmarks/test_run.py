@@ -15,6 +15,7 @@ from benchmarks.measures.claims import Talk, TooLong
 from benchmarks.report import words
 from benchmarks.report.figures import Figure
 from benchmarks.report.page import write_page
+from benchmarks.report.readme import headline
 from benchmarks.report.results import Measured, Results, Sets, load, save
 from benchmarks.report.table import documented_table
 from benchmarks.run import Case, Run
@@ -165,6 +166,19 @@ def test_the_page_explains_itself(tmp_path: Path, ours: float, verdict: str) -> 
 def test_each_case_is_explained_on_the_page() -> None:
     assert words.CASES.keys() == CASES.keys()
     assert CASES.keys() > DOCUMENTED
+
+
+def test_the_table_of_the_readme_has_both_ratios() -> None:
+    def figure(peer: str, value: float) -> Figure:
+        return Figure(case="steps", what="a `true` step", peer=peer, unit="ms", better="less", values=(value,))
+
+    usual, documented = [figure("PB", 100), figure("ours", 22)], [figure("PB", 80), figure("ours", 20)]
+    assert headline(usual).splitlines()[2:] == ["| a step that runs `true`, ms | 100 |  | 22 |  | 0.22 |"]
+    head, line, row, _, said = headline(usual, documented).splitlines()
+    assert "as [below](#use-it)" in said
+    assert head.endswith("| ours : PB | ours : PB, agents as below |")
+    assert head.count("|") == line.count("|") == row.count("|")
+    assert row == "| a step that runs `true`, ms | 100 |  | 22 |  | 0.22 | 0.25 |"
 
 
 def test_ratios_stand_beside_those_of_agents_as_documented() -> None:
