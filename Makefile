@@ -59,7 +59,8 @@ docs: venv ## write anew what is generated: diagrams of the machines, the refere
 	@$(PYTHON_IN) -m contracts.pipeline.schema
 	@$(PYTHON_IN) -m docs.generate_manual
 
-bench: venv broker ## measure against Buildbot's own protocols and the raw broker
+bench: TOOLS := chromedriver chromium
+bench: venv broker tools ## measure against Buildbot's own protocols and the raw broker
 	@$(PYTHON_IN) -c 'import matplotlib' 2>/dev/null || $(PYTHON_IN) -m pip install -q -e '.[bench]'
 	$(PYTHON_IN) -m benchmarks $(ARGS)
 
