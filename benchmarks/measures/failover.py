@@ -68,6 +68,7 @@ def _main_killed(peer: Peer) -> float:
 
 def _moved(peer: Peer, kill: Callable[[int], None]) -> float:
     """Seconds until the command of a worker whose main process `kill` has ended runs on another one."""
+    peer.have_workers(2)  # the round before may have broken when one of them was gone
     request, build, pid = _running(peer)
     victim = next(worker for worker in peer.workers if int(pid) in peer.tree_of(worker))
     peer.workers.remove(victim)
@@ -81,7 +82,6 @@ def _moved(peer: Peer, kill: Callable[[int], None]) -> float:
     with contextlib.suppress(ProcessLookupError):  # PB's worker leaves it behind when it is killed
         os.kill(int(pid), signal.SIGKILL)
     _end(peer, request)
-    peer.have_workers(2)
     return took
 
 
