@@ -46,7 +46,7 @@ SHAPES = {"agent": "as agents are", "3 channels": "a third channel", "2 connecti
 #: In the broker's environment: Erlang's processes keep no second, old heap each (docs/operations.md).
 SWEPT = {"ERL_FULLSWEEP_AFTER": "0"}
 _SWEPT = " ".join(f"{name}={value}" for name, value in SWEPT.items())
-CLUSTER = "3 nodes, quorum queues"
+NODE, CLUSTER = "1 node", "3 nodes, quorum queues"
 #: Builds a second that are tried one after the other, each for so many seconds, until 99 of 100 take longer than so
 #: many milliseconds from the request to the agent's accept.
 RATES = (25, 50, 100, 150, 200, 300, 400, 600)
@@ -311,9 +311,9 @@ PARTS: dict[str, Callable[[Stage, int], None]] = {
     "idle-swept-cluster": lambda stage, agents: _idle(
         stage, agents, "agent", f"{CLUSTER}, {_SWEPT}", size=3, swept=True
     ),
-    "roll-call": lambda stage, agents: _roll_call(stage, agents, 1, "classic", "ours"),
+    "roll-call": lambda stage, agents: _roll_call(stage, agents, 1, "classic", NODE),
     "roll-call-cluster": lambda stage, agents: _roll_call(stage, agents, 3, "quorum", CLUSTER),
-    "knee": lambda stage, agents: _knee(stage, agents, 1, "classic", "ours"),
+    "knee": lambda stage, agents: _knee(stage, agents, 1, "classic", NODE),
     "knee-cluster": lambda stage, agents: _knee(stage, agents, 3, "quorum", CLUSTER),
     "master": _bridge,
 }

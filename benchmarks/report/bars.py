@@ -16,7 +16,7 @@ _OTHERS = ("PB", "msgpack", "raw broker", "the raw broker", "fsync", "static spl
 #: Ours and others', by whether they are of the runs with agents as README starts them.
 _COLORS = {(True, False): "#2465a8", (False, False): "#9aa3ad", (True, True): "#9cc0e6", (False, True): "#d9dde1"}
 #: All px: height of a row, width of all, of the numbers at the right, of a letter.
-_ROW, _TOTAL, _NUMBERS, _LETTER = 24, 900, 220, 7.2
+_ROW, _TOTAL, _NUMBERS, _LETTER = 24, 900, 220, 7.8
 
 
 @dataclass(frozen=True, kw_only=True)

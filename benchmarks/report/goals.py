@@ -65,7 +65,7 @@ GOALS = (
     ),
     *(
         Goal(case="thousands", what="bridge killed until 1000 sessions are its successor's", times=15, peer=None, of=of)
-        for of in ("ours", "3 nodes, quorum queues")
+        for of in ("1 node", "3 nodes, quorum queues")
     ),
     *(Goal(case=case, what=what, times=1, peer="ours", of="amp") for case, what in _OVER_AMP),
     Goal(case="steps", what="a `true` step", times=0.3, of="amp"),

@@ -23,6 +23,7 @@ h3 { margin: 1.6em 0 .2em; font-size: 1em } .note { color: #555; font-size: .87e
 table { border-collapse: collapse; font-size: .8em } td, th { border: 1px solid #ccc; padding: .2em .5em }
 td { text-align: right } td:first-child, td:nth-child(2) { text-align: left }
 """
+_RATE = re.compile(r"(.+): (\d+ builds/s), (\d+ agents)")
 #: By measured thing: its figures of both sets, by peer.
 Rows = dict[tuple[str, str], dict[str, Figure]]
 
@@ -104,7 +105,10 @@ def _rows(case: Measured | None) -> Rows:
         if figure.case in ("upload", "download") and figure.what in raw:
             rows.setdefault((figure.case, figure.what), {})["raw broker"] = raw[figure.what]
         if figure.case not in ("raw broker", "scale"):
-            rows.setdefault((figure.case, figure.what), {})[figure.peer] = figure
+            what, peer = figure.what, figure.peer
+            if rate := _RATE.fullmatch(what):  # one plot of all rates, not one for each
+                what, peer = f"{rate[1]}, {rate[3]}", f"{peer}, {rate[2]}"
+            rows.setdefault((figure.case, what), {})[peer] = figure
     return rows
 
 

@@ -163,6 +163,19 @@ def test_the_page_explains_itself(tmp_path: Path, ours: float, verdict: str) -> 
     assert "http" not in text, "it needs nothing else"
 
 
+def test_all_rates_of_builds_are_in_one_plot(tmp_path: Path) -> None:
+    def figure(rate: int, value: float) -> Figure:
+        what = f"request to accept, p99: {rate} builds/s, 100 agents"
+        return Figure(case="thousands", what=what, peer="1 node", unit="ms", better="less", values=(value,))
+
+    about = {"when": "now", "cores": 2, "cpu": "cpu", "load_before": 0.5, "rounds": 1}
+    case = Measured(about=about, figures=(figure(25, 10), figure(50, 20)))
+    text = write_page(Sets(usual=Results(cases={"thousands": case})), tmp_path, []).read_text()
+    assert text.count("<svg") == 1
+    for said in ("thousands: request to accept, p99, 100 agents (ms", ">1 node, 25 builds/s<", ">1 node, 50 builds/s<"):
+        assert said in text
+
+
 def test_each_case_is_explained_on_the_page() -> None:
     assert words.CASES.keys() == CASES.keys()
     assert CASES.keys() > DOCUMENTED
