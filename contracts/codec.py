@@ -77,15 +77,17 @@ def decode(body: bytes, headers: Mapping[str, Any] | None = None) -> AnyMessage:
     Both say what is wrong in words that can stand in a header of `bb.dead`.
     """
     header = (headers or {}).get(HEADER)
-    data = b""
-    if header is not None:
-        text = header.encode() if isinstance(header, str) else header
-        if not isinstance(text, (bytes, bytearray)):
-            raise BadMessage(f"header {HEADER!r} is {type(header).__name__}, not text")
-        data = body
-    else:
-        text = body
-    return _message(_fields(text, MESSAGE_MAX if header is None else HEADER_MAX), data)
+    if header is None:
+        return message_of(fields_of(body))
+    text = header.encode() if isinstance(header, str) else header
+    if not isinstance(text, (bytes, bytearray)):
+        raise BadMessage(f"header {HEADER!r} is {type(header).__name__}, not text")
+    return message_of(_fields(text, HEADER_MAX), body)
+
+
+def fields_of(body: bytes) -> dict[str, Any]:
+    """The JSON object of a message without bulk data. Raises as `decode`, of which it is the first half."""
+    return _fields(body, MESSAGE_MAX)
 
 
 def _fields(text: bytes | bytearray, limit: int) -> dict[str, Any]:
@@ -112,7 +114,8 @@ def _fields(text: bytes | bytearray, limit: int) -> dict[str, Any]:
     return fields
 
 
-def _message(fields: dict[str, Any], data: bytes) -> AnyMessage:
+def message_of(fields: dict[str, Any], data: bytes = b"") -> AnyMessage:
+    """The message of these fields, of which any may be a part of a message already. Raises `BadMessage`."""
     if data:
         fields["data"] = data
     else:

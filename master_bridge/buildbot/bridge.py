@@ -111,6 +111,11 @@ class Bridge:
 
     # -- asked by Buildbot's side -------------------------------------------------------------------------------------
 
+    def agent_heard(self, instance: str, user: str) -> None:
+        """It told the fleet of itself: one of a thousand that do so all the time, most of which hold nothing here."""
+        if self.machine.holds(instance, user):
+            self.feed(inputs.AgentHeard(instance=instance, user=user))
+
     def seek(self, client: Client, seek: inputs.Seek) -> None:
         """Find an agent for `seek.request`; `client` hears what becomes of it."""
         self.clients[seek.request] = client

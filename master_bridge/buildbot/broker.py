@@ -44,7 +44,7 @@ from master_bridge.buildbot.search.notices import NoAgentNotices
 from master_bridge.buildbot.traces.tracing import Tracing
 from master_bridge.buildbot.worker_pages import LOOK_EVERY as WORKERS_EVERY
 from master_bridge.buildbot.worker_pages import WorkerPages
-from master_bridge.core.inputs import AgentHeard, Seek
+from master_bridge.core.inputs import Seek
 from master_bridge.link.client import Listening
 from master_bridge.link.errors import BadSettings
 from master_bridge.link.making import make_link, stays
@@ -380,7 +380,7 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
 
     def _fleet_heard(self, message: FleetMessage) -> None:
         if isinstance(message, Status) and self.bridge is not None:
-            self.bridge.feed(AgentHeard(instance=message.instance, user=address_user(message.address)))
+            self.bridge.agent_heard(message.instance, address_user(message.address))
         self.page.hear(message)
         if self.fleet.hear(message, time.monotonic()):
             self._announcements.columns_changed()  # for the new one; after a master's start all are new

@@ -92,6 +92,10 @@ class BridgeMachine:
         """When to `Tick` next, in monotonic seconds; None: nothing is due ever."""
         return self._context.timers.next
 
+    def holds(self, instance: str, user: str) -> bool:
+        """Whether this agent has a session here; of no other does `AgentHeard` mean anything."""
+        return bool(self._placing.holders.of_agent(instance, user))
+
     def next_n(self, request: str) -> int:
         """The number that the next `StartCommand` of `request` will get."""
         return self._holding.next_n(self._placing.works.get(request))

@@ -121,14 +121,14 @@ class Reader:
         may_repeat = envelope.routing_key == topology.STATUS_KEY and HEADER not in delivered.headers
         if may_repeat and (again := self._repeated.read(envelope.to_fleet(topology.STATUS_KEY), body)) is not None:
             return again
-        message = decode(body, delivered.headers)
+        message, able = self._repeated.read_news(body) if may_repeat else (decode(body, delivered.headers), b"")
         if isinstance(message, Status):
             user = envelope.to_fleet(topology.STATUS_KEY)
             if not _is_of(message.address, user):
                 raise NotBelieved(f"user {user} told a status for the address {message.address}")
             message = named(message, user)
             if may_repeat:
-                self._repeated.keep(user, body, message)
+                self._repeated.keep(user, body, message, able)
             return message
         if not isinstance(message, (Catalogue, Work)):
             raise BadMessage(f"a {message.t} where a status, a catalogue or a master's work was expected")

@@ -193,6 +193,16 @@ def test_a_silence_before_the_ping_came_back_counts_as_grace() -> None:
     assert "did not answer for 5 s" in lost.reason
 
 
+def test_the_machine_knows_whose_statuses_mean_something_to_it() -> None:
+    scene, agent = held_and_settled()
+    of_agent = (f"i-{agent.name}", agent.user)
+    assert scene.machine.holds(*of_agent)
+    assert not scene.machine.holds("i-other", agent.user)
+    assert not scene.machine.holds(of_agent[0], "other")
+    scene.do(Done(request="br-1"))
+    assert not scene.machine.holds(*of_agent)
+
+
 def test_an_agent_heard_of_late_has_the_whole_grace() -> None:
     """A link that is reset, or a main process killed: nobody was silent before."""
     scene, agent = held_and_settled()

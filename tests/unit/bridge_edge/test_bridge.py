@@ -16,6 +16,7 @@ from contracts.trust.envelope import Envelope
 from contracts.trust.tickets import Tickets
 from master_bridge.buildbot.bridge import Bridge
 from master_bridge.core import actions
+from master_bridge.core.inputs import AgentHeard
 from master_bridge.link.carried import Delivered
 from master_bridge.link.reader import Reader
 from tests.unit.bridge_core.scene import Agent
@@ -87,6 +88,17 @@ def test_a_thief_bears_its_accounts_name_beside_another_accounts() -> None:
     tell("alice")
     assert [each.agent for each in fleet] == ["alice@mallory", "alice"]
     assert [each.message.agent for each in heard] == ["alice@mallory"]
+
+
+def test_of_all_agents_that_are_heard_the_machine_hears_of_holders(monkeypatch: pytest.MonkeyPatch) -> None:
+    this = bridge()
+    fed: list[Any] = []
+    monkeypatch.setattr(this, "feed", fed.append)
+    monkeypatch.setattr(this.machine, "holds", lambda *agent: agent == ("i-1", "alice"))
+    for instance, user in (("i-1", "alice"), ("i-1", "mallory"), ("i-2", "alice")):
+        this.agent_heard(instance, user)
+    assert fed == [AgentHeard(instance="i-1", user="alice")]
+    this.stop()
 
 
 def test_what_the_link_could_not_read_is_counted() -> None:

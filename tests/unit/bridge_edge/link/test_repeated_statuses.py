@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 from typing import Any
 
 import pytest
@@ -153,11 +154,60 @@ def test_nothing_is_remembered_that_nobody_keeps() -> None:
     """What one account can make a bridge remember is bounded where statuses are kept (rule 23)."""
     repeated = RepeatedStatuses()
     told = status()
-    repeated.keep(USER, encode(told).body, told)
-    assert len(repeated) == 1
-    del told
+    _, able = repeated.read_news(encode(told).body)
+    repeated.keep(USER, encode(told).body, told, able)
+    assert len(repeated) == len(repeated._able) == 1
+    del told, _
     gc.collect()
-    assert len(repeated) == 0
+    assert len(repeated) == len(repeated._able) == 0
+
+
+ABLE = (Capability(name="gtk", version="3"), Capability(name="wx"))
+
+
+@pytest.mark.parametrize("agent", ["alice", "linux-1"])
+def test_equal_machines_share_what_they_can(agent: str) -> None:
+    """News of one agent, and another agent of another account, whatever they are called."""
+    scene = Scene()
+    kept = [
+        scene.hear(body(agent=agent, capabilities=ABLE)),
+        scene.hear(body(agent=agent, capabilities=ABLE, state="paused", now=2.0)),
+        scene.hear(
+            body(agent="bob", address=topology.control_address("bob", "i-2", "0"), capabilities=ABLE), user="bob"
+        ),
+    ]
+    capabilities = [each.capabilities for each in kept if isinstance(each, Status)]
+    assert len(capabilities) == 3
+    assert capabilities[0] == ABLE
+    assert capabilities[0] is capabilities[1] is capabilities[2]
+
+
+#: As JSON has them: some are those of before but for a kind, a name, an order or a part that nobody knows.
+WAYS = [
+    [{"name": "gtk", "version": "3"}, {"name": "wx", "version": None}],
+    [{"name": "gtk", "version": "3"}, {"name": "wx"}],
+    [{"version": "3", "name": "gtk"}, {"name": "wx", "version": None}],
+    [{"name": "wx", "version": None}, {"name": "gtk", "version": "3"}],
+    [{"name": "gtk", "version": 3}, {"name": "wx", "version": None}],
+    [{"name": "gtk", "version": "3", "more": 1}, {"name": "wx", "version": None}],
+    [{"name": "gtk", "version": "3", "more": True}, {"name": "wx", "version": None}],
+    [["gtk", "3"]],
+    [{"name": ""}],
+    [],
+    {},
+    None,
+]
+
+
+@given(st.lists(st.sampled_from(WAYS), min_size=2, max_size=4), st.sampled_from(["status", "work", "catalogue"]))
+def test_shared_capabilities_are_what_decoding_gives(ways: list[Any], kind: str) -> None:
+    scene = Scene()
+    kept = []  # or nothing would be shared
+    for number, way in enumerate(ways):
+        fields = {**json.loads(body(state="paused" if number % 2 else "ready")), "capabilities": way, "t": kind}
+        told = json.dumps(fields).encode()
+        kept.append(scene.hear(told))
+        assert kept[-1] == (_read(told) if kind == "status" else None)
 
 
 def _read(told: bytes) -> Any:
