@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -251,13 +252,60 @@ def test_own_children_are_told_with_and_without_the_systems_lists(
     if listed:
         monkeypatch.setattr(psutil, "Process", fails(AssertionError("all of the machine is looked at")))
     else:
-        monkeypatch.setattr(Path, "iterdir", fails(OSError(errno.ENOENT, "planted")))
+        monkeypatch.setattr(reaper, "_THREADS", "/proc/nowhere")
     assert child.pid in reaper.own_children()
     child.kill()
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
     assert child.pid in reaper.own_children()
     child.wait()
     assert child.pid not in reaper.own_children()
+
+
+@pytest.mark.parametrize("when", ["before its list is read", "after it"])
+def test_all_of_the_machine_is_not_looked_at_when_a_thread_ends_meanwhile(
+    child: subprocess.Popen[bytes], when: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As threads do that have just given what the caller waited for. What it had started is in another's list then."""
+    over = threading.Event()
+    started: list[subprocess.Popen[bytes]] = []
+
+    def work() -> None:
+        started.append(subprocess.Popen(["sleep", "300"]))
+        over.wait()
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    wait_for(lambda: started, 10, "the thread has started a process")
+    listed = os.listdir
+
+    def end() -> None:
+        over.set()
+        wait_for(lambda: str(thread.native_id) not in listed("/proc/self/task"), 10, "the thread has ended")
+
+    def listing(path: str) -> list[str]:
+        """That one last: all others' lists have been read before."""
+        found = sorted(listed(path), key=lambda name: name == str(thread.native_id))
+        if when == "before its list is read":
+            end()
+        return found
+
+    def reading(path: str) -> bytes:
+        if when == "after it" and f"/{thread.native_id}/" in path:
+            end()
+            return b""  # of a thread that is gone the list is empty where the file was opened before
+        return read(path)
+
+    read = reaper._read
+    monkeypatch.setattr(os, "listdir", listing)
+    monkeypatch.setattr(reaper, "_read", reading)
+    monkeypatch.setattr(psutil, "Process", fails(AssertionError("all of the machine is looked at")))
+    try:
+        assert {child.pid, started[0].pid} <= set(reaper.own_children())
+    finally:
+        over.set()
+        thread.join()
+        started[0].kill()
+        started[0].wait()
 
 
 # ---- what the system says of one process

@@ -29,6 +29,11 @@ DENIED_PATIENCE = 1.0
 #: Between two rounds of killing: what was killed needs a moment to go.
 ROUND_PAUSE = 0.01
 _PR_SET_CHILD_SUBREAPER = 36
+#: Each thread of this process has a list of its own of the children that it started.
+_THREADS = "/proc/self/task"
+#: How often these lists are read, as long as threads end or begin meanwhile. One that looked at a file ends just when
+#: whoever waited for it goes on and asks for the children, so the second time is the last as a rule.
+_LISTINGS = 10
 #: Commands go first when memory runs out, not the agent that has to report it (0 is the default, 1000 the most).
 _OOM_SCORE = 300
 
@@ -215,11 +220,25 @@ def reap_strays(known: frozenset[int]) -> None:
 def own_children() -> list[int]:
     """Children of this process, zombies too. Linux lists them; elsewhere all processes of the machine are looked at,
     which with some 300 of them costs 5 ms each time: an idle agent would spend most of its time on it."""
+    for _ in range(_LISTINGS):
+        with contextlib.suppress(OSError):  # another system, a kernel without these lists, or a thread has just ended
+            threads = os.listdir(_THREADS)
+            found = [int(pid) for thread in threads for pid in _read(f"{_THREADS}/{thread}/children").split()]
+            if os.listdir(_THREADS) == threads:  # or what one that ended had started may now be in a list read before
+                return found
+    return [process.pid for process in psutil.Process().children()]
+
+
+def _read(path: str) -> bytes:
+    """A file of the system's, whole. Raises OSError."""
+    parts = []
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        lists = [(task / "children").read_text() for task in Path("/proc/self/task").iterdir()]
-    except OSError:  # another system, a kernel without these lists, or a thread that ended just now
-        return [process.pid for process in psutil.Process().children()]
-    return [int(pid) for text in lists for pid in text.split()]
+        while part := os.read(descriptor, 4096):
+            parts.append(part)
+    finally:
+        os.close(descriptor)
+    return b"".join(parts)
 
 
 def alive(process: psutil.Process) -> bool:
