@@ -11,7 +11,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from benchmarks.report.figures import Wrong
 from benchmarks.stand.peers import Peer, end_tree
@@ -36,11 +36,19 @@ def run(stage: Stage) -> None:
     stage.measure("failover", "master killed, started again", "s", "less", _master_killed, peers=peers)
 
 
-def _running(peer: Peer) -> tuple[int, Build, str]:
-    """A build whose command sleeps: request, build, and the pid that the command told."""
+@contextlib.contextmanager
+def _running(peer: Peer) -> Iterator[tuple[int, Build, str]]:
+    """A build whose command sleeps: request, build, the pid that the command told. It is over at the block's end."""
     request = peer.master.force("fail")
-    told = wait_for(lambda: _told(peer, request), _TIMEOUT, "the command has told its pid")
-    return request, peer.master.builds(request)[-1], told
+    try:
+        told = wait_for(lambda: _told(peer, request), _TIMEOUT, "the command has told its pid")
+        yield request, peer.master.builds(request)[-1], told
+        for pid in peer.command_pids("sleep 600"):
+            os.kill(pid, signal.SIGKILL)
+        peer.master.finished(request, 60)
+    except (Wrong, AssertionError):
+        peer.give_up(request)  # or it has the worker of what is measured next
+        raise
 
 
 def _told(peer: Peer, request: int) -> str | None:
@@ -50,12 +58,6 @@ def _told(peer: Peer, request: int) -> str | None:
         return None
     pids = peer.command_pids("sleep 600")
     return str(pids[-1]) if pids else None
-
-
-def _end(peer: Peer, request: int) -> None:
-    for pid in peer.command_pids("sleep 600"):
-        os.kill(pid, signal.SIGKILL)
-    peer.master.finished(request, 60)
 
 
 def _worker_killed(peer: Peer) -> float:
@@ -68,39 +70,36 @@ def _main_killed(peer: Peer) -> float:
 
 def _moved(peer: Peer, kill: Callable[[int], None]) -> float:
     """Seconds until the command of a worker whose main process `kill` has ended runs on another one."""
-    peer.have_workers(2)  # the round before may have broken when one of them was gone
-    request, build, pid = _running(peer)
-    victim = next(worker for worker in peer.workers if int(pid) in peer.tree_of(worker))
-    peer.workers.remove(victim)
-    killed = time.monotonic()
-    kill(victim.pid)
-    victim.stop()
-    wait_for(lambda: _told(peer, request) not in (None, pid), _TIMEOUT, "the command runs again", every=0.02)
-    took = time.monotonic() - killed
-    if peer.master.builds(request)[-1].id == build.id:
-        raise Wrong("the same build goes on, though its worker is gone")
-    with contextlib.suppress(ProcessLookupError):  # PB's worker leaves it behind when it is killed
-        os.kill(int(pid), signal.SIGKILL)
-    _end(peer, request)
+    peer.have_workers(2)
+    with _running(peer) as (request, build, pid):
+        victim = next(worker for worker in peer.workers if int(pid) in peer.tree_of(worker))
+        peer.workers.remove(victim)
+        killed = time.monotonic()
+        kill(victim.pid)
+        victim.stop()
+        wait_for(lambda: _told(peer, request) not in (None, pid), _TIMEOUT, "the command runs again", every=0.02)
+        took = time.monotonic() - killed
+        if peer.master.builds(request)[-1].id == build.id:
+            raise Wrong("the same build goes on, though its worker is gone")
+        with contextlib.suppress(ProcessLookupError):  # PB's worker leaves it behind when it is killed
+            os.kill(int(pid), signal.SIGKILL)
     return took
 
 
 def _master_killed(peer: Peer) -> float:
-    request, build, pid = _running(peer)
-    killed = time.monotonic()
-    peer.master.kill()
-    peer.master.start()
+    with _running(peer) as (request, build, pid):
+        killed = time.monotonic()
+        peer.master.kill()
+        peer.master.start()
 
-    def goes_on() -> bool:
-        builds = peer.master.builds(request)
-        if not builds or builds[-1].id == build.id:
-            return False
-        if peer.ours:  # the command that ran is followed: the new build shows its output
-            steps = builds[-1].steps
-            return "where" in steps and pid in peer.output(builds[-1], "where")
-        return _told(peer, request) not in (None, pid)
+        def goes_on() -> bool:
+            builds = peer.master.builds(request)
+            if not builds or builds[-1].id == build.id:
+                return False
+            if peer.ours:  # the command that ran is followed: the new build shows its output
+                steps = builds[-1].steps
+                return "where" in steps and pid in peer.output(builds[-1], "where")
+            return _told(peer, request) not in (None, pid)
 
-    wait_for(goes_on, _TIMEOUT, "the build goes on", every=0.02)
-    took = time.monotonic() - killed
-    _end(peer, request)
-    return took
+        wait_for(goes_on, _TIMEOUT, "the build goes on", every=0.02)
+        return time.monotonic() - killed

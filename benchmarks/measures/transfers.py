@@ -17,12 +17,9 @@ from benchmarks.report.figures import Wrong
 from benchmarks.stand.configuration import BLOCKS
 from benchmarks.stand.peers import Peer
 from benchmarks.stand.stage import MB, Stage
-from tests.harness.waiting import wait_for
 
 #: Perspective Broker's download in blocks of 1 MiB never ends; all that end take less than 12 s on an idle machine.
 _TIMEOUT = 30.0
-#: Seconds for the end of one that is given up.
-_END = 60.0
 
 
 def run(stage: Stage) -> None:
@@ -53,7 +50,7 @@ def _transfer(peer: Peer, builder: str, sent: Path) -> float:
     while not peer.master.get(f"/buildrequests/{request}")["buildrequests"][0]["complete"]:
         lost = [what for _, what, _ in peer.stamps(request)].count("sent") > 1
         if lost or time.monotonic() > deadline:
-            _give_up(peer, request)
+            peer.give_up(request)  # Perspective Broker loses its worker over a large block, again and again
             raise Wrong("the worker was lost, and the build begun again" if lost else f"not done in {_TIMEOUT:.0f} s")
         time.sleep(0.5)  # each answer costs the master 5 ms of the time that is measured
     build = peer.master.builds(request)[-1]
@@ -65,21 +62,3 @@ def _transfer(peer: Peer, builder: str, sent: Path) -> float:
     arrived.unlink()
     marks = {what: at for _, what, at in peer.stamps(request)}
     return sent.stat().st_size / MB / (marks["done"] - marks["sent"])
-
-
-def _give_up(peer: Peer, request: int) -> None:
-    """End it for good: Perspective Broker loses its worker over a large block, and Buildbot then begins again for ever.
-
-    That would have the worker, and a part of the machine, in all that is measured afterwards.
-    """
-    peer.have_workers(0)
-    wait_for(lambda: not _running(peer, request), _END, "the build has lost its worker")
-    peer.master.call(f"/buildrequests/{request}", "cancel", reason="too slow")
-    wait_for(
-        lambda: peer.master.get(f"/buildrequests/{request}")["buildrequests"][0]["complete"], _END, "it is cancelled"
-    )
-    peer.have_workers(1)
-
-
-def _running(peer: Peer, request: int) -> bool:
-    return any(build.result == "RUNNING" for build in peer.master.builds(request))

@@ -30,6 +30,8 @@ WORKERS = 8
 #: As many there are for the builder `fanout`.
 CROWD = 24
 _WORKER_NAMES = tuple(f"w{number}" for number in range(CROWD))
+#: Seconds for the end of a build that is given up.
+_END = 120.0
 _TWISTD = "from twisted.scripts.twistd import run; run()"
 
 
@@ -206,6 +208,20 @@ class Peer:
         complete = lambda: self.master.get(f"/buildrequests/{request}")["buildrequests"][0]["complete"]  # noqa: E731
         wait_for(complete, timeout, lambda: f"request {request} complete: {self.master.describe(request)}", every=0.5)
         return self.master.builds(request)[-1]
+
+    def give_up(self, request: int) -> None:
+        """End it for good: Buildbot would begin it again for ever, and all that is measured afterwards would have its
+        worker, and a part of the machine, in it."""
+        self.master.wait_started()
+        workers = len(self.workers)
+        self.have_workers(0)
+        running = lambda: any(build.result == "RUNNING" for build in self.master.builds(request))  # noqa: E731
+        wait_for(lambda: not running(), _END, "the build has lost its worker")
+        complete = lambda: self.master.get(f"/buildrequests/{request}")["buildrequests"][0]["complete"]  # noqa: E731
+        if not complete():
+            self.master.call(f"/buildrequests/{request}", "cancel", reason="given up")
+        wait_for(complete, _END, "it is cancelled")
+        self.have_workers(workers)
 
     def output(self, build: Build, step: str) -> str:
         """What a step printed so far; "" before it has a log."""

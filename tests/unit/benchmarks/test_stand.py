@@ -6,9 +6,12 @@ import os
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from benchmarks.measures import failover
+from benchmarks.report.figures import Wrong
 from benchmarks.stand.peers import end_tree
 from benchmarks.stand.processes import tree
 from tests.harness.waiting import wait_for
@@ -32,3 +35,44 @@ def test_a_machine_that_is_gone_tells_nobody_that_its_command_was_killed(
         agent.wait(30)
     assert not told.exists()
     wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in processes), 30, "all are gone")
+
+
+class SleepingBuild:
+    """A peer whose build 7 tells its pid at once, and what becomes of it."""
+
+    def __init__(self) -> None:
+        self.master: Any = self
+        self.given_up: list[int] = []
+        self.ended: list[int] = []
+
+    def force(self, builder: str) -> int:
+        return 7
+
+    def builds(self, request: int) -> list[Any]:
+        return [type("Build", (), {"steps": {"where": {}}})()]
+
+    def command_pids(self, text: str) -> list[int]:
+        with subprocess.Popen(["true"]) as process:
+            pass
+        return [process.pid] if not self.ended else []
+
+    def finished(self, request: int, timeout: float) -> None:
+        self.ended.append(request)
+
+    def give_up(self, request: int) -> None:
+        self.given_up.append(request)
+
+
+@pytest.mark.parametrize("error", [Wrong, AssertionError])
+def test_a_round_of_failover_that_fails_leaves_no_build_that_sleeps_on(
+    monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    monkeypatch.setattr(os, "kill", lambda pid, number: None)
+    peer: Any = SleepingBuild()
+    with failover._running(peer) as (request, _, _):
+        assert request == 7
+    assert (peer.ended, peer.given_up) == ([7], [])
+    peer = SleepingBuild()
+    with pytest.raises(error, match="no more"), failover._running(peer):
+        raise error("no more")
+    assert (peer.ended, peer.given_up) == ([], [7])
