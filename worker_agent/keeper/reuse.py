@@ -11,7 +11,6 @@ import asyncio
 import os
 import socket
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 from worker_agent.keeper.settings import KeeperConfig
@@ -21,31 +20,19 @@ from worker_agent.keeper.settings import KeeperConfig
 GROWN_MAX = 8 * 1024 * 1024
 #: Looks, and seconds between them, at threads that are about to end: those of files do so after their last call.
 _LOOKS, _PAUSE = 10, 0.002
-#: Seconds without a session after which a keeper in waiting ends its guard, which takes 6 MB. Another one takes 2 ms of
-#: processor time: agents of a busy master have their next build sooner.
-REST = 10.0
 _PEEK = 4096
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
-def next_session(connection: socket.socket, rests: Callable[[], None]) -> KeeperConfig | None:
-    """Wait for a session; None when there is none to come. Reads nothing of what follows.
-
-    `rests` is called once, after `REST` seconds without one.
-    """
-    connection.settimeout(REST)
+def next_session(connection: socket.socket) -> KeeperConfig | None:
+    """Wait for a session; None when there is none to come. Reads nothing of what follows."""
+    connection.setblocking(True)  # a loop has read from it
     line = b""
     while not line.endswith(b"\n"):
-        try:
-            seen = connection.recv(_PEEK, socket.MSG_PEEK)
-        except TimeoutError:
-            rests()
-            connection.settimeout(None)
-            continue
+        seen = connection.recv(_PEEK, socket.MSG_PEEK)
         if not seen:
             return None
         line += connection.recv(seen.find(b"\n") + 1 or len(seen))
-    connection.setblocking(True)
     return KeeperConfig.loads(line.decode())
 
 

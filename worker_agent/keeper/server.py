@@ -327,7 +327,7 @@ def main(fd: int, run_as: str = "") -> None:
     apart = _process_of(run_as) if run_as else None
     become_subreaper()
     process = _Process(apart)
-    while (config := next_session(initial, process.rest)) is not None:  # None: there is no session for it
+    while (config := next_session(initial)) is not None:  # None: there is no session for it
         following = initial.dup()
         if not _keep_session(process, config, initial):
             break
@@ -343,10 +343,6 @@ class _Process:
         self.apart = apart
         self.guard: Guard | None = None
         self.before: Before | None = None
-
-    def rest(self) -> None:
-        if self.guard is not None:
-            self.guard.dismiss()
 
 
 def _keep_session(process: _Process, config: KeeperConfig, initial: socket.socket) -> bool:

@@ -7,7 +7,6 @@ import os
 import resource
 import signal
 import socket
-import subprocess
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -18,7 +17,6 @@ import pytest
 from tests.unit.keeper_processes.driving.harness import alive
 from tests.unit.keeper_processes.test_fork_server import descriptors, opened, ran, until
 from worker_agent.keeper import reuse
-from worker_agent.keeper.processes.guard import Guard
 from worker_agent.keeper.reuse import Before, next_session
 from worker_agent.keeper.settings import KeeperConfig
 from worker_agent.keepers.client import Keeper
@@ -253,46 +251,15 @@ async def test_no_fork_server_beside_keepers_for_all_slots(tmp_path: Path) -> No
     await starter.end()
 
 
-async def test_a_keeper_that_waits_has_no_guard_after_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that was stopped, too; with the next session there is another, which does what a guard does."""
-    monkeypatch.setattr(reuse, "REST", 0.05)
+async def test_of_the_next_session_its_settings_are_read_and_nothing_more(tmp_path: Path) -> None:
+    """Also where a loop has had the socket before, which does not wait then."""
     ours, theirs = socket.socketpair()
-    guard = Guard()
-    guard.begin("s1")
-    first = guard.pid
-    os.kill(first, signal.SIGSTOP)
-    guard.rest()
-    waiting = asyncio.ensure_future(asyncio.to_thread(next_session, theirs, guard.dismiss))
-    await until(lambda: not psutil.pid_exists(first), "the guard is gone")
-    assert not waiting.done()
+    theirs.setblocking(False)
+    waiting = asyncio.ensure_future(asyncio.to_thread(next_session, theirs))
     config = KeeperConfig(session="s2", folder=str(tmp_path), basedir=str(tmp_path), builddir="b")
     ours.sendall(config.dumps().encode() + b"\n{}")
     assert await waiting == config
-    assert theirs.recv(9) == b"{}", "nothing of what follows was read"
-    guard.begin("s2")
-    assert guard.pid not in (0, first)
-    command = subprocess.Popen(["sleep", "600"])
-    guard.watch(command.pid)
-    os.close(guard._life)  # as the end of the keeper does it
-    assert await asyncio.to_thread(command.wait, 30) == -signal.SIGKILL
-    os.waitpid(guard.pid, 0)
-    monkeypatch.setattr(reuse, "REST", 60.0)
+    assert theirs.recv(9) == b"{}"
     ours.close()
-    assert next_session(theirs, guard.dismiss) is None
+    assert next_session(theirs) is None
     theirs.close()
-
-
-@pytest.mark.long
-async def test_a_keeper_waits_for_its_next_session_without_a_guard(tmp_path: Path, starter: Starter) -> None:
-    """And does in it what it does in each."""
-    first = await opened(tmp_path, "s1", starter)
-    guard = guard_of(first.pid)
-    assert await ran(first, tmp_path, ["echo", "one"]) == b"one\n"
-    assert await over(first, starter)
-    await until(lambda: not psutil.pid_exists(guard), "the guard is gone")
-    second = await opened(tmp_path, "s2", starter)
-    assert second.pid == first.pid
-    left = int(await ran(second, tmp_path, "sleep 600 >/dev/null 2>&1 & echo $!"))
-    second.detach(60)
-    os.kill(second.pid, signal.SIGKILL)
-    await until(lambda: not alive(left), "the new guard ends what the killed keeper ran")

@@ -4,6 +4,10 @@ The agent's main process does the same when it is there; but whoever kills all o
 memory, an operator) kills both. The kernel could be asked instead, from within each command's process between its fork
 and its exec: that kills no more than that one process, only on Linux, and makes a start cost four times as much, for it
 rules out vfork.
+
+It is a shell that waits in 0.1 MB, and becomes a Python when its keeper is gone, without a new process: the table of
+processes may be full. A copy of the keeper took 5 MB, all that the keeper writes to once it is copied, and three times
+the processor time.
 """
 
 from __future__ import annotations
@@ -13,32 +17,36 @@ import mmap
 import os
 import signal
 import struct
-import traceback
-from collections.abc import Callable, Iterable
+import subprocess
+from collections.abc import Callable, Iterator
 
 import psutil
 
-from worker_agent.keeper.processes.reaper import kill_until_none, marked, tree
+from worker_agent.keeper.isolated import isolated
+from worker_agent.keeper.processes.reaper import identity, kill_until_none, marked, tree
 
 #: Commands' processes that are known by their numbers, at once; of further ones only those that carry the mark.
 _PLACES = 64
-_NUMBER = struct.Struct("=i")
-_OVER = b"o"
+#: A process's number, and what tells it from a later one of that number (`reaper.identity`).
+_PLACE = struct.Struct("=i80s")
 #: Bytes for the session's name and the path of its log; both are shorter.
 _SESSION, _PATH = 256, 4096
-_NAMES = _PLACES * _NUMBER.size
-#: Descriptors that the guard keeps: standard error is the keeper's log.
-_LOG = 2
-#: A keeper has some 20 open.
-_SOME = 256
+_NAMES = _PLACES * _PLACE.size
+_SIZE = _NAMES + _SESSION + _PATH
+#: Nothing is ever sent: what is read is the end of the pipe, which the end of the keeper is.
+_WAIT = 'read -r nothing; exec "$@"'
+_END = "from worker_agent.keeper.processes.guard import take_over; take_over(int(sys.argv[2]))"
+#: A service manager's, to all of the service: the keeper ends in order.
+_UNHEARD = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Guard:
     """The keeper's side, for one session after the other."""
 
     def __init__(self) -> None:
-        # Shared with the guard: it sleeps until the keeper is gone, whatever is written here meanwhile.
-        self._shared = mmap.mmap(-1, _NAMES + _SESSION + _PATH)
+        # The guard reads it when the keeper is gone.
+        self._file = _memory_file()
+        self._shared = mmap.mmap(self._file, _SIZE)
         self.pid = 0
         self._life = -1
 
@@ -56,13 +64,6 @@ class Guard:
         """The session has ended, and none of its processes is left: until the next one there is nothing to do."""
         self._name("", "")
 
-    def dismiss(self) -> None:
-        """No session has come for a while, and without one it is only memory: `begin` makes another."""
-        if self.pid:
-            os.kill(self.pid, signal.SIGKILL)  # whatever somebody has done to it; there is nothing for it to end
-            os.waitpid(self.pid, 0)
-            self.collected(self.pid)
-
     def _name(self, session: str, log: str) -> None:
         for start, size, text in ((_NAMES, _SESSION, session), (_NAMES + _SESSION, _PATH, log)):
             self._shared[start : start + size] = os.fsencode(text)[:size].ljust(size, b"\0")
@@ -71,16 +72,25 @@ class Guard:
         """Make sure that there is one: it may have been killed itself. Raises OSError."""
         if self.pid:
             return
-        ours, self._life = os.pipe()
-        self.pid = os.fork()
-        if self.pid == 0:
-            try:
-                _guard(ours, self._shared)
-            except BaseException:
-                traceback.print_exc()  # to the keeper's log
-            finally:
-                os._exit(0)
-        os.close(ours)
+        ours, life = os.pipe()
+        try:
+            with _blocked(_UNHEARD):  # which a new program inherits
+                process = subprocess.Popen(
+                    ["/bin/sh", "-c", _WAIT, "sh", *isolated(_END), "worker-agent guard", str(self._file)],
+                    cwd="/",
+                    stdin=ours,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL if self._shared[_NAMES + _SESSION] else None,
+                    pass_fds=[self._file],
+                    start_new_session=True,
+                )
+        except BaseException:
+            os.close(life)
+            raise
+        finally:
+            os.close(ours)
+        process.returncode = 0  # it is collected here, or with all that the keeper started
+        self.pid, self._life = process.pid, life
 
     def collected(self, pid: int) -> None:
         """`pid` has ended and was waited for."""
@@ -91,54 +101,67 @@ class Guard:
             self.forget(pid)
 
     def watch(self, pid: int) -> None:
-        self._write(0, pid)
+        """`pid` has just been started."""
+        self._write(0, pid, (identity(pid) or "").encode())
 
     def forget(self, pid: int) -> None:
-        self._write(pid, 0)
+        self._write(pid, 0, b"")
 
     def over(self) -> None:
         """The session has ended, and none of its processes is left."""
         if self.pid:
-            os.write(self._life, _OVER)
-            os.close(self._life)
+            os.kill(self.pid, signal.SIGKILL)  # whatever somebody has done to it; there is nothing for it to end
             os.waitpid(self.pid, 0)
-            self.pid = 0
+            self.collected(self.pid)
 
-    def _write(self, old: int, new: int) -> None:
+    def _write(self, old: int, new: int, who: bytes) -> None:
         """In the place of `old`, if it has one."""
-        for place in range(0, _NAMES, _NUMBER.size):
-            if _NUMBER.unpack_from(self._shared, place)[0] == old:
-                _NUMBER.pack_into(self._shared, place, new)
+        for place in range(0, _NAMES, _PLACE.size):
+            if _PLACE.unpack_from(self._shared, place)[0] == old:
+                _PLACE.pack_into(self._shared, place, new, who)
                 return
 
 
-def _guard(life: int, shared: mmap.mmap) -> None:
-    """In the guard: sleep until the other end of `life` is closed, which the end of the keeper does."""
-    signal.set_wakeup_fd(-1)  # the loop's, which is the keeper's
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # a service manager's, to all of the service: the keeper ends in order
-    os.setsid()
-    for descriptor in _descriptors():
-        if descriptor > _LOG and descriptor != life:
-            with contextlib.suppress(OSError):  # by which they were listed
-                os.close(descriptor)
-    if shared[_NAMES + _SESSION]:
-        log_to(os.devnull)  # a log is not held beyond its session
-    if os.read(life, 1) == _OVER:
-        return
+def _memory_file() -> int:
+    """A descriptor of `_SIZE` bytes that are zero, in a file without a name."""
+    if hasattr(os, "memfd_create"):
+        file = os.memfd_create("guard")
+    else:
+        import tempfile
+
+        with tempfile.TemporaryFile() as made:
+            file = os.dup(made.fileno())
+    os.ftruncate(file, _SIZE)
+    return file
+
+
+@contextlib.contextmanager
+def _blocked(signals: tuple[signal.Signals, ...]) -> Iterator[None]:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def take_over(file: int) -> None:
+    """The keeper is gone: end what it had started. `file`: the descriptor of what it has written."""
+    shared = mmap.mmap(file, _SIZE)
     session, log = (part.rstrip(b"\0") for part in (shared[_NAMES : _NAMES + _SESSION], shared[_NAMES + _SESSION :]))
     if log:
         with contextlib.suppress(OSError):  # what is left is ended all the same
             log_to(os.fsdecode(log))
     if session:
-        end_what_is_left(session.decode(), [number for (number,) in _NUMBER.iter_unpack(shared[:_NAMES]) if number])
+        found = [(pid, who.rstrip(b"\0").decode()) for pid, who in _PLACE.iter_unpack(shared[:_NAMES])]
+        # a Python takes a while to start: a number may be another's by now
+        end_what_is_left(session.decode(), [pid for pid, who in found if who and identity(pid) == who])
 
 
 def log_to(path: str) -> None:
     """What this process prints goes to the file `path` from now on. Raises OSError."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     os.dup2(fd, 1)
-    os.dup2(fd, _LOG)
+    os.dup2(fd, 2)
     os.close(fd)
 
 
@@ -146,13 +169,6 @@ def end_what_is_left(session: str, pids: list[int]) -> None:
     """Kill the trees of `pids` and all that carries the mark of a command of the session. Blocks."""
     trees = [tree(pid) for pid in pids]  # now: a number may be another's as soon as its process is gone
     kill_until_none(lambda: _left(session, trees))
-
-
-def _descriptors() -> Iterable[int]:
-    try:
-        return [int(name) for name in os.listdir("/dev/fd")]
-    except OSError:  # a sandbox without /proc
-        return range(_SOME)
 
 
 def _left(session: str, trees: list[Callable[[], list[psutil.Process]]]) -> list[psutil.Process]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -11,15 +13,16 @@ import pytest
 
 from tests.unit.keeper_processes.driving.harness import Driven, alive, eventually, stream
 from tests.unit.keeper_processes.driving.planting import pids, planted
+from worker_agent.keeper.processes import guard as guards
 from worker_agent.keeper.processes.belonging import MARK
+from worker_agent.keeper.processes.guard import Guard
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
 
 def guard_of(driven: Driven) -> psutil.Process:
-    """The child of the keeper that is a copy of it."""
     keeper = psutil.Process(driven.keeper.pid)
-    found = [child for child in keeper.children() if child.cmdline() == keeper.cmdline()]
+    found = [child for child in keeper.children() if "worker-agent guard" in child.cmdline()]
     assert len(found) == 1
     return found[0]
 
@@ -42,6 +45,67 @@ async def test_a_tree_ends_with_keeper_and_main_process(driven: Driven) -> None:
 
     await eventually(lambda: not any(alive(pid) for pid in of_the_tree), "the tree is gone")
     await eventually(lambda: not alive(guard.pid), "the guard has done its work")
+
+
+async def test_it_takes_next_to_no_memory(driven: Driven) -> None:
+    """There is one with each session: a copy of its keeper took 5 MB."""
+    await driven.open()
+    await driven.completed(driven.shell("echo done"))
+
+    assert guard_of(driven).memory_full_info().uss < 2_000_000  # bytes that it shares with no other process
+
+
+async def test_signals_to_the_whole_service_do_not_end_it(driven: Driven) -> None:
+    """The keeper ends in order, and is killed where that takes too long."""
+    await driven.open()
+    await planted(driven)
+    guard = guard_of(driven)
+    of_the_tree = [pid for pid in pids(driven) if MARK in psutil.Process(pid).environ()]
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        guard.send_signal(number)
+
+    kill_all_of_the_agent(driven)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if alive(guard.pid):
+            guard.send_signal(number)
+
+    await eventually(lambda: not any(alive(pid) for pid in of_the_tree), "the tree is gone")
+    await eventually(lambda: not alive(guard.pid), "the guard has done its work")
+
+
+@pytest.fixture
+def two() -> Iterator[tuple[subprocess.Popen[bytes], subprocess.Popen[bytes]]]:
+    started = (subprocess.Popen(["sleep", "600"]), subprocess.Popen(["sleep", "600"]))
+    yield started
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+async def test_a_process_that_has_a_commands_number_by_now_is_left_alone(
+    two: tuple[subprocess.Popen[bytes], subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command ended after the keeper, and before the guard looked."""
+    command, stranger = two
+    guard = Guard()
+    guard.begin("s1")
+    guard.watch(command.pid)
+    monkeypatch.setattr(guards, "identity", lambda pid: "an earlier process of that number")
+    guard.watch(stranger.pid)
+
+    os.close(guard._life)  # as the end of the keeper does it
+    os.waitpid(guard.pid, 0)
+
+    assert command.wait() == -signal.SIGKILL
+    assert stranger.poll() is None
+
+
+async def test_one_that_was_stopped_does_not_keep_its_keeper_from_its_end() -> None:
+    guard = Guard()
+    guard.begin("s1")
+    os.kill(guard.pid, signal.SIGSTOP)
+    guard.over()
+    assert guard.pid == 0
 
 
 async def test_a_command_without_its_mark_ends_too(driven: Driven) -> None:
