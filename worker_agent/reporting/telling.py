@@ -27,9 +27,9 @@ log = structlog.get_logger(__name__)
 QUEUES_TOLD = 4000
 #: A change of status is told after this many seconds, together with what changes meanwhile.
 STATUS_SOON = 0.05
-#: … but what becomes of slots at most each so many seconds: a short build goes through all states within one, and a
-#: status, which tells of all capabilities, costs its readers more than the agent.
-SLOTS_APART = 1.0
+#: … but what becomes of slots after so many seconds, also where nothing was told for long: a short build goes through
+#: all states within one, and a status, which tells of all capabilities, costs its readers more than the agent.
+SLOTS_AFTER = 1.0
 #: Seconds after which a drain says again for what it waits.
 SAY_AGAIN = 30.0
 #: The event loop turns when it did within this many seconds; the agent notes it every 5 s.
@@ -67,7 +67,6 @@ class Telling:
         self._loop = asyncio.get_running_loop()
         self._soon: asyncio.TimerHandle | None = None
         self._told: tuple[object, ...] = ()
-        self._told_at = -SLOTS_APART
         #: of the program that runs, whatever is installed meanwhile
         self._version = version()
         self._file = ToldFile(settings.state)
@@ -85,7 +84,7 @@ class Telling:
         if now:
             self._tell(snapshot, snapshot.state)
         elif (news := _news(snapshot)) != self._told:
-            self._tell_by(self._loop.time() + STATUS_SOON if news[:-1] != self._told[:-1] else self._slots_at())
+            self._tell_by(self._loop.time() + (STATUS_SOON if news[:-1] != self._told[:-1] else SLOTS_AFTER))
 
     def tell(self, state: str | None = None) -> None:
         """Tell the fleet how this agent is; `state` instead of the one that it is in."""
@@ -106,9 +105,6 @@ class Telling:
             self._say_waiting(snapshot.waits_for)
             self._tell(snapshot, snapshot.state)
 
-    def _slots_at(self) -> float:
-        return max(self._loop.time() + STATUS_SOON, self._told_at + SLOTS_APART)
-
     def _tell_by(self, when: float) -> None:
         if self._soon is not None:
             if self._soon.when() <= when:
@@ -120,7 +116,7 @@ class Telling:
         if self._soon is not None:
             self._soon.cancel()
             self._soon = None
-        self._told, self._told_at = _news(snapshot), self._loop.time()
+        self._told = _news(snapshot)
         if snapshot.linked:
             status = self._status(snapshot, state)
             self._publish(status)

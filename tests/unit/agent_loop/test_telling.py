@@ -36,7 +36,7 @@ async def test_slots_are_told_less_often_than_the_state(tmp_path: Path, monkeypa
     """Given a status just told, what becomes of slots waits; a change of state does not, and takes it along."""
     now, statuses = IDLE, list[Status]()
     told_of = Telling(Settings(state=tmp_path), lambda: now, statuses.append, dict, lambda: None)
-    monkeypatch.setattr(telling, "SLOTS_APART", 60.0)
+    monkeypatch.setattr(telling, "SLOTS_AFTER", 60.0)
     told_of.look(IDLE, now=True)
     for now in (HELD, IDLE, HELD):
         told_of.look(now, now=False)
@@ -58,12 +58,29 @@ async def test_slots_are_told_in_the_end(tmp_path: Path, monkeypatch: pytest.Mon
     """The last of many changes is told, too, after the pause."""
     now, statuses = IDLE, list[Status]()
     told_of = Telling(Settings(state=tmp_path), lambda: now, statuses.append, dict, lambda: None)
-    monkeypatch.setattr(telling, "SLOTS_APART", 0.2)
+    monkeypatch.setattr(telling, "SLOTS_AFTER", 0.2)
     told_of.look(IDLE, now=True)
     for now in (HELD, IDLE, HELD):
         told_of.look(now, now=False)
     await told(statuses, 2)
     assert statuses[1].slots[0].state == "held"
+
+
+async def test_a_short_build_after_a_pause_is_one_status(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its begin waits, but not for longer than the changes of a busy agent do: later ones put off nothing."""
+    now, statuses = IDLE, list[Status]()
+    told_of = Telling(Settings(state=tmp_path), lambda: now, statuses.append, dict, lambda: None)
+    told_of.look(IDLE, now=True)
+    clock = asyncio.get_running_loop().time() + 1000.0
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: clock)
+    begun = clock
+    for state in ("claiming", "held", "idle"):
+        now = replace(IDLE, slots=(SlotStatus(state=state, since=clock),))  # type: ignore[arg-type]
+        told_of.look(now, now=False)
+        assert told_of._soon is not None
+        assert told_of._soon.when() == begun + telling.SLOTS_AFTER
+        clock += 0.2
+    assert len(statuses) == 1
 
 
 def test_the_same_queues_are_written_as_often_as_an_idle_agent_would(tmp_path: Path) -> None:
