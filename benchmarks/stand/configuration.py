@@ -72,11 +72,17 @@ _WHAT_TRUE_TELLS = ''.join([
 ])
 c['collapseRequests'] = False  # every request is a build of its own
 
-import gc
+import contextlib, ctypes, gc
 from twisted.internet import reactor, task
+_sqlite = None
+with contextlib.suppress(OSError, AttributeError):  # a Python that has SQLite within itself
+    _sqlite = ctypes.CDLL('libsqlite3.so.0').sqlite3_memory_used
+    _sqlite.restype = ctypes.c_longlong
 def _write_what_is_held():
     if os.path.exists('held'):  # whoever wants to know makes the file
         held = {'timers of Twisted': len(reactor.getDelayedCalls()), 'objects of Python': len(gc.get_objects())}
+        if _sqlite is not None:
+            held['memory of SQLite'] = _sqlite() / 1e6
         with open('held.new', 'w') as file:
             json.dump(held, file)
         os.replace('held.new', 'held')
