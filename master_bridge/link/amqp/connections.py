@@ -1,4 +1,7 @@
-"""Opens the two connections and everything on them, once. What keeps them open is in `link`.
+"""Opens the three connections and everything on them, once. What keeps them open is in `link`.
+
+One publishes, one consumes what is for this master, one hears the fleet: RabbitMQ blocks who has published when it is
+short of memory, and what all agents tell of themselves is read in turns (`connection/pace.py`).
 
 `Connections` owns all that it starts: connections, also those that are still being opened, what waits on them and what
 is tried again later. After `close` none of it goes on, so that no former connection consumes what the next one wants.
@@ -50,7 +53,7 @@ RESTORE_EVERY = 20.0
 
 
 class Connections:
-    """One pair of connections, from `open` to the first thing that breaks. `on_lost(reason)` is called once."""
+    """These connections, from `open` to the first thing that breaks. `on_lost(reason)` is called once."""
 
     def __init__(
         self,
@@ -62,9 +65,11 @@ class Connections:
         self._sign = sign
         self._reactor = reactor
         self._settings = settings
+        self._name = f"{settings.master} (bridge)"
         self._on_lost: Callable[[BrokerFailure | str], None] | None = on_lost
         self._publishing: BrokerProtocol | None = None
         self._consuming: BrokerProtocol | None = None
+        self._hearing: BrokerProtocol | None = None
         #: all that were made, open or not
         self._made: list[BrokerProtocol] = []
         #: what is being done and has not come to an end
@@ -107,12 +112,11 @@ class Connections:
         on_blocked: Callable[[str | None], None],
         on_restored: Callable[[frozenset[str]], None],
     ) -> Any:
-        """Both connections, exchanges, the bridge's queues and the publisher; nothing is consumed yet.
+        """What publishes and what consumes, exchanges, the bridge's queues, the publisher; nothing is consumed yet.
 
         `on_restored` is told at each look which exchanges and queues had been deleted and are there again.
         """
-        name = f"{self._settings.master} (bridge)"
-        self._publishing = yield self._connect(f"{name}, publishes")
+        self._publishing = yield self._connect(f"{self._name}, publishes")
         self._publishing.on_blocked(on_blocked)
         self.product = introduced(self._publishing.server_properties)
         self._declared = Declaring(self._publishing, self._differs)
@@ -126,7 +130,7 @@ class Connections:
             yield self._declared.queue(queue)
         self._answers = on_returned, on_refused
         self.publisher = yield self._make_publisher()
-        self._consuming = yield self._connect(f"{name}, consumes")
+        self._consuming = yield self._connect(f"{self._name}, consumes")
         self._watch = ConfirmWatch(self._reactor, oldest=self._oldest, ask=self._ask, end=self._lost)
         self._watch.start()
         self._on_restored = on_restored
@@ -168,9 +172,14 @@ class Connections:
             return frozenset()
         made = yield self._declared.restore()
         if self._fleet_queue:
-            calls = Calls((yield self._require_consuming().open_channel()))
+            hearing = self._hearing
+            if hearing is None:
+                raise ChannelLost("the connection is closed")
+            hearing.read_at_once()  # others wait for what is declared
+            calls = Calls((yield hearing.open_channel()))
             yield self._bind_fleet(calls)
             calls.close()
+            hearing.read_in_turns()
         return made
 
     @defer.inlineCallbacks
@@ -209,8 +218,9 @@ class Connections:
 
     @defer.inlineCallbacks
     def consume_fleet(self, on_message: Callable[[Delivered], None]) -> Any:
-        """Status of all agents, catalogues and work of all masters, through a queue of this connection's own."""
-        calls = Calls((yield self._require_consuming().open_channel()))
+        """Status of all agents, catalogues and work of all masters, through a queue of its own connection."""
+        self._hearing = hearing = yield self._connect(f"{self._name}, hears")
+        calls = Calls((yield hearing.open_channel()))
         answer = yield calls.call(
             "queue_declare",
             queue="",
@@ -220,7 +230,8 @@ class Connections:
         )
         self._fleet_queue = answer.method.queue
         yield self._bind_fleet(calls)
-        yield Consumer(self._consuming, self._fleet_queue, on_message, self._lost, auto_ack=True).start()
+        yield Consumer(hearing, self._fleet_queue, on_message, self._lost, auto_ack=True).start()
+        hearing.read_in_turns()
 
     @defer.inlineCallbacks
     def _bind_fleet(self, calls: Calls) -> Any:

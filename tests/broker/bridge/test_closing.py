@@ -38,27 +38,28 @@ def gate(node: RabbitMQNode) -> Iterator[Callable[[int], Gate]]:
         made.close()
 
 
-@pytest.mark.parametrize("held", [1, 2])
+@pytest.mark.parametrize("held", [1, 2, 3])
 def test_a_connection_that_was_being_opened_does_not_take_the_claims_queue(
     make_link: MakeLink, gate: Callable[[int], Gate], node: RabbitMQNode, amqp_url: str, held: int
 ) -> None:
     """One is reset, or the link is given another URL, while the other one opens: it must not complete as an orphan that
-    consumes the claims queue, which the next pair would be refused for ever."""
+    consumes the claims queue, which the next ones would be refused for ever."""
     between = gate(held)
     running = make_link(url=between.url(amqp_url), up=False)
     wait_for(lambda: between.holds, 60, "the connection to be held")
-    if held == 2:
+    if held > 1:
         between.reset_the_others()  # the link notices, and tries again with new ones
         running.wait("up")
     else:
         running.call("stop")
         running = make_link()
     between.release()
-    wait_for(lambda: sorted(bridges(node, amqp_url.rsplit("/", 1)[1])) ==
-             ["m1 (bridge), consumes", "m1 (bridge), publishes"], 60, "two connections and no third")  # fmt: skip
+    three = [f"m1 (bridge), {what}" for what in ("consumes", "hears", "publishes")]
+    wait_for(lambda: sorted(bridges(node, amqp_url.rsplit("/", 1)[1])) == three, 60, "three connections and no more")
     running.call("send_marker", Marker(incarnation="i", k=1))
     running.wait("message")
-    assert running.client.named("down") == running.client.named("stopped") == []
+    assert len(running.client.named("down")) == (held == 3), "it is up before it hears the fleet"
+    assert running.client.named("stopped") == []
 
 
 @pytest.mark.parametrize("held", [1, 2])
@@ -79,15 +80,19 @@ def test_a_link_that_is_stopped_while_it_opens_leaves_nothing(
 def test_after_a_stop_nothing_is_consumed_and_the_broker_has_no_complaint(
     make_link: MakeLink, own_node: RabbitMQNode
 ) -> None:
-    """Both connections say goodbye; `stop` waits for it, so that the next start is not refused by a ghost."""
-    running = make_link(url=own_node.url)
-    running.call("stop")
+    """All connections say goodbye; `stop` waits for it, so that the next start is not refused by a ghost."""
+
+    def start_and_stop() -> None:
+        running = make_link(url=own_node.url)
+        wait_for(lambda: len(bridges(own_node, "/")) == 3, 60, "it hears the fleet, too")
+        running.call("stop")
+
+    start_and_stop()
     assert own_node.ctl("list_consumers").strip().splitlines()[1:] == []
     assert bridges(own_node, "/") == []
-    again = make_link(url=own_node.url)
-    again.call("stop")
+    start_and_stop()
     ended = re.compile(r"closing AMQP connection .*m1 \(bridge\).*(?:\n.*unexpectedly.*)?")
-    wait_for(lambda: len(ended.findall(own_node.log_tail(2000))) == 4, 60, "four ends in the broker's log")
+    wait_for(lambda: len(ended.findall(own_node.log_tail(2000))) == 6, 60, "six ends in the broker's log")
     assert "unexpectedly" not in "".join(ended.findall(own_node.log_tail(2000)))
 
 

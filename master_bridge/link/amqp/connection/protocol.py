@@ -21,6 +21,7 @@ from contracts.operations import broker_failure
 from contracts.operations.amqp_url import BrokerAddress
 from contracts.operations.broker_failure import BrokerFailure
 from master_bridge.link.amqp.connection.failures import failure_of
+from master_bridge.link.amqp.connection.pace import Pace
 from master_bridge.link.amqp.connection.properties import tolerate_unreadable
 from master_bridge.link.errors import ChannelLost
 from master_bridge.link.settings import LinkSettings
@@ -60,6 +61,7 @@ class BrokerProtocol(TwistedProtocolConnection):
         self._on_lost: Callable[[BrokerFailure], None] | None = on_lost
         self._first = b""
         self._ended = False
+        self._pace: Pace | None = None
 
     # -- the socket ----------------------------------------------------------------------------------------------------
 
@@ -78,6 +80,8 @@ class BrokerProtocol(TwistedProtocolConnection):
             if stranger is not None:
                 self.give_up(stranger)
                 return
+        if self._pace is not None:
+            self._pace.received(len(data))
         try:
             super().dataReceived(data)
         except AMQPError as error:  # what it cannot read, or answer; Twisted would log a traceback with each try
@@ -85,6 +89,7 @@ class BrokerProtocol(TwistedProtocolConnection):
 
     def connectionLost(self, reason: Any = None) -> None:
         self._parting.over()
+        self.read_at_once()
         # before pika tells: it replaces what the broker said by how the socket was closed
         self._lost(self._explain(reason.value if reason is not None else ChannelLost("the connection is closed")))
         self._ended = True
@@ -133,6 +138,17 @@ class BrokerProtocol(TwistedProtocolConnection):
         )
         return result
 
+    def read_in_turns(self) -> None:
+        """From now on: for what may come a moment later (`pace`)."""
+        if self._pace is None and self._impl.is_open and not self._ended:
+            self._pace = Pace(self.transport, self._clock)
+
+    def read_at_once(self) -> None:
+        """From now on, as from the beginning."""
+        pace, self._pace = self._pace, None
+        if pace is not None:
+            pace.end()
+
     def too_late(self) -> None:
         """The handshake takes too long."""
         self.give_up(
@@ -155,6 +171,7 @@ class BrokerProtocol(TwistedProtocolConnection):
         if self._ended:
             return
         self._ended = True
+        self.read_at_once()
         if not self._impl.is_open:
             self.abort()
             return
@@ -194,6 +211,10 @@ class _Parting:
     def abortConnection(self) -> None:
         if not self._is_over:
             self._transport.abortConnection()
+
+    def resumeProducing(self) -> None:
+        if not self._is_over:
+            self._transport.resumeProducing()
 
     def over(self) -> None:
         """The socket is closed."""
