@@ -12,7 +12,8 @@ from typing import Literal
 
 from contracts.machines.bounded import Bounded
 
-#: Ended sessions remembered. One costs some 200 bytes; a message for an older one finds no addressee to tell.
+#: Ended sessions remembered. One costs up to 2 KB of resident memory; a message for an older one finds no addressee to
+#: tell.
 REMEMBERED = 1024
 
 Reason = Literal["unknown", "lost", "diverged", "refused", "released", "killed", "disk", "memory"]

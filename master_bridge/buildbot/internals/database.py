@@ -3,7 +3,9 @@
 Buildbot opens the database for each call, reads its schema, and closes it after (db/enginestrategy.py: `NullPool`),
 some thirty times for a step; and whenever the last connection closes, SQLite writes its write-ahead log back and
 deletes it (https://sqlite.org/wal.html). Over a connection that is there already a call takes 0.08 ms of processor
-time, not 0.54. The checkpoints that SQLite makes by itself, each thousand pages, go on. Other databases have a pool.
+time, not 0.54. The checkpoints that SQLite makes by itself, each thousand pages, go on. Each connection has a
+page cache that fills to 2 MB as the database grows (https://sqlite.org/pragma.html#pragma_cache_size). Other databases
+have a pool.
 
 `do_connect` is SQLAlchemy's documented event for what gives connections; closing them, which no event can prevent, is a
 method of Python's `sqlite3.Connection`.
