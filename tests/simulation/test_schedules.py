@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import pytest
 
 from tests.generated import fresh_seed
@@ -10,79 +13,55 @@ from tests.simulation.profiles import ROTATION
 from tests.simulation.run import run
 from tests.simulation.shrink import report
 
-#: 1,200 with `make test`
-_SHARDS, _EACH = 12, 100
-_LONG_SHARDS, _LONG_EACH = 200, 494
+
+@dataclass(frozen=True)
+class _Family:
+    #: take turns
+    profiles: Sequence[str]
+    #: schedules with `make test`
+    few: int
+    #: with `make test-long` and `make test` together
+    many: int
+
+
+_FAMILIES = {
+    "broker": _Family(ROTATION, 480, 100_000),
+    # a master that is its own broker: the post office is the real one, and the frames are
+    "office": _Family(("office", "office_commands", "office_restart"), 300, 100_000),
+    # the master is at a broker and its own; its two links as one are the real ones
+    "moving": _Family(("moving", "moving_once"), 60, 20_000),
+}
 #: with `make test-long`, and `FRESH_SEED=123456 pytest tests/simulation`, another part of the space
 _FIRST = fresh_seed() or 0
 
 
-def _search(first: int, count: int) -> None:
-    for seed in range(first, first + count):
-        outcome = run(make_plan(ROTATION[seed % len(ROTATION)], seed))
-        if outcome.failed:
-            pytest.fail(report(outcome), pytrace=False)
+def _shards(family: str, begin: int, end: int, size: int) -> list[tuple[str, int, int]]:
+    """Of one test each: the family, its first schedule and the one after its last."""
+    return [(family, first, min(first + size, end)) for first in range(begin, end, size)]
+
+
+_FEW = [shard for name, each in _FAMILIES.items() for shard in _shards(name, 0, each.few, 60)]
+_MANY = [shard for name, each in _FAMILIES.items() for shard in _shards(name, each.few, each.many, 500)]
 
 
 @pytest.mark.generated
-@pytest.mark.parametrize("shard", range(_SHARDS))
-def test_the_invariants_hold(shard: int) -> None:
+@pytest.mark.parametrize(("family", "first", "end"), _FEW)
+def test_the_invariants_hold(family: str, first: int, end: int) -> None:
     """A failure prints its schedule, shrunk, and the command that replays it."""
-    _search(_FIRST + shard * _EACH, _EACH)
-
-
-#: of a master that is its own broker; 1,000 schedules with `make test`
-_OFFICE = ("office", "office_commands", "office_restart")
-
-
-@pytest.mark.generated
-@pytest.mark.parametrize("shard", range(4))
-def test_the_invariants_hold_without_a_broker(shard: int) -> None:
-    """The post office is the real one, and the frames are."""
-    _search_office(_FIRST + shard * 250, 250)
+    profiles = _FAMILIES[family].profiles
+    for seed in range(_FIRST + first, _FIRST + end):
+        outcome = run(make_plan(profiles[seed % len(profiles)], seed))
+        if outcome.failed:
+            pytest.fail(report(outcome), pytrace=False)
 
 
 @pytest.mark.long
 @pytest.mark.generated
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("shard", range(99))
-def test_the_invariants_hold_for_long_without_a_broker(shard: int) -> None:
-    """99,000 more: 100,000 in all."""
-    _search_office(_FIRST + 1000 + shard * 1000, 1000)
-
-
-def _search_office(first: int, count: int) -> None:
-    for seed in range(first, first + count):
-        outcome = run(make_plan(_OFFICE[seed % len(_OFFICE)], seed))
-        if outcome.failed:
-            pytest.fail(report(outcome), pytrace=False)
-
-
-#: of a fleet that moves; 200 schedules with `make test`
-_MOVING = ("moving", "moving_once")
-
-
-@pytest.mark.generated
-@pytest.mark.parametrize("shard", range(2))
-def test_the_invariants_hold_while_a_fleet_moves(shard: int) -> None:
-    """The master is at a broker and its own; its two links as one are the real ones."""
-    _search_moving(_FIRST + shard * 100, 100)
-
-
-@pytest.mark.long
-@pytest.mark.generated
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("shard", range(20))
-def test_the_invariants_hold_for_long_while_a_fleet_moves(shard: int) -> None:
-    """20,000 more."""
-    _search_moving(_FIRST + 200 + shard * 1000, 1000)
-
-
-def _search_moving(first: int, count: int) -> None:
-    for seed in range(first, first + count):
-        outcome = run(make_plan(_MOVING[seed % len(_MOVING)], seed))
-        if outcome.failed:
-            pytest.fail(report(outcome), pytrace=False)
+@pytest.mark.parametrize(("family", "first", "end"), _MANY)
+def test_the_invariants_hold_for_long(family: str, first: int, end: int) -> None:
+    """More of them."""
+    test_the_invariants_hold(family, first, end)
 
 
 #: each was a violation once, and was mended; the plan of a profile and seed changes with the profile's definition
@@ -98,7 +77,7 @@ def test_what_was_mended_stays_mended(profile: str, seed: int) -> None:
 
 @pytest.mark.generated
 @pytest.mark.parametrize(
-    ("profile", "count"), [("backlog", 8), ("leaders", 50), ("stale", 50), ("operators", 30), ("operators_calm", 20)]
+    ("profile", "count"), [("backlog", 4), ("leaders", 25), ("stale", 25), ("operators", 15), ("operators_calm", 10)]
 )
 def test_the_invariants_hold_in_profiles_apart(profile: str, count: int) -> None:
     """Those that a search through all leaves out."""
@@ -117,12 +96,3 @@ def test_the_invariants_hold_in_profiles_apart(profile: str, count: int) -> None
 def test_the_invariants_hold_for_long_in_profiles_apart(profile: str, count: int) -> None:
     """More of them."""
     test_the_invariants_hold_in_profiles_apart(profile, count)
-
-
-@pytest.mark.long
-@pytest.mark.generated
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("shard", range(_LONG_SHARDS))
-def test_the_invariants_hold_for_long(shard: int) -> None:
-    """98,800 more, behind those of `make test`: 100,000 in all."""
-    _search(_FIRST + _SHARDS * _EACH + shard * _LONG_EACH, _LONG_EACH)
