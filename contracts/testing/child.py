@@ -13,6 +13,21 @@ from pathlib import Path
 _GUARD = 'cat >/dev/null; kill -s KILL -- "-$1"'
 
 
+class Guard:
+    """Kills the process group of `pid` when this process has ended, however, without a `release` before."""
+
+    def __init__(self, pid: int) -> None:
+        self._process = subprocess.Popen(
+            ["/bin/sh", "-c", _GUARD, "guard", str(pid)],
+            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+
+    def release(self) -> None:
+        """Before the group is reaped: its number may be another's then."""
+        self._process.kill()
+        self._process.communicate()
+
+
 class Child:
     """A process in a group and session of its own; terminal signals (Ctrl-C) do not reach it.
 
@@ -32,10 +47,7 @@ class Child:
                 command, env=environment, cwd=folder, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink,
                 start_new_session=True,
             )  # fmt: skip
-        self._guard = subprocess.Popen(
-            ["/bin/sh", "-c", _GUARD, "guard", str(self.process.pid)],
-            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-        )  # fmt: skip
+        self._guard = Guard(self.process.pid)
 
     @property
     def pid(self) -> int:
@@ -54,8 +66,7 @@ class Child:
 
     def end(self, number: int = signal.SIGTERM, timeout: float = 30.0) -> int:
         """Signal the process, wait, kill its group when it is there after `timeout` seconds; return its status."""
-        self._guard.kill()  # first: once the process is reaped, its number may be another's
-        self._guard.communicate()
+        self._guard.release()
         if self.running:
             (os.killpg if number == signal.SIGKILL else os.kill)(self.process.pid, number)
         try:

@@ -119,7 +119,9 @@ def on_disk(node: RabbitMQNode) -> set[str]:
     return names
 
 
-@pytest.mark.parametrize("seal", [True, False], ids=["sealed", "control"])
+@pytest.mark.parametrize(
+    "seal", [pytest.param(True, id="sealed"), pytest.param(False, id="control", marks=pytest.mark.long)]
+)
 def test_the_broker_holds_nothing_of_what_is_sealed(
     own_node: RabbitMQNode,
     firehose: Firehose,

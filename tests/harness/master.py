@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from contracts.operations.office_url import is_office_url
-from contracts.testing.child import Child
 from contracts.testing.rabbitmq.ports import free_ports
 from tests.harness.environment import program_environment
+from tests.harness.forking.process import ForkedMaster
 from tests.harness.waiting import wait_for
 
 RESULTS = ("SUCCESS", "WARNINGS", "FAILURE", "SKIPPED", "EXCEPTION", "RETRY", "CANCELLED")
@@ -100,7 +100,7 @@ class BuildMaster:
         self.name = name
         self.broker = broker
         self.www_port, self.pb_port = free_ports(2)
-        self._child: Child | None = None
+        self._child: ForkedMaster | None = None
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "buildbot.tac").write_text(_TAC)
         self.write_config(config)
@@ -133,11 +133,7 @@ class BuildMaster:
             assert made.returncode == 0, made.stdout + made.stderr
 
     def start(self, wait: bool = True) -> None:
-        command = [sys.executable, "-c", "from twisted.scripts.twistd import run; run()"]
-        command += ["--nodaemon", "--no_save", "--pidfile=", "--logfile=twistd.log", "--python=buildbot.tac"]
-        self._child = Child(
-            command, output=self.folder / "stdout.log", environment=self._environment(), folder=self.folder
-        )
+        self._child = ForkedMaster(self.folder, self._environment(), self.folder / "stdout.log")
         if wait:
             self.wait_started()
 

@@ -63,6 +63,7 @@ def _told() -> dict[tuple[str, str], int]:
     return first
 
 
+@pytest.mark.long
 def test_every_field_that_says_something_is_missed_when_it_is_dropped() -> None:
     """Of the sessions' files, and of each message that agents and masters send."""
     survivors = []

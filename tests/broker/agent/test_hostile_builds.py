@@ -21,8 +21,9 @@ from tests.broker.agent.two_users import Installation, script
 
 #: Stops each sweep of its user as soon as it is there, and is no child of what it was started by.
 STOPS_SWEEPS = """
-import os, signal
+import os, signal, time
 while True:
+    time.sleep(0.005)  # a sweep takes longer to start
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
             if b"worker-agent sweep" in open(f"/proc/{pid}/cmdline", "rb").read():

@@ -41,6 +41,7 @@ def test_it_listens_on_loopback_only(node: RabbitMQNode) -> None:
     assert set(listening) <= {"127.0.0.1", "::1"}
 
 
+@pytest.mark.long
 def test_killed_and_restarted_it_keeps_port_and_data(connect: Connect, tmp_path: Path) -> None:
     """What RabbitMQ has written, that is: a queue declared a moment before SIGKILL may be gone (3.10.8)."""
     with RabbitMQNode(tmp_path) as node:

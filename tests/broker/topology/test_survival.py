@@ -26,6 +26,8 @@ def test_confirmed_offers_in_a_classic_queue_survive_kill_9(connect: Connect, fr
     channel.queue_declare("cap.kill", durable=True)
     for number in range(200):
         channel.basic_publish("", "cap.kill", str(number).encode(), PERSISTENT)
+    # a queue declared a moment before may be gone itself (3.10.8)
+    fragile_node.ctl("eval", "catch mnesia:sync_log().")
     fragile_node.kill()
     fragile_node.restart()
     channel = connect(fragile_node.url)

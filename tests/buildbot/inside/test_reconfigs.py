@@ -133,7 +133,7 @@ def test_a_builder_of_another_worker_removed_while_a_step_waits(inside: InsideMa
     assert inside.finished(inside.force("b")) == ["SUCCESS"]
 
 
-MODES = ["idle", "waiting", "running", "running to its end"]
+MODES = ["idle", "running", *(pytest.param(mode, marks=pytest.mark.long) for mode in ("waiting", "running to its end"))]
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -38,7 +38,7 @@ builder("b", c['workers'],
 CONTENT = "one line\n\u00e4nd \u2603 'quoted'\n" * 10_000
 
 
-@pytest.fixture(params=["dash", "busybox sh"])
+@pytest.fixture(params=["dash", pytest.param("busybox sh", marks=pytest.mark.long)])
 def start_worker(request: pytest.FixtureRequest, fleet: SSHFleet) -> Iterator[Callable[[], Child]]:
     """Comes by the system's ssh, as the README says."""
     started: list[Child] = []

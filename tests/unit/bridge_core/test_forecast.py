@@ -90,7 +90,7 @@ def test_a_very_long_line_is_bounded() -> None:
     assert "0" in found
 
 
-@pytest.mark.parametrize("locked", [0, 1])
+@pytest.mark.parametrize("locked", [0, pytest.param(1, marks=pytest.mark.long)])
 def test_on_a_day_of_a_fleet_it_is_right_within_a_quarter(locked: int) -> None:
     """10 columns, 40 agents, builds that take 1 to 20 minutes; those of one column need a lock. The median error,
     beside what the mean of a column's waits would have said."""
