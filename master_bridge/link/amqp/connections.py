@@ -10,7 +10,7 @@ is tried again later. After `close` none of it goes on, so that no former connec
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 from twisted.internet import defer, protocol, task
@@ -31,11 +31,14 @@ from master_bridge.link.amqp.connection.publisher import Publisher
 from master_bridge.link.amqp.queues.consumer import Consumer
 from master_bridge.link.amqp.queues.declarations import DurableQueue, bridge_queues
 from master_bridge.link.amqp.queues.declaring import Declaring
+from master_bridge.link.amqp.queues.deleted import unless_deleted
 from master_bridge.link.carried import Delivered, Publication
 from master_bridge.link.errors import ChannelLost, DuplicateMaster, LinkError
 from master_bridge.link.settings import LinkSettings
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 #: Seconds from the connected socket to AMQP's open-ok.
 HANDSHAKE_TIMEOUT = 15
@@ -138,9 +141,7 @@ class Connections:
 
     def declare(self, queue: DurableQueue) -> defer.Deferred[Any]:
         """One queue; one that exists with other arguments is used as it is, and said so."""
-        if self._declared is None:
-            raise ChannelLost("the connection is closed")
-        return self._declared.queue(queue)
+        return _open(self._declared).queue(queue)
 
     def forget(self, queue: str) -> None:
         """It is deleted on purpose."""
@@ -161,6 +162,9 @@ class Connections:
                 why = self._why(error)
                 self._lost(f"cannot declare again what this master needs: {why}")
             return
+        self._tell_made(made)
+
+    def _tell_made(self, made: frozenset[str]) -> None:
         if made:
             log.warning("amqp.queues_declared_again", names=sorted(made), detail="somebody had deleted them")
         if self._on_lost is not None:
@@ -172,13 +176,9 @@ class Connections:
             return frozenset()
         made = yield self._declared.restore()
         if self._fleet_queue:
-            hearing = self._hearing
-            if hearing is None:
-                raise ChannelLost("the connection is closed")
+            hearing = _open(self._hearing)
             hearing.read_at_once()  # others wait for what is declared
-            calls = Calls((yield hearing.open_channel()))
-            yield self._bind_fleet(calls)
-            calls.close()
+            yield unless_deleted(self._bind_fleet, self._declared.exchanges_anew)
             hearing.read_in_turns()
         return made
 
@@ -194,7 +194,7 @@ class Connections:
             again = lambda reason: self._consume_again(  # noqa: E731  # bound late on purpose, used twice
                 "claims", reason, lambda: self.consume_claims(on_message, on_held)
             )
-            consumer = Consumer(self._require_consuming(), queue, on_message, again, exclusive=True)
+            consumer = Consumer(_open(self._consuming), queue, on_message, again, exclusive=True)
             if (yield consumer.start()):
                 return
             holder = (
@@ -214,7 +214,7 @@ class Connections:
         again = lambda reason: self._consume_again(  # noqa: E731  # as above
             "events", reason, lambda: self.consume_events(on_message)
         )
-        yield Consumer(self._require_consuming(), queue, on_message, again, prefetch=EVENTS_PREFETCH).start()
+        yield Consumer(_open(self._consuming), queue, on_message, again, prefetch=EVENTS_PREFETCH).start()
 
     @defer.inlineCallbacks
     def consume_fleet(self, on_message: Callable[[Delivered], None]) -> Any:
@@ -229,18 +229,20 @@ class Connections:
             arguments=arguments(Kind.FLEET, version=self.product.version),
         )
         self._fleet_queue = answer.method.queue
-        yield self._bind_fleet(calls)
+        yield self.declaring.run(unless_deleted, self._bind_fleet, _open(self._declared).exchanges_anew)
         yield Consumer(hearing, self._fleet_queue, on_message, self._lost, auto_ack=True).start()
         hearing.read_in_turns()
 
     @defer.inlineCallbacks
-    def _bind_fleet(self, calls: Calls) -> Any:
+    def _bind_fleet(self) -> Any:
+        calls = Calls((yield _open(self._hearing).open_channel()))
         for key in (topology.STATUS_KEY, topology.CATALOGUE_KEY, topology.WORK_KEY):
             yield calls.call("queue_bind", queue=self._fleet_queue, exchange=topology.FLEET, routing_key=f"{key}.#")
+        calls.close()
 
     def open_channel(self) -> defer.Deferred[Any]:
         """A channel on the consuming connection, for sweeps."""
-        return self._require_consuming().open_channel()
+        return _open(self._consuming).open_channel()
 
     def close(self) -> defer.Deferred[Any]:
         """End all of it without telling anybody; fires when the sockets are closed, `CLOSE_TIMEOUT` later at most."""
@@ -304,11 +306,6 @@ class Connections:
             channel = yield self._publishing.open_channel()
             channel.close()
 
-    def _require_consuming(self) -> BrokerProtocol:
-        if self._consuming is None:
-            raise ChannelLost("the connection is closed")
-        return self._consuming
-
     def _consume_again(self, what: str, reason: str, start: Callable[[], defer.Deferred[Any]]) -> None:
         """A consumer broke. On a live connection (consumer timeout, failover) consume anew, else the link is down."""
         if self._closed or self._consuming is None or not self._consuming.is_open:
@@ -320,8 +317,17 @@ class Connections:
                 why = self._why(failure.value)
                 self._lost(f"cannot consume {what} again: {why}")
 
-        again = self.declaring.run(self._restore_all)  # somebody may have deleted the queue
-        self.own(again.addCallback(lambda _made: start())).addErrback(failed)
+        self.own(self._consume_restored(start)).addErrback(failed)
+
+    @defer.inlineCallbacks
+    def _consume_restored(self, start: Callable[[], defer.Deferred[Any]]) -> Any:
+        """Somebody may have deleted the queue, others with it, and may go on to do so."""
+
+        def anew() -> defer.Deferred[Any]:
+            return self.declaring.run(self._restore_all).addCallback(self._tell_made)
+
+        yield anew()
+        yield unless_deleted(start, anew)
 
     def _why(self, error: BaseException) -> BrokerFailure | str:
         return str(error) if isinstance(error, LinkError) else failure_of(error, self._settings.address)
@@ -355,6 +361,12 @@ class Connections:
                 if timeout.active():
                     timeout.cancel()
         return connected
+
+
+def _open(part: T | None) -> T:
+    if part is None:
+        raise ChannelLost("the connection is closed")
+    return part
 
 
 def _when_gone(connection: BrokerProtocol) -> defer.Deferred[None]:

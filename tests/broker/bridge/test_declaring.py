@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -11,6 +12,7 @@ from typing import Any
 import pika
 import pytest
 import structlog
+from twisted.internet import defer, threads
 
 from contracts.messages import Catalogue, Marker
 from contracts.rabbitmq import arguments
@@ -18,6 +20,7 @@ from contracts.rabbitmq.arguments import Argument, Kind
 from contracts.testing.rabbitmq.node import RabbitMQNode
 from contracts.topology import EXCHANGES, cap_queue
 from master_bridge.link.amqp import connections
+from master_bridge.link.amqp.connection.channel import Calls
 from tests.broker.bridge.conftest import RunningLink
 from tests.broker.bridge.test_link import MakeLink, messages, offer
 from tests.harness.waiting import wait_for
@@ -104,6 +107,63 @@ def test_what_somebody_deletes_is_there_again(make_link: MakeLink, channel: Any,
         return any(isinstance(event[2], Marker) for event in running.client.named("message"))
 
     wait_for(answered, 60, "the bridge reads its claims", every=0.5)
+
+
+#: A call of the bridge, and what somebody deletes just before it.
+MOMENTS: dict[str, tuple[str, dict[str, str], str]] = {
+    "a column's exchange before its binding": ("queue_bind", {"queue": CAP}, "exchange bb.offers"),
+    "a column's queue before its binding": ("queue_bind", {"queue": CAP}, f"queue {CAP}"),
+    "the fleet's exchange before its binding": ("queue_bind", {"exchange": "bb.fleet"}, "exchange bb.fleet"),
+    "claims before they are consumed": ("basic_consume", {"queue": "claims.m1"}, "queue claims.m1"),
+    "all before events are consumed": ("basic_consume", {"queue": "events.m1"}, "all"),
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_what_is_deleted_while_it_is_declared_again(
+    make_link: MakeLink, channel: Any, amqp_url: str, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """The bridge has noticed one deletion, makes all anew, and there is another: it makes that anew, and stays up."""
+    monkeypatch.setattr(connections, "RESTORE_EVERY", 3600.0)  # no look by itself between the two
+    method, which, deletion = MOMENTS[moment]
+    running = make_link()
+    running.call("ensure_queues", ["gtk>=3"])
+    wait_for(lambda: all_routed(amqp_url), 60, "all is declared")
+    call, deleted = Calls.call, threading.Event()
+
+    def delete() -> None:
+        with pika.BlockingConnection(pika.URLParameters(amqp_url)) as connection:
+            DELETIONS[deletion](connection.channel())
+
+    def called(self: Calls, name: str, /, **arguments: Any) -> defer.Deferred[Any]:
+        if deleted.is_set() or name != method or not which.items() <= arguments.items():
+            return call(self, name, **arguments)
+        deleted.set()
+        return threads.deferToThread(delete).addCallback(lambda _: call(self, name, **arguments))
+
+    monkeypatch.setattr(Calls, "call", called)
+    channel.queue_delete("events.m1" if "events.m1" in which.values() else "claims.m1")
+    wait_for(deleted.is_set, 60, "the other deletion")
+    wait_for(lambda: all_routed(amqp_url), 60, "all is there again")
+    for queue in ("claims.m1", "events.m1"):
+        wait_for(lambda queue=queue: _consumers(amqp_url, queue) == 1, 60, f"{queue} is consumed")  # type: ignore[misc]
+    assert not running.client.named("down")
+
+
+def test_agents_are_told_of_a_queue_that_a_broken_consumer_let_make_anew(
+    make_link: MakeLink, channel: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the bridge finds missing when its claims are deleted is told as what it finds when it looks by itself."""
+    monkeypatch.setattr(connections, "RESTORE_EVERY", 3600.0)
+    running = make_link()
+    heard = channel.queue_declare("", exclusive=True).method.queue
+    channel.queue_bind(heard, "bb.fleet", "catalogue")
+    running.call("publish_catalogue", Catalogue(master="m1", incarnation="i1", signatures=("gtk>=3",)))
+    wait_for(lambda: messages(channel, heard), 60, "the first catalogue")
+    channel.queue_delete(CAP)
+    channel.queue_delete("claims.m1")
+    wait_for(lambda: any(message.made for message, _ in messages(channel, heard)), 60, "the catalogue of after")
+    channel.queue_declare(CAP, passive=True)
 
 
 def test_agents_are_told_of_a_queue_that_was_made_anew(make_link: MakeLink, channel: Any) -> None:
@@ -234,6 +294,15 @@ def test_what_a_broker_does_not_take_is_no_mismatch(
     monkeypatch.setattr(arguments, "TABLE", tuple(replace(row) for row in arguments.TABLE if row is not refused))
     if kind is Kind.PARKED:
         running.wait("up")
+
+
+def _consumers(url: str, queue: str) -> int:
+    """0 where there is no such queue."""
+    with pika.BlockingConnection(pika.URLParameters(url)) as connection:
+        try:
+            return int(connection.channel().queue_declare(queue, passive=True).method.consumer_count)
+        except pika.exceptions.ChannelClosedByBroker:
+            return 0
 
 
 def _ready(running: RunningLink, queue: str) -> int:

@@ -19,6 +19,7 @@ from contracts.rabbitmq.refusals import (
 from contracts.topology import EXCHANGES
 from master_bridge.link.amqp.connection.channel import Calls, code
 from master_bridge.link.amqp.queues.declarations import DurableQueue
+from master_bridge.link.amqp.queues.deleted import TRIES, unless_deleted
 from master_bridge.link.errors import LinkError, Mismatch, NotDeclared
 
 
@@ -40,6 +41,8 @@ class Declaring:
         self._queues: dict[str, DurableQueue] = {}
         #: queues that exist otherwise: to ask again as we would have them closes the channel each time
         self._differing: set[str] = set()
+        #: exchanges and queues that were missing, each as often as it was, since `restore` told of them
+        self._missing: list[str] = []
 
     @defer.inlineCallbacks
     def exchanges(self) -> Any:
@@ -68,20 +71,40 @@ class Declaring:
 
     @defer.inlineCallbacks
     def queue(self, queue: DurableQueue) -> Any:
-        """Declare and bind. Raises `Mismatch` for one that cannot be used as it is, `NotDeclared`."""
+        """Declare and bind. Raises `Mismatch` for one that cannot be used as it is, `NotDeclared`.
+
+        Its exchange, or itself, may be deleted between the two: they are made again then.
+        """
         self._queues[queue.name] = queue
-        if queue.name not in self._differing:
-            try:
-                yield self._call("queue_declare", queue=queue.name, durable=True, arguments=dict(queue.arguments))
-            except ChannelClosedByBroker as error:
-                found = refusal(error.reply_code, error.reply_text)
-                if not isinstance(found, Differs) or not found.usable:
-                    del self._queues[queue.name]
-                    raise _error(error) from None
-                self._differing.add(queue.name)
-                self._tell_differs(found)
+        yield self._declare(queue)
+        yield unless_deleted(lambda: self._bind(queue), lambda: self._anew(queue))
+
+    @defer.inlineCallbacks
+    def _declare(self, queue: DurableQueue) -> Any:
+        if queue.name in self._differing:
+            return
+        try:
+            yield self._call("queue_declare", queue=queue.name, durable=True, arguments=dict(queue.arguments))
+        except ChannelClosedByBroker as error:
+            found = refusal(error.reply_code, error.reply_text)
+            if not isinstance(found, Differs) or not found.usable:
+                self._queues.pop(queue.name, None)
+                raise _error(error) from None
+            self._differing.add(queue.name)
+            self._tell_differs(found)
+
+    @defer.inlineCallbacks
+    def _bind(self, queue: DurableQueue) -> Any:
         for exchange, key in queue.bindings:
-            yield self._call("queue_bind", queue=queue.name, exchange=exchange, routing_key=key)
+            if queue.name in self._queues:  # else it is deleted on purpose, meanwhile
+                yield self._call("queue_bind", queue=queue.name, exchange=exchange, routing_key=key)
+
+    @defer.inlineCallbacks
+    def _anew(self, queue: DurableQueue) -> Any:
+        """All exchanges, and this queue, whichever of them is missing."""
+        yield self.exchanges_anew()
+        if (yield self._is_wanted(queue.name)):
+            yield self._declare(queue)
 
     def forget(self, name: str) -> None:
         """The queue is deleted on purpose."""
@@ -89,25 +112,46 @@ class Declaring:
         self._differing.discard(name)
 
     @defer.inlineCallbacks
+    def exchanges_anew(self) -> Any:
+        """As `exchanges`; those that are missing are told of by `restore`."""
+        for exchange in EXCHANGES:
+            if not (yield self._is_there("exchange_declare", exchange=exchange.name)):
+                self._missing.append(exchange.name)
+        yield self.exchanges()
+
+    @defer.inlineCallbacks
     def restore(self) -> Any:
         """Declare and bind again all that was declared; fires with the names of what had been deleted.
 
-        Raises what `exchanges` and `queue` raise. Nothing fails at the broker while all is there.
+        Whoever deletes one thing deletes others a moment later: so when something was missing, all is looked at once
+        more, `TRIES` times at most. Raises what `exchanges` and `queue` raise. Nothing fails at the broker, and one
+        look is all, while all is there.
         """
-        made = []
-        for exchange in EXCHANGES:
-            if not (yield self._is_there("exchange_declare", exchange=exchange.name)):
-                made.append(exchange.name)
-        yield self.exchanges()
+        for _ in range(TRIES):
+            known = len(self._missing)
+            yield self._look()
+            if len(self._missing) == known:
+                break
+        made, self._missing = frozenset(self._missing), []
+        return made
+
+    @defer.inlineCallbacks
+    def _look(self) -> Any:
+        yield self.exchanges_anew()
         for queue in list(self._queues.values()):
-            there = yield self._is_there("queue_declare", queue=queue.name)
-            if queue.name not in self._queues:
-                continue  # deleted on purpose, meanwhile
-            if not there:
-                self._differing.discard(queue.name)
-                made.append(queue.name)
-            yield self.queue(queue)
-        return frozenset(made)
+            if (yield self._is_wanted(queue.name)):
+                yield self.queue(queue)
+
+    @defer.inlineCallbacks
+    def _is_wanted(self, queue: str) -> Any:
+        """False when it was deleted on purpose, meanwhile. Else notes whether it is missing."""
+        there = yield self._is_there("queue_declare", queue=queue)
+        if queue not in self._queues:
+            return False
+        if not there:
+            self._differing.discard(queue)
+            self._missing.append(queue)
+        return True
 
     @defer.inlineCallbacks
     def _is_there(self, method: str, **which: str) -> Any:
