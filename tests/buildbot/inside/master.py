@@ -14,6 +14,7 @@ from typing import Any
 import buildbot.util
 import pytest
 from buildbot.process.results import statusToString
+from buildbot.test.fake import reactor as fake_reactor
 from buildbot.test.reactor import TestReactorMixin
 from buildbot.test.util.integration import TestedMaster
 from buildbot.util import eventual, service
@@ -168,6 +169,9 @@ class InsideMaster:
     def __init__(self, folder: Path, patches: pytest.MonkeyPatch) -> None:
         # a test before this one may have left a turn of this queue to a reactor that is gone
         patches.setattr(eventual, "_theSimpleQueue", eventual._SimpleCallQueue())
+        # The test's reactor asks the real one to turn its clock; that one may run in a thread of an earlier test's, and
+        # each thread has a database of its own.
+        patches.setattr(fake_reactor, "reactor", SimpleNamespace(callLater=lambda when, what: None))
         self._case = _Case(folder, patches)
         self._case.setup_test_reactor()
         self.reactor = self._case.reactor

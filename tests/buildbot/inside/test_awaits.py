@@ -13,7 +13,7 @@ from buildbot.locks import MasterLock
 from buildbot.process.factory import BuildFactory
 from buildbot.process.results import statusToString
 from buildbot.steps.shell import ShellCommand
-from twisted.internet import defer
+from twisted.internet import defer, reactor
 
 from master_bridge.buildbot.worker import AMQPLatentWorker
 from tests.buildbot.inside.master import InsideMaster
@@ -199,3 +199,12 @@ def test_buildbot_stop_at_any_await(inside: InsideMaster) -> None:
         results = inside.finished(request)
         assert results[-1] in ("SUCCESS", "CANCELLED"), f"await {number}: {results}"
         assert inside.finished(inside.force("b")) == ["SUCCESS"], f"the slot works after await {number}"
+
+
+def test_nobody_else_turns_the_clock(inside: InsideMaster) -> None:
+    """Tests of the bridge leave the real reactor in a thread: Buildbot went on there, with an empty database."""
+    inside.start(config())
+    assert inside.finished(inside.force("b")) == ["SUCCESS"]
+    waiting: Any = reactor
+    asked = [call.func for call in waiting.getDelayedCalls()]
+    assert inside.reactor._executeCurrentDelayedCalls not in asked

@@ -16,6 +16,7 @@ from contracts.errors import BadSeal
 from contracts.messages import Alive, Interrupt, Move, Release, RollCall, Sealed
 from worker_agent.agent import forever, loop, parts
 from worker_agent.agent.ending import EndReason
+from worker_agent.agent.errands import Here
 from worker_agent.agent.instance import Instance
 from worker_agent.core import inputs
 from worker_agent.program.settings import Settings
@@ -165,7 +166,7 @@ async def test_it_looks_after_its_machine_again_and_again(begin: Begin, monkeypa
     remembered: list[None] = []
     monkeypatch.setattr(stage.instance, "remember", lambda: remembered.append(None))
     stage.sessions.keeper_pids, stage.link.children = {11, 12}, frozenset({14})
-    stage.agent.parts.errands = SimpleNamespace(pids={13}, close=lambda: None, apart=False)  # type: ignore[assignment]
+    monkeypatch.setattr(Here, "pids", {13})  # of the one that other threads have jobs for by now
     turned = stage.agent.telling.turned
     await stage.until(lambda: frozenset({11, 12, 13, 14}) in strays, "that strays are collected")
     await stage.until(lambda: len(remembered) > 1, "the epoch, again")

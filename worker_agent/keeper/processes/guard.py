@@ -5,9 +5,12 @@ memory, an operator) kills both. The kernel could be asked instead, from within 
 and its exec: that kills no more than that one process, only on Linux, and makes a start cost four times as much, for it
 rules out vfork.
 
-It is a shell that waits in 0.1 MB, and becomes a Python when its keeper is gone, without a new process: the table of
-processes may be full. A copy of the keeper took 5 MB, all that the keeper writes to once it is copied, and three times
-the processor time.
+It is a shell that waits in 0.1 MB, and starts a Python when its keeper is gone. A copy of the keeper took 5 MB, all
+that the keeper writes to once it is copied, and three times the processor time.
+
+Where that Python does not do it (this package was removed or replaced since, or the table of processes is full) the
+shell itself ends what it can know: the processes that the keeper had started, and all that carries the mark. What has
+cleared its environment goes on then. Elsewhere than on Linux it ends nothing: it could not tell whose a number is.
 """
 
 from __future__ import annotations
@@ -16,25 +19,66 @@ import contextlib
 import mmap
 import os
 import signal
-import struct
 import subprocess
 from collections.abc import Callable, Iterator
 
 import psutil
 
 from worker_agent.keeper.isolated import isolated
+from worker_agent.keeper.processes.belonging import MARK
 from worker_agent.keeper.processes.reaper import identity, kill_until_none, marked, tree
 
+#: How often the shell goes on with what keeps forking or hangs in the kernel.
+_ROUNDS = 50
 #: Commands' processes that are known by their numbers, at once; of further ones only those that carry the mark.
 _PLACES = 64
-#: A process's number, and what tells it from a later one of that number (`reaper.identity`).
-_PLACE = struct.Struct("=i80s")
-#: Bytes for the session's name and the path of its log; both are shorter.
-_SESSION, _PATH = 256, 4096
-_NAMES = _PLACES * _PLACE.size
-_SIZE = _NAMES + _SESSION + _PATH
-#: Nothing is ever sent: what is read is the end of the pipe, which the end of the keeper is.
-_WAIT = 'read -r nothing; exec "$@"'
+#: Bytes of the lines in the file: the session's name; for each place a process's number, and what tells it from a later
+#: one of that number (`reaper.identity`). Both are padded with blanks, for the shell reads them. Then the log's path.
+_SESSION, _PLACE, _PATH = 256, 96, 4096
+_LOG = _SESSION + _PLACES * _PLACE
+_SIZE = _LOG + _PATH
+#: Nothing is ever sent: what is read is the end of the pipe, which the end of the keeper is. The shell starts nothing
+#: but the Python. `read` leaves out NULs, so that an environment is one text.
+_WAIT = f"""
+file=$1
+shift
+is() {{
+    stat=
+    while read -r line; do stat=$line; done 2>/dev/null </proc/$1/stat
+    set -- "$2" ${{stat##*)}}
+    case $2 in "" | Z | X) return 1 ;; esac
+    [ "$1" = "" ] || [ "$1" = "$boot/${{21}}" ]
+}}
+carries() {{
+    while read -r line || [ "$line" ]; do
+        case $line in *"{MARK}=$session/"*) return 0 ;; esac
+    done 2>/dev/null <"$1/environ"
+    return 1
+}}
+finds() {{
+    found=
+    {{
+        read -r session
+        [ "$session" ] || return
+        while read -r pid who; do
+            [ "$who" ] && is "$pid" "$who" && kill -9 "$pid" && found=yes
+        done
+    }} </proc/self/fd/$file
+    for each in /proc/[0-9]*; do
+        carries "$each" && is "${{each#/proc/}}" "" && kill -9 "${{each#/proc/}}" && found=yes
+    done
+    [ "$found" ]
+}}
+ends() {{
+    read -r boot </proc/sys/kernel/random/boot_id || return
+    rounds={_ROUNDS}
+    while finds && [ $rounds -gt 0 ]; do rounds=$((rounds - 1)); done
+}}
+trap ends EXIT
+read -r nothing
+"$@" && trap - EXIT
+exit
+"""
 _END = "from worker_agent.keeper.processes.guard import take_over; take_over(int(sys.argv[2]))"
 #: A service manager's, to all of the service: the keeper ends in order.
 _UNHEARD = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -47,6 +91,9 @@ class Guard:
         # The guard reads it when the keeper is gone.
         self._file = _memory_file()
         self._shared = mmap.mmap(self._file, _SIZE)
+        self._places = [0] * _PLACES
+        for place in range(_PLACES):
+            self._write(place, 0, "")
         self.pid = 0
         self._life = -1
 
@@ -65,8 +112,8 @@ class Guard:
         self._name("", "")
 
     def _name(self, session: str, log: str) -> None:
-        for start, size, text in ((_NAMES, _SESSION, session), (_NAMES + _SESSION, _PATH, log)):
-            self._shared[start : start + size] = os.fsencode(text)[:size].ljust(size, b"\0")
+        self._shared[:_SESSION] = _line(session, _SESSION)
+        self._shared[_LOG:] = os.fsencode(log)[:_PATH].ljust(_PATH, b"\0")
 
     def renew(self) -> None:
         """Make sure that there is one: it may have been killed itself. Raises OSError."""
@@ -76,11 +123,20 @@ class Guard:
         try:
             with _blocked(_UNHEARD):  # which a new program inherits
                 process = subprocess.Popen(
-                    ["/bin/sh", "-c", _WAIT, "sh", *isolated(_END), "worker-agent guard", str(self._file)],
+                    [
+                        "/bin/sh",
+                        "-c",
+                        _WAIT,
+                        "sh",
+                        str(self._file),
+                        *isolated(_END),
+                        "worker-agent guard",
+                        str(self._file),
+                    ],
                     cwd="/",
                     stdin=ours,
                     stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL if self._shared[_NAMES + _SESSION] else None,
+                    stderr=subprocess.DEVNULL if self._shared[_LOG] else None,
                     pass_fds=[self._file],
                     start_new_session=True,
                 )
@@ -102,10 +158,12 @@ class Guard:
 
     def watch(self, pid: int) -> None:
         """`pid` has just been started."""
-        self._write(0, pid, (identity(pid) or "").encode())
+        if 0 in self._places:
+            self._write(self._places.index(0), pid, identity(pid) or "")
 
     def forget(self, pid: int) -> None:
-        self._write(pid, 0, b"")
+        if pid in self._places:
+            self._write(self._places.index(pid), 0, "")
 
     def over(self) -> None:
         """The session has ended, and none of its processes is left."""
@@ -114,12 +172,14 @@ class Guard:
             os.waitpid(self.pid, 0)
             self.collected(self.pid)
 
-    def _write(self, old: int, new: int, who: bytes) -> None:
-        """In the place of `old`, if it has one."""
-        for place in range(0, _NAMES, _PLACE.size):
-            if _PLACE.unpack_from(self._shared, place)[0] == old:
-                _PLACE.pack_into(self._shared, place, new, who)
-                return
+    def _write(self, place: int, pid: int, who: str) -> None:
+        self._places[place] = pid
+        start = _SESSION + place * _PLACE
+        self._shared[start : start + _PLACE] = _line(f"{pid} {who}" if pid else "", _PLACE)
+
+
+def _line(text: str, size: int) -> bytes:
+    return os.fsencode(text)[: size - 1].ljust(size - 1) + b"\n"
 
 
 def _memory_file() -> int:
@@ -147,14 +207,15 @@ def _blocked(signals: tuple[signal.Signals, ...]) -> Iterator[None]:
 def take_over(file: int) -> None:
     """The keeper is gone: end what it had started. `file`: the descriptor of what it has written."""
     shared = mmap.mmap(file, _SIZE)
-    session, log = (part.rstrip(b"\0") for part in (shared[_NAMES : _NAMES + _SESSION], shared[_NAMES + _SESSION :]))
+    session, *places = (line.decode().split() for line in shared[:_LOG].splitlines())
+    log = shared[_LOG:].rstrip(b"\0")
     if log:
         with contextlib.suppress(OSError):  # what is left is ended all the same
             log_to(os.fsdecode(log))
     if session:
-        found = [(pid, who.rstrip(b"\0").decode()) for pid, who in _PLACE.iter_unpack(shared[:_NAMES])]
         # a Python takes a while to start: a number may be another's by now
-        end_what_is_left(session.decode(), [pid for pid, who in found if who and identity(pid) == who])
+        left = [int(pid) for pid, *who in filter(None, places) if who and identity(int(pid)) == who[0]]
+        end_what_is_left(session[0], left)
 
 
 def log_to(path: str) -> None:

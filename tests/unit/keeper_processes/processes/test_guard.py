@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -98,6 +99,64 @@ async def test_a_process_that_has_a_commands_number_by_now_is_left_alone(
 
     assert command.wait() == -signal.SIGKILL
     assert stranger.poll() is None
+
+
+@pytest.fixture
+def marked() -> Iterator[Callable[[str], subprocess.Popen[bytes]]]:
+    """Starts processes with the mark that is given."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(mark: str) -> subprocess.Popen[bytes]:
+        started.append(subprocess.Popen(["sleep", "600"], env={"LINES": "of\ntwo", MARK: mark, "LAST": "x"}))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.parametrize("python", [["/no/such/python"], [sys.executable, "-c", "import no_such_package"], ["false"]])
+async def test_the_shell_ends_what_it_knows_where_its_python_does_not(
+    two: tuple[subprocess.Popen[bytes], subprocess.Popen[bytes]],
+    marked: Callable[[str], subprocess.Popen[bytes]],
+    monkeypatch: pytest.MonkeyPatch,
+    python: list[str],
+) -> None:
+    """The package was removed or replaced while the build ran."""
+    monkeypatch.setattr(guards, "isolated", lambda code: python)
+    command, stranger = two
+    ours, others = marked("s1/7"), marked("s11/7")
+    guard = Guard()
+    guard.begin("s1", os.devnull)
+    guard.watch(stranger.pid)
+    guard.watch(command.pid)
+    guard.forget(stranger.pid)
+    monkeypatch.setattr(guards, "identity", lambda pid: "an earlier process of that number")
+    guard.watch(stranger.pid)
+
+    os.close(guard._life)
+    os.waitpid(guard.pid, 0)
+
+    assert command.wait() == ours.wait() == -signal.SIGKILL
+    assert stranger.poll() is None
+    assert others.poll() is None
+
+
+async def test_the_shell_ends_nothing_of_a_session_that_is_over(
+    marked: Callable[[str], subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guards, "isolated", lambda code: ["/no/such/python"])
+    process = marked("s1/7")
+    guard = Guard()
+    guard.begin("s1", os.devnull)
+    guard.watch(process.pid)
+    guard.rest()
+
+    os.close(guard._life)
+    os.waitpid(guard.pid, 0)
+
+    assert process.poll() is None
 
 
 async def test_one_that_was_stopped_does_not_keep_its_keeper_from_its_end() -> None:
