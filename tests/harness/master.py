@@ -10,10 +10,10 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from contracts.operations.office_url import is_office_url
 from contracts.testing.rabbitmq.ports import free_ports
@@ -21,8 +21,11 @@ from tests.harness.environment import program_environment
 from tests.harness.forking.process import ForkedMaster
 from tests.harness.waiting import wait_for
 
+T = TypeVar("T")
 RESULTS = ("SUCCESS", "WARNINGS", "FAILURE", "SKIPPED", "EXCEPTION", "RETRY", "CANCELLED")
 START_TIMEOUT = 60.0
+#: Seconds between two looks at what the REST API tells; each takes the master, and this machine, some milliseconds.
+_LOOK_EVERY = 0.25
 _BUILDBOT = "from buildbot.scripts.runner import run; run()"
 
 _TAC = """
@@ -246,13 +249,15 @@ class BuildMaster:
         def complete() -> bool:
             return bool(self.get(f"/buildrequests/{request}")["buildrequests"][0]["complete"])
 
-        wait_for(complete, timeout or self.patience, lambda: f"request {request} complete: {self.describe(request)}")
+        self._wait_for(
+            complete, timeout or self.patience, lambda: f"request {request} complete: {self.describe(request)}"
+        )
         return self.builds(request)[-1]
 
     def started(self, request: int, timeout: float | None = None) -> Build:
         """The request's newest build once there is one."""
         timeout = timeout or self.start_patience
-        return wait_for(lambda: self.builds(request), timeout, f"a build of request {request}")[-1]
+        return self._wait_for(lambda: self.builds(request), timeout, lambda: f"a build of request {request}")[-1]
 
     def step_running(self, request: int, step: str, timeout: float | None = None) -> Build:
         """The request's newest build, which has not ended, once its step `step` has started."""
@@ -265,7 +270,10 @@ class BuildMaster:
             return newest if newest.steps[step]["started_at"] is not None else None
 
         timeout = timeout or self.start_patience
-        return wait_for(look, timeout, lambda: f"step {step} of request {request} runs: {self.describe(request)}")
+        return self._wait_for(look, timeout, lambda: f"step {step} of request {request} runs: {self.describe(request)}")
+
+    def _wait_for(self, look: Callable[[], T | None], timeout: float, what: Callable[[], str]) -> T:
+        return wait_for(look, timeout, what, every=_LOOK_EVERY)
 
     def describe(self, request: int) -> str:
         """For a failed test: builds, steps, and the end of the master's log."""

@@ -24,10 +24,10 @@ c['collapseRequests'] = False
 c['workers'] = worker.amqp_column("able", workers=6, requires=["able"])
 builder("short", c['workers'], steps.ShellCommand(name="work", command=util.Interpolate(
     "echo short-%(prop:buildnumber)s >>{ledger}; "
-    "for i in $(seq 1 20); do echo line $i of %(prop:buildnumber)s; sleep 0.05; done; seq 1 3000")))
+    "for i in $(seq 1 5); do echo line $i of %(prop:buildnumber)s; sleep 0.2; done; seq 1 3000")))
 builder("long", c['workers'], steps.ShellCommand(name="work", command=util.Interpolate(
     "echo long-%(prop:buildnumber)s >>{ledger}; "
-    "while [ ! -e {stop} ]; do n=$((n+1)); echo line $n | tee -a {printed}; sleep 0.02; done")))
+    "while [ ! -e {stop} ]; do n=$((n+1)); echo line $n | tee -a {printed}; sleep 0.1; done")))
 """
 
 
@@ -40,7 +40,7 @@ def config(folder: Path) -> str:
 
 
 def printed_by_short(number: int) -> str:
-    return "".join(f"line {i} of {number}\n" for i in range(1, 21)) + "".join(f"{i}\n" for i in range(1, 3001))
+    return "".join(f"line {i} of {number}\n" for i in range(1, 6)) + "".join(f"{i}\n" for i in range(1, 3001))
 
 
 class Load:
