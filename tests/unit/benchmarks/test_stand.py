@@ -39,7 +39,7 @@ def test_a_machine_that_is_gone_tells_nobody_that_its_command_was_killed(
 
 
 def _runs(pid: int) -> bool:
-    """One that has ended is there until its parent, which may be the machine's first process by then, has heard of it."""
+    """One that has ended stays in the list until its parent, in the end the machine's first process, hears of it."""
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
