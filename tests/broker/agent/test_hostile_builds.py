@@ -23,7 +23,7 @@ from tests.broker.agent.two_users import Installation, script
 STOPS_SWEEPS = """
 import os, signal, time
 while True:
-    time.sleep(0.005)  # a sweep takes longer to start
+    time.sleep(0.02)  # a sweep takes longer to start
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
             if b"worker-agent sweep" in open(f"/proc/{pid}/cmdline", "rb").read():

@@ -17,6 +17,7 @@ from tests.broker.security.conftest import SecureNode
 from worker_agent.program.loading import load
 
 
+@pytest.mark.long  # with `make test` the management API makes accounts
 def test_an_account_is_made_renewed_and_removed(secure: SecureNode, amqp_url: str, tmp_path: Path) -> None:
     """Its password works, its permissions hold, `--renew` changes the password, `revoke` ends it."""
     *prefix, server = server_command()

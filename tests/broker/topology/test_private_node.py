@@ -80,6 +80,7 @@ def test_a_node_that_cannot_start_shows_the_end_of_its_log(tmp_path: Path) -> No
     assert "no.such.setting" in str(failed.value)
 
 
+@pytest.mark.long
 def test_management_answers_where_the_plugin_was_asked_for(tmp_path: Path) -> None:
     with RabbitMQNode(tmp_path, plugins=("rabbitmq_management",)) as node:
         with socket.create_connection(("127.0.0.1", node.management_port), timeout=5):

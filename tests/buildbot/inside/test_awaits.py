@@ -152,7 +152,7 @@ def begun_or_over(inside: InsideMaster, begun: Callable[[], Any], request: int) 
     [
         pytest.param(config(builders=("other",)), id="builder removed", marks=pytest.mark.long),
         pytest.param(config(slots=("s2",)), id="slot renamed", marks=pytest.mark.long),
-        pytest.param(config(builders=(), slots=()), id="both removed"),
+        pytest.param(config(builders=(), slots=()), id="both removed", marks=pytest.mark.long),
     ],
 )
 def test_a_reconfig_at_any_await(inside: InsideMaster, to: dict[str, Any]) -> None:
