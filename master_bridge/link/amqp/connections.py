@@ -115,7 +115,7 @@ class Connections:
         on_blocked: Callable[[str | None], None],
         on_restored: Callable[[frozenset[str]], None],
     ) -> Any:
-        """What publishes and what consumes, exchanges, the bridge's queues, the publisher; nothing is consumed yet.
+        """The connections, exchanges, the bridge's queues, the publisher; nothing is consumed yet.
 
         `on_restored` is told at each look which exchanges and queues had been deleted and are there again.
         """
@@ -134,6 +134,7 @@ class Connections:
         self._answers = on_returned, on_refused
         self.publisher = yield self._make_publisher()
         self._consuming = yield self._connect(f"{self._name}, consumes")
+        self._hearing = yield self._connect(f"{self._name}, hears")
         self._watch = ConfirmWatch(self._reactor, oldest=self._oldest, ask=self._ask, end=self._lost)
         self._watch.start()
         self._on_restored = on_restored
@@ -219,7 +220,7 @@ class Connections:
     @defer.inlineCallbacks
     def consume_fleet(self, on_message: Callable[[Delivered], None]) -> Any:
         """Status of all agents, catalogues and work of all masters, through a queue of its own connection."""
-        self._hearing = hearing = yield self._connect(f"{self._name}, hears")
+        hearing = _open(self._hearing)
         calls = Calls((yield hearing.open_channel()))
         answer = yield calls.call(
             "queue_declare",

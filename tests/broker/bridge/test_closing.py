@@ -58,11 +58,11 @@ def test_a_connection_that_was_being_opened_does_not_take_the_claims_queue(
     wait_for(lambda: sorted(bridges(node, amqp_url.rsplit("/", 1)[1])) == three, 60, "three connections and no more")
     running.call("send_marker", Marker(incarnation="i", k=1))
     running.wait("message")
-    assert len(running.client.named("down")) == (held == 3), "it is up before it hears the fleet"
+    assert running.client.named("down") == []
     assert running.client.named("stopped") == []
 
 
-@pytest.mark.parametrize("held", [1, 2])
+@pytest.mark.parametrize("held", [1, 2, 3])
 def test_a_link_that_is_stopped_while_it_opens_leaves_nothing(
     make_link: MakeLink, gate: Callable[[int], Gate], node: RabbitMQNode, amqp_url: str, held: int
 ) -> None:
