@@ -59,6 +59,10 @@ class Child:
         """It has not ended."""
         return self.process.poll() is None
 
+    def wait(self, timeout: float | None = None) -> int:
+        """Its exit status. Raises `subprocess.TimeoutExpired` after `timeout` seconds."""
+        return self.process.wait(timeout)
+
     def send(self, number: int) -> None:
         """Send a signal to the whole process group, if the process still runs."""
         if self.running:

@@ -10,7 +10,10 @@ from pathlib import Path
 
 from contracts.testing.child import Child
 from tests.harness.environment import program_environment
+from tests.harness.forking.process import Forked, forked_agent
 from tests.harness.waiting import wait_for
+
+_OURS = (sys.executable, "-m", "worker_agent")
 
 
 class Agent:
@@ -28,22 +31,22 @@ class Agent:
         auto_capabilities: bool = False,
         prefix: Sequence[str] = (),
         environment: Mapping[str, str] = {},
-        program: Sequence[str] = (sys.executable, "-m", "worker_agent"),
+        program: Sequence[str] = (),
     ) -> None:
         self.folder = folder
         self.name = name
         self.url = url
         #: more variables, seen by its commands too
         self.environment = dict(environment)
-        #: `prefix` runs it elsewhere: ("ip", "netns", "exec", …)
-        self.command = [
-            *prefix, *program, "--name", name, "--slots", str(slots),
-            "--state", str(folder / "state"),
+        #: `prefix` runs it elsewhere: ("ip", "netns", "exec", …); `program`: another one than this Python's
+        self._program = [*prefix, *(program or _OURS)] if prefix or program else []
+        self.arguments = [
+            "--name", name, "--slots", str(slots), "--state", str(folder / "state"),
             "--auto-capabilities" if auto_capabilities else "--no-auto-capabilities", *options,
         ]  # fmt: skip
         for capability in capabilities:
-            self.command += ["--capability", capability]
-        self._child: Child | None = None
+            self.arguments += ["--capability", capability]
+        self._child: Child | Forked | None = None
         folder.mkdir(parents=True, exist_ok=True)
 
     @property
@@ -57,7 +60,12 @@ class Agent:
 
     def start(self) -> Agent:
         environment = {**program_environment(), "WORKER_AGENT_AMQP_URL": self.url, **self.environment}
-        self._child = Child(self.command, output=self.folder / "agent.log", environment=environment, folder=self.folder)
+        output = self.folder / "agent.log"
+        if self._program:
+            command = [*self._program, *self.arguments]
+            self._child = Child(command, output=output, environment=environment, folder=self.folder)
+        else:
+            self._child = forked_agent(self.arguments, environment=environment, output=output, folder=self.folder)
         return self
 
     def stop(self, timeout: float = 60.0) -> None:

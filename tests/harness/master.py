@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from contracts.operations.office_url import is_office_url
 from contracts.testing.rabbitmq.ports import free_ports
 from tests.harness.environment import program_environment
-from tests.harness.forking.process import ForkedMaster
+from tests.harness.forking.process import Forked, forked_master
 from tests.harness.waiting import wait_for
 
 T = TypeVar("T")
@@ -103,7 +103,7 @@ class BuildMaster:
         self.name = name
         self.broker = broker
         self.www_port, self.pb_port = free_ports(2)
-        self._child: ForkedMaster | None = None
+        self._child: Forked | None = None
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "buildbot.tac").write_text(_TAC)
         self.write_config(config)
@@ -136,7 +136,7 @@ class BuildMaster:
             assert made.returncode == 0, made.stdout + made.stderr
 
     def start(self, wait: bool = True) -> None:
-        self._child = ForkedMaster(self.folder, self._environment(), self.folder / "stdout.log")
+        self._child = forked_master(self.folder, self._environment(), self.folder / "stdout.log")
         if wait:
             self.wait_started()
 

@@ -14,6 +14,7 @@ import pytest
 from contracts.testing.child import Child
 from contracts.testing.rabbitmq.node import RabbitMQNode
 from tests.broker.agent.scripted_master import ScriptedMaster
+from tests.harness.forking.process import Forked, forked_agent
 
 
 class AgentProcess:
@@ -37,11 +38,14 @@ class AgentProcess:
         variables = {name: value for name, value in os.environ.items() if not name.startswith("WORKER_AGENT_")}
         variables |= {"WORKER_AGENT_AMQP_URL": url, "WORKER_AGENT_STATE": str(folder / "state")}
         name = ("--name", folder.name) if named else ()
-        self.child = Child(
-            [*prefix, sys.executable, "-m", "worker_agent", *name, "--log-level", "debug", *flags],
-            output=self.output,
-            environment={key: value for key, value in {**variables, **environment}.items() if value is not None},
-        )
+        kept = {key: value for key, value in {**variables, **environment}.items() if value is not None}
+        arguments = [*name, "--log-level", "debug", *flags]
+        self.child: Child | Forked
+        if prefix:
+            command = [*prefix, sys.executable, "-m", "worker_agent", *arguments]
+            self.child = Child(command, output=self.output, environment=kept)
+        else:
+            self.child = forked_agent(arguments, environment=kept, output=self.output)
 
     @property
     def log(self) -> str:
@@ -53,8 +57,8 @@ class AgentProcess:
 
     def kill(self) -> None:
         """The agent's main process is gone at once."""
-        self.child.process.kill()
-        self.child.process.wait()
+        os.kill(self.child.pid, signal.SIGKILL)
+        self.child.wait()
 
 
 def close_connections(node: RabbitMQNode, name: str) -> None:

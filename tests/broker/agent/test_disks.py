@@ -155,7 +155,7 @@ async def test_no_first_start_on_a_disk_that_takes_nothing(start_agent: StartAge
         _full(folder)
         heal = _read_only(folder)
         agent = start_agent(environment={"WORKER_AGENT_STATE": str(folder / "state")})
-        assert agent.child.process.wait(60) == 73, agent.log
+        assert agent.child.wait(60) == 73, agent.log
         assert "cannot be used" in agent.log
         assert "Traceback" not in agent.log
         heal()

@@ -104,6 +104,6 @@ async def test_what_an_operator_says(start_agent: StartAgent, open_master: OpenM
     await open_master("any")
     for flags in (("--capability", f"x={ODD}"), ("--name", ODD), ("--url", f"amqp://{ODD}@127.0.0.1/")):
         agent = start_agent("refused", *flags)
-        assert agent.child.process.wait(60) == 2, agent.log
+        assert agent.child.wait(60) == 2, agent.log
         assert f"worker-agent: {flags[0]}" in agent.log
         assert "Traceback" not in agent.log

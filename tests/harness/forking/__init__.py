@@ -1,1 +1,1 @@
-"""Masters forked from a process that has imported Buildbot: four fifths of a master's start are its imports."""
+"""Masters and agents forked from processes that have imported what they do: most of a start is its imports."""

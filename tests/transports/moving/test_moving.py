@@ -6,6 +6,7 @@ import json
 import os
 import stat
 import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -191,7 +192,8 @@ def test_an_agent_that_moved_comes_back_there_until_it_is_given_another_url(plac
     agent.start()
     wait_for(lambda: at(places, "office") == {"a1"}, 60, agent.log)
     doctor = subprocess.run(
-        [*agent.command, "doctor"], env={**os.environ, "WORKER_AGENT_URL": agent.url},
+        [sys.executable, "-m", "worker_agent", *agent.arguments, "doctor"],
+        env={**os.environ, "WORKER_AGENT_URL": agent.url},
         capture_output=True, text=True, check=False, timeout=60,
     ).stdout  # fmt: skip
     assert "an operator has moved this agent to amps://127.0.0.1:" in doctor

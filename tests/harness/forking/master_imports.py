@@ -1,4 +1,4 @@
-"""What each master imports. For the process that masters are forked from only: a test has no use for it."""
+"""What each master imports: for the process that masters are forked from only."""
 
 from __future__ import annotations
 
