@@ -181,6 +181,7 @@ builder("lint", c['workers'],
     assert master.output(build, "lint") == "out\nend\n"
 
 
+@pytest.mark.long
 def test_eight_steps_of_triggered_builds_use_all_agents(
     make_master: Callable[..., BuildMaster], make_agent: Callable[..., Agent], tmp_path: Path
 ) -> None:

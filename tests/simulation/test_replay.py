@@ -22,7 +22,7 @@ def _replay(profile: str, seed: int, hash_seed: str, *more: str) -> subprocess.C
     return subprocess.run(command, cwd=_ROOT, env=environment, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("profile", ["mixed", "two_masters"])
+@pytest.mark.parametrize("profile", ["mixed", pytest.param("two_masters", marks=pytest.mark.long)])
 def test_a_schedule_replays_whatever_the_hash_seed(profile: str) -> None:
     """Sets of strings have another order in each process; nothing may depend on it."""
     first, second = _replay(profile, 3, "1"), _replay(profile, 3, "2")

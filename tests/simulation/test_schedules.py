@@ -25,9 +25,9 @@ class _Family:
 
 
 _FAMILIES = {
-    "broker": _Family(ROTATION, 240, 100_000),
+    "broker": _Family(ROTATION, 180, 100_000),
     # a master that is its own broker: the post office is the real one, and the frames are
-    "office": _Family(("office", "office_commands", "office_restart"), 180, 100_000),
+    "office": _Family(("office", "office_commands", "office_restart"), 120, 100_000),
     # the master is at a broker and its own; its two links as one are the real ones
     "moving": _Family(("moving", "moving_once"), 60, 20_000),
 }

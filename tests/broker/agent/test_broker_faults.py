@@ -52,6 +52,7 @@ async def test_a_session_outlives_the_brokers_restart(
     await again.close()
 
 
+@pytest.mark.long
 async def test_it_waits_for_a_broker_that_comes_late(start_agent: StartAgent, tmp_path: Path) -> None:
     """Started before its broker the agent says so once, not with each try, and works when the broker is there."""
     node = RabbitMQNode(tmp_path / "late")
@@ -133,6 +134,7 @@ async def test_a_lost_consumer_repairs_itself(
     assert agent.log.count("link_down") == 1
 
 
+@pytest.mark.long
 async def test_what_an_agent_settles_in_an_alarm_is_settled_after_it(
     open_master: OpenMaster, own_node: RabbitMQNode
 ) -> None:

@@ -242,6 +242,7 @@ def test_link_before_broker(proxy: Proxy, amqp_url: str, make_link: MakeLink) ->
     assert running.link.down_reason is None
 
 
+@pytest.mark.long
 def test_alarm_blocks_publishing_only(make_link: MakeLink, own_node: RabbitMQNode) -> None:
     """A resource alarm at the broker: the link says blocked, stays up, and says unblocked afterwards."""
     running = make_link(url=own_node.url)

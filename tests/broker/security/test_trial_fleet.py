@@ -49,6 +49,7 @@ def connect(folder: Path, port: int) -> Any:
     return pika.BlockingConnection(parameters)
 
 
+@pytest.mark.long
 def test_workers_have_the_bounds_of_enrolled_ones(trial: tuple[RabbitMQNode, Path, int]) -> None:
     """Connections; what lies in their queues; the exchanges that they may not make. Master and operator have none."""
     node, folder, port = trial

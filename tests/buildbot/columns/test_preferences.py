@@ -6,6 +6,8 @@ import re
 import urllib.request
 from collections.abc import Callable
 
+import pytest
+
 from tests.harness.agents import Agent
 from tests.harness.master import BuildMaster
 from tests.harness.waiting import wait_for
@@ -56,6 +58,7 @@ builder("lint", c['workers'], steps.CapabilityCommand(name="lint", command=["ech
 """
 
 
+@pytest.mark.long
 def test_a_step_goes_to_a_preferred_agent_first_and_to_any_after_the_limit(
     make_master: Callable[..., BuildMaster], make_agent: Callable[..., Agent], way: Way
 ) -> None:

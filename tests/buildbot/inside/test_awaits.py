@@ -117,7 +117,7 @@ def test_a_session_lost_at_any_await(inside: InsideMaster, fault: Callable[[Insi
 @pytest.mark.parametrize(
     "fault",
     [
-        pytest.param(stop, id="stop"),
+        pytest.param(stop, id="stop", marks=pytest.mark.long),
         pytest.param(both(stop, lose), id="stop, lost", marks=pytest.mark.long),
         pytest.param(then(stop, lose), id="stop, later lost", marks=pytest.mark.long),
         pytest.param(then(lose, stop), id="lost, later stop", marks=pytest.mark.long),

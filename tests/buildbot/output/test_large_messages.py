@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+import pytest
+
 from contracts.timing import COMMAND_MAX, LOG_NAME_MAX
 from tests.harness.agents import Agent
 from tests.harness.master import BuildMaster
@@ -56,6 +58,7 @@ def test_what_is_too_large_is_an_exception_and_the_slot_lives(
     assert build.result == "SUCCESS"
 
 
+@pytest.mark.long
 def test_the_reason_of_a_stop_may_be_as_long_as_it_likes(
     make_master: Callable[..., BuildMaster], make_agent: Callable[..., Agent]
 ) -> None:

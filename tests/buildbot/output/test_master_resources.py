@@ -45,6 +45,7 @@ builder('copied', w, Copied(name='copied', workdir='build'),
 """
 
 
+@pytest.mark.long
 def test_a_download_needs_no_room_in_the_masters_tmpdir(
     make_master: Callable[..., BuildMaster],
     make_agent: Callable[..., Agent],

@@ -101,6 +101,7 @@ def test_one_builder_serves_builds_on_all_three(side: Builders) -> None:
         assert files(side.out / f"mixed-{run}") == files(side.out / "mixed-amqp")
 
 
+@pytest.mark.long
 def test_the_example_runs_with_its_three_kinds_of_workers(example: Example) -> None:
     """examples/side-by-side: its builder `mixed` has builds on all three, `chosen` follows the person, logs are equal."""
     master = example.master

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.buildbot.pipelines.killed import CONFIG, check_once, kill_through
 from tests.harness.agents import Agent
 from tests.harness.master import BuildMaster
@@ -13,6 +15,7 @@ from tests.harness.master import BuildMaster
 STEPS = 40
 
 
+@pytest.mark.long
 def test_no_command_runs_twice(
     make_master: Callable[..., BuildMaster], make_agent: Callable[..., Agent], tmp_path: Path
 ) -> None:

@@ -113,7 +113,7 @@ def at(places: Places, place: str) -> set[str]:
 @pytest.mark.parametrize(
     ("other", "builds"),
     [
-        ("amp", 1),
+        pytest.param("amp", 1, marks=pytest.mark.long),
         *(pytest.param(other, 6, marks=pytest.mark.long) for other in ("amp", "zmq", "ssh", "rabbitmq")),
     ],
     ids=["amp", "amp-long", "zmq", "ssh", "rabbitmq"],

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.generated import VARIABLE
 
 ROOT = Path(__file__).parents[3]
@@ -61,6 +63,7 @@ def test_without_a_seed_the_examples_are_the_same_each_time(tmp_path: Path) -> N
     assert first[-2:] == ["seed 0", "seed 1"]
 
 
+@pytest.mark.long
 def test_a_seed_gives_other_examples_and_the_same_again(tmp_path: Path) -> None:
     seven, said = run(tmp_path, "7", *FEW)
     assert f"{VARIABLE}=7" in said
@@ -68,6 +71,7 @@ def test_a_seed_gives_other_examples_and_the_same_again(tmp_path: Path) -> None:
     assert seven != run(tmp_path, "8", *FEW)[0]
 
 
+@pytest.mark.long
 def test_a_seed_gives_more_examples(tmp_path: Path) -> None:
     """Also of tests that do not say how many."""
     assert len(run(tmp_path, "7")[0]) > 10 * len(run(tmp_path)[0])
