@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 PYTHON_IN := .venv/bin/python
-JOBS ?= 5
+JOBS ?= 6
 MINUTES ?= 60
 ARGS ?=
 # Programs that tests run; those that only long tests need are added there.
