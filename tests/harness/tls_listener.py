@@ -17,15 +17,14 @@ def _at(days: float) -> datetime:
     return datetime.now(timezone.utc) + timedelta(days=days)
 
 
-def day(days: float) -> str:
-    """So many days from now, as people read it."""
-    return f"{_at(days):%Y-%m-%d}"
-
-
 class Shown:
-    """Shakes hands with whoever comes, until it is closed. `ca`: the file of the authority."""
+    """Shakes hands with whoever comes, until it is closed. `ca`: the file of the authority.
 
-    def __init__(self, context: ssl.SSLContext, ca: Path) -> None:
+    `first` and `last`: the days of the certificate, as people read them.
+    """
+
+    def __init__(self, context: ssl.SSLContext, ca: Path, first: datetime, last: datetime) -> None:
+        self.first, self.last = f"{first:%Y-%m-%d}", f"{last:%Y-%m-%d}"
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.ca = ca
         self.address = BrokerAddress(
@@ -56,9 +55,10 @@ class Shown:
 def show(folder: Path, first: float, last: float) -> Shown:
     """With a certificate that is valid from `first` to `last`, in days from now."""
     authority = trustme.CA()
-    issued = authority.issue_cert("127.0.0.1", not_before=_at(first), not_after=_at(last))
+    begin, end = _at(first), _at(last)
+    issued = authority.issue_cert("127.0.0.1", not_before=begin, not_after=end)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     issued.configure_cert(context)
     ca = folder / "ca-of-listener.pem"
     authority.cert_pem.write_to_path(str(ca))
-    return Shown(context, ca)
+    return Shown(context, ca, begin, end)

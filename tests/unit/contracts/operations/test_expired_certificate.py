@@ -12,7 +12,7 @@ import pytest
 from contracts.operations import reachability
 from contracts.operations.broker_failure import expired_certificate
 from contracts.testing.rabbitmq.ports import free_ports
-from tests.harness.tls_listener import Shown, day, show
+from tests.harness.tls_listener import Shown, show
 
 Show = Callable[..., Shown]
 
@@ -33,9 +33,9 @@ def shown(tmp_path: Path) -> Iterator[Show]:
 @pytest.mark.parametrize(
     ("first", "last", "says", "remedy"),
     [
-        (-9, -1, f"has expired (valid until {day(-1)})", "renew it"),
-        (-9000, -0.001, f"has expired (valid until {day(-0.001)})", "renew it"),
-        (1, 9, f"is not yet valid (valid from {day(1)})", "set the clock of this machine"),
+        (-9, -1, "has expired (valid until {last})", "renew it"),
+        (-9000, -0.001, "has expired (valid until {last})", "renew it"),
+        (1, 9, "is not yet valid (valid from {first})", "set the clock of this machine"),
     ],
 )
 def test_a_doctor_says_since_when_and_to_renew_it(
@@ -46,7 +46,7 @@ def test_a_doctor_says_since_when_and_to_renew_it(
     context = lambda: ssl.create_default_context(cafile=str(listener.ca))  # noqa: E731
     *_, found = reachability.reach(listener.address, context, ca="--tls-ca")
     assert found.verdict == "fail"
-    assert says in found.seen
+    assert says.format(first=listener.first, last=listener.last) in found.seen
     assert found.remedy.startswith(remedy)
     assert "--tls-ca" not in found.remedy
 
