@@ -135,6 +135,7 @@ class Connections:
         self.publisher = yield self._make_publisher()
         self._consuming = yield self._connect(f"{self._name}, consumes")
         self._hearing = yield self._connect(f"{self._name}, hears")
+        yield self._declare_fleet_queue()
         self._watch = ConfirmWatch(self._reactor, oldest=self._oldest, ask=self._ask, end=self._lost)
         self._watch.start()
         self._on_restored = on_restored
@@ -218,10 +219,9 @@ class Connections:
         yield Consumer(_open(self._consuming), queue, on_message, again, prefetch=EVENTS_PREFETCH).start()
 
     @defer.inlineCallbacks
-    def consume_fleet(self, on_message: Callable[[Delivered], None]) -> Any:
-        """Status of all agents, catalogues and work of all masters, through a queue of its own connection."""
-        hearing = _open(self._hearing)
-        calls = Calls((yield hearing.open_channel()))
+    def _declare_fleet_queue(self) -> Any:
+        """What is said from now on waits in it."""
+        calls = Calls((yield _open(self._hearing).open_channel()))
         answer = yield calls.call(
             "queue_declare",
             queue="",
@@ -231,6 +231,11 @@ class Connections:
         )
         self._fleet_queue = answer.method.queue
         yield self.declaring.run(unless_deleted, self._bind_fleet, _open(self._declared).exchanges_anew)
+
+    @defer.inlineCallbacks
+    def consume_fleet(self, on_message: Callable[[Delivered], None]) -> Any:
+        """Status of all agents, catalogues and work of all masters."""
+        hearing = _open(self._hearing)
         yield Consumer(hearing, self._fleet_queue, on_message, self._lost, auto_ack=True).start()
         hearing.read_in_turns()
 
