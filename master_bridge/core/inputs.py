@@ -14,12 +14,12 @@ from contracts.messages import AgentLock, AnyMessage
 
 @dataclass(frozen=True, kw_only=True)
 class LinkUp:
-    """Both connections are open and the claims queue is consumed (consume-ok came)."""
+    """All connections are open and the claims queue is consumed (consume-ok came)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LinkDown:
-    """Either connection is gone. Deliveries and unconfirmed publishes of it are void."""
+    """A connection is gone. Deliveries and unconfirmed publishes of it are void."""
 
 
 @dataclass(frozen=True, kw_only=True)

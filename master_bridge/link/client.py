@@ -12,7 +12,7 @@ class LinkClient(Protocol):
     """Whom the link tells what happens. All calls come from the reactor's thread."""
 
     def link_up(self) -> None:
-        """Both connections are open and the claims queue is consumed."""
+        """All is open, and what is for this master is read: over RabbitMQ its connections and the claims queue."""
 
     def link_down(self, reason: str) -> None:
         """The link is gone; deliveries and unconfirmed publishes are void."""

@@ -1,4 +1,4 @@
-"""The `cap.*` queues of one pair of connections: declared when first wanted, swept, and deleted when empty."""
+"""The `cap.*` queues of one life of the link: declared when first wanted, swept, and deleted when empty."""
 
 from __future__ import annotations
 

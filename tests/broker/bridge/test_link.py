@@ -220,6 +220,27 @@ def test_queues_are_swept_one_after_the_other(
     assert sum(taken) == 1
 
 
+def test_what_the_fleet_says_as_soon_as_the_link_is_up_is_heard(
+    make_link: MakeLink, amqp_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever looks for an answer just then waits for no agent's next turn."""
+    usual = connections.Connections.consume_events
+    said = Catalogue(master="m2", incarnation="i2", signatures=("gtk>=3",))
+
+    def say() -> None:
+        with pika.BlockingConnection(pika.URLParameters(amqp_url)) as connection:
+            properties = pika.BasicProperties(user_id=USER)
+            connection.channel().basic_publish("bb.fleet", "catalogue", encode(said).body, properties)
+
+    def after_link_up(self: connections.Connections, on_message: Any) -> Any:
+        """The first thing that the link does when it is up."""
+        return threads.deferToThread(say).addCallback(lambda _: usual(self, on_message))
+
+    monkeypatch.setattr(connections.Connections, "consume_events", after_link_up)
+    running = make_link()
+    wait_for(lambda: ("fleet", said) in running.client.events, 60, lambda: f"heard: {running.client.events}")
+
+
 def test_broker_restart(twisted: Any, make_link: MakeLink, own_node: RabbitMQNode) -> None:
     """The broker is killed and comes back: the link goes down, and up again by itself, with its queues."""
     running = make_link(url=own_node.url, heartbeat=2)

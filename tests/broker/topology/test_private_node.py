@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import subprocess
@@ -20,16 +19,9 @@ from contracts.testing.rabbitmq.node import RabbitMQNode
 from contracts.testing.rabbitmq.ports import answers_amqp
 from contracts.testing.rabbitmq.program import NodeError
 from tests.broker.topology.waiting import wait_for
+from tests.harness.processes import alive
 
 Connect = Callable[..., BlockingChannel]
-
-
-def alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return "Z" not in Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[:1]
 
 
 def test_it_listens_on_loopback_only(node: RabbitMQNode) -> None:

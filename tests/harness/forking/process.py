@@ -31,7 +31,7 @@ class Source:
         )
 
     def start(self, target: Callable[..., None], arguments: Sequence[Any]) -> Any:
-        """The process, a `multiprocessing.Process`."""
+        """The process, a `multiprocessing.Process`. By one thread at a time."""
         process = _CONTEXT.Process(target=target, args=tuple(arguments))
         used = vars(popen_forkserver)
         usual = used["forkserver"]
@@ -47,7 +47,11 @@ _MASTERS, _AGENTS = (Source(f"tests.harness.forking.{imports}") for imports in (
 
 
 class Forked:
-    """As `Child`, with what that is given."""
+    """A process of `source` in a group and session of its own, in which `run(arguments)` is called; as `Child`.
+
+    It never outlives the process which started it. Its output is appended to the file `output`; `folder`: where it
+    works, this process's own by default. `environment` is all of its environment.
+    """
 
     def __init__(
         self,

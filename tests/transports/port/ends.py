@@ -108,10 +108,10 @@ class MasterEnd(Client):
             builddir="b",
         )
         await self.call("publish_offer", offer, priority)
-        await self._queue_is_there(signature)
+        await self.queue_is_there(signature)
         return offer
 
-    async def _queue_is_there(self, signature: str) -> None:
+    async def queue_is_there(self, signature: str) -> None:
         """Who consumes a queue that is only being made hears that there is none. Not for ever: a link may be down."""
         for _ in range(100):
             with suppress(LinkError):

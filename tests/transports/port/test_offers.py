@@ -130,6 +130,7 @@ async def test_orders_on_offers_wait_for_a_gate_and_publications_do_not(master: 
 async def test_a_queue_that_is_not_there_is_told(master: MasterEnd, agent: AgentEnd) -> None:
     missing = cap_queue("nobody>=1")
     await master.call("ensure_queues", [SIGNATURE])
+    await master.queue_is_there(SIGNATURE)
     assert await agent.link.existing([QUEUE, missing]) == {QUEUE: True, missing: False}
     agent.link.consume((QUEUE, missing))
     await until(lambda: agent.gone == [missing], lambda: f"it is told that the queue is not there: {agent.gone}")

@@ -8,13 +8,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from benchmarks.measures import failover
 from benchmarks.report.figures import Wrong
 from benchmarks.stand.peers import end_tree
 from benchmarks.stand.processes import tree
+from tests.harness.processes import alive
 from tests.harness.waiting import wait_for
 
 
@@ -35,15 +35,7 @@ def test_a_machine_that_is_gone_tells_nobody_that_its_command_was_killed(
         end_tree(agent.pid)
         agent.wait(30)
     assert not told.exists()
-    wait_for(lambda: not any(map(_runs, processes)), 30, "all are gone")
-
-
-def _runs(pid: int) -> bool:
-    """One that has ended stays in the list until its parent, in the end the machine's first process, hears of it."""
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+    wait_for(lambda: not any(map(alive, processes)), 30, "all are gone")
 
 
 class SleepingBuild:

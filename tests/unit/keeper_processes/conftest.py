@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.keeper_processes.driving.harness import JOURNALS, Driven, alive
+from tests.harness.processes import alive
+from tests.unit.keeper_processes.driving.harness import JOURNALS, Driven
 from tests.unit.keeper_processes.driving.planting import pids
 from worker_agent.keeper.processes.reaper import kill_tree
 

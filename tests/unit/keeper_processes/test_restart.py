@@ -16,7 +16,8 @@ import pytest
 
 from contracts.messages import Command
 from contracts.timing import FILE_DATA_MAX
-from tests.unit.keeper_processes.driving.harness import Driven, alive, eventually, stream, update
+from tests.harness.processes import alive
+from tests.unit.keeper_processes.driving.harness import Driven, eventually, stream, update
 from worker_agent.core.inputs import PullWanted
 from worker_agent.keeper.settings import KeeperSettings
 from worker_agent.keepers.client import Keeper

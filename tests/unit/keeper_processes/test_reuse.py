@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.unit.keeper_processes.driving.harness import alive
+from tests.harness.processes import alive
 from tests.unit.keeper_processes.test_fork_server import descriptors, opened, ran, until
 from worker_agent.keeper import reuse
 from worker_agent.keeper.reuse import Before, next_session

@@ -12,7 +12,8 @@ import pytest
 
 from contracts.messages import Command
 from contracts.timing import FAILURE_MAX, LOG_NAME_MAX
-from tests.unit.keeper_processes.driving.harness import Driven, alive, eventually, stream, update
+from tests.harness.processes import alive
+from tests.unit.keeper_processes.driving.harness import Driven, eventually, stream, update
 
 MIB = 1024 * 1024
 

@@ -9,8 +9,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from contracts.digest import command_digest
 from contracts.messages import Command, Event
 from worker_agent.core.inputs import KeeperLost, PullWanted
@@ -138,10 +136,3 @@ async def eventually(condition: Callable[[], bool], what: str, patience: float =
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {patience} s: {what}")
         await asyncio.sleep(0.02)
-
-
-def alive(pid: int) -> bool:
-    try:
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False

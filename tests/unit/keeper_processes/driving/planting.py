@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 import textwrap
 
-from tests.unit.keeper_processes.driving.harness import Driven, alive
+from tests.harness.processes import alive
+from tests.unit.keeper_processes.driving.harness import Driven
 
 # A tree as bad as they come: children in the group, in another group, in another session, a daemon by double fork, one
 # that ignores SIGTERM, and one that clears its environment. Each writes its pid into a file of its own.

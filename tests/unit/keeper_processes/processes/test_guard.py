@@ -12,7 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.unit.keeper_processes.driving.harness import Driven, alive, eventually, stream
+from tests.harness.processes import alive
+from tests.unit.keeper_processes.driving.harness import Driven, eventually, stream
 from tests.unit.keeper_processes.driving.planting import pids, planted
 from worker_agent.keeper.processes import guard as guards
 from worker_agent.keeper.processes.belonging import MARK

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.keeper_processes.driving.harness import Driven, alive, eventually, stream
+from tests.harness.processes import alive
+from tests.unit.keeper_processes.driving.harness import Driven, eventually, stream
 from worker_agent.keeper.processes.reaper import kill_tree
 from worker_agent.keepers.client import kill_leftovers
 

@@ -8,7 +8,8 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.unit.keeper_processes.driving.harness import Driven, alive, stream
+from tests.harness.processes import alive
+from tests.unit.keeper_processes.driving.harness import Driven, stream
 from worker_agent.keeper.processes.reaper import DENIED_PATIENCE, rounds
 
 #: Seconds: far more than an end takes, far less than `PATIENT`.

@@ -10,7 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.unit.keeper_processes.driving.harness import Driven, alive, eventually, stream, update
+from tests.harness.processes import alive
+from tests.unit.keeper_processes.driving.harness import Driven, eventually, stream, update
 from tests.unit.keeper_processes.driving.planting import pids, plant, planted
 from worker_agent.keepers.client import Keeper, kill_leftovers
 
