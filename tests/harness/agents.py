@@ -13,7 +13,8 @@ from tests.harness.environment import program_environment
 from tests.harness.forking.process import Forked, forked_agent
 from tests.harness.waiting import wait_for
 
-_OURS = (sys.executable, "-m", "worker_agent")
+#: The agent of this Python, as a program.
+PROGRAM = (sys.executable, "-m", "worker_agent")
 
 
 class Agent:
@@ -39,7 +40,7 @@ class Agent:
         #: more variables, seen by its commands too
         self.environment = dict(environment)
         #: `prefix` runs it elsewhere: ("ip", "netns", "exec", …); `program`: another one than this Python's
-        self._program = [*prefix, *(program or _OURS)] if prefix or program else []
+        self._program = [*prefix, *(program or PROGRAM)] if prefix or program else []
         self.arguments = [
             "--name", name, "--slots", str(slots), "--state", str(folder / "state"),
             "--auto-capabilities" if auto_capabilities else "--no-auto-capabilities", *options,

@@ -19,7 +19,7 @@ import psutil
 from contracts.testing.rabbitmq.node import RabbitMQNode
 from contracts.timing import LINK_UP_SETTLING
 from tests.faults.laboratory import processes, work
-from tests.harness.agents import Agent
+from tests.harness.agents import PROGRAM, Agent
 from tests.harness.environment import program_environment
 from tests.harness.master import Build, BuildMaster
 from tests.harness.waiting import wait_for
@@ -112,10 +112,15 @@ class Lab:
         options: Sequence[str] = (),
         prefix: Sequence[str] = (),
         environment: dict[str, str] | None = None,
+        program: Sequence[str] = PROGRAM,
         wait: bool = True,
         **more: Any,
     ) -> Agent:
-        """An agent that runs. `wait`: and consumes. `by`: by way of this port; `host`: this machine as it sees it."""
+        """An agent that runs. `wait`: and consumes. `by`: by way of this port; `host`: this machine as it sees it.
+
+        It is started, never forked: the kernel tells of a process the environment with which its program began, and by
+        that all of this laboratory are found.
+        """
         entrance = self.way.entrance(by, host)
         agent = Agent(
             self.folder / f"agent-{name}",
@@ -125,6 +130,7 @@ class Lab:
             capabilities=capabilities,
             options=options,
             prefix=prefix,
+            program=program,
             environment={
                 processes.MARK: self.mark,
                 "FAULTS_AGENT": name,

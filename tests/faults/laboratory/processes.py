@@ -76,12 +76,16 @@ def marked(mark: str, besides: set[int] = frozenset()) -> list[psutil.Process]: 
 
 
 def waiting_keepers(agent: int) -> set[int]:
-    """Children of an agent that wait to be the keeper of a session: one that has a session works in its folder."""
+    """Children of an agent that wait to be the keeper of a session, and the guards that they have from their last one.
+
+    A keeper that has a session works in its folder.
+    """
     found = set()
     for child in tree(agent)[1:]:
         with contextlib.suppress(*_GONE):
             if "worker-agent keeper" in child.cmdline() and not (Path(child.cwd()) / "keeper.pid").exists():
                 found.add(child.pid)
+                found.update(guard.pid for guard in child.children() if "worker-agent guard" in guard.cmdline())
     return found
 
 

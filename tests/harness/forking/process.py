@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -89,10 +90,13 @@ class Forked:
         """Signal it, wait, kill its group when it is there after `timeout` seconds; returns its exit status."""
         self._guard.release()
         if self.running:
-            (os.killpg if number == signal.SIGKILL else os.kill)(self.pid, number)
+            # it may have ended, and its source may have waited for it and not have told so yet
+            with contextlib.suppress(ProcessLookupError):
+                (os.killpg if number == signal.SIGKILL else os.kill)(self.pid, number)
             self._process.join(timeout)
         if self.running:
-            os.killpg(self.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
         return self.wait()
 
 

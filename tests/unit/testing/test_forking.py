@@ -7,6 +7,9 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
 
 from tests.harness.environment import program_environment
 from tests.harness.forking.process import forked_agent
@@ -58,3 +61,17 @@ def test_it_ends_with_the_process_that_forked_it(tmp_path: Path) -> None:
         assert os.getpgid(pid) == os.getsid(pid) == pid
         maker.send_signal(signal.SIGKILL)
     wait_for(lambda: not alive(pid), 60, "the agent's end")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_one_that_has_ended_and_is_not_known_to_have_is_ended_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """Its source waits for it, and tells so in the next moment: until then it seems to run, and there is none."""
+    environment = {**program_environment(), "WORKER_AGENT_AMQP_URL": "amqp://u:p@127.0.0.1:1/"}
+    forked = forked_agent(["--version"], environment=environment, output=tmp_path / "log", folder=tmp_path)
+    status = forked.wait(60)
+    seems = iter([True, False])
+    seeming = SimpleNamespace(is_alive=lambda: next(seems), join=lambda _timeout=None: None, exitcode=status)
+    monkeypatch.setattr(forked, "_process", seeming)
+    assert forked.end(number) == status
