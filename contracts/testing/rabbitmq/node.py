@@ -23,6 +23,7 @@ from pathlib import Path
 from types import TracebackType
 
 from contracts.testing.child import Child
+from contracts.testing.rabbitmq.home import slim_home
 from contracts.testing.rabbitmq.ports import answers_amqp, free_ports
 from contracts.testing.rabbitmq.program import BrokerMissing, NodeError, server_command
 
@@ -39,8 +40,9 @@ class RabbitMQNode:
     """One node. Data, logs and secrets are kept in `folder`; a later node of that name and folder goes on with them.
 
     `config` is written as rabbitmq.conf (`{"heartbeat": "5"}`), `advanced` as advanced.config (Erlang terms).
-    `plugins` are none by default; with `rabbitmq_management` there is a `management_url`. A node of a cluster is given
-    the `epmd_port` and `cookie` of the first one, which owns the epmd process (see `rabbitmq_cluster`).
+    `plugins` are none by default, and others cannot be enabled later (`home.py`); with `rabbitmq_management` there is a
+    `management_url`. A node of a cluster is given the `epmd_port` and `cookie` of the first one, which owns the epmd
+    process (see `rabbitmq_cluster`).
     """
 
     def __init__(
@@ -243,6 +245,7 @@ class RabbitMQNode:
             "RABBITMQ_CTL_ERL_ARGS": loopback,
             "RABBITMQ_CTL_DIST_PORT_MAX": "35999",
             "RUNNING_UNDER_SYSTEMD": "true",  # the launching shell becomes the server instead of waiting for it
+            **slim_home(server_command(), self.plugins, self.folder / "home"),
             **self._more_environment,
         }
 
