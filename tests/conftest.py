@@ -109,6 +109,7 @@ def own_node(tmp_path: Path) -> Iterator[RabbitMQNode]:
 
 @pytest.hookimpl(tryfirst=True)  # before Hypothesis' own plugin, which takes its seed here
 def pytest_configure(config: pytest.Config) -> None:
+    gc.disable()  # what is imported and collected stays: a look for garbage in it finds nothing
     generated.configure(config)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in a shell's background; each program would ignore it, too
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -151,9 +152,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_collection_finish() -> None:
     """What was collected stays to the end: the collector of garbage need not walk through it again and again."""
-    gc.collect()
     gc.freeze()
     gc.set_threshold(_YOUNG)
+    gc.enable()
 
 
 def _leave_out(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -30,7 +30,7 @@ class SecureNode:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Permissions are the broker's: all of this folder runs on each generation."""
     for item in items:
-        if Path(__file__).parent in item.path.parents:
+        if item.nodeid.startswith("tests/broker/security/"):
             item.add_marker(pytest.mark.brokers)
 
 

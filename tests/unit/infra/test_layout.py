@@ -7,6 +7,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -18,9 +19,14 @@ from tests.harness.tree import ROOT
 MODULES = 15
 #: Of a module that is no test: one that grows beyond has two things in it.
 LINES = 400
-IMPORTS = graph(ROOT)
 FILES = sources(ROOT)
 FOLDERS = {name: path.parent for name, path in FILES.items() if path.name == "__init__.py"}
+
+
+@cache
+def imports() -> Graph:
+    """Not where this module is imported: each of pytest's processes collects it, one runs it."""
+    return graph(ROOT)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,40 +78,40 @@ def test_the_table_has_each_folder_and_says_what_its_docstring_says() -> None:
 
 
 def test_no_module_imports_what_its_folder_may_not() -> None:
-    assert list(forbidden(IMPORTS, TABLE)) == []
+    assert list(forbidden(imports(), TABLE)) == []
 
 
 def test_the_table_allows_nothing_that_nobody_imports() -> None:
     """So that a row cannot grow beyond what its folder needs."""
     idle = []
     for folder, row in TABLE.items():
-        names = set().union(*(IMPORTS[module] for module in IMPORTS if folder_of(module) == folder))
-        wanted = names | {folder_of(name) for name in names if name in IMPORTS}
+        names = set().union(*(imports()[module] for module in imports() if folder_of(module) == folder))
+        wanted = names | {folder_of(name) for name in names if name in imports()}
         idle += [f"{folder}: {name}" for name in row.ours if name not in wanted]
         idle += [f"{folder}: {name}" for name in row.others if not any(below(each, name) for each in names)]
     assert idle == []
 
 
 def test_no_module_imports_itself_by_whatever_way() -> None:
-    assert cycles(IMPORTS) == []
+    assert cycles(imports()) == []
 
 
 @pytest.mark.parametrize("core", ["worker_agent.core", "master_bridge.core"])
 def test_a_core_imports_contracts_and_the_standard_library(core: str) -> None:
-    names = set().union(*(IMPORTS[module] for module in IMPORTS if below(module, core)))
-    ours = {name for name in names if name in IMPORTS and not below(name, core)}
+    names = set().union(*(imports()[module] for module in imports() if below(module, core)))
+    ours = {name for name in names if name in imports() and not below(name, core)}
     assert {name for name in ours if not below(name, "contracts")} == set()
     assert {name for name in names if third_party(name)} == set()
 
 
 def test_contracts_import_nobody() -> None:
-    names = set().union(*(IMPORTS[module] for module in IMPORTS if below(module, "contracts")))
+    names = set().union(*(imports()[module] for module in imports() if below(module, "contracts")))
     assert {name for name in names if name.partition(".")[0] in OURS and not below(name, "contracts")} == set()
 
 
 def test_a_keeper_loads_the_standard_library_and_psutil() -> None:
     """Also by way of what it imports of `contracts`."""
-    assert {name for name in reachable(IMPORTS, "worker_agent.keeper") if third_party(name)} == {"psutil"}
+    assert {name for name in reachable(imports(), "worker_agent.keeper") if third_party(name)} == {"psutil"}
 
 
 def test_folders_are_small() -> None:
