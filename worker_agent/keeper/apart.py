@@ -28,7 +28,7 @@ from worker_agent.keeper.runner import Listener
 from worker_agent.keeper.second_user import NoSecondUser, SecondUser
 from worker_agent.keeper.sending import MessageStream, Outgoing
 from worker_agent.keeper.settings import KeeperConfig
-from worker_agent.keeper.wire import BadFrame
+from worker_agent.keeper.wire import APART_FILE, BadFrame
 
 #: Seconds that the process has to say that nothing is left, beyond those in which it kills.
 _END = KILL_PATIENCE + 5.0
@@ -40,8 +40,6 @@ _KINDS = frozenset({"stdout", "stderr", "header", "log", "update", "write", "wri
 _PIECE = 4096
 _PROCESS = "from worker_agent.keeper.apart_process import main; main(int(sys.argv[2]))"
 _SWEEP = "from worker_agent.keeper.apart_process import sweep; sweep(sys.argv[2], sys.argv[3:])"
-#: In the session's folder, while the process may live: its number, who it is (`reaper.identity`), and its user.
-APART_FILE = "apart.pid"
 _IDENTITY = re.compile(r"[0-9a-f./-]{1,100}")
 
 

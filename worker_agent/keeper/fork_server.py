@@ -20,10 +20,8 @@ import traceback
 from contracts.operations.lossy_output import replace_standard_error
 from worker_agent.keeper import orders
 from worker_agent.keeper.server import main as keep
-from worker_agent.keeper.wire import encode
+from worker_agent.keeper.wire import FORK_REQUEST, encode
 
-#: What is sent with each keeper's socket: a descriptor alone cannot be sent.
-REQUEST = b"k"
 _PR_SET_NAME = 15
 
 
@@ -37,7 +35,7 @@ def serve(fd: int, run_as: str = "") -> None:
     gc.freeze()  # or the first collection of each keeper would copy all pages that it looks at
     connection = socket.socket(fileno=fd)
     while True:
-        request, descriptors, _, _ = socket.recv_fds(connection, len(REQUEST), 1)
+        request, descriptors, _, _ = socket.recv_fds(connection, len(FORK_REQUEST), 1)
         if not request:
             os._exit(0)  # 5 ms less than a Python's usual end
         for descriptor in descriptors:

@@ -15,11 +15,8 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 
-#: In the session's folder.
-SOCKET = "link.sock"
-#: Bytes that name a copy, and what is answered when it is held.
-NAME_BYTES = 8
-HELD = b"h"
+from worker_agent.keeper.wire import LINK_HELD, LINK_NAME_BYTES, LINK_SOCKET
+
 #: Seconds after the main process's end before the copy is let go: who kills all of an agent needs a moment for it.
 LET_GO_AFTER = 0.5
 #: Closes with a reset (socket(7), SO_LINGER with a time of zero).
@@ -40,10 +37,10 @@ class LinkCopy:
 
     def open(self) -> None:
         """Raises OSError."""
-        Path(SOCKET).unlink(missing_ok=True)
+        Path(LINK_SOCKET).unlink(missing_ok=True)
         self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(SOCKET)
-        os.chmod(SOCKET, 0o600)
+        self._listener.bind(LINK_SOCKET)
+        os.chmod(LINK_SOCKET, 0o600)
         self._listener.listen()
         self._listener.setblocking(False)
         asyncio.get_running_loop().add_reader(self._listener, self._come)
@@ -55,7 +52,7 @@ class LinkCopy:
             self._listener.close()
             self._listener = None
         self._forget()
-        Path(SOCKET).unlink(missing_ok=True)
+        Path(LINK_SOCKET).unlink(missing_ok=True)
 
     def drop(self) -> None:
         """After `close`: the process goes on without it, and those who have the connection notice nothing."""
@@ -89,13 +86,13 @@ class LinkCopy:
     def _take(self, coming: socket.socket) -> None:
         descriptors: list[int] = []
         try:
-            name, descriptors, _, _ = socket.recv_fds(coming, NAME_BYTES, 1)
-            if len(name) == NAME_BYTES and len(descriptors) == 1:
+            name, descriptors, _, _ = socket.recv_fds(coming, LINK_NAME_BYTES, 1)
+            if len(name) == LINK_NAME_BYTES and len(descriptors) == 1:
                 os.set_inheritable(descriptors[0], False)
                 held = socket.socket(fileno=descriptors.pop())
                 self.let_go(self.name)
                 self._held, self.name = held, name.hex()
-                coming.send(HELD)
+                coming.send(LINK_HELD)
         except OSError:
             pass  # whoever asked hears no answer
         finally:

@@ -26,16 +26,11 @@ from worker_agent.keeper.reuse import Before, next_session
 from worker_agent.keeper.runner import Listener, Runner
 from worker_agent.keeper.session import KeeperSession
 from worker_agent.keeper.settings import KeeperConfig
-from worker_agent.keeper.wire import WIRE_VERSION, BadFrame, Frames, encode
+from worker_agent.keeper.wire import LOG, PID_FILE, SOCKET, WIRE_VERSION, BadFrame, Frames, encode
 
 if TYPE_CHECKING:
     from worker_agent.keeper.apart import ApartProcess
 
-SOCKET = "keeper.sock"
-#: Who the keeper is, for an agent that starts after both it and the main process were killed.
-PID_FILE = "keeper.pid"
-#: What it complains of.
-LOG = "keeper.log"
 #: Clocks are looked at this often at most; a fence of T seconds is at most T/8 late.
 _LOOK = 1.0
 #: Above this many bytes that the main process has not read, only the latest sequence number is kept for it.

@@ -1,4 +1,8 @@
-"""Between keeper and main process: JSON lines both ways; raw bytes follow a line that says how many in `bytes`."""
+"""Between keeper and main process: JSON lines both ways; raw bytes follow a line that says how many in `bytes`.
+
+Here is also what both name: files, sockets, commands. A main process knows nothing else of a keeper's program, which it
+starts in a process of its own: it would be 0.9 MB in its memory.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,35 @@ WIRE_VERSION = 1
 _LINE_MAX = 16 * 1024 * 1024
 #: Most bytes that follow a line: a file's in one message are 1 MiB (contracts.timing.FILE_DATA_MAX).
 _DATA_MAX = 64 * 1024 * 1024
+
+#: Where the main process connects to, in the session's folder.
+SOCKET = "keeper.sock"
+#: Who the keeper is, for an agent that starts after both it and the main process were killed.
+PID_FILE = "keeper.pid"
+#: What it complains of.
+LOG = "keeper.log"
+#: While the process of another user may live: its number, who it is (`reaper.identity`), and its user.
+APART_FILE = "apart.pid"
+#: Where a copy of the agent's connection to its master is taken (`keeper/link_copy.py`).
+LINK_SOCKET = "link.sock"
+#: Bytes that name such a copy, and what is answered when it is held.
+LINK_NAME_BYTES = 8
+LINK_HELD = b"h"
+#: What is sent to a fork server with each keeper's socket: a descriptor alone cannot be sent.
+FORK_REQUEST = b"k"
+
+#: Version of the remote commands as Buildbot's worker 4.3 reports it.
+_COMMAND_VERSION = "3.3"
+#: Remote commands, as Buildbot's master asks for them (buildbot_worker/commands/registry.py).
+COMMANDS = (
+    "shell", "uploadFile", "uploadDirectory", "downloadFile", "mkdir", "rmdir", "cpdir", "stat", "glob", "listdir",
+    "rmfile",
+)  # fmt: skip
+
+
+def command_versions() -> dict[str, str]:
+    """Remote command -> version, for `WorkerInfo.worker_commands`."""
+    return dict.fromkeys(COMMANDS, _COMMAND_VERSION)
 
 
 class BadFrame(Exception):

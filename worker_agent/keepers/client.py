@@ -16,8 +16,6 @@ from contracts.messages import Command
 from contracts.operations.socket_path import short_path
 from worker_agent.core.inputs import Journalled, KeeperLost, PullWanted
 from worker_agent.keeper import orders
-from worker_agent.keeper.apart import APART_FILE
-from worker_agent.keeper.apart import end_leftovers as apart_leftovers
 from worker_agent.keeper.processes.reaper import (
     KILL_PATIENCE,
     alive,
@@ -27,9 +25,8 @@ from worker_agent.keeper.processes.reaper import (
     kill_until_none,
 )
 from worker_agent.keeper.sending import MessageStream, Outgoing
-from worker_agent.keeper.server import LOG, PID_FILE, SOCKET
 from worker_agent.keeper.settings import KeeperConfig, KeeperSettings
-from worker_agent.keeper.wire import WIRE_VERSION, BadFrame
+from worker_agent.keeper.wire import APART_FILE, LOG, PID_FILE, SOCKET, WIRE_VERSION, BadFrame
 from worker_agent.keepers.starting import Starter, Waiting
 
 #: A keeper that has not said hello after this long (seconds; it takes 0.1) will not.
@@ -380,8 +377,11 @@ def kill_leftovers(session: str, folder: Path) -> list[psutil.Process]:
         pid, who = (folder / PID_FILE).read_text().split()
         if identity(int(pid)) == who:
             left = _kill_keeper(int(pid), folder)
-    if (folder / APART_FILE).exists() and apart_leftovers(session, folder):
-        return left
+    if (folder / APART_FILE).exists():
+        from worker_agent.keeper.apart import end_leftovers  # not what a main process has in its memory for ever
+
+        if end_leftovers(session, folder):
+            return left
     return left + kill_session(session)
 
 

@@ -10,7 +10,7 @@ import socket
 from pathlib import Path
 
 from contracts.operations.socket_path import short_path
-from worker_agent.keeper.link_copy import HELD, NAME_BYTES, SOCKET
+from worker_agent.keeper.wire import LINK_HELD, LINK_NAME_BYTES, LINK_SOCKET
 
 #: Seconds for a keeper to take a copy; it takes a millisecond.
 _PATIENCE = 2.0
@@ -28,7 +28,7 @@ class LinkCopies:
         """This connection is to be held from now on, instead of what was before. Returns its name; raises OSError."""
         ours = socket.socket(fileno=_duplicate(descriptor))
         self.end(self.name)
-        self._ours, self.name = ours, secrets.token_hex(NAME_BYTES)
+        self._ours, self.name = ours, secrets.token_hex(LINK_NAME_BYTES)
         return self.name
 
     def end(self, name: str) -> bool:
@@ -59,7 +59,7 @@ def _give(folder: Path, name: str, descriptor: int) -> bool:
     """Blocks; closes `descriptor`. Raises OSError: the keeper is of an earlier version, or gone."""
     with socket.socket(fileno=descriptor) as copy, socket.socket(socket.AF_UNIX) as keeper:
         keeper.settimeout(_PATIENCE)
-        with short_path(folder / SOCKET) as path:
+        with short_path(folder / LINK_SOCKET) as path:
             keeper.connect(path)
         socket.send_fds(keeper, [bytes.fromhex(name)], [copy.fileno()])
-        return keeper.recv(len(HELD)) == HELD
+        return keeper.recv(len(LINK_HELD)) == LINK_HELD

@@ -20,10 +20,10 @@ from pathlib import Path
 import structlog
 
 from contracts.operations import memory
-from worker_agent.keeper.fork_server import REQUEST
 from worker_agent.keeper.isolated import isolated, with_socket
 from worker_agent.keeper.processes.environment import command_environment
 from worker_agent.keeper.processes.reaper import become_subreaper
+from worker_agent.keeper.wire import FORK_REQUEST
 
 log = structlog.get_logger(__name__)
 
@@ -59,7 +59,7 @@ class ForkServer:
         """A connection to a keeper in the making, which waits for its `KeeperConfig`. Raises OSError: it is gone."""
         ours, theirs = socket.socketpair()
         try:
-            socket.send_fds(self._connection, [REQUEST], [theirs.fileno()])
+            socket.send_fds(self._connection, [FORK_REQUEST], [theirs.fileno()])
         except OSError:
             ours.close()
             raise

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr, ValidationError
-from pydantic_settings import BaseSettings, EnvSettingsSource, InitSettingsSource, PydanticBaseSettingsSource
 
 from contracts.operations.amqp_url import BadURL
 from contracts.operations.office_url import TLS_WIRES, OfficeAddress, parse_agent_url
@@ -61,33 +60,22 @@ def load(flags: Mapping[str, Any], config: Path | None = None) -> Settings:
     """
     path = _config_file(config)
     file = _as_first_named(_read(path), path) if path else {}
-    spelled = {name: value for name in SPELLED if (value := value_of(name)) is not None}
-
-    class Loaded(Settings):
-        @classmethod
-        def settings_customise_sources(
-            cls,
-            settings_cls: type[BaseSettings],
-            init_settings: PydanticBaseSettingsSource,
-            env_settings: PydanticBaseSettingsSource,
-            dotenv_settings: PydanticBaseSettingsSource,
-            file_secret_settings: PydanticBaseSettingsSource,
-        ) -> tuple[PydanticBaseSettingsSource, ...]:
-            return (
-                init_settings,
-                InitSettingsSource(settings_cls, init_kwargs=spelled),
-                EnvSettingsSource(settings_cls, env_prefix=PREFIX, env_ignore_empty=True),
-                InitSettingsSource(settings_cls, init_kwargs=file),
-            )
-
     try:
-        settings = Loaded(**flags)
+        settings = Settings.model_validate({**file, **_environment(), **flags})
     except ValidationError as error:
         raise BadSettings("\n".join(_explain(problem, flags, file, path) for problem in error.errors())) from None
     settings._config_file = path
     loaded = _with_url(settings, flags, file)
     _check_tls(loaded)
     return loaded
+
+
+def _environment() -> dict[str, str]:
+    """What variables say, as text; a value that is empty says nothing. Their names may be in small letters, too."""
+    variables = {name.upper(): value for name, value in os.environ.items() if value}
+    firsts = {name: variables.get(PREFIX + name.upper()) for name in Settings.model_fields}
+    spelled = {name: value_of(name) for name in SPELLED}
+    return {name: value for values in (firsts, spelled) for name, value in values.items() if value is not None}
 
 
 def _check_tls(settings: Settings) -> None:

@@ -13,11 +13,9 @@ import pwd
 import re
 import socket
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeGuard
+from typing import Any, Literal, TypeGuard
 
-from platformdirs.unix import Unix
-from pydantic import ByteSize, Field, PrivateAttr, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import BaseModel, ByteSize, ConfigDict, Field, PrivateAttr, SecretStr, field_validator, model_validator
 
 from contracts.operations.amqp_url import BadURL
 from contracts.operations.office_url import parse_agent_url
@@ -33,11 +31,11 @@ CREDENTIAL = "amqp-url"
 CAPABILITY_FOLDERS = (Path("/etc/worker-agent/capabilities.d"), Path("~/.config/worker-agent/capabilities.d"))
 
 #: Several values in one variable are separated by commas or spaces.
-Words = Annotated[tuple[str, ...], NoDecode]
-Folders = Annotated[tuple[Path, ...], NoDecode]
+Words = tuple[str, ...]
+Folders = tuple[Path, ...]
 #: A PEM file, or its text: a configuration file may hold all that its machine needs.
 PEM = Path | str
-PEMs = Annotated[tuple[PEM, ...], NoDecode]
+PEMs = tuple[PEM, ...]
 #: Text, not the name of a file.
 _PEM_BEGINS = "-----BEGIN "
 _PEM_ENDS = re.compile(r"(?<=-----)\s+(?=-----BEGIN )")
@@ -56,10 +54,10 @@ def _setting(default: Any, group: str, text: str, metavar: str | None = None, **
 BROKER, WORK, ABLE, LIFE, FIT, SEE = "Broker", "Work", "Capabilities", "Lifetime", "Fitness", "Watching"
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """All settings, checked. Sizes are bytes ("1GiB" is understood), times are seconds."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     amqp_url: SecretStr | None = _setting(
         None, BROKER, "Where to connect: to a broker, amqp[s]://user:password@host[:port]/vhost, or to a master, "
@@ -259,6 +257,8 @@ def default_state(name: str) -> Path:
         return Path(os.environ["STATE_DIRECTORY"].split(":")[0])
     if not os.environ.get("XDG_STATE_HOME") and not has_home():
         raise ValueError("no folder for the agent's state is known: give --state, or set HOME")
+    from platformdirs.unix import Unix  # 0.4 MB of memory that whoever says where it is does without
+
     return absolute(Unix("worker-agent").user_state_path) / _folder_of(name)
 
 

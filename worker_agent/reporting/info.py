@@ -8,9 +8,9 @@ from pathlib import Path
 
 from contracts.messages import WorkerInfo
 from contracts.operations.program_version import version
-from worker_agent.keeper.commands.registry import command_versions
 from worker_agent.keeper.processes.environment import command_environment
 from worker_agent.keeper.second_user import SecondUser
+from worker_agent.keeper.wire import command_versions
 from worker_agent.program.settings import Settings
 
 

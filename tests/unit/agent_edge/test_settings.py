@@ -90,6 +90,13 @@ def check(name: str, settings: Settings, expected: object, tmp_path: Path) -> No
         assert getattr(settings, name) == expected
 
 
+def test_a_variable_in_small_letters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It sets the same; one that is empty sets nothing."""
+    monkeypatch.setenv("worker_agent_slots", "3")
+    monkeypatch.setenv("WORKER_AGENT_HEARTBEAT", "")
+    assert (load({}).slots, load({}).heartbeat) == (3, 10)
+
+
 def test_every_setting_is_tried_here() -> None:
     """A setting without a line in VALUES is one whose three ways nobody checks."""
     assert set(VALUES) == set(Settings.model_fields)

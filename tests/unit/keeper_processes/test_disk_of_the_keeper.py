@@ -13,7 +13,7 @@ import pytest
 
 from tests.unit.keeper_processes.driving.harness import PATIENCE, Driven
 from worker_agent.core.inputs import KeeperLost
-from worker_agent.keeper.server import LOG, SOCKET
+from worker_agent.keeper.wire import LOG, SOCKET
 from worker_agent.keepers.client import KeeperFailed
 
 

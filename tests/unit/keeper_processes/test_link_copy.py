@@ -14,7 +14,7 @@ import pytest
 from contracts.operations.socket_path import short_path
 from tests.unit.keeper_processes.driving.harness import Driven, eventually
 from tests.unit.keeper_processes.test_restart import attach, main_process
-from worker_agent.keeper import link_copy
+from worker_agent.keeper.wire import LINK_SOCKET
 from worker_agent.keepers.link_copies import LinkCopies
 
 
@@ -123,7 +123,7 @@ async def test_what_is_no_copy_changes_nothing(driven: Driven, connection: Conne
     await driven.open()
     for sent in (b"", b"short", b"12345678"):
         with socket.socket(socket.AF_UNIX) as stranger:
-            with short_path(driven.folder / link_copy.SOCKET) as path:
+            with short_path(driven.folder / LINK_SOCKET) as path:
                 stranger.connect(path)
             if sent:
                 stranger.sendall(sent)
@@ -136,7 +136,7 @@ async def test_a_keeper_of_an_earlier_version_takes_none(
     driven: Driven, connection: Connection, copies: LinkCopies
 ) -> None:
     await driven.open()
-    (driven.folder / link_copy.SOCKET).unlink()
+    (driven.folder / LINK_SOCKET).unlink()
     assert not await copies.give(driven.folder)
     copies.begin(connection.agents.fileno())
     assert not await copies.give(driven.folder)

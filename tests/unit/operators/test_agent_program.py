@@ -13,6 +13,8 @@ from click.testing import CliRunner
 
 from contracts.operations.exit_status import ExitStatus
 from contracts.trust.signing import generate
+from worker_agent.keeper import wire
+from worker_agent.keeper.commands import registry
 from worker_agent.program.cli import make_cli, settings_of
 from worker_agent.program.run import run
 
@@ -40,6 +42,31 @@ def test_an_agent_without_keys_does_not_load_cryptography() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+#: What came into the memory of agents that have no use of it while they wait, or would easily come into it.
+NOT_OF_AN_IDLE_AGENT = (
+    "pydantic_settings", "argparse", "platformdirs", "tarfile", "http.client", "prometheus_client", "zmq",
+    "worker_agent.keeper.server", "worker_agent.keeper.session", "worker_agent.keeper.commands.registry",
+    "worker_agent.keeper.apart", "worker_agent.keeper.fork_server", "worker_agent.link.frames.open_link",
+)  # fmt: skip
+
+
+def test_an_idle_agent_has_nothing_in_its_memory_that_only_others_need() -> None:
+    """All that an agent over RabbitMQ imports until it takes work, and none of the above."""
+    script = (
+        "import sys; sys.modules.update(rich=None, twisted=None); "  # as `worker_agent.__main__` does
+        "import worker_agent.program.cli, worker_agent.program.run, worker_agent.agent.giving_back, "
+        "worker_agent.link.amqp.transport; print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert set(NOT_OF_AN_IDLE_AGENT) & set(done.stdout.split()) == set()
+
+
+def test_a_keeper_has_the_commands_that_the_agent_says_it_has() -> None:
+    """The main process knows their names only."""
+    assert tuple(registry._COMMANDS) == wire.COMMANDS
+    assert set(wire.command_versions().values()) == {"3.3"}
 
 
 def test_a_trusted_key_that_cannot_be_used_ends_it_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

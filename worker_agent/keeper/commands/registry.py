@@ -14,9 +14,7 @@ from worker_agent.keeper.commands.upload import UploadDirectory, UploadFile
 from worker_agent.keeper.host import Host
 from worker_agent.keeper.report import CommandReport
 
-#: Version of the commands as Buildbot's worker 4.3 reports it.
-COMMAND_VERSION = "3.3"
-
+#: All of `worker_agent.keeper.wire.COMMANDS`.
 _COMMANDS: dict[str, type[RemoteCommand]] = {
     "shell": Shell,
     "uploadFile": UploadFile,
@@ -34,11 +32,6 @@ _COMMANDS: dict[str, type[RemoteCommand]] = {
 
 class UnknownCommand(Exception):
     """The master asks for a remote command that no worker of this version has."""
-
-
-def command_versions() -> dict[str, str]:
-    """Remote command -> version, for `WorkerInfo.worker_commands`."""
-    return dict.fromkeys(_COMMANDS, COMMAND_VERSION)
 
 
 def make(name: str, host: Host, report: CommandReport, args: Mapping[str, Any], digest: str) -> RemoteCommand:
