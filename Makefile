@@ -21,7 +21,7 @@ demo: venv ## build this repository over RabbitMQ: broker, master and agents on 
 test: venv broker tools ## unit, simulation, broker and Buildbot tests on real parts
 	$(PYTHON_IN) -m pytest -m "not long" -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
-test-long: TOOLS += debootstrap docker docker-compose dockerd hg ip iptables promtool svn
+test-long: TOOLS += debootstrap docker docker-compose dockerd hg ip iptables postgres promtool svn
 # Fresh examples for generated tests, many more; a failure tells the number: FRESH_SEED=… repeats it.
 test-long: export FRESH_SEED ?= $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 test-long: venv broker tools ## what takes hours: faults, containers, soak, fresh generated examples, each RabbitMQ and Buildbot, coverage, mutation

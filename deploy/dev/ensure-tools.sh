@@ -10,13 +10,14 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 declare -A package=(
   [busybox]=busybox [chromedriver]=chromium-driver [chromium]=chromium [debootstrap]=debootstrap [docker]=docker.io
   [docker-compose]=docker-compose [dockerd]=docker.io
-  [git]=git [hg]=mercurial [ip]=iproute2 [iptables]=iptables [node]=nodejs [npm]=npm [promtool]=prometheus
+  [git]=git [hg]=mercurial [ip]=iproute2 [iptables]=iptables [node]=nodejs [npm]=npm
+  [postgres]=postgresql [promtool]=prometheus
   [setpriv]=util-linux [shellcheck]=shellcheck [ssh]=openssh-client [sshd]=openssh-server [svn]=subversion
   [systemd-analyze]=systemd [tcc]="tcc libc6-dev"
 )
 
-# sshd, ip and others are not in everybody's PATH
-there() { PATH="$PATH:/usr/sbin:/sbin" command -v "$1" >/dev/null; }
+# sshd, ip and others are not in everybody's PATH; Debian puts PostgreSQL's server into a folder of its version
+there() { PATH="$PATH:/usr/sbin:/sbin$(printf ':%s' /usr/lib/postgresql/*/bin)" command -v "$1" >/dev/null; }
 
 missing=()
 for tool in "$@"; do
