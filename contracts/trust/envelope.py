@@ -2,9 +2,10 @@
 
 A routing key proves nothing. RabbitMQ checks topic permissions for the key that a message is published with, but not
 where a queue dead-letters to (seen up to 4.3.6), and for its headers `CC` and `BCC` only from 4.0 on (seen on 3.10.8,
-4.0.5): anybody who may declare a queue with a dead-letter exchange can have any routing key written. `user_id` is a proof: the broker refuses a
-publication whose `user_id` is not the user that logged in (https://www.rabbitmq.com/docs/validated-user-id), and keeps
-it over dead-lettering and restarts. Source of the rules: docs/protocol.md, rule 22.
+4.0.5): anybody who may declare a queue with a dead-letter exchange can have any routing key written. `user_id` is a
+proof: the broker refuses a publication whose `user_id` is not the user that logged in
+(https://www.rabbitmq.com/docs/validated-user-id), and keeps it over dead-lettering and restarts. Source of the rules:
+docs/protocol.md, rule 22.
 """
 
 from __future__ import annotations
