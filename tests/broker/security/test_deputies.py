@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import pika
 import pytest
+from pika.exceptions import NackError
 
 from contracts import topology
 from contracts.codec import encode
@@ -47,7 +49,9 @@ async def test_orders_go_to_verified_agents_and_only_they_tell_what_came_of_them
         command = asyncio.ensure_future(master_bridge(*arguments))
         while not command.done():
             for lie in ({"address": own}, {"state": "paused"}, {"state": "leaving"}):
-                publish(mallory, topology.FLEET, topology.STATUS_KEY, true.model_copy(update=lie), "mallory")
+                # RabbitMQ 4 refuses what was on its way to a queue that was deleted, the command's at its end
+                with contextlib.suppress(NackError):
+                    publish(mallory, topology.FLEET, topology.STATUS_KEY, true.model_copy(update=lie), "mallory")
             mallory.connection.process_data_events(0)
             await asyncio.sleep(0.05)
         return command.result()
