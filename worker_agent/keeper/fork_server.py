@@ -19,7 +19,7 @@ import traceback
 
 from contracts.operations.lossy_output import replace_standard_error
 from worker_agent.keeper import orders
-from worker_agent.keeper.server import main as keep
+from worker_agent.keeper.reuse import main as keep
 from worker_agent.keeper.wire import FORK_REQUEST, encode
 
 _PR_SET_NAME = 15

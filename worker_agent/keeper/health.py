@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from worker_agent.keeper.processes.reaper import read_file
+
 #: A file system with less than this free (bytes) is taken for full: what a failed write leaves is rarely exactly 0.
 DISK_FULL = 1024 * 1024
 _KILLED = (-9, 137)
@@ -42,7 +44,7 @@ class HealthAtStart:
         return full_disk(self._disks)
 
     def _killed_for_memory(self) -> int:
-        return _counter(self._root / "proc/vmstat", "oom_kill")
+        return _counter(f"{self._root}/proc/vmstat", "oom_kill")
 
 
 def full_disk(folders: Iterable[str]) -> str | None:
@@ -64,36 +66,36 @@ def _cgroup_counters(root: Path) -> dict[str, int]:
     if not sys.platform.startswith("linux"):
         return {}
     counters: dict[str, int] = {}
-    mounted = root / "sys/fs/cgroup"
+    mounted = f"{root}/sys/fs/cgroup"
     try:
-        lines = (root / "proc/self/cgroup").read_text(errors="surrogateescape").splitlines()
+        lines = os.fsdecode(read_file(f"{root}/proc/self/cgroup")).splitlines()
     except OSError:
         return {}
     for line in lines:
         _, controllers, path = line.split(":", 2)
         path = path.lstrip("/")
         if controllers == "":
-            for base in (mounted, mounted / "unified"):
+            for base in (mounted, f"{mounted}/unified"):
                 counters["memory"] = counters.get("memory", 0) + _either(base, path, "memory.events", "oom_kill")
                 counters["pids"] = counters.get("pids", 0) + _either(base, path, "pids.events", "max")
         elif controllers == "memory":
-            counters["memory"] = _either(mounted / "memory", path, "memory.oom_control", "oom_kill")
+            counters["memory"] = _either(f"{mounted}/memory", path, "memory.oom_control", "oom_kill")
         elif controllers == "pids":
-            counters["pids"] = _either(mounted / "pids", path, "pids.events", "max")
+            counters["pids"] = _either(f"{mounted}/pids", path, "pids.events", "max")
     return counters
 
 
-def _either(base: Path, path: str, file: str, name: str) -> int:
+def _either(base: str, path: str, file: str, name: str) -> int:
     """In a container the group's own path is usually mounted as the root."""
-    below = base / path / file
-    return _counter(below if below.exists() else base / file, name)
+    below = f"{base}/{path}/{file}"
+    return _counter(below if os.path.exists(below) else f"{base}/{file}", name)
 
 
-def _counter(file: Path, name: str) -> int:
+def _counter(file: str, name: str) -> int:
     try:
-        for line in file.read_text().splitlines():
-            key, _, value = line.partition(" ")
-            if key == name:
+        for line in read_file(file).splitlines():
+            key, _, value = line.partition(b" ")
+            if key == name.encode():
                 return int(value)
     except (OSError, ValueError):
         return 0

@@ -1,5 +1,6 @@
-"""May a keeper whose session is over take another one? Only if it is as it was before: nothing may outlive its session.
+"""The keeper's process, from its first session to its last.
 
+May a keeper whose session is over take another one? Only if it is as it was before: nothing may outlive its session.
 A keeper that takes the next session saves three forks and as many ends of processes: ten of the twenty milliseconds of
 processor time that keepers and commands of a short build took. What is looked at here is what a session could leave in
 the process itself; that none of its processes is left the session says (`KeeperSession.empty`).
@@ -8,12 +9,27 @@ the process itself; that none of its processes is left the session says (`Keeper
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import signal
 import socket
 import threading
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from contracts.operations.lossy_output import replace_standard_error
+from worker_agent.keeper import orders
+from worker_agent.keeper.commands.running import Commands
+from worker_agent.keeper.processes.guard import Guard, log_to
+from worker_agent.keeper.processes.reaper import become_subreaper, identity
+from worker_agent.keeper.runner import Listener, Runner
+from worker_agent.keeper.server import KeeperServer
 from worker_agent.keeper.settings import KeeperConfig
+from worker_agent.keeper.wire import LOG, PID_FILE, encode
+
+if TYPE_CHECKING:
+    from worker_agent.keeper.apart import ApartProcess
 
 #: Bytes of resident memory that a keeper may have more than at its first session. A build with a large log or file may
 #: leave that much free in the process, where no other process can use it.
@@ -24,16 +40,130 @@ _PEEK = 4096
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
-def next_session(connection: socket.socket) -> KeeperConfig | None:
+def main(fd: int, run_as: str = "") -> None:
+    """`fd` is a connected socket to the main process, which gives the `KeeperConfig` when there is a session.
+
+    `run_as`: the user whom its commands run as; empty: ours.
+    """
+    replace_standard_error()  # it goes to keeper.log, on a disk that may be full
+    initial = socket.socket(fileno=fd)
+    with contextlib.suppress(OSError):  # nobody is there any more, which the next line says
+        initial.sendall(encode(orders.forked(os.getpid())))
+    apart = _process_of(run_as) if run_as else None
+    become_subreaper()
+    with contextlib.suppress(asyncio.CancelledError):  # told to end while there was no session
+        asyncio.run(_keep_sessions(_Process(apart), initial))
+
+
+class _Process:
+    """What a keeper has from one session to the next."""
+
+    def __init__(self, apart: ApartProcess | None) -> None:
+        self.apart = apart
+        self.identity = identity(os.getpid())
+        self.guard: Guard | None = None
+        self.before: Before | None = None
+        #: of the session that there is
+        self.server: KeeperServer | None = None
+
+
+async def _keep_sessions(process: _Process, initial: socket.socket) -> None:
+    """All of its life in one event loop: one that is made for each session costs half a millisecond."""
+    task = asyncio.current_task()
+    assert task is not None
+
+    def told_to_end() -> None:
+        if process.server is not None:
+            process.server.told_to_end()
+        else:
+            task.cancel()
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told_to_end)
+    try:
+        while (config := await next_session(initial)) is not None:  # None: there is no session for it
+            following = initial.dup()
+            if not await _keep_session(process, config, initial):
+                break
+            initial = following
+    finally:
+        if process.guard is not None:
+            process.guard.over()
+
+
+async def _keep_session(process: _Process, config: KeeperConfig, initial: socket.socket) -> bool:
+    """One session, to its end. True: the process takes another one. Raises OSError when it cannot work."""
+    try:
+        os.chdir(config.folder)
+        log_to(LOG)
+        Path(PID_FILE).write_text(f"{os.getpid()} {process.identity}\n")
+        if process.apart is None:
+            process.guard = process.guard or Guard()
+            process.guard.begin(config.session, os.path.join(config.folder, LOG))
+        process.before = process.before or Before()
+        process.server = KeeperServer(config, partial(_runner, config, process))
+        again = await process.server.run(initial, process.before.is_now)
+    except OSError as error:  # a disk that takes nothing more, no room for a process
+        with contextlib.suppress(OSError):
+            initial.sendall(encode({"ev": "broken", "reason": f"its keeper cannot work in {config.folder}: {error}"}))
+        raise
+    finally:
+        process.server = None
+    if again:  # nothing of the session is held: neither its folder nor its log, nor what it would have done later
+        await _end_tasks()
+        if process.guard is not None:
+            process.guard.rest()
+        os.chdir("/")
+        log_to(os.devnull)
+    return again
+
+
+async def _end_tasks() -> None:
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _process_of(run_as: str) -> ApartProcess:
+    from worker_agent.keeper.apart import ApartProcess  # memory that other keepers do without
+    from worker_agent.keeper.second_user import SecondUser
+
+    return ApartProcess(SecondUser.named(run_as), os.environ)
+
+
+def _runner(config: KeeperConfig, process: _Process, session: Listener) -> Runner:
+    if process.guard is not None:
+        return Commands(config, os.environ, process.guard, session)
+    from worker_agent.keeper.apart import Apart
+
+    assert process.apart is not None
+    return Apart(config, process.apart, session)
+
+
+async def next_session(connection: socket.socket) -> KeeperConfig | None:
     """Wait for a session; None when there is none to come. Reads nothing of what follows."""
-    connection.setblocking(True)  # a loop has read from it
+    connection.setblocking(False)
     line = b""
     while not line.endswith(b"\n"):
-        seen = connection.recv(_PEEK, socket.MSG_PEEK)
+        try:
+            seen = connection.recv(_PEEK, socket.MSG_PEEK)
+        except BlockingIOError:
+            await _readable(connection)
+            continue
         if not seen:
             return None
         line += connection.recv(seen.find(b"\n") + 1 or len(seen))
     return KeeperConfig.loads(line.decode())
+
+
+async def _readable(connection: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    loop.add_reader(connection, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_reader(connection)
 
 
 class Before:

@@ -1,35 +1,26 @@
-"""The keeper's process: its socket, its clocks, and its end."""
+"""One session of a keeper: its socket, its clocks, and its end."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import os
-import signal
 import socket
 import struct
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from contracts.operations.lossy_output import replace_standard_error
 from worker_agent.keeper import orders
-from worker_agent.keeper.commands.running import Commands
 from worker_agent.keeper.giving_back import GIVE_BACK_AFTER, Program
 from worker_agent.keeper.link_copy import LET_GO_AFTER, LinkCopy
-from worker_agent.keeper.processes.guard import Guard, log_to
-from worker_agent.keeper.processes.reaper import become_subreaper, identity
-from worker_agent.keeper.reuse import Before, next_session
 from worker_agent.keeper.runner import Listener, Runner
 from worker_agent.keeper.session import KeeperSession
 from worker_agent.keeper.settings import KeeperConfig
-from worker_agent.keeper.wire import LOG, PID_FILE, SOCKET, WIRE_VERSION, BadFrame, Frames, encode
-
-if TYPE_CHECKING:
-    from worker_agent.keeper.apart import ApartProcess
+from worker_agent.keeper.wire import SOCKET, WIRE_VERSION, BadFrame, Frames, encode
 
 #: Clocks are looked at this often at most; a fence of T seconds is at most T/8 late.
 _LOOK = 1.0
@@ -74,8 +65,11 @@ class KeeperServer:
         self._wanted_again = False
         self._closed: dict[str, Any] = {}
 
-    async def run(self, initial: socket.socket, before: Before) -> bool:
-        """Until the session is over. True: nothing of it is left, and the main process of `initial` has another one."""
+    async def run(self, initial: socket.socket, as_before: Callable[[], Awaitable[bool]]) -> bool:
+        """Until the session is over. True: nothing of it is left, and the main process of `initial` has another one.
+
+        `as_before`: the process itself is as it was before the session.
+        """
         loop = asyncio.get_running_loop()
         Path(SOCKET).unlink(missing_ok=True)
         # The folder of the session is the working directory: a socket's whole path may be longer than its 108 bytes.
@@ -85,8 +79,6 @@ class KeeperServer:
             self._link.open()
         first = self._first = _Connection(self)
         await loop.connect_accepted_socket(lambda: first, initial)
-        # A service manager may signal all processes of the service: end in order, not with processes left over.
-        loop.add_signal_handler(signal.SIGTERM, self._broken, "its keeper was told to end (SIGTERM)")
         clocks = asyncio.ensure_future(self._clocks())
         await self._over.wait()
         clocks.cancel()
@@ -96,12 +88,16 @@ class KeeperServer:
         again = self._wanted_again and self._main is self._first and self._session.empty
         if again:
             self._link.drop()
-            again = await before.is_now()
+            again = await as_before()
         if self._main is not None:
             self._main.send({**self._closed, "again": again})
             self._main.close()
             await asyncio.sleep(0)
         return again
+
+    def told_to_end(self) -> None:
+        """A service manager may signal all processes of the service: end in order, not with processes left over."""
+        self._broken("its keeper was told to end (SIGTERM)")
 
     def attached(self, connection: _Connection) -> None:
         """The latest main process is the one that counts."""
@@ -308,75 +304,3 @@ def _may_command(sock: Any) -> bool:
     peer = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     _, uid, _ = struct.unpack("3i", peer)
     return uid in (0, os.getuid())
-
-
-def main(fd: int, run_as: str = "") -> None:
-    """`fd` is a connected socket to the main process, which gives the `KeeperConfig` when there is a session.
-
-    `run_as`: the user whom its commands run as; empty: ours.
-    """
-    replace_standard_error()  # it goes to keeper.log, on a disk that may be full
-    initial = socket.socket(fileno=fd)
-    with contextlib.suppress(OSError):  # nobody is there any more, which the next line says
-        initial.sendall(encode(orders.forked(os.getpid())))
-    apart = _process_of(run_as) if run_as else None
-    become_subreaper()
-    process = _Process(apart)
-    while (config := next_session(initial)) is not None:  # None: there is no session for it
-        following = initial.dup()
-        if not _keep_session(process, config, initial):
-            break
-        initial = following
-    if process.guard is not None:
-        process.guard.over()
-
-
-class _Process:
-    """What a keeper has from one session to the next."""
-
-    def __init__(self, apart: ApartProcess | None) -> None:
-        self.apart = apart
-        self.guard: Guard | None = None
-        self.before: Before | None = None
-
-
-def _keep_session(process: _Process, config: KeeperConfig, initial: socket.socket) -> bool:
-    """One session, to its end. True: the process takes another one. Raises OSError when it cannot work."""
-    try:
-        os.chdir(config.folder)
-        log_to(LOG)
-        Path(PID_FILE).write_text(f"{os.getpid()} {identity(os.getpid())}\n")
-        if process.apart is None:
-            process.guard = process.guard or Guard()
-            process.guard.begin(config.session, os.path.join(config.folder, LOG))
-        again = asyncio.run(_main(config, process, initial))
-    except OSError as error:  # a disk that takes nothing more, no room for a process
-        with contextlib.suppress(OSError):
-            initial.sendall(encode({"ev": "broken", "reason": f"its keeper cannot work in {config.folder}: {error}"}))
-        raise
-    if again:  # nothing of the session is held: neither its folder nor its log
-        if process.guard is not None:
-            process.guard.rest()
-        os.chdir("/")
-        log_to(os.devnull)
-    return again
-
-
-def _process_of(run_as: str) -> ApartProcess:
-    from worker_agent.keeper.apart import ApartProcess  # memory that other keepers do without
-    from worker_agent.keeper.second_user import SecondUser
-
-    return ApartProcess(SecondUser.named(run_as), os.environ)
-
-
-async def _main(config: KeeperConfig, process: _Process, initial: socket.socket) -> bool:
-    def runner(session: Listener) -> Runner:
-        if process.guard is not None:
-            return Commands(config, os.environ, process.guard, session)
-        from worker_agent.keeper.apart import Apart
-
-        assert process.apart is not None
-        return Apart(config, process.apart, session)
-
-    process.before = process.before or Before()
-    return await KeeperServer(config, runner).run(initial, process.before)

@@ -295,9 +295,9 @@ def test_all_of_the_machine_is_not_looked_at_when_a_thread_ends_meanwhile(
             return b""  # of a thread that is gone the list is empty where the file was opened before
         return read(path)
 
-    read = reaper._read
+    read = reaper.read_file
     monkeypatch.setattr(os, "listdir", listing)
-    monkeypatch.setattr(reaper, "_read", reading)
+    monkeypatch.setattr(reaper, "read_file", reading)
     monkeypatch.setattr(psutil, "Process", fails(AssertionError("all of the machine is looked at")))
     try:
         assert {child.pid, started[0].pid} <= set(reaper.own_children())

@@ -109,6 +109,30 @@ async def test_a_keeper_that_was_killed_while_it_waited_costs_no_session(tmp_pat
     await second.close()
 
 
+async def test_one_that_waits_ends_when_it_is_told_to(tmp_path: Path, starter: Starter) -> None:
+    """SIGTERM, as from a service manager: with its guard, and the next session has another one."""
+    first = await opened(tmp_path, "s1", starter)
+    assert await over(first, starter)
+    guard = guard_of(first.pid)
+    os.kill(first.pid, signal.SIGTERM)
+    await until(lambda: not alive(first.pid) and not alive(guard), "it and its guard are gone")
+    second = await opened(tmp_path, "s2", starter)
+    assert second.pid != first.pid
+    await second.close()
+
+
+async def test_a_told_end_reaches_the_session_that_there_is(tmp_path: Path, starter: Starter) -> None:
+    """Not the one before, which the same process had."""
+    first = await opened(tmp_path, "s1", starter)
+    assert await over(first, starter)
+    second = await opened(tmp_path, "s2", starter)
+    assert second.pid == first.pid
+    os.kill(second.pid, signal.SIGTERM)
+    await until(lambda: not alive(second.pid), "it has ended its session")
+    assert "SIGTERM" in (tmp_path / "sessions/s2/keeper.log").read_text()
+    await second.close()
+
+
 async def test_one_that_waits_ends_with_the_main_process_and_with_an_idle_agent(
     tmp_path: Path, starter: Starter
 ) -> None:
@@ -252,14 +276,14 @@ async def test_no_fork_server_beside_keepers_for_all_slots(tmp_path: Path) -> No
 
 
 async def test_of_the_next_session_its_settings_are_read_and_nothing_more(tmp_path: Path) -> None:
-    """Also where a loop has had the socket before, which does not wait then."""
+    """Also where they come later than one looks for them."""
     ours, theirs = socket.socketpair()
-    theirs.setblocking(False)
-    waiting = asyncio.ensure_future(asyncio.to_thread(next_session, theirs))
+    waiting = asyncio.ensure_future(next_session(theirs))
+    await asyncio.sleep(0)
     config = KeeperConfig(session="s2", folder=str(tmp_path), basedir=str(tmp_path), builddir="b")
     ours.sendall(config.dumps().encode() + b"\n{}")
     assert await waiting == config
     assert theirs.recv(9) == b"{}"
     ours.close()
-    assert next_session(theirs) is None
+    assert await next_session(theirs) is None
     theirs.close()
