@@ -24,6 +24,7 @@ from master_bridge.link.errors import BadSettings
 from master_bridge.link.office.door import AddressTaken
 from master_bridge.link.office.zeromq.curve import KEY_FILE, new_pair, server_keys
 from master_bridge.link.office.zeromq.peer import greeting_problem
+from master_bridge.link.office.zeromq.socket_folder import FOLDER, SocketFolder
 from tests.harness.waiting import wait_for
 from tests.transports.wires.door import Login, Running, hello, next_frame, opened, run
 from worker_agent.link.frames.wire import WireLost
@@ -117,7 +118,7 @@ class TestKeys:
         running = make_door(URL)
         assert (tmp_path / KEY_FILE).stat().st_mode & 0o777 == 0o600
         assert make_door(URL).listener.server_key == running.listener.server_key
-        assert sorted(path.name for path in tmp_path.iterdir()) == [KEY_FILE], "nothing else is left there"
+        assert sorted(path.name for path in tmp_path.iterdir()) == [KEY_FILE, FOLDER], "nothing else is left there"
 
     @pytest.mark.parametrize(("text", "mode"), [("", 0o600), ("x" * 64, 0o600), ("ä", 0o600), ("0a" * 32, 0o644)])
     def test_one_that_cannot_be_used_is_told(self, tmp_path: Path, text: str, mode: int) -> None:
@@ -303,7 +304,7 @@ def test_who_stops_the_master_side_leaves_nothing_open(make_door: Callable[..., 
 
     run(running.logged_in(login))
     wait_for(lambda: not running.listener.peers, 30, "it has left")
-    folder = Path(running.listener._sockets)
+    folder = running.folder / FOLDER
     assert list(folder.iterdir()) == []
     assert folder.stat().st_mode & 0o777 == 0o700
     before, threads = open_files(), len(os.listdir("/proc/self/task"))
@@ -314,7 +315,76 @@ def test_who_stops_the_master_side_leaves_nothing_open(make_door: Callable[..., 
     wait_for(lambda: open_files() <= before, 30, lambda: f"{open_files()} for {before}")
     assert len(os.listdir("/proc/self/task")) <= threads
     running.close()
-    assert not folder.exists()
+    assert list(folder.iterdir()) == []
+
+
+MASTER = """
+import sys, time
+from unittest.mock import Mock
+from pathlib import Path
+from twisted.internet import reactor
+from contracts.operations.office_url import parse_listen_url
+from master_bridge.link.office.zeromq.listener import ZMQListener
+from master_bridge.link.office.zeromq.meeting import Meeting
+
+listener = ZMQListener(reactor, parse_listen_url("zmq://127.0.0.1:0"), Mock(), Path(sys.argv[1]))
+listener.start()
+Meeting(reactor, listener.socket_path(1), None, None)
+print("up", flush=True)
+time.sleep(600)
+"""
+
+
+def _killed(folder: Path, temporary: Path) -> None:
+    """A master that listens, while it waits for the ROUTER at a local socket: killed."""
+    arguments = [sys.executable, "-c", MASTER, str(folder)]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, env={**os.environ, "TMPDIR": str(temporary)}) as child:
+        try:
+            assert child.stdout is not None
+            assert b"up\n" in iter(child.stdout.readline, b"")
+        finally:
+            child.kill()
+
+
+def test_masters_that_are_killed_leave_nothing_that_piles_up(tmp_path: Path) -> None:
+    """Nothing at all in the temporary folder; in a master's own at most what the last one left."""
+    folder, temporary = tmp_path / ("long" * 30), tmp_path / "tmp"
+    for path in (folder, temporary):
+        path.mkdir()
+    left = []
+    for _ in range(2):
+        _killed(folder, temporary)
+        left.append([path.name for path in sorted(folder.rglob("*")) if path.name != KEY_FILE])
+    assert list(temporary.iterdir()) == []
+    assert [len(names) for names in left] == [2, 2]
+    assert left[0] != left[1]
+
+
+def test_sockets_of_who_lives_are_left_alone(tmp_path: Path) -> None:
+    """By another one in the same folder, which has others; who comes when nobody is there removes them."""
+    first = SocketFolder(tmp_path)
+    left = Path(first.path(1))
+    left.touch()
+    second = SocketFolder(tmp_path)
+    assert left.exists()
+    assert second.path(1) != first.path(1)
+    first.close()
+    second.close()
+    SocketFolder(tmp_path).close()
+    assert not left.exists()
+
+
+def test_a_path_is_short_where_no_system_helps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Elsewhere than on Linux, below a long name: a temporary folder, which is gone at the end."""
+    monkeypatch.setattr(sys, "platform", "darwin")
+    folder = tmp_path / ("long" * 30)
+    folder.mkdir()
+    sockets = SocketFolder(folder)
+    path = Path(sockets.path(1))
+    assert len(str(path)) < 100
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    sockets.close()
+    assert not path.parent.exists()
 
 
 class TestAgentsSide:

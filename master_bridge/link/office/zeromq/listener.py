@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +17,7 @@ from master_bridge.link.office.listening import listen_tcp
 from master_bridge.link.office.zeromq.curve import server_keys
 from master_bridge.link.office.zeromq.peer import ZMQPeer
 from master_bridge.link.office.zeromq.router import ZMQRouter
+from master_bridge.link.office.zeromq.socket_folder import SocketFolder
 
 log = structlog.get_logger(__name__)
 
@@ -36,7 +34,7 @@ class ZMQListener:
         self._address = address
         self._folder = folder
         self._port: Any = None
-        self._sockets = ""
+        self._sockets: SocketFolder | None = None
         self._numbers = 0
         self._router: ZMQRouter | None = None
         self._over: defer.Deferred[None] | None = None
@@ -57,7 +55,8 @@ class ZMQListener:
 
     def socket_path(self, number: int) -> str:
         """Of the local socket between a connection and the ROUTER."""
-        return f"{self._sockets}/{number}"
+        assert self._sockets is not None
+        return self._sockets.path(number)
 
     def start(self) -> None:
         """Raises `AddressTaken`, and `BadSettings` for an address or a key that cannot be used."""
@@ -66,11 +65,12 @@ class ZMQListener:
         factory.noisy = False  # Twisted's lines about factories mean nothing to anybody
         self._port = listen_tcp(self.reactor, self._address, factory)
         try:
-            # not in the master's folder, whose name may be longer than that of a socket can be
-            self._sockets = tempfile.mkdtemp(prefix=f"agents-{os.getpid()}-")
+            self._sockets = SocketFolder(self._folder)
             self._router = ZMQRouter(self.reactor, secret, self.door.knows_key)
         except (OSError, zmq.ZMQError) as error:
             self._port.stopListening()
+            if self._sockets is not None:
+                self._sockets.close()
             raise BadSettings(f"url: zmq:// cannot be used here: {error}") from None
         log.info("agents_listened_for", address=self._address.listener, port=self.port, serverkey=self.server_key)
 
@@ -104,4 +104,5 @@ class ZMQListener:
             for peer in list(self.peers):
                 peer.cut()
         yield self._router.close()
-        shutil.rmtree(self._sockets, ignore_errors=True)
+        if self._sockets is not None:
+            self._sockets.close()
