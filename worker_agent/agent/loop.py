@@ -73,6 +73,8 @@ class Agent:
         self._loop = asyncio.get_running_loop()
         self._inbox: asyncio.Queue[Inbox] = asyncio.Queue()
         self._timer: asyncio.TimerHandle | None = None
+        #: a link came up, and the fleet has not been told yet
+        self._linked = False
         #: how the run ends; None: it goes on
         self._ending: EndReason | None = None
         #: after a Stop: when to leave all the same
@@ -140,9 +142,7 @@ class Agent:
         endpoints = await self._start(recovered)
         try:
             while self._ending is None:
-                what = await self._inbox.get()
-                with self._errors.said("agent"):
-                    self._take(what)
+                self._take_in_order(await self._inbox.get())
             await self._end()
         finally:
             if endpoints is not None:
@@ -205,6 +205,19 @@ class Agent:
     def _put(self, what: Inbox) -> None:
         self._inbox.put_nowait(what)
 
+    def _take_in_order(self, what: Inbox) -> None:
+        """This, and all that has happened meanwhile; what came of it is told once."""
+        while True:
+            with self._errors.said("agent"):
+                self._take(what)
+            if self._ending is not None or self._inbox.empty():
+                break
+            what = self._inbox.get_nowait()
+        with self._errors.said("agent"):
+            self._set_timer()
+            linked, self._linked = self._linked, False
+            self.telling.look(self.snapshots.take(self._loop.time()), now=linked)
+
     def _take(self, what: Inbox) -> None:
         """One thing that happened."""
         if callable(what):
@@ -216,6 +229,7 @@ class Agent:
         elif isinstance(what, (inputs.Leave, inputs.Stop)):
             self._leave(what)
         elif isinstance(what, inputs.LinkUp):
+            self._linked = True
             self.parts.link.enter()
             self._tasks.once("facts of the machine", self._learn_facts())
             self.parts.queues.link_up()
@@ -271,8 +285,6 @@ class Agent:
         slots = self.machine.slots()
         leaves = self.order not in (Order.LEAVE, Order.LEFT) and self.parts.lifetime.look(slots, now)
         self.parts.probing.worked(busy(slots))
-        self._set_timer()
-        self.telling.look(self.snapshots.take(now, slots), now=isinstance(what, inputs.LinkUp))
         if leaves:
             self._leave(inputs.Leave(reason=self.parts.lifetime.reason or ""))
 

@@ -15,14 +15,13 @@ import socket
 import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import structlog
 
 from contracts.operations import memory
 from worker_agent.keeper.isolated import isolated, with_socket
 from worker_agent.keeper.processes.environment import command_environment
-from worker_agent.keeper.processes.reaper import become_subreaper
+from worker_agent.keeper.processes.reaper import become_subreaper, read_file
 from worker_agent.keeper.wire import FORK_REQUEST
 
 log = structlog.get_logger(__name__)
@@ -99,7 +98,7 @@ def _inherited() -> tuple[object, ...]:
     found.append(os.getpriority(os.PRIO_PROCESS, 0))
     for path in ("/proc/self/cgroup", "/proc/self/oom_score_adj"):
         with contextlib.suppress(OSError):  # another system
-            found.append(Path(path).read_bytes())
+            found.append(read_file(path))
     if hasattr(os, "sched_getaffinity"):
         found.append(os.sched_getaffinity(0))
     return tuple(found)

@@ -174,7 +174,7 @@ class OfferConsumers:
             for each in list(self._channels):
                 await each.cancel_all_but(self._asked)
         own = lease.filled.get(tag)
-        if own is not None and lease.shared and self._turns.backlog:
+        if own is not None and lease.shared and self._turns.backlog and self._asked != (own.name,):
             # The broker would hand out the head of any queue: the order to consume that follows says whose turn it is.
             await lease.cancel_filled()
             await lease.cancel_all_but(())
