@@ -13,6 +13,7 @@ import stat
 from typing import BinaryIO
 
 from contracts.digest import command_digest
+from worker_agent.keeper.commands import beside
 from worker_agent.keeper.commands.command import RemoteCommand
 from worker_agent.keeper.file_thread import Interrupted, open_file
 from worker_agent.keeper.limits import PULL_QUICK, PULL_REPEAT, PULL_SIZE, PULLS, PULLS_QUICK
@@ -218,18 +219,15 @@ class _Target:
             return
         if found is not None and not os.access(self._path, os.W_OK):
             raise PermissionError(self._path)
-        # Nothing of the target's own name, nor its folder's, is in the new one: either may be as long as names may be.
         self._folder = os.open(os.path.dirname(self._path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        beside = f".download-{os.urandom(8).hex()}.part"
         try:
-            fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666, dir_fd=self._folder)
+            fd, self._beside = beside.make(self._folder)
         except PermissionError:
             if found is None:
                 raise
             # The folder takes no new names, but the file may be written: in place, as Buildbot's worker does.
             self._open_in_place()
             return
-        self._beside = beside
         self.file = os.fdopen(fd, "wb")
         if found is not None and not self._take_over(found):
             self.discard()
@@ -258,10 +256,14 @@ class _Target:
         return True
 
     def keep(self) -> None:
-        self.file.close()
-        if self._beside is not None:
-            os.replace(self._beside, os.path.basename(self._path), src_dir_fd=self._folder, dst_dir_fd=self._folder)
-            self._beside = None
+        held = os.dup(self.file.fileno())  # until it has its name, so that nobody takes it for left
+        try:
+            self.file.close()
+            if self._beside is not None:
+                os.replace(self._beside, os.path.basename(self._path), src_dir_fd=self._folder, dst_dir_fd=self._folder)
+                self._beside = None
+        finally:
+            os.close(held)
         self._leave_folder()
 
     def discard(self) -> None:

@@ -7,6 +7,8 @@ import errno
 import hashlib
 import io
 import os
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from contracts.messages import Command, Event
 from contracts.timing import FILE_DATA_MAX
 from tests.unit.keeper_processes.driving.harness import Driven, eventually, stream, update
 from worker_agent.core.inputs import PullWanted
+from worker_agent.keeper.commands import beside
 from worker_agent.keeper.commands.download import _Target
 from worker_agent.keeper.commands.upload import NAMED_MAX
 from worker_agent.keeper.limits import PULL_QUICK, PULLS, PULLS_QUICK, UPLOAD_AHEAD
@@ -211,6 +214,67 @@ def test_a_file_that_cannot_be_given_away_is_written_in_place(tmp_path: Path, mo
     assert path.read_bytes() == b"after"
     assert path.stat().st_ino == before.st_ino
     assert [entry.name for entry in tmp_path.iterdir()] == ["f"]
+
+
+DOWNLOADING = """
+import sys, time
+from worker_agent.keeper.commands import beside
+from worker_agent.keeper.commands.download import _Target
+
+target = _Target(sys.argv[1], None)
+target.open()
+target.file.write(b"half")
+target.file.flush()
+print(flush=True)
+time.sleep(600)
+"""
+
+
+def test_what_killed_keepers_left_is_gone_with_the_next_download(tmp_path: Path) -> None:
+    """Half a file for each would stay in its folder. What somebody writes to, and what is called otherwise, stays."""
+    others = {".downloading-0123456789abcdef.part.txt", ".download-0123456789abcdef.part"}
+    for name in others:
+        (tmp_path / name).touch()
+    with subprocess.Popen(
+        [sys.executable, "-c", DOWNLOADING, str(tmp_path / "f")], stdout=subprocess.PIPE, cwd=Path.cwd()
+    ) as child:
+        try:
+            assert child.stdout is not None
+            assert child.stdout.readline() == b"\n"
+            target = _Target(str(tmp_path / "f"), None)
+            target.open()
+            assert len(set(os.listdir(tmp_path)) - others) == 2
+            target.discard()
+            assert len(set(os.listdir(tmp_path)) - others) == 1
+        finally:
+            child.kill()
+    assert len(set(os.listdir(tmp_path)) - others) == 1
+    target = _Target(str(tmp_path / "f"), None)
+    target.open()
+    target.file.write(b"all")
+    target.keep()
+    assert set(os.listdir(tmp_path)) == {"f"} | others
+    assert (tmp_path / "f").read_bytes() == b"all"
+
+
+def test_a_file_that_was_taken_for_left_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By another download in the moment between its making and its lock."""
+    made: list[str] = []
+    lock = beside._lock
+
+    def removed_before_the_lock(file: int) -> None:
+        if not made:
+            made.extend(os.listdir(tmp_path))
+            (tmp_path / made[0]).unlink()
+        lock(file)
+
+    monkeypatch.setattr(beside, "_lock", removed_before_the_lock)
+    folder = os.open(tmp_path, os.O_RDONLY)
+    file, name = beside.make(folder)
+    os.close(file)
+    os.close(folder)
+    assert os.listdir(tmp_path) == [name]
+    assert name not in made
 
 
 async def test_a_download_writes_through_a_link(driven: Driven) -> None:
