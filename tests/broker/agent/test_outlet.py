@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import aio_pika
 import pytest
@@ -108,3 +109,22 @@ async def test_a_channel_that_is_consumed_on_stays_open(bench: Bench) -> None:
     await own.channel.default_exchange.publish(Message(b"to the old channel"), own.name)
     await until(lambda: heard, "what is said to the agent")
     assert bench.lost == []
+
+
+@pytest.mark.brokers
+async def test_it_asks_on_the_channel_that_it_publishes_on(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another channel answers while this one still holds confirms back, because it has much to deliver."""
+    asked: list[str] = []
+    plain = bench.outlet._lane._plain
+    rpc = plain.rpc
+
+    async def noted(frame: Any, *arguments: Any, **more: Any) -> Any:
+        asked.append(frame.name)
+        return await rpc(frame, *arguments, **more)
+
+    monkeypatch.setattr(plain, "rpc", noted)
+    await bench.publish()
+    await bench.outlet.ask()
+    assert asked == ["Channel.Flow"]
+    assert await bench.queue.get(no_ack=True) is not None
+    await bench.publish()  # as before

@@ -16,8 +16,9 @@ from contracts.timing import CONFIRM_LAST_PATIENCE, CONFIRM_PATIENCE
 class ConfirmWatch:
     """`oldest` says when (event loop's seconds) the oldest unanswered publication was sent; None: all are answered.
 
-    `ask` is answered by the broker in turn, after all that was published before it. So a slow line, and a broker that
-    blocks its publishers, are waited for: it has not read what was sent. `end` is given the reason, for people.
+    `ask` is answered by the broker in turn, after all that was published before it on the same channel. So a slow line,
+    a broker that blocks its publishers, and one that has much to deliver on that channel are waited for. `end` is given
+    the reason, for people.
     """
 
     def __init__(

@@ -151,7 +151,7 @@ class Connected:
         self._spawn(self._watch_control(await known_tags(control), tag))
         self._spawn(self._keep_declared())
         self._spawn(self._run_consumers())
-        self._spawn(self._watch_confirms(connection))
+        self._spawn(self._watch_confirms(outlet))
 
     async def close(self) -> None:
         """Close what is open and end what runs, cancelled or not. The broker takes back what was not acknowledged."""
@@ -216,14 +216,9 @@ class Connected:
         except LIBRARY_ERRORS as error:
             self._end(self._explain(error))
 
-    async def _watch_confirms(self, connection: AbstractConnection) -> None:
-        async def ask() -> None:
-            channel = connection.channel(publisher_confirms=False)
-            await channel.initialize()
-            await channel.close()
-
+    async def _watch_confirms(self, outlet: Outlet) -> None:
         try:
-            await ConfirmWatch(oldest=lambda: self.publisher.oldest, ask=ask, end=self._end).run()
+            await ConfirmWatch(oldest=lambda: self.publisher.oldest, ask=outlet.ask, end=self._end).run()
         except LIBRARY_ERRORS as error:
             self._end(self._explain(error))
 

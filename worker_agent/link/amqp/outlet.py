@@ -75,6 +75,14 @@ class Lane:
             if self.retired:
                 await self.close_if_spent()
 
+    async def ask(self) -> None:
+        """Until the broker has come to it (channel.flow, which changes nothing), in turn with all else of this channel.
+
+        With its answer go all confirms that it holds: while it has deliveries to hand on it keeps them, to tell of many
+        at once (RabbitMQ 3.10 to 4.3).
+        """
+        await self._plain.flow(active=True)
+
     async def close_if_spent(self) -> None:
         """Closed when it takes nothing new and all that it sent is confirmed."""
         if self.retired and not self.consumed and not self.under_way and not self.channel.is_closed:
@@ -103,6 +111,10 @@ class Outlet:
         """The channel that it publishes on now, to be consumed on as well: it stays when another one replaces it."""
         self._lane.consumed = True
         return self._lane.channel
+
+    async def ask(self) -> None:
+        """Until the broker has come to the end of what was published so far. Raises what the library raises."""
+        await self._lane.ask()
 
     async def publish(self, exchange: str, message: Publication, key: str, *, mandatory: bool) -> None:
         """Until the broker has it. Raises `DeliveryError` when no queue takes it, or a full one does not."""
