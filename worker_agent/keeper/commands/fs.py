@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import glob
 import os
-import platform
 import sys
 from collections.abc import Callable, Iterable
 from json.encoder import encode_basestring
@@ -96,7 +95,7 @@ class CopyDirectory(_Processes):
     async def run(self) -> None:
         source, target = self.args["from_path"], self.args["to_path"]
         await self.files.call(_make_parent, target)
-        verbose = () if platform.system().lower() in ("solaris", "sunos") else ("-v",)
+        verbose = () if sys.platform.startswith(("solaris", "sunos")) else ("-v",)
         try:
             rc = await self.tool("cp", "-R", "-P", "-p", *verbose, source, target)
         except AbandonChain as error:
