@@ -20,8 +20,8 @@ def write_atomically(path: Path, text: str, *, durably: bool = False, private: b
     if private:
         temporary.unlink(missing_ok=True)  # another's mode would stay
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600 if private else 0o666)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(text)
+    with os.fdopen(handle, "wb") as file:
+        file.write(text.encode())
         if durably:
             file.flush()
             os.fsync(file.fileno())

@@ -91,7 +91,7 @@ class Hands:
         except ContractError as error:
             log.error("seal_missing_or_invalid", type=order.message.t, reason=str(error))  # type: ignore[attr-defined]  # all have it
         else:
-            self._link.publish(replace(order, message=message), after=gate)
+            self._link.publish(order if message is order.message else replace(order, message=message), after=gate)
 
     def _about_seals(self, action: do.Agree | do.ForgetSeal) -> None:
         if isinstance(action, do.ForgetSeal):

@@ -18,7 +18,7 @@ import structlog
 
 from contracts.errors import BadSeal
 from contracts.machines.exhaustive import assert_never
-from contracts.messages import Alive, Catalogue, Move, RollCall, Sealed, Steer
+from contracts.messages import Alive, Catalogue, Move, RollCall, Sealed, SlotStatus, Steer
 from worker_agent.agent.aside import aside
 from worker_agent.agent.dispatch import Hands
 from worker_agent.agent.ending import EndReason
@@ -73,8 +73,9 @@ class Agent:
         self._loop = asyncio.get_running_loop()
         self._inbox: asyncio.Queue[Inbox] = asyncio.Queue()
         self._timer: asyncio.TimerHandle | None = None
-        #: a link came up, and the fleet has not been told yet
+        #: what came of things that happened and is to be told: a link that is up, slots (None: as they were)
         self._linked = False
+        self._slots: Sequence[SlotStatus] | None = None
         #: how the run ends; None: it goes on
         self._ending: EndReason | None = None
         #: after a Stop: when to leave all the same
@@ -207,16 +208,15 @@ class Agent:
 
     def _take_in_order(self, what: Inbox) -> None:
         """This, and all that has happened meanwhile; what came of it is told once."""
-        while True:
+        with self._errors.said("agent"):
+            self._take(what)
+        while self._ending is None and not self._inbox.empty():
             with self._errors.said("agent"):
-                self._take(what)
-            if self._ending is not None or self._inbox.empty():
-                break
-            what = self._inbox.get_nowait()
+                self._take(self._inbox.get_nowait())
         with self._errors.said("agent"):
             self._set_timer()
-            linked, self._linked = self._linked, False
-            self.telling.look(self.snapshots.take(self._loop.time()), now=linked)
+            linked, self._linked, slots, self._slots = self._linked, False, self._slots, None
+            self.telling.look(self.snapshots.take(self._loop.time(), slots), now=linked)
 
     def _take(self, what: Inbox) -> None:
         """One thing that happened."""
@@ -282,7 +282,7 @@ class Agent:
         with self._errors.said("figures"):
             self.parts.did(actions, now)
         self.hands.carry_out(actions)
-        slots = self.machine.slots()
+        slots = self._slots = self.machine.slots()
         leaves = self.order not in (Order.LEAVE, Order.LEFT) and self.parts.lifetime.look(slots, now)
         self.parts.probing.worked(busy(slots))
         if leaves:

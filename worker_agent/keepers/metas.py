@@ -37,8 +37,11 @@ def load(text: str) -> SessionMeta:
 
 def persist(folder: Path, meta: SessionMeta) -> None:
     """Write it into the session's folder, which is made when it is not there."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    write_atomically(folder / FILE, dump(meta))
+    try:
+        write_atomically(folder / FILE, dump(meta))
+    except FileNotFoundError:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_atomically(folder / FILE, dump(meta))
 
 
 def find(sessions: Path) -> Iterator[tuple[Path, SessionMeta | None]]:

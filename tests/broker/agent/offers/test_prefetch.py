@@ -81,6 +81,33 @@ async def test_consumers_outlive_a_claim(
     assert listed("list_consumers", "queue_name", "consumer_tag") == before
 
 
+async def test_the_consumer_of_a_single_queue_stays_while_offers_wait(
+    node: RabbitMQNode, make_vhost: Callable[[], str], start_agent: StartAgent, open_master: OpenMaster
+) -> None:
+    """With one queue there are no turns to take: to cancel and consume is what each of many short builds would cost."""
+    vhost = make_vhost()
+    url = node.vhost_url(vhost)
+
+    def tags() -> list[str]:
+        found = node.ctl("list_consumers", "-p", vhost, "queue_name", "consumer_tag", "--no-table-headers").splitlines()
+        return [line for line in found if line.startswith("cap.")]
+
+    master = await open_master("alpha", url=url)
+    start_agent("agent", "--capability", "alpha", url=url)
+    await master.wait_for_consumers("alpha", 1)
+    before = tags()
+    for _ in range(3):
+        await master.offer("alpha")
+    known: list[Claim] = []
+    for _ in range(3):
+        known.append(await claim_after(master, *known))
+        await work(master, known[-1])
+    await master.wait_for_messages(topology.cap_queue("alpha"), 0)
+    await master.wait_for_consumers("alpha", 1)
+    if version_of(master.url) < SHARED_PREFETCH_DENIED:  # elsewhere each consumer may bring one more, and is cancelled
+        assert tags() == before
+
+
 async def test_an_agent_that_wants_no_more_keeps_nothing(start_agent: StartAgent, open_master: OpenMaster) -> None:
     """It is drained while it works; when it acknowledges its offer, the broker hands it no other.
 
