@@ -12,6 +12,7 @@ import pika
 import pytest
 
 from contracts.testing.rabbitmq.node import RabbitMQNode
+from tests.harness import broker_state
 from tests.harness.agents import Agent
 from tests.harness.master import BuildMaster
 from tests.harness.waiting import wait_for
@@ -160,9 +161,9 @@ def test_the_broker_holds_nothing_of_what_is_sealed(
         master.step_running(elsewhere, "elsewhere", 60)
         queue = "cap.other" + ("+sealing" if seal else "")
         wait_for(
-            lambda: f"{queue}\t1" in own_node.ctl("list_queues", "name", "messages_ready"),
+            lambda: broker_state.queues(own_node, "/", "messages_ready").get(queue) == 1,
             60,
-            lambda: own_node.ctl("list_queues", "name", "messages_ready"),
+            lambda: str(broker_state.queues(own_node, "/", "messages_ready")),
         )
         disk |= on_disk(own_node)  # of a command that nobody has claimed
         other.start()
@@ -173,7 +174,7 @@ def test_the_broker_holds_nothing_of_what_is_sealed(
         agent.stop(5)
         other.stop(5)
     disk |= on_disk(own_node)
-    own_node.ctl("close_all_connections", "end of the test")
+    broker_state.close_connections(own_node, "/")
     disk |= on_disk(own_node)
     assert {"publish.bb.control", "publish.bb.replies"} <= firehose.keys
     assert re.search(rb"br-\d+", firehose.seen), "nothing passed the firehose"

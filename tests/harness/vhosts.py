@@ -1,4 +1,4 @@
-"""Fresh vhosts on a node, made and deleted in batches: a call of rabbitmqctl takes a second."""
+"""Fresh vhosts on a node, made and deleted in batches."""
 
 from __future__ import annotations
 
@@ -31,12 +31,11 @@ class Vhosts:
 
     def _refill(self) -> None:
         fresh = [f"test-{next(self._numbers)}" for _ in range(AT_ONCE)]
-        self._node.ctl(
-            "eval",
+        self._node.evaluate(
             f'lists:foreach(fun(V) -> catch rabbit_vhost:delete(V, <<"tests">>) end, [{_binaries(self._used)}]),'
             f'lists:foreach(fun(V) -> ok = rabbit_vhost:add(V, <<"tests">>), ok = rabbit_auth_backend_internal:'
             f'set_permissions(<<"{USER}">>, V, <<".*">>, <<".*">>, <<".*">>, <<"tests">>) end,'
-            f" [{_binaries(fresh)}]).",
+            f" [{_binaries(fresh)}])",
         )
         self._fresh, self._used = fresh, []
 

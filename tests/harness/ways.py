@@ -16,6 +16,7 @@ from master_bridge.link.office.accounts import ACCOUNTS_FILE
 from master_bridge.link.office.enrolling import enrolled
 from master_bridge.operating.office.link import connect_to_office
 from master_bridge.ssh import authorized_keys
+from tests.harness import broker_state
 from tests.harness.ssh import HOST, SSHClient, SSHServer
 
 #: As they are chosen with `--transport`: RabbitMQ, and wires to a master by the scheme of their agents' URL.
@@ -85,9 +86,9 @@ class OverRabbitMQ:
     def queues(self) -> dict[str, int]:
         assert self._node is not None
         vhost = unquote(urlsplit(self._url).path[1:])
-        listed = self._node.ctl("list_queues", "-p", vhost, "name", "messages", "--no-table-headers", "--silent")
-        lines = [line.rsplit(None, 1) for line in listed.splitlines() if line.startswith(OFFERS)]
-        return {name: int(number) for name, number in lines}
+        return {
+            name: number for name, number in broker_state.queues(self._node, vhost).items() if name.startswith(OFFERS)
+        }
 
     def operators(self) -> tuple[str, ...]:
         return ("--url", self._url)

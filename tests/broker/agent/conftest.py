@@ -63,13 +63,12 @@ class AgentProcess:
 
 def close_connections(node: RabbitMQNode, name: str) -> None:
     """That of the agent called `name`, by the broker."""
-    node.ctl(
-        "eval",
+    node.evaluate(
         'Name = fun(P) -> lists:keyfind(<<"connection_name">>, 1, proplists:get_value(client_properties, '
         "rabbit_networking:connection_info(P, [client_properties]))) end, "
         f'Named = {{<<"connection_name">>, longstr, <<"worker-agent {name}">>}}, '
         '[rabbit_networking:close_connection(P, "test") || P <- rabbit_networking:connections(), '
-        "Name(P) =:= Named].",
+        "Name(P) =:= Named]",
     )
 
 

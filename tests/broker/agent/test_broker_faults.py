@@ -122,12 +122,11 @@ async def test_a_lost_consumer_repairs_itself(
     agent = start_agent()
     await master.wait_for_consumers("any", 1)
     epoch = (await master.status(lambda status: bool(status.queues))).epoch
-    node.ctl(
-        "eval",
+    node.evaluate(
         '[rabbit_networking:close_connection(P, "test") || P <- rabbit_networking:connections(), '
         'lists:keyfind(<<"connection_name">>, 1, proplists:get_value(client_properties, '
         "rabbit_networking:connection_info(P, [client_properties]))) =:= "
-        '{<<"connection_name">>, longstr, <<"worker-agent agent">>}].',
+        '{<<"connection_name">>, longstr, <<"worker-agent agent">>}]',
     )
     await master.status(lambda status: status.epoch > epoch and status.queues == ("cap.any",))
     await master.wait_for_consumers("any", 1)

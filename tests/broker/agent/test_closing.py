@@ -22,6 +22,7 @@ from contracts.topology import cap_queue
 from tests.broker.agent.conftest import OpenMaster
 from tests.broker.agent.scripted_master import until
 from tests.broker.gate import Gate
+from tests.harness import broker_state
 from worker_agent.core.inputs import Input, LinkDown, LinkUp
 from worker_agent.link.amqp import connected
 from worker_agent.link.link import Link
@@ -63,7 +64,7 @@ def gate(node: RabbitMQNode, request: pytest.FixtureRequest) -> Iterator[Gate]:
 
 
 def connections(node: RabbitMQNode, vhost: str) -> int:
-    return sum(line == vhost for line in node.ctl("list_connections", "vhost").splitlines())
+    return len(broker_state.connections(node, vhost))
 
 
 @pytest.mark.parametrize("gate", [1], indirect=True)

@@ -13,6 +13,7 @@ from contracts.testing.rabbitmq.node import RabbitMQNode
 from master_bridge.link.amqp import connections
 from tests.broker.bridge.conftest import RunningLink
 from tests.broker.gate import Gate
+from tests.harness import broker_state
 from tests.harness.waiting import wait_for
 
 MakeLink = Callable[..., RunningLink]
@@ -20,9 +21,7 @@ MakeLink = Callable[..., RunningLink]
 
 def bridges(node: RabbitMQNode, vhost: str) -> list[str]:
     """Names of the connections of masters that the broker has."""
-    listed = node.ctl("list_connections", "vhost", "client_properties")
-    return [found for line in listed.splitlines() if line.startswith(f"{vhost}\t")
-            for found in re.findall(r'"(m1 \(bridge\), \w+)"', line)]  # fmt: skip
+    return [name for name in broker_state.connections(node, vhost) if re.fullmatch(r"m1 \(bridge\), \w+", name)]
 
 
 @pytest.fixture
@@ -88,7 +87,7 @@ def test_after_a_stop_nothing_is_consumed_and_the_broker_has_no_complaint(
         running.call("stop")
 
     start_and_stop()
-    assert own_node.ctl("list_consumers").strip().splitlines()[1:] == []
+    assert broker_state.consumers(own_node, "/") == []
     assert bridges(own_node, "/") == []
     start_and_stop()
     ended = re.compile(r"closing AMQP connection .*m1 \(bridge\).*(?:\n.*unexpectedly.*)?")

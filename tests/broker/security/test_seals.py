@@ -20,6 +20,7 @@ from contracts.errors import BadMessage
 from contracts.messages import Accept, AnyMessage, Claim, Grant, Later, Offer, Resume, Sealed, WorkerInfo
 from tests.broker.security.conftest import SecureNode
 from tests.buildbot.conftest import make_agent, make_master, master_database  # noqa: F401  # fixtures
+from tests.harness import broker_state
 from tests.harness.agents import Agent
 from tests.harness.master import Build, BuildMaster
 from tests.harness.waiting import wait_for
@@ -196,9 +197,9 @@ def test_nothing_that_was_sealed_before_or_elsewhere_counts_for_a_master(stage: 
 def test_the_key_of_a_thief_is_sealed_for_by_nobody(stage: Stage, secure: SecureNode) -> None:
     """It knows the session and the request, and gives a key of its own in claim, resume and accept."""
     vhost = stage.url.rsplit("/", 1)[1]
-    secure.node.ctl("add_user", "thief", "thief")
+    broker_state.make_user(secure.node, "thief", "thief")
     try:
-        secure.node.ctl("set_permissions", "-p", vhost, "thief", ".*", ".*", ".*")
+        broker_state.permit(secure.node, vhost, "thief")
         thief = Tap(f"amqp://thief:thief@127.0.0.1:{secure.node.port}/{vhost}")
         session = sessions(stage)["one"]
         accept = next(m for m in stage.tap.of(Accept) if m.session == session)
@@ -216,7 +217,7 @@ def test_the_key_of_a_thief_is_sealed_for_by_nobody(stage: Stage, secure: Secure
         assert thief.channel.basic_get(address)[0] is None
         thief.close()
     finally:
-        secure.node.ctl("delete_user", "thief")
+        broker_state.delete_user(secure.node, "thief")
     stage.ends_well()
 
 

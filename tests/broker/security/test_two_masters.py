@@ -18,6 +18,7 @@ from contracts.topology import control_address
 from master_bridge.link.settings import parse_url
 from tests.broker.agent.conftest import OpenMaster
 from tests.broker.security.conftest import SecureNode
+from tests.harness import broker_state
 
 Enroll = Callable[..., Path]
 ALICE = control_address("alice", "i1", "n1")
@@ -97,9 +98,9 @@ def test_a_vhost_of_its_own_separates(secure: SecureNode, enroll: Enroll, amqp_u
     """The remedy: an account of one vhost does not get into another."""
     config = enroll("m2", "--as", "master")
     other = f"{amqp_url.rpartition('/')[2]}-other"
-    secure.node.ctl("add_vhost", other)
+    broker_state.make_vhost(secure.node, other)
     try:
         with pytest.raises(AMQPConnectionError):
             connection_of(secure, config, other)
     finally:
-        secure.node.ctl("delete_vhost", other)
+        broker_state.delete_vhost(secure.node, other)

@@ -20,6 +20,7 @@ from tests.broker.agent.conftest import StartAgent
 from tests.broker.agent.scripted_master import until
 from tests.broker.bridge.conftest import RunningLink, make_link, twisted  # noqa: F401  # fixtures
 from tests.broker.security.conftest import SecureNode
+from tests.harness import broker_state
 
 MakeLink = Callable[..., RunningLink]
 
@@ -64,11 +65,10 @@ def strangers() -> Iterator[Callable[[bytes], int]]:
 def account(secure: SecureNode, amqp_url: str) -> str:
     """URL of an account with nothing but full permissions on this test's vhost, and the vhost's name."""
     vhost = amqp_url.rpartition("/")[2]
-    secure.node.ctl(
-        "eval",
+    secure.node.evaluate(
         f'U = <<"{vhost}">>, All = <<".*">>, Who = <<"tests">>,'
         'ok = rabbit_auth_backend_internal:add_user(U, <<"sesame">>, Who),'
-        "ok = rabbit_auth_backend_internal:set_permissions(U, U, All, All, All, Who).",
+        "ok = rabbit_auth_backend_internal:set_permissions(U, U, All, All, All, Who)",
     )
     return f"amqp://{vhost}:sesame@127.0.0.1:{secure.node.port}/{vhost}"
 
@@ -92,7 +92,7 @@ def _limit(node: RabbitMQNode, url: str, name: str) -> str:
 
 
 def _permissions(node: RabbitMQNode, url: str, name: str) -> str:
-    node.ctl("set_permissions", "-p", name, name, "^$", "^$", "^$")
+    broker_state.permit(node, name, name, "^$")
     return url
 
 
@@ -184,8 +184,8 @@ async def test_a_password_that_was_changed_is_read_again_from_its_file(
     assert agent.log.count("amqp_url_file_unusable") <= 2
     assert "sesame" not in agent.log
     vhost = account.rpartition("/")[2]
-    secure.node.ctl("change_password", vhost, "changed")
-    secure.node.ctl("close_all_connections", "-p", vhost, "the password was changed")
+    broker_state.change_password(secure.node, vhost, "changed")
+    broker_state.close_connections(secure.node, vhost)
     await until(lambda: agent.log.count("refuses the login") == 2, "the second refusal")
     file.write_text(account.replace(":sesame@", ":changed@"))
     await until(lambda: agent.log.count("link_up") == 2, "the link")

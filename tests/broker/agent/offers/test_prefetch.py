@@ -14,6 +14,7 @@ from contracts.rabbitmq.facts import SHARED_PREFETCH_DENIED
 from contracts.testing.rabbitmq.node import RabbitMQNode
 from tests.broker.agent.conftest import OpenMaster, StartAgent
 from tests.broker.agent.scripted_master import ScriptedMaster, until
+from tests.harness import broker_state
 from tests.harness.brokers import version_of
 
 pytestmark = pytest.mark.brokers
@@ -52,33 +53,32 @@ async def test_consumers_outlive_a_claim(
     vhost = make_vhost()
     url = node.vhost_url(vhost)
 
-    def listed(*what: str) -> list[str]:
-        lines = node.ctl(what[0], "-p", vhost, *what[1:], "--no-table-headers").splitlines()
-        return sorted(line for line in lines if line.startswith("cap."))
+    def consumers() -> list[tuple[str, str]]:
+        return [each for each in broker_state.consumers(node, vhost) if each[0].startswith("cap.")]
 
     def holds(*queues: str) -> bool:
         """Offers of these queues are held, and no others; of a quorum queue it is told every few seconds."""
-        lines = [line.split() for line in listed("list_queues", "name", "messages_unacknowledged")]
-        return [name for name, number in lines if number != "0"] == [*queues]
+        held = broker_state.queues(node, vhost, "messages_unacknowledged")
+        return [name for name, number in held.items() if name.startswith("cap.") and number] == [*queues]
 
     master = await open_master(url=url)
     for signature in SIGNATURES:
         await master.declare(signature, queue_type)
     start_agent("agent", *ABLE, url=url)
     await idle(master)
-    before = listed("list_consumers", "queue_name", "consumer_tag")
+    before = consumers()
     assert len(before) == 2
     known: list[Claim] = []
     for signature in SIGNATURES:
         await master.offer(signature)
         claim = await claim_after(master, *known)
-        await master.grant(claim)  # else it is given up after 5 s, and rabbitmqctl takes its time
+        await master.grant(claim)  # else it is given up after 5 s
         await until(partial(holds, topology.cap_queue(signature)), "the offer to be held")
         await master.release(claim)
         await until(holds, "the offer to be acknowledged")
         known.append(claim)
     await idle(master)
-    assert listed("list_consumers", "queue_name", "consumer_tag") == before
+    assert consumers() == before
 
 
 async def test_the_consumer_of_a_single_queue_stays_while_offers_wait(

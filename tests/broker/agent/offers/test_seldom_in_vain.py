@@ -14,6 +14,7 @@ from contracts import topology
 from contracts.testing.rabbitmq.node import RabbitMQNode
 from tests.broker.agent.conftest import AgentProcess, OpenMaster, StartAgent
 from tests.broker.agent.scripted_master import until
+from tests.harness import broker_state
 from worker_agent.agent.queues import MISSES
 
 pytestmark = pytest.mark.brokers
@@ -49,7 +50,7 @@ async def test_without_a_master(
     for number in itertools.count(2):
         if number == 4:
             break
-        node.ctl("close_all_connections", "-p", vhost, "test")
+        broker_state.close_connections(node, vhost)
         await until(partial(_linked, agent, number), "another link")
     master = await open_master(url=url)  # says nothing yet; status comes every 5 s
     await master.status(lambda status: bool(status.agent))
@@ -76,9 +77,8 @@ async def test_a_vhost_made_anew(
     failed = channel_errors(node, vhost)
 
     linked = links(agent)
-    node.ctl("delete_vhost", vhost)
-    node.ctl("add_vhost", vhost)
-    node.ctl("set_permissions", "-p", vhost, "guest", ".*", ".*", ".*")
+    broker_state.delete_vhost(node, vhost)
+    broker_state.make_vhost(node, vhost)
     await until(lambda: links(agent) > linked, "a link to the new vhost")
     after = await open_master(url=url)
     await after.status(lambda status: not status.queues)
