@@ -46,13 +46,18 @@ async def until(condition: Callable[[], Any], what: str, timeout: float = 60.0) 
     deadline = time.monotonic() + timeout
     while not (result := condition()):
         assert time.monotonic() < deadline, f"waited {timeout:g} s for: {what}"
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.02)
     return result
 
 
 def shell(n: int, *argv: str) -> Command:
     args = {"command": list(argv), "workdir": "build", "env": {}, "want_stdout": 1, "want_stderr": 1}
     return Command(n=n, name="shell", args=args, digest=command_digest("shell", args))
+
+
+async def _told(channel: AbstractChannel, queue: str) -> Any:
+    """What the broker answers to a passive declaration: `message_count`, `consumer_count`."""
+    return (await channel.declare_queue(queue, passive=True)).declaration_result
 
 
 class ScriptedMaster:
@@ -230,30 +235,27 @@ class ScriptedMaster:
 
     async def wait_for_consumers(self, signature: str, number: int, timeout: float = 60.0) -> None:
         """Until the queue of `signature` has this many consumers."""
-        deadline = time.monotonic() + timeout
-        while (now := await self.consumers_of(signature)) != number:
-            assert time.monotonic() < deadline, f"cap.{signature} has {now} consumers, waited for {number}"
-            await asyncio.sleep(0.02)
+        queue = topology.cap_queue(signature)
+        await self._wait_for_count(queue, lambda told: told.consumer_count, number, f"consumers of {queue}", timeout)
 
     async def wait_for_messages(self, queue: str, number: int, timeout: float = 60.0) -> None:
         """Until `queue` has this many messages that nobody holds."""
+        await self._wait_for_count(queue, lambda told: told.message_count, number, f"messages in {queue}", timeout)
+
+    async def _wait_for_count(
+        self, queue: str, count: Callable[[Any], int | None], number: int, what: str, timeout: float
+    ) -> None:
+        """On one channel: a broker starts five processes for each."""
         deadline = time.monotonic() + timeout
-        while (now := await self.messages_in(queue)) != number:
-            assert time.monotonic() < deadline, f"{queue} has {now} messages, waited for {number}"
-            await asyncio.sleep(0.02)
+        async with self.connection.channel() as channel:
+            while (now := count(await _told(channel, queue)) or 0) != number:
+                assert time.monotonic() < deadline, f"{now} {what}, waited for {number}"
+                await asyncio.sleep(0.05)
 
     async def messages_in(self, queue: str) -> int:
-        channel = await self.connection.channel()
-        try:
-            declared = await channel.declare_queue(queue, passive=True)
-            return declared.declaration_result.message_count or 0
-        finally:
-            await channel.close()
+        async with self.connection.channel() as channel:
+            return (await _told(channel, queue)).message_count or 0
 
     async def consumers_of(self, signature: str) -> int:
-        channel = await self.connection.channel()
-        try:
-            declared = await channel.declare_queue(topology.cap_queue(signature), passive=True)
-            return declared.declaration_result.consumer_count or 0
-        finally:
-            await channel.close()
+        async with self.connection.channel() as channel:
+            return (await _told(channel, topology.cap_queue(signature))).consumer_count or 0
