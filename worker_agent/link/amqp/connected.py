@@ -27,7 +27,7 @@ from worker_agent.link.amqp.declare import (
     known_tags,
     product_of,
 )
-from worker_agent.link.amqp.offers import SUPERVISE_EVERY, OfferConsumers
+from worker_agent.link.amqp.offers import OfferConsumers
 from worker_agent.link.amqp.opening import Opened, open_connection
 from worker_agent.link.amqp.outlet import Outlet
 from worker_agent.link.amqp.prefetch import SharedPrefetch
@@ -148,7 +148,7 @@ class Connected:
             dead=self.publisher.send_to_dead,
         )
         tag = await queue.consume(reader.read, no_ack=True)
-        self._spawn(self._watch_control(await known_tags(control), tag))
+        self.consumers.also_look = partial(self._look_at_control, await known_tags(control), tag)
         self._spawn(self._keep_declared())
         self._spawn(self._run_consumers())
         self._spawn(self._watch_confirms(outlet))
@@ -222,11 +222,10 @@ class Connected:
         except LIBRARY_ERRORS as error:
             self._end(self._explain(error))
 
-    async def _watch_control(self, live: Container[str], tag: str) -> None:
+    def _look_at_control(self, live: Container[str], tag: str) -> None:
         """The control queue is this connection's own; without its consumer no orders come, so connect again."""
-        while tag in live:  # noqa: ASYNC110  # the library has no event for it in every version
-            await asyncio.sleep(SUPERVISE_EVERY)
-        self._end("the broker cancelled the consumer of the control queue")
+        if tag not in live:  # the library has no event for it in every version
+            self._end("the broker cancelled the consumer of the control queue")
 
     async def _keep_declared(self) -> None:
         """What somebody deletes is there again within a minute; nothing fails while all is there."""

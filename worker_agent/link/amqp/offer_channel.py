@@ -17,8 +17,10 @@ class OfferChannel:
     either.
     """
 
-    def __init__(self, channel: AbstractChannel, *, shared: bool) -> None:
+    def __init__(self, channel: AbstractChannel, live: Container[str], *, shared: bool) -> None:
         self.channel = channel
+        #: tags the library still has callbacks for: it forgets a consumer that the broker cancelled
+        self.live = live
         self.shared = shared
         self.consumers: dict[str, AbstractQueue] = {}
         #: those that brought what is held: they bring nothing more before it is settled
@@ -32,7 +34,7 @@ class OfferChannel:
         channel = connection.channel(publisher_confirms=False)
         await channel.initialize()
         await channel.set_qos(prefetch_count=1, global_=shared)
-        return cls(channel, shared=shared)
+        return cls(channel, await known_tags(channel), shared=shared)
 
     @property
     def quiet(self) -> bool:
@@ -48,9 +50,10 @@ class OfferChannel:
         """Names of the queues from which it may bring an offer, now or when its `filled` ones are done with."""
         return frozenset(queue.name for queue in self.consumers.values())
 
-    async def live_tags(self) -> Container[str]:
-        """Tags the library still has callbacks for: it forgets a consumer that the broker cancelled."""
-        return await known_tags(self.channel)
+    @property
+    def idle(self) -> bool:
+        """It holds nothing, and all of its consumers live."""
+        return not (self.held or self.filled) and all(tag in self.live for tag in self.consumers)
 
     def set_filled_apart(self) -> None:
         """What they brought may be held for hours: from now on they do not count as consumers."""

@@ -75,6 +75,8 @@ class OfferConsumers:
         self._channels: list[OfferChannel] = []
         self._orders: asyncio.Queue[Order] = asyncio.Queue()
         self._closing = False
+        #: called each time when consumers are looked after: whoever looks as often has no clock of its own
+        self.also_look: Callable[[], None] = lambda: None
 
     # -- orders, carried out in the order in which they were given -----------------------------------------------
 
@@ -133,8 +135,14 @@ class OfferConsumers:
     async def _supervise_regularly(self) -> None:
         while True:
             await asyncio.sleep(SUPERVISE_EVERY)
-            if self._orders.empty():
+            self.also_look()
+            if self._orders.empty() and not self._as_wanted:
                 self._orders.put_nowait(self._reconcile)
+
+    @property
+    def _as_wanted(self) -> bool:
+        """Nothing is held, and all that is wanted is consumed, by consumers that live."""
+        return self.consuming == {*self._wanted} and all(lease.idle for lease in self._channels)
 
     async def _consume(self, queues: tuple[str, ...]) -> None:
         self._wanted = queues
@@ -220,7 +228,7 @@ class OfferConsumers:
     async def _forget_cancelled(self) -> None:
         """Find the consumers that the broker cancelled: their queue was deleted, or moved, or they timed out."""
         for lease in list(self._channels):
-            live = await lease.live_tags()
+            live = lease.live
             for tag in [tag for tag in (*lease.consumers, *lease.filled) if tag not in live]:
                 queue = lease.consumers.pop(tag, None) or lease.filled.pop(tag)
                 log.warning("consumer_cancelled_by_broker", queue=queue.name)
