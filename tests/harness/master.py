@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from contracts.operations.office_url import is_office_url
+from contracts.testing.child import Child
 from contracts.testing.rabbitmq.ports import free_ports
 from tests.harness.environment import program_environment
-from tests.harness.forking.process import Forked, forked_master
+from tests.harness.forking.process import TWISTD, Forked, forked_master
 from tests.harness.waiting import wait_for
 
 T = TypeVar("T")
@@ -92,6 +93,8 @@ class Build:
 class BuildMaster:
     """`start`, `force`, look, `stop`. `broker`: more arguments of AMQPBroker, as they stand in master.cfg."""
 
+    #: Python that runs before all else of its process; such a master is started, for a forked one has imported all.
+    prelude = ""
     #: Seconds that a build may take to its end, and those that it may take to start; more where many run at once.
     patience = 60.0
     start_patience = 30.0
@@ -103,7 +106,7 @@ class BuildMaster:
         self.name = name
         self.broker = broker
         self.www_port, self.pb_port = free_ports(2)
-        self._child: Forked | None = None
+        self._child: Child | Forked | None = None
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "buildbot.tac").write_text(_TAC)
         self.write_config(config)
@@ -136,7 +139,13 @@ class BuildMaster:
             assert made.returncode == 0, made.stdout + made.stderr
 
     def start(self, wait: bool = True) -> None:
-        self._child = forked_master(self.folder, self._environment(), self.folder / "stdout.log")
+        output = self.folder / "stdout.log"
+        if self.prelude:
+            program = f"{self.prelude}\nfrom twisted.scripts.twistd import run; run()"
+            command = [sys.executable, "-c", program, *TWISTD[1:]]
+            self._child = Child(command, output=output, environment=self._environment(), folder=self.folder)
+        else:
+            self._child = forked_master(self.folder, self._environment(), output)
         if wait:
             self.wait_started()
 

@@ -18,6 +18,8 @@ from typing import Any
 
 from contracts.testing.child import Guard
 
+#: How a master is run, in its folder.
+TWISTD = ("twistd", "--nodaemon", "--no_save", "--pidfile=", "--logfile=twistd.log", "--python=buildbot.tac")
 _CONTEXT = multiprocessing.get_context("forkserver")
 
 
@@ -102,8 +104,7 @@ class Forked:
 
 def forked_master(folder: Path, environment: Mapping[str, str], output: Path) -> Forked:
     """`twistd` with the buildbot.tac of `folder`."""
-    arguments = ["twistd", "--nodaemon", "--no_save", "--pidfile=", "--logfile=twistd.log", "--python=buildbot.tac"]
-    return Forked(_MASTERS, _master, arguments, output=output, environment=environment, folder=folder)
+    return Forked(_MASTERS, _master, TWISTD, output=output, environment=environment, folder=folder)
 
 
 def forked_agent(
