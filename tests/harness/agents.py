@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -84,7 +85,8 @@ class Agent:
         if self._child is not None:
             child, self._child = self._child, None
             if child.running:
-                os.kill(child.pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):  # it has just ended, and is not known to have
+                    os.kill(child.pid, signal.SIGKILL)
             child.end(signal.SIGKILL)
 
     def log(self) -> str:

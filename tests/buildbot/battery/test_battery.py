@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.buildbot.battery.runner import end_agent
-from tests.harness.agents import Agent
+from tests.harness.agents import PROGRAM, Agent
 from tests.harness.master import Build, BuildMaster
 from tests.harness.waiting import wait_for
 
@@ -34,7 +34,10 @@ def ran(folder: Path) -> Counter[str]:
 
 
 class Fleet:
-    """Agents that are started again when they die, as systemd does it."""
+    """Agents that are started again when they die, as systemd does it.
+
+    They are started, not forked: `end_agent` finds them by the environment with which their programs began.
+    """
 
     def __init__(self, make_agent: Callable[..., Agent], folder: Path, names: Sequence[str], **settings: Any) -> None:
         self.agents = [
@@ -42,6 +45,7 @@ class Fleet:
                 name,
                 capabilities=["gtk"],
                 environment={"AGENT_FOLDER": str(folder / f"agent-{name}"), "AGENT_NAME": name},
+                program=PROGRAM,
                 **settings,
             )
             for name in names
