@@ -25,8 +25,10 @@ from tests.harness.waiting import wait_for
 T = TypeVar("T")
 RESULTS = ("SUCCESS", "WARNINGS", "FAILURE", "SKIPPED", "EXCEPTION", "RETRY", "CANCELLED")
 START_TIMEOUT = 60.0
-#: Seconds between two looks at what the REST API tells; each takes the master, and this machine, some milliseconds.
-_LOOK_EVERY = 0.25
+#: Seconds between two looks at what the REST API tells, at first and later: each takes the master, and this machine,
+#: some milliseconds.
+_LOOK_EVERY = 0.1
+_LOOK_SLOWEST = 0.5
 _BUILDBOT = "from buildbot.scripts.runner import run; run()"
 
 _TAC = """
@@ -282,7 +284,7 @@ class BuildMaster:
         return self._wait_for(look, timeout, lambda: f"step {step} of request {request} runs: {self.describe(request)}")
 
     def _wait_for(self, look: Callable[[], T | None], timeout: float, what: Callable[[], str]) -> T:
-        return wait_for(look, timeout, what, every=_LOOK_EVERY)
+        return wait_for(look, timeout, what, every=_LOOK_EVERY, slowest=_LOOK_SLOWEST)
 
     def describe(self, request: int) -> str:
         """For a failed test: builds, steps, and the end of the master's log."""

@@ -9,8 +9,17 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def wait_for(condition: Callable[[], T | None], timeout: float, what: str | Callable[[], str], every: float = 0.1) -> T:
-    """The first true value of `condition`; raises `AssertionError` that names `what` after `timeout` seconds."""
+def wait_for(
+    condition: Callable[[], T | None],
+    timeout: float,
+    what: str | Callable[[], str],
+    every: float = 0.1,
+    slowest: float = 0.0,
+) -> T:
+    """The first true value of `condition`; raises `AssertionError` that names `what` after `timeout` seconds.
+
+    `every`: seconds between two looks. With `slowest` ever more, up to that: for looks that cost processor time.
+    """
     deadline = time.monotonic() + timeout
     while True:
         value = condition()
@@ -19,3 +28,4 @@ def wait_for(condition: Callable[[], T | None], timeout: float, what: str | Call
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {timeout:g} s: {what() if callable(what) else what}")
         time.sleep(every)
+        every = max(every, min(every * 1.5, slowest))

@@ -241,6 +241,7 @@ def test_what_the_fleet_says_as_soon_as_the_link_is_up_is_heard(
     wait_for(lambda: ("fleet", said) in running.client.events, 60, lambda: f"heard: {running.client.events}")
 
 
+@pytest.mark.long  # with `make test` a broker restarts under an agent, and a bridge's link is cut (test_lost_tls.py)
 def test_broker_restart(twisted: Any, make_link: MakeLink, own_node: RabbitMQNode) -> None:
     """The broker is killed and comes back: the link goes down, and up again by itself, with its queues."""
     running = make_link(url=own_node.url, heartbeat=2)

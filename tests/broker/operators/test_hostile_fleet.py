@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 import pika
+import pytest
 
 from contracts import topology
 from contracts.codec import encode
@@ -78,6 +79,7 @@ async def test_operators_commands_survive_a_hostile_fleet(open_master: OpenMaste
     assert "[/x]" in results[2].output
 
 
+@pytest.mark.long  # with `make test` odd properties of any kind do not cost a master its link (test_odd_properties.py)
 async def test_headers_that_pika_cannot_read_do_not_cost_a_masters_link(
     amqp_url: str, make_link: Callable[..., RunningLink]
 ) -> None:
