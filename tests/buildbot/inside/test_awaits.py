@@ -176,7 +176,7 @@ def test_a_reconfig_at_any_await(inside: InsideMaster, to: dict[str, Any]) -> No
         assert inside.finished(inside.force("b")) == ["SUCCESS"], f"the slot works after await {number}"
 
 
-@pytest.mark.long  # with `make test` real masters are stopped (test_early_search.py, test_quick_stop.py), and sessions lost
+@pytest.mark.long  # with `make test` real masters are stopped: test_early_search.py, test_quick_stop.py
 def test_buildbot_stop_at_any_await(inside: InsideMaster) -> None:
     """It comes to its end, and the request runs at the next start (here: when the shutdown is taken back)."""
     inside.start(config())
