@@ -31,8 +31,8 @@ from master_bridge.buildbot.client import Client
 from master_bridge.buildbot.fleet.announcements import Announcements
 from master_bridge.buildbot.fleet.serving import MetricsPort
 from master_bridge.buildbot.fleet.view import FleetView
-from master_bridge.buildbot.internals.appended_logs import AppendedLogs
 from master_bridge.buildbot.internals.database import OpenDatabase
+from master_bridge.buildbot.internals.fewer_calls import FewerCalls
 from master_bridge.buildbot.internals.secret_files import configured_url, reload_secrets
 from master_bridge.buildbot.internals.siblings import adopt
 from master_bridge.buildbot.internals.stopping import QuickStop
@@ -140,7 +140,7 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
         self._grace = timing.GRACE
         self._timers: list[task.LoopingCall] = []
         self._database = OpenDatabase()
-        self._logs = AppendedLogs()
+        self._fewer_calls = FewerCalls()
         self._quick_stop: QuickStop | None = None
         self._notices = NoAgentNotices()
         self._announcements = Announcements(self)
@@ -225,7 +225,7 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
         yield super().startService()
         memory.keep()
         yield self._database.keep(self.master)
-        self._logs.keep(self.master)
+        self._fewer_calls.keep(self.master)
         if self.settings is None:
             return
         try:
@@ -281,7 +281,7 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
             yield link.stop(STOP_TIMEOUT)
         self.bridge = self.link = None
         yield self._tracing.end(self.master.reactor, STOP_TIMEOUT)
-        self._logs.release()
+        self._fewer_calls.release()
         self._database.release()
         yield super().stopService()
 

@@ -22,6 +22,7 @@ from twisted.internet import defer
 
 from contracts.messages import Event
 from master_bridge.buildbot.client import Client
+from master_bridge.buildbot.internals.fewer_calls import FewerCalls
 from master_bridge.core.inputs import Done, Input, InterruptCommand, Keep, Seek, StartCommand, Withdraw
 from tests.unit.bridge_edge.building import HOLDER
 
@@ -133,6 +134,15 @@ class InsideBroker(service.BuildbotService):
         self.page = SimpleNamespace(feed=SimpleNamespace(expected={}))
         self.swept: list[tuple[str, str]] = []
         return super().reconfigService()
+
+    def startService(self) -> Any:
+        self._fewer_calls = FewerCalls()
+        self._fewer_calls.keep(self.master)
+        return super().startService()
+
+    def stopService(self) -> Any:
+        self._fewer_calls.release()
+        return super().stopService()
 
     def seek(self, client: Client, seek: Seek) -> None:
         self.bridge.seek(client, seek)

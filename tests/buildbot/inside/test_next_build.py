@@ -1,4 +1,5 @@
-"""A slot looks for its next build once, when its agent has been given back, and no build waits because of that."""
+"""A slot looks for its next build once, when its agent has been given back, among the builders for which a request
+waits; no build waits because of that."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from buildbot.process.factory import BuildFactory
 from buildbot.steps.shell import ShellCommand
 from buildbot.worker.latent import States
 
+from master_bridge.buildbot.internals import waiting_builders
 from master_bridge.buildbot.worker import AMQPLatentWorker
 from tests.buildbot.inside.master import InsideMaster
 
@@ -94,6 +96,61 @@ def test_queued_builds_follow_at_once(
     for request in requests:
         assert inside.finished(request) == ["SUCCESS"]
     assert times.longest_pause() < SOON
+
+
+def test_builders_without_a_request_are_not_looked_at(inside: InsideMaster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One call of the database says which have one, however many there are; a single builder is looked at as ever."""
+    inside.start(config())
+    requests, looked = inside.master.db.buildrequests, list[int]()
+    usual = requests.getBuildRequests
+    monkeypatch.setattr(
+        requests, "getBuildRequests", lambda *args, **kw: looked.append(kw["builderid"]) or usual(*args, **kw)
+    )
+    first, second = (inside.force(name) for name in ("a", "b"))
+    inside.finished(first)
+    assert inside.finished(second) == ["SUCCESS"]
+    ids = {row["name"]: row["builderid"] for row in inside.get("builders")}
+    assert {ids["a"], ids["b"]} <= set(looked)
+    assert ids["c"] not in looked
+    looked.clear()
+    inside.master.botmaster.maybeStartBuildsForAllBuilders()
+    inside.turn(1.0)
+    assert looked == []
+    inside.master.botmaster.maybeStartBuildsForBuilder("c")
+    inside.turn(1.0)
+    assert looked == [ids["c"]]
+
+
+def test_requests_that_come_while_it_is_asked_who_waits(inside: InsideMaster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer is an old one by then."""
+    inside.start(config(slots=3))
+    pool, requests = inside.master.db.pool, list[int]()
+    do = pool.do
+
+    def late(work: Any, *args: Any, **kw: Any) -> Any:
+        result = do(work, *args, **kw)
+        if work is waiting_builders._waiting and len(requests) < 3:
+            requests.append(inside.force("abc"[len(requests)]))
+        return result
+
+    monkeypatch.setattr(pool, "do", late)
+    for _ in range(3):
+        inside.master.botmaster.maybeStartBuildsForAllBuilders()
+        inside.turn(1.0)
+    assert len(requests) == 3
+    assert [inside.finished(request) for request in requests] == 3 * [["SUCCESS"]]
+
+
+def test_a_function_that_puts_builders_in_order_gets_all_of_them(inside: InsideMaster) -> None:
+    got: list[set[str]] = []
+
+    def prioritize(master: Any, builders: list[Any]) -> list[Any]:
+        got.append({builder.name for builder in builders})
+        return builders
+
+    inside.start({**config(), "prioritizeBuilders": prioritize})
+    assert inside.finished(inside.force("a")) == ["SUCCESS"]
+    assert set(BUILDERS) in got
 
 
 def test_a_build_of_another_slot_waits_for_a_lock(inside: InsideMaster) -> None:

@@ -163,7 +163,7 @@ def test_an_error_costs_all_that_were_kept(master: Master, kept: OpenDatabase) -
 def test_other_databases_are_left_alone(tmp_path: Path) -> None:
     for engine in (
         create_engine("sqlite://", basedir=str(tmp_path)),
-        SimpleNamespace(driver="psycopg2", url=SimpleNamespace(database="buildbot")),
+        SimpleNamespace(driver="psycopg2", pool=None, url=SimpleNamespace(database="buildbot")),
     ):
         master: Any = SimpleNamespace(db=SimpleNamespace(pool=SimpleNamespace(engine=engine)))
         database = OpenDatabase()
@@ -181,3 +181,20 @@ def test_a_database_that_refuses_does_without(tmp_path: Path) -> None:
     assert [entry["event"] for entry in logs] == ["amqp.database_not_kept_open"]
     assert "not a database" in logs[0]["reason"]
     database.release()
+
+
+def test_a_pool_keeps_as_many_connections_as_buildbot_has_threads(tmp_path: Path) -> None:
+    """Five is what it keeps by itself; with 15 builds at once the other ten would be opened anew for each call."""
+    opened: list[Any] = []
+    master = Master("sqlite:///state.sqlite", tmp_path)
+    engine: Any = sqlalchemy.create_engine(master.engine.url, poolclass=sqlalchemy.pool.QueuePool)
+    engine.optimal_thread_pool_size = threads = 15
+    master.engine = engine
+    engine.dialect.driver = "another"
+    sqlalchemy.event.listen(engine, "do_connect", lambda *arguments: opened.append(arguments))
+    OpenDatabase().keep(master)
+    for _ in range(3):
+        for connection in [engine.connect() for _ in range(threads)]:
+            connection.close()
+    assert len(opened) == threads
+    engine.dispose()

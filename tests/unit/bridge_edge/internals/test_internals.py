@@ -10,14 +10,16 @@ from typing import Any
 
 import pytest
 from buildbot.config.master import MasterConfig
+from buildbot.data.properties import Properties
 from buildbot.data.workers import Worker as WorkerResource
+from buildbot.db.buildrequests import BuildRequestsConnectorComponent
 from buildbot.db.logs import LogsConnectorComponent
 from buildbot.locks import BaseLock
 from buildbot.master import BuildMaster
 from buildbot.process.botmaster import BotMaster
 from buildbot.process.build import Build
 from buildbot.process.builder import Builder, enforceChosenWorker
-from buildbot.process.buildrequestdistributor import BasicBuildChooser
+from buildbot.process.buildrequestdistributor import BasicBuildChooser, BuildRequestDistributor
 from buildbot.process.buildstep import BuildStep
 from buildbot.process.workerforbuilder import AbstractWorkerForBuilder, LatentWorkerForBuilder
 from buildbot.steps.source.base import Source
@@ -53,6 +55,10 @@ CALLED = {
     (MasterConfig, "check_builders"): [],
     (BotMaster, "maybeStartBuildsForBuilder"): ["buildername"],
     (BaseLock, "isAvailable"): ["requester", "access"],
+    (BuildRequestDistributor, "_maybeStartBuildsOn"): ["new_builders"],
+    (BuildRequestDistributor, "_defaultSorter"): ["master", "builders"],
+    (Properties, "setBuildProperties"): ["buildid", "properties"],
+    (Properties, "generateUpdateEvent"): ["buildid", "newprops"],
     (LogsConnectorComponent, "appendLog"): ["logid", "content"],
     (LogsConnectorComponent, "_get_configured_compressor"): [],
 }
@@ -82,6 +88,18 @@ SAID = {
     Builder.canStartBuild: [
         "self.config.canStartBuild(self, workerforbuilder, buildrequest)",
         "locks = self.config.locks",
+    ],
+    BuildRequestDistributor.maybeStartBuildsOn: ["self._deferwaiter.add(self._maybeStartBuildsOn(new_builders))"],
+    BuildRequestDistributor._sortBuilders: ["self.master.config.prioritizeBuilders", "sorter = self._defaultSorter"],
+    BuildRequestsConnectorComponent.getBuildRequests: [
+        "(claims_tbl.c.claimed_at == NULL) & (reqs_tbl.c.complete == 0)"
+    ],
+    BotMaster.startService: ["('buildrequests', None, \"new\")", "('buildrequests', None, 'unclaimed')"],
+    Properties.setBuildProperties: [
+        "('builds', str(buildid), \"properties\")",
+        "if k in oldproperties and oldproperties[k] == v:",
+        "yield self.master.db.builds.setBuildProperty(buildid, k, v[0], v[1])",
+        "yield self.generateUpdateEvent(buildid, to_update)",
     ],
     BaseLock.__init__: ["self.owners = []", "self.waiting = []"],
     BaseLock._addOwner: ["self.owners.append((id(owner), access))"],
