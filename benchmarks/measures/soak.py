@@ -31,7 +31,7 @@ from worker_agent.core.ended import REMEMBERED
 
 WORKERS = 2
 #: Builds that are queued or run at any time. Short ones: what is remembered of a thousand builds is complete soon.
-QUEUED = 6
+QUEUED = 12
 BUILDER = "fanout"
 #: Seconds between two samples, and of one mean.
 EVERY, MEAN = 5.0, 60.0

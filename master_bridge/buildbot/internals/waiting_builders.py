@@ -2,8 +2,8 @@
 
 Whenever a worker is free, and whenever a lock is, Buildbot looks at each builder that may have a build for it: two
 calls of the database to put them in order, and one for the requests themselves (process/buildrequestdistributor.py).
-With 15 builders that is half of what a build of one step asks, and almost none of them has a request. Here one call says
-which have. A request that comes later is looked for by itself, as a request that nobody holds any more is.
+With 15 builders that is half of what a build of one step asks, and almost none of them has a request. Here one call
+says which have. A request that comes later is looked for by itself, as a request that nobody holds any more is.
 
 Where master.cfg has a function that puts the builders in order (`prioritizeBuilders`), it gets all of them, as ever.
 """
