@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -15,11 +16,38 @@ from worker_agent.core.inputs import KeeperLost, PullWanted
 from worker_agent.keeper.settings import KeeperSettings
 from worker_agent.keepers.client import Keeper, KeeperInput
 from worker_agent.keepers.journal_reader import JournalFiles
-from worker_agent.keepers.starting import Starter
+from worker_agent.keepers.starting import ForkServer, Starter
 
 PATIENCE = 60.0
 #: what the `Driven` of a test read; closed at its end
 JOURNALS: list[JournalFiles] = []
+
+
+class _Sharing(Starter):
+    """One whose fork server the next test has, too, as an agent's next session: a Python's start is most of a test.
+
+    Of one environment at a time: one that a test has changed has a server of its own.
+    """
+
+    _shared: ForkServer | None = None
+    _shared_env: Mapping[str, str] | None = None
+
+    def _ready(self) -> ForkServer:
+        shared = _Sharing._shared
+        if shared is None or not shared.usable or _Sharing._shared_env != self._env:
+            self.failed()
+            shared = _Sharing._shared = ForkServer(self._env)
+            _Sharing._shared_env = self._env
+        return shared
+
+    def failed(self) -> None:
+        if (shared := _Sharing._shared) is not None:
+            _Sharing._shared = None
+            shared.close()
+            shared.wait()
+
+    def _let_go(self) -> None:
+        """It stays for the next."""
 
 
 class Driven:
@@ -45,7 +73,8 @@ class Driven:
         self._news = asyncio.Event()
 
     async def open(self, env: Mapping[str, str] | None = None, **settings: Any) -> Driven:
-        starter = Starter(env=env)
+        usual = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}  # another for each
+        starter = _Sharing(env=usual if env is None else env)
         try:
             self.keeper = await Keeper.open(
                 session=self.session,
