@@ -13,7 +13,8 @@ import psutil
 import pytest
 
 from tests.harness.processes import alive
-from tests.unit.keeper_processes.driving.harness import Driven, eventually, stream
+from tests.harness.waiting import wait_for
+from tests.unit.keeper_processes.driving.harness import PATIENCE, Driven, eventually, stream
 from tests.unit.keeper_processes.driving.planting import pids, planted
 from worker_agent.keeper.processes import guard as guards
 from worker_agent.keeper.processes.belonging import MARK
@@ -23,10 +24,14 @@ pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
 
 def guard_of(driven: Driven) -> psutil.Process:
+    """Its command line is there a moment after the keeper that starts it."""
     keeper = psutil.Process(driven.keeper.pid)
-    found = [child for child in keeper.children() if "worker-agent guard" in child.cmdline()]
-    assert len(found) == 1
-    return found[0]
+
+    def found() -> list[psutil.Process]:
+        return [child for child in keeper.children() if "worker-agent guard" in child.cmdline()]
+
+    (guard,) = wait_for(found, PATIENCE, lambda: f"a guard among {keeper.children()}")
+    return guard
 
 
 def kill_all_of_the_agent(driven: Driven) -> None:
