@@ -150,6 +150,8 @@ async def next_session(connection: socket.socket) -> KeeperConfig | None:
         except BlockingIOError:
             await _readable(connection)
             continue
+        except ConnectionResetError:  # the main process was killed before it had read all that it was told
+            return None
         if not seen:
             return None
         line += connection.recv(seen.find(b"\n") + 1 or len(seen))

@@ -275,6 +275,16 @@ async def test_no_fork_server_beside_keepers_for_all_slots(tmp_path: Path) -> No
     await starter.end()
 
 
+async def test_there_is_no_next_session_where_the_main_process_was_killed() -> None:
+    """Also where it had not read yet what its keeper said: then the connection is reset, not closed."""
+    for unread in (b"", b"who I am"):
+        ours, theirs = socket.socketpair()
+        with theirs:
+            theirs.sendall(unread)
+            ours.close()
+            assert await next_session(theirs) is None
+
+
 async def test_of_the_next_session_its_settings_are_read_and_nothing_more(tmp_path: Path) -> None:
     """Also where they come later than one looks for them."""
     ours, theirs = socket.socketpair()
