@@ -47,6 +47,7 @@ class OpenDatabase:
         engine = master.db.pool.engine
         if isinstance(engine.pool, QueuePool):
             engine.pool._pool.maxsize = engine.optimal_thread_pool_size
+            engine.pool._pool.use_lifo = True  # those used last have most of what they need in memory
         if self._engine is not None or engine.driver != "pysqlite" or not engine.url.database:
             return
         self._engine = engine

@@ -6,6 +6,7 @@ from typing import Any
 
 from master_bridge.buildbot.internals.appended_logs import AppendedLogs
 from master_bridge.buildbot.internals.build_properties import BuildProperties
+from master_bridge.buildbot.internals.unheard_events import UnheardEvents
 from master_bridge.buildbot.internals.waiting_builders import WaitingBuilders
 
 
@@ -13,7 +14,7 @@ class FewerCalls:
     """Of one master: `keep`, and `release` before its database is closed."""
 
     def __init__(self) -> None:
-        self._parts = (AppendedLogs(), BuildProperties(), WaitingBuilders())
+        self._parts = (AppendedLogs(), BuildProperties(), UnheardEvents(), WaitingBuilders())
 
     def keep(self, master: Any) -> None:
         """Until `release`; no more than once."""

@@ -10,12 +10,17 @@ from typing import Any
 
 import pytest
 from buildbot.config.master import MasterConfig
+from buildbot.data.base import ResourceType
+from buildbot.data.builds import Build as BuildResource
+from buildbot.data.logs import Log as LogResource
 from buildbot.data.properties import Properties
+from buildbot.data.steps import Step as StepResource
 from buildbot.data.workers import Worker as WorkerResource
 from buildbot.db.buildrequests import BuildRequestsConnectorComponent
 from buildbot.db.logs import LogsConnectorComponent
 from buildbot.locks import BaseLock
 from buildbot.master import BuildMaster
+from buildbot.mq.simple import SimpleMQ
 from buildbot.process.botmaster import BotMaster
 from buildbot.process.build import Build
 from buildbot.process.builder import Builder, enforceChosenWorker
@@ -59,6 +64,9 @@ CALLED = {
     (BuildRequestDistributor, "_defaultSorter"): ["master", "builders"],
     (Properties, "setBuildProperties"): ["buildid", "properties"],
     (Properties, "generateUpdateEvent"): ["buildid", "newprops"],
+    (BuildResource, "generateEvent"): ["_id", "event"],
+    (StepResource, "generateEvent"): ["stepid", "event"],
+    (LogResource, "generateEvent"): ["_id", "event"],
     (LogsConnectorComponent, "appendLog"): ["logid", "content"],
     (LogsConnectorComponent, "_get_configured_compressor"): [],
 }
@@ -95,6 +103,11 @@ SAID = {
         "(claims_tbl.c.claimed_at == NULL) & (reqs_tbl.c.complete == 0)"
     ],
     BotMaster.startService: ["('buildrequests', None, \"new\")", "('buildrequests', None, 'unclaimed')"],
+    BuildResource.generateEvent: ["self.produceEvent(build, event)"],
+    StepResource.generateEvent: ["self.produceEvent(step, event)"],
+    LogResource.generateEvent: ["self.produceEvent(build, event)"],
+    ResourceType.produceEvent: ["for path in self.eventPaths:", '(*tuple(path.split("/")), event)'],
+    SimpleMQ.produce: ["if self.debug:", "for qref in self.qrefs:", "matchTuple(routingKey, qref.filter)"],
     Properties.setBuildProperties: [
         "('builds', str(buildid), \"properties\")",
         "if k in oldproperties and oldproperties[k] == v:",
