@@ -9,7 +9,20 @@ from typing import Annotated, Literal, Union
 
 from pydantic import Field
 
-from contracts.message_parts import Address, Capability, Greeting, Id, Key, Name, Natural, Part, Text, Title
+from contracts.message_parts import (
+    Address,
+    Capability,
+    Greeting,
+    Id,
+    Key,
+    Name,
+    Natural,
+    Part,
+    StatusInterval,
+    Text,
+    Title,
+)
+from contracts.timing import STATUS_INTERVAL, STATUSES_MISSED
 
 
 class SlotStatus(Part):
@@ -50,6 +63,13 @@ class Status(Greeting):
     key: Key | None = None
     #: rule 26: it takes offers that an operator tells it; left out where it does not
     direct: Annotated[bool, Field(exclude_if=lambda value: not value)] = False
+    #: rule 27: seconds until it tells its next status, at the latest
+    every: StatusInterval = int(STATUS_INTERVAL)
+
+    @property
+    def silent_after(self) -> float:
+        """Seconds without another status after which the agent is silent, and forgotten."""
+        return STATUSES_MISSED * float(self.every)
 
     @property
     def for_builds(self) -> tuple[SlotStatus, ...]:

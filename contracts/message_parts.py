@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from contracts.protocol_version import OLDEST_VERSION, VERSION
-from contracts.timing import TEXT_MAX, TITLE_MAX
+from contracts.timing import STATUS_INTERVAL, STATUS_INTERVAL_MAX, TEXT_MAX, TITLE_MAX
 from contracts.topology import COMPONENT_MAX, is_component
 
 
@@ -46,6 +46,10 @@ _Traceparent = Annotated[str, Field(pattern=TRACEPARENT)]
 Traceparent = Annotated[_Traceparent | None, Field(exclude_if=lambda value: value is None)]
 Natural = Annotated[int, Field(ge=0, le=2**53 - 1)]
 Positive = Annotated[int, Field(ge=1, le=2**53 - 1)]
+#: Seconds between two statuses of one agent (rule 27); left out where it is the usual `STATUS_INTERVAL`.
+StatusInterval = Annotated[
+    int, Field(ge=int(STATUS_INTERVAL), le=STATUS_INTERVAL_MAX, exclude_if=lambda value: value == STATUS_INTERVAL)
+]
 
 
 class Message(BaseModel):

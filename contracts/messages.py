@@ -34,6 +34,7 @@ from contracts.message_parts import Natural as Natural
 from contracts.message_parts import Part as Part
 from contracts.message_parts import Positive as Positive
 from contracts.message_parts import Seal as Seal
+from contracts.message_parts import StatusInterval as StatusInterval
 from contracts.message_parts import Text as Text
 from contracts.message_parts import Ticket as Ticket
 from contracts.message_parts import Title as Title
@@ -42,6 +43,7 @@ from contracts.message_parts import User as User
 from contracts.message_parts import WorkerInfo as WorkerInfo
 from contracts.protocol_version import OLDEST_VERSION as OLDEST_VERSION
 from contracts.protocol_version import VERSION as VERSION
+from contracts.timing import STATUS_INTERVAL
 
 
 class Offer(Greeting):
@@ -333,6 +335,8 @@ class Alive(Greeting):
     t: Literal["alive"] = "alive"
     master: Name
     incarnation: Id
+    #: rule 27: an agent need not tell its status more often than this, in seconds, for this master
+    status_every: StatusInterval = int(STATUS_INTERVAL)
 
 
 class Marker(Message):

@@ -48,7 +48,8 @@ _CHANNEL_NOTES = {
     "broker user, as in the agent's address: topic permissions pin an account to its own. A claim has the AMQP "
     f"property `expiration` (at most {CLAIM_TIMEOUT * 1000:.0f} ms); nothing else expires.",
     topology.FLEET: "Transient, for whoever listens. An agent may publish its `status` every "
-    f"{STATUS_INTERVAL:g} s under `status`; masters publish what they have queues for under `catalogue`.",
+    f"{STATUS_INTERVAL:g} s under `status` (rule 27: less often where all masters say so in `alive`); masters publish "
+    "what they have queues for under `catalogue`.",
 }
 _PARAMETER_NOTES = {
     "queue": "`claims` or `events`",

@@ -48,11 +48,17 @@ PARKINGS_MAX = 10
 REOFFER_AFTER = 600.0
 #: Rule 4: still refused as a consumer of its claims queue after this: another master has this name.
 DUPLICATE_MASTER_AFTER = 60.0
-#: An agent tells the fleet its status this often; a reader forgets an agent after three times this.
+#: Rule 27: an agent tells the fleet its status this often; less often where all masters that are there say so, …
 STATUS_INTERVAL = 5.0
-#: Rule 10: an agent whose status was not heard for this long is silent. The broker takes two to three heartbeats (30 s
-#: at 10 s) to notice a cut cable, so what of that the agent was silent longer than this counts as grace.
-AGENT_SILENT = 3 * STATUS_INTERVAL
+#: … but this often (whole seconds, as in messages).
+STATUS_INTERVAL_MAX = 60
+#: A reader forgets an agent after so many times what the agent has said to be its interval.
+STATUSES_MISSED = 3
+#: Rule 27: what a master wants counts for this long after it said so: it may miss four of its `alive`.
+STATUSES_WANTED_FOR = 5 * ALIVE_INTERVAL
+#: Rule 10: an agent whose status is later than it had said by this much is silent. The broker takes two to three
+#: heartbeats (30 s at 10 s) to notice a cut cable, so what of that the agent was silent for longer counts as grace.
+STATUS_LATE = 2 * STATUS_INTERVAL
 #: A bridge tells the fleet its signatures this often, at each change, and to each agent that appears.
 CATALOGUE_INTERVAL = 5.0
 

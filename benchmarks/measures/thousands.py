@@ -29,7 +29,7 @@ from contracts import topology
 from contracts.rabbitmq.arguments import Kind, QueueType, arguments
 from contracts.testing.rabbitmq.cluster import RabbitMQCluster
 from contracts.testing.rabbitmq.node import RabbitMQNode
-from contracts.timing import STATUS_INTERVAL
+from contracts.timing import STATUS_INTERVAL, STATUSES_WANTED_FOR
 from contracts.trust.tickets import SECRET_BYTES
 
 SIGNATURES = 10
@@ -294,7 +294,8 @@ def _bridge(stage: Stage, agents: int) -> None:
         try:
             assert fleet.stdout is not None
             assert fleet.stdout.readline() == "ready\n"
-            time.sleep(2 * STATUS_INTERVAL)  # each agent is new to the master once
+            # each agent is new to the master once, and hears how often to tell its status; what counted before is over
+            time.sleep(2 * STATUS_INTERVAL + STATUSES_WANTED_FOR)
             told = _percent(used, _REST)
         finally:
             fleet.kill()

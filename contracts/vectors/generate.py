@@ -108,11 +108,16 @@ MESSAGES: dict[str, m.Message] = {
     "data of an empty file": m.Data(**HELD, n=2, offset=0, size=0),
     "rollcall": m.RollCall(master="m1", incarnation="inc-2"),
     "alive": m.Alive(master="m1", incarnation="inc-2"),
+    "alive of a master with many agents": m.Alive(master="m1", incarnation="inc-2", status_every=25),
     "marker": m.Marker(incarnation="inc-2", k=7),
     "status": m.Status(
         instance=WHO["instance"], agent="builder7", epoch=3, address=ADDRESS, version="0.1.0", now=1700000000.25,
         state="ready", slots=(m.SlotStatus(state="idle"),), capabilities=(m.Capability(name="gtk"),),
         queues=("cap.gtk:ge:3",), started=1690000000.0, found={"gtk": "pkg-config /usr/lib/pkgconfig/gtk+-3.0.pc"},
+    ),
+    "status of one of many agents": m.Status(
+        instance=WHO["instance"], agent="builder7", epoch=3, address=ADDRESS, version="0.1.0", now=1700000000.25,
+        state="ready", slots=(m.SlotStatus(state="idle"),), capabilities=(m.Capability(name="gtk"),), every=25,
     ),
     "catalogue": m.Catalogue(master="m1", incarnation="inc-2", signatures=("gtk>=3", "any")),
     "work": m.Work(master="m1", incarnation="inc-2", now=1700000000.0, version="0.1.0"),

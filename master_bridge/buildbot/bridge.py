@@ -14,7 +14,7 @@ from twisted.internet import defer
 from contracts.agent_names import named
 from contracts.errors import BadSeal, ContractError, NotBelieved
 from contracts.machines.exhaustive import assert_never
-from contracts.messages import AnyMessage, Data, FleetMessage, Message, Sealed
+from contracts.messages import AnyMessage, Data, FleetMessage, Message, Sealed, Status
 from contracts.trust.tickets import Tickets
 from master_bridge.buildbot.client import Client
 from master_bridge.buildbot.fleet.figures import Figures
@@ -111,10 +111,10 @@ class Bridge:
 
     # -- asked by Buildbot's side -------------------------------------------------------------------------------------
 
-    def agent_heard(self, instance: str, user: str) -> None:
+    def agent_heard(self, status: Status, user: str) -> None:
         """It told the fleet of itself: one of a thousand that do so all the time, most of which hold nothing here."""
-        if self.machine.holds(instance, user):
-            self.feed(inputs.AgentHeard(instance=instance, user=user))
+        if self.machine.holds(status.instance, user):
+            self.feed(inputs.AgentHeard(instance=status.instance, user=user, every=status.every))
 
     def seek(self, client: Client, seek: inputs.Seek) -> None:
         """Find an agent for `seek.request`; `client` hears what becomes of it."""

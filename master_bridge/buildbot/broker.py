@@ -251,6 +251,7 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
         self._quick_stop = QuickStop(self.master, self.bridge.quick_stop)
         self._link(self.settings)
         self._every(timing.CATALOGUE_INTERVAL, self._announcements.publish_catalogue)
+        self._every(timing.ALIVE_INTERVAL, self._announcements.want_statuses)
         self._every(LOOK_EVERY, self.room.look)
         self._every(waiting.REFRESH, self._announcements.publish_work)
         self._every(waiting.REFRESH, self._refresh_waiting)
@@ -380,7 +381,7 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
 
     def _fleet_heard(self, message: FleetMessage) -> None:
         if isinstance(message, Status) and self.bridge is not None:
-            self.bridge.agent_heard(message.instance, address_user(message.address))
+            self.bridge.agent_heard(message, address_user(message.address))
         self.page.hear(message)
         if self.fleet.hear(message, time.monotonic()):
             self._announcements.columns_changed()  # for the new one; after a master's start all are new

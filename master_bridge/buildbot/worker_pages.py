@@ -17,7 +17,7 @@ from master_bridge.buildbot.internals import worker_rows
 from master_bridge.buildbot.internals.worker_rows import WorkerRow
 
 #: Seconds between two looks, and those from the broker's coming (or going) to the first thing that is said of it:
-#: every agent tells its status within the first of them.
+#: every agent tells its status within the first of them, since the master calls the roll (rule 27).
 LOOK_EVERY, SETTLES = 5.0, STATUS_INTERVAL + 2.0
 #: What stands where a machine's name would stand.
 NO_MACHINE = "not a machine: each build names its agent (first step, property `agent`)"

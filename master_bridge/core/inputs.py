@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Union
 
 from contracts.messages import AgentLock, AnyMessage
+from contracts.timing import STATUS_INTERVAL
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +56,15 @@ class AgentHeard:
     instance: str
     #: `key_word` of the broker user that told it
     user: str
+    #: seconds until its next status, as it says
+    every: float = STATUS_INTERVAL
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatusesWanted:
+    """How often agents are to tell their statuses, in seconds (rule 27)."""
+
+    every: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,6 +188,6 @@ class Tick:
 
 
 Input = Union[
-    LinkUp, LinkDown, LinkBlocked, Declared, MessageReceived, AgentHeard, AgentDied, Returned, Seek, Withdraw,
-    Reroute, Done, Keep, StartCommand, InterruptCommand, EventStored, RequestChecked, Tick,
+    LinkUp, LinkDown, LinkBlocked, Declared, MessageReceived, AgentHeard, StatusesWanted, AgentDied, Returned, Seek,
+    Withdraw, Reroute, Done, Keep, StartCommand, InterruptCommand, EventStored, RequestChecked, Tick,
 ]  # fmt: skip

@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from contracts.machines.exhaustive import assert_never
 from contracts.messages import Alive, Offer, RollCall
-from contracts.timing import ALIVE_INTERVAL, PING_INTERVAL
+from contracts.timing import ALIVE_INTERVAL, PING_INTERVAL, STATUS_INTERVAL
 from master_bridge.core import cues, inputs
 from master_bridge.core.actions import Action, Broadcast
 from master_bridge.core.context import MARKER_RESEND, BridgeConfig, Context
@@ -54,6 +54,8 @@ class BridgeMachine:
             context=context, roll=self._roll, placing=self._placing, holding=self._holding, presence=self._presence
         )
         self._messages = Messages(self._parts)
+        #: as the next `alive` says
+        self._status_every = int(STATUS_INTERVAL)
         #: the marker that must be back before the roll call's window closes
         self._window_marker: int | None = None
         self._due: dict[str, Callable[[str], None]] = {
@@ -127,6 +129,8 @@ class BridgeMachine:
         elif isinstance(input, inputs.AgentHeard):
             for work in self._placing.holders.of_agent(input.instance, input.user):
                 happen(self._parts, work.request, input)
+        elif isinstance(input, inputs.StatusesWanted):
+            self._status_every = input.every
         elif isinstance(input, inputs.AgentDied):
             for work in self._holders():
                 if work.granted.address == input.address:
@@ -230,8 +234,9 @@ class BridgeMachine:
         self._context.timers.set("ping", "", self._context.now + PING_INTERVAL)
 
     def _say_alive(self, _: str) -> None:
-        config = self._context.config
-        self._context.emit(Broadcast(message=Alive(master=config.master, incarnation=config.incarnation)))
+        config, every = self._context.config, self._status_every
+        alive = Alive(master=config.master, incarnation=config.incarnation, status_every=every)
+        self._context.emit(Broadcast(message=alive))
         self._context.timers.set("alive", "", self._context.now + ALIVE_INTERVAL)
 
     # markers

@@ -11,7 +11,7 @@ know does not answer a grant is the session lost.
 from __future__ import annotations
 
 from contracts.messages import Accept, Claimant, Gone, Ping
-from contracts.timing import ACCEPT_TIMEOUT, AGENT_SILENT, GRACE_AFTER_LINK_UP, LINK_UP_SETTLING
+from contracts.timing import ACCEPT_TIMEOUT, GRACE_AFTER_LINK_UP, LINK_UP_SETTLING, STATUS_LATE
 from master_bridge.core.context import MARKER_RESEND, Context
 from master_bridge.core.holding import Holding
 from master_bridge.core.placing import Placing
@@ -89,21 +89,24 @@ class Presence:
         self._arm_grace(work, session)
         context.changed(work)
 
-    def heard(self, session: Session) -> None:
-        """The fleet heard its agent. It may be late news of a connection that is gone, so it ends no absence."""
-        session.heard = self._context.clock
+    def heard(self, session: Session, every: float) -> None:
+        """The fleet heard its agent, whose next status comes within `every` seconds.
+
+        It may be late news of a connection that is gone, so it ends no absence.
+        """
+        session.silent_from = self._context.clock + every + STATUS_LATE
 
     def _silent_since(self, work: WorkUnit, session: Session) -> float:
         """Since when a holder whose ping came back just now counts as missing.
 
         The broker takes two to three heartbeats to notice an agent that is cut off or does not answer; that silence
-        counts, but for the `AGENT_SILENT` seconds in which one that is well may say nothing. Not with strict fencing,
-        whose agent kills what runs so long after its last contact that only the broker's word is sure.
+        counts, but for the time in which one that is well may say nothing. Not with strict fencing, whose agent kills
+        what runs so long after its last contact that only the broker's word is sure.
         """
         now = self._context.clock
-        if session.heard is None or work.seek.fencing is not None:
+        if session.silent_from is None or work.seek.fencing is not None:
             return now
-        return min(now, session.heard + AGENT_SILENT)
+        return min(now, session.silent_from)
 
     # grace
 

@@ -76,8 +76,8 @@ class Session:
     begun: float = 0.0
     #: bytes that it makes this process remember, of its last claim or resume (rule 23)
     size: int = 0
-    #: when its agent's status was last heard, on the link's own clock; None: not since it is known
-    heard: float | None = None
+    #: from when on its agent is silent, as its last status says, on the link's own clock; None: none was heard yet
+    silent_from: float | None = None
     #: rule 10: the address that was granted last and on which of our links that was first, and on which of them it
     #: accepted a grant that was first made on that link: its agent was there after the link came up
     first_grant: tuple[str, int] | None = None

@@ -286,7 +286,7 @@ _LINES: tuple[Line[State, Handler], ...] = (
     _on(
         AgentHeard,
         _NO_SESSION,
-        _does(lambda p, work, _: p.presence.heard(work.granted), *WITH_SESSION, stays=""),
+        _does(lambda p, work, cue: p.presence.heard(work.granted, cue.every), *WITH_SESSION, stays=""),
     ),
     _on(
         cues.MarkerBack,

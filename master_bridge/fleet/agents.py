@@ -15,12 +15,9 @@ from contracts.messages import Status
 from contracts.readable import moment, shown
 from contracts.requirements.nearest_misses import nearest_misses
 from contracts.requirements.sets import Requirements
-from contracts.timing import STATUS_INTERVAL
 from contracts.topology import address_user
 from master_bridge.fleet.abilities import Abilities
 
-#: Seconds without a status after which an agent is shown as silent.
-SILENT_AFTER = 3 * STATUS_INTERVAL
 #: Seconds for which one is shown that said that it leaves, and one that is silent.
 LEAVING_SHOWN, SILENT_SHOWN = 30.0, 86_400.0
 #: Agents that are kept (first goes, of the account with most, who was heard longest ago), and changes of each.
@@ -156,7 +153,7 @@ class Agents:
         for key, known in list(self._known.items()):
             if now - known.heard > SILENT_SHOWN or (known.left is not None and now - known.left > LEAVING_SHOWN):
                 self._drop(key)
-            elif known.left is None and now - known.heard > SILENT_AFTER:
+            elif known.left is None and now - known.heard > known.status.silent_after:
                 if known.state != "silent":
                     self._changed.add(key)
                     self._misses.clear()

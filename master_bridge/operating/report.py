@@ -40,7 +40,8 @@ class AgentReport(ReportPart):
     instance: str = Field(description="Its instance, which survives restarts.")
     epoch: int = Field(description="Counts its connections.")
     doing: Literal["idle", "busy", "starting", "draining", "unwell", "paused", "leaving", "silent"] = Field(
-        description="The state that the Fleet page shows: `busy` has work in a slot, `silent` said nothing for 15 s."
+        description="The state that the Fleet page shows: `busy` has work in a slot, `silent` said nothing "
+        "for 15 s, or for three times the interval that it had said, in a fleet of more than 1,000."
     )
     state: Literal["starting", "ready", "draining", "unwell", "paused", "leaving"] = Field(
         description="What it says of itself."

@@ -12,7 +12,7 @@ from contracts.agent_names import named
 from contracts.codec import decode
 from contracts.errors import NotBelieved, UnknownVersion
 from contracts.messages import Catalogue, Status, Work
-from contracts.timing import STATUS_INTERVAL
+from contracts.timing import CATALOGUE_INTERVAL, STATUS_INTERVAL
 from contracts.trust.envelope import Envelope
 from master_bridge.fleet.agents import Agents
 from master_bridge.operating.errors import NotPermitted
@@ -20,12 +20,12 @@ from master_bridge.operating.port import OperatorsLink
 
 #: Agents that are asked answer within this many seconds, over a slow line too.
 ANSWERS_WITHIN = 1.0
-#: Masters tell what their requests do every 2 s, agents that cannot be asked every 5.
+#: Masters tell what their requests do every 2 s.
 MASTERS_WITHIN = 2.5
 #: Seconds without a new agent after which no more are waited for, and those for which they may go on to come.
 QUIET, STILL_COMING = 0.3, 30.0
-#: Seconds after which an agent or a master that says nothing any more is not shown.
-FORGET_AFTER = 3 * STATUS_INTERVAL
+#: Seconds after which a master that says nothing any more is not shown; an agent, as its own status says.
+FORGET_AFTER = 3 * CATALOGUE_INTERVAL
 #: Characters of the name of somebody whose messages cannot be checked.
 NAME_SHOWN = 128
 #: … and how many of them are named.
@@ -62,7 +62,8 @@ class Survey:
         return self
 
     def ask(self) -> None:
-        """Ask all agents for their status; without the right to, they tell it by themselves within 5 s."""
+        """Ask all agents for their status; without the right to, they tell it by themselves: within 5 s, or, in a large
+        fleet, as late as those that were heard say (rule 27)."""
         if self.may_ask:
             try:
                 self.link.tell(topology.TELL, b"", mandatory=False)
@@ -82,8 +83,11 @@ class Survey:
     def gather(self, *, masters: bool = False) -> Survey:
         """Ask and listen until all agents have had the time to answer; with `masters`, all masters too."""
         self.ask()
+        began = time.monotonic()
         seconds = ANSWERS_WITHIN if self.may_ask else STATUS_INTERVAL + ANSWERS_WITHIN
         self.listen(max(seconds, MASTERS_WITHIN) if masters else seconds)
+        if not self.may_ask and (known := self._statuses.fresh()):  # those whose turn has come tell of all others
+            self.listen(began + max(status.every for status in known) + ANSWERS_WITHIN - time.monotonic())
         deadline, heard = time.monotonic() + STILL_COMING, 0
         while len(self.fleet) > heard and time.monotonic() < deadline:  # many answers are still being read
             heard = len(self.fleet)
@@ -142,7 +146,7 @@ class Survey:
             self._left.drop(agent)
             told = named(message, user)
             if message.state != "leaving":
-                if self._statuses.keep(agent, told, size):
+                if self._statuses.keep(agent, told, size, told.silent_after):
                     self.fleet.hear(told, time.time())
             elif self._statuses.drop(agent):
                 self._left.keep(agent, message, size)
@@ -180,6 +184,7 @@ class Heard(Generic[Said]):
     """The latest status of each agent, or master. One account has bounds, so that it takes nobody else's room."""
 
     def __init__(self) -> None:
+        #: with when it is too old (monotonic seconds), and its bytes
         self._kept: dict[Whose, tuple[float, int, Said]] = {}
         #: account -> bytes and number of what is kept of it
         self._bytes: Counter[str] = Counter()
@@ -187,8 +192,9 @@ class Heard(Generic[Said]):
         #: accounts of which something is not kept
         self.full: set[str] = set()
 
-    def keep(self, whose: Whose, message: Said, size: int) -> bool:
-        """The latest message of `whose`; False: its account has said too much, and nothing more is kept (`full`)."""
+    def keep(self, whose: Whose, message: Said, size: int, seconds: float = FORGET_AFTER) -> bool:
+        """The latest message of `whose`, for so long; False: its account has said too much, and nothing more is kept
+        (`full`)."""
         self.drop(whose)
         account = whose[0]
         if self._bytes[account] + size > BYTES_MAX or self._number[account] >= NUMBER_MAX:
@@ -196,7 +202,7 @@ class Heard(Generic[Said]):
             return False
         self._bytes[account] += size
         self._number[account] += 1
-        self._kept[whose] = (time.monotonic(), size, message)
+        self._kept[whose] = (time.monotonic() + seconds, size, message)
         return True
 
     def drop(self, whose: Whose) -> bool:
@@ -211,6 +217,6 @@ class Heard(Generic[Said]):
     def fresh(self) -> list[Said]:
         """What is not too old; the rest is forgotten."""
         now = time.monotonic()
-        for whose in [whose for whose, (at, _, _) in self._kept.items() if now - at > FORGET_AFTER]:
+        for whose in [whose for whose, (until, _, _) in self._kept.items() if now > until]:
             self.drop(whose)
         return [message for _, _, message in self._kept.values()]

@@ -16,7 +16,7 @@ from uuid import uuid4
 
 from contracts.messages import Catalogue, ExpectedStart, FleetMessage, Status, Work
 from contracts.readable import moment
-from contracts.timing import STATUS_INTERVAL
+from contracts.timing import CATALOGUE_INTERVAL
 from master_bridge.buildbot.internals.running_builds import RunningBuilds
 from master_bridge.core.forecast import ForecastStart, Held, Machine, Running, Waiting, forecast
 from master_bridge.fleet.agents import Agents, BuildLink, Known, Row
@@ -36,7 +36,7 @@ from master_bridge.www.orders import Orders
 #: Seconds for which what was made is good enough for the next viewer.
 FRESH = 1.0
 #: Another master that said nothing for so many seconds is not shown; so many masters are.
-FORGET_AFTER, MASTERS_MAX = 3 * STATUS_INTERVAL, 100
+FORGET_AFTER, MASTERS_MAX = 3 * CATALOGUE_INTERVAL, 100
 #: Columns that are taken of another master.
 SIGNATURES_MAX = 300
 

@@ -254,6 +254,7 @@ class Agent:
         else:
             if isinstance(message, (Alive, RollCall)):
                 self.parts.queues.master_speaks(message.master, message.incarnation)
+                self.telling.master_speaks(message)
             self._feed(what)
 
     def _opened(self, sealed: Sealed, what: inputs.MessageReceived) -> inputs.MessageReceived:
@@ -388,9 +389,8 @@ class Agent:
             await asyncio.sleep(HEALTH_EVERY)
             await self.parts.checks.tell_health()
             self._instance.remember()
-            if not (
-                self.parts.checks.running or self.parts.probing.running
-            ):  # or a probe's exit status would be taken from it
+            # not while they run: a probe's exit status would be taken from it
+            if not (self.parts.checks.running or self.parts.probing.running):
                 own = self.parts.sessions.keeper_pids | self.parts.errands.pids | self.parts.link.children
                 reap_strays(frozenset(own))
 

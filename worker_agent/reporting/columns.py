@@ -26,7 +26,8 @@ SETTLED = 1.5 * STATUS_INTERVAL
 
 
 class ToldFile:
-    """`told.json` in the state folder: the queues of the last status that went to the broker, and when."""
+    """`told.json` in the state folder: the queues of the last status that went to the broker, and until when they were
+    those."""
 
     def __init__(self, state: Path) -> None:
         self._path = state / FILE
@@ -37,8 +38,8 @@ class ToldFile:
     def write(self, queues: tuple[str, ...], now: float) -> None:
         """`now`: seconds since the epoch. A disk that takes nothing is said once.
 
-        The same queues are written again as often as an idle agent tells its status, by which a reader knows that it
-        runs; a busy one tells it several times a second.
+        The same queues are written again every `STATUS_INTERVAL`, by which a reader knows that the agent runs: a busy
+        one tells its status several times a second, and one of a large fleet less often.
         """
         if queues == self._queues and 0 <= now - self._written < STATUS_INTERVAL * 0.9:
             return
@@ -52,6 +53,11 @@ class ToldFile:
             self._failed = error.errno
         else:
             self._failed = None
+
+    def again(self, now: float) -> None:
+        """The agent is there, and they are as they were told last, if any were."""
+        if self._queues is not None:
+            self.write(self._queues, now)
 
 
 async def columns_of(state: Path, wait: float) -> tuple[str, ...] | None:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from random import Random
 from typing import TYPE_CHECKING
 
 import structlog
 
-from contracts.messages import SlotStatus, Status
+from contracts.messages import Alive, RollCall, SlotStatus, Status
 from contracts.operations.program_version import version
 from contracts.timing import STATUS_INTERVAL
 from worker_agent.program.settings import Settings
 from worker_agent.reporting import systemd
 from worker_agent.reporting.columns import ToldFile
 from worker_agent.reporting.figures import Figures
+from worker_agent.reporting.pace import StatusPace
 from worker_agent.reporting.snapshot import Amounts, Snapshot
 
 if TYPE_CHECKING:
@@ -70,6 +72,7 @@ class Telling:
         #: of the program that runs, whatever is installed meanwhile
         self._version = version()
         self._file = ToldFile(settings.state)
+        self._pace = StatusPace(Random())  # noqa: S311 - only that agents do not all tell at the same time
         #: for what a drain waits, as it was said last, and when to say it again
         self._awaited: tuple[str, ...] = ()
         self._say_again_at = 0.0
@@ -97,13 +100,23 @@ class Telling:
         self._key = self._make_key()
         self.tell()
 
+    def master_speaks(self, message: Alive | RollCall) -> None:
+        """To all agents: a master is there, and how often it wants to be told; or it has only just come."""
+        if isinstance(message, RollCall):
+            self._pace.master_new()
+        else:
+            self._pace.master_wants(message.status_every, self._loop.time())
+
     async def run(self) -> None:
         """Tell it regularly, until cancelled."""
         while True:
             await asyncio.sleep(STATUS_INTERVAL)
             snapshot = self._snapshot()
             self._say_waiting(snapshot.waits_for)
-            self._tell(snapshot, snapshot.state)
+            if self._pace.look(self._loop.time()):
+                self._tell(snapshot, snapshot.state)
+            elif snapshot.linked:
+                self._file.again(time.time())
 
     def _tell_by(self, when: float) -> None:
         if self._soon is not None:
@@ -151,6 +164,7 @@ class Telling:
                 "started": self._started,
                 "key": self._key,
                 "direct": True,
+                "every": self._pace.every(self._loop.time()),
                 "found": self._found() if snapshot.capabilities and self._found_told != told else {},
             }
         )

@@ -11,7 +11,7 @@ from twisted.internet import defer
 from contracts.messages import Catalogue
 from master_bridge.buildbot.fleet import catalogue, overview
 from master_bridge.buildbot.fleet.retiring import RetiredSignatures
-from master_bridge.core.inputs import Declared
+from master_bridge.core.inputs import Declared, StatusesWanted
 
 log = structlog.get_logger(__name__)
 
@@ -26,6 +26,8 @@ class Announcements:
         self._broker = broker
         self._retired = RetiredSignatures()
         self._soon: Any = None
+        #: which bridge was told how often statuses are wanted, and that (seconds)
+        self._wanted: tuple[str, int] | None = None
 
     @defer.inlineCallbacks
     def begin(self) -> Any:
@@ -69,6 +71,15 @@ class Announcements:
                     bridge.machine, settings.master, bridge.incarnation, bridge.wall, feed.expected, feed.held_back
                 )
             )
+
+    def want_statuses(self) -> None:
+        """Let the next `alive` say how often this master wants to be told what agents are (rule 27)."""
+        bridge = self._broker.bridge
+        if bridge is not None:
+            wanted = bridge.incarnation, self._broker.fleet.status_every(time.monotonic())
+            if wanted != self._wanted:
+                self._wanted = wanted
+                bridge.feed(StatusesWanted(every=wanted[1]))
 
     @defer.inlineCallbacks
     def _retire(self, signatures: set[str]) -> Any:

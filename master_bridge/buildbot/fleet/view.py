@@ -9,12 +9,13 @@ from contracts.messages import Catalogue, FleetMessage, Status, Work
 from contracts.readable import shown
 from contracts.requirements.nearest_misses import nearest_misses
 from contracts.requirements.sets import Requirements
-from contracts.timing import STATUS_INTERVAL
+from contracts.timing import CATALOGUE_INTERVAL
 from contracts.topology import address_user
+from master_bridge.buildbot.fleet.statuses import CountedAgents
 from master_bridge.fleet.abilities import Abilities
 
-#: A reader forgets an agent, or a master, that it has not heard for this long (seconds).
-FORGET_AFTER = 3 * STATUS_INTERVAL
+#: A reader forgets a master that it has not heard for this long (seconds); an agent, as its own status says.
+FORGET_AFTER = 3 * CATALOGUE_INTERVAL
 #: Agents of one account that are shown, and capabilities and queues of all of them together.
 ACCOUNT_AGENTS = 1_000
 ACCOUNT_FACTS = 200_000
@@ -69,6 +70,7 @@ class FleetView:
         #: signature -> when its outlook was made, and the outlook
         self._outlooks: dict[str, tuple[float, Outlook]] = {}
         self._masters: dict[str, tuple[float, Catalogue]] = {}
+        self._counted = CountedAgents()
 
     def hear(self, message: FleetMessage, now: float) -> bool:
         """True when `message` comes from an agent that was not known."""
@@ -78,6 +80,7 @@ class FleetView:
             self._masters[message.master] = (now, message)
             return False
         agent = (address_user(message.address), message.instance)
+        self._counted.hear(agent, message, now)
         before = self._forget(agent)
         if message.state == "leaving":
             return False
@@ -102,8 +105,12 @@ class FleetView:
         """Those heard lately, by name."""
         return (heard.status for heard in self._alive(now))
 
+    def status_every(self, now: float) -> int:
+        """How often agents are to tell their statuses, in seconds (rule 27)."""
+        return self._counted.every(now)
+
     def _alive(self, now: float) -> list[_Heard]:
-        for agent in [agent for agent, heard in self._agents.items() if now - heard.at > FORGET_AFTER]:
+        for agent in [agent for agent, heard in self._agents.items() if now - heard.at > heard.status.silent_after]:
             self._forget(agent)
         return sorted(self._agents.values(), key=lambda heard: heard.status.agent)
 

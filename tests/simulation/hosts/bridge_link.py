@@ -158,9 +158,9 @@ class BridgeLink(Link):
             channel.ack(delivery.tag)
             status = read(delivery.publication.body)
             if isinstance(status, Status):
-                self.host.feed(
-                    self.process, inputs.AgentHeard(instance=status.instance, user=envelope(delivery.publication).user)
-                )
+                user = envelope(delivery.publication).user
+                news = inputs.AgentHeard(instance=status.instance, user=user, every=status.every)
+                self.host.feed(self.process, news)
             else:
                 self._publish(DEAD, "", delivery.publication.body)
 

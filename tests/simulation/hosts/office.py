@@ -264,7 +264,9 @@ class OfficeBridgeLink(Link):
     def _fleet(self, action: TellFleet) -> None:
         status = read(action.wire)
         if isinstance(status, Status):
-            news = bridge_inputs.AgentHeard(instance=status.instance, user=topology.key_word(action.user))
+            news = bridge_inputs.AgentHeard(
+                instance=status.instance, user=topology.key_word(action.user), every=status.every
+            )
             self.host.feed(self.process, news)
 
     def _returned(self, publication: Publication) -> None:

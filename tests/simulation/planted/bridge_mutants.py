@@ -197,7 +197,7 @@ class CountsSilenceOfFenced(BridgeMachine):
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
         self._presence._silent_since = lambda work, session: (  # type: ignore[method-assign]
-            (session.heard or 0.0) - 30.0
+            (session.silent_from or 15.0) - 45.0
         )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from contracts.messages import SlotStatus, Status
+from contracts.messages import Alive, RollCall, SlotStatus, Status
 from worker_agent.core.availability import Availability
 from worker_agent.program.settings import Settings
 from worker_agent.reporting import telling
@@ -81,6 +81,37 @@ async def test_a_short_build_after_a_pause_is_one_status(tmp_path: Path, monkeyp
         assert told_of._soon.when() == begun + telling.SLOTS_AFTER
         clock += 0.2
     assert len(statuses) == 1
+
+
+async def test_in_a_large_fleet_it_tells_less_often_and_says_so_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """News is told at once all the same, and who asks for its columns sees at each look that it is there."""
+    now, statuses, looks, written = replace(IDLE, queues=frozenset({"cap.a"})), list[Status](), 0, list[float]()
+
+    def look() -> Snapshot:
+        nonlocal looks
+        looks += 1
+        return now
+
+    told_of = Telling(Settings(state=tmp_path), look, statuses.append, dict, lambda: None)
+    monkeypatch.setattr(telling, "STATUS_INTERVAL", 0.01)
+    monkeypatch.setattr(ToldFile, "again", lambda _, at: written.append(at))
+    told_of.look(now, now=True)
+    for _ in range(2):
+        told_of.master_speaks(Alive(master="m", incarnation="1", status_every=25))
+    running = asyncio.ensure_future(told_of.run())
+    await told(statuses, 6)
+    told_of.master_speaks(RollCall(master="m", incarnation="2"))
+    assert [status.every for status in statuses[:6]] == [5, 25, 25, 25, 25, 25]
+    assert looks - 1 in range(17, 26), "a first one, up to 5 looks to the second, and 5 each from then on"
+    assert len(written) == looks - 5
+    before = len(statuses)
+    now = replace(now, availability=UNWELL.availability)
+    told_of.look(now, now=False)
+    await told(statuses, before + 1)
+    assert (statuses[before].state, statuses[before].every) in (("unwell", 25),)
+    running.cancel()
 
 
 def test_the_same_queues_are_written_as_often_as_an_idle_agent_would(tmp_path: Path) -> None:

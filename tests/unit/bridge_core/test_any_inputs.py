@@ -47,6 +47,7 @@ from master_bridge.core.inputs import (
     Returned,
     Seek,
     StartCommand,
+    StatusesWanted,
     Tick,
     Withdraw,
 )
@@ -164,6 +165,10 @@ class AnyInputs(RuleBasedStateMachine):
     @rule(signatures=st.frozensets(st.sampled_from(["gtk", "qt"])))
     def declared(self, signatures: frozenset[str]) -> None:
         self.do(Declared(signatures=signatures))
+
+    @rule(every=st.integers(5, 60))
+    def statuses_wanted(self, every: int) -> None:
+        self.do(StatusesWanted(every=every))
 
     @rule(request=requests, run=small, repeated=st.booleans(), fencing=st.sampled_from([None, 30.0]))
     def seek(self, request: str, run: int, repeated: bool, fencing: float | None) -> None:

@@ -17,7 +17,17 @@ from master_bridge.core.actions import (
     SendMarker,
     StateChanged,
 )
-from master_bridge.core.inputs import AgentDied, AgentHeard, Done, Keep, LinkBlocked, LinkDown, LinkUp, RequestChecked
+from master_bridge.core.inputs import (
+    AgentDied,
+    AgentHeard,
+    Done,
+    Keep,
+    LinkBlocked,
+    LinkDown,
+    LinkUp,
+    RequestChecked,
+    StatusesWanted,
+)
 from master_bridge.core.presence import given_up_at
 from master_bridge.core.records import Session
 from tests.unit.bridge_core.scene import MAKE, Agent, Scene, executing, sent
@@ -178,15 +188,38 @@ def test_a_command_offers_results_are_waited_for_after_a_death() -> None:
     assert scene.state() == "none"
 
 
-def test_a_silence_before_the_ping_came_back_counts_as_grace() -> None:
-    """The broker takes up to three heartbeats to notice a cut cable; of its silence, all but 15 s is grace."""
+def test_alive_says_how_often_the_master_wants_to_be_told() -> None:
+    """The usual interval until Buildbot's side has counted the fleet; what it said last, from the next `alive` on."""
+    scene, _ = held_and_settled()
+
+    def said() -> list[int]:
+        return [each.message.status_every for each in sent(scene.last, Broadcast) if isinstance(each.message, Alive)]
+
+    scene.wait(3.0)
+    assert said() == [5]
+    scene.do(StatusesWanted(every=25))
+    scene.do(StatusesWanted(every=30))
+    scene.wait(6.0)
+    assert said() == [30, 30]
+    scene.do(LinkDown())
+    scene.do(LinkUp())
+    scene.wait(3.0)
+    assert said() == [30]
+
+
+@pytest.mark.parametrize(("every", "silent"), [(5, 15.0), (25, 35.0)])
+def test_a_silence_before_the_ping_came_back_counts_as_grace(every: int, silent: float) -> None:
+    """The broker takes up to three heartbeats to notice a cut cable; of its silence, all but 15 s is grace.
+
+    An agent of a large fleet may say nothing for longer, and says for how long.
+    """
     scene, agent = held_and_settled()
     heard = scene.now
-    scene.do(AgentHeard(instance=f"i-{agent.name}", user=agent.user))
-    scene.wait(16.0)
+    scene.do(AgentHeard(instance=f"i-{agent.name}", user=agent.user, every=every))
+    scene.wait(silent + 1.0)
     scene.vanish(agent)
     assert scene.state() == "missing"
-    scene.wait(heard + 15.0 + 5.0 - 0.1 - scene.now)
+    scene.wait(heard + silent + 5.0 - 0.1 - scene.now)
     assert not sent(scene.last, Lost)
     scene.wait(0.2)
     (lost,) = sent(scene.last, Lost)

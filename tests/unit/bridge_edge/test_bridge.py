@@ -96,8 +96,12 @@ def test_of_all_agents_that_are_heard_the_machine_hears_of_holders(monkeypatch: 
     monkeypatch.setattr(this, "feed", fed.append)
     monkeypatch.setattr(this.machine, "holds", lambda *agent: agent == ("i-1", "alice"))
     for instance, user in (("i-1", "alice"), ("i-1", "mallory"), ("i-2", "alice")):
-        this.agent_heard(instance, user)
-    assert fed == [AgentHeard(instance="i-1", user="alice")]
+        status = Status(
+            instance=instance, agent="a", epoch=1, address=f"agent.{user}.i.n", version="1", now=0.0, state="ready",
+            slots=(), capabilities=(), every=25,
+        )  # fmt: skip
+        this.agent_heard(status, user)
+    assert fed == [AgentHeard(instance="i-1", user="alice", every=25)]
     this.stop()
 
 

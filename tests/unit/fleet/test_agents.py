@@ -9,7 +9,7 @@ import pytest
 from contracts.messages import Capability, SlotStatus, Status
 from contracts.requirements.sets import Requirements
 from master_bridge.fleet import agents as module
-from master_bridge.fleet.agents import LEAVING_SHOWN, SILENT_AFTER, Agents, BuildLink
+from master_bridge.fleet.agents import LEAVING_SHOWN, Agents, BuildLink
 
 GTK3 = {"gtk>=3": Requirements.from_signature("gtk>=3")}
 
@@ -73,13 +73,28 @@ def test_nearest_misses_follow_who_is_there_and_what_they_can_do() -> None:
     assert agents.misses(gtk4) == ["builder7 has gtk 3.24, needs gtk>=4"]
     agents.hear(status("a", gtk="3.99"), 102.0)
     assert agents.misses(gtk4) == ["a has gtk 3.99, needs gtk>=4"]
-    agents.tick(102.0 + SILENT_AFTER + 1)
+    agents.tick(102.0 + status().silent_after + 1)
     assert agents.misses(gtk4) == []
     agents.hear(status("a", gtk="3.99"), 200.0)
     assert len(agents.misses(gtk4)) == 1
     agents.hear(status("a", state="leaving"), 201.0)
     agents.tick(201.0 + LEAVING_SHOWN + 1)
     assert agents.misses(gtk4) == []
+
+
+@pytest.mark.parametrize(("every", "silent"), [(5, 15.0), (25, 75.0), (60, 180.0)])
+def test_an_agent_is_silent_when_three_of_its_own_statuses_have_not_come(every: int, silent: float) -> None:
+    """One of a large fleet tells its own less often, and has said so with the last that came."""
+    agents = Agents()
+    agents.hear(status(), 50.0)
+    agents.hear(status(every=every), 100.0)
+    agents.tick(100.0 + silent)
+    assert [known.state for known in agents] == ["idle"]
+    agents.tick(100.0 + silent + 0.1)
+    assert [known.state for known in agents] == ["silent"]
+    agents.hear(status(every=5), 300.0)
+    agents.tick(316.0)
+    assert [known.state for known in agents] == ["silent"], "it tells more often again"
 
 
 def test_what_it_serves_follows_its_capabilities_and_the_columns() -> None:

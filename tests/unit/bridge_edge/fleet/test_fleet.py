@@ -93,6 +93,17 @@ def test_silent_agents_and_masters_are_forgotten() -> None:
     assert list(fleet.agents(later)) == []
 
 
+def test_an_agent_that_tells_less_often_is_known_for_longer() -> None:
+    """As it said in its last status: one of a large fleet (rule 27). Nobody is for more than three minutes."""
+    fleet = FleetView()
+    for name, every in (("five", 5), ("ten", 10), ("sixty", 60)):
+        fleet.hear(status(name).model_copy(update={"every": every}), 0.0)
+    for now, known in (
+        (15.0, ["five", "sixty", "ten"]), (15.1, ["sixty", "ten"]), (30.1, ["sixty"]), (180.0, ["sixty"]), (180.1, []),
+    ):  # fmt: skip
+        assert [each.agent for each in fleet.agents(now)] == known
+
+
 def test_texts() -> None:
     """For what and since when in every case, and what stands in the way."""
 
