@@ -1,4 +1,4 @@
-"""What an agent shows: metrics, health, its columns."""
+"""What an agent shows: metrics, health, its columns, and how often it tells its status."""
 
 from __future__ import annotations
 
@@ -7,12 +7,20 @@ import re
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from itertools import pairwise
 from pathlib import Path
 
+import pytest
+from aio_pika.exceptions import DeliveryError
+
 from contracts import topology
-from contracts.messages import Claim, Event, Refuse
+from contracts.messages import Alive, Claim, Event, Refuse, Status
+from contracts.timing import ALIVE_INTERVAL
+from master_bridge.buildbot.fleet.view import FleetView
 from tests.broker.agent.conftest import OpenMaster, StartAgent
-from tests.broker.agent.scripted_master import shell, until
+from tests.broker.agent.scripted_master import ScriptedMaster, shell, until
 
 
 def get(url: str) -> tuple[int, str]:
@@ -106,3 +114,56 @@ async def test_what_is_forged_is_buried_with_the_reason_and_counted(
     assert "worker_agent_dead_letters_total 2.0" in text
     await master.start(claim, shell(1, "true"))
     await master.completed(claim, 1)
+
+
+@asynccontextmanager
+async def alive(master: ScriptedMaster, every: int) -> AsyncIterator[None]:
+    """As a bridge says it."""
+
+    async def say() -> None:
+        while True:
+            message = Alive(master=master.name, incarnation=master.incarnation, status_every=every)
+            with suppress(DeliveryError):  # no agent is there yet: it comes back
+                await master.say(message, topology.CONTROL, topology.BROADCAST)
+            await asyncio.sleep(ALIVE_INTERVAL)
+
+    saying = asyncio.ensure_future(say())
+    try:
+        yield
+    finally:
+        saying.cancel()
+
+
+async def test_an_agent_says_when_its_next_status_comes_and_is_not_forgotten(
+    start_agent: StartAgent, open_master: OpenMaster
+) -> None:
+    """Rule 27: a master of many agents knows it for longer. What is new is told at once, as ever."""
+    master = await open_master("any")
+    start_agent()
+    async with alive(master, 10):
+        less_often = await master.status(lambda status: status.every == 10)
+        fleet = FleetView()
+        fleet.hear(less_often, 0.0)
+        assert [status.agent for status in fleet.agents(30.0)] == ["agent"]
+        assert list(fleet.agents(30.1)) == []
+        await master.steer("drain", less_often.address)
+        paused = await master.status(lambda status: status.state == "paused")
+        assert paused.every == 10
+
+
+@pytest.mark.long
+async def test_it_tells_less_often_until_that_master_is_silent(
+    start_agent: StartAgent, open_master: OpenMaster
+) -> None:
+    """No later than it said each time, by its own clock; at last every 5 s, as without a master."""
+    master = await open_master("any")
+    start_agent()
+    async with alive(master, 10):
+        await until(lambda: len(master.all(Status, lambda status: status.every == 10)) >= 5, "five statuses")
+        seldom = master.all(Status, lambda status: status.every == 10)[2:]
+        assert all(after.now - before.now > 9 for before, after in pairwise(seldom))
+    await until(lambda: [status.every for status in master.all(Status)[-3:]] == [5, 5, 5], "statuses as ever")
+    fleet = FleetView()
+    for before, after in pairwise(master.all(Status)):
+        fleet.hear(before, before.now)
+        assert [status.agent for status in fleet.agents(after.now)] == ["agent"], "forgotten before it told again"
