@@ -6,7 +6,7 @@ keeps them for a day, and what each was in before. All text is `shown`, all numb
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -17,10 +17,11 @@ from contracts.requirements.nearest_misses import nearest_misses
 from contracts.requirements.sets import Requirements
 from contracts.topology import address_user
 from master_bridge.fleet.abilities import Abilities
+from master_bridge.fleet.last_heard import Key, LastHeard
 
 #: Seconds for which one is shown that said that it leaves, and one that is silent.
 LEAVING_SHOWN, SILENT_SHOWN = 30.0, 86_400.0
-#: Agents that are kept (first goes, of the account with most, who was heard longest ago), and changes of each.
+#: Agents that are kept (who gives way to a new one: `_dispensable`), and changes of each.
 AGENTS_MAX, CHANGES_MAX = 5_000, 100
 #: Slots, capabilities and reasons shown of one agent, and characters of one text.
 SLOTS_SHOWN, CAPABILITIES_SHOWN, REASONS_SHOWN, TEXT_SHOWN = 100, 2_000, 20, 300
@@ -28,8 +29,6 @@ SLOTS_SHOWN, CAPABILITIES_SHOWN, REASONS_SHOWN, TEXT_SHOWN = 100, 2_000, 20, 300
 #: Nearest misses of a column.
 MISSES_SHOWN = 3
 
-#: Account and instance.
-Key = tuple[str, str]
 #: Something that JSON can carry, as a page gets it.
 Row = dict[str, Any]
 
@@ -100,6 +99,10 @@ class Known:
             self.sessions = tuple(slot.session for slot in status.slots if slot.session is not None)
         return not same or able, able or renamed
 
+    def is_silent(self, now: float) -> bool:
+        """Its next status is missing."""
+        return now - self.heard > self.status.silent_after
+
     def now_in(self, state: str, now: float) -> None:
         reasons = tuple(shown(reason, TEXT_SHOWN) for reason in self.status.reasons[:REASONS_SHOWN])
         if not self.changes or (state, reasons) != self.changes[-1][1:]:
@@ -113,6 +116,7 @@ class Agents:
 
     def __init__(self) -> None:
         self._known: dict[Key, Known] = {}
+        self._last = LastHeard()
         #: grows with each changed row
         self.at = 0
         #: whose rows are to be made anew; of what all were made at the last look
@@ -135,11 +139,15 @@ class Agents:
         key = (address_user(status.address), status.instance)
         known = self._known.get(key)
         if known is None:
-            while len(self._known) >= AGENTS_MAX:
-                self._drop(self._dispensable())
+            if len(self._known) >= AGENTS_MAX:
+                gives_way = self._dispensable(key[0], now)
+                if gives_way is None:
+                    return
+                self._drop(gives_way)
             known = self._known[key] = Known(status, now)
         elif status.epoch < known.status.epoch:
             return  # late news of a connection that is gone
+        self._last.heard(key)
         was = known.state
         changed, able = known.tell(status, now)
         known.now_in(_state(status, known), now)
@@ -153,7 +161,7 @@ class Agents:
         for key, known in list(self._known.items()):
             if now - known.heard > SILENT_SHOWN or (known.left is not None and now - known.left > LEAVING_SHOWN):
                 self._drop(key)
-            elif known.left is None and now - known.heard > known.status.silent_after:
+            elif known.left is None and known.is_silent(now):
                 if known.state != "silent":
                     self._changed.add(key)
                     self._misses.clear()
@@ -207,13 +215,24 @@ class Agents:
             return None
         return [identity for at, identity in self._gone if at > since]
 
-    def _dispensable(self) -> Key:
-        """The one heard longest ago of the account that has the most: whoever floods us hides none but its own."""
-        account, _ = Counter(account for account, _ in self._known).most_common(1)[0]
-        return min((key for key in self._known if key[0] == account), key=lambda each: self._known[each].heard)
+    def _dispensable(self, account: str, now: float) -> Key | None:
+        """Who is not shown any more, so that an agent of `account` can be; None: that one is not shown.
+
+        The one heard longest ago of the account that has the most: whoever floods us hides none but its own. Not one
+        that is there, for one more of an account with as many: of 5,001 agents it would be the next to tell its status,
+        and all would be new each time. Then one that is silent goes, of an account that has no fewer.
+        """
+        last, own = self._last, self._last.count(account)
+        largest = last.largest(now)
+        oldest = last.first(largest)
+        if own < last.count(largest) - 1 or self._known[oldest].is_silent(now):
+            return oldest
+        oldest = last.first()
+        return oldest if last.count(oldest[0]) >= own and self._known[oldest].is_silent(now) else None
 
     def _drop(self, key: Key) -> None:
         known = self._known.pop(key)
+        self._last.drop(key)
         self._misses.clear()
         self.at += 1
         self._gone.append((self.at, known.id))

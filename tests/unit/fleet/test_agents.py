@@ -203,6 +203,50 @@ def test_how_it_was_found_is_kept_while_it_is_not_told() -> None:
     assert known.found == {"gtk": "pkg-config /usr/lib/gtk.pc"}
 
 
+@pytest.mark.parametrize("shared", [True, False])
+def test_of_more_agents_than_are_kept_those_stay_that_are_there(monkeypatch: Any, shared: bool) -> None:
+    """One more than there is room for, in turn: none becomes new again, and each status costs as little as before."""
+    monkeypatch.setattr(module, "AGENTS_MAX", 10)
+    agents = Agents()
+    names = [(f"a{number}", "fleet" if shared else f"account{number}") for number in range(12)]
+    for turn in range(4):
+        for number, (name, account) in enumerate(names):
+            agents.hear(status(name, account=account), 5.0 * turn + number / 10)
+        agents.look({}, {})
+        if turn == 0:
+            seen = agents.at
+    assert [known.status.instance for known in agents] == [name for name, _ in names[:10]]
+    assert (agents.rows(seen), agents.gone(seen)) == ([], [])
+    for number, (name, account) in enumerate(names[1:]):  # the first one is silent
+        agents.hear(status(name, account=account), 31.0 + number / 10)
+    for name, account in names[1:]:
+        agents.hear(status(name, account=account), 33.0)
+    assert agents.find(f"{names[0][1]}/a0") is None
+    assert agents.find(f"{names[10][1]}/a10") is not None
+    assert len(agents) == 10
+
+
+def test_two_accounts_that_are_too_many_share_the_room(monkeypatch: Any) -> None:
+    """The larger one gives way until they have as many, and then nobody does."""
+    monkeypatch.setattr(module, "AGENTS_MAX", 10)
+    agents = Agents()
+
+    def tell(account: str, number: int, now: float) -> None:
+        for each in range(number):
+            agents.hear(status(f"{account}{each}", account=account), now)
+
+    tell("a", 9, 0.0)
+    for turn in range(6):
+        tell("b", 9, 2.0 * turn + 1)
+        tell("a", 9, 2.0 * turn + 2)
+    own = sorted(known.id for known in agents)
+    assert 4 <= sum(each.startswith("a/") for each in own) <= 6
+    seen = agents.at
+    tell("b", 9, 13.5)
+    tell("a", 9, 14.0)
+    assert (sorted(known.id for known in agents), agents.at) == (own, seen)
+
+
 def test_an_account_that_floods_hides_none_but_its_own(monkeypatch: Any) -> None:
     """Each status may name another instance: what must go is of the account that has the most."""
     monkeypatch.setattr(module, "AGENTS_MAX", 10)
