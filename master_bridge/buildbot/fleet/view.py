@@ -137,7 +137,7 @@ class FleetView:
     def _outlook(self, requirements: Requirements, alive: list[_Heard]) -> Outlook:
         agents = [heard.status for heard in alive]
         qualified = [heard.status for heard in alive if heard.abilities.meet(requirements)]
-        able = [status for status in qualified if status.state in ("ready", "starting")]
+        able = [status for status in qualified if _takes_work(status)]
         busy = sum(1 for status in able if all(slot.state != "idle" for slot in status.for_builds))
         misses: tuple[str, ...] = ()
         if not qualified:
@@ -145,8 +145,12 @@ class FleetView:
                 requirements, ((heard.status.agent, heard.abilities.named(requirements)) for heard in alive)
             )
             misses = tuple(shown(miss) for miss in nearest[:MISSES_SHOWN])
-        unfit = tuple(_unfit(status) for status in qualified if status not in able)
+        unfit = tuple(_unfit(status) for status in qualified if not _takes_work(status))
         return Outlook(agents=len(agents), qualified=len(able), busy=busy, misses=misses, unfit=unfit)
+
+
+def _takes_work(status: Status) -> bool:
+    return status.state in ("ready", "starting")
 
 
 def _unfit(status: Status) -> str:
