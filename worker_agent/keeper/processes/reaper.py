@@ -237,14 +237,8 @@ def own_children() -> list[int]:
 
 def read_file(path: str) -> bytes:
     """A small file of the system's, whole: in a third of the time that a `Path` takes. Raises OSError."""
-    parts = []
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        while part := os.read(descriptor, 4096):
-            parts.append(part)
-    finally:
-        os.close(descriptor)
-    return b"".join(parts)
+    with open(path, "rb", buffering=0) as file:
+        return file.readall()
 
 
 def alive(process: psutil.Process) -> bool:
