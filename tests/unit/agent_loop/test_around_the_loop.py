@@ -396,6 +396,25 @@ async def test_capabilities_that_changed_are_told_to_the_queues_then_to_the_flee
     assert told == ["queues", "fleet"]
 
 
+async def test_it_looks_what_to_tell_once_for_all_that_has_happened(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And tells at once where its link has come up, once."""
+    looks: list[bool] = []
+    monkeypatch.setattr(stage.agent.telling, "look", lambda snapshot, *, now: looks.append(now))
+    for _ in range(3):
+        stage.hear(Alive(master="m1", incarnation="I1"))
+    await stage.turned()
+    assert looks == [False]
+    looks.clear()
+    stage.link.put(inputs.LinkUp(epoch=stage.link.epoch, address=stage.link.address, opened_at=0.0))
+    stage.hear(Alive(master="m1", incarnation="I1"))
+    await stage.turned()
+    stage.hear(Alive(master="m1", incarnation="I1"))
+    await stage.turned()
+    assert looks == [True, False]
+
+
 async def test_who_asks_for_its_status_gets_it(stage: Stage) -> None:
     """At once."""
     del stage.link.orders[:]
