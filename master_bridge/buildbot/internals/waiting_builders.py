@@ -40,7 +40,7 @@ class WaitingBuilders:
 
 @defer.inlineCallbacks
 def _start(master: Any, usual: Any, names: Sequence[str]) -> Any:
-    """`names`: of builders, more of which may be gone than are there."""
+    """`names`: of builders, some of which a reconfig may have removed."""
     if len(names) > 1 and not master.config.prioritizeBuilders:
         waiting = yield master.db.pool.do(_waiting, master.db.model)
         names = yield _among(master.botmaster.builders, names, waiting)
