@@ -90,8 +90,8 @@ class System:
     def replace(self, monkeypatch: pytest.MonkeyPatch, *modules: ModuleType) -> None:
         """The reaper, and `modules` that use it, see this system and its time."""
         monkeypatch.setattr(psutil, "Process", lambda pid=None: self.process(os.getpid() if pid is None else pid))
-        monkeypatch.setattr(psutil, "process_iter", lambda: iter(self.everything()))
-        monkeypatch.setattr(reaper, "environment", lambda process: process.entry.environment)
+        monkeypatch.setattr(psutil, "pids", lambda: list(self.entries))
+        monkeypatch.setattr(reaper, "environment", self.environment)
         for module in (reaper, *modules):
             monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: self.now, sleep=self.sleep))
 
@@ -130,6 +130,10 @@ class System:
 
     def everything(self) -> list[Any]:
         return [Process(self, pid) for pid in self.entries]
+
+    def environment(self, pid: int) -> bytes:
+        """As the reaper's: empty where it is gone."""
+        return self.entries[pid].environment if pid in self.entries else b""
 
     def living(self) -> list[int]:
         return sorted(self.entries)

@@ -241,6 +241,26 @@ async def test_whose_children_outlive_its_interrupt_is_not_stubborn(stage: Stage
     assert not it.stubborn
 
 
+@pytest.mark.parametrize(("sigterm_time", "asked"), [(3.0, TERM), (None, INT)])
+async def test_a_machine_that_stands_still_takes_nobodys_time(
+    stage: Stage, sigterm_time: float | None, asked: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A virtual machine is paused, or the disk answers nobody: what was asked to go had no time to do it."""
+    it = stage.start()
+    pauses = iter([60.0, 0.05, 0.05])
+
+    def sleep(seconds: float) -> None:
+        pause = next(pauses, None)
+        if pause is None:
+            stage.system.end(COMMAND)  # it has written down what it had
+        stage.system.now += pause or seconds
+
+    monkeypatch.setattr(stage.system, "sleep", sleep)
+    await it.end(sigterm_time, "INT")
+    assert stage.system.groups == [(COMMAND, asked)]
+    assert not it.stubborn
+
+
 async def test_first_asked_then_interrupted_then_killed(stage: Stage) -> None:
     """Each has its time; who goes when asked is not interrupted."""
     it = stage.start()

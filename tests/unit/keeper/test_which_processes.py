@@ -89,6 +89,56 @@ def test_a_marks_processes_are_found_whoever_their_parents_are(system: System) -
     assert pids(reaper.marked("s1/2")) == [11]
 
 
+def test_a_number_that_was_anothers_at_an_earlier_look_is_found(
+    child: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """psutil's list of processes leaves it out twice: what a killed keeper had left ran on for good."""
+    identity = psutil.Process._get_ident  # type: ignore[attr-defined]  # private: by it psutil tells who has a number
+    wait_for(lambda: MARK in psutil.Process(child.pid).environ(), 60, "its environment: there is none for a moment")
+    with monkeypatch.context() as earlier:  # another one had its number then
+        earlier.setattr(psutil.Process, "_get_ident", lambda process: (process.pid, identity(process)[1] - 1))
+        reaper.marked("real/1")
+    assert pids(reaper.marked("real/1")) == [child.pid]
+
+
+def test_a_number_that_changes_hands_while_it_is_looked_at_is_not_taken_for_who_had_it(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was read is who had it then; nobody else's process is ended for it."""
+    system.start(10, mark="s1/2")
+    reads = 0
+
+    def environment(pid: int) -> bytes:
+        nonlocal reads
+        reads += 1
+        found = system.environment(pid)
+        if reads == 1:
+            system.end(10)
+            system.start(10, mark="other/1")
+        return found
+
+    monkeypatch.setattr(reaper, "environment", environment)
+    assert reaper.marked("s1/2") == []
+    assert reads == 2
+
+
+def test_a_marked_process_that_ends_while_it_is_looked_at_is_none(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others are found all the same."""
+    system.start(10, mark="s1/2")
+    system.start(11, mark="s1/2")
+
+    def environment(pid: int) -> bytes:
+        found = system.environment(pid)
+        if pid == 10 and found:
+            system.end(10)
+        return found
+
+    monkeypatch.setattr(reaper, "environment", environment)
+    assert pids(reaper.marked("s1/2")) == [11]
+
+
 # ---- trees, while they are ended
 
 
@@ -362,7 +412,7 @@ def test_a_process_carries_what_it_was_started_with(
     process = psutil.Process(child.pid)
     wait_for(lambda: MARK in process.environ(), 60, "its environment: there is none for a moment of the exec")
     monkeypatch.setattr(sys, "platform", platform)
-    assert f"{MARK}=real/1".encode() in reaper.environment(process).split(b"\0")
+    assert f"{MARK}=real/1".encode() in reaper.environment(process.pid).split(b"\0")
     assert not reaper.left_on_purpose(process)
 
 
@@ -382,7 +432,7 @@ def test_an_environment_that_may_not_be_read_has_no_mark(
     monkeypatch.setattr(sys, "platform", platform)
     monkeypatch.setattr(Path, "read_bytes", fails(error))
     monkeypatch.setattr(psutil.Process, "environ", fails(error))
-    assert reaper.environment(psutil.Process()) == b""
+    assert reaper.environment(os.getpid()) == b""
 
 
 def test_without_descriptors_nobody_is_taken_for_unmarked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -390,7 +440,7 @@ def test_without_descriptors_nobody_is_taken_for_unmarked(monkeypatch: pytest.Mo
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr(Path, "read_bytes", fails(OSError(errno.EMFILE, "planted")))
     with pytest.raises(OSError, match="planted"):
-        reaper.environment(psutil.Process())
+        reaper.environment(os.getpid())
 
 
 def test_an_orphan_is_told_as_the_system_has_it(child: subprocess.Popen[bytes]) -> None:

@@ -17,6 +17,9 @@ from worker_agent.keeper.processes.reaper import ROUND_PAUSE, alive, descendants
 #: A process that its interrupt signal did not end within this many seconds is told of as Buildbot's worker does.
 BACKUP_TIMEOUT = 5.0
 _LOOK = 0.05
+#: Of the time from one look to the next no more counts, seconds. A machine that stood still for longer (paused, or
+#: waiting for its disk) gave what was asked to go no time either.
+_MOST = 1.0
 
 
 class Ending:
@@ -84,11 +87,14 @@ class Ending:
         What may not be signalled, and what is started after it, is not waited for.
         """
         asked = self._signal(number)
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
+        left, before = seconds, time.monotonic()
+        while left > 0:
             await asyncio.sleep(min(_LOOK, seconds))
             if not any(alive(process) for process in asked):
                 return True
+            now = time.monotonic()
+            left -= min(now - before, _MOST)
+            before = now
         return False
 
     def _signal(self, number: int) -> list[psutil.Process]:

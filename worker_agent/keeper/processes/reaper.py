@@ -116,7 +116,7 @@ def descendants(process: psutil.Process) -> list[psutil.Process]:
 
 def left_on_purpose(process: psutil.Process) -> bool:
     """Was it started with the wish to outlive its build?"""
-    return to_be_left(environment(process))
+    return to_be_left(environment(process.pid))
 
 
 def left_below(pids: Iterable[int]) -> list[psutil.Process]:
@@ -138,18 +138,26 @@ def _below(process: psutil.Process) -> list[psutil.Process]:
 
 
 def marked(mark: str) -> list[psutil.Process]:
-    """Living processes whose environment carries `mark`; one that ends with "/" stands for a session's commands."""
-    return [
-        process
-        for process in psutil.process_iter()
-        if process.pid != os.getpid() and carries(environment(process), mark) and alive(process)
-    ]
+    """Living processes whose environment carries `mark`; one that ends with "/" stands for a session's commands.
+
+    Not by psutil.process_iter: it remembers processes, and leaves out one whose number was another's at an earlier
+    look, at this one and the next.
+    """
+    own, found = os.getpid(), []
+    for pid in psutil.pids():
+        if pid == own or not carries(environment(pid), mark):
+            continue
+        with contextlib.suppress(psutil.NoSuchProcess):  # it has ended just now
+            process = psutil.Process(pid)
+            if carries(environment(pid), mark) and alive(process):  # it, not one that had its number a moment ago
+                found.append(process)
+    return found
 
 
 def orphan(process: psutil.Process) -> Orphan:
     """What is known of a child of this process. Raises psutil.NoSuchProcess."""
     return Orphan(
-        pid=process.pid, began=process.create_time(), status=process.status(), environment=environment(process)
+        pid=process.pid, began=process.create_time(), status=process.status(), environment=environment(process.pid)
     )
 
 
@@ -256,16 +264,16 @@ def is_stopped(pid: int) -> bool:
         return False
 
 
-def environment(process: psutil.Process) -> bytes:
-    """As it was when its program began, each entry with a NUL after it; empty where it is gone, or not to be read."""
+def environment(pid: int) -> bytes:
+    """Process `pid`'s when its program began, each entry with a NUL after it; empty: it is gone, or not to be read."""
     if sys.platform.startswith("linux"):  # read raw: psutil parses the whole environment, ten times as slow
         try:
-            return Path(f"/proc/{process.pid}/environ").read_bytes()
+            return Path(f"/proc/{pid}/environ").read_bytes()
         except OSError as error:
             if error.errno in (errno.ENOENT, errno.ESRCH, errno.EACCES, errno.EPERM):
                 return b""
             raise
     try:
-        return os.fsencode("\0".join(f"{name}={value}" for name, value in process.environ().items()))
+        return os.fsencode("\0".join(f"{name}={value}" for name, value in psutil.Process(pid).environ().items()))
     except (psutil.Error, OSError):
         return b""
