@@ -92,6 +92,7 @@ class KeeperServer:
         if self._main is not None:
             self._main.send({**self._closed, "again": again})
             self._main.close()
+            self._main = None  # its end is none that anything is planned for: a timer would keep the session
             await asyncio.sleep(0)
         return again
 

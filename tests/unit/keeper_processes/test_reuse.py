@@ -16,9 +16,11 @@ import pytest
 
 from tests.harness.processes import alive
 from tests.unit.keeper_processes.test_fork_server import descriptors, opened, ran, until
-from worker_agent.keeper import reuse
+from worker_agent.keeper import orders, reuse
+from worker_agent.keeper.giving_back import Program
 from worker_agent.keeper.reuse import Before, next_session
 from worker_agent.keeper.settings import KeeperConfig
+from worker_agent.keepers import starting
 from worker_agent.keepers.client import Keeper
 from worker_agent.keepers.starting import Starter
 
@@ -68,6 +70,42 @@ async def test_a_keeper_takes_the_next_session(tmp_path: Path, starter: Starter)
     assert told.split()[0] == b"two"
     assert told.split()[-1] == b"s2/1"
     assert await over(second, starter)
+
+
+#: A fork server whose keepers write, before each session, how many objects of Python they have that the server has not.
+COUNTING = """
+import gc, sys
+from worker_agent.keeper import orders, reuse
+from worker_agent.keeper.giving_back import Program
+wait = reuse.next_session
+async def counted(connection):
+    with open({path!r}, "a") as file:
+        print(len(gc.get_objects()), file=file)
+    return await wait(connection)
+reuse.next_session = counted
+from worker_agent.keeper.fork_server import serve
+serve(int(sys.argv[2]), *sys.argv[3:])
+"""
+
+
+async def test_a_keeper_has_as_many_objects_after_each_session(
+    tmp_path: Path, starter: Starter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each session left some 45, found when 700 had come together, and a timer of the main process's end, which held
+    the session for half a second."""
+    counts = tmp_path / "counts"
+    monkeypatch.setattr(starting, "_PROGRAM", COUNTING.format(path=str(counts)))
+    sessions, pids = 8, set()
+    for number in range(sessions):
+        keeper = await opened(tmp_path, f"s{number}", starter)
+        pids.add(keeper.pid)
+        keeper.give_back(orders.give_back(Program(command=["true"], environment={}, folder="/")))
+        assert await ran(keeper, tmp_path, ["echo", str(number)]) == b"%d\n" % number
+        assert await over(keeper, starter)
+    await until(lambda: len(counts.read_text().split()) == 1 + sessions, "it waits for one session more")
+    assert len(pids) == 1
+    _, _, *after = map(int, counts.read_text().split())  # what is made once: by the first session
+    assert max(after) - min(after) < 5, after
 
 
 async def test_the_guard_ends_what_the_second_session_runs(tmp_path: Path, starter: Starter) -> None:
