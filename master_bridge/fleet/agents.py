@@ -17,6 +17,7 @@ from contracts.requirements.nearest_misses import nearest_misses
 from contracts.requirements.sets import Requirements
 from contracts.topology import address_user
 from master_bridge.fleet.abilities import Abilities
+from master_bridge.fleet.due import Due
 from master_bridge.fleet.last_heard import Key, LastHeard
 
 #: Seconds for which one is shown that said that it leaves, and one that is silent.
@@ -103,6 +104,13 @@ class Known:
         """Its next status is missing."""
         return now - self.heard > self.status.silent_after
 
+    @property
+    def due(self) -> float:
+        """When to look at it, if it says nothing more: it is silent then, or not shown any more."""
+        if self.left is not None:
+            return self.left + LEAVING_SHOWN
+        return self.heard + (SILENT_SHOWN if self.state == "silent" else self.status.silent_after)
+
     def now_in(self, state: str, now: float) -> None:
         reasons = tuple(shown(reason, TEXT_SHOWN) for reason in self.status.reasons[:REASONS_SHOWN])
         if not self.changes or (state, reasons) != self.changes[-1][1:]:
@@ -117,6 +125,7 @@ class Agents:
     def __init__(self) -> None:
         self._known: dict[Key, Known] = {}
         self._last = LastHeard()
+        self._due = Due()
         #: grows with each changed row
         self.at = 0
         #: whose rows are to be made anew; of what all were made at the last look
@@ -151,6 +160,7 @@ class Agents:
         was = known.state
         changed, able = known.tell(status, now)
         known.now_in(_state(status, known), now)
+        self._due.by(key, known.due)
         if changed or known.state != was:
             self._changed.add(key)
         if able or "silent" in (was, known.state) or not was:
@@ -158,14 +168,17 @@ class Agents:
 
     def tick(self, now: float) -> None:
         """Notice who is silent; drop who has left, or was silent for a day."""
-        for key, known in list(self._known.items()):
+        for key in self._due.take(now):
+            known = self._known[key]
             if now - known.heard > SILENT_SHOWN or (known.left is not None and now - known.left > LEAVING_SHOWN):
                 self._drop(key)
-            elif known.left is None and known.is_silent(now):
+                continue
+            if known.left is None and known.is_silent(now):
                 if known.state != "silent":
                     self._changed.add(key)
                     self._misses.clear()
                 known.now_in("silent", now)
+            self._due.by(key, known.due)
 
     def find(self, identity: str) -> Known | None:
         """By its `id`; None: it was not heard for a day."""
@@ -233,6 +246,7 @@ class Agents:
     def _drop(self, key: Key) -> None:
         known = self._known.pop(key)
         self._last.drop(key)
+        self._due.drop(key)
         self._misses.clear()
         self.at += 1
         self._gone.append((self.at, known.id))

@@ -121,7 +121,12 @@ class Feed:
 
     @property
     def held_back(self) -> list[Waiter]:
-        """Those of them that no agent is sought for, with why and when."""
+        """Those of them that no agent is sought for, with why and when.
+
+        Asked for every few seconds, whoever looks: where nothing is pending, the fleet need not be looked at for it.
+        """
+        if not self._pending:
+            return []
         self._make()
         return self._held_back
 

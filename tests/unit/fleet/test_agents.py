@@ -258,3 +258,56 @@ def test_an_account_that_floods_hides_none_but_its_own(monkeypatch: Any) -> None
     assert len(agents) == 10
     assert [known.id for known in agents if known.id.startswith("honest/")] == [f"honest/honest{n}" for n in range(3)]
     assert agents.find("mallory/x99") is not None
+
+
+def states(agents: Agents) -> dict[str, str]:
+    return {known.status.instance: known.state for known in agents}
+
+
+def test_one_that_said_it_would_tell_more_often_is_silent_sooner() -> None:
+    agents = Agents()
+    agents.hear(status(every=60), 100.0)
+    agents.hear(status(every=5), 101.0)
+    agents.tick(116.0)
+    assert states(agents) == {"a": "idle"}
+    agents.tick(116.1)
+    assert states(agents) == {"a": "silent"}
+
+
+def test_a_clock_that_was_set_back_hides_nobodys_silence() -> None:
+    agents = Agents()
+    for name in ("a", "b"):
+        agents.hear(status(name), 5_000.0)
+    agents.hear(status("b"), 100.0)
+    agents.tick(116.0)
+    assert states(agents) == {"a": "idle", "b": "silent"}
+    agents.tick(5_016.0)
+    assert states(agents) == {"a": "silent", "b": "silent"}
+
+
+def test_of_thousands_only_those_are_looked_at_whose_time_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A master looks every two seconds: what it looks at each time must not be all agents."""
+    looks = 0
+
+    def is_silent(known: module.Known, now: float) -> bool:
+        nonlocal looks
+        looks += 1
+        return real(known, now)
+
+    real = module.Known.is_silent
+    monkeypatch.setattr(module.Known, "is_silent", is_silent)
+    agents = Agents()
+    for second in range(0, 300, 5):
+        for number in range(200):
+            agents.hear(status(f"a{number}", every=20), float(second))
+        agents.tick(second + 0.5)
+    assert set(states(agents).values()) == {"idle"}
+    assert looks <= 200 * 300 / 60  # of each once in three of its intervals
+    agents.tick(400.0)
+    assert set(states(agents).values()) == {"silent"}
+    looks = 0
+    for second in range(400, 80_000, 100):
+        agents.tick(float(second))
+    assert looks == 0
+    agents.tick(295.0 + module.SILENT_SHOWN + 1)
+    assert len(agents) == 0

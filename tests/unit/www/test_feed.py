@@ -34,3 +34,12 @@ def test_another_master_has_no_more_columns_than_a_master_can_show() -> None:
     names = tuple(f"cap{number}x" for number in range(SIGNATURES_MAX + 1))
     feed.hear(Catalogue(master="m2", incarnation="i", signatures=names))
     assert len(feed.told("", 0)["columns"]) == SIGNATURES_MAX
+
+
+def test_nothing_is_made_for_what_is_held_back_where_nothing_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked for every two seconds: with 5,000 agents that was a hundredth of a core, though nobody looked."""
+    feed, looks = make_feed(), []
+    monkeypatch.setattr(feed.agents, "look", lambda *_: looks.append(1))
+    assert (feed.held_back, looks) == ([], [])
+    feed.told("", 0)
+    assert looks == [1]
