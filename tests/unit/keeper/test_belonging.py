@@ -10,6 +10,7 @@ import pytest
 from worker_agent.keeper.processes.belonging import (
     MARK,
     Orphan,
+    begins_a_program,
     carries,
     identity_in,
     is_living,
@@ -30,6 +31,35 @@ def stat(*, pid: int = 7, name: str = "sh", state: str = "S", started: int = 471
 
 def environ(*entries: str) -> bytes:
     return b"".join(entry.encode() + b"\0" for entry in ("PATH=/bin", *entries, "TERM=dumb"))
+
+
+# ---- programs that begin
+
+
+def memory(*, size: int, begin: int, end: int) -> str:
+    """Of a whole line: the fields 23, 50 and 51."""
+    others = " ".join(str(number) for number in range(24, 50))
+    return f"7 (sh) S {BETWEEN} 4711 {size} {others} {begin} {end} 0\n"
+
+
+@pytest.mark.parametrize(
+    ("size", "begin", "end", "begins"),
+    [
+        (4096, 0, 0, True),  # its stack is there, and nothing else
+        (4096, 100, 200, True),  # it has one since the look at it
+        (4096, 100, 100, False),  # `env -i`
+        (0, 0, 0, False),  # the kernel's, or a zombie
+    ],
+)
+def test_what_will_have_an_environment_in_a_moment_is_told(size: int, begin: int, end: int, begins: bool) -> None:
+    """From what is without one at all."""
+    assert begins_a_program(memory(size=size, begin=begin, end=end)) is begins
+
+
+@pytest.mark.parametrize("text", ["", stat(), memory(size=4096, begin=0, end=0).rsplit(None, 2)[0]])
+def test_what_a_system_does_not_tell_is_not_waited_for(text: str) -> None:
+    """A line with fewer fields, or none."""
+    assert not begins_a_program(text)
 
 
 # ---- numbers that come again

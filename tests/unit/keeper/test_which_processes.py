@@ -8,8 +8,9 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -433,6 +434,60 @@ def test_an_environment_that_may_not_be_read_has_no_mark(
     monkeypatch.setattr(Path, "read_bytes", fails(error))
     monkeypatch.setattr(psutil.Process, "environ", fails(error))
     assert reaper.environment(os.getpid()) == b""
+
+
+@pytest.fixture
+def program_begins(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[float]]:
+    """A call plants it: the environment is not there yet at so many looks; what comes back are the pauses so far."""
+
+    def plant(looks: int) -> list[float]:
+        real = Path.read_bytes
+        pauses: list[float] = []
+
+        def read(path: Path) -> bytes:
+            return real(path) if len(pauses) >= looks else b""
+
+        monkeypatch.setattr(Path, "read_bytes", read)
+        monkeypatch.setattr(reaper, "time", SimpleNamespace(sleep=pauses.append))
+        return pauses
+
+    return plant
+
+
+def test_what_begins_a_program_is_known_by_what_it_is_given(
+    child: subprocess.Popen[bytes], program_begins: Callable[[int], list[float]]
+) -> None:
+    """It was nobody's in that moment: what a killed keeper had left ran on if the last look fell into it."""
+    wait_for(lambda: MARK in psutil.Process(child.pid).environ(), 60, "its environment: there is none for a moment")
+    pauses = program_begins(3)
+    assert f"{MARK}=real/1".encode() in reaper.environment(child.pid).split(b"\0")
+    assert len(pauses) == 3
+
+
+def test_a_program_that_does_not_begin_is_not_waited_for_long(
+    child: subprocess.Popen[bytes], program_begins: Callable[[int], list[float]]
+) -> None:
+    """A dead disk may hold it for ever."""
+    wait_for(lambda: MARK in psutil.Process(child.pid).environ(), 60, "its environment: there is none for a moment")
+    pauses = program_begins(1_000_000)
+    assert reaper.environment(child.pid) == b""
+    assert 0.05 < sum(pauses) < 0.2
+
+
+def test_what_has_no_environment_is_looked_at_once(program_begins: Callable[[int], list[float]]) -> None:
+    """A zombie, and what was started without any."""
+    bare = subprocess.Popen(["/bin/sleep", "300"], env={})
+    zombie = subprocess.Popen(["/bin/true"])
+    try:
+        wait_for(lambda: psutil.Process(bare.pid).cmdline() == ["/bin/sleep", "300"], 60, "its program")
+        wait_for(lambda: psutil.Process(zombie.pid).status() == psutil.STATUS_ZOMBIE, 60, "its end")
+        pauses = program_begins(1_000_000)
+        assert [reaper.environment(each.pid) for each in (bare, zombie)] == [b"", b""]
+        assert pauses == []
+    finally:
+        bare.kill()
+        bare.wait()
+        zombie.wait()
 
 
 def test_without_descriptors_nobody_is_taken_for_unmarked(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ LEAVE = "leave"
 
 #: Where proc_pid_stat(5) has them, counted from what follows the name.
 _STATE, _STARTED = 0, 19
+_MEMORY, _ENVIRONMENT_BEGIN, _ENVIRONMENT_END = 20, 47, 48
 #: States of a number that is no process any more, there.
 _GONE = frozenset({"Z", "X"})
 _OVER = frozenset({psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD})
@@ -32,6 +33,18 @@ def identity_in(stat: str, boot: str) -> str | None:
     if len(fields) <= _STARTED or fields[_STATE] in _GONE:
         return None
     return f"{boot.strip()}/{fields[_STARTED]}"  # in clock ticks since that boot
+
+
+def begins_a_program(stat: str) -> bool:
+    """From `/proc/<pid>/stat`, where its environment is empty: is it in the middle of an `exec`, or just after it?
+
+    What one of that moment was started with, and carries on with, is told a little later. What has ended and what is
+    the kernel's has no memory; a program without any environment says that it begins where it ends.
+    """
+    fields = stat.rpartition(")")[2].split()
+    if len(fields) <= _ENVIRONMENT_END or fields[_MEMORY] == "0":
+        return False
+    return fields[_ENVIRONMENT_END] == "0" or fields[_ENVIRONMENT_BEGIN] != fields[_ENVIRONMENT_END]
 
 
 def carries(environment: bytes, mark: str) -> bool:

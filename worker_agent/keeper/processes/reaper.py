@@ -35,6 +35,10 @@ _THREADS = "/proc/self/task"
 #: How often these lists are read, as long as threads end or begin meanwhile. One that looked at a file ends just when
 #: whoever waited for it goes on and asks for the children, so the second time is the last as a rule.
 _LISTINGS = 10
+#: How often a process that is about to have an environment is looked at, and the seconds between: one that does nothing
+#: but begin programs was in between at one look of ten, and was nobody's then.
+_EXEC_LOOKS = 100
+_EXEC_PAUSE = 0.001
 #: Commands go first when memory runs out, not the agent that has to report it (0 is the default, 1000 the most).
 _OOM_SCORE = 300
 
@@ -267,13 +271,22 @@ def is_stopped(pid: int) -> bool:
 def environment(pid: int) -> bytes:
     """Process `pid`'s when its program began, each entry with a NUL after it; empty: it is gone, or not to be read."""
     if sys.platform.startswith("linux"):  # read raw: psutil parses the whole environment, ten times as slow
-        try:
-            return Path(f"/proc/{pid}/environ").read_bytes()
-        except OSError as error:
-            if error.errno in (errno.ENOENT, errno.ESRCH, errno.EACCES, errno.EPERM):
-                return b""
-            raise
+        return _environment_on_linux(pid)
     try:
         return os.fsencode("\0".join(f"{name}={value}" for name, value in psutil.Process(pid).environ().items()))
     except (psutil.Error, OSError):
         return b""
+
+
+def _environment_on_linux(pid: int) -> bytes:
+    for _ in range(_EXEC_LOOKS):
+        try:
+            found = Path(f"/proc/{pid}/environ").read_bytes()
+            if found or not belonging.begins_a_program(read_file(f"/proc/{pid}/stat").decode(errors="replace")):
+                return found
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ESRCH, errno.EACCES, errno.EPERM):
+                return b""
+            raise
+        time.sleep(_EXEC_PAUSE)
+    return b""
