@@ -19,6 +19,7 @@ from contracts.topology import address_user
 from master_bridge.fleet.abilities import Abilities
 from master_bridge.fleet.due import Due
 from master_bridge.fleet.last_heard import Key, LastHeard
+from master_bridge.fleet.tally import Counted, Tally
 
 #: Seconds for which one is shown that said that it leaves, and one that is silent.
 LEAVING_SHOWN, SILENT_SHOWN = 30.0, 86_400.0
@@ -126,6 +127,8 @@ class Agents:
         self._known: dict[Key, Known] = {}
         self._last = LastHeard()
         self._due = Due()
+        #: as all were at the last look
+        self.tally = Tally()
         #: grows with each changed row
         self.at = 0
         #: whose rows are to be made anew; of what all were made at the last look
@@ -190,6 +193,7 @@ class Agents:
         for key in self._to_make(wanted, links):
             known = self._known[key]
             known.serves = [name for name, it in wanted.items() if known.abilities.meet(it)]
+            self.tally.put(key, Counted(known.state, known.takes_work, known.busy, known.free, tuple(known.serves)))
             row = _row(known, links)
             if row != known.row:
                 self.at += 1
@@ -247,6 +251,7 @@ class Agents:
         known = self._known.pop(key)
         self._last.drop(key)
         self._due.drop(key)
+        self.tally.drop(key)
         self._misses.clear()
         self.at += 1
         self._gone.append((self.at, known.id))

@@ -5,9 +5,8 @@ A column is here all that has one signature, whichever builders, steps and maste
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 from contracts.errors import BadRequirement
@@ -76,20 +75,9 @@ def column_rows(
             "places": column.places,
             "waiting": len(theirs),
             "oldest": round(max(0.0, now - min(theirs))) if theirs else None,
-            "qualified": 0,
-            "unfit": 0,
-            "busy": 0,
-            "free": 0,
+            **asdict(served := agents.tally.of(signature)),
+            "missing": [] if served.qualified or served.unfit else agents.misses(column.requirements),
         }
-    for known in agents:
-        takes_work, busy, free = known.takes_work, known.busy, known.free
-        for row in map(rows.__getitem__, known.serves):
-            row["qualified" if takes_work else "unfit"] += 1
-            row["busy"] += busy if takes_work else 0
-            row["free"] += free
-    for signature, row in rows.items():
-        able = row["qualified"] or row["unfit"]
-        row["missing"] = [] if able else agents.misses(columns[signature].requirements)
     return rows
 
 
@@ -147,13 +135,16 @@ def waiters_of(work: Work, master: str) -> Iterator[Waiter]:
 
 
 def summary(agents: Agents, waiting: int) -> Row:
-    """How many agents there are, how many in each state, and their slots. `waiting`: requests without an agent."""
-    states = Counter(known.state for known in agents)
+    """How many agents there are, how many in each state, and their slots, as at the last look at them.
+
+    `waiting`: requests without an agent.
+    """
+    tally = agents.tally
     return {
         "agents": len(agents),
-        "states": dict(states),
-        "busy": sum(known.busy for known in agents if known.takes_work),
-        "free": sum(known.free for known in agents),
+        "states": dict(tally.states),
+        "busy": tally.all.busy,
+        "free": tally.all.free,
         "waiting": waiting,
     }
 
