@@ -45,7 +45,7 @@ from contracts.messages import (
     Status,
     Stored,
 )
-from contracts.timing import ALIVE_INTERVAL, CATALOGUE_INTERVAL, PING_INTERVAL
+from contracts.timing import ALIVE_INTERVAL, CATALOGUE_INTERVAL, PING_INTERVAL, STATUS_INTERVAL
 from contracts.trust.sealing import OF_MASTER, Parties, SealedSession, seal_to
 
 Got = TypeVar("Got", bound=Message)
@@ -89,6 +89,8 @@ class Master:
         self.over: set[str] = set()
         #: send nothing unasked: no pings, no `alive`
         self.silent = False
+        #: seconds between two statuses that it says to be often enough (rule 27)
+        self.status_every = int(STATUS_INTERVAL)
         self._runs = 0
         self._next: dict[str, float] = {}
         self.broker = connect(self.name)
@@ -278,7 +280,11 @@ class Master:
 
     def alive(self) -> None:
         """To all agents: this master is there."""
-        self.say(Alive(master=self.name, incarnation=self.incarnation), topology.CONTROL, topology.BROADCAST)
+        self.say(self.alive_message(), topology.CONTROL, topology.BROADCAST)
+
+    def alive_message(self) -> Alive:
+        """What `alive` says, for those who tell it one agent alone."""
+        return Alive(master=self.name, incarnation=self.incarnation, status_every=self.status_every)
 
     def _say_what_is_due(self) -> None:
         if self._due("catalogue", CATALOGUE_INTERVAL):
@@ -314,6 +320,7 @@ class Master:
         self.parked.clear()
         self.dead.clear()
         self.silent = False
+        self.status_every = int(STATUS_INTERVAL)
         self.restart()
 
     # ---- hearing

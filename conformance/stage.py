@@ -13,7 +13,7 @@ from conformance.master import Master
 from conformance.session import Session
 from conformance.worker import WorkerProcess
 from contracts import topology
-from contracts.messages import Alive, Claim, Command, Event, Gone, Hold, Offer, Resume, RollCall, Status
+from contracts.messages import Claim, Command, Event, Gone, Hold, Offer, Resume, RollCall, Status
 from contracts.timing import STATUS_INTERVAL
 
 #: Seconds for an agent to start and to consume its queue.
@@ -47,7 +47,7 @@ class Stage:
 
     def status(self) -> Status:
         """What the agent says of itself when it is asked. Raises `Violated`."""
-        alive = Alive(master=self.master.name, incarnation=self.master.incarnation)
+        alive = self.master.alive_message()
         self.master.ask_status()
         # not one that an earlier agent said before it was ended
         return self.master.wait_for(

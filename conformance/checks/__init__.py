@@ -20,13 +20,14 @@ from conformance.checks import (
     operators,
     seals,
     senders,
+    statuses,
     transfers,
 )
 from conformance.requirement import ProtocolRequirement
 
 _TOPICS = (
     claims, commands, files, events, interrupts, transfers, journal, connection, senders, seals, bad_input,
-    command_offers, operators, leaving,
+    command_offers, operators, statuses, leaving,
 )  # fmt: skip
 
 REQUIREMENTS: tuple[ProtocolRequirement, ...] = tuple(

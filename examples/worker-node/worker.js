@@ -6,6 +6,7 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { COMMANDS } from './commands.js';
 import { Link, queueOf } from './link.js';
+import { Pace, STATUS_LOOK } from './pace.js';
 import { Session } from './session.js';
 
 const { values: options } = parseArgs({ options: {
@@ -30,6 +31,7 @@ class Worker {
     fs.mkdirSync(this.state, { recursive: true });
     Object.assign(this, { name: options.name, epoch: 0, session: null, draining: false });
     this.operators = new Map(); // 1 … 4 -> session: what operators tell it to do, beside its builds (rule 26)
+    this.pace = new Pace();
     this.silent = new Set(); // masters that did not answer a claim (rule 19)
     this.left = fs.readdirSync(this.state).filter((name) => name.startsWith('held,')); // sessions of a process that was killed
     this.masters = new Map(); // incarnation -> master, to answer those who ask for a session that is over
@@ -58,7 +60,7 @@ class Worker {
   }
   unlinked() { for (const session of this.sessions) session.unlinked(); }
   get sessions() { return [this.session, ...this.operators.values()].filter((session) => session); }
-  // Told to the fleet each 5 s, and to whoever asks.
+  // Told to the fleet as often as masters want it, and to whoever asks.
   status(state = this.draining ? 'draining' : 'ready') {
     const slot = ({ id, offer, state, since, slot }) => ({
       state: state === 'HELD' ? 'held' : 'claiming', session: id, master: offer.master, title: offer.title, since, ...(slot && { direct: true }),
@@ -66,7 +68,7 @@ class Worker {
     const slots = [...(this.session ? [] : [{ state: 'idle' }]), ...this.sessions.map(slot)];
     const { name: agent, epoch, capabilities, link } = this;
     const who = { instance: link.instance, agent, epoch, address: link.address, version: 'node' };
-    link.status({ t: 'status', ...who, now: Date.now() / 1000, state, slots, capabilities, queues: link.queues, direct: true });
+    link.status({ t: 'status', ...who, now: Date.now() / 1000, state, slots, capabilities, queues: link.queues, direct: true, every: this.pace.every() });
   }
   consume() { if (!this.session && !this.draining && this.link.up) this.link.consume(); }
   offered(offer, delivery, queue) {
@@ -97,7 +99,9 @@ class Worker {
     if (this.masters.size > 100) this.masters.delete(this.masters.keys().next().value);
     const master = message.master ?? this.masters.get(incarnation);
     this.silent.delete(master);
+    if (t === 'alive') this.pace.wanted(message.status_every);
     if (t === 'rollcall') {
+      this.pace.hurry();
       for (const held of this.sessions) if (held.offer.master === master && held.offer.user === user && held.state === 'HELD') held.resume();
     }
     if (own) own.handle(message);
@@ -127,6 +131,6 @@ class Worker {
 
 const worker = new Worker();
 setInterval(() => worker.sessions.forEach((session) => session.tick()), 250);
-setInterval(() => worker.status(), 5000);
+setInterval(() => worker.pace.look() && worker.status(), STATUS_LOOK);
 for (const name of ['SIGTERM', 'SIGINT']) process.on(name, () => worker.drain());
 worker.link.run();

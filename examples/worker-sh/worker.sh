@@ -19,7 +19,7 @@ D=$state/run.$$; exec 9<>"$D/inbox" 3>&2 2>/dev/null; read -r instance </proc/sy
 # What is known of a session; while another one is spoken of, in S_0 etc. 0 is a build's, the others are operators'.
 own='S held offer request master owner ticket run kind fencing delivery J base dir incarnation go begun last sent stored
   total progress pull commands ended gate due heard_master'
-unset $own names; now=0 epoch=0 up='' link='' drain='' silent='' count=0 at=0 used=0
+unset $own names; now=0 epoch=0 up='' link='' drain='' silent='' count=0 at=0 used=0 wants='' next=0
 at() { # this session is spoken of from now on
   [ "$1" = "$at" ] || for own_ in $own; do eval "${own_}_$at=\$$own_ $own_=\${${own_}_$1-}"; done
   at=$1
@@ -37,8 +37,7 @@ open_link() {
   frame "\"hello\",\"version\":1,\"role\":\"agent\",\"user\":\"$account\",$hello"
 }
 reader() { # frames, each to a file
-  k=0
-  while read -r length header; do
+  k=0; while read -r length header; do
     case $length in '' | *[!0-9]* | 0?* | ????????*) break ;; esac
     case $header in *'"f":"answer"'* | *'"f":"beat"'*) echo "alive $1" >&9; continue ;; esac
     k=$((k + 1))
@@ -75,8 +74,7 @@ came() { # a frame, in this file
 # ---- offers and sessions
 welcome() {
   log "linked to the master"; exec 7>&-; up=1
-  find '[ -z "$held" ] || resume; false'
-  consume; status
+  find '[ -z "$held" ] || resume; false'; consume; status
 }
 weigh() { # what becomes of an offer that cannot be claimed
   fate=dead; case "$v_bad|$v_t|$v_v|$v_offer|$v_request|$v_master|$v_user|$v_ticket|$v_builddir|$v_run|" in
@@ -104,13 +102,19 @@ claim() { # of the master with this folder
   due=$((now + 5)) begun=$now progress=$now
   introduce claim '' '"expires":5,'
 }
+pace() { # how often the status is told: as one of the masters wants that were heard within 15 s (rule 27)
+  set -- $wants; wants='' every=61
+  for word; do
+    [ $((now - ${word#*:})) -gt 15 ] || { wants="$wants $word"; [ "${word%:*}" -gt "$every" ] || every=${word%:*}; }
+  done; [ "$every" != 61 ] || every=5
+}
 status() { # to the fleet, and whoever asks
-  time=$(date +%s) list=''
+  pace; time=$(date +%s) list='' next=$((now + every))
   find 'more=${S:+",\"session\":\"$S\",\"master\":\"$master\",\"since\":$((time - now + begun))"} slot=${S:+claiming}
     [ "$k" = 0 ] || more="$more,\"direct\":true"; [ -z "$held" ] || slot=held
     [ "$k" != 0 ] && [ -z "$S" ] || list="$list${list:+,}{\"state\":\"${slot:-idle}\"$more}"; false'
   say fleet status "$self,\"version\":\"sh\",\"now\":$time,\"state\":\"${drain:-ready}\",\"slots\":[$list],
-\"queues\":[$queues],\"capabilities\":[$abilities],\"direct\":true"
+\"queues\":[$queues],\"capabilities\":[$abilities],\"direct\":true,\"every\":$every"
 }
 introduce() { # type, more fields, more of the frame
   say claims "$1" "\"session\":\"$S\",\"offer\":\"$offer\",\"request\":\"$request\",\"master\":\"$master\",\"run\":$run,
@@ -140,8 +144,11 @@ told() {
     [!\|]* | '|'[!1]* | '|1'[!\|]* | '|1|'*[!0-9\|]*'|'* | *'|0'[0-9]* | *[!A-Za-z0-9_.:/+=@\|-]*)
       log "a message is not understood"; return ;;
   esac
-  silent=''; [ "$v_t" != offer ] || { told_offer; return; }
-  [ "$v_t" != rollcall ] || find '[ "$v_master:$h_user:$held" != "$master:$owner:1" ] || resume; false'
+  silent=''; case $v_t:$v_status_every in
+    offer:*) told_offer; return ;;
+    alive: | alive:[5-9] | alive:[1-5][0-9] | alive:60) pace; wants="$wants ${v_status_every:-5}:$now" ;;
+    rollcall:*) next=0; find '[ "$v_master:$h_user:$held" != "$master:$owner:1" ] || resume; false' ;;
+  esac
   [ -n "$v_session" ] || return
   find '[ "$S" = "$v_session" ]' || { ( master=${v_master:-$master}; gone "$v_session" unknown unknown ); return; }
   [ "$h_user" = "$owner" ] || return
@@ -149,8 +156,7 @@ told() {
   heard_master=$now due=$((held ? now + 8 : due))
   case $held$v_t:$v_re in
     grant: | 1grant:) granted ;;
-    refuse:claim | 1release:) end ack ;;
-    later:) end park ;;
+    refuse:claim | 1release:) end ack ;; later:) end park ;;
     1refuse:claim) resume ;; 1refuse:*) end back ;;
     1stored: | 1ping: | 1replay:) advance ;;
     1start: | 1data:) "$v_t" ;;
@@ -161,15 +167,13 @@ granted() {
   [ -n "$held" ] || mkdir "$J" || { fail disk; return; }
   [ "$v_incarnation" = "$incarnation" ] || gate=' '
   ticket=$v_ticket run=$v_run incarnation=$v_incarnation held=1 go=1
-  introduce accept ",\"incarnation\":\"$incarnation\""
-  advance
+  introduce accept ",\"incarnation\":\"$incarnation\""; advance
 }
 # ---- events, numbered as they come
 journal() { # number of its command, kind, size, and a file of so many bytes; or JSON, where the size is 0
   last=$((last + 1)) total=$((total + $3))
   eval "n_${at}_$last=\$1 what_${at}_$last=\$2 size_${at}_$last=\$3 rest_${at}_$last=\$4 upto_${at}_$last=\$total"
-  [ "$2" != completed ] || ended="$ended$1 " pull=''
-  publish
+  [ "$2" != completed ] || ended="$ended$1 " pull=''; publish
 }
 advance() { # the master has stored so many; after a grant or replay the others come again
   [ "$v_stored" -le "$last" ] || { fail lost; return; }
@@ -218,8 +222,7 @@ pieces() { # standard input, as events of this kind
   while piece=$((piece + 1)) file=$c/$1-$piece; dd bs=65536 count=1 >"$file" || { echo "fail $S disk" >&9; return; }; do
     size=$(($(wc -c <"$file")))
     [ "$size" -gt 0 ] || return
-    event "$1" "$size" "$file"
-    echo x >"$c/heard"
+    event "$1" "$size" "$file"; echo x >"$c/heard"
   done
 }
 run_command() { # number $n, with this folder, in a process of its own. What it says goes to the inbox
@@ -254,8 +257,7 @@ run_command() { # number $n, with this folder, in a process of its own. What it 
   [ "$failure" != null ] || stopped || perform "$@"
   [ "$kind" = stdout ] || event writer 0 '"value":["close"]'
   update rc "$rc"
-  read -r why <"$c/interrupted" || why=null
-  rmdir "$J/turn"
+  read -r why <"$c/interrupted" || why=null; rmdir "$J/turn"
   event completed 0 "\"value\":$failure,\"interrupted\":$why"
 }
 perform() { # a program, in a group of its own
@@ -264,11 +266,9 @@ perform() { # a program, in a group of its own
   pieces stderr <"$c/err" & readers="$readers $!"
   ( export LC_ALL="$locale" PWD; eval "$v_command_args_env_set"
     exec setsid "$@" ) <"$c/in" >"$c/out" 2>"$c/err" 9>&- & pid=$!
-  watch & watch=$!
-  wait "$pid" && rc=0 || rc=$?
+  watch & watch=$!; wait "$pid" && rc=0 || rc=$?
   wait $readers # until nobody has their pipes any more
-  kill -s KILL -- "-$pid" "$watch" # what it has left behind, and who watches it
-  stopped && rc=-1
+  kill -s KILL -- "-$pid" "$watch"; stopped && rc=-1 # what it has left behind, and who watches it
 }
 watch() { # once a second: ends what takes too long, is interrupted, or has lost its worker
   quiet=0 all=0 timeout=${v_command_args_timeout%%.*} most=${v_command_args_maxTime%%.*}
@@ -287,7 +287,8 @@ tick() {
   find '[ -z "$held" ] || [ -z "$fencing" ] || [ $((now - heard_master)) -le "$fencing" ] || fail killed; false'
   [ -n "$link" ] || { open_link "$@"; return; }
   [ $((now - heard)) -le 15 ] || hang_up; [ -n "$up" ] || return
-  [ $((now % 5)) != 0 ] || { frame '"beat"'; consume; status; }
+  [ $((now % 5)) != 0 ] || { frame '"beat"'; consume; pace
+    [ "$now" -lt "$next" ] && [ $(((now / 5 + $$) % (every / 5))) != 0 ] || status; } # of a new interval at any moment
   find '[ -z "$S" ] || tend; false'
 }
 tend() { # a session
@@ -303,8 +304,7 @@ while :; do
   case $what:$of in
     tick:) now=$((now + 1)); tick "$@" ;;
     frame:"$link") came "$D/$link/$a" ;;
-    alive:"$link") heard=$now ;;
-    lost:"$link") hang_up ;;
+    alive:"$link") heard=$now ;; lost:"$link") hang_up ;;
     journal:* | pull:* | fail:*) find '[ "$S" = "$of" ]' && "$what" "$a" "$b" "$size" "$rest" ;;
   esac
   [ -z "$drain" ] || find '[ -n "$held" ]' || { frame '"bye","reason":"the worker leaves"'; exit 0; }

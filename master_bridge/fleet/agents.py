@@ -19,7 +19,7 @@ from contracts.topology import address_user
 from master_bridge.fleet.abilities import Abilities
 from master_bridge.fleet.due import Due
 from master_bridge.fleet.last_heard import Key, LastHeard
-from master_bridge.fleet.tally import Counted, Tally
+from master_bridge.fleet.tally import AgentCount, Tally
 
 #: Seconds for which one is shown that said that it leaves, and one that is silent.
 LEAVING_SHOWN, SILENT_SHOWN = 30.0, 86_400.0
@@ -193,7 +193,7 @@ class Agents:
         for key in self._to_make(wanted, links):
             known = self._known[key]
             known.serves = [name for name, it in wanted.items() if known.abilities.meet(it)]
-            self.tally.put(key, Counted(known.state, known.takes_work, known.busy, known.free, tuple(known.serves)))
+            self.tally.put(key, AgentCount(known.state, known.takes_work, known.busy, known.free, tuple(known.serves)))
             row = _row(known, links)
             if row != known.row:
                 self.at += 1

@@ -10,7 +10,7 @@ from master_bridge.fleet.last_heard import Key
 
 
 @dataclass(frozen=True)
-class Counted:
+class AgentCount:
     """What one agent counts for. `busy`, `free`: slots."""
 
     state: str
@@ -30,7 +30,7 @@ class ColumnTally:
     busy: int = 0
     free: int = 0
 
-    def add(self, agent: Counted, times: int) -> None:
+    def add(self, agent: AgentCount, times: int) -> None:
         """`times`: 1, or -1 for one that counts no more."""
         if agent.takes_work:
             self.qualified += times
@@ -44,12 +44,12 @@ class Tally:
     """Of all agents that were `put` and not dropped."""
 
     def __init__(self) -> None:
-        self._agents: dict[Key, Counted] = {}
+        self._agents: dict[Key, AgentCount] = {}
         self._states: Counter[str] = Counter()
         self._columns: dict[str, ColumnTally] = {}
         self._all = ColumnTally()
 
-    def put(self, key: Key, agent: Counted) -> None:
+    def put(self, key: Key, agent: AgentCount) -> None:
         """From now on this is what it counts for."""
         if agent != self._agents.get(key):
             self.drop(key)
@@ -62,7 +62,7 @@ class Tally:
         if agent is not None:
             self._add(agent, -1)
 
-    def _add(self, agent: Counted, times: int) -> None:
+    def _add(self, agent: AgentCount, times: int) -> None:
         self._states[agent.state] += times
         self._all.add(agent, times)
         for signature in agent.serves:

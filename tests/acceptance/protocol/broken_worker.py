@@ -23,6 +23,7 @@ from worker_agent.core.machine import AgentMachine
 from worker_agent.link import control, incoming
 from worker_agent.link.amqp import publisher
 from worker_agent.reporting import telling
+from worker_agent.reporting.pace import StatusPace
 
 
 def break_machine(fault: Fault) -> None:
@@ -87,6 +88,14 @@ def break_wire(how: str) -> None:
         hearing.Catalogue = Start
     elif how == "no operators":
         told.Status = type("Mute", (Status,), {"model_validate": classmethod(no_operators)})
+    elif how == "tells often":
+        StatusPace.every = lambda *_: 5  # type: ignore[method-assign]
+    elif how == "tells seldom":
+        heard: list[int] = []
+        pace: Any = StatusPace
+        pace.master_wants = lambda _, every, now: heard.append(every)
+        pace.every = lambda *_: max(heard, default=5)
+        pace.look = lambda *_: max(heard, default=5) == 5
     elif how == "bury nothing":
         sending.Publisher.send_to_dead = send_to_dead
     else:

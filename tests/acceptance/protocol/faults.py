@@ -419,6 +419,8 @@ FAULTS: dict[str, Fault] = {
     "command-offer.fenced": _at_once,
     "command-offer.at-once": offers(ask=True),
     "command-offer.aside": instead(do_.Ack, lambda a: [do_.Park(delivery=a.delivery)]),
+    "statuses.seldom": Fault(wire="tells often"),
+    "statuses.often": Fault(wire="tells seldom"),
     "leave.drain": Fault(hear=stops),
     "leave.idle": instead(do_.Exit, lambda _: []),
     "leave.killed": silent(Resume, Claim),
