@@ -294,9 +294,9 @@ def _bridge(stage: Stage, agents: int) -> None:
         try:
             assert fleet.stdout is not None
             assert fleet.stdout.readline() == "ready\n"
-            # each agent is new to the master once (200 a second), and hears how often to tell its status; what counted
-            # before is over
-            time.sleep(2 * STATUS_INTERVAL + STATUSES_WANTED_FOR + agents / 200)
+            # each agent is new to the master once (200 a second), hears how often to tell its status, which counts when
+            # what counted before is over, and says so in its next one: that is news of each once more
+            time.sleep(2 * STATUS_INTERVAL + STATUSES_WANTED_FOR + 2 * agents / 200)
             told = _percent(used, _REST)
         finally:
             fleet.kill()
