@@ -1,8 +1,4 @@
-"""The program `worker-agent`, and `python -m worker_agent`.
-
-structlog reads `rich` and Twisted where they happen to be installed, for a colourful traceback and for Twisted's own
-logs: 8 MB and a quarter of a second that an agent has no use for.
-"""
+"""The program `worker-agent`, and `python -m worker_agent`."""
 
 from __future__ import annotations
 
@@ -26,8 +22,9 @@ def main() -> None:
     replace_standard_error()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a path may be no UTF-8
-    for unused in ("rich", "twisted"):
-        sys.modules.setdefault(unused, None)  # type: ignore[arg-type]  # importlib: None says that there is no such module
+    from worker_agent.program.left_out import leave_out
+
+    leave_out()
     from worker_agent.program.cli import main as command
 
     try:

@@ -16,12 +16,12 @@ import sys
 import traceback
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
 from worker_agent.keeper import orders
+from worker_agent.keeper.files import read_file, remove_file
 from worker_agent.keeper.isolated import with_socket
 from worker_agent.keeper.processes.reaper import KILL_PATIENCE, descendants, is_stopped, kill_until_none, own_children
 from worker_agent.keeper.runner import Listener
@@ -29,6 +29,9 @@ from worker_agent.keeper.second_user import NoSecondUser, SecondUser
 from worker_agent.keeper.sending import MessageStream, Outgoing
 from worker_agent.keeper.settings import KeeperConfig
 from worker_agent.keeper.wire import APART_FILE, BadFrame
+
+if TYPE_CHECKING:
+    from _typeshed import StrPath
 
 #: Seconds that the process has to say that nothing is left, beyond those in which it kills.
 _END = KILL_PATIENCE + 5.0
@@ -143,7 +146,7 @@ class Apart:
         if not (self._ended.done() and not self._lost):
             await asyncio.to_thread(self._end_by_force)
         await asyncio.to_thread(self._collect)
-        Path(APART_FILE).unlink(missing_ok=True)
+        remove_file(APART_FILE)
         return self._ended.result() if self._ended.done() else []
 
     # What the process tells
@@ -196,8 +199,9 @@ class Apart:
         """For a main process that finds this keeper dead."""
         if not _IDENTITY.fullmatch(identity):
             raise orders.BadOrder("identity is none")
-        with contextlib.suppress(OSError):  # a full disk: the process ends with its keeper all the same
-            Path(APART_FILE).write_text(f"{self._apart.process.pid} {identity} {self._apart.user.name}\n")
+        # a full disk: the process ends with its keeper all the same
+        with contextlib.suppress(OSError), open(APART_FILE, "w") as file:
+            file.write(f"{self._apart.process.pid} {identity} {self._apart.user.name}\n")
 
     def _all_killed(self) -> None:
         for done in self._killed:
@@ -240,13 +244,13 @@ class Apart:
                 self._apart.process.wait(1.0)
 
 
-def end_leftovers(session: str, folder: Path) -> bool:
+def end_leftovers(session: str, folder: StrPath) -> bool:
     """What a dead keeper left to the process that its `APART_FILE` names, and that process. Blocks.
 
     False: it has no such file, so its commands were its own.
     """
     try:
-        pid, identity, name = (folder / APART_FILE).read_text().split()
+        pid, identity, name = os.fsdecode(read_file(os.path.join(folder, APART_FILE))).split()
     except (OSError, ValueError):
         return False
     try:

@@ -12,7 +12,6 @@ import signal
 import socket
 import traceback
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from contracts.operations.lossy_output import replace_standard_error
@@ -124,7 +123,7 @@ class _Process(asyncio.Protocol):
     def _begin(self, fields: Mapping[str, Any]) -> None:
         config = KeeperConfig.of(fields)
         try:
-            Path(config.builder).mkdir(parents=True, exist_ok=True)
+            os.makedirs(config.builder, exist_ok=True)
             self._guard = Guard()
             self._guard.begin(config.session)
         except OSError as error:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 
 def isolated(code: str) -> list[str]:
@@ -16,7 +16,8 @@ def isolated(code: str) -> list[str]:
     """
     import psutil  # whoever only asks for settings does without
 
-    places = [str(Path(__file__).parents[2]), str(Path(psutil.__file__).parents[1])]
+    ours = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    places = [ours, os.path.dirname(os.path.dirname(os.path.abspath(psutil.__file__)))]
     # None of these uses TLS; asyncio does without ssl when told that there is none, and starts the sooner for it.
     return [sys.executable, "-I", "-S", "-c", f"import sys; sys.path += {places!r}; sys.modules['ssl'] = None; {code}"]
 

@@ -16,12 +16,12 @@ import signal
 import socket
 import threading
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from contracts.operations.lossy_output import replace_standard_error
 from worker_agent.keeper import orders
 from worker_agent.keeper.commands.running import Commands
+from worker_agent.keeper.files import read_file
 from worker_agent.keeper.processes.guard import Guard, log_to
 from worker_agent.keeper.processes.reaper import become_subreaper, identity
 from worker_agent.keeper.runner import Listener, Runner
@@ -96,7 +96,8 @@ async def _keep_session(process: _Process, config: KeeperConfig, initial: socket
     try:
         os.chdir(config.folder)
         log_to(LOG)
-        Path(PID_FILE).write_text(f"{os.getpid()} {process.identity}\n")
+        with open(PID_FILE, "w") as file:
+            file.write(f"{os.getpid()} {process.identity}\n")
         if process.apart is None:
             process.guard = process.guard or Guard()
             process.guard.begin(config.session, os.path.join(config.folder, LOG))
@@ -203,6 +204,6 @@ def _descriptors() -> int:
 def _memory() -> int:
     """Bytes that are resident; 0: the system does not tell."""
     try:
-        return int(Path("/proc/self/statm").read_bytes().split()[1]) * _PAGE
+        return int(read_file("/proc/self/statm").split()[1]) * _PAGE
     except OSError:
         return 0

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from pathlib import Path
 from typing import Any
 
 from worker_agent.keeper.journal.writer import Journal, JournalFull
@@ -85,7 +84,7 @@ class KeeperSession:
     ) -> None:
         settings = config.settings
         self._settings = settings
-        self._journal = Journal(Path(config.folder), spool_max=settings.spool_max, journal_max=settings.journal_max)
+        self._journal = Journal(config.folder, spool_max=settings.spool_max, journal_max=settings.journal_max)
         self._journalled = journalled
         self._pulled = pulled
         self._broken = broken

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 MIB = 1024 * 1024
@@ -44,7 +44,7 @@ class KeeperConfig:
 
     @property
     def builder(self) -> str:
-        return str(Path(self.basedir) / self.builddir)
+        return os.path.join(self.basedir, self.builddir)
 
     def dumps(self) -> str:
         return json.dumps(asdict(self))

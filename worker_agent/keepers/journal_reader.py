@@ -69,7 +69,7 @@ class JournalFiles:
             if record is None:
                 self._distrust(cursor)
                 following = segment_path(folder, cursor.seq)
-                if following != cursor.path and following.exists():
+                if following != cursor.path and os.path.exists(following):
                     cursor.path, cursor.position = following, 0
                     continue
                 if not self._dropped(cursor):
@@ -109,7 +109,7 @@ class JournalFiles:
                 cursor.seq += 1
                 cursor.position += length
             following = segment_path(folder, cursor.seq)
-            if following != cursor.path and following.exists():
+            if following != cursor.path and os.path.exists(following):
                 cursor.path, cursor.position = following, 0
             elif self._dropped(cursor):
                 self._handles.pop(cursor.path).close()
@@ -122,8 +122,8 @@ class JournalFiles:
         self._reading.pop(session, None)
         self._counting.pop(session, None)
         self._index.pop(session, None)
-        folder = self._sessions / session
-        for path in [path for path in self._handles if path.parent == folder]:
+        folder = str(self._sessions / session)
+        for path in [path for path in self._handles if os.path.dirname(path) == folder]:
             self._handles.pop(path).close()
 
     def close(self) -> None:
@@ -144,21 +144,21 @@ class JournalFiles:
         if found.st_nlink and found.st_size > cursor.position:
             self._handles.pop(cursor.path).close()
 
-    def _open(self, path: Path) -> BinaryIO | None:
+    def _open(self, path: str) -> BinaryIO | None:
         handle = self._handles.get(path)
         if handle is None:
             try:
-                handle = path.open("rb")
+                handle = open(path, "rb")  # noqa: SIM115  # it stays open: `_OpenFiles` closes it
             except FileNotFoundError:
                 return None
             self._handles[path] = handle
         return handle
 
 
-class _OpenFiles(LRUCache[Path, BinaryIO]):
+class _OpenFiles(LRUCache[str, BinaryIO]):
     """Closes the one that was not read for longest when another is opened beyond the bound."""
 
-    def popitem(self) -> tuple[Path, BinaryIO]:
+    def popitem(self) -> tuple[str, BinaryIO]:
         path, handle = super().popitem()
         handle.close()
         return path, handle
@@ -169,7 +169,7 @@ class _Cursor:
 
     __slots__ = ("path", "position", "seq")
 
-    def __init__(self, seq: int, path: Path, position: int) -> None:
+    def __init__(self, seq: int, path: str, position: int) -> None:
         self.seq = seq
         self.path = path
         self.position = position
@@ -180,7 +180,7 @@ class _Index:
 
     def __init__(self) -> None:
         self._seqs: list[int] = []
-        self._places: list[tuple[Path, int]] = []
+        self._places: list[tuple[str, int]] = []
 
     def note(self, cursor: _Cursor) -> None:
         if cursor.seq % _INDEX_EVERY == 0 and (not self._seqs or cursor.seq > self._seqs[-1]):

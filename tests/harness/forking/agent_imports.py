@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import gc
-import sys
 
-for unused in ("rich", "twisted"):  # as `worker_agent.__main__` does
-    sys.modules.setdefault(unused, None)  # type: ignore[arg-type]  # importlib: None says that there is no such module
+from worker_agent.program.left_out import leave_out
+
+leave_out()  # as `worker_agent.__main__` does
 
 from worker_agent.agent import loop  # noqa: E402  # after that
 from worker_agent.keepers import starting  # noqa: E402

@@ -35,7 +35,7 @@ def files(tmp_path: Path) -> Iterator[JournalFiles]:
 
 
 def writer(state: Path, segment_size: int = 4096, spool_max: int = GIB, journal_max: int = GIB) -> Journal:
-    return Journal(folder_of(state), spool_max=spool_max, journal_max=journal_max, segment_size=segment_size)
+    return Journal(str(folder_of(state)), spool_max=spool_max, journal_max=journal_max, segment_size=segment_size)
 
 
 def test_events_are_read_as_they_were_written(tmp_path: Path, files: JournalFiles) -> None:
@@ -95,7 +95,7 @@ def test_a_torn_tail_is_not_an_event(tmp_path: Path, files: JournalFiles, cut: i
     made.append(1, "stdout", None, b"whole")
     made.append(1, "stdout", None, b"torn" * 20)
     _, path = segments(folder_of(tmp_path))[0]
-    os.truncate(path, path.stat().st_size - cut)
+    os.truncate(path, os.path.getsize(path) - cut)
     assert files.last_seq(SESSION) == 1
     assert files.read(SESSION, 2) is None
 
@@ -112,7 +112,7 @@ def test_damage_in_the_tail_is_found_by_its_checksum(tmp_path: Path, files: Jour
     """Bytes that were never written (a machine that lost power) do not become an event."""
     made = writer(tmp_path)
     made.append(1, "stdout", None, b"x" * 100)
-    _, path = segments(folder_of(tmp_path))[0]
+    path = Path(segments(folder_of(tmp_path))[0][1])
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
@@ -126,7 +126,7 @@ def test_a_torn_tail_of_a_trusted_journal_is_not_read(tmp_path: Path, files: Jou
     made = writer(tmp_path)
     made.append(1, "stdout", None, b"first")
     made.append(1, "stdout", None, b"second")
-    _, path = segments(folder_of(tmp_path))[0]
+    path = Path(segments(folder_of(tmp_path))[0][1])
     path.write_bytes(path.read_bytes()[:-cut])
     files.trust(SESSION)
 
@@ -140,7 +140,7 @@ def test_trust_ends_with_the_session(tmp_path: Path, files: JournalFiles) -> Non
     """A journal found after a power cut is checked, also one whose session was trusted under the same name."""
     made = writer(tmp_path)
     made.append(1, "stdout", None, b"as it was written")
-    _, path = segments(folder_of(tmp_path))[0]
+    path = Path(segments(folder_of(tmp_path))[0][1])
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
@@ -224,7 +224,7 @@ def test_open_files_are_bounded(tmp_path: Path, files: JournalFiles) -> None:
     """However many sessions are read, a bounded number of files is open; and `forget` closes a session's."""
     for number in range(HANDLES_MAX + 20):
         session = f"s{number}"
-        made = Journal(folder_of(tmp_path, session), spool_max=GIB, journal_max=GIB)
+        made = Journal(str(folder_of(tmp_path, session)), spool_max=GIB, journal_max=GIB)
         made.append(1, "stdout", None, b"x")
         made.close()
         assert files.read(session, 1) is not None
@@ -232,7 +232,7 @@ def test_open_files_are_bounded(tmp_path: Path, files: JournalFiles) -> None:
     assert len(files._handles) == HANDLES_MAX
     assert files.read("s0", 1) is not None
     files.forget("s0")
-    assert not [path for path in files._handles if path.parent.name == "s0"]
+    assert not [path for path in files._handles if Path(path).parent.name == "s0"]
 
 
 def test_the_files_are_the_owners_only(tmp_path: Path) -> None:
@@ -243,4 +243,4 @@ def test_the_files_are_the_owners_only(tmp_path: Path) -> None:
 
 
 def total(state: Path) -> int:
-    return sum(path.stat().st_size for _, path in segments(folder_of(state)))
+    return sum(os.path.getsize(path) for _, path in segments(folder_of(state)))

@@ -15,6 +15,7 @@ from contracts.operations.exit_status import ExitStatus
 from contracts.trust.signing import generate
 from worker_agent.keeper import wire
 from worker_agent.keeper.commands import registry
+from worker_agent.keeper.isolated import isolated
 from worker_agent.program.cli import make_cli, settings_of
 from worker_agent.program.run import run
 
@@ -49,18 +50,45 @@ NOT_OF_AN_IDLE_AGENT = (
     "pydantic_settings", "argparse", "platformdirs", "tarfile", "http.client", "prometheus_client", "zmq",
     "worker_agent.keeper.server", "worker_agent.keeper.session", "worker_agent.keeper.commands.registry",
     "worker_agent.keeper.apart", "worker_agent.keeper.fork_server", "worker_agent.link.frames.open_link",
+    "importlib.metadata._adapters", "email.message", "zipfile", "csv",
 )  # fmt: skip
 
 
 def test_an_idle_agent_has_nothing_in_its_memory_that_only_others_need() -> None:
     """All that an agent over RabbitMQ imports until it takes work, and none of the above."""
     script = (
-        "import sys; sys.modules.update(rich=None, twisted=None); "  # as `worker_agent.__main__` does
+        "import sys; from worker_agent.program.left_out import leave_out; leave_out(); "  # as `__main__` does
         "import worker_agent.program.cli, worker_agent.program.run, worker_agent.agent.giving_back, "
         "worker_agent.link.amqp.transport; print(*sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert set(NOT_OF_AN_IDLE_AGENT) & set(done.stdout.split()) == set()
+
+
+def test_a_keeper_has_no_pathlib_in_its_memory() -> None:
+    """Nor what that loads."""
+    code = "import worker_agent.keeper.fork_server; print(*sys.modules)"
+    done = subprocess.run(isolated(code), capture_output=True, text=True, check=True)
+    assert {"pathlib", "urllib.parse", "ipaddress"} & set(done.stdout.split()) == set()
+
+
+def test_what_stands_in_for_metadata_says_what_the_real_one_says() -> None:
+    """Versions, and whatever else it is asked; a name that is not there raises as ever."""
+    script = (
+        "import importlib.metadata as real; names = 'aio-pika', 'aiormq', 'pydantic'; "
+        "expected = [real.version(name) for name in names], real.metadata('aiormq')['Name']; import sys; "
+        "[sys.modules.pop(name) for name in list(sys.modules) if name.startswith('importlib.metadata')]; "
+        "from worker_agent.program.left_out import leave_out; leave_out(); from importlib import metadata; "
+        "assert metadata is not real; "
+        "assert [metadata.version(name) for name in names] == expected[0]; "
+        "assert metadata.Distribution.from_name('aio-pika').version == expected[0][0]; "
+        "assert sys.modules['importlib.metadata'] is metadata, 'asked for versions only'; "
+        "assert metadata.metadata('aiormq')['Name'] == expected[1]; "
+        "assert metadata.Distribution.from_name('aiormq').metadata['Name'] == expected[1]; "
+        "assert list(metadata.entry_points(group='console_scripts')); import pytest; "
+        "pytest.raises(metadata.PackageNotFoundError, metadata.version, 'no-such-distribution')"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
 
 
 def test_a_keeper_has_the_commands_that_the_agent_says_it_has() -> None:

@@ -12,8 +12,10 @@ import os
 import struct
 import zlib
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+if TYPE_CHECKING:
+    from _typeshed import StrPath
 
 PREFIX = struct.Struct(">III")
 _NAME = "events."
@@ -21,17 +23,17 @@ _NAME = "events."
 HEADER_MAX = 256 * 1024 * 1024
 
 
-def segment_path(folder: Path, first: int) -> Path:
-    return folder / f"{_NAME}{first:016d}"
+def segment_path(folder: StrPath, first: int) -> str:
+    return os.path.join(folder, f"{_NAME}{first:016d}")
 
 
-def segments(folder: Path) -> list[tuple[int, Path]]:
+def segments(folder: StrPath) -> list[tuple[int, str]]:
     """(first sequence number, path) of the segments in `folder`, in order. Empty for a folder that is not there."""
     try:
         names = os.listdir(folder)
     except FileNotFoundError:
         return []
-    found = [(int(name[len(_NAME) :]), folder / name) for name in names if _is_segment(name)]
+    found = [(int(name[len(_NAME) :]), os.path.join(folder, name)) for name in names if _is_segment(name)]
     return sorted(found)
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import errno
 import os
 from collections import deque
-from pathlib import Path
 from typing import Any
 
+from worker_agent.keeper.files import remove_file
 from worker_agent.keeper.journal.segments import event_header, pack, read_record, segment_path, segments
 
 #: A segment is closed and the next begun at this size: the unit in which stored events can be dropped.
@@ -32,12 +32,12 @@ class Journal:
     `journal_max` bounds all of it: past it the oldest segments go, if Buildbot has stored all their events.
     """
 
-    def __init__(self, folder: Path, *, spool_max: int, journal_max: int, segment_size: int = SEGMENT_SIZE) -> None:
+    def __init__(self, folder: str, *, spool_max: int, journal_max: int, segment_size: int = SEGMENT_SIZE) -> None:
         self._folder = folder
         self._spool_max = spool_max
         self._journal_max = journal_max
         self._segment_size = segment_size
-        self._closed: deque[tuple[int, int, Path]] = deque()  # last seq, size, path of segments before the current
+        self._closed: deque[tuple[int, int, str]] = deque()  # last seq, size, path of segments before the current
         self._total = 0
         #: bytes ever written, and of those up to the last stored event
         self._written = 0
@@ -46,9 +46,9 @@ class Journal:
         self._stored = 0
         self.seq = 0
         self._fd = -1
-        self._path = folder
+        self._path = ""
         self._size = 0
-        self._reserve = folder / "reserve"
+        self._reserve = os.path.join(folder, "reserve")
         self._recover()
         self.set_reserve()
 
@@ -98,7 +98,7 @@ class Journal:
 
     def free_reserve(self) -> None:
         """Give back the space set aside, so that a last few events fit on a full disk."""
-        self._reserve.unlink(missing_ok=True)
+        remove_file(self._reserve)
 
     def set_reserve(self) -> bool:
         """Set the space aside (again); False when the disk has not that much."""
@@ -109,7 +109,7 @@ class Journal:
             else:
                 os.write(fd, bytes(RESERVE_SIZE))
         except OSError:
-            self._reserve.unlink(missing_ok=True)
+            remove_file(self._reserve)
             return False
         finally:
             os.close(fd)
@@ -156,7 +156,7 @@ class Journal:
     def _drop_stored(self) -> None:
         while self._total > self._journal_max and self._closed and self._closed[0][0] <= self._stored:
             _, size, path = self._closed.popleft()
-            path.unlink(missing_ok=True)
+            remove_file(path)
             self._total -= size
 
     def _recover(self) -> None:
@@ -164,7 +164,7 @@ class Journal:
         found = segments(self._folder)
         for first, path in found:
             self.seq, size = first - 1, 0
-            with path.open("rb") as file:
+            with open(path, "rb") as file:
                 while (record := read_record(file)) is not None:
                     self.seq, size = record[0]["seq"], size + record[2]
             self._total += size

@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import os
 import sys
-from pathlib import Path
 
 import psutil
 import pytest
@@ -232,8 +231,8 @@ def journal_size(driven: Driven) -> int:
     return sum(_size(path) for _, path in segments(driven.folder))
 
 
-def _size(path: Path) -> int:
+def _size(path: str) -> int:
     try:
-        return path.stat().st_size
+        return os.path.getsize(path)
     except FileNotFoundError:  # the keeper has dropped it since
         return 0
