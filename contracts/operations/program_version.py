@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version as _installed
+from importlib import metadata
 
 
 @cache
@@ -14,6 +13,6 @@ def version() -> str:
     Kept: it takes a millisecond to read, and what is installed meanwhile is not what runs.
     """
     try:
-        return _installed("buildbot-amqp")
-    except PackageNotFoundError:
+        return metadata.version("buildbot-amqp")
+    except metadata.PackageNotFoundError:
         return "0"

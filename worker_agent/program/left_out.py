@@ -24,7 +24,7 @@ def leave_out() -> None:
     for unused in ("rich", "twisted"):
         sys.modules.setdefault(unused, None)  # type: ignore[arg-type]  # importlib: None says that there is no such module
     if _METADATA not in sys.modules:
-        importlib.metadata = sys.modules[_METADATA] = _Metadata(_METADATA)  # type: ignore[assignment]  # stands in for it
+        importlib.metadata = sys.modules[_METADATA] = _Metadata(_METADATA)
     if "zoneinfo" not in sys.modules and _ZONES not in os.environ:
         os.environ[_ZONES] = "/usr/share/zoneinfo"
         try:
