@@ -16,22 +16,25 @@ import sys
 import traceback
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psutil
 
 from worker_agent.keeper import orders
-from worker_agent.keeper.files import read_file, remove_file
 from worker_agent.keeper.isolated import with_socket
-from worker_agent.keeper.processes.reaper import KILL_PATIENCE, descendants, is_stopped, kill_until_none, own_children
+from worker_agent.keeper.processes.reaper import (
+    KILL_PATIENCE,
+    descendants,
+    is_stopped,
+    kill_until_none,
+    own_children,
+    read_file,
+)
 from worker_agent.keeper.runner import Listener
 from worker_agent.keeper.second_user import NoSecondUser, SecondUser
 from worker_agent.keeper.sending import MessageStream, Outgoing
 from worker_agent.keeper.settings import KeeperConfig
 from worker_agent.keeper.wire import APART_FILE, BadFrame
-
-if TYPE_CHECKING:
-    from _typeshed import StrPath
 
 #: Seconds that the process has to say that nothing is left, beyond those in which it kills.
 _END = KILL_PATIENCE + 5.0
@@ -146,7 +149,8 @@ class Apart:
         if not (self._ended.done() and not self._lost):
             await asyncio.to_thread(self._end_by_force)
         await asyncio.to_thread(self._collect)
-        remove_file(APART_FILE)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(APART_FILE)
         return self._ended.result() if self._ended.done() else []
 
     # What the process tells
@@ -244,7 +248,7 @@ class Apart:
                 self._apart.process.wait(1.0)
 
 
-def end_leftovers(session: str, folder: StrPath) -> bool:
+def end_leftovers(session: str, folder: str | os.PathLike[str]) -> bool:
     """What a dead keeper left to the process that its `APART_FILE` names, and that process. Blocks.
 
     False: it has no such file, so its commands were its own.

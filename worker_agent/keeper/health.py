@@ -5,12 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
-from worker_agent.keeper.files import read_file
-
-if TYPE_CHECKING:
-    from _typeshed import StrPath
+from worker_agent.keeper.processes.reaper import read_file
 
 #: A file system with less than this free (bytes) is taken for full: what a failed write leaves is rarely exactly 0.
 DISK_FULL = 1024 * 1024
@@ -23,7 +19,7 @@ class HealthAtStart:
     `disks`: folders that the command writes to. Only Linux counts memory kills and refused processes.
     """
 
-    def __init__(self, disks: Iterable[str], *, root: StrPath = "/") -> None:
+    def __init__(self, disks: Iterable[str], *, root: str | os.PathLike[str] = "/") -> None:
         self._disks = list(disks)
         self._root = root
         self._group = _cgroup_counters(root)
@@ -64,7 +60,7 @@ def full_disk(folders: Iterable[str]) -> str | None:
     return None
 
 
-def _cgroup_counters(root: StrPath) -> dict[str, int]:
+def _cgroup_counters(root: str | os.PathLike[str]) -> dict[str, int]:
     """Memory kills and refused forks of this process's control group (v2, or v1's memory and pids controllers)."""
     if not sys.platform.startswith("linux"):
         return {}

@@ -14,7 +14,6 @@ import socket
 import struct
 from collections.abc import Callable
 
-from worker_agent.keeper.files import remove_file
 from worker_agent.keeper.wire import LINK_HELD, LINK_NAME_BYTES, LINK_SOCKET
 
 #: Seconds after the main process's end before the copy is let go: who kills all of an agent needs a moment for it.
@@ -37,7 +36,8 @@ class LinkCopy:
 
     def open(self) -> None:
         """Raises OSError."""
-        remove_file(LINK_SOCKET)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(LINK_SOCKET)
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(LINK_SOCKET)
         os.chmod(LINK_SOCKET, 0o600)
@@ -52,7 +52,8 @@ class LinkCopy:
             self._listener.close()
             self._listener = None
         self._forget()
-        remove_file(LINK_SOCKET)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(LINK_SOCKET)
 
     def drop(self) -> None:
         """After `close`: the process goes on without it, and those who have the connection notice nothing."""

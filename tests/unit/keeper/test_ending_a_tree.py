@@ -106,6 +106,39 @@ def test_the_tree_is_what_descends_what_is_marked_and_what_was_left_to_the_keepe
     assert pids(it.members()) == [COMMAND, 51, 52, 60, 61, 70, 71]
 
 
+@pytest.mark.parametrize("looks", [1, 3])
+def test_a_process_that_is_shown_a_moment_later_is_known_like_any_other(
+    stage: Stage, looks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With `ProtectProc=invisible` its own parent does not see it while it begins a program: the step broke there."""
+    hide(stage, monkeypatch, looks)
+    it = stage.start()
+    stage.system.start(51, parent=COMMAND)
+    assert pids(it.members()) == [COMMAND, 51]
+
+
+async def test_a_process_that_is_never_shown_ends_all_the_same(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its group and whatever carries its mark."""
+    hide(stage, monkeypatch, 1_000_000)
+    it = stage.start()
+    stage.system.start(60, parent=1, mark=MARK)
+    await it.end(None, "KILL")
+    assert stage.system.living() == [KEEPER, GUARD]
+
+
+def hide(stage: Stage, monkeypatch: pytest.MonkeyPatch, looks: int) -> None:
+    """So many first looks at the command find nothing."""
+    left = [looks]
+
+    def process(pid: int | None = None) -> Any:
+        if pid == COMMAND and left[0]:
+            left[0] -= 1
+            raise psutil.NoSuchProcess(pid)
+        return stage.system.process(KEEPER if pid is None else pid)
+
+    monkeypatch.setattr(psutil, "Process", process)
+
+
 def test_orphans_are_nobodys_while_another_command_runs(stage: Stage) -> None:
     """They may be that one's."""
     it = stage.start()

@@ -18,7 +18,6 @@ import pytest
 
 from tests.harness.waiting import wait_for
 from tests.unit.keeper.system import System
-from worker_agent.keeper import files
 from worker_agent.keeper.processes import reaper
 from worker_agent.keeper.processes.belonging import MARK
 
@@ -347,7 +346,7 @@ def test_all_of_the_machine_is_not_looked_at_when_a_thread_ends_meanwhile(
             return b""  # of a thread that is gone the list is empty where the file was opened before
         return read(path)
 
-    read = files.read_file
+    read = reaper.read_file
     monkeypatch.setattr(os, "listdir", listing)
     monkeypatch.setattr(reaper, "read_file", reading)
     monkeypatch.setattr(psutil, "Process", fails(AssertionError("all of the machine is looked at")))
@@ -432,7 +431,7 @@ def test_an_environment_that_may_not_be_read_has_no_mark(
 ) -> None:
     """It is gone, or another user's: not ours, in either case."""
     monkeypatch.setattr(sys, "platform", platform)
-    monkeypatch.setattr(Path, "read_bytes", fails(error))
+    monkeypatch.setattr(reaper, "read_file", fails(error))
     monkeypatch.setattr(psutil.Process, "environ", fails(error))
     assert reaper.environment(os.getpid()) == b""
 
@@ -442,13 +441,13 @@ def program_begins(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[floa
     """A call plants it: the environment is not there yet at so many looks; what comes back are the pauses so far."""
 
     def plant(looks: int) -> list[float]:
-        real = Path.read_bytes
+        real = reaper.read_file
         pauses: list[float] = []
 
-        def read(path: Path) -> bytes:
-            return real(path) if len(pauses) >= looks else b""
+        def read(path: str) -> bytes:
+            return b"" if path.endswith("/environ") and len(pauses) < looks else real(path)
 
-        monkeypatch.setattr(Path, "read_bytes", read)
+        monkeypatch.setattr(reaper, "read_file", read)
         monkeypatch.setattr(reaper, "time", SimpleNamespace(sleep=pauses.append))
         return pauses
 
@@ -494,7 +493,7 @@ def test_what_has_no_environment_is_looked_at_once(program_begins: Callable[[int
 def test_without_descriptors_nobody_is_taken_for_unmarked(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was not looked at may be a command's: whoever looks is told."""
     monkeypatch.setattr(sys, "platform", "linux")
-    monkeypatch.setattr(Path, "read_bytes", fails(OSError(errno.EMFILE, "planted")))
+    monkeypatch.setattr(reaper, "read_file", fails(OSError(errno.EMFILE, "planted")))
     with pytest.raises(OSError, match="planted"):
         reaper.environment(os.getpid())
 

@@ -12,10 +12,7 @@ import os
 import struct
 import zlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, BinaryIO
-
-if TYPE_CHECKING:
-    from _typeshed import StrPath
+from typing import Any, BinaryIO
 
 PREFIX = struct.Struct(">III")
 _NAME = "events."
@@ -23,11 +20,11 @@ _NAME = "events."
 HEADER_MAX = 256 * 1024 * 1024
 
 
-def segment_path(folder: StrPath, first: int) -> str:
+def segment_path(folder: str | os.PathLike[str], first: int) -> str:
     return os.path.join(folder, f"{_NAME}{first:016d}")
 
 
-def segments(folder: StrPath) -> list[tuple[int, str]]:
+def segments(folder: str | os.PathLike[str]) -> list[tuple[int, str]]:
     """(first sequence number, path) of the segments in `folder`, in order. Empty for a folder that is not there."""
     try:
         names = os.listdir(folder)

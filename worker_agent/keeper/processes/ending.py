@@ -12,7 +12,7 @@ import psutil
 
 from worker_agent.keeper.host import Host
 from worker_agent.keeper.processes.belonging import is_orphan_of
-from worker_agent.keeper.processes.reaper import ROUND_PAUSE, alive, descendants, kill, marked, orphan, rounds
+from worker_agent.keeper.processes.reaper import ROUND_PAUSE, alive, descendants, kill, marked, of_child, orphan, rounds
 
 #: A process that its interrupt signal did not end within this many seconds is told of as Buildbot's worker does.
 BACKUP_TIMEOUT = 5.0
@@ -29,7 +29,7 @@ class Ending:
         self._host = host
         self._pid = pid
         self._mark = mark
-        self._process = psutil.Process(pid)  # it is our child and not collected yet: it is there
+        self._process = of_child(pid)
         #: it outlived its interrupt signal and had to be killed
         self.stubborn = False
 
@@ -59,9 +59,10 @@ class Ending:
     def members(self) -> list[psutil.Process]:
         """The tree as it is now: what descends from the process, what carries its mark, and what it left to us."""
         found: dict[int, psutil.Process] = {}
-        if self._running():
-            found[self._pid] = self._process
-        found.update((process.pid, process) for process in descendants(self._process))
+        if self._process is not None:
+            if self._running():
+                found[self._pid] = self._process
+            found.update((process.pid, process) for process in descendants(self._process))
         roots = [*marked(self._mark), *(self._adopted() if self._host.alone(self._mark) else ())]
         for root in roots:
             for member in (root, *descendants(root)):
@@ -71,7 +72,9 @@ class Ending:
     def _adopted(self) -> list[psutil.Process]:
         """Orphans that came to the keeper and are younger than the process: no other command runs, so they are its."""
         guard = self._host.children.guard.pid
-        found = []
+        found: list[psutil.Process] = []
+        if self._process is None:  # nobody knows its age
+            return found
         for process in psutil.Process().children():
             with contextlib.suppress(psutil.NoSuchProcess):
                 if is_orphan_of(orphan(process), mark=self._mark, began=self._process.create_time(), guard=guard):
