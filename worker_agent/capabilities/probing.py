@@ -19,6 +19,7 @@ from typing import Literal
 
 import structlog
 
+from contracts.operations import memory
 from worker_agent.capabilities.abilities import Abilities
 
 log = structlog.get_logger(__name__)
@@ -165,6 +166,7 @@ class Probing:
             log.error("probing_failed", exc_info=error, effect="what was found before is kept")
             self._plan.failed(which, self._loop.time())
             return
+        memory.give_back()  # a round's outputs and files were a megabyte
         self._plan.ended(which, late=self._abilities.late, now=self._loop.time())
         if task.result():
             self._changed()

@@ -9,6 +9,7 @@ from itertools import pairwise
 
 import pytest
 
+from contracts.operations import memory
 from worker_agent.capabilities import probing
 from worker_agent.capabilities.probing import JITTER, LATE_FIRST, LATE_MAX, QUIET, ProbePlan, Probing
 
@@ -131,6 +132,20 @@ async def until(true: Callable[[], bool]) -> None:
             await asyncio.sleep(0.005)
 
     await asyncio.wait_for(look(), 20)
+
+
+@pytest.mark.usefixtures("quickly")
+async def test_what_a_round_took_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or an agent had most of a megabyte more in each build, until it was idle for a minute."""
+    given: list[int] = []
+    machine = Machine(known=False)
+    monkeypatch.setattr(memory, "give_back", lambda: given.append(len(machine.rounds)))
+    probes = Probing(machine, every=0.0, changed=lambda: None)  # type: ignore[arg-type]
+    await probes.begin()
+    running = asyncio.ensure_future(probes.run())
+    await until(lambda: bool(given))
+    running.cancel()
+    assert given == [1]
 
 
 @pytest.mark.usefixtures("quickly")
