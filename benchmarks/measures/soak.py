@@ -1,14 +1,23 @@
-"""Builds without a pause for `--minutes`: does anything grow? Memory, objects, tasks, descriptors, files, …
+"""Builds without a pause: does anything grow? Memory, objects, tasks, descriptors, files, what the broker has.
 
-Each quantity has its slope an hour: the median is the slope, its spread the 95 % confidence interval. It is fitted to
-means of a minute, since samples that follow one another are alike. No growth can be shown where the interval has zero
-in it.
+First a warm-up: builds as fast as they go, until all is full that fills once (`FULL`). Then `--minutes` are measured.
+Where the warm-up would take longer than that, as on a machine that does other things, it ends there, and what is
+measured is called "growth while it fills": the two cannot be told apart.
 
-Left out is what fills once. That is the first third, and more where an agent does not remember as many sessions yet as
-it ever will: `worker_agent.core.ended.REMEMBERED`, of some 2 KB each. A run that has too few builds for that, as on a
-machine that does other things, says "growth while it fills": it cannot tell the two apart. The bridge keeps connections
-of SQLite open (`master_bridge/buildbot/internals/database.py`), each with a page cache that fills to 2 MB; how much
-SQLite has is told beside the master's memory.
+Each quantity has its slope an hour: the median is the slope, its spread the 95 % confidence interval (`slope`). Nothing
+grows where the interval has zero in it; its upper end says how much growth could hide there. Memory is as the kernel
+tells it, and no process is made to collect garbage or to give memory back for it.
+
+What fills, with its bound, and what it costs when it is full:
+
+- an agent: the last 1,024 sessions (`worker_agent.core.ended.REMEMBERED`), up to 2 KB each.
+- each of our processes: Python's table of the texts that it has once only. It has room for as many that come and go,
+  names in paths above all; then it is made anew, larger, once. A keeper takes some 10 a session, and 0.5 MB more
+  between its 1,500th and its 2,000th. Main process and master come to it within their first hundred builds.
+- the bridge: what became of the last 20,000 sessions and requests (`master_bridge.core.memory.REMEMBERED`), 250 bytes a
+  build. That many builds take an hour or more, so the master's configuration fills it before (`stand/configuration`).
+- SQLite: each connection that the bridge keeps open (`master_bridge/buildbot/internals/database.py`) has a cache of
+  pages of 2 MB. How much SQLite has is told beside the master's memory.
 """
 
 from __future__ import annotations
@@ -20,27 +29,40 @@ import statistics
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 
+import psutil
+
 from benchmarks.report.figures import Wrong
+from benchmarks.report.goals import GROWTH
 from benchmarks.stand.peers import Peer
-from benchmarks.stand.processes import resident_memory, tree
+from benchmarks.stand.processes import proportional_memory, resident_memory, tree
 from benchmarks.stand.stage import Stage
 from tests.harness.waiting import wait_for
 from worker_agent.core.ended import REMEMBERED
 
 WORKERS = 2
-#: Builds that are queued or run at any time. Short ones: what is remembered of a thousand builds is complete soon.
-QUEUED = 12
+#: Builds that are queued or run at any time: more than end between two looks.
+QUEUED = 24
 BUILDER = "fanout"
-#: Seconds between two samples, and of one mean.
-EVERY, MEAN = 5.0, 60.0
-#: Of the time that is left out in any case.
-WARM = 1 / 3
-#: Builds after which all agents remember as many as they can, with a tenth more, since none has exactly its share.
-FULL = int(1.1 * WORKERS * REMEMBERED)
+#: Seconds between two looks at which builds have ended; between two samples; between two counts of the broker's
+#: objects, each of which costs a second of processor time; and of one mean.
+LOOK, EVERY, COUNT_EVERY, MEAN = 1.0, 5.0, 30.0, 60.0
+#: Sessions after which a keeper's table of texts was made anew.
+KEEPERS_TABLE = 2000
+#: Builds after which each agent has had as many sessions, with a tenth more, since none has exactly its share.
+FULL = int(1.1 * WORKERS * max(REMEMBERED, KEEPERS_TABLE))
+FILLING = f"{GROWTH} while it fills"
 #: Broker objects by their names in `rabbitmqctl list_…`.
 OBJECTS = ("connections", "channels", "queues", "consumers", "exchanges", "bindings")
+#: 97.5 % quantiles of Student's t distribution by degrees of freedom, from 1 on, and of more.
+_STUDENT = (12.71, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131)
+_STUDENT_MORE = 2.12
+#: One mean that depends on the one before by more than this tells nothing of its own.
+_ALIKE_MAX = 0.9
+
+Samples = list[tuple[float, Mapping[str, float]]]
 
 
 def run(stage: Stage) -> None:
@@ -49,86 +71,110 @@ def run(stage: Stage) -> None:
     peer.have_workers(WORKERS, "benchmarks.stand.counted_agent")
     (peer.master.folder / "held").write_text("{}")
     wait_for(lambda: all(_held(folder) for folder in _holders(peer)), 60, "all tell what they hold")
-    samples, counts = _samples(stage, peer, 60 * stage.minutes)
-    hours = stage.minutes / 60
-    stage.add("soak", "builds", "ours", "builds/s", "more", [counts[-1][1] / (3600 * hours)])
-    since, growth = warm(counts, 60 * stage.minutes)
-    stage.say(f"{growth}: of what was seen after {since:.0f} s; {FULL} builds fill what is remembered")
+    builds, seconds = _Builds(peer), 60 * stage.minutes
+    began = time.monotonic()
+    while builds.made < FULL and time.monotonic() - began < seconds:
+        time.sleep(LOOK)
+        builds.look()
+    growth = GROWTH if builds.made >= FULL else FILLING
+    stage.say(
+        f"warm-up: {builds.made} builds in {time.monotonic() - began:.0f} s; {FULL} fill what is remembered. "
+        f"{stage.minutes:g} minutes are measured: {growth}"
+    )
+    warm = builds.made
+    samples = _samples(stage, peer, builds, seconds)
+    stage.add("soak", "builds", "ours", "builds/s", "more", [(builds.made - warm) / samples[-1][0]])
+    builds.end()
+    grow, known = [], 0
     for what in samples[0][1]:
-        rows = [(at, sample[what]) for at, sample in samples]
-        unit = "MB" if "memory" in what else "KB" if "bytes" in what else ""
+        rows = [(at, sample[what]) for at, sample in samples if what in sample]
+        unit = "MB" if "memory" in what else ""
         stage.add("soak", f"{what}, at the end", "ours", unit, "less", [rows[-1][1]])
-        found = slope(rows, since)
+        found = slope(rows)
         if found is not None:
             stage.add("soak", f"{what}, {growth}", "ours", f"{unit}/hour", "less", found)
+            known += 1
+            grow += [what] if found[0] > 0 else []
+    told = ", ".join(grow) or "none"
+    stage.say(f"{growth} is shown for {len(grow)} of {known} quantities: {told}")
     (peer.master.folder / "held").unlink()
     peer.have_workers(0)
     peer.have_workers(1)
 
 
-def warm(counts: Sequence[tuple[float, int]], seconds: float) -> tuple[float, str]:
-    """The second from which on growth is growth, and what to call what is seen from there on.
+def slope(rows: Sequence[tuple[float, float]]) -> tuple[float, float, float] | None:
+    """(lower bound, slope, upper bound) an hour of rows (seconds, value): a line through the means of each minute, and
+    its 95 % confidence interval. None: fewer than three means.
 
-    `counts`: (seconds, builds until then); `seconds`: of the whole run.
+    The interval is as much wider as fewer means there would be if none depended on the one before, as those of memory
+    do (autocorrelation of the first order, never below 0).
     """
-    third = WARM * seconds
-    full = next((at for at, built in counts if built >= FULL), None)
-    return (third, "growth while it fills") if full is None else (max(third, full), "growth")
-
-
-def slope(rows: Sequence[tuple[float, float]], since: float) -> tuple[float, float, float] | None:
-    """(lower bound, slope, upper bound) an hour of rows (seconds, value) from second `since` on. None: fewer than
-    three means."""
     means: dict[int, list[tuple[float, float]]] = {}
     for at, value in rows:
-        if at >= since:
-            means.setdefault(int(at / MEAN), []).append((at / 3600, value))
+        means.setdefault(int(at / MEAN), []).append((at / 3600, value))
     points = [tuple(map(statistics.fmean, zip(*some, strict=True))) for some in means.values()]
     if len(points) < 3:
         return None
     times, values = zip(*points, strict=True)
     fitted = statistics.linear_regression(times, values)
-    rest = sum((y - fitted.intercept - fitted.slope * x) ** 2 for x, y in zip(times, values, strict=True))
-    middle = statistics.fmean(times)
-    spread = math.sqrt(rest / (len(points) - 2) / sum((x - middle) ** 2 for x in times))
-    return fitted.slope - 2 * spread, fitted.slope, fitted.slope + 2 * spread
+    rests = [y - fitted.intercept - fitted.slope * x for x, y in zip(times, values, strict=True)]
+    middle, freedom = statistics.fmean(times), len(points) - 2
+    squares = sum(rest * rest for rest in rests)
+    alike = sum(one * next_one for one, next_one in pairwise(rests)) / squares if squares else 0.0
+    alike = min(max(alike, 0.0), _ALIKE_MAX)
+    spread = math.sqrt(squares / freedom / sum((x - middle) ** 2 for x in times) * (1 + alike) / (1 - alike))
+    spread *= _STUDENT[freedom - 1] if freedom <= len(_STUDENT) else _STUDENT_MORE
+    return fitted.slope - spread, fitted.slope, fitted.slope + spread
 
 
-def _samples(
-    stage: Stage, peer: Peer, seconds: float
-) -> tuple[list[tuple[float, Mapping[str, float]]], list[tuple[float, int]]]:
-    """Samples, and how many builds were made, by seconds since the begin."""
-    began, built = time.monotonic(), 0
-    found: list[tuple[float, Mapping[str, float]]] = []
-    counts = [(0.0, 0)]
-    requests = [peer.master.force(BUILDER) for _ in range(QUEUED)]
+class _Builds:
+    """`QUEUED` builds at any time, as far as somebody looks."""
+
+    def __init__(self, peer: Peer) -> None:
+        self._peer = peer
+        self._requests = [peer.master.force(BUILDER) for _ in range(QUEUED)]
+        self._path = "/buildrequests?complete=0"
+        self.made = 0
+
+    def look(self) -> None:
+        """One more for each that has ended. Raises `Wrong`: one has failed."""
+        left = {row["buildrequestid"] for row in self._peer.master.get(self._path)["buildrequests"]}
+        for request in [request for request in self._requests if request not in left]:
+            (row,) = self._peer.master.get(f"/buildrequests/{request}")["buildrequests"]
+            if row["results"] != 0:
+                raise Wrong(f"a build ended with the result {row['results']}")
+            self._requests.remove(request)
+            self._requests.append(self._peer.master.force(BUILDER))
+            self.made += 1
+
+    def end(self) -> None:
+        """Wait for those that there are."""
+        for request in self._requests:
+            self._peer.finished(request, 300)
+
+
+def _samples(stage: Stage, peer: Peer, builds: _Builds, seconds: float) -> Samples:
+    """(seconds since the begin, sample), while builds are made."""
+    began, counted = time.monotonic(), -math.inf
+    found: Samples = []
     while (now := time.monotonic() - began) < seconds:
-        found.append((now, _sample(stage, peer)))
-        time.sleep(max(0.0, EVERY - (time.monotonic() - began - now)))
-        for request in [request for request in requests if _over(peer, request)]:
-            requests.remove(request)
-            requests.append(peer.master.force(BUILDER))
-            built += 1
-        counts.append((now, built))
-    for request in requests:
-        peer.finished(request, 300)
-    return found, counts
-
-
-def _over(peer: Peer, request: int) -> bool:
-    if not peer.master.get(f"/buildrequests/{request}")["buildrequests"][0]["complete"]:
-        return False
-    build = peer.master.builds(request)[-1]
-    if build.result != "SUCCESS":
-        raise Wrong(f"a build ended as {build.result}")
-    return True
+        sample = _sample(stage, peer)
+        if now - counted >= COUNT_EVERY:
+            sample |= _counted(stage)
+            counted = now
+        found.append((now, sample))
+        while time.monotonic() - began - now < EVERY:
+            builds.look()
+            time.sleep(LOOK)
+    return found
 
 
 def _sample(stage: Stage, peer: Peer) -> dict[str, float]:
     agent, master = peer.workers[0].pid, peer.master.pid
     sample: dict[str, float] = {
         "agent: resident memory": resident_memory([agent]),
-        "agent: resident memory of all its processes": resident_memory(tree(agent)),
+        "agent: resident memory of its keeper": resident_memory(_keepers(agent)),
+        "agent: proportional memory of all its processes": proportional_memory(tree(agent)),
         "agent: descriptors": _entries(Path(f"/proc/{agent}/fd")),
         "agent: threads": _entries(Path(f"/proc/{agent}/task")),
         "agent: processes": len(tree(agent)),
@@ -140,8 +186,19 @@ def _sample(stage: Stage, peer: Peer) -> dict[str, float]:
     }
     for who, folder in zip(("agent", "master"), _holders(peer), strict=True):
         sample |= {f"{who}: {what}": number for what, number in _held(folder).items()}
+    return sample
+
+
+def _counted(stage: Stage) -> dict[str, float]:
     counted = stage.node.ctl("eval", _COUNT).strip().strip("[]").split(",")
-    return sample | {f"broker: {what}": float(number) for what, number in zip(OBJECTS, counted, strict=True)}
+    return {f"broker: {what}": float(number) for what, number in zip(OBJECTS, counted, strict=True)}
+
+
+def _keepers(agent: int) -> list[int]:
+    """Those of an agent: one that has a session, or waits for the next one."""
+    with suppress(psutil.NoSuchProcess):
+        return [child.pid for child in psutil.Process(agent).children() if child.name() == "keeper"]
+    return []
 
 
 def _holders(peer: Peer) -> tuple[Path, Path]:

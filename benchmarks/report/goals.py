@@ -84,3 +84,15 @@ def bound(goal: Goal, peers: Mapping[str, Figure]) -> float | None:
 
 def goals_of(case: str, what: str) -> list[Goal]:
     return [goal for goal in GOALS if (goal.case, goal.what) == (case, what)]
+
+
+#: What is measured of a quantity that is meant to stay as it is, after its name and a comma: growth an hour. The ends
+#: of its 95 % confidence interval are the figure's spread.
+GROWTH = "growth"
+
+
+def flat(figure: Figure) -> bool | None:
+    """Growth cannot be shown: its confidence interval has zero in it, or is below. None: it is another figure."""
+    if not figure.what.endswith(f", {GROWTH}") or figure.spread is None:
+        return None
+    return figure.spread[0] <= 0

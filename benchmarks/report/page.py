@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks.report import words
 from benchmarks.report.bars import Group, bars, better
 from benchmarks.report.figures import Figure, ratio
-from benchmarks.report.goals import bound, goals_of
+from benchmarks.report.goals import bound, flat, goals_of
 from benchmarks.report.results import Measured, Sets
 from benchmarks.report.table import RATIOS, documented_table, scale_table
 
@@ -155,6 +155,12 @@ def _verdicts(case: str, what: str, group: Group) -> list[str]:
         least = "most" if ours.better == "less" else "least"
         text = f"goal: {group.label(goal.of)} at {least} {goal} — {'' if reached else 'not '}reached"
         lines.append(_note(text, "good" if reached else "bad"))
+    for name, figure in group.peers.items():
+        still = flat(figure)
+        if still is not None:
+            interval = "zero is in the interval, or above it"
+            text = f"goal: {group.label(name)} does not grow ({interval}) — {'' if still else 'not '}reached"
+            lines.append(_note(text, "good" if still else "bad"))
     return lines
 
 

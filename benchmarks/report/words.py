@@ -61,7 +61,8 @@ CASES = {
     ),
     "battery": "Tests of very different length, shared among eight machines of which two are slow.",
     "soak": (
-        "Builds without a pause: what grows in an hour, with the 95 % confidence interval. Around 0 nothing grows."
+        "Builds without a pause, after a warm-up that fills what fills once: what grows in an hour, with the 95 % "
+        "confidence interval. Nothing can be shown to grow where zero is in it; its upper end is what could still hide."
     ),
 }
 PEERS = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from contracts.machines.bounded import Bounded
 from contracts.messages import Claimant, Marker, Message
@@ -20,7 +20,7 @@ from master_bridge.core.actions import (
     StateChanged,
     Terms,
 )
-from master_bridge.core.memory import REMEMBERED, History, Verdict
+from master_bridge.core.memory import REMEMBERED, History, Verdict, history_of
 from master_bridge.core.records import Session, WorkUnit
 from master_bridge.core.timers import Timers
 
@@ -152,15 +152,15 @@ class Context:
     # memory
 
     def history(self, request: str) -> History:
-        return self.histories.get(request) or History()
+        return self.histories.get(request) or history_of(False, 0)
 
     def note_life(self, request: str) -> None:
         """There was an offer of this request, in this incarnation or an earlier one: the next one asks (rule 16)."""
         history = self.history(request)
         if not history.known:
-            self.histories.put(request, replace(history, known=True))
+            self.histories.put(request, history_of(True, history.lives))
 
     def count_life(self, request: str) -> int:
         history = self.history(request)
-        self.histories.put(request, replace(history, lives=history.lives + 1))
+        self.histories.put(request, history_of(history.known, history.lives + 1))
         return history.lives + 1

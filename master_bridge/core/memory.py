@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 #: Entries kept of each kind. A busy master ends some 100,000 sessions a day; an agent that was cut off comes back
@@ -21,3 +22,9 @@ class History:
     known: bool = False
     #: sessions lost with a command running (rule 20)
     lives: int = 0
+
+
+@lru_cache(maxsize=64)
+def history_of(known: bool, lives: int) -> History:
+    """One object for all requests of which the same is known: nearly all of 20,000 have one, and 90 bytes less each."""
+    return History(known=known, lives=lives)
