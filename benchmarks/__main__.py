@@ -71,7 +71,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--part-minutes", type=float, default=3.0, help="a part of thousands that takes longer is given up (default 3)"
     )
-    parser.add_argument("--minutes", type=float, default=30.0, help="how long the case soak takes (default 30)")
+    parser.add_argument(
+        "--minutes", type=float, default=30.0, help="that soak measures, after its warm-up (default 30)"
+    )
     parser.add_argument("--postgres", action="store_true", help="masters' databases are of PostgreSQL, not SQLite")
     parser.add_argument(
         "--peers",

@@ -11,9 +11,9 @@ tells it, and no process is made to collect garbage or to give memory back for i
 What fills, with its bound, and what it costs when it is full:
 
 - an agent: the last 1,024 sessions (`worker_agent.core.ended.REMEMBERED`), up to 2 KB each.
-- each of our processes: Python's table of the texts that it has once only. It has room for as many that come and go,
-  names in paths above all; then it is made anew, larger, once. A keeper takes some 10 a session, and 0.5 MB more
-  between its 1,500th and its 2,000th. Main process and master come to it within their first hundred builds.
+- each of our processes: Python's table of the texts that it has once only (interned). It has room for some that come
+  and go, names in paths above all; then it is made anew, larger, once. A keeper takes 0.5 MB more so, at about its
+  1,000th session (10 such texts each; with shorter paths its 2,000th), an agent's main process 0.8 MB at its 2,900th.
 - the bridge: what became of the last 20,000 sessions and requests (`master_bridge.core.memory.REMEMBERED`), 250 bytes a
   build. That many builds take an hour or more, so the master's configuration fills it before (`stand/configuration`).
 - SQLite: each connection that the bridge keeps open (`master_bridge/buildbot/internals/database.py`) has a cache of
@@ -49,10 +49,10 @@ BUILDER = "fanout"
 #: Seconds between two looks at which builds have ended; between two samples; between two counts of the broker's
 #: objects, each of which costs a second of processor time; and of one mean.
 LOOK, EVERY, COUNT_EVERY, MEAN = 1.0, 5.0, 30.0, 60.0
-#: Sessions after which a keeper's table of texts was made anew.
-KEEPERS_TABLE = 2000
+#: Sessions after which a keeper's and a main process's table of texts was made anew.
+TABLES = 3600
 #: Builds after which each agent has had as many sessions, with a tenth more, since none has exactly its share.
-FULL = int(1.1 * WORKERS * max(REMEMBERED, KEEPERS_TABLE))
+FULL = int(1.1 * WORKERS * max(REMEMBERED, TABLES))
 FILLING = f"{GROWTH} while it fills"
 #: Broker objects by their names in `rabbitmqctl list_…`.
 OBJECTS = ("connections", "channels", "queues", "consumers", "exchanges", "bindings")

@@ -64,7 +64,7 @@ def test_two_minutes_tell_nothing() -> None:
 
 
 def test_all_that_agents_remember_is_full_after_the_warm_up() -> None:
-    assert soak.WORKERS * max(REMEMBERED, soak.KEEPERS_TABLE) < soak.FULL
+    assert soak.WORKERS * max(REMEMBERED, soak.TABLES) < soak.FULL
 
 
 @pytest.mark.parametrize(

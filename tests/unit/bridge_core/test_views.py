@@ -238,3 +238,16 @@ def test_what_buildbot_asks_for_is_not_complete_whatever_was_looked_up_before() 
     assert scene.to(agent) == []
     scene.settle()
     assert scene.state() == "granted"
+
+
+def test_requests_of_which_the_same_is_known_share_one_object() -> None:
+    """20,000 are remembered."""
+    scene = Scene()
+    scene.held(Agent("a"))
+    context = scene.machine._context
+    context.note_life("br-2")
+    assert context.history("br-1").known
+    assert context.history("br-1") is context.history("br-2")
+    assert context.count_life("br-2") == 1
+    assert context.history("br-2").lives == 1
+    assert context.history("br-1").lives == 0
