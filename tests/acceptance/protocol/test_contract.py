@@ -76,7 +76,7 @@ def resealed(given: dict[str, Any], vector: dict[str, Any]) -> bytes:
 
 
 def test_the_node_worker_stays_small() -> None:
-    """An example is read: all its files together are under 780 lines, with operators and seals."""
+    """An example is read: all its files together are under 810 lines, with operators, seals and paced statuses."""
     files = sorted(NODE_WORKER.glob("*.js"))
     assert {"worker.js", "session.js"} <= {file.name for file in files}
-    assert sum(len(file.read_text().splitlines()) for file in files) < 780
+    assert sum(len(file.read_text().splitlines()) for file in files) < 810
