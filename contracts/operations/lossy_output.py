@@ -11,6 +11,7 @@ import io
 import os
 import select
 import sys
+import threading
 from typing import TextIO
 
 #: POSIX: a pipe that can be written to takes this much at once without waiting.
@@ -28,6 +29,9 @@ class LossyOutput(io.RawIOBase):
         self._poll.register(fd, select.POLLOUT)
         #: the last line was written in part
         self._torn = False
+        #: one line at a time: a thread that writes between another's look and its write could make that one wait for a
+        #: reader; and one `poll` object serves one thread. Again by its own thread: whatever ends meanwhile may warn
+        self._lock = threading.RLock()
 
     def fileno(self) -> int:
         """The descriptor that is written to."""
@@ -43,12 +47,13 @@ class LossyOutput(io.RawIOBase):
     def write(self, data: object) -> int:
         """All of `data` (bytes), or what is taken at once of it; the caller cannot tell and need not."""
         line = bytes(data)  # type: ignore[call-overload]  # the base class has any buffer
-        left = b"\n" + line if self._torn else line
-        with contextlib.suppress(OSError):  # whom could it be told?
-            while left and self._poll.poll(0):
-                left = left[os.write(self._fd, left[:_PIECE]) :]
-        # Of a line of which nothing was written there is nothing to end.
-        self._torn = bool(left) and (self._torn or len(left) < len(line))
+        with self._lock:
+            left = b"\n" + line if self._torn else line
+            with contextlib.suppress(OSError):  # whom could it be told?
+                while left and self._poll.poll(0):
+                    left = left[os.write(self._fd, left[:_PIECE]) :]
+            # Of a line of which nothing was written there is nothing to end.
+            self._torn = bool(left) and (self._torn or len(left) < len(line))
         return len(line)
 
 

@@ -7,6 +7,8 @@ import os
 import socket
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -59,6 +61,34 @@ def _more(fd: int) -> bool:
     import select
 
     return bool(select.select([fd], [], [], 0)[0])
+
+
+def test_threads_write_whole_lines_and_none_breaks() -> None:
+    """As probes and the main thread do: one of both broke, and a round of probes with it."""
+    reading, writing = os.pipe()
+    output, count, told = LossyOutput(writing), 4, 3000
+    taken: list[bytes] = []
+
+    def read() -> None:
+        while piece := os.read(reading, 65536):
+            taken.append(piece)
+
+    def write(letter: bytes) -> int:
+        return sum(output.write(letter * 80 + b"\n") for _ in range(told))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        with ThreadPoolExecutor(count) as threads:
+            sizes = list(threads.map(write, (b"a", b"b", b"c", b"d")))
+    finally:
+        os.close(writing)
+        reader.join()
+        os.close(reading)
+    assert sizes == [81 * told] * count
+    lines = b"".join(taken).splitlines()
+    assert lines
+    assert {line for line in lines if len(line) == 80} <= {letter * 80 for letter in (b"a", b"b", b"c", b"d")}
 
 
 def test_a_socket_whose_other_end_is_gone() -> None:
