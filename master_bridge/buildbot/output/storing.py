@@ -1,9 +1,9 @@
 """Brings a command's output to those who read it and into its logs, as `RemoteCommand.remoteUpdate` does.
 
-Two things differ. A long line is cut where it is stored, since Buildbot's database truncates it; those who read (what
+Three things differ. A long line is cut where it is stored, since Buildbot's database truncates it; those who read (what
 a step collects, log observers) have it whole. And large pieces take one quick pass: Buildbot puts its stream letter
 before each line by a regular expression, 12 ms a MiB of lines of 100 bytes, a quarter of what the master needs for such
-a log; by `str.replace` it is 2 ms.
+a log; by `str.replace` it is 2 ms. And what goes into a log file's log is not kept in the command as well.
 """
 
 from __future__ import annotations
@@ -43,7 +43,16 @@ def update(command: RemoteCommand, key: str, value: Any) -> defer.Deferred[Any]:
         return _store(command, key, lines, unfinished)
     if has_long_line(lines):
         _cut_in_log(command, _log_name(command, key if key != "log" else f"log:{value[0]}"))
-    return command.remoteUpdate(key, (value[0], lines) if key == "log" else lines, False)
+    if key == "log":
+        return _add_to_log_file(command, value[0], lines)
+    return command.remoteUpdate(key, lines, False)
+
+
+@defer.inlineCallbacks
+def _add_to_log_file(command: RemoteCommand, name: str, lines: str) -> Any:
+    yield command.remoteUpdate("log", (name, lines), False)
+    # where Buildbot keeps each piece too, for as long as the command is there: 100 MB of a report, and nobody reads it
+    command.updates.pop("log", None)
 
 
 def is_read(command: RemoteCommand, stream: str) -> bool:

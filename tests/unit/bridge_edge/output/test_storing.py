@@ -183,3 +183,16 @@ def test_a_stream_is_read_by_those_who_collect_and_by_observers() -> None:
     assert storing.is_read(stage.command, "stdout")
     own = type("Own", (RemoteCommand,), {"add_stdout_lines": lambda *_: defer.succeed(None)})
     assert storing.is_read(Stage(command=own).command, "stdout")
+
+
+def test_a_log_file_is_not_kept_in_memory_beside_its_log() -> None:
+    """As Buildbot's command does with each piece of it: a master grew by all of a report of 100 MB."""
+    stage = Stage()
+    stage.command.logs["report"] = stage.log
+    stage.command.updates["files"].append(["what a step may ask for"])
+    for _ in range(3):
+        result = storing.update(stage.command, "log", ("report", "x" * 1000 + "\n"))
+        stage.under_way.pop().callback(None)
+        assert result.called
+    assert len(stage.rows) == 3
+    assert dict(stage.command.updates) == {"files": [["what a step may ask for"]]}
