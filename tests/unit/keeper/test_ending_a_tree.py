@@ -137,6 +137,7 @@ def hide(stage: Stage, monkeypatch: pytest.MonkeyPatch, looks: int) -> None:
         return stage.system.process(KEEPER if pid is None else pid)
 
     monkeypatch.setattr(psutil, "Process", process)
+    monkeypatch.setattr(reaper, "_is_there", lambda pid: pid == COMMAND)
 
 
 def test_orphans_are_nobodys_while_another_command_runs(stage: Stage) -> None:

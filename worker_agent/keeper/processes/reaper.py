@@ -118,17 +118,28 @@ def descendants(process: psutil.Process) -> list[psutil.Process]:
 
 
 def of_child(pid: int) -> psutil.Process | None:
-    """A child that is not collected; None where the system does not show it.
+    """A child of this process; None where it is gone, or the system does not show it.
 
-    Where a service has `ProtectProc=invisible`, a process is shown to those only who may trace it, and for a moment
-    while it begins a program that is not even its parent.
+    Where a service has `ProtectProc=invisible`, a process is shown only to those who may trace it. For milliseconds
+    while it begins a program that is not even its parent, where that may not be traced itself (`SecondUser`).
     """
     for _ in range(_EXEC_LOOKS):
         try:
             return psutil.Process(pid)
-        except psutil.NoSuchProcess:
+        except (psutil.NoSuchProcess, FileNotFoundError):  # the second: it comes into sight while psutil looks
+            if not _is_there(pid):
+                return None
             time.sleep(_EXEC_PAUSE)
     return None
+
+
+def _is_there(pid: int) -> bool:
+    """Signals reach what `/proc` does not show."""
+    try:
+        os.kill(pid, 0)
+    except OSError as error:
+        return not isinstance(error, ProcessLookupError)
+    return True
 
 
 def left_on_purpose(process: psutil.Process) -> bool:
@@ -137,20 +148,25 @@ def left_on_purpose(process: psutil.Process) -> bool:
 
 
 def left_below(pids: Iterable[int]) -> list[psutil.Process]:
-    """What is to be left among living processes `pids` and all below them."""
+    """What is to be left among children `pids` of this process and all below them."""
     found: dict[int, psutil.Process] = {}
     for pid in pids:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            child = psutil.Process(pid)
+        child = of_child(pid)
+        if child is not None:
             found.update((process.pid, process) for process in (child, *_below(child)))
     return [process for process in found.values() if alive(process) and left_on_purpose(process)]
 
 
 def _below(process: psutil.Process) -> list[psutil.Process]:
-    try:
-        found = process.children(recursive=True)  # raises it also where the number is another's
-    except psutil.NoSuchProcess:
-        return []
+    found: list[psutil.Process] = []
+    for _ in range(_EXEC_LOOKS):
+        try:
+            found = process.children(recursive=True)  # raises it also where the number is another's
+            break
+        except psutil.NoSuchProcess:
+            return []
+        except FileNotFoundError:  # as in `of_child`
+            time.sleep(_EXEC_PAUSE)
     return [each for each in found if alive(each)]
 
 
@@ -164,7 +180,7 @@ def marked(mark: str) -> list[psutil.Process]:
     for pid in psutil.pids():
         if pid == own or not carries(environment(pid), mark):
             continue
-        with contextlib.suppress(psutil.NoSuchProcess):  # it has ended just now
+        with contextlib.suppress(psutil.NoSuchProcess, FileNotFoundError):  # it has ended just now
             process = psutil.Process(pid)
             if carries(environment(pid), mark) and alive(process):  # it, not one that had its number a moment ago
                 found.append(process)
