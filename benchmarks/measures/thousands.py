@@ -31,6 +31,7 @@ from contracts.testing.rabbitmq.cluster import RabbitMQCluster
 from contracts.testing.rabbitmq.node import RabbitMQNode
 from contracts.timing import STATUS_INTERVAL, STATUSES_WANTED_FOR
 from contracts.trust.tickets import SECRET_BYTES
+from master_bridge.buildbot.fleet.statuses import A_SECOND
 
 SIGNATURES = 10
 #: Agents of a client process: each has its own descriptors, and the clients' work is on all cores.
@@ -294,9 +295,9 @@ def _bridge(stage: Stage, agents: int) -> None:
         try:
             assert fleet.stdout is not None
             assert fleet.stdout.readline() == "ready\n"
-            # each agent is new to the master once (200 a second), hears how often to tell its status, which counts when
+            # each agent is new to the master once, hears how often to tell its status, which counts when
             # what counted before is over, and says so in its next one: that is news of each once more
-            time.sleep(2 * STATUS_INTERVAL + STATUSES_WANTED_FOR + 2 * agents / 200)
+            time.sleep(2 * STATUS_INTERVAL + STATUSES_WANTED_FOR + 2 * agents / A_SECOND)
             told = _percent(used, _REST)
         finally:
             fleet.kill()

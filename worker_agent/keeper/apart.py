@@ -21,15 +21,9 @@ from typing import Any
 import psutil
 
 from worker_agent.keeper import orders
+from worker_agent.keeper.files import read_file, remove_file
 from worker_agent.keeper.isolated import with_socket
-from worker_agent.keeper.processes.reaper import (
-    KILL_PATIENCE,
-    descendants,
-    is_stopped,
-    kill_until_none,
-    own_children,
-    read_file,
-)
+from worker_agent.keeper.processes.reaper import KILL_PATIENCE, descendants, is_stopped, kill_until_none, own_children
 from worker_agent.keeper.runner import Listener
 from worker_agent.keeper.second_user import NoSecondUser, SecondUser
 from worker_agent.keeper.sending import MessageStream, Outgoing
@@ -149,8 +143,7 @@ class Apart:
         if not (self._ended.done() and not self._lost):
             await asyncio.to_thread(self._end_by_force)
         await asyncio.to_thread(self._collect)
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(APART_FILE)
+        remove_file(APART_FILE)
         return self._ended.result() if self._ended.done() else []
 
     # What the process tells

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Iterable
 
-from worker_agent.keeper.processes.reaper import read_file
+from worker_agent.keeper.files import read_file
 
 #: A file system with less than this free (bytes) is taken for full: what a failed write leaves is rarely exactly 0.
 DISK_FULL = 1024 * 1024

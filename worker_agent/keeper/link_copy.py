@@ -14,6 +14,7 @@ import socket
 import struct
 from collections.abc import Callable
 
+from worker_agent.keeper.files import remove_file
 from worker_agent.keeper.wire import LINK_HELD, LINK_NAME_BYTES, LINK_SOCKET
 
 #: Seconds after the main process's end before the copy is let go: who kills all of an agent needs a moment for it.
@@ -36,8 +37,7 @@ class LinkCopy:
 
     def open(self) -> None:
         """Raises OSError."""
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(LINK_SOCKET)
+        remove_file(LINK_SOCKET)
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(LINK_SOCKET)
         os.chmod(LINK_SOCKET, 0o600)
@@ -52,8 +52,7 @@ class LinkCopy:
             self._listener.close()
             self._listener = None
         self._forget()
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(LINK_SOCKET)
+        remove_file(LINK_SOCKET)
 
     def drop(self) -> None:
         """After `close`: the process goes on without it, and those who have the connection notice nothing."""

@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING
 from contracts.operations.lossy_output import replace_standard_error
 from worker_agent.keeper import orders
 from worker_agent.keeper.commands.running import Commands
+from worker_agent.keeper.files import read_file
 from worker_agent.keeper.processes.guard import Guard, log_to
-from worker_agent.keeper.processes.reaper import become_subreaper, identity, read_file
+from worker_agent.keeper.processes.reaper import become_subreaper, identity
 from worker_agent.keeper.runner import Listener, Runner
 from worker_agent.keeper.server import KeeperServer
 from worker_agent.keeper.settings import KeeperConfig

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from worker_agent.keeper import orders
+from worker_agent.keeper.files import remove_file
 from worker_agent.keeper.giving_back import GIVE_BACK_AFTER, Program
 from worker_agent.keeper.link_copy import LET_GO_AFTER, LinkCopy
 from worker_agent.keeper.runner import Listener, Runner
@@ -70,8 +71,7 @@ class KeeperServer:
         `as_before`: the process itself is as it was before the session.
         """
         loop = asyncio.get_running_loop()
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(SOCKET)
+        remove_file(SOCKET)
         # The folder of the session is the working directory: a socket's whole path may be longer than its 108 bytes.
         server = await loop.create_unix_server(lambda: _Connection(self), path=SOCKET)
         os.chmod(SOCKET, 0o600)
@@ -84,8 +84,7 @@ class KeeperServer:
         clocks.cancel()
         server.close()
         self._link.close()
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(SOCKET)
+        remove_file(SOCKET)
         again = self._wanted_again and self._main is self._first and self._session.empty
         if again:
             self._link.drop()

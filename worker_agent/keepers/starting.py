@@ -19,9 +19,10 @@ from dataclasses import dataclass
 import structlog
 
 from contracts.operations import memory
+from worker_agent.keeper.files import read_file
 from worker_agent.keeper.isolated import isolated, with_socket
 from worker_agent.keeper.processes.environment import command_environment
-from worker_agent.keeper.processes.reaper import become_subreaper, read_file
+from worker_agent.keeper.processes.reaper import become_subreaper
 from worker_agent.keeper.wire import FORK_REQUEST
 
 log = structlog.get_logger(__name__)

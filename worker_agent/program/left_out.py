@@ -1,9 +1,10 @@
-"""What libraries load and an agent has no use for: 11 MB, and a third of the time of its start.
+"""What libraries load and an agent has no use for.
 
-- structlog reads `rich` and Twisted where they happen to be installed, for colourful tracebacks and Twisted's logs.
+- structlog reads `rich` and Twisted where they happen to be installed, for a colourful traceback and Twisted's logs:
+  8 MB and a quarter of a second.
 - pydantic, aio-pika and aiormq ask `importlib.metadata`, which loads `email`, `zipfile` and `csv`, for versions and for
-  pydantic's plugins, of which an agent wants none. Whatever else it is asked, the real one answers.
-- pydantic imports `zoneinfo`, which reads how Python was built to find out where the system's time zones are.
+  pydantic's plugins, of which an agent wants none: 1.4 MB. Whatever else it is asked, the real one answers.
+- pydantic imports `zoneinfo`, which reads how Python was built to learn where the system's time zones are: 0.7 MB.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _ZONES = "PYTHONTZPATH"
 
 
 def leave_out() -> None:
-    """To be called before anything else is imported. Linux's usual place of time zones is the one that is known."""
+    """To be called before anything else is imported. Time zones are known from Linux's usual place from then on."""
     for unused in ("rich", "twisted"):
         sys.modules.setdefault(unused, None)  # type: ignore[arg-type]  # importlib: None says that there is no such module
     if _METADATA not in sys.modules:

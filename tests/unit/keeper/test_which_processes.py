@@ -18,6 +18,7 @@ import pytest
 
 from tests.harness.waiting import wait_for
 from tests.unit.keeper.system import System
+from worker_agent.keeper import files
 from worker_agent.keeper.processes import reaper
 from worker_agent.keeper.processes.belonging import MARK
 
@@ -349,7 +350,7 @@ def test_all_of_the_machine_is_not_looked_at_when_a_thread_ends_meanwhile(
             return b""  # of a thread that is gone the list is empty where the file was opened before
         return read(path)
 
-    read = reaper.read_file
+    read = files.read_file
     monkeypatch.setattr(os, "listdir", listing)
     monkeypatch.setattr(reaper, "read_file", reading)
     monkeypatch.setattr(psutil, "Process", fails(AssertionError("all of the machine is looked at")))
@@ -444,7 +445,7 @@ def program_begins(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[floa
     """A call plants it: the environment is not there yet at so many looks; what comes back are the pauses so far."""
 
     def plant(looks: int) -> list[float]:
-        real = reaper.read_file
+        real = files.read_file
         pauses: list[float] = []
 
         def read(path: str) -> bytes:

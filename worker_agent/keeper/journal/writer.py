@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 from collections import deque
 from typing import Any
 
+from worker_agent.keeper.files import remove_file
 from worker_agent.keeper.journal.segments import event_header, pack, read_record, segment_path, segments
 
 #: A segment is closed and the next begun at this size: the unit in which stored events can be dropped.
@@ -98,7 +98,7 @@ class Journal:
 
     def free_reserve(self) -> None:
         """Give back the space set aside, so that a last few events fit on a full disk."""
-        _remove(self._reserve)
+        remove_file(self._reserve)
 
     def set_reserve(self) -> bool:
         """Set the space aside (again); False when the disk has not that much."""
@@ -109,7 +109,7 @@ class Journal:
             else:
                 os.write(fd, bytes(RESERVE_SIZE))
         except OSError:
-            _remove(self._reserve)
+            remove_file(self._reserve)
             return False
         finally:
             os.close(fd)
@@ -156,7 +156,7 @@ class Journal:
     def _drop_stored(self) -> None:
         while self._total > self._journal_max and self._closed and self._closed[0][0] <= self._stored:
             _, size, path = self._closed.popleft()
-            _remove(path)
+            remove_file(path)
             self._total -= size
 
     def _recover(self) -> None:
@@ -177,8 +177,3 @@ class Journal:
             os.lseek(self._fd, size, os.SEEK_SET)
         if self._written:
             self._groups.append((self.seq, self._written))
-
-
-def _remove(path: str) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import psutil
 
+from worker_agent.keeper.files import read_file
 from worker_agent.keeper.processes import belonging
 from worker_agent.keeper.processes.belonging import Orphan, carries, identity_in, is_living, to_be_left
 
@@ -274,12 +275,6 @@ def own_children() -> list[int]:
             if os.listdir(_THREADS) == threads:  # or what one that ended had started may now be in a list read before
                 return found
     return [process.pid for process in psutil.Process().children()]
-
-
-def read_file(path: str) -> bytes:
-    """A small file, whole: in a third of the time that a `Path` takes, without its 0.6 MB. Raises OSError."""
-    with open(path, "rb", buffering=0) as file:
-        return file.readall()
 
 
 def alive(process: psutil.Process) -> bool:
