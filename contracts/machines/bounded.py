@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
+from itertools import islice
 from typing import Generic, TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 
 
+#: Of so many entries one more is forgotten, where one has to be: a dictionary goes over all that was taken out at its
+#: beginning to find its first entry, which made a `put` of 20,000 ten times as dear. (An `OrderedDict` has its first
+#: one at hand, and 80 bytes more for each.)
+_AT_ONCE = 64
+
+
 class Bounded(Generic[Key, Value]):
-    """At most `size` entries: the one that was not written for longest is forgotten first."""
+    """At most `size` entries: those that were not written for longest are forgotten first, one of 64 at once."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -21,7 +28,8 @@ class Bounded(Generic[Key, Value]):
         self._entries.pop(key, None)
         self._entries[key] = value
         if len(self._entries) > self._size:
-            del self._entries[next(iter(self._entries))]
+            for oldest in list(islice(self._entries, 1 + self._size // _AT_ONCE)):
+                del self._entries[oldest]
 
     def get(self, key: Key) -> Value | None:
         """None: it is not there, or forgotten."""

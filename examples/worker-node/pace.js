@@ -11,8 +11,8 @@ export class Pace {
   wanted(every = LEAST) {
     if (Number.isInteger(every) && every >= LEAST && every <= MOST) this.wants.set(every, performance.now());
   }
-  // A master is there that knows nobody.
-  hurry() { this.left = 1; }
+  // A master is there that knows nobody; all others hear that, too, so what follows is as after a change.
+  hurry() { this.left = 1; this.looks = 0; }
   every() {
     for (const [every, at] of this.wants) if (performance.now() - at > WANTED_FOR) this.wants.delete(every);
     return this.wants.size ? Math.min(...this.wants.keys()) : LEAST;

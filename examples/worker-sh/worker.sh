@@ -103,9 +103,9 @@ claim() { # of the master with this folder
   introduce claim '' '"expires":5,'
 }
 pace() { # how often the status is told: as one of the masters wants that were heard within 15 s (rule 27)
-  set -- $wants; wants='' every=61
-  for word; do
-    [ $((now - ${word#*:})) -gt 15 ] || { wants="$wants $word"; [ "${word%:*}" -gt "$every" ] || every=${word%:*}; }
+  new=${1-}; set -- ${new:+$new:$now} $wants; wants='' every=61; for word; do # of all that want the same, one counts
+    [ $((now - ${word#*:})) -gt 15 ] || case $wants in *" ${word%:*}:"*) ;; *)
+      wants="$wants $word"; [ "${word%:*}" -gt "$every" ] || every=${word%:*} ;; esac
   done; [ "$every" != 61 ] || every=5
 }
 status() { # to the fleet, and whoever asks
@@ -146,7 +146,7 @@ told() {
   esac
   silent=''; case $v_t:$v_status_every in
     offer:*) told_offer; return ;;
-    alive: | alive:[5-9] | alive:[1-5][0-9] | alive:60) pace; wants="$wants ${v_status_every:-5}:$now" ;;
+    alive: | alive:[5-9] | alive:[1-5][0-9] | alive:60) pace "${v_status_every:-5}" ;;
     rollcall:*) next=0; find '[ "$v_master:$h_user:$held" != "$master:$owner:1" ] || resume; false' ;;
   esac
   [ -n "$v_session" ] || return

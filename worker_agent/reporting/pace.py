@@ -14,8 +14,8 @@ from contracts.timing import STATUS_INTERVAL, STATUSES_WANTED_FOR
 class StatusPace:
     """Asked at each regular look, every `STATUS_INTERVAL` seconds, whether it is time to tell.
 
-    Where the interval changes, the next time is anywhere within the new one: thousands of agents hear of it at the same
-    moment, and are not to tell at the same moment from then on.
+    Where the interval changes, the next time is anywhere within the new one, and so it is after a roll call: thousands
+    of agents hear of it at the same moment, and are not to tell at the same moment from then on.
     """
 
     def __init__(self, random: Random) -> None:
@@ -32,6 +32,7 @@ class StatusPace:
     def master_new(self) -> None:
         """A master is there that knows nothing of the fleet: it is told at the next look."""
         self._left = 1
+        self._looks = 0  # as where the interval changes: all others are told of at that look, too
 
     def every(self, now: float) -> int:
         """Seconds between two statuses: the least that a living master wants; the usual ones where none is there."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import signal
+import subprocess
 from pathlib import Path
 
 import psutil
@@ -52,6 +53,21 @@ def test_the_shell_worker_is_small_and_can_be_read() -> None:
     ]
     assert 200 < len(lines) < 400
     assert max(len(line) for line in lines) <= 120
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_what_masters_want_is_remembered_once_however_many_say_it(shell: str) -> None:
+    """Rule 27: the least that was wanted within 15 s counts. Each `alive` goes through the list."""
+    said = "pace 60; pace 10; " + 40 * "pace 60; " + "now=5; pace 60; "
+    tells = 'echo "$every$wants"; '
+    script = (
+        f"now=3 wants=''; pace; {tells}{said}{tells}now=18; pace; {tells}now=19; pace; {tells}now=21; pace; {tells}"
+    )
+    function = subprocess.run(["sed", "-n", "/^pace()/,/^}/p", str(WORKER)], check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        [*SHELLS[shell], "-c", function.stdout + script], check=True, capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout.splitlines() == ["5", "10 60:5 10:3", "10 60:5 10:3", "60 60:5", "5"]
 
 
 def options(shell: str, folder: Path, only: tuple[str, ...] = ()) -> KitOptions:

@@ -98,3 +98,16 @@ def test_many_agents_do_not_tell_at_the_same_look(before: int, after: int) -> No
     assert sum(told.values()) == 1_000
     share = 1_000 / (after // 5)
     assert all(share / 2 < told[5.0 * look] < 2 * share for look in range(1, after // 5 + 1)), told
+
+
+def test_many_agents_do_not_tell_at_the_same_look_after_a_roll_call() -> None:
+    """A master calls the roll whenever its link is up again: all agents tell within 5 s, and are to do so once only."""
+    agents = [Looking(seed) for seed in range(1_000)]
+    told: Counter[float] = Counter()
+    for agent in agents:
+        agent.looks(40, 60)
+        agent.pace.master_new()
+        assert agent.looks(1, 60) == [5.0]
+        told.update(agent.looks(12, 60))
+    assert sum(told.values()) == 1_000
+    assert all(1_000 / 12 / 2 < told[5.0 * look] < 2 * 1_000 / 12 for look in range(1, 13)), told
