@@ -11,14 +11,15 @@ come is needed.
 from __future__ import annotations
 
 import heapq
-from bisect import insort
+from bisect import bisect, insort
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import inf
 from random import Random
 from types import MappingProxyType
+from typing import NamedTuple
 
-#: How often it is played, and for how many requests of each kind: one forecast costs some 40 ms at most.
+#: How often it is played, and for how many requests of each kind.
 PLAYS, REQUESTS = 25, 200
 #: Which of the sorted plays are told.
 EARLY, LIKELY, LATE = 0.1, 0.5, 0.9
@@ -100,9 +101,18 @@ def forecast(
     durations = _Durations(took, random)
     if not (line or back) or not durations.known:
         return {}
+    wanted = {each.signature for each in line}.union(*(each.places.values() for each in back))
+    # of thousands of agents most change nothing for who waits
+    fleet = [
+        machine
+        for machine in machines
+        if not wanted.isdisjoint(machine.serves) or (back and any(running.place for running in machine.running))
+    ]
+    free = list(_free(fleet, len(line) + len(back)))
+    rests = [durations.rest(running, number) for number, machine in enumerate(fleet) for running in machine.running]
     starts: dict[str, list[float]] = {}
     for _ in range(PLAYS):
-        for request, at in _Play(line, back, machines, durations, frees).starts():
+        for request, at in _Play(line, back, fleet, free, rests, durations, frees).starts():
             starts.setdefault(request, []).append(at)
     return {request: _told(sorted(times)) for request, times in starts.items()}
 
@@ -112,6 +122,27 @@ def _told(times: Sequence[float]) -> ForecastStart:
         return times[int(share * len(times))]
 
     return ForecastStart(early=at(EARLY), likely=at(LIKELY), late=at(LATE))
+
+
+def _free(machines: Sequence[Machine], most: int) -> Iterator[tuple[float, int, str]]:
+    """(now, machine, no place) of free slots; of those that serve the same no more than `most`, as many as wait."""
+    left: dict[frozenset[str], int] = {}
+    for number, machine in enumerate(machines):
+        here = min(machine.free, left.get(machine.serves, most))
+        left[machine.serves] = left.get(machine.serves, most) - here
+        yield from [(0.0, number, "")] * here
+
+
+class _Rest(NamedTuple):
+    """What is left of what a slot runs: one of `times` from `first` on, `choices` of them, less `elapsed`. `number`: of
+    its machine; `place`: what it gives free."""
+
+    times: Sequence[float]
+    first: int
+    choices: int
+    elapsed: float
+    number: int
+    place: str
 
 
 class _Durations:
@@ -126,11 +157,22 @@ class _Durations:
     def whole(self, builder: str) -> float:
         return self._random.choice(self._took.get(builder, self._all))
 
-    def rest(self, running: Running) -> float:
-        """What is left. One that runs longer than any before is taken to be half done."""
+    def rest(self, running: Running, number: int) -> _Rest:
+        """Looked up once for all plays. One that runs longer than any before is taken to be half done."""
+        elapsed = running.elapsed
         times = self._took.get(running.builder, self._all)
-        longer = [time for time in times if time > running.elapsed]
-        return (self._random.choice(longer) if longer else 2 * running.elapsed) - running.elapsed
+        first = bisect(times, elapsed)
+        if first == len(times):
+            times, first = [2 * elapsed], 0
+        return _Rest(times, first, len(times) - first, elapsed, number, running.place)
+
+    def draw(self, rests: Iterable[_Rest]) -> list[tuple[float, int, str]]:
+        """(when, machine, place) of each: thousands of a large fleet, in each play."""
+        random = self._random.random
+        return [
+            (times[first + int(random() * choices)] - elapsed, number, place)
+            for times, first, choices, elapsed, number, place in rests
+        ]
 
 
 class _Play:
@@ -141,6 +183,8 @@ class _Play:
         line: Sequence[Waiting],
         held: Sequence[Held],
         machines: Sequence[Machine],
+        free: Sequence[tuple[float, int, str]],
+        rests: Sequence[_Rest],
         durations: _Durations,
         frees: Mapping[str, Sequence[str]],
     ) -> None:
@@ -151,10 +195,7 @@ class _Play:
         self._durations = durations
         self._idle: list[int] = []
         #: (when, machine, place): a slot of the machine ends what it runs, which gives the place free
-        self._ends: list[tuple[float, int, str]] = []
-        for number, machine in enumerate(machines):
-            self._ends += [(0.0, number, "")] * machine.free
-            self._ends += [(durations.rest(running), number, running.place) for running in machine.running]
+        self._ends = [*free, *durations.draw(rests)]
         heapq.heapify(self._ends)
 
     def starts(self) -> Iterator[tuple[str, float]]:

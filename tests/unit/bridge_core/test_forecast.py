@@ -8,8 +8,22 @@ from statistics import median
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from master_bridge.core.forecast import PLAYS, REQUESTS, ForecastStart, Held, Machine, Running, Waiting, forecast
+from master_bridge.core.forecast import (
+    PLAYS,
+    REQUESTS,
+    ForecastStart,
+    Held,
+    Machine,
+    Running,
+    Waiting,
+    _Durations,
+    _free,
+    _Play,
+    forecast,
+)
 from tests.unit.bridge_core.day import Day
 
 
@@ -168,8 +182,11 @@ def test_eight_of_ten_plays_lie_between_early_and_late() -> None:
         drawn = 0
 
         def choice(self, seq: Any) -> Any:
+            return seq[int(self.random() * len(seq))]
+
+        def random(self) -> float:
             self.drawn += 1
-            return seq[(self.drawn - 1) % len(seq)]
+            return ((self.drawn - 1) % PLAYS + 0.5) / PLAYS
 
     took = [float(number) for number in range(1, PLAYS + 1)]
     found = forecast([waits("a")], [machine], {"b": took}, InTurn())["a"]
@@ -222,3 +239,73 @@ def test_many_that_are_held_back_are_bounded_too() -> None:
     assert len(found) == REQUESTS
     assert str(REQUESTS + 19) in found
     assert "0" not in found
+
+
+def test_agents_that_serve_none_who_waits_change_nothing() -> None:
+    """Nor are they drawn for. One of them may give a place free, or a lock, for which somebody is held back."""
+    drawn = 0
+
+    class Counting(Random):
+        def random(self) -> float:
+            nonlocal drawn
+            drawn += 1
+            return super().random()
+
+    others = [
+        Machine(serves=frozenset({"wx"}), free=5, running=(Running(builder="b", elapsed=9.0, place=f"wx-{number}"),))
+        for number in range(50)
+    ]
+    mine = Machine(serves=GTK | {"wx"}, free=0, running=(Running(builder="b", elapsed=40.0),))
+    found = forecast([waits("a", 1.0), waits("b", 2.0)], [*others, mine], {"b": [100.0]}, Counting(1))
+    assert likely(found) == {"a": 60.0, "b": 160.0}
+    assert drawn == 3 * PLAYS, "of what runs, and of each that waits"
+    held = [back("c", 3.0, "wx-7"), back("d", 4.0, "lock")]
+    found = forecast([waits("a", 1.0)], [*others, mine], {"b": [100.0]}, Counting(1), held, {"wx-8": ["lock"]})
+    assert likely(found) == {"a": 60.0, "c": 160.0, "d": 260.0}
+
+
+def test_of_thousands_of_free_slots_as_many_are_looked_at_as_somebody_can_take() -> None:
+    """Of each kind: those that serve the one serve nobody else."""
+    both = GTK | {"wx"}
+    kinds = [frozenset({"mac", "wx"}), GTK, both]
+    machines = [Machine(serves=serves, free=2) for serves in kinds for _ in range(1_000)]
+    line = [waits("mac", 1.0, "mac"), waits("wx", 2.0, "wx"), waits("gtk", 3.0)]
+    assert likely(forecast(line, machines, {"b": [10.0]}, Random(1))) == {"mac": 0.0, "wx": 0.0, "gtk": 0.0}
+    assert len(list(_free(machines, 3))) == 9
+    few = [Machine(serves=GTK, free=1), Machine(serves=both, free=1), Machine(serves=GTK, free=9)]
+    assert list(_free(few, 3)) == [(0.0, 0, ""), (0.0, 1, ""), (0.0, 2, ""), (0.0, 2, "")]
+
+
+@given(
+    kinds=st.lists(st.sampled_from(("a", "b", "ab", "c")), min_size=1, max_size=12),
+    wants=st.lists(st.sampled_from("abd"), min_size=1, max_size=5),
+    back_of=st.lists(st.sampled_from(("p0", "p1", "lock")), max_size=3),
+)
+def test_no_agent_that_is_left_out_would_have_changed_a_start(
+    kinds: list[str], wants: list[str], back_of: list[str]
+) -> None:
+    """All agents are as busy and as free as others; played with all of them, and with those alone that can matter."""
+    machines = [
+        Machine(
+            serves=frozenset(kind),
+            free=number % 3,
+            running=(Running(builder="b", elapsed=float(number % 10), place=f"p{number}" if number < 2 else ""),),
+        )
+        for number, kind in enumerate(kinds)
+    ]
+    line = [waits(f"w{number}", float(number), signature) for number, signature in enumerate(wants)]
+    held = [back(f"h{number}", 100.0 + number, place, signature="a") for number, place in enumerate(back_of)]
+    frees = {"p1": ["lock"]}
+    found = forecast(line, machines, {"b": [20.0]}, Random(1), held, frees)
+    served = frozenset().union(*kinds)
+    durations = _Durations({"b": [20.0]}, Random(1))
+    everybody = _Play(
+        [each for each in line if each.signature in served],
+        [each for each in held if "a" in served],
+        machines,
+        [(0.0, number, "") for number, machine in enumerate(machines) for _ in range(machine.free)],
+        [durations.rest(running, number) for number, machine in enumerate(machines) for running in machine.running],
+        durations,
+        frees,
+    )
+    assert likely(found) == dict(everybody.starts())
