@@ -91,7 +91,7 @@ class System:
         """The reaper, and `modules` that use it, see this system and its time."""
         monkeypatch.setattr(psutil, "Process", lambda pid=None: self.process(os.getpid() if pid is None else pid))
         monkeypatch.setattr(psutil, "pids", lambda: list(self.entries))
-        monkeypatch.setattr(reaper, "environment", self.environment)
+        monkeypatch.setattr(reaper, "_environment", self.environment)
         for module in (reaper, *modules):
             monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: self.now, sleep=self.sleep))
 

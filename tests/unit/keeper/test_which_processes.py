@@ -20,7 +20,7 @@ from tests.harness.waiting import wait_for
 from tests.unit.keeper.system import System
 from worker_agent.keeper import files
 from worker_agent.keeper.processes import reaper
-from worker_agent.keeper.processes.belonging import MARK
+from worker_agent.keeper.processes.belonging import LEAVE, MARK
 
 #: What the processes of these tests carry: all of the machine is looked at, and such tests run beside each other.
 REAL = f"real{os.getpid()}/1"
@@ -122,7 +122,7 @@ def test_a_number_that_changes_hands_while_it_is_looked_at_is_not_taken_for_who_
             system.start(10, mark="other/1")
         return found
 
-    monkeypatch.setattr(reaper, "environment", environment)
+    monkeypatch.setattr(reaper, "_environment", environment)
     assert reaper.marked("s1/2") == []
     assert reads == 2
 
@@ -140,7 +140,7 @@ def test_a_marked_process_that_ends_while_it_is_looked_at_is_none(
             system.end(10)
         return found
 
-    monkeypatch.setattr(reaper, "environment", environment)
+    monkeypatch.setattr(reaper, "_environment", environment)
     assert pids(reaper.marked("s1/2")) == [11]
 
 
@@ -476,6 +476,48 @@ def test_a_program_that_does_not_begin_is_not_waited_for_long(
     pauses = program_begins(1_000_000)
     assert reaper.environment(child.pid) == b""
     assert 0.05 < sum(pauses) < 0.2
+
+
+def test_many_that_are_hidden_for_good_are_waited_for_together(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What got more rights by its program is not shown to whoever started it; the others are found all the same."""
+    hidden = range(100, 400)
+    for pid in (50, *hidden, 500):
+        system.start(pid, mark=LEAVE)
+    system.end(hidden[-1])
+    seen: list[int] = []
+
+    def shown(pid: int) -> Any:
+        seen.append(pid)
+        if pid in hidden or (pid == 500 and seen.count(pid) == 1):
+            raise psutil.NoSuchProcess(pid)
+        return system.process(pid)
+
+    monkeypatch.setattr(psutil, "Process", shown)
+    monkeypatch.setattr(reaper, "_is_there", lambda pid: pid in system.entries)
+    assert pids(reaper.left_below((50, *hidden, 500))) == [50, 500]
+    assert 0.05 < system.now < 0.2
+    assert seen.count(hidden[-1]) == 1, "it is gone"
+
+
+def test_many_that_seem_to_begin_a_program_for_good_are_waited_for_together(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As whoever unmaps its own environment: fifteen made each look for a mark take four seconds."""
+    for pid in range(100, 400):
+        system.start(pid)
+    system.start(50, mark="s1/2")
+    system.start(500, mark="s1/2")
+    seen: list[int] = []
+
+    def looks_so(pid: int) -> bytes | None:
+        seen.append(pid)
+        late = pid == 500 and seen.count(pid) == 1
+        return None if late or 100 <= pid < 400 else system.environment(pid)
+
+    monkeypatch.setattr(reaper, "_environment", looks_so)
+    assert sorted(process.pid for process in reaper.marked("s1/2")) == [50, 500]
+    assert 0.05 < system.now < 0.2
+    assert dict(reaper.environments((100, 50))) == {100: b"", 50: f"A=b\0{MARK}=s1/2\0".encode()}
 
 
 def test_what_has_no_environment_is_looked_at_once(program_begins: Callable[[int], list[float]]) -> None:

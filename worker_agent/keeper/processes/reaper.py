@@ -39,6 +39,8 @@ _LISTINGS = 10
 #: but begin programs was in between at one look of ten, and was nobody's then.
 _EXEC_LOOKS = 100
 _EXEC_PAUSE = 0.001
+#: What the system says of the environment of a process that is gone, or another user's.
+_NOT_TO_BE_READ = frozenset({errno.ENOENT, errno.ESRCH, errno.EACCES, errno.EPERM})
 #: Commands go first when memory runs out, not the agent that has to report it (0 is the default, 1000 the most).
 _OOM_SCORE = 300
 
@@ -119,19 +121,30 @@ def descendants(process: psutil.Process) -> list[psutil.Process]:
 
 
 def of_child(pid: int) -> psutil.Process | None:
-    """A child of this process; None where it is gone, or the system does not show it.
+    """A child of this process; None where it is gone, or the system does not show it."""
+    return next(iter(of_children((pid,))), None)
+
+
+def of_children(pids: Iterable[int]) -> list[psutil.Process]:
+    """Those of them that are there, and that the system shows.
 
     Where a service has `ProtectProc=invisible`, a process is shown only to those who may trace it. For milliseconds
-    while it begins a program that is not even its parent, where that may not be traced itself (`SecondUser`).
+    while it begins a program that is not even its parent, where that may not be traced itself (`SecondUser`); one that
+    gets more rights by its program is hidden for good, so all are looked at again together.
     """
+    found, hidden = [], list(pids)
     for _ in range(_EXEC_LOOKS):
-        try:
-            return psutil.Process(pid)
-        except (psutil.NoSuchProcess, FileNotFoundError):  # the second: it comes into sight while psutil looks
-            if not _is_there(pid):
-                return None
-            time.sleep(_EXEC_PAUSE)
-    return None
+        looked_at, hidden = hidden, []
+        for pid in looked_at:
+            try:
+                found.append(psutil.Process(pid))
+            except (psutil.NoSuchProcess, FileNotFoundError):  # the second: it comes into sight while psutil looks
+                if _is_there(pid):
+                    hidden.append(pid)
+        if not hidden:
+            break
+        time.sleep(_EXEC_PAUSE)
+    return found
 
 
 def _is_there(pid: int) -> bool:
@@ -151,10 +164,8 @@ def left_on_purpose(process: psutil.Process) -> bool:
 def left_below(pids: Iterable[int]) -> list[psutil.Process]:
     """What is to be left among children `pids` of this process and all below them."""
     found: dict[int, psutil.Process] = {}
-    for pid in pids:
-        child = of_child(pid)
-        if child is not None:
-            found.update((process.pid, process) for process in (child, *_below(child)))
+    for child in of_children(pids):
+        found.update((process.pid, process) for process in (child, *_below(child)))
     return [process for process in found.values() if alive(process) and left_on_purpose(process)]
 
 
@@ -166,7 +177,7 @@ def _below(process: psutil.Process) -> list[psutil.Process]:
             break
         except psutil.NoSuchProcess:
             return []
-        except FileNotFoundError:  # as in `of_child`
+        except FileNotFoundError:  # as in `of_children`
             time.sleep(_EXEC_PAUSE)
     return [each for each in found if alive(each)]
 
@@ -178,8 +189,8 @@ def marked(mark: str) -> list[psutil.Process]:
     look, at this one and the next.
     """
     own, found = os.getpid(), []
-    for pid in psutil.pids():
-        if pid == own or not carries(environment(pid), mark):
+    for pid, told in environments(psutil.pids()):
+        if pid == own or not carries(told, mark):
             continue
         with contextlib.suppress(psutil.NoSuchProcess, FileNotFoundError):  # it has ended just now
             process = psutil.Process(pid)
@@ -294,23 +305,41 @@ def is_stopped(pid: int) -> bool:
 
 def environment(pid: int) -> bytes:
     """Process `pid`'s when its program began, each entry with a NUL after it; empty: it is gone, or not to be read."""
-    if sys.platform.startswith("linux"):  # read raw: psutil parses the whole environment, ten times as slow
-        return _environment_on_linux(pid)
-    try:
-        return os.fsencode("\0".join(f"{name}={value}" for name, value in psutil.Process(pid).environ().items()))
-    except (psutil.Error, OSError):
-        return b""
+    return next(told for _, told in environments((pid,)))
 
 
-def _environment_on_linux(pid: int) -> bytes:
+def environments(pids: Iterable[int]) -> Iterator[tuple[int, bytes]]:
+    """Each of them with its `environment`, in any order.
+
+    Those that are in the middle of an `exec` are looked at again together: there may be hundreds that look so for good,
+    for which each would be waited by itself (whoever unmaps the pages of its environment).
+    """
+    begin = list(pids)
     for _ in range(_EXEC_LOOKS):
-        try:
-            found = read_file(f"/proc/{pid}/environ")
-            if found or not belonging.begins_a_program(read_file(f"/proc/{pid}/stat").decode(errors="replace")):
-                return found
-        except OSError as error:
-            if error.errno in (errno.ENOENT, errno.ESRCH, errno.EACCES, errno.EPERM):
-                return b""
-            raise
+        looked_at, begin = begin, []
+        for pid in looked_at:
+            told = _environment(pid)
+            if told is None:
+                begin.append(pid)
+            else:
+                yield pid, told
+        if not begin:
+            return
         time.sleep(_EXEC_PAUSE)
-    return b""
+    yield from ((pid, b"") for pid in begin)
+
+
+def _environment(pid: int) -> bytes | None:
+    """None: it is in the middle of an `exec`, so that nobody can tell yet."""
+    try:
+        if sys.platform.startswith("linux"):  # read raw: psutil parses the whole environment, ten times as slow
+            found = read_file(f"/proc/{pid}/environ")
+            begins = not found and belonging.begins_a_program(read_file(f"/proc/{pid}/stat").decode(errors="replace"))
+            return None if begins else found
+        return os.fsencode("\0".join(f"{name}={value}" for name, value in psutil.Process(pid).environ().items()))
+    except psutil.Error:
+        return b""
+    except OSError as error:
+        if error.errno in _NOT_TO_BE_READ or not sys.platform.startswith("linux"):
+            return b""
+        raise
