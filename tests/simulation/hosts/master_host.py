@@ -55,6 +55,10 @@ class MasterHost(Host):
         self.seals: Seals
         #: rule 4: it found its name taken, said so and stopped
         self.was_duplicate = False
+        #: sessions of which its agents spoke, and those of strangers who showed the ticket of an offer: to whoever has
+        #: that the work was offered, for it is bound to no account (rule 21)
+        self._of_agents: set[str] = set()
+        self._offered: set[str] = set()
         self._ids = 0
         self._news: deque[inputs.Input] = deque()
         self._feeding = False
@@ -66,6 +70,8 @@ class MasterHost(Host):
             return
         self.process += 1
         self._news.clear()
+        self._of_agents.clear()
+        self._offered.clear()
         incarnation = f"{self.label}-i{self.process}"
         self.world.note(self.label, f"starts as {incarnation}")
         self._note_incarnation(incarnation)
@@ -170,16 +176,28 @@ class MasterHost(Host):
         if incarnation is not None and isinstance(message, (Claim, Resume, Accept)):
             self.world.note(self.name, lambda: f"hears {_short(message)} of {message.agent}")
             self.world.ledger.known[message.session].add(incarnation)
+            if address_user(message.address) == AGENTS:
+                if message.agent in {agent.name for agent in self.world.agents}:
+                    self._of_agents.add(message.session)
+            elif message.session not in self._of_agents and self._shows_an_offer(message):
+                self._offered.add(message.session)
         elif isinstance(message, Gone):
             self.world.note(self.name, lambda: f"hears {_short(message)}")
             self.world.ledger.given_up.setdefault(message.session, "gone")
+
+    def _shows_an_offer(self, message: Claim | Resume | Accept) -> bool:
+        proof = self.tickets.proves(
+            message.ticket, request=message.request, session=message.session, user=address_user(message.address)
+        )
+        return proof is not None and proof.kind != "grant" and proof.run == message.run
 
     def _do(self, action: actions.Action) -> None:
         assert self.link is not None
         assert self.buildbot is not None
         if isinstance(action, actions.Send):
             message: Any = action.message
-            if isinstance(message, (Grant, Hold)) and address_user(action.address) != AGENTS:
+            granted = isinstance(message, (Grant, Hold)) and message.session not in self._offered
+            if granted and address_user(action.address) != AGENTS:
                 raise Violation("nothing is granted to whom nothing was offered", f"{message!r} to {action.address}")
             if isinstance(message, (Refuse, Release)):
                 self.world.ledger.given_up.setdefault(message.session, message.t)
