@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import json
 import math
 from collections import deque
@@ -19,11 +20,11 @@ from pathlib import Path
 
 import structlog
 
-from contracts.errors import BadRequirement
+from contracts.machines.bounded import Bounded
 from contracts.messages import Capability, Catalogue
-from contracts.requirements.sets import Requirements, plain_signatures
+from contracts.requirements.sets import plain_signatures
 from contracts.topology import cap_queue
-from worker_agent.state_files import write_atomically
+from worker_agent.agent.told import MASTERS_MAX, ToldSignatures
 
 log = structlog.get_logger(__name__)
 
@@ -36,6 +37,8 @@ PLAIN_AFTER = 0.2
 #: Seconds between two questions for queues that a master told and that are not there: at first, and doubled up to.
 #: Somebody has deleted them, and the master says so when it has made them anew (`Catalogue.made`).
 MISSING_FIRST, MISSING_MAX = 0.25, 1200.0
+#: Seconds between two times that what masters told is written down.
+WRITTEN_EVERY = 1.0
 
 #: Asks the broker which of some queues exist: an answer for each that was asked; no more are asked after so many that
 #: do not exist. None: the link is down.
@@ -84,18 +87,16 @@ class QueueKnowledge:
         changed: Callable[[frozenset[str]], None],
     ) -> None:
         self._cache = cache
-        self._capabilities = capabilities
         self._plain_capabilities = plain
         self._existing = existing
         self._changed = changed
-        #: by master, as its catalogue says, or said when this agent last ran
-        self._signatures: dict[str, frozenset[str]] = {}
-        #: signatures of earlier catalogues whose queues may still hold work
-        self._former: set[str] = set()
+        #: what each master's catalogue says, or said when this agent last ran
+        self._by_masters = ToldSignatures(capabilities)
+        self._written_at, self._write_at = -math.inf, math.inf
         #: what the masters' catalogues said since this link is up: a different one is news
-        self._heard: dict[str, tuple[object, ...]] = {}
+        self._heard: Bounded[str, tuple[object, ...]] = Bounded(MASTERS_MAX)
         #: masters that spoke otherwise since this link is up, with their incarnations
-        self._spoke: set[tuple[str, str]] = set()
+        self._spoke: Bounded[tuple[str, str], None] = Bounded(MASTERS_MAX)
         self._known: frozenset[str] = frozenset()
         self._exist: frozenset[str] = frozenset()
         #: consumed on the link before
@@ -112,7 +113,7 @@ class QueueKnowledge:
         #: queues that were not there -> the round in which they were asked for last
         self._asked: dict[str, int] = {}
         self._round = 0
-        self._read_cache()
+        self._by_masters.read(cache)
 
     @property
     def known(self) -> frozenset[str]:
@@ -123,8 +124,7 @@ class QueueKnowledge:
 
     def link_up(self) -> None:
         """A new link: queues may have come and gone."""
-        self._heard.clear()
-        self._spoke.clear()
+        self._heard, self._spoke = Bounded(MASTERS_MAX), Bounded(MASTERS_MAX)
         self._due.clear()
         self._unannounced = self._worth_asking()
         self._unannounced_at = self._now() + (0.0 if self._before else PLAIN_AFTER)
@@ -139,18 +139,15 @@ class QueueKnowledge:
 
     def catalogue(self, message: Catalogue) -> None:
         """A master tells for which signatures it has columns."""
-        signatures = frozenset(message.signatures)
-        news = (message.incarnation, message.made, signatures)
-        if self._heard.get(message.master) == news:
+        news = (message.incarnation, message.made, _digest(message.signatures))
+        if self._heard.get(message.master) == news and message.master in self._by_masters:
             return
-        self._heard[message.master] = news
-        before = self._signatures.get(message.master)
-        if before != signatures:
-            self._former |= (before or frozenset()) - signatures
-            self._signatures[message.master] = signatures
-            self._write_cache()
-            log.info("catalogue_received", master=message.master, signatures=len(signatures))
-        self._due |= self._satisfied(signatures) | self._satisfied(self._former)
+        self._heard.put(message.master, news)
+        if self._by_masters.tell(message.master, message.signatures, self._exist):
+            self._write_at = min(self._write_at, max(self._now(), self._written_at + WRITTEN_EVERY))
+            self._write_what_is_due()
+            log.info("catalogue_received", master=message.master, signatures=len(message.signatures))
+        self._due |= self._by_masters.of_masters([message.master]) | self._by_masters.former()
         self._missing_pause = MISSING_FIRST
         self._wake.set()
 
@@ -158,7 +155,7 @@ class QueueKnowledge:
         """It lives; its catalogue comes within seconds. One that has none may still have a plain queue."""
         if master in self._heard or (master, incarnation) in self._spoke:
             return
-        self._spoke.add((master, incarnation))
+        self._spoke.put((master, incarnation), None)
         self._misses.forgive()
         self._unannounced = self._worth_asking()
         self._unannounced_at = self._now() + PLAIN_AFTER
@@ -182,22 +179,27 @@ class QueueKnowledge:
 
     async def run(self) -> None:
         """Ask the broker when there is something to ask, until cancelled."""
-        while True:
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), self._patience())
-            self._wake.clear()
-            await self._ask_told()
-            await self._ask_missing()
-            await self._ask_unannounced()
+        try:
+            while True:
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), self._patience())
+                self._wake.clear()
+                self._write_what_is_due()
+                await self._ask_told()
+                await self._ask_missing()
+                await self._ask_unannounced()
+        finally:
+            if self._write_at < math.inf:
+                self._write()
 
     def _patience(self) -> float | None:
-        """Seconds until there is something to ask though nothing happened."""
-        due = min(self._unannounced_at, self._missing_at)
+        """Seconds until there is something to do though nothing happened."""
+        due = min(self._unannounced_at, self._missing_at, self._write_at)
         return None if due == math.inf else max(0.0, due - self._now())
 
     async def _ask_told(self) -> None:
         """What a master has just told is there: ask for all of it."""
-        due, self._due = self._due & (self._told() | self._satisfied(self._former)), set()
+        due, self._due = self._due & (self._told() | self._by_masters.former()), set()
         await self._ask(due - self._exist, None)
 
     async def _ask_missing(self) -> None:
@@ -248,11 +250,12 @@ class QueueKnowledge:
         self._before -= answers.keys()
         missing = answers.keys() - there
         self._round += 1
-        self._asked = {name: asked for name, asked in self._asked.items() if name not in there}
+        self._by_masters.missing(missing)
         self._asked.update(dict.fromkeys(missing, self._round))
-        self._former = {signature for signature in self._former if cap_queue(signature) not in missing}
+        told = self._told()
+        self._asked = {name: asked for name, asked in self._asked.items() if name not in there and name in told}
         self._tell()
-        self._missing_at = self._now() + self._missing_pause if self._told() - self._exist else math.inf
+        self._missing_at = self._now() + self._missing_pause if told - self._exist else math.inf
 
     def _tell(self) -> None:
         able = self._exist & (self._candidates() | self._plain())
@@ -278,38 +281,24 @@ class QueueKnowledge:
 
     def _told(self) -> frozenset[str]:
         """Queues of masters that told their signatures since this link is up, and that this agent satisfies."""
-        return self._satisfied(frozenset().union(*(self._signatures[master] for master in self._heard)))
+        return self._by_masters.of_masters(self._heard)
 
     def _candidates(self) -> frozenset[str]:
         """Queues of signatures that some master has or had, and that this agent satisfies."""
-        return self._satisfied(self._former.union(*self._signatures.values()))
-
-    def _satisfied(self, signatures: Iterable[str]) -> frozenset[str]:
-        capabilities = self._capabilities()
-        return frozenset(cap_queue(signature) for signature in signatures if _satisfies(signature, capabilities))
+        return self._by_masters.all()
 
     def _plain(self) -> frozenset[str]:
         return frozenset(cap_queue(signature) for signature in plain_signatures(self._plain_capabilities()))
 
-    # -- what was known when the agent last ran --------------------------------------------------------------------
+    # -- for the next time that the agent runs ----------------------------------------------------------------------
 
-    def _read_cache(self) -> None:
-        try:
-            fields = json.loads(self._cache.read_text(encoding="utf-8"))
-            self._signatures = {str(master): frozenset(map(str, names)) for master, names in fields.items()}
-        except FileNotFoundError:
-            return
-        except (OSError, ValueError, AttributeError, TypeError) as error:
-            log.warning(
-                "catalogue_cache_unreadable", path=str(self._cache), reason=str(error), remedy="it is made anew"
-            )
+    def _write_what_is_due(self) -> None:
+        if self._write_at <= self._now():
+            self._write()
 
-    def _write_cache(self) -> None:
-        fields = {master: sorted(names) for master, names in sorted(self._signatures.items())}
-        try:
-            write_atomically(self._cache, json.dumps(fields, indent=1) + "\n")
-        except OSError as error:
-            log.warning("catalogue_cache_not_written", path=str(self._cache), reason=str(error))
+    def _write(self) -> None:
+        self._write_at, self._written_at = math.inf, self._now()
+        self._by_masters.write(self._cache)
 
 
 def _depth(queue: str) -> int:
@@ -318,9 +307,6 @@ def _depth(queue: str) -> int:
     return series.count(".") + 1 if series else 0
 
 
-def _satisfies(signature: str, capabilities: tuple[Capability, ...]) -> bool:
-    try:
-        return Requirements.from_signature(signature).satisfied_by(capabilities)
-    except BadRequirement as error:
-        log.warning("signature_unreadable", signature=signature, reason=str(error), remedy="upgrade this agent")
-        return False
+def _digest(signatures: Iterable[str]) -> bytes:
+    """The same for the same signatures, in whatever order. Not they themselves: a catalogue may have megabytes."""
+    return hashlib.sha256(json.dumps(sorted(set(signatures))).encode()).digest()
