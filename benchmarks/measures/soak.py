@@ -5,19 +5,29 @@ Where the warm-up would take longer than that, as on a machine that does other t
 measured is called "growth while it fills": the two cannot be told apart.
 
 Each quantity has its slope an hour: the median is the slope, its spread the 95 % confidence interval (`slope`). Nothing
-grows where the interval has zero in it; its upper end says how much growth could hide there. Memory is as the kernel
-tells it, and no process is made to collect garbage or to give memory back for it.
+grows where the interval has zero in it; its upper end says how much growth could hide there.
+
+Resident memory is as the kernel tells it: it has what is in use, what is garbage, and what an allocator keeps for
+later. What would be a leak is what is in use, so that is told beside it: each 30 s an agent's main process, the master
+and the broker collect their garbage and say what is left (`stand/held.py`, `_COUNT`). Nobody is made to give memory
+back to the kernel. With builds under way these move up and down by some hundred objects a build. So they are counted
+when all builds have ended as well, before and after what is measured: "a build, at rest" is the difference by builds.
 
 What fills, with its bound, and what it costs when it is full:
 
 - an agent: the last 1,024 sessions (`worker_agent.core.ended.REMEMBERED`), up to 2 KB each.
 - each of our processes: Python's table of the texts that it has once only (interned). It has room for some that come
   and go, names in paths above all; then it is made anew, larger, once. A keeper takes 0.5 MB more so, at about its
-  1,000th session (10 such texts each; with shorter paths its 2,000th), an agent's main process 0.8 MB at its 2,900th.
+  1,000th session (10 such texts each; with shorter paths its 2,000th). An agent's main process takes 0.8 MB at its
+  2,900th, and the master comes to it, too: these two are told to fill theirs when the warm-up begins and when it ends.
+- the master: the threads of Twisted's and Buildbot's pools, one more whenever all that there are have something to do.
+  Twisted's own has up to ten, which encode the answers of the REST API. All are started when the warm-up begins.
 - the bridge: what became of the last 20,000 sessions and requests (`master_bridge.core.memory.REMEMBERED`), 250 bytes a
   build. That many builds take an hour or more, so the master's configuration fills it before (`stand/configuration`).
 - SQLite: each connection that the bridge keeps open (`master_bridge/buildbot/internals/database.py`) has a cache of
-  pages of 2 MB. How much SQLite has is told beside the master's memory.
+  pages of 2 MB; Buildbot asks SQLite in one thread. How much SQLite has is told beside the master's memory.
+
+With `--peers PB` the same is measured of a master with two of Buildbot's own workers: what grows there is Buildbot's.
 """
 
 from __future__ import annotations
@@ -36,6 +46,7 @@ import psutil
 
 from benchmarks.report.figures import Wrong
 from benchmarks.report.goals import GROWTH
+from benchmarks.stand.held import LOOK as LOOKS_FOR_FILES
 from benchmarks.stand.peers import Peer
 from benchmarks.stand.processes import proportional_memory, resident_memory, tree
 from benchmarks.stand.stage import Stage
@@ -47,15 +58,18 @@ WORKERS = 2
 QUEUED = 24
 BUILDER = "fanout"
 #: Seconds between two looks at which builds have ended; between two samples; between two counts of the broker's
-#: objects, each of which costs a second of processor time; and of one mean.
+#: objects, for which it collects garbage; and of one mean.
 LOOK, EVERY, COUNT_EVERY, MEAN = 1.0, 5.0, 30.0, 60.0
-#: Sessions after which a keeper's and a main process's table of texts was made anew.
-TABLES = 3600
+#: Sessions after which a keeper's table of texts was made anew.
+TABLES = 2000
 #: Builds after which each agent has had as many sessions, with a tenth more, since none has exactly its share.
 FULL = int(1.1 * WORKERS * max(REMEMBERED, TABLES))
 FILLING = f"{GROWTH} while it fills"
-#: Broker objects by their names in `rabbitmqctl list_…`.
+#: What the broker tells of itself: its objects by their names in `rabbitmqctl list_…`, and what its Erlang has in use.
 OBJECTS = ("connections", "channels", "queues", "consumers", "exchanges", "bindings")
+PROCESSES = "processes of Erlang"
+#: By their names in `erlang:memory/0`. Atoms are not among them: each question leaves one, the name of who asks.
+USED = ("total", "processes", "binary", "ets")
 #: 97.5 % quantiles of Student's t distribution by degrees of freedom, from 1 on, and of more.
 _STUDENT = (12.71, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131)
 _STUDENT_MORE = 2.12
@@ -66,38 +80,49 @@ Samples = list[tuple[float, Mapping[str, float]]]
 
 
 def run(stage: Stage) -> None:
-    peer = next(peer for peer in stage.peers if peer.name == "ours")
+    peer = next((peer for peer in stage.peers if peer.name == "ours"), stage.peers[0])
     peer.have_workers(0)
     peer.have_workers(WORKERS, "benchmarks.stand.counted_agent")
-    (peer.master.folder / "held").write_text("{}")
-    wait_for(lambda: all(_held(folder) for folder in _holders(peer)), 60, "all tell what they hold")
+    _ask_anew(peer)
+    if peer.ours:
+        _counted(stage)  # the first time it loads code for that
     builds, seconds = _Builds(peer), 60 * stage.minutes
     began = time.monotonic()
+    builds.begin()
+    _fill(peer, builds)
     while builds.made < FULL and time.monotonic() - began < seconds:
         time.sleep(LOOK)
         builds.look()
+    _fill(peer, builds)
+    builds.end()
     growth = GROWTH if builds.made >= FULL else FILLING
     stage.say(
         f"warm-up: {builds.made} builds in {time.monotonic() - began:.0f} s; {FULL} fill what is remembered. "
         f"{stage.minutes:g} minutes are measured: {growth}"
     )
-    warm = builds.made
+    warm, before = builds.made, _at_rest(stage, peer)
+    builds.begin()
     samples = _samples(stage, peer, builds, seconds)
-    stage.add("soak", "builds", "ours", "builds/s", "more", [(builds.made - warm) / samples[-1][0]])
+    stage.add("soak", "builds", peer.name, "builds/s", "more", [(builds.made - warm) / samples[-1][0]])
     builds.end()
+    for what, number in _at_rest(stage, peer).items():
+        unit, many = ("bytes", 1e6) if "memory" in what else ("", 1.0)
+        more = many * (number - before[what]) / (builds.made - warm)
+        stage.add("soak", f"{what}, more a build, at rest", peer.name, unit, "less", [more])
     grow, known = [], 0
-    for what in samples[0][1]:
+    for what in dict.fromkeys(what for _, sample in samples for what in sample):
         rows = [(at, sample[what]) for at, sample in samples if what in sample]
         unit = "MB" if "memory" in what else ""
-        stage.add("soak", f"{what}, at the end", "ours", unit, "less", [rows[-1][1]])
+        stage.add("soak", f"{what}, at the end", peer.name, unit, "less", [rows[-1][1]])
         found = slope(rows)
         if found is not None:
-            stage.add("soak", f"{what}, {growth}", "ours", f"{unit}/hour", "less", found)
+            stage.add("soak", f"{what}, {growth}", peer.name, f"{unit}/hour", "less", found)
             known += 1
             grow += [what] if found[0] > 0 else []
     told = ", ".join(grow) or "none"
     stage.say(f"{growth} is shown for {len(grow)} of {known} quantities: {told}")
-    (peer.master.folder / "held").unlink()
+    for folder in _holders(peer).values():
+        (folder / "held").unlink()
     peer.have_workers(0)
     peer.have_workers(1)
 
@@ -132,9 +157,12 @@ class _Builds:
 
     def __init__(self, peer: Peer) -> None:
         self._peer = peer
-        self._requests = [peer.master.force(BUILDER) for _ in range(QUEUED)]
+        self._requests: list[int] = []
         self._path = "/buildrequests?complete=0"
         self.made = 0
+
+    def begin(self) -> None:
+        self._requests = [self._peer.master.force(BUILDER) for _ in range(QUEUED)]
 
     def look(self) -> None:
         """One more for each that has ended. Raises `Wrong`: one has failed."""
@@ -151,6 +179,39 @@ class _Builds:
         """Wait for those that there are."""
         for request in self._requests:
             self._peer.finished(request, 300)
+        self.made += len(self._requests)
+        self._requests = []
+
+
+def _fill(peer: Peer, builds: _Builds) -> None:
+    """What fills once in an agent's main process and in the master, while builds are made."""
+    asked = [folder / "fill" for folder in (peer.master.folder, *_agents(peer))]
+    for file in asked:
+        file.touch()
+
+    def filled() -> bool:
+        builds.look()
+        return not any(file.exists() for file in asked)
+
+    wait_for(filled, 60 + LOOKS_FOR_FILES, "all have filled what fills once", every=LOOK)
+
+
+def _at_rest(stage: Stage, peer: Peer) -> dict[str, float]:
+    """What is held while nothing runs."""
+    peer.settle()
+    _ask_anew(peer)
+    found = _counted(stage) if peer.ours else {}
+    for which, folder in _holders(peer).items():
+        found |= {f"{which}: {what}": number for what, number in _held(folder).items()}
+    return found
+
+
+def _ask_anew(peer: Peer) -> None:
+    """Who has an empty file counts at its next look, not at the time of its next count."""
+    holders = _holders(peer)
+    for folder in holders.values():
+        (folder / "held").write_text("{}")
+    wait_for(lambda: all(map(_held, holders.values())), 60 + LOOKS_FOR_FILES, "all tell what they hold")
 
 
 def _samples(stage: Stage, peer: Peer, builds: _Builds, seconds: float) -> Samples:
@@ -158,10 +219,12 @@ def _samples(stage: Stage, peer: Peer, builds: _Builds, seconds: float) -> Sampl
     began, counted = time.monotonic(), -math.inf
     found: Samples = []
     while (now := time.monotonic() - began) < seconds:
-        sample = _sample(stage, peer)
-        if now - counted >= COUNT_EVERY:
-            sample |= _counted(stage)
-            counted = now
+        sample = _sample(peer)
+        if peer.ours:
+            sample["broker: resident memory"] = resident_memory([stage.node.pid])
+            if now - counted >= COUNT_EVERY:
+                sample |= _counted(stage)
+                counted = now
         found.append((now, sample))
         while time.monotonic() - began - now < EVERY:
             builds.look()
@@ -169,29 +232,32 @@ def _samples(stage: Stage, peer: Peer, builds: _Builds, seconds: float) -> Sampl
     return found
 
 
-def _sample(stage: Stage, peer: Peer) -> dict[str, float]:
-    agent, master = peer.workers[0].pid, peer.master.pid
+def _sample(peer: Peer) -> dict[str, float]:
+    worker, master, who = peer.workers[0], peer.master.pid, _name(peer)
     sample: dict[str, float] = {
-        "agent: resident memory": resident_memory([agent]),
-        "agent: resident memory of its keeper": resident_memory(_keepers(agent)),
-        "agent: proportional memory of all its processes": proportional_memory(tree(agent)),
-        "agent: descriptors": _entries(Path(f"/proc/{agent}/fd")),
-        "agent: threads": _entries(Path(f"/proc/{agent}/task")),
-        "agent: processes": len(tree(agent)),
-        "agent: files in its folder": _files(peer.workers[0].folder),
+        f"{who}: resident memory": resident_memory([worker.pid]),
+        f"{who}: proportional memory of all its processes": proportional_memory(tree(worker.pid)),
+        f"{who}: descriptors": _entries(Path(f"/proc/{worker.pid}/fd")),
+        f"{who}: threads": _entries(Path(f"/proc/{worker.pid}/task")),
+        f"{who}: processes": len(tree(worker.pid)),
+        f"{who}: files in its folder": _files(worker.folder),
         "master: resident memory": resident_memory([master]),
         "master: descriptors": _entries(Path(f"/proc/{master}/fd")),
         "master: threads": _entries(Path(f"/proc/{master}/task")),
-        "broker: resident memory": resident_memory([stage.node.pid]),
     }
-    for who, folder in zip(("agent", "master"), _holders(peer), strict=True):
-        sample |= {f"{who}: {what}": number for what, number in _held(folder).items()}
+    if peer.ours:
+        sample[f"{who}: resident memory of its keeper"] = resident_memory(_keepers(worker.pid))
+    for which, folder in _holders(peer).items():
+        sample |= {f"{which}: {what}": number for what, number in _held(folder).items()}
     return sample
 
 
 def _counted(stage: Stage) -> dict[str, float]:
-    counted = stage.node.ctl("eval", _COUNT).strip().strip("[]").split(",")
-    return {f"broker: {what}": float(number) for what, number in zip(OBJECTS, counted, strict=True)}
+    """What the broker has, and what its Erlang has in use without garbage."""
+    objects, used = json.loads(stage.node.evaluate(_COUNT))
+    found = dict(zip((*OBJECTS, PROCESSES), objects, strict=True))
+    found |= {f"memory in use by Erlang: {what}": size / 1e6 for what, size in zip(USED, used, strict=True)}
+    return {f"broker: {what}": float(number) for what, number in found.items()}
 
 
 def _keepers(agent: int) -> list[int]:
@@ -201,9 +267,18 @@ def _keepers(agent: int) -> list[int]:
     return []
 
 
-def _holders(peer: Peer) -> tuple[Path, Path]:
-    """Folders of an agent and of the master."""
-    return peer.workers[0].folder, peer.master.folder
+def _name(peer: Peer) -> str:
+    return "agent" if peer.ours else "worker"
+
+
+def _agents(peer: Peer) -> list[Path]:
+    """Folders of those that tell what they hold: Buildbot's own workers do not."""
+    return [worker.folder for worker in peer.workers] if peer.ours else []
+
+
+def _holders(peer: Peer) -> dict[str, Path]:
+    """Folders of an agent and of the master, by what they are called."""
+    return {**{_name(peer): folder for folder in _agents(peer)[:1]}, "master": peer.master.folder}
 
 
 def _held(folder: Path) -> dict[str, float]:
@@ -212,11 +287,14 @@ def _held(folder: Path) -> dict[str, float]:
     return found
 
 
-#: As `list_…` counts, in one call: each starts an Erlang machine of its own.
+#: As `list_…` counts, in one call of some milliseconds; `rabbitmqctl` would start an Erlang machine of its own, and
+#: leave an atom for its name. Garbage is collected before, for a process keeps it until it has something to do again.
 _COUNT = (
-    "[length(rabbit_networking:connections()), length(rabbit_channel:list()), length(rabbit_amqqueue:list()), "
+    "begin [garbage_collect(P) || P <- processes()], "
+    "[[length(rabbit_networking:connections()), length(rabbit_channel:list()), length(rabbit_amqqueue:list()), "
     'length(rabbit_amqqueue:consumers_all(<<"/">>)), length(rabbit_exchange:list(<<"/">>)), '
-    'length(rabbit_binding:list(<<"/">>))].'
+    'length(rabbit_binding:list(<<"/">>)), erlang:system_info(process_count)], '
+    f"[S || K <- [{', '.join(USED)}], S <- [erlang:memory(K)]]] end"
 )
 
 

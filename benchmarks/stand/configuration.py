@@ -72,8 +72,9 @@ _WHAT_TRUE_TELLS = ''.join([
 ])
 c['collapseRequests'] = False  # every request is a build of its own
 
-import contextlib, ctypes, gc
+import contextlib, ctypes, pathlib
 from twisted.internet import reactor, task
+from benchmarks.stand import held
 _sqlite = None
 with contextlib.suppress(OSError, AttributeError):  # a Python that has SQLite within itself
     _sqlite = ctypes.CDLL('libsqlite3.so.0').sqlite3_memory_used
@@ -90,16 +91,12 @@ def _fill():
     for number in range(REMEMBERED):
         context.verdicts.put(context.new_id(), 'released')
         context.note_life(f'br-{10 ** 6 + number}')
-def _write_what_is_held():
-    if os.path.exists('held'):  # whoever wants to know makes the file
-        _fill()
-        held = {'timers of Twisted': len(reactor.getDelayedCalls()), 'objects of Python': len(gc.get_objects())}
-        if _sqlite is not None:
-            held['memory of SQLite'] = _sqlite() / 1e6
-        with open('held.new', 'w') as file:
-            json.dump(held, file)
-        os.replace('held.new', 'held')
-task.LoopingCall(_write_what_is_held).start(5, now=False)
+def _more():
+    found = {'timers of Twisted': len(reactor.getDelayedCalls())}
+    if _sqlite is not None:
+        found['memory of SQLite'] = _sqlite() / 1e6
+    return found
+task.LoopingCall(held.Holder(pathlib.Path.cwd(), _more, _fill).look).start(held.LOOK, now=False)
 """
 
 PB_WORKERS = """

@@ -1,32 +1,30 @@
-"""`python -m benchmarks.stand.counted_agent …`: `worker-agent …` that writes what it holds into the file `held` of its
-working folder, every five seconds: tasks of asyncio, and objects that Python's garbage collector knows."""
+"""`python -m benchmarks.stand.counted_agent …`: `worker-agent …` that tells what it holds (`held`), tasks of asyncio
+among it."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
-import json
 import threading
 import time
 from pathlib import Path
 
+from benchmarks.stand.held import LOOK, Holder
 from worker_agent.__main__ import main
 
-EVERY = 5.0
+
+def _tasks() -> dict[str, float]:
+    loops = [found for found in gc.get_objects() if issubclass(type(found), asyncio.BaseEventLoop)]
+    return {"tasks of asyncio": sum(len(asyncio.all_tasks(loop)) for loop in loops)}
 
 
-def _write() -> None:
+def _tell() -> None:
+    holder = Holder(Path.cwd(), _tasks)
     while True:
-        time.sleep(EVERY)
-        loops = [found for found in gc.get_objects() if isinstance(found, asyncio.BaseEventLoop)]
-        held = {
-            "tasks of asyncio": sum(len(asyncio.all_tasks(loop)) for loop in loops),
-            "objects of Python": len(gc.get_objects()),
-        }
-        Path("held.new").write_text(json.dumps(held))
-        Path("held.new").replace("held")
+        time.sleep(LOOK)
+        holder.look()
 
 
 if __name__ == "__main__":
-    threading.Thread(target=_write, daemon=True).start()
+    threading.Thread(target=_tell, daemon=True).start()
     main()
