@@ -51,10 +51,9 @@ class Tally:
 
     def put(self, key: Key, agent: AgentCount) -> None:
         """From now on this is what it counts for."""
-        if agent != self._agents.get(key):
-            self.drop(key)
-            self._agents[key] = agent
-            self._add(agent, 1)
+        self.drop(key)
+        self._agents[key] = agent
+        self._add(agent, 1)
 
     def drop(self, key: Key) -> None:
         """It is not kept any more, or was not counted."""

@@ -11,6 +11,7 @@ from contracts.requirements.sets import Requirements
 from master_bridge.fleet import agents as module
 from master_bridge.fleet.agents import Agents
 from master_bridge.fleet.columns import FleetColumn, column_rows, summary
+from master_bridge.fleet.tally import AgentCount, ColumnTally, Tally
 from tests.unit.fleet.test_agents import status
 
 SIGNATURES = ("any", "gtk>=3", "gtk>=4", "wx")
@@ -57,6 +58,18 @@ def test_counts_are_those_of_all_agents_whatever_has_happened(seed: int, monkeyp
         assert told_of_all["free"] == sum(each.free for each in agents)
         seen += Counter(each.state for each in agents)
     assert {"idle", "busy", "silent", "paused", "leaving"} <= set(seen)
+
+
+def test_of_a_column_that_nobody_serves_any_more_nothing_is_kept() -> None:
+    """Signatures come and go with each reconfig of each master."""
+    tally = Tally()
+    for number in range(10):
+        state = ("idle", True) if number % 2 else ("paused", False)
+        tally.put(("u", "a"), AgentCount(*state, busy=0, free=1, serves=(f"gtk>={number}",)))
+        assert list(tally._columns) == [f"gtk>={number}"]
+    tally.drop(("u", "a"))
+    tally.drop(("u", "a"))
+    assert (tally._columns, dict(tally.states), tally.all) == ({}, {}, ColumnTally())
 
 
 def test_a_look_at_thousands_where_nothing_has_changed_looks_at_none() -> None:
