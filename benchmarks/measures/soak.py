@@ -15,11 +15,12 @@ when all builds have ended as well, before and after what is measured: "a build,
 
 What fills, with its bound, and what it costs when it is full:
 
-- an agent: the last 1,024 sessions (`worker_agent.core.ended.REMEMBERED`), up to 2 KB each.
+- an agent: the last 1,024 sessions (`worker_agent.core.ended.REMEMBERED`), up to 2 KB each. The agents that are
+  measured fill them when the warm-up begins, with sessions that never were (`stand/counted_agent.py`).
 - each of our processes: Python's table of the texts that it has once only (interned). It has room for some that come
   and go, names in paths above all; then it is made anew, larger, once. A keeper takes 0.5 MB more so, at about its
-  1,000th session (10 such texts each; with shorter paths its 2,000th). An agent's main process takes 0.8 MB at its
-  2,900th, and the master comes to it, too: these two are told to fill theirs when the warm-up begins and when it ends.
+  1,000th session (10 such texts each; with shorter paths its 2,000th). An agent's main process took 0.8 MB at its
+  2,900th: it and the master are told to fill theirs when the warm-up begins and when it ends.
 - the master: the threads of Twisted's and Buildbot's pools, one more whenever all that there are have something to do.
   Twisted's own has up to ten, which encode the answers of the REST API. All are started when the warm-up begins.
 - the bridge: what became of the last 20,000 sessions and requests (`master_bridge.core.memory.REMEMBERED`), 250 bytes a

@@ -17,8 +17,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from twisted.python.threadpool import ThreadPool
-
 #: Seconds between two looks at the files; between two counts, each of which collects garbage.
 LOOK, EVERY = 5.0, 30.0
 #: Texts that come and go until Python's table of interned texts was made anew: more than it has room for in any of
@@ -80,8 +78,11 @@ def fill_texts() -> None:
 
 def fill_pools() -> None:
     """All threads of all of Twisted's pools, which start one more whenever all that there are have something to do."""
+    pools = sys.modules.get("twisted.python.threadpool")
+    if pools is None:  # an agent, whose memory would be another one with Twisted
+        return
     # by type: `isinstance` would ask objects that answer in the place of others
-    for pool in [each for each in gc.get_objects() if issubclass(type(each), ThreadPool)]:
+    for pool in [each for each in gc.get_objects() if issubclass(type(each), pools.ThreadPool)]:
         pool.adjustPoolsize(minthreads=pool.max)
 
 

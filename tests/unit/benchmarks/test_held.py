@@ -10,7 +10,9 @@ from pathlib import Path
 
 from twisted.python.threadpool import ThreadPool
 
+from benchmarks.stand.counted_agent import remember_as_many_as_ever
 from benchmarks.stand.held import Holder, counts, fill_pools
+from worker_agent.core.ended import REMEMBERED, EndedSession, EndedSessions
 
 #: Of its own: how full the table of texts is when it begins is the same at each run. It is made for 21,846 to 43,690
 #: texts, nearly all of which stay.
@@ -65,6 +67,31 @@ def test_all_threads_of_a_pool_are_there_when_it_is_filled() -> None:
         assert len(pool.threads) == 7
     finally:
         pool.stop()
+
+
+def ended(number: int) -> EndedSession:
+    return EndedSession(
+        session=f"s{number}", master="m", request=f"br-{number}", reason="released", detail="", ticket="t", owed=False
+    )
+
+
+def test_what_an_agent_remembers_is_full_of_sessions_that_are_forgotten_before_real_ones() -> None:
+    remembered = EndedSessions()
+    remember_as_many_as_ever(remembered)
+    assert not list(remembered._ended), "there is no real one yet whose form they could have"
+    for number in range(3):
+        remembered.add(ended(number))
+    remember_as_many_as_ever(remembered)
+    assert len(remembered._ended) == REMEMBERED
+    remembered.add(ended(3))
+    assert all(remembered.get(f"s{number}") for number in range(4))
+
+
+def test_an_agent_that_is_counted_loads_no_twisted() -> None:
+    """It would be another agent by some megabytes."""
+    code = "import benchmarks.stand.counted_agent, sys; print('twisted' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
 
 
 def test_texts_that_come_and_go_take_nothing_after_the_table_is_filled() -> None:
