@@ -27,16 +27,18 @@ def twisted() -> Any:
 
 
 class Client:
-    """Records what a link reports; `ack` is the test's business."""
+    """Records what a link reports; `ack` is the test's business. `at_link_up` runs in the reactor's thread."""
 
     def __init__(self) -> None:
         self.events: list[tuple[Any, ...]] = []
+        self.at_link_up: Callable[[], object] = lambda: None
 
     def named(self, name: str) -> list[tuple[Any, ...]]:
         return [event for event in list(self.events) if event[0] == name]
 
     def link_up(self) -> None:
         self.events.append(("up",))
+        self.at_link_up()
 
     def link_down(self, reason: str) -> None:
         self.events.append(("down", reason))

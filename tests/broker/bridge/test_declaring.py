@@ -79,24 +79,40 @@ def _delete_queue(name: str, channel: Any) -> object:
     return channel.queue_delete(name)
 
 
+def _delete_all(channel: Any) -> None:
+    for exchange in EXCHANGES:
+        channel.exchange_delete(exchange.name)
+    for name in ("parked", "dead", "claims.m1", "events.m1", CAP):
+        channel.queue_delete(name)
+
+
+def _delete_all_and_the_link(channel: Any) -> None:
+    """What the bridge cannot read it buries at an exchange that is gone, which costs it its link."""
+    channel.exchange_delete("bb.dead")
+    channel.basic_publish("bb.replies", "guest.m1.claims", b"?")
+    _delete_all(channel)
+
+
 DELETIONS: dict[str, Callable[[Any], object]] = {
     **{f"exchange {exchange.name}": partial(_delete_exchange, exchange.name) for exchange in EXCHANGES},
     **{f"queue {name}": partial(_delete_queue, name) for name in ("parked", "dead", "claims.m1", "events.m1", CAP)},
     "binding of an offer queue": lambda channel: channel.queue_unbind(CAP, "bb.offers", CAP),
     "binding of claims": lambda channel: channel.queue_unbind("claims.m1", "bb.replies", "*.m1.claims"),
     "binding of parked": lambda channel: channel.queue_unbind("parked", "bb.parked", ""),
-    "all": lambda channel: [
-        *(channel.exchange_delete(exchange.name) for exchange in EXCHANGES),
-        *(channel.queue_delete(name) for name in ("parked", "dead", "claims.m1", "events.m1", CAP)),
-    ],
+    "all": _delete_all,
+    "all and the link": _delete_all_and_the_link,
 }
 
 
 @pytest.mark.parametrize("deletion", DELETIONS)
 def test_what_somebody_deletes_is_there_again(make_link: MakeLink, channel: Any, amqp_url: str, deletion: str) -> None:
-    """Each exchange, queue and binding, while the bridge is connected; what is published goes its way as before."""
+    """Each exchange, queue and binding, while the bridge is connected; what is published goes its way as before.
+
+    A message that is to be buried meanwhile costs it the link: then it asks for its columns' queues, as at each link.
+    """
     running = make_link()
     running.call("ensure_queues", ["gtk>=3"])
+    running.client.at_link_up = partial(running.link.ensure_queues, ["gtk>=3"])
     wait_for(lambda: all_routed(amqp_url), 60, "all is declared")
     DELETIONS[deletion](channel)
     wait_for(lambda: all_routed(amqp_url), 60, f"{deletion} is there again")
