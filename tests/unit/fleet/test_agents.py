@@ -311,3 +311,43 @@ def test_of_thousands_only_those_are_looked_at_whose_time_it_is(monkeypatch: pyt
     assert looks == 0
     agents.tick(295.0 + module.SILENT_SHOWN + 1)
     assert len(agents) == 0
+
+
+def test_of_an_agent_that_tells_the_same_nothing_is_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nearly all that thousands tell, every few seconds."""
+    agents = Agents()
+    made: list[str] = []
+    make = module._row
+    monkeypatch.setattr(module, "_row", lambda known, links: made.append(known.id) or make(known, links))
+    for name in ("a", "b"):
+        agents.hear(status(name), 100.0)
+    agents.look(GTK3, {})
+    assert made == ["u/a", "u/b"]
+    agents.hear(status("a"), 105.0)
+    agents.hear(status("b", gtk="4.0"), 105.0)
+    agents.look(GTK3, {})
+    assert made == ["u/a", "u/b", "u/b"]
+
+
+def test_a_row_says_what_runs_where() -> None:
+    """Slots that are idle are counted, not shown; of a claim there is no session yet."""
+    slots = [
+        SlotStatus(state="held", session="s", title="gtk #1", master="m1", since=7.0),
+        SlotStatus(state="claiming", since=8.0),
+        SlotStatus(state="idle"),
+    ]
+    agents = Agents()
+    link = BuildLink(request="br-1", builder=3, number=1)
+    agents.hear(status(slots=slots), 100.0)
+    agents.look({}, {"s": link})
+    (row,) = agents.rows(0)
+    shown = {"request": "br-1", "builder": 3, "number": 1}
+    assert row["slots"] == [
+        {"state": "held", "title": "gtk #1", "master": "m1", "since": 7, "link": shown},
+        {"state": "claiming", "title": "", "master": "", "since": 8, "link": None},
+    ]
+    assert row["capabilities"] == [["gtk", "3.24"]]
+    assert row["heard"] is None
+    agents.tick(1_000.0)
+    agents.look({}, {"s": link})
+    assert agents.rows(0)[0]["heard"] == 100

@@ -499,6 +499,26 @@ def test_many_that_are_hidden_for_good_are_waited_for_together(system: System, m
     assert seen.count(hidden[-1]) == 1, "it is gone"
 
 
+def test_what_is_not_shown_is_there_as_long_as_a_signal_reaches_it(
+    child: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where it may not be sent one; what is gone is not waited for."""
+    pauses: list[float] = []
+    monkeypatch.setattr(reaper, "time", SimpleNamespace(sleep=pauses.append))
+    monkeypatch.setattr(psutil, "Process", fails(psutil.NoSuchProcess(child.pid)))
+    assert reaper.of_child(child.pid) is None
+    waited = len(pauses)
+    assert waited > 50
+    with monkeypatch.context() as another:
+        another.setattr(os, "kill", fails(PermissionError(errno.EPERM, "planted")))
+        assert reaper.of_child(child.pid) is None
+    assert len(pauses) == 2 * waited
+    child.kill()
+    child.wait()
+    assert reaper.of_child(child.pid) is None
+    assert len(pauses) == 2 * waited
+
+
 def test_many_that_seem_to_begin_a_program_for_good_are_waited_for_together(
     system: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -170,6 +170,18 @@ def test_other_logs_cut_long_lines_too(key: str, late: bool) -> None:
     assert "".join(row[1:] for row in rows) == "z" * 600_000
 
 
+def test_a_log_is_made_to_cut_its_lines_once() -> None:
+    """Each piece with a long line would go through one more call than the one before."""
+    stage = Stage()
+    ways = []
+    for _ in range(3):
+        result = storing.update(stage.command, "header", "z" * 300_000 + "\n")
+        stage.under_way.pop().callback(None)
+        assert result.called
+        ways.append(stage.log.addRawLines)
+    assert ways[0] is ways[1] is ways[2]
+
+
 def test_a_stream_is_read_by_those_who_collect_and_by_observers() -> None:
     """Of a command with a way of its own nobody knows; of a log that is not there yet neither."""
     stage = Stage(collectStderr=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import select
 import socket
 import subprocess
 import sys
@@ -58,8 +59,6 @@ def test_a_pipe_that_is_full_is_not_waited_for() -> None:
 
 
 def _more(fd: int) -> bool:
-    import select
-
     return bool(select.select([fd], [], [], 0)[0])
 
 
@@ -128,3 +127,33 @@ def test_descriptors_that_were_closed_are_there_for_what_is_executed_too(tmp_pat
         ["sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-c", EXECUTES, str(tmp_path / "there")], check=True
     )
     assert (tmp_path / "there").read_text() == "0 1 2"
+
+
+def test_a_line_that_was_written_in_part_is_ended_before_the_next() -> None:
+    """A reader who comes back sees what there was room for, and whole lines from then on."""
+    reading, writing = os.pipe()
+    try:
+        output = LossyOutput(writing)
+        long = b"x" * 200_000 + b"\n"
+        assert output.write(long) == len(long)
+        assert output.write(b"dropped\n") == 8
+        taken = os.read(reading, 1_000_000)
+        assert set(taken) == {ord("x")}
+        for line in (b"first\n", b"second\n"):
+            assert output.write(line) == len(line)
+        assert os.read(reading, 1_000_000) == b"\nfirst\nsecond\n"
+        assert output.write(long) == len(long)
+        os.read(reading, 1_000_000)
+        assert output.write(long) == len(long)  # in part again: its own beginning is ended, too
+        assert os.read(reading, 1_000_000)[:2] == b"\nx"
+        output.write(b"third\n")
+        assert os.read(reading, 1_000_000) == b"\nthird\n"
+        # of one of which nothing was written there is nothing to end
+        for _ in range(100):
+            output.write(b"y" * (select.PIPE_BUF - 1) + b"\n")
+        assert os.read(reading, 1_000_000).endswith(b"y\n")
+        output.write(b"fourth\n")
+        assert os.read(reading, 1_000_000) == b"fourth\n"
+    finally:
+        os.close(reading)
+        os.close(writing)
