@@ -351,3 +351,21 @@ def test_a_row_says_what_runs_where() -> None:
     agents.tick(1_000.0)
     agents.look({}, {"s": link})
     assert agents.rows(0)[0]["heard"] == 100
+
+
+def test_one_that_is_silent_gives_way_to_an_account_with_no_more_agents(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no account has more than the one that wants a place; an account with fewer keeps what it has."""
+    monkeypatch.setattr(module, "AGENTS_MAX", 5)
+    agents = Agents()
+    agents.hear(status("u1", account="u"), 0.0)  # of two accounts with as many the one that came first is the largest
+    agents.hear(status("v1", account="v"), 0.0)
+    for account, name in (("u", "u1"), ("u", "u2"), ("v", "v2"), ("w", "w1")):
+        agents.hear(status(name, account=account), 100.0)
+    agents.hear(status("u3", account="u"), 100.0)
+    assert sorted(known.status.instance for known in agents) == ["u1", "u2", "u3", "v2", "w1"]
+    for account, name in (("u", "u1"), ("u", "u2"), ("u", "u3"), ("v", "v2")):
+        agents.hear(status(name, account=account), 200.0)
+    agents.hear(status("u4", account="u"), 200.0)
+    assert sorted(known.status.instance for known in agents) == ["u1", "u2", "u3", "v2", "w1"], (
+        "w1 is silent, and u's all"
+    )
