@@ -25,10 +25,8 @@ def main() -> None:
     from worker_agent.program.left_out import leave_out
 
     leave_out()
-    from worker_agent.program.cli import main as command
-
     try:
-        command()
+        _command()
     except ModuleNotFoundError as error:
         text = missing_extra(error, "worker")
         if text is None:
@@ -41,6 +39,20 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left of its output has no place either
         print(f"worker-agent: {error.strerror}", file=sys.stderr)  # noqa: T201  # the command's answer
         sys.exit(ExitStatus.IOERR)
+
+
+def _command() -> None:
+    from worker_agent.program.reading import read_apart
+
+    given = read_apart()
+    if given is None:
+        from worker_agent.program.cli import main as command
+
+        command()
+    else:
+        from worker_agent.program.run import work
+
+        sys.exit(work(given))
 
 
 def _mind_early_signals() -> None:

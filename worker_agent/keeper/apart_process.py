@@ -19,6 +19,7 @@ from worker_agent.keeper import orders
 from worker_agent.keeper.commands.running import Commands
 from worker_agent.keeper.processes.guard import Guard, end_what_is_left
 from worker_agent.keeper.processes.reaper import become_subreaper, go_first, identity
+from worker_agent.keeper.processes.signals import on_signal
 from worker_agent.keeper.second_user import close_to_others
 from worker_agent.keeper.settings import KeeperConfig
 from worker_agent.keeper.wire import Frames, encode
@@ -53,7 +54,7 @@ async def _main(connection: socket.socket) -> None:
     process = _Process()
     await loop.connect_accepted_socket(lambda: process, connection)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        loop.add_signal_handler(number, lambda: None)  # a service manager's, to all of the service: the keeper ends us
+        on_signal(number, lambda: None)  # a service manager's, to all of the service: the keeper ends us
     await process.over.wait()
 
 

@@ -24,6 +24,7 @@ from worker_agent.keeper.commands.running import Commands
 from worker_agent.keeper.files import read_file
 from worker_agent.keeper.processes.guard import Guard, log_to
 from worker_agent.keeper.processes.reaper import become_subreaper, identity
+from worker_agent.keeper.processes.signals import on_signal
 from worker_agent.keeper.runner import Listener, Runner
 from worker_agent.keeper.server import KeeperServer
 from worker_agent.keeper.settings import KeeperConfig
@@ -79,7 +80,7 @@ async def _keep_sessions(process: _Process, initial: socket.socket) -> None:
         else:
             task.cancel()
 
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told_to_end)
+    on_signal(signal.SIGTERM, told_to_end)
     try:
         while (config := await next_session(initial)) is not None:  # None: there is no session for it
             following = initial.dup()

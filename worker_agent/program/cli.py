@@ -5,7 +5,6 @@ What only one subcommand needs is imported there: an agent's memory and start co
 
 from __future__ import annotations
 
-import sys
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -15,19 +14,9 @@ from typing import Any
 import click
 from pydantic.fields import FieldInfo
 
-from contracts.operations.amqp_url import has_password
 from contracts.operations.exit_status import ExitStatus
 from contracts.operations.manual import CONTEXT, ManualGroup, Section, version_option
-from worker_agent.program.loading import (
-    CONFIG_VARIABLE,
-    GIVE_BACK,
-    SPELLED,
-    BadSettings,
-    flag_of,
-    load,
-    unknown_variables,
-    variable_of,
-)
+from worker_agent.program.loading import CONFIG_VARIABLE, SPELLED, Given, flag_of, variable_of
 from worker_agent.program.settings import CONFIG_FILES, Settings
 from worker_agent.program.subcommands import subcommands
 
@@ -150,37 +139,21 @@ class AgentProgram(ManualGroup):
         return groups
 
 
-def _run(**given: Any) -> None:
-    context = click.get_current_context()
-    config: Path | None = given.pop("config")
-    context.obj = (given, config)
-    if context.invoked_subcommand is None:
-        settings = settings_of(context)
-        from worker_agent.program.run import run
+def _run(context: click.Context) -> None:
+    from worker_agent.program.run import work
 
-        context.exit(run(settings, unknown_variables(), give_back=[sys.executable, *sys.orig_argv[1:], GIVE_BACK]))
+    context.exit(work(context.obj))
 
 
-def settings_of(context: click.Context) -> Settings:
-    """The settings, for any subcommand; ends the program with status 2 where they are wrong."""
-    given, config = context.obj
-    flags = {name: value for name, value in given.items() if value is not None and value != ()}
-    if has_password(str(flags.get("amqp_url", ""))):
-        click.echo(
-            "worker-agent: --url: its password can be read by every user of this machine; prefer --url-file, "
-            f"the configuration file or {variable_of('amqp_url')}",
-            err=True,
-        )
-    try:
-        return load(flags, config)
-    except BadSettings as error:
-        for line in str(error).splitlines():
-            click.echo(f"worker-agent: {line}", err=True)
-        context.exit(ExitStatus.USAGE)
+def make_cli(run: Callable[[click.Context], None] = _run) -> click.Group:
+    """The whole command line. `run` is called where an agent is to work; the context's `obj` is what is `Given`."""
 
+    def begin(config: Path | None, **flags: Any) -> None:
+        context = click.get_current_context()
+        context.obj = Given(flags, config, subcommand=context.invoked_subcommand is not None)
+        if not context.obj.subcommand:
+            run(context)
 
-def make_cli(run: Callable[..., None] = _run) -> click.Group:
-    """The whole command line. `run` gets the options as given."""
     config = click.Option(
         ["--config"],
         type=click.Path(path_type=Path, dir_okay=False),
@@ -191,13 +164,13 @@ def make_cli(run: Callable[..., None] = _run) -> click.Group:
     group = AgentProgram(
         "worker-agent",
         params=[config, *options, version_option("worker-agent")],
-        callback=run,
+        callback=begin,
         help=DESCRIPTION,
         invoke_without_command=True,
         context_settings=CONTEXT,
         sections=SECTIONS,
     )
-    for command in subcommands(settings_of):
+    for command in subcommands(run):
         group.add_command(command)
     return group
 

@@ -5,6 +5,10 @@
 - pydantic, aio-pika and aiormq ask `importlib.metadata`, which loads `email`, `zipfile` and `csv`, for versions and for
   pydantic's plugins, of which an agent wants none: 1.4 MB. Whatever else it is asked, the real one answers.
 - pydantic imports `zoneinfo`, which reads how Python was built to learn where the system's time zones are: 0.7 MB.
+- What is imported for functions that an agent seldom or never calls, as yarl's `idna` for host names that are not
+  ASCII and shutil's `bz2` for archives, is loaded when one is called: 0.9 MB.
+
+click is left out in another way: `worker_agent.program.reading`.
 """
 
 from __future__ import annotations
@@ -12,20 +16,23 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-import types
 from collections.abc import Iterable
 from typing import Any
 
-_METADATA = "importlib.metadata"
+from worker_agent.keeper.left_out import StandIn
+
 _ZONES = "PYTHONTZPATH"
+_SELDOM = ("idna", "bz2", "lzma", "gzip", "calendar", "locale")
 
 
 def leave_out() -> None:
     """To be called before anything else is imported. Time zones are known from Linux's usual place from then on."""
     for unused in ("rich", "twisted"):
         sys.modules.setdefault(unused, None)  # type: ignore[arg-type]  # importlib: None says that there is no such module
-    if _METADATA not in sys.modules:
-        importlib.metadata = sys.modules[_METADATA] = _Metadata(_METADATA)
+    for seldom in _SELDOM:
+        sys.modules.setdefault(seldom, StandIn(seldom))
+    if _METADATA.__name__ not in sys.modules:
+        importlib.metadata = sys.modules[_METADATA.__name__] = _METADATA
     if "zoneinfo" not in sys.modules and _ZONES not in os.environ:
         os.environ[_ZONES] = "/usr/share/zoneinfo"
         try:
@@ -34,23 +41,21 @@ def leave_out() -> None:
             del os.environ[_ZONES]
 
 
-class _Metadata(types.ModuleType):
+class _Metadata(StandIn):
     """Stands in for `importlib.metadata` until somebody asks for more than versions."""
 
-    @staticmethod
-    def version(name: str) -> str:
+    def version(self, name: str) -> str:
         """Of an installed distribution: as its folder is named, or as the real one says."""
         begin = name.replace("-", "_").lower() + "-"
         for folder in sys.path:
             for entry in _names(folder):
                 if entry.lower().startswith(begin) and entry.endswith(".dist-info"):
                     return entry[len(begin) : -len(".dist-info")]
-        return _real().version(name)  # type: ignore[no-any-return]  # a module's attribute
+        return self.real().version(name)  # type: ignore[no-any-return]  # a module's attribute
 
-    @staticmethod
-    def entry_points(**which: Any) -> Iterable[Any]:
+    def entry_points(self, **which: Any) -> Iterable[Any]:
         """None for pydantic: an agent's messages are to be what they are without plugins."""
-        return () if which == {"group": "pydantic"} else _real().entry_points(**which)
+        return () if which == {"group": "pydantic"} else self.real().entry_points(**which)
 
     class Distribution:
         """What aio-pika asks for its version."""
@@ -64,15 +69,13 @@ class _Metadata(types.ModuleType):
 
         @property
         def version(self) -> str:
-            return _Metadata.version(self._name)
+            return _METADATA.version(self._name)
 
         def __getattr__(self, name: str) -> Any:
-            return getattr(_real().Distribution.from_name(self._name), name)
+            return getattr(_METADATA.real().Distribution.from_name(self._name), name)
 
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):  # the import system's own questions
-            raise AttributeError(name)
-        return getattr(_real(), name)
+
+_METADATA = _Metadata("importlib.metadata")
 
 
 def _names(folder: str) -> list[str]:
@@ -80,10 +83,3 @@ def _names(folder: str) -> list[str]:
         return os.listdir(folder or ".")
     except OSError:  # not there, or a zip file
         return []
-
-
-def _real() -> Any:
-    """The real module, from now on for everybody."""
-    if isinstance(sys.modules.get(_METADATA), _Metadata):
-        del sys.modules[_METADATA]
-    return importlib.import_module(_METADATA)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import SecretStr, ValidationError
 
-from contracts.operations.amqp_url import BadURL
+from contracts.operations.amqp_url import BadURL, has_password
+from contracts.operations.exit_status import ExitStatus
 from contracts.operations.office_url import TLS_WIRES, OfficeAddress, parse_agent_url
 from contracts.operations.toml_file import BadFile, parse_toml, read_toml
 from worker_agent.program.settings import CONFIG_FILES, CREDENTIAL, PREFIX, Settings, absolute, has_home
@@ -199,3 +201,39 @@ def unknown_variables() -> tuple[str, ...]:
     known = {variable_of(name) for name in Settings.model_fields} | {PREFIX + name.upper() for name in SPELLED}
     known.add(CONFIG_VARIABLE)
     return tuple(sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known))
+
+
+class Given(NamedTuple):
+    """What a command line says of an agent."""
+
+    #: its options by the names of their settings; None or empty: not given
+    flags: Mapping[str, Any]
+    #: the file of `--config`
+    config: Path | None
+    #: a subcommand stands at its end
+    subcommand: bool = False
+
+    @property
+    def present(self) -> dict[str, Any]:
+        """The options that are given."""
+        return {name: value for name, value in self.flags.items() if value is not None and value != ()}
+
+
+def settings_of(given: Given) -> Settings:
+    """The settings, for an agent and for any subcommand; ends the program with status 2 where they are wrong."""
+    flags = given.present
+    if has_password(str(flags.get("amqp_url", ""))):
+        _say(
+            "--url: its password can be read by every user of this machine; prefer --url-file, "
+            f"the configuration file or {variable_of('amqp_url')}"
+        )
+    try:
+        return load(flags, given.config)
+    except BadSettings as error:
+        for line in str(error).splitlines():
+            _say(line)
+        sys.exit(ExitStatus.USAGE)
+
+
+def _say(text: str) -> None:
+    print(f"worker-agent: {text}", file=sys.stderr)  # noqa: T201  # the command's answer

@@ -20,6 +20,7 @@ from worker_agent.agent.instance import Instance, StateInUse
 from worker_agent.keeper.second_user import NoSecondUser, SecondUser, give_up_ambient, own_name
 from worker_agent.program import logs
 from worker_agent.program.checking import wrong
+from worker_agent.program.loading import GIVE_BACK, Given, settings_of, unknown_variables
 from worker_agent.program.settings import PREFIX, Settings
 from worker_agent.reporting import systemd
 from worker_agent.state_files import StateUnreadable
@@ -32,6 +33,12 @@ log = structlog.get_logger(__name__)
 
 #: Those that an agent takes for orders.
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)
+
+
+def work(given: Given) -> int:
+    """Run an agent, as a command line says; the exit status. Does not return when it restarts in place."""
+    options = sys.orig_argv[1:-1] if given.subcommand else sys.orig_argv[1:]
+    return run(settings_of(given), unknown_variables(), give_back=[sys.executable, *options, GIVE_BACK])
 
 
 def run(settings: Settings, unknown: Sequence[str] = (), *, give_back: Sequence[str] = ()) -> int:

@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Callable
 
 import click
 
 from contracts.operations.exit_status import ExitStatus
 from contracts.readable import shown, shown_lines
-from worker_agent.program.loading import GIVE_BACK, unknown_variables
-from worker_agent.program.settings import Settings
-
-SettingsOf = Callable[[click.Context], Settings]
+from worker_agent.program.loading import GIVE_BACK, Given, settings_of, unknown_variables
 
 
-def subcommands(settings_of: SettingsOf) -> list[click.Command]:
-    """`settings_of` gives the settings from the options before the subcommand."""
+def subcommands(work: Callable[[click.Context], None]) -> list[click.Command]:
+    """`work`: what an agent does without a subcommand. The context's `obj` is what is `Given` before the subcommand."""
 
     @click.command(help="Work. The same as without a subcommand.")
     @click.pass_context
     def run(context: click.Context) -> None:
-        from worker_agent.program.run import run as run_agent
-
-        options = sys.orig_argv[1:-1]  # this subcommand is the end of the line: it has no options
-        give_back = [sys.executable, *options, GIVE_BACK]
-        context.exit(run_agent(settings_of(context), unknown_variables(), give_back=give_back))
+        work(context)
 
     @click.command(
         name=GIVE_BACK,
@@ -37,7 +29,7 @@ def subcommands(settings_of: SettingsOf) -> list[click.Command]:
     def give_back(context: click.Context) -> None:
         from worker_agent.program.run import run as run_agent
 
-        context.exit(run_agent(settings_of(context), unknown_variables()))
+        context.exit(run_agent(settings_of(context.obj), unknown_variables()))
 
     @click.command(help="Show what is found on this machine, and how.")
     @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
@@ -50,7 +42,7 @@ def subcommands(settings_of: SettingsOf) -> list[click.Command]:
         from worker_agent.keeper.second_user import NoSecondUser
         from worker_agent.program.separation import second_user
 
-        settings = settings_of(context).model_copy(update={"auto_capabilities": True})
+        settings = settings_of(context.obj).model_copy(update={"auto_capabilities": True})
         try:
             user = second_user(settings)
             errands = Here() if user is None else ByUser(user)
@@ -74,7 +66,7 @@ def subcommands(settings_of: SettingsOf) -> list[click.Command]:
         from worker_agent.reporting.columns import columns_of
         from worker_agent.state_files import StateUnreadable
 
-        settings = settings_of(context)
+        settings = settings_of(context.obj)
         try:
             seen = asyncio.run(columns_of(settings.state, wait))
         except StateUnreadable as error:
@@ -99,7 +91,7 @@ def subcommands(settings_of: SettingsOf) -> list[click.Command]:
         from worker_agent.program import logs
         from worker_agent.program.doctor import examine
 
-        settings = settings_of(context)
+        settings = settings_of(context.obj)
         logs.configure(form=settings.log_format, level="error")  # the report says all, and stdout is for it alone
         findings = asyncio.run(examine(settings))
         click.echo(report(findings, as_json=as_json))
@@ -113,16 +105,15 @@ def subcommands(settings_of: SettingsOf) -> list[click.Command]:
     def attach(context: click.Context) -> None:
         from worker_agent.program.attaching import attach as attach_to_agent
 
-        given, config = context.obj
-        flags = {name: value for name, value in given.items() if value is not None and value != ()}
-        context.exit(attach_to_agent(settings_of(context), flags, config))
+        given: Given = context.obj
+        context.exit(attach_to_agent(settings_of(given), given.present, given.config))
 
     @click.command(help="Check the settings, without the broker; 2 when an agent cannot work with them.")
     @click.pass_context
     def check(context: click.Context) -> None:
         from worker_agent.program.checking import wrong_here
 
-        settings = settings_of(context)
+        settings = settings_of(context.obj)
         found = wrong_here(settings)
         if found is not None:
             click.echo(f"worker-agent: {found}", err=True)

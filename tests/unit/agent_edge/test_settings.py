@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
-from worker_agent.program.cli import make_cli, settings_of
-from worker_agent.program.loading import BadSettings, flag_of, load, unknown_variables, variable_of
+from worker_agent.program.cli import make_cli
+from worker_agent.program.loading import BadSettings, flag_of, load, settings_of, unknown_variables, variable_of
 from worker_agent.program.settings import Settings
 
 #: A value for each setting: as text, as it stands in TOML, and what becomes of it.
@@ -66,12 +67,8 @@ def from_command_line(*arguments: str) -> Settings:
     """The settings that `worker-agent ARGUMENTS` would run with."""
     found: list[Settings] = []
 
-    def run(**given: object) -> None:
-        import click
-
-        context = click.get_current_context()
-        context.obj = (given, given.pop("config"))
-        found.append(settings_of(context))
+    def run(context: click.Context) -> None:
+        found.append(settings_of(context.obj))
 
     result = CliRunner().invoke(make_cli(run), list(arguments))
     assert result.exit_code == 0, result.output

@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import click
 import pytest
@@ -16,15 +15,13 @@ from contracts.trust.signing import generate
 from worker_agent.keeper import wire
 from worker_agent.keeper.commands import registry
 from worker_agent.keeper.isolated import isolated
-from worker_agent.program.cli import make_cli, settings_of
+from worker_agent.program.cli import make_cli
+from worker_agent.program.loading import settings_of
 from worker_agent.program.run import run
 
 
-def settings_only(**given: Any) -> None:
-    context = click.get_current_context()
-    config = given.pop("config")
-    context.obj = (given, config)
-    settings_of(context)
+def settings_only(context: click.Context) -> None:
+    settings_of(context.obj)
 
 
 @pytest.mark.parametrize(("url", "warns"), [("amqp://u:secret@h/", True), ("amqp://h/", False)])
@@ -50,7 +47,7 @@ NOT_OF_AN_IDLE_AGENT = (
     "pydantic_settings", "argparse", "platformdirs", "tarfile", "http.client", "prometheus_client", "zmq",
     "worker_agent.keeper.server", "worker_agent.keeper.session", "worker_agent.keeper.commands.registry",
     "worker_agent.keeper.apart", "worker_agent.keeper.fork_server", "worker_agent.link.frames.open_link",
-    "importlib.metadata._adapters", "email.message", "zipfile", "csv",
+    "importlib.metadata._adapters", "email.message", "zipfile", "csv", "click", "idna.core", "_bz2", "_lzma",
 )  # fmt: skip
 
 
@@ -58,18 +55,30 @@ def test_an_idle_agent_has_nothing_in_its_memory_that_only_others_need() -> None
     """All that an agent over RabbitMQ imports until it takes work, and none of the above."""
     script = (
         "import sys; from worker_agent.program.left_out import leave_out; leave_out(); "  # as `__main__` does
-        "import worker_agent.program.cli, worker_agent.program.run, worker_agent.agent.giving_back, "
+        "import worker_agent.program.reading, worker_agent.program.run, worker_agent.agent.giving_back, "
         "worker_agent.link.amqp.transport; print(*sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert set(NOT_OF_AN_IDLE_AGENT) & set(done.stdout.split()) == set()
 
 
-def test_a_keeper_has_no_pathlib_in_its_memory() -> None:
-    """Nor what that loads."""
-    code = "import worker_agent.keeper.fork_server; print(*sys.modules)"
+def test_a_keeper_has_in_its_memory_only_what_it_needs() -> None:
+    """With its children and the signals that it minds: no pathlib and what that loads, no inspect and what that loads.
+
+    What stands in for a module that it seldom needs is no such module: `ast` and `_datetime` come with the real ones.
+    """
+    code = (
+        "import asyncio, signal, worker_agent.keeper.fork_server; "
+        "from worker_agent.keeper.processes.launch import Children; "
+        "from worker_agent.keeper.processes.signals import on_signal; "
+        "from worker_agent.keeper.left_out import StandIn\n"
+        "async def begin(): Children(None); on_signal(signal.SIGTERM, print)\n"
+        "asyncio.run(begin())\n"
+        "print(*(name for name, module in sys.modules.items() if not isinstance(module, StandIn)))"
+    )
     done = subprocess.run(isolated(code), capture_output=True, text=True, check=True)
-    assert {"pathlib", "urllib.parse", "ipaddress"} & set(done.stdout.split()) == set()
+    unwanted = {"pathlib", "urllib.parse", "ipaddress", "inspect", "ast", "datetime", "_datetime", "locale", "tokenize"}
+    assert unwanted & set(done.stdout.split()) == set()
 
 
 def test_what_stands_in_for_metadata_says_what_the_real_one_says() -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from worker_agent.keeper.processes.guard import Guard
 from worker_agent.keeper.processes.reaper import taken_first
+from worker_agent.keeper.processes.signals import on_signal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +102,7 @@ class Children:
     def __init__(self, guard: Guard) -> None:
         self.guard = guard
         self._waiting: dict[int, asyncio.Future[int]] = {}
-        asyncio.get_running_loop().add_signal_handler(signal.SIGCHLD, self.reap)
+        on_signal(signal.SIGCHLD, self.reap)
 
     def watch(self, pid: int) -> asyncio.Future[int]:
         """Resolves to the exit status of `pid`: negative for the signal that ended it."""
