@@ -33,6 +33,9 @@ log = structlog.get_logger(__name__)
 
 #: Those that an agent takes for orders.
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)
+#: Rounds of the event loop after which what is done on a signal that had come is done: it sees that there is one, reads
+#: which, and calls what it is for.
+_UNTIL_HEARD = 3
 
 
 def work(given: Given) -> int:
@@ -178,6 +181,8 @@ async def _run(
             await tracing.close()
     if ending is EndReason.RESTART:
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # they wait for the new program
+        for _ in range(_UNTIL_HEARD):
+            await asyncio.sleep(0)
         if agent.asked_to_leave():
             signal.raise_signal(signal.SIGTERM)  # said meanwhile: the new program is to know
     return ending
