@@ -204,6 +204,14 @@ def test_what_is_left_is_drawn_of_builds_that_took_longer() -> None:
         assert forecast([waits("a")], [machine], took, Random(1))["a"].likely == rest
 
 
+def test_of_those_that_took_longer_each_is_drawn() -> None:
+    machine = Machine(serves=GTK, free=0, running=(Running(builder="b", elapsed=30.0),))
+    took = {"b": [60.0, 10.0, 20.0, 15.0, 70.0]}
+    found = forecast([waits("a")], [machine], took, Random(1))["a"]
+    assert (found.early, found.late) == (30.0, 40.0)
+    assert found.likely in (30.0, 40.0)
+
+
 def test_each_free_slot_takes_one() -> None:
     """And each that runs frees one when it ends, for another one that it serves."""
     machine = Machine(

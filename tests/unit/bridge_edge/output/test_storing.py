@@ -170,6 +170,13 @@ def test_other_logs_cut_long_lines_too(key: str, late: bool) -> None:
     assert "".join(row[1:] for row in rows) == "z" * 600_000
 
 
+def test_what_is_no_output_goes_buildbots_way() -> None:
+    stage = Stage()
+    assert storing.update(stage.command, "files", ["a", "b"]).called
+    assert dict(stage.command.updates) == {"files": [["a", "b"]]}
+    assert stage.rows == []
+
+
 def test_a_log_is_made_to_cut_its_lines_once() -> None:
     """Each piece with a long line would go through one more call than the one before."""
     stage = Stage()
