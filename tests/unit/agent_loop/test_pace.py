@@ -64,6 +64,12 @@ def test_masters_come_and_go() -> None:
     assert agent.looks(3) == [5.0, 10.0, 15.0]
 
 
+def test_what_a_master_wanted_counts_for_15_seconds() -> None:
+    pace = StatusPace(Random(0))
+    pace.master_wants(60, 100.0)
+    assert (pace.every(115.0), pace.every(115.1)) == (60, 5)
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_it_never_tells_later_than_it_said(seed: int) -> None:
     """Whatever masters want, and in the middle of an interval too: who promised 60 s may tell before, never after."""

@@ -52,6 +52,14 @@ def test_one_that_asks_for_ever_earlier_times_is_remembered_with_few_of_them() -
     assert due.take(1e6) == [B, A]
 
 
+def test_old_entries_are_not_looked_for_each_time() -> None:
+    """That would be a look at all keys whenever one says something."""
+    due = Due()
+    for number in range(_SPARE):
+        due.by(A, 1e6 - number)
+    assert len(due) == _SPARE
+
+
 def test_what_was_said_is_not_remembered_again() -> None:
     due = Due()
     for at in (10.0, 10.0, 11.0):

@@ -519,6 +519,38 @@ def test_what_is_not_shown_is_there_as_long_as_a_signal_reaches_it(
     assert len(pauses) == 2 * waited
 
 
+@pytest.mark.parametrize("error", [psutil.NoSuchProcess(10), FileNotFoundError(errno.ENOENT, "planted")])
+def test_a_marked_process_that_psutil_does_not_find_hides_no_other(
+    system: System, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """It ends, or comes into sight, just when it is looked at."""
+    for pid in (10, 11):
+        system.start(pid, mark="s1/2")
+    monkeypatch.setattr(psutil, "Process", lambda pid: fails(error)() if pid == 10 else system.process(pid))
+    assert pids(reaper.marked("s1/2")) == [11]
+
+
+@pytest.mark.parametrize("looks", [2, 1_000_000])
+def test_what_is_below_is_looked_for_again_where_something_comes_into_sight(
+    system: System, monkeypatch: pytest.MonkeyPatch, looks: int
+) -> None:
+    """psutil had it in its list and did not find it; for good it is not looked for."""
+    system.start(10)
+    system.start(11, parent=10)
+    process, began = system.process(10), system.now
+    times = iter(range(looks))
+    children = type(process).children
+
+    def appears(self: Any, recursive: bool = False) -> Any:
+        if next(times, None) is not None:
+            raise FileNotFoundError(errno.ENOENT, "planted")
+        return children(self, recursive)
+
+    monkeypatch.setattr(type(process), "children", appears)
+    assert pids(reaper.descendants(process)) == ([11] if looks == 2 else [])
+    assert system.now - began == pytest.approx(0.002) if looks == 2 else 0.05 < system.now - began < 0.2
+
+
 def test_many_that_seem_to_begin_a_program_for_good_are_waited_for_together(
     system: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -195,6 +195,9 @@ def test_a_stream_is_read_by_those_who_collect_and_by_observers() -> None:
     stage.log.subPoint.subscriptions.clear()
     assert not storing.is_read(stage.command, "stdout")
     assert storing.is_read(stage.command, "stderr")
+    stage.command.collectStdout, stage.command.collectStderr = True, False
+    assert (storing.is_read(stage.command, "stdout"), storing.is_read(stage.command, "stderr")) == (True, False)
+    stage.command.collectStdout = False
     assert not storing.is_read(stage.command, "log:extra")
     stage.command.delayedLogs = {"extra": (lambda _command: stage.log, False)}
     assert storing.is_read(stage.command, "log:extra")

@@ -90,6 +90,26 @@ def test_threads_write_whole_lines_and_none_breaks() -> None:
     assert {line for line in lines if len(line) == 80} <= {letter * 80 for letter in (b"a", b"b", b"c", b"d")}
 
 
+def test_a_full_socket_is_not_waited_for_because_there_is_something_to_read() -> None:
+    """As a terminal that is stopped (Ctrl-S) while somebody types."""
+    ours, theirs = socket.socketpair()
+    try:
+        theirs.sendall(b"typed")
+        ours.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            while True:
+                ours.send(b"x" * 4096)
+        ours.setblocking(True)
+        output = LossyOutput(ours.fileno())
+        writer = threading.Thread(target=output.write, args=(b"line\n" * 1000,), daemon=True)
+        writer.start()
+        writer.join(30)
+        assert not writer.is_alive()
+    finally:
+        theirs.close()  # ends one that waits
+        ours.close()
+
+
 def test_a_socket_whose_other_end_is_gone() -> None:
     """As that to journald."""
     ours, theirs = socket.socketpair()
