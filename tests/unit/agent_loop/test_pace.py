@@ -64,6 +64,10 @@ def test_masters_come_and_go() -> None:
     assert agent.looks(3) == [5.0, 10.0, 15.0]
 
 
+def test_the_first_look_tells_whatever_masters_want() -> None:
+    assert Looking().looks(1, 60) == [5.0]
+
+
 def test_what_a_master_wanted_counts_for_15_seconds() -> None:
     pace = StatusPace(Random(0))
     pace.master_wants(60, 100.0)

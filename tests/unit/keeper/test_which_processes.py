@@ -513,6 +513,7 @@ def test_what_is_not_shown_is_there_as_long_as_a_signal_reaches_it(
         another.setattr(os, "kill", fails(PermissionError(errno.EPERM, "planted")))
         assert reaper.of_child(child.pid) is None
     assert len(pauses) == 2 * waited
+    assert child.poll() is None, "nothing is done to it"
     child.kill()
     child.wait()
     assert reaper.of_child(child.pid) is None
@@ -570,6 +571,17 @@ def test_many_that_seem_to_begin_a_program_for_good_are_waited_for_together(
     assert sorted(process.pid for process in reaper.marked("s1/2")) == [50, 500]
     assert 0.05 < system.now < 0.2
     assert dict(reaper.environments((100, 50))) == {100: b"", 50: f"A=b\0{MARK}=s1/2\0".encode()}
+
+
+def test_what_begins_a_program_may_have_any_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bytes that are no text, and brackets."""
+    pauses: list[float] = []
+    stat = b"7 (\xff) S) S " + b" ".join(b"0" if number in (47, 48) else b"1" for number in range(1, 52))
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(reaper, "time", SimpleNamespace(sleep=pauses.append))
+    monkeypatch.setattr(reaper, "read_file", lambda path: stat if path == "/proc/7/stat" else b"")
+    assert reaper.environment(7) == b""
+    assert len(pauses) > 50
 
 
 def test_what_has_no_environment_is_looked_at_once(program_begins: Callable[[int], list[float]]) -> None:

@@ -154,7 +154,8 @@ def test_other_logs_cut_long_lines_too(key: str, late: bool) -> None:
     lines = "z" * 300_000 + "\n"
     if late:
 
-        async def activate(_command: RemoteCommand) -> Log:
+        async def activate(command: RemoteCommand) -> Log:
+            assert command is stage.command
             return stage.log
 
         stage.command.logs = {"stdio": stage.log} if key == "header" else {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import select
@@ -96,7 +97,7 @@ def test_a_full_socket_is_not_waited_for_because_there_is_something_to_read() ->
     try:
         theirs.sendall(b"typed")
         ours.setblocking(False)
-        with pytest.raises(BlockingIOError):
+        with contextlib.suppress(BlockingIOError):
             while True:
                 ours.send(b"x" * 4096)
         ours.setblocking(True)
