@@ -29,3 +29,28 @@ def wait_for(
             raise AssertionError(f"not within {timeout:g} s: {what() if callable(what) else what}")
         time.sleep(every)
         every = max(every, min(every * 1.5, slowest))
+
+
+def wait_while_it_moves(
+    condition: Callable[[], object],
+    progress: Callable[[], object],
+    what: Callable[[], str],
+    *,
+    still: float,
+    every: float = 1.0,
+) -> None:
+    """Until `condition()` is true; raises `AssertionError` once `progress()` has been the same for `still` seconds.
+
+    For work whose duration is the machine's load: it is over, or it stands still. `every`: seconds between two looks
+    at the condition; at the progress, which may cost more, there are twenty in `still`.
+    """
+    last, since = progress(), time.monotonic()
+    looked = since
+    while not condition():
+        if (now := time.monotonic()) > looked + still / 20:
+            looked = now
+            if (moved := progress()) != last:
+                last, since = moved, now
+            elif now > since + still:
+                raise AssertionError(f"nothing moved for {still:g} s: {what()}")
+        time.sleep(every)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pika
+import psutil
 import pytest
 
 from contracts import topology
@@ -21,7 +22,7 @@ from tests.faults.laboratory.lab import Lab
 from tests.faults.laboratory.nonsense import FROM_AGENTS, FROM_MASTERS, TO_AGENT, TO_BRIDGE, Known, Nonsense, nonsense
 from tests.generated import fresh_seed
 from tests.harness.agents import Agent
-from tests.harness.waiting import wait_for
+from tests.harness.waiting import wait_for, wait_while_it_moves
 
 pytestmark = pytest.mark.rabbitmq
 
@@ -35,9 +36,13 @@ def address_of(lab: Lab) -> str:
     return next(name for name in lab.queues() if name.startswith("agent."))
 
 
+def may_throw(lab: Lab) -> None:
+    """What `throw` sends may name whomever it likes from now on."""
+    lab.node.ctl("set_user_tags", "guest", "administrator", "impersonator")
+
+
 def throw(lab: Lab, things: list[tuple[str, str, Nonsense]]) -> None:
     """Publish each to (exchange, key), under a name that the broker vouches for: so what it says is read."""
-    lab.node.ctl("set_user_tags", "guest", "administrator", "impersonator")
     with pika.BlockingConnection(pika.URLParameters(lab.url)) as connection:
         channel = connection.channel()
         channel.confirm_delivery()
@@ -113,17 +118,30 @@ def test_a_build_goes_on_under_nonsense(lab: Lab, record: Record, side: str, cou
     request = master.force("b")
     lab.wait_mark("work", "begin")
     names, chosen = known(lab, agent, side), places(lab, side)
-    began = time.monotonic()
+    may_throw(lab)
+    began, thrown_since = time.monotonic(), time.process_time()
     things: list[tuple[str, str, Nonsense]] = []
     for number, (exchange, key, types) in enumerate(chosen):
         some = nonsense(number + (fresh_seed() or 0), count // len(chosen), types, names)
         while chunk := [(exchange, key, thing) for thing in itertools.islice(some, 500)]:
             throw(lab, chunk)
             things += chunk
+    thrown_with = time.process_time() - thrown_since
     assert lab.ran()[-1] == "work begin"
     sent.touch()
-    build = master.finished(request, 300)
+    reader = psutil.Process(master.pid if side == "bridge" else agent.pid)
+    wait_while_it_moves(
+        lambda: master.get(f"/buildrequests/{request}")["buildrequests"][0]["complete"],
+        lab.queues,
+        lambda: f"request {request} complete: {master.describe(request)}",
+        still=300,
+    )
+    build = master.finished(request)
     took = time.monotonic() - began
+    if count > ALL_SEEN:  # each costs whoever reads it about what it costs to make it up, however many came before
+        read = sum(reader.cpu_times()[:2])
+        assert read < 2 * thrown_with, f"{side}: {read:.0f} s of processor time, thrown with {thrown_with:.0f} s"
+        print(f"{side}: {read:.1f} s of processor time, thrown with {thrown_with:.1f} s")
     assert [b.result for b in master.builds(request)] == ["SUCCESS"], master.describe(request)
     assert lab.ran() == ONCE
     lab.check_text(master, build, "work", SIZE)
@@ -187,6 +205,7 @@ def test_offers_that_are_none(lab: Lab, record: Record) -> None:
     key = topology.cap_queue("gtk")
     # an offer of another version is parked instead: an agent of that version may come
     bad = [thing for thing in nonsense(7, 400, ("offer",)) if not thing.readable and thing.foreign is None]
+    may_throw(lab)
     began = time.monotonic()
     throw(lab, [(topology.OFFERS, key, thing) for thing in bad])
     assert master.finished(master.force("b"), 90).result == "SUCCESS"
@@ -211,6 +230,7 @@ def test_oversized(lab: Lab, make: Callable[[Lab], list[tuple[str, str, Nonsense
     master = lab.master(lab.column(steps=lab.step("only")))
     agent: Agent = lab.agent("a1")
     things = make(lab)
+    may_throw(lab)
     throw(lab, things)
     wait_for(lambda: lab.queues()["dead"] >= len(things), 30, lambda: f"in dead: {lab.queues()}")
     assert master.finished(master.force("b"), 60).result == "SUCCESS"
