@@ -88,7 +88,7 @@ def _fill():
         return
     _filled.append(True)
     context = bridge.machine._context
-    for number in range(REMEMBERED):
+    for number in range(2 * REMEMBERED):  # once more: what has room for them is made anew, larger, while they go
         context.verdicts.put(context.new_id(), 'released')
         context.note_life(f'br-{10 ** 6 + number}')
 def _more():

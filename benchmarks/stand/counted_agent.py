@@ -38,13 +38,13 @@ def remember_as_many_as_ever(remembered: EndedSessions) -> None:
     if not real:
         return
     like = real[-1]
-    for _ in range(REMEMBERED - len(real)):
+    for _ in range(2 * REMEMBERED):  # once more: what has room for them is made anew, larger, while they go
         # texts of their own: of real sessions they are no other's either
         ticket = None if like.ticket is None else "".join(list(like.ticket))
         session, request = str(uuid.uuid4()), "".join(list(like.request))
         remembered.add(replace(like, session=session, request=request, ticket=ticket, owed=False))
     for each in real:
-        remembered.add(each)  # who is written is the youngest
+        remembered.add(each)
 
 
 def _tell() -> None:
