@@ -61,7 +61,7 @@ SECONDS: dict[str, tuple[float, float]] = {
     "thousands": (70, 55),
     "page": (120, 120),
     "battery": (580, 120),
-    "soak": (2550, 2550),
+    "soak": (2250, 2250),
 }
 #: Played only when they are named: they take from ten minutes to an hour.
 ON_REQUEST = frozenset({"battery", "scale", "soak"})

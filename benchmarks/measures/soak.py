@@ -22,9 +22,11 @@ What fills, with its bound, and what it costs when it is full:
   1,000th session (10 such texts each; with shorter paths its 2,000th). An agent's main process took 0.8 MB at its
   2,900th: it and the master are told to fill theirs when the warm-up begins and when it ends.
 - the master: the threads of Twisted's and Buildbot's pools, one more whenever all that there are have something to do.
-  Twisted's own has up to ten, which encode the answers of the REST API. All are started when the warm-up begins.
+  Twisted's own has up to ten, of 0.3 MB each, which encode the answers of the REST API. All are started when the
+  warm-up begins.
 - the bridge: what became of the last 20,000 sessions and requests (`master_bridge.core.memory.REMEMBERED`), 250 bytes a
-  build. That many builds take an hour or more, so the master's configuration fills it before (`stand/configuration`).
+  build. That many builds take an hour or more, so the master's configuration fills it before (`stand/configuration`),
+  twice over: a dictionary is made anew once, 0.55 MB larger, when as many more have come and gone.
 - SQLite: each connection that the bridge keeps open (`master_bridge/buildbot/internals/database.py`) has a cache of
   pages of 2 MB; Buildbot asks SQLite in one thread. How much SQLite has is told beside the master's memory.
 
