@@ -44,6 +44,7 @@ def test_our_agent_does_all_that_a_worker_must_and_should(amqp_url: str) -> None
     command = [sys.executable, "-c", "from master_bridge.cli import main; main()", "conformance", "--json"]
     command += ["--amqp-url", amqp_url, "--", sys.executable, "-m", "worker_agent", *AGENT]
     done = subprocess.run(command, capture_output=True, text=True, timeout=1400, check=False)
+    assert done.stdout, done.stderr
     report = json.loads(done.stdout)
     failed = [entry for entry in report["requirements"] if entry["outcome"] != "pass"]
     assert not failed, json.dumps(failed, indent=1)
