@@ -56,6 +56,13 @@ def test_what_will_have_an_environment_in_a_moment_is_told(size: int, begin: int
     assert begins_a_program(memory(size=size, begin=begin, end=end)) is begins
 
 
+def test_a_process_may_have_any_name_while_it_begins() -> None:
+    """Also one with blanks and brackets, behind which other fields would be read."""
+    text = " ".join(["7", "(odd) S x)", "R", *("1" for _ in range(4, 50)), "5", "5"])
+    assert not begins_a_program(text)
+    assert begins_a_program(f"{text.rpartition(' ')[0]} 0")
+
+
 @pytest.mark.parametrize("text", ["", stat(), memory(size=4096, begin=0, end=0).rsplit(None, 2)[0]])
 def test_what_a_system_does_not_tell_is_not_waited_for(text: str) -> None:
     """A line with fewer fields, or none."""

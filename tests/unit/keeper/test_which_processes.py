@@ -504,17 +504,20 @@ def test_what_is_not_shown_is_there_as_long_as_a_signal_reaches_it(
 ) -> None:
     """Also where it may not be sent one; what is gone is not waited for."""
     pauses: list[float] = []
+    asked: list[tuple[int, int]] = []
+    send = os.kill
+    monkeypatch.setattr(os, "kill", lambda pid, number: asked.append((pid, number)) or send(pid, 0))
     monkeypatch.setattr(reaper, "time", SimpleNamespace(sleep=pauses.append))
     monkeypatch.setattr(psutil, "Process", fails(psutil.NoSuchProcess(child.pid)))
     assert reaper.of_child(child.pid) is None
     waited = len(pauses)
     assert waited > 50
+    assert set(asked) == {(child.pid, 0)}, "nothing is done to it"
     with monkeypatch.context() as another:
         another.setattr(os, "kill", fails(PermissionError(errno.EPERM, "planted")))
         assert reaper.of_child(child.pid) is None
     assert len(pauses) == 2 * waited
-    assert child.poll() is None, "nothing is done to it"
-    child.kill()
+    send(child.pid, signal.SIGKILL)
     child.wait()
     assert reaper.of_child(child.pid) is None
     assert len(pauses) == 2 * waited
