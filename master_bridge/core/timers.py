@@ -6,10 +6,16 @@ import heapq
 
 #: what is due, and for whom (a session, a request, or "" for the bridge)
 Key = tuple[str, str]
+#: Entries of the heap that may be stale beside as many as alarms are set.
+_STALE = 64
 
 
 class Timers:
-    """Alarms by key, in monotonic seconds. Moved ones leave a stale entry in the heap, which is skipped."""
+    """Alarms by key, in monotonic seconds. Moved and dropped ones leave a stale entry in the heap, which is skipped.
+
+    Where these are more than the others the heap is made anew: most alarms of a request are far away, and dropped long
+    before they are due.
+    """
 
     def __init__(self) -> None:
         self._when: dict[Key, float] = {}
@@ -20,9 +26,16 @@ class Timers:
         key = (purpose, of)
         if when is None:
             self._when.pop(key, None)
+            self._forget_stale()
         elif self._when.get(key) != when:
             self._when[key] = when
             heapq.heappush(self._heap, (when, key))
+            self._forget_stale()
+
+    def _forget_stale(self) -> None:
+        if len(self._heap) > 2 * len(self._when) + _STALE:
+            self._heap = [(when, key) for key, when in self._when.items()]
+            heapq.heapify(self._heap)
 
     def when(self, purpose: str, of: str) -> float | None:
         """When this alarm rings; None: it is not set."""
