@@ -14,6 +14,7 @@ from random import Random
 from typing import Any
 from uuid import uuid4
 
+from contracts.machines.bounded import Bounded
 from contracts.messages import Catalogue, ExpectedStart, FleetMessage, Status, Work
 from contracts.readable import moment
 from contracts.timing import CATALOGUE_INTERVAL
@@ -53,6 +54,7 @@ _TITLE = re.compile(r"(?P<builder>.*) #(?P<number>[0-9]+)", re.DOTALL)
 class OtherMaster:
     """What another master has announced; `heard` is when, in seconds since the epoch."""
 
+    name: str
     heard: float
     signatures: tuple[str, ...] = ()
     work: Work | None = None
@@ -76,7 +78,7 @@ class Feed:
         self.builders: Mapping[str, int] = {}
         #: own request -> when it will start
         self.expected: dict[str, ExpectedStart] = {}
-        self._others: dict[str, OtherMaster] = {}
+        self._others: Bounded[str, OtherMaster] = Bounded(MASTERS_MAX)
         #: what has no agent, when this was made, and what is held back
         self._seeking: list[Waiter] = []
         self._held_back: list[Waiter] = []
@@ -94,8 +96,9 @@ class Feed:
             self.agents.hear(message, now)
             self.orders.heard(message, now)
         elif self._broker.settings is None or message.master != self._broker.settings.master:
-            other = self._others.setdefault(message.master, OtherMaster(now))
+            other = self._others.get(message.master) or OtherMaster(message.master, now)
             other.heard = now
+            self._others.put(other.name, other)
             if isinstance(message, Catalogue):
                 other.signatures = message.signatures[:SIGNATURES_MAX]
             else:
@@ -105,8 +108,9 @@ class Feed:
         """Called now and then: who is silent for long is forgotten."""
         now = time.time()
         self.agents.tick(now)
-        recent = sorted(self._others.items(), key=lambda item: item[1].heard)[-MASTERS_MAX:]
-        self._others = {name: other for name, other in recent if now - other.heard <= FORGET_AFTER}
+        for other in list(self._others.values()):
+            if now - other.heard > FORGET_AFTER:
+                self._others.discard(other.name)
 
     @property
     def waits(self) -> bool:
@@ -261,9 +265,9 @@ class Feed:
                 )
 
     def _waiters_of_others(self) -> Iterator[Waiter]:
-        for name, other in self._others.items():
+        for other in self._others.values():
             if other.work is not None:
-                yield from waiters_of(other.work, name)
+                yield from waiters_of(other.work, other.name)
 
     def _columns(self, waiting: set[str]) -> dict[str, FleetColumn]:
         """By signature: of all workers that are ours, of other masters, of what waits."""
@@ -276,9 +280,9 @@ class Feed:
             if getattr(worker, "amqp_worker", False):
                 places[worker.signature] = places.get(worker.signature, 0) + 1
                 builders.setdefault(worker.signature, set()).update(of_worker.get(worker.workername, ()))
-        for name, other in self._others.items():
+        for other in self._others.values():
             for signature in other.signatures:
-                masters.setdefault(signature, set()).add(name)
+                masters.setdefault(signature, set()).add(other.name)
         return {
             signature: FleetColumn(
                 signature=signature,

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from contracts.messages import Catalogue, Work, WorkView
-from master_bridge.www.feed import SIGNATURES_MAX, Feed
+from master_bridge.www.feed import MASTERS_MAX, SIGNATURES_MAX, Feed
 
 
 def make_feed() -> Feed:
@@ -34,6 +34,17 @@ def test_another_master_has_no_more_columns_than_a_master_can_show() -> None:
     names = tuple(f"cap{number}x" for number in range(SIGNATURES_MAX + 1))
     feed.hear(Catalogue(master="m2", incarnation="i", signatures=names))
     assert len(feed.told("", 0)["columns"]) == SIGNATURES_MAX
+
+
+def test_so_many_other_masters_are_known_whatever_is_told_between_two_looks() -> None:
+    """Whoever may publish can invent names; those that were heard last are shown, before the feed next tidies up."""
+    feed = make_feed()
+    for number in range(3 * MASTERS_MAX):
+        feed.hear(Catalogue(master=f"m{number}", incarnation="i", signatures=("gtk",)))
+    column = feed.told("", 0)["columns"][0]
+    assert len(column["masters"]) <= MASTERS_MAX
+    assert f"m{3 * MASTERS_MAX - 1}" in column["masters"]
+    assert "m0" not in column["masters"]
 
 
 def test_nothing_is_made_for_what_is_held_back_where_nothing_is(monkeypatch: pytest.MonkeyPatch) -> None:
