@@ -54,9 +54,12 @@ class CommandLog:
         #: what is to be stored, in order: (stream, bytes), or None where all last lines end
         self._collected: list[tuple[str, bytearray] | None] = []
         self.size = 0
+        #: the command has printed something: there was more than headers, which are the worker's
+        self.printed = False
 
     def add(self, event: Event) -> None:
         """Output of a command, in order."""
+        self.printed = self.printed or event.kind != "header"
         self._add(f"log:{event.value}" if event.kind == "log" else event.kind, event.data)
 
     def end_lines(self, header: str) -> None:

@@ -33,7 +33,7 @@ class RunningCommand:
         self.command = command
         self.over = False
         self.interrupted = False
-        #: some of its output is stored, or on its way
+        #: some of what it printed is stored, or on its way
         self.shown = False
         self._writer = writer
         self._spool = spool
@@ -57,7 +57,7 @@ class RunningCommand:
             self._log.add(event)
 
     def flush(self) -> defer.Deferred[Any]:
-        self.shown = True
+        self.shown = self._log.printed
         return self._log.flush() if self.wanted else defer.succeed(None)
 
     @defer.inlineCallbacks

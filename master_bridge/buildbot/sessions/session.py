@@ -304,7 +304,7 @@ class BuildSession:
             self._bridge.feed(EventStored(session=self.holder.session, seq=seq))
 
     def _unseen(self) -> bool:
-        """Is there a command's first output? People wait for it, so it waits for its end only."""
+        """Is there a command's first output, or what comes above it? People wait for it: it waits for its end only."""
         return any(running.collected and not running.shown for running in self._running.values())
 
     def _set_timer(self) -> None:

@@ -135,6 +135,20 @@ def test_the_first_line_waits_for_a_quick_end_only() -> None:
     assert world.bridge.stored == [1, 3]
 
 
+def test_the_first_line_does_not_wait_longer_for_its_header_that_was_stored() -> None:
+    """A command that takes a moment until it prints: people wait for what it prints, not for what the worker says."""
+    world = World()
+    world.clock.advance(10)
+    world.deliver("header", data=b"sh -c ...\n")
+    world.clock.advance(HOLD)
+    world.deliver("stdout", data=b"one\n")
+    world.clock.advance(HOLD)
+    assert world.command.updates == [("header", "sh -c ...\n"), ("stdout", "one\n")]
+    world.deliver("stdout", data=b"two\n")
+    world.clock.advance(HOLD)
+    assert len(world.command.updates) == 2, "what follows is collected"
+
+
 def test_the_first_line_of_the_next_command_does_not_wait_longer() -> None:
     """Right after another command's output: each command's first line is worth an update of its own."""
     world = World()
