@@ -33,7 +33,7 @@ from worker_agent.capabilities.abilities import of_program, options_of
 from worker_agent.core.availability import Availability, Order
 from worker_agent.core.inputs import Input, MessageReceived
 from worker_agent.keeper.second_user import SecondUser
-from worker_agent.link.amqp.declare import Declared, channel_of, declare_control_queue, product_of
+from worker_agent.link.amqp.declare import Declared, declare_control_queue, product_of
 from worker_agent.link.amqp.opening import open_connection
 from worker_agent.link.errors import CA_SETTING, LIBRARY_ERRORS, LinkError, loss_of
 from worker_agent.link.frames.open_link import OfficeOpenLink
@@ -246,7 +246,7 @@ async def _rights(
         if isinstance(received, (Catalogue, str)) and not heard.done():
             heard.set_result(received)
 
-    async with channel_of(connection) as channel:
+    async with connection.channel(publisher_confirms=False) as channel:
         queue = await declare_control_queue(channel, topology.control_address(options.user, "doctor", token_hex(4)))
         await queue.consume(note, no_ack=True)
         async with await connection.channel(publisher_confirms=True) as publishing:

@@ -10,7 +10,7 @@ import structlog
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractQueue
 from aiormq import Channel
 from aiormq import exceptions as amqp
-from aiormq.abc import AbstractChannel as AbstractProbe
+from aiormq.abc import AbstractChannel as PlainChannel
 
 from contracts import topology
 from contracts.operations.broker_failure import plain
@@ -26,23 +26,11 @@ PROBE_CHANNELS = 8
 
 
 @asynccontextmanager
-async def channel_of(connection: AbstractConnection) -> AsyncIterator[AbstractChannel]:
-    """A channel for one question; closed afterwards, also when the broker closed it first."""
-    channel = connection.channel(publisher_confirms=False)
-    await channel.initialize()
-    try:
-        yield channel
-    finally:
-        if not channel.is_closed:
-            await channel.close()
+async def channel_of(connection: AbstractConnection) -> AsyncIterator[PlainChannel]:
+    """A channel for a question, or for some; closed afterwards, also when the broker closed it first.
 
-
-@asynccontextmanager
-async def _probe_of(connection: AbstractConnection) -> AsyncIterator[AbstractProbe]:
-    """The same for a question whose answer may be that the broker closes the channel: there is no such queue.
-
-    It is a channel of aiormq's: of each of aio-pika's that the broker closed the connection remembers a callback, 1 KB,
-    for as long as it lives.
+    It is a channel of aiormq's: of each of aio-pika's, however it is closed, the connection remembers a callback, 2 KB,
+    for as long as it lives (it takes it off another future than it was put on, aiormq 7).
     """
     transport = connection.transport
     if transport is None:
@@ -87,7 +75,7 @@ class Declared:
             async with channel_of(connection) as channel:
                 if self._ours:
                     await _declare_exchanges(channel)
-                await _bind(await channel.get_queue(address, ensure=False), address)
+                await _bind(channel, address)
         except amqp.ChannelAccessRefused as error:
             if not self._ours:
                 raise
@@ -102,9 +90,9 @@ class Declared:
         log.debug("exchanges_not_declared", reason=str(error))
 
 
-async def _declare_exchanges(channel: AbstractChannel) -> None:
+async def _declare_exchanges(channel: PlainChannel) -> None:
     for exchange in topology.EXCHANGES:
-        await channel.declare_exchange(exchange.name, exchange.type.value, durable=True)
+        await channel.exchange_declare(exchange.name, exchange_type=exchange.type.value, durable=True)
 
 
 async def declare_control_queue(channel: AbstractChannel, address: str) -> AbstractQueue:
@@ -116,7 +104,7 @@ async def declare_control_queue(channel: AbstractChannel, address: str) -> Abstr
         queue = await channel.declare_queue(
             address, exclusive=True, arguments=arguments(Kind.CONTROL, version=())
         )  # fmt: skip
-        await _bind(queue, address)
+        await _bind(await channel.get_underlay_channel(), address)
     except amqp.ChannelAccessRefused as error:
         raise LinkError(
             f"this account may not have its control queue ({plain(error)}): it needs configure, write and read "
@@ -129,11 +117,12 @@ async def declare_control_queue(channel: AbstractChannel, address: str) -> Abstr
     return queue
 
 
-async def _bind(queue: AbstractQueue, address: str) -> None:
-    await queue.bind(topology.CONTROL, address)
-    await queue.bind(topology.CONTROL, topology.BROADCAST)
-    await queue.bind(topology.CONTROL, topology.TELL)
-    await queue.bind(topology.FLEET, topology.CATALOGUE_KEY)
+async def _bind(channel: PlainChannel, address: str) -> None:
+    """The agent's own queue has its address as its name."""
+    await channel.queue_bind(address, topology.CONTROL, routing_key=address)
+    await channel.queue_bind(address, topology.CONTROL, routing_key=topology.BROADCAST)
+    await channel.queue_bind(address, topology.CONTROL, routing_key=topology.TELL)
+    await channel.queue_bind(address, topology.FLEET, routing_key=topology.CATALOGUE_KEY)
 
 
 def product_of(connection: AbstractConnection) -> Product:
@@ -162,7 +151,7 @@ async def existing_queues(
     async def ask() -> None:
         while left and not _enough(answers, misses):
             try:
-                async with _probe_of(connection) as channel:  # a miss closes it
+                async with channel_of(connection) as channel:  # a miss closes it
                     while left and not _enough(answers, misses):
                         name = left.pop()
                         answers[name] = False
