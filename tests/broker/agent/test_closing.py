@@ -151,7 +151,7 @@ async def test_questions_about_queues_that_are_missing_leave_nothing(amqp_url: s
 
 
 async def test_looking_after_what_is_declared_leaves_nothing(amqp_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An agent does it each 40 s for months: each left 2 KB in its memory."""
+    """An agent does it each 40 s for months: each left 32 objects in its memory."""
     monkeypatch.setattr(connected, "RESTORE_EVERY", 0.01)
     rounds = []
     again = Declared.again

@@ -29,8 +29,8 @@ PROBE_CHANNELS = 8
 async def channel_of(connection: AbstractConnection) -> AsyncIterator[PlainChannel]:
     """A channel for a question, or for some; closed afterwards, also when the broker closed it first.
 
-    It is a channel of aiormq's: of each of aio-pika's, however it is closed, the connection remembers a callback, 2 KB,
-    for as long as it lives (it takes it off another future than it was put on, aiormq 7).
+    It is a channel of aiormq's: of each of aio-pika's, however it is closed, the connection remembers a callback, with
+    32 objects, for as long as it lives (aio-pika takes it off another future than it put it on).
     """
     transport = connection.transport
     if transport is None:
