@@ -18,14 +18,13 @@ import sys
 import time
 from collections.abc import Iterable
 
-from aio_pika.abc import AbstractIncomingMessage
-
 from contracts.messages import WorkerInfo
 from contracts.topology import cap_queue
 from worker_agent.core import actions as do
 from worker_agent.core import inputs
 from worker_agent.core.journal import MemoryJournal
 from worker_agent.core.machine import AgentConfig, AgentMachine
+from worker_agent.link.amqp.delivery import Delivery
 from worker_agent.link.amqp.offer_channel import OfferChannel
 from worker_agent.link.link import Link
 from worker_agent.link.options import LinkOptions
@@ -40,9 +39,9 @@ turned_away: list[str] = []
 _TURN_AWAY = OfferChannel.turn_away
 
 
-async def _count_and_turn_away(self: OfferChannel, tag: str, message: AbstractIncomingMessage) -> None:
-    turned_away.append(tag)
-    await _TURN_AWAY(self, tag, message)
+async def _count_and_turn_away(self: OfferChannel, message: Delivery) -> None:
+    turned_away.append(message.consumer)
+    await _TURN_AWAY(self, message)
 
 
 class SimulatedAgent:

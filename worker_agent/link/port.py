@@ -22,7 +22,7 @@ Settle = Literal["ack", "park", "give_back"]
 
 
 class Arrived(Protocol):
-    """A message as a transport brought it, with what that says of its sender. aio-pika's messages are such, too."""
+    """A message as a transport brought it, with what that says of its sender."""
 
     body: bytes
 

@@ -11,8 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from secrets import token_hex
 
-from aio_pika import Message
-from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
+from aio_pika.abc import AbstractConnection
 
 from contracts import topology
 from contracts.codec import decode
@@ -33,7 +32,9 @@ from worker_agent.capabilities.abilities import of_program, options_of
 from worker_agent.core.availability import Availability, Order
 from worker_agent.core.inputs import Input, MessageReceived
 from worker_agent.keeper.second_user import SecondUser
-from worker_agent.link.amqp.declare import Declared, declare_control_queue, product_of
+from worker_agent.link.amqp.channels import channel_of
+from worker_agent.link.amqp.declare import Declared, declare_control_queue, product_of, publish_nothing
+from worker_agent.link.amqp.delivery import Delivery, consume
 from worker_agent.link.amqp.opening import open_connection
 from worker_agent.link.errors import CA_SETTING, LIBRARY_ERRORS, LinkError, loss_of
 from worker_agent.link.frames.open_link import OfficeOpenLink
@@ -236,7 +237,7 @@ async def _rights(
     await Declared().exchanges(connection)
     heard: asyncio.Future[Catalogue | str] = asyncio.get_running_loop().create_future()
 
-    async def note(message: AbstractIncomingMessage) -> None:
+    async def note(message: Delivery) -> None:
         try:
             received: object = decode(message.body, message.headers)
         except UnknownVersion as error:
@@ -246,14 +247,13 @@ async def _rights(
         if isinstance(received, (Catalogue, str)) and not heard.done():
             heard.set_result(received)
 
-    async with connection.channel(publisher_confirms=False) as channel:
-        queue = await declare_control_queue(channel, topology.control_address(options.user, "doctor", token_hex(4)))
-        await queue.consume(note, no_ack=True)
-        async with await connection.channel(publisher_confirms=True) as publishing:
-            replies = await publishing.get_exchange(topology.REPLIES, ensure=False)
-            # nobody is called that: the broker checks the permission, and has no queue to put it in
-            key = topology.claims_key(options.user, "doctor-nobody")
-            await replies.publish(Message(b"", user_id=options.user), key, mandatory=False)
+    address = topology.control_address(options.user, "doctor", token_hex(4))
+    async with channel_of(connection) as channel:
+        await declare_control_queue(channel, address)
+        await consume(channel, address, note, acknowledged=False)
+        # nobody is called that: the broker checks the permission, and has no queue to put it in
+        key = topology.claims_key(options.user, "doctor-nobody")
+        await publish_nothing(connection, topology.REPLIES, key, user=options.user)
         yield Finding(check="permissions", verdict="pass", seen="control queue, broadcasts, claims in its own name")
         try:
             catalogue = await asyncio.wait_for(heard, MASTER_WITHIN)

@@ -14,6 +14,9 @@ from aiormq.exceptions import DeliveryError
 
 from contracts import topology
 from tests.broker.agent.scripted_master import until
+from tests.broker.remembered import remembered
+from worker_agent.link.amqp import outlet
+from worker_agent.link.amqp.delivery import Delivery, consume
 from worker_agent.link.amqp.outlet import Outlet
 
 KEY = "guest.m1.events"
@@ -81,6 +84,25 @@ async def test_a_queue_that_is_full_says_no_in_the_end(bench: Bench) -> None:
     assert bench.lost == []
 
 
+async def test_a_queue_that_stays_full_leaves_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be full for days, in which an agent opens a channel each 5 s."""
+    monkeypatch.setattr(outlet, "BEFORE", 0.0)
+    monkeypatch.setattr(outlet, "EVERY", 0.0)
+
+    async def refused(times: int) -> None:
+        for _ in range(times):
+            channel = bench.channel
+            with pytest.raises(DeliveryError):
+                await bench.publish()
+            assert bench.channel is not channel
+
+    await bench.publish()
+    await refused(2)
+    before = remembered()
+    await refused(20)
+    assert remembered() < before + 20
+
+
 async def test_an_unroutable_message_is_refused_at_once(bench: Bench) -> None:
     """It came back: another channel would find no queue either."""
     channel = bench.channel
@@ -92,13 +114,13 @@ async def test_an_unroutable_message_is_refused_at_once(bench: Bench) -> None:
 async def test_a_channel_that_is_consumed_on_stays_open(bench: Bench) -> None:
     """Another one takes its place for publications: its consumer, that of the control queue, goes on."""
     consumed = bench.outlet.consumed()
-    own = await consumed.declare_queue("", exclusive=True)
+    own = str((await consumed.queue_declare("", exclusive=True)).queue)
     heard: list[bytes] = []
 
-    async def hear(message: aio_pika.abc.AbstractIncomingMessage) -> None:
+    async def hear(message: Delivery) -> None:
         heard.append(message.body)
 
-    await own.consume(hear, no_ack=True)
+    await consume(consumed, own, hear, acknowledged=False)
     await bench.publish()
     second = asyncio.create_task(bench.publish())
     await until(lambda: bench.refused, "the broker's no")
@@ -106,7 +128,7 @@ async def test_a_channel_that_is_consumed_on_stays_open(bench: Bench) -> None:
     await second
     assert bench.channel is not consumed
     assert not consumed.is_closed
-    await own.channel.default_exchange.publish(Message(b"to the old channel"), own.name)
+    await consumed.basic_publish(b"to the old channel", routing_key=own)
     await until(lambda: heard, "what is said to the agent")
     assert bench.lost == []
 
@@ -115,14 +137,14 @@ async def test_a_channel_that_is_consumed_on_stays_open(bench: Bench) -> None:
 async def test_it_asks_on_the_channel_that_it_publishes_on(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another channel answers while this one still holds confirms back, because it has much to deliver."""
     asked: list[str] = []
-    plain = bench.outlet._lane._plain
-    rpc = plain.rpc
+    channel = bench.outlet._lane.channel
+    rpc = channel.rpc
 
     async def noted(frame: Any, *arguments: Any, **more: Any) -> Any:
         asked.append(frame.name)
         return await rpc(frame, *arguments, **more)
 
-    monkeypatch.setattr(plain, "rpc", noted)
+    monkeypatch.setattr(channel, "rpc", noted)
     await bench.publish()
     await bench.outlet.ask()
     assert asked == ["Channel.Flow"]

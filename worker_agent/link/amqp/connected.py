@@ -19,14 +19,10 @@ from contracts.operations.broker_failure import plain
 from contracts.rabbitmq.product import Product
 from worker_agent.core.actions import Publish
 from worker_agent.core.inputs import Input
+from worker_agent.link.amqp.channels import when_closed
 from worker_agent.link.amqp.confirms import ConfirmWatch
-from worker_agent.link.amqp.declare import (
-    Declared,
-    declare_control_queue,
-    existing_queues,
-    known_tags,
-    product_of,
-)
+from worker_agent.link.amqp.declare import Declared, declare_control_queue, existing_queues, product_of
+from worker_agent.link.amqp.delivery import consume
 from worker_agent.link.amqp.offers import OfferConsumers
 from worker_agent.link.amqp.opening import Opened, open_connection
 from worker_agent.link.amqp.outlet import Outlet
@@ -115,7 +111,7 @@ class Connected:
         self.opened_at = time.time()
         self._product = product_of(connection)
         await self._of_broker.declared.exchanges(connection)
-        outlet = Outlet(connection, lost=partial(self._channel_closed, "publishing channel", None))
+        outlet = Outlet(connection, lost=partial(self._channel_closed, "publishing channel"))
         await outlet.open()
         self.publisher = Publisher(
             outlet,
@@ -136,9 +132,8 @@ class Connected:
             shared=self.options.one_offer and self._of_broker.prefetch.usable(self._product.version),
         )
         control = outlet.consumed()  # one channel more would cost a broker 0.02 MB
-        control.close_callbacks.add(partial(self._channel_closed, "control channel"))
-        queue = await declare_control_queue(control, self.address)
-        # Without acknowledgements: the queue dies with this connection, so one would save nothing.
+        when_closed(control, partial(self._channel_closed, "control channel"))
+        await declare_control_queue(control, self.address)
         reader = ControlReader(
             self.address,
             kept=self._kept,
@@ -147,8 +142,10 @@ class Connected:
             asked=self._listener.asked,
             dead=self.publisher.send_to_dead,
         )
-        tag = await queue.consume(reader.read, no_ack=True)
-        self.consumers.also_look = partial(self._look_at_control, await known_tags(control), tag)
+
+        # Without acknowledgements: the queue dies with this connection, so one would save nothing.
+        tag = await consume(control, self.address, reader.read, acknowledged=False)
+        self.consumers.also_look = partial(self._look_at_control, control.consumers, tag)
         self._spawn(self._keep_declared())
         self._spawn(self._run_consumers())
         self._spawn(self._watch_confirms(outlet))
@@ -181,7 +178,7 @@ class Connected:
             self._of_broker.prefetch.refused(str(error))
         self._end(self._explain(error))
 
-    def _channel_closed(self, which: str, _channel: object, error: BaseException | None) -> None:
+    def _channel_closed(self, which: str, error: BaseException | None) -> None:
         self._end(self._explain(error) if self._said else f"{which}: {self._explain(error)}")
 
     @property

@@ -3,44 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Container, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Iterable
 
 import structlog
-from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractQueue
+from aio_pika.abc import AbstractConnection
 from aiormq import Channel
 from aiormq import exceptions as amqp
-from aiormq.abc import AbstractChannel as PlainChannel
+from pamqp.commands import Basic
 
 from contracts import topology
 from contracts.operations.broker_failure import plain
 from contracts.rabbitmq.arguments import Kind, arguments
 from contracts.rabbitmq.product import Product, introduced
 from contracts.rabbitmq.refusals import PRECONDITION_FAILED, refusal
+from worker_agent.link.amqp.channels import channel_of
 from worker_agent.link.errors import LinkError
 
 log = structlog.get_logger(__name__)
 
 #: Channels that ask for queues at the same time. A miss costs two round trips (the broker closes the channel).
 PROBE_CHANNELS = 8
-
-
-@asynccontextmanager
-async def channel_of(connection: AbstractConnection) -> AsyncIterator[PlainChannel]:
-    """A channel for a question, or for some; closed afterwards, also when the broker closed it first.
-
-    It is a channel of aiormq's: of each of aio-pika's, however it is closed, the connection remembers a callback, with
-    32 objects, for as long as it lives (aio-pika takes it off another future than it put it on).
-    """
-    transport = connection.transport
-    if transport is None:
-        raise amqp.ConnectionClosed(0, "the connection is not there")
-    channel = await transport.connection.channel(publisher_confirms=False)
-    try:
-        yield channel
-    finally:
-        if not channel.is_closed:
-            await channel.close()
 
 
 class Declared:
@@ -90,21 +72,19 @@ class Declared:
         log.debug("exchanges_not_declared", reason=str(error))
 
 
-async def _declare_exchanges(channel: PlainChannel) -> None:
+async def _declare_exchanges(channel: Channel) -> None:
     for exchange in topology.EXCHANGES:
         await channel.exchange_declare(exchange.name, exchange_type=exchange.type.value, durable=True)
 
 
-async def declare_control_queue(channel: AbstractChannel, address: str) -> AbstractQueue:
+async def declare_control_queue(channel: Channel, address: str) -> None:
     """The agent's own queue, gone with its connection, bound to its address, to broadcasts and to the catalogue.
 
     Raises `LinkError` when the account may not have it.
     """
     try:
-        queue = await channel.declare_queue(
-            address, exclusive=True, arguments=arguments(Kind.CONTROL, version=())
-        )  # fmt: skip
-        await _bind(await channel.get_underlay_channel(), address)
+        await channel.queue_declare(address, exclusive=True, arguments=arguments(Kind.CONTROL, version=()))
+        await _bind(channel, address)
     except amqp.ChannelAccessRefused as error:
         raise LinkError(
             f"this account may not have its control queue ({plain(error)}): it needs configure, write and read "
@@ -114,10 +94,9 @@ async def declare_control_queue(channel: AbstractChannel, address: str) -> Abstr
         raise LinkError(
             f"an exchange is missing and this account may not make it ({plain(error)}): start a master first"
         ) from None
-    return queue
 
 
-async def _bind(channel: PlainChannel, address: str) -> None:
+async def _bind(channel: Channel, address: str) -> None:
     """The agent's own queue has its address as its name."""
     await channel.queue_bind(address, topology.CONTROL, routing_key=address)
     await channel.queue_bind(address, topology.CONTROL, routing_key=topology.BROADCAST)
@@ -125,17 +104,15 @@ async def _bind(channel: PlainChannel, address: str) -> None:
     await channel.queue_bind(address, topology.FLEET, routing_key=topology.CATALOGUE_KEY)
 
 
+async def publish_nothing(connection: AbstractConnection, exchange: str, key: str, *, user: str) -> None:
+    """An empty message of this user's, confirmed. Raises what the library raises where the account may not publish."""
+    async with channel_of(connection, confirms=True) as channel:
+        await channel.basic_publish(b"", exchange=exchange, routing_key=key, properties=Basic.Properties(user_id=user))
+
+
 def product_of(connection: AbstractConnection) -> Product:
     """Which broker this is."""
     return introduced(connection.transport.connection.server_properties if connection.transport else None)
-
-
-async def known_tags(channel: AbstractChannel) -> Container[str]:
-    """The consumers of `channel` by tag, as the AMQP library has them now and later: a live view."""
-    underlay = await channel.get_underlay_channel()
-    if not isinstance(underlay, Channel):
-        raise TypeError(f"{type(underlay).__name__} is not aiormq's channel: this aio-pika is not supported")
-    return underlay.consumers
 
 
 async def existing_queues(

@@ -19,11 +19,13 @@ from functools import partial
 from typing import Any
 
 import structlog
-from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
+from aio_pika.abc import AbstractConnection
 from aiormq import exceptions as amqp
 
 from worker_agent.core.inputs import DeliveryLost, Input
+from worker_agent.link.amqp.channels import when_closed
 from worker_agent.link.amqp.declare import queue_exists
+from worker_agent.link.amqp.delivery import Delivery
 from worker_agent.link.amqp.offer_channel import OfferChannel
 from worker_agent.link.amqp.turns import Turns
 from worker_agent.link.errors import LIBRARY_ERRORS
@@ -53,7 +55,7 @@ class OfferConsumers:
         *,
         on_input: Callable[[Input], None],
         deliveries: Iterator[int],
-        dead: Callable[[AbstractIncomingMessage, str, str], Coroutine[Any, Any, bool]],
+        dead: Callable[[Delivery, str, str], Coroutine[Any, Any, bool]],
         queue_gone: Callable[[str], None],
         reader: OfferReader,
         shared: bool,
@@ -159,14 +161,9 @@ class OfferConsumers:
             message = lease.held.pop(delivery, None)
             if message is None:
                 continue
-            await self._make_ready(lease, message.consumer_tag or "", how)
+            await self._make_ready(lease, message.consumer, how)
             try:
-                if how == "ack":
-                    await message.ack()
-                elif how == "park":
-                    await message.reject(requeue=False)
-                else:
-                    await message.nack(requeue=True)
+                await message.settle(how)
             except LIBRARY_ERRORS as error:
                 # Its channel went away under it: the broker has it back already, and the machine was or will be told.
                 log.debug("settled_too_late", delivery=delivery, how=how, error=str(error))
@@ -182,14 +179,14 @@ class OfferConsumers:
             for each in list(self._channels):
                 await each.cancel_all_but(self._asked)
         own = lease.filled.get(tag)
-        if own is not None and lease.shared and self._turns.backlog and self._asked != (own.name,):
+        if own is not None and lease.shared and self._turns.backlog and self._asked != (own,):
             # The broker would hand out the head of any queue: the order to consume that follows says whose turn it is.
             await lease.cancel_filled()
             await lease.cancel_all_but(())
         elif how == "give_back":
             await lease.cancel(tag)  # it would come through it again at once (rule 20)
         elif own is not None:
-            if {*self._asked} - self.consuming - self._unusable == {own.name}:
+            if {*self._asked} - self.consuming - self._unusable == {own}:
                 lease.put_back(tag)
             else:  # it is not wanted, or another queue's turn: one whose offer was turned away
                 await lease.cancel(tag)
@@ -231,25 +228,21 @@ class OfferConsumers:
             live = lease.live
             for tag in [tag for tag in (*lease.consumers, *lease.filled) if tag not in live]:
                 queue = lease.consumers.pop(tag, None) or lease.filled.pop(tag)
-                log.warning("consumer_cancelled_by_broker", queue=queue.name)
-                lost = [delivery for delivery, message in lease.held.items() if message.consumer_tag == tag]
+                log.warning("consumer_cancelled_by_broker", queue=queue)
+                lost = [delivery for delivery, message in lease.held.items() if message.consumer == tag]
                 for delivery in lost:
                     del lease.held[delivery]
                     self._on_input(DeliveryLost(delivery=delivery))
                 if lost and lease.shared and lease in self._channels:
                     await self._close(lease)  # whether the broker still counts it depends on why it was lost
-                if queue.name in self._wanted and not await queue_exists(self._connection, queue.name):
-                    self._gone(queue.name)
+                if queue in self._wanted and not await queue_exists(self._connection, queue):
+                    self._gone(queue)
 
     async def _start(self, name: str) -> None:
         lease = await self._channel_for_consuming()
-        queue = await lease.channel.get_queue(name, ensure=False)
-        tag = f"offers-{next(self._deliveries)}"
-        # Before the request, not after: the first offer may arrive together with the answer.
-        lease.consumers[tag] = queue
         self._turns.ready()
         try:
-            await queue.consume(partial(self._delivered, lease, tag, name), consumer_tag=tag)
+            await lease.start(f"offers-{next(self._deliveries)}", name, partial(self._delivered, lease, name))
         except amqp.ChannelNotFoundEntity:
             self._gone(name)
         except amqp.ChannelAccessRefused as error:
@@ -268,11 +261,11 @@ class OfferConsumers:
         if self._channels and not self._channels[-1].held and not self._channels[-1].channel.is_closed:
             return self._channels[-1]
         lease = await OfferChannel.open(self._connection, shared=self._shared)
-        lease.channel.close_callbacks.add(partial(self._channel_closed, lease))
+        when_closed(lease.channel, partial(self._channel_closed, lease))
         self._channels.append(lease)
         return lease
 
-    def _channel_closed(self, lease: OfferChannel, _channel: object, error: BaseException | None) -> None:
+    def _channel_closed(self, lease: OfferChannel, error: BaseException | None) -> None:
         """The broker closed a channel (a consumer timeout, say): its deliveries go to other agents."""
         if lease.closed:
             return
@@ -293,11 +286,11 @@ class OfferConsumers:
 
     # -- deliveries ------------------------------------------------------------------------------------------------
 
-    async def _delivered(self, lease: OfferChannel, tag: str, queue: str, message: AbstractIncomingMessage) -> None:
+    async def _delivered(self, lease: OfferChannel, queue: str, message: Delivery) -> None:
         if lease.closed:
             return  # the broker has it back
         if queue not in self._asked:
-            await lease.turn_away(tag, message)
+            await lease.turn_away(message)
             return
         delivery = next(self._deliveries)
         self._came += 1
@@ -308,10 +301,10 @@ class OfferConsumers:
             log.exception("offer_not_handled", queue=queue)
             self._put_to_dead(delivery, message, f"cannot be handled: {type(error).__name__}", queue)
 
-    def _put_to_dead(self, delivery: int, message: AbstractIncomingMessage, reason: str, queue: str) -> None:
+    def _put_to_dead(self, delivery: int, message: Delivery, reason: str, queue: str) -> None:
         self._orders.put_nowait(partial(self._send_to_dead, delivery, message, reason, queue))
 
-    def _read(self, delivery: int, queue: str, message: AbstractIncomingMessage) -> None:
+    def _read(self, delivery: int, queue: str, message: Delivery) -> None:
         found = self._reader.read(message, queue, delivery)
         if isinstance(found, PutToDead):
             self._put_to_dead(delivery, message, found.reason, queue)
@@ -321,7 +314,7 @@ class OfferConsumers:
             self._turns.came(found.offer.published)
             self._on_input(found)
 
-    async def _send_to_dead(self, delivery: int, message: AbstractIncomingMessage, reason: str, queue: str) -> None:
+    async def _send_to_dead(self, delivery: int, message: Delivery, reason: str, queue: str) -> None:
         """To `bb.dead`, and off the queue once it is there; while it cannot be put there, park it."""
         await self._settle(delivery, "ack" if await self._dead(message, reason, queue) else "park")
 

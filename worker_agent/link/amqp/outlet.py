@@ -12,11 +12,12 @@ import contextlib
 from collections.abc import Callable
 from typing import Protocol
 
-from aio_pika.abc import AbstractChannel, AbstractConnection
-from aiormq import Channel as PlainChannel
+from aio_pika.abc import AbstractConnection
+from aiormq import Channel
 from aiormq import exceptions as amqp
 from pamqp.commands import Basic
 
+from worker_agent.link.amqp.channels import open_channel, when_closed
 from worker_agent.link.errors import LIBRARY_ERRORS
 
 #: Seconds between a no and the new channel: a cluster elects leaders within half a second.
@@ -42,27 +43,17 @@ class Publication(Protocol):
 class Lane:
     """One channel. `retired`: nothing new goes there, and it closes with its last answer, unless it is `consumed`."""
 
-    def __init__(self, channel: AbstractChannel) -> None:
+    def __init__(self, channel: Channel) -> None:
         self.channel = channel
-        self._plain: PlainChannel
         self.under_way = 0
         self.retired = False
         self.consumed = False
 
-    async def open(self) -> None:
-        """Raises what aio-pika does."""
-        await self.channel.initialize()
-        plain = await self.channel.get_underlay_channel()
-        assert isinstance(plain, PlainChannel)
-        self._plain = plain
-
     async def publish(self, exchange: str, message: Publication, key: str, mandatory: bool) -> None:
-        """Returns once the broker has confirmed it. Raises what aio-pika does: returned, refused, lost."""
-        if self.channel.is_closed:
-            raise amqp.ChannelInvalidStateError("the publishing channel is closed")
+        """Returns once the broker has confirmed it. Raises what the library does: returned, refused, lost."""
         self.under_way += 1
         try:
-            await self._plain.basic_publish(
+            await self.channel.basic_publish(
                 message.body,
                 exchange=exchange,
                 routing_key=key,
@@ -81,7 +72,7 @@ class Lane:
         With its answer go all confirms that it holds: while it has deliveries to hand on it keeps them, to tell of many
         at once (RabbitMQ 3.10 to 4.3).
         """
-        await self._plain.flow(active=True)
+        await self.channel.flow(active=True)
 
     async def close_if_spent(self) -> None:
         """Closed when it takes nothing new and all that it sent is confirmed."""
@@ -102,12 +93,11 @@ class Outlet:
 
     async def open(self) -> None:
         """Raises what the library raises."""
-        lane = Lane(self._connection.channel(publisher_confirms=True, on_return_raises=True))
-        await lane.open()
-        lane.channel.close_callbacks.add(lambda _channel, error: None if lane.retired else self._lost(error))
+        lane = Lane(await open_channel(self._connection, confirms=True))
+        when_closed(lane.channel, lambda error: None if lane.retired else self._lost(error))
         self._lane = lane
 
-    def consumed(self) -> AbstractChannel:
+    def consumed(self) -> Channel:
         """The channel that it publishes on now, to be consumed on as well: it stays when another one replaces it."""
         self._lane.consumed = True
         return self._lane.channel

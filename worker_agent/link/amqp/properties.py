@@ -20,8 +20,7 @@ _unmarshal = ContentHeader.unmarshal
 def _tolerant(self: ContentHeader, data: bytes) -> None:
     try:
         _unmarshal(self, data)
-        # aio_pika raises for another delivery mode (`aio_pika/message.py`), where nobody settles the message any more
-        readable = is_plain(self.properties.headers) and self.properties.delivery_mode in (None, 1, 2)
+        readable = is_plain(self.properties.headers)
     except Exception:
         readable = False
     if not readable:
