@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from pathlib import Path
 
 
 class StateUnreadable(Exception):
     """The state folder cannot be used; the message says why and what to do."""
 
 
-def write_atomically(path: Path, text: str, *, durably: bool = False, private: bool = False) -> None:
+def write_atomically(path: str | os.PathLike[str], text: str, *, durably: bool = False, private: bool = False) -> None:
     """Replace `path` in one step: a reader sees the old text or the new. `private`: mode 0600. Raises OSError.
 
     Not flushed to the disk unless `durably`: it guards against the end of this process, and a machine that loses power
     loses the processes that most of these texts are about, too.
     """
-    temporary = path.with_name(f".{path.name}.new")
+    folder, name = os.path.split(path)
+    temporary = os.path.join(folder, f".{name}.new")
     if private:
-        temporary.unlink(missing_ok=True)  # another's mode would stay
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)  # another's mode would stay
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600 if private else 0o666)
     with os.fdopen(handle, "wb") as file:
         file.write(text.encode())
@@ -27,8 +29,8 @@ def write_atomically(path: Path, text: str, *, durably: bool = False, private: b
             os.fsync(file.fileno())
     os.replace(temporary, path)
     if durably:
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            os.fsync(folder)
+            os.fsync(opened)
         finally:
-            os.close(folder)
+            os.close(opened)

@@ -6,29 +6,29 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 #: Bytes of a path in a socket's address: 108 on Linux, 104 on macOS, with the zero at its end.
 PATH_MAX = 100
 
 
 @contextlib.contextmanager
-def short_path(path: Path) -> Iterator[str]:
+def short_path(path: str | os.PathLike[str]) -> Iterator[str]:
     """A path to the same socket, short enough, while the context is open. Raises OSError."""
-    whole = str(path)
+    whole = os.fspath(path)
     if len(os.fsencode(whole)) < PATH_MAX:
         yield whole
         return
+    folder, name = os.path.split(whole)
     if sys.platform.startswith("linux"):
-        descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            yield f"/proc/self/fd/{descriptor}/{path.name}"
+            yield f"/proc/self/fd/{descriptor}/{name}"
         finally:
             os.close(descriptor)
         return
     import tempfile  # it has a price, and programs that start often import this module
 
     with tempfile.TemporaryDirectory(prefix="buildbot-", dir="/tmp") as short:  # $TMPDIR may be long, too
-        link = Path(short) / "s"
-        link.symlink_to(path.parent.absolute())
-        yield str(link / path.name)
+        link = os.path.join(short, "s")
+        os.symlink(os.path.abspath(folder), link)
+        yield os.path.join(link, name)

@@ -1,6 +1,7 @@
 """What is done with build directories on the disk: `<basedir>/<master>/slot-<k>/<builddir>`, and what is beside them.
 
-Functions of paths as text, so that another process can do them (`worker_agent.agent.errands`).
+Functions of paths as text, so that another process can do them (`worker_agent.agent.errands`), and by `os.path`: a
+`Path` has Python intern each name in it, and an agent comes by many.
 """
 
 from __future__ import annotations
@@ -8,9 +9,11 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from pathlib import Path
+from collections.abc import Iterator
 
 import psutil
+
+from worker_agent.keeper.files import remove_file
 
 SLOT = "slot-"
 #: Beside a slot's folder, with a file for each of its build directories, touched when a session takes that. Of the same
@@ -22,28 +25,28 @@ REMOVING = "removing-"
 
 def make_folder(folder: str) -> None:
     """Raises OSError."""
-    Path(folder).mkdir(parents=True, exist_ok=True)
+    os.makedirs(folder, exist_ok=True)
 
 
 def make(path: str) -> None:
     """A build directory for a session that takes it now. Its slot's folder is there. Raises OSError."""
-    folder = Path(path)
-    folder.mkdir(parents=True, exist_ok=True)
-    mark = beside(folder, MARKS)
+    os.makedirs(path, exist_ok=True)
+    mark = beside(path, MARKS)
     with contextlib.suppress(OSError):  # then its own time counts: no build is ended for that
-        mark.parent.mkdir(exist_ok=True)
-        mark.touch()
+        os.makedirs(os.path.dirname(mark), exist_ok=True)
+        with open(mark, "ab"):
+            os.utime(mark)
 
 
 def by_last_use(basedir: str) -> list[str]:
     """All build directories, the longest unused first. Raises OSError when they cannot be looked at."""
-    found = [path for path in Path(basedir).glob(f"*/{SLOT}*/*") if path.is_dir() and not path.is_symlink()]
-    return [str(path) for path in sorted(found, key=_last_used)]
+    found = [path for path in _all_in(basedir, SLOT) if os.path.isdir(path) and not os.path.islink(path)]
+    return sorted(found, key=_last_used)
 
 
 def left_over(basedir: str) -> list[str]:
     """What a process that ended meanwhile was removing."""
-    return [str(path) for path in Path(basedir).glob(f"*/{REMOVING}*/*")]
+    return list(_all_in(basedir, REMOVING))
 
 
 def move_away(path: str) -> str | None:
@@ -51,14 +54,13 @@ def move_away(path: str) -> str | None:
 
     Raises OSError.
     """
-    folder = Path(path)
-    doomed = beside(folder, REMOVING)
-    if doomed.exists():
+    doomed = beside(path, REMOVING)
+    if os.path.exists(doomed):
         return None
-    doomed.parent.mkdir(exist_ok=True)
-    folder.rename(doomed)
-    beside(folder, MARKS).unlink(missing_ok=True)
-    return str(doomed)
+    os.makedirs(os.path.dirname(doomed), exist_ok=True)
+    os.rename(path, doomed)
+    remove_file(beside(path, MARKS))
+    return doomed
 
 
 def remove(path: str) -> tuple[str, int] | None:
@@ -80,16 +82,33 @@ def mounted_in(folder: str) -> str | None:
     return None
 
 
-def beside(path: Path, kind: str) -> Path:
+def beside(path: str, kind: str) -> str:
     """What belongs to build directory `path`. Not in it: builds empty theirs."""
-    slot = path.parent
-    return slot.with_name(slot.name.replace(SLOT, kind, 1)) / path.name
+    slot, name = os.path.split(path)
+    folder, slot_name = os.path.split(slot)
+    return os.path.join(folder, slot_name.replace(SLOT, kind, 1), name)
 
 
-def _last_used(path: Path) -> float:
+def _last_used(path: str) -> float:
     for file in (beside(path, MARKS), path):
         try:
-            return file.stat().st_mtime
+            return os.stat(file).st_mtime
         except OSError:
             continue
     return 0.0
+
+
+def _all_in(basedir: str, kind: str) -> Iterator[str]:
+    """What is in the slots' folders of that kind, of all masters. Raises OSError of a disk that fails."""
+    for master in _in(basedir):
+        for slot in _in(master):
+            if os.path.basename(slot).startswith(kind):
+                yield from _in(slot)
+
+
+def _in(folder: str) -> list[str]:
+    """Empty where there is no such folder, or none that we may look into."""
+    try:
+        return [os.path.join(folder, name) for name in os.listdir(folder)]
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return []

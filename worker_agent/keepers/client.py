@@ -7,7 +7,6 @@ import contextlib
 import os
 import shutil
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, Union
 
 import psutil
@@ -16,6 +15,7 @@ from contracts.messages import Command
 from contracts.operations.socket_path import short_path
 from worker_agent.core.inputs import Journalled, KeeperLost, PullWanted
 from worker_agent.keeper import orders
+from worker_agent.keeper.files import read_file
 from worker_agent.keeper.processes.reaper import (
     KILL_PATIENCE,
     alive,
@@ -67,7 +67,7 @@ class Keeper:
     None of the methods that are not coroutines waits: what they ask is sent in order, and answered by inputs.
     """
 
-    def __init__(self, session: str, folder: Path, on_input: Callable[[KeeperInput], None]) -> None:
+    def __init__(self, session: str, folder: str, on_input: Callable[[KeeperInput], None]) -> None:
         self.session = session
         self.folder = folder
         #: numbers of the commands that were running when we attached
@@ -101,8 +101,8 @@ class Keeper:
         cls,
         *,
         session: str,
-        folder: Path,
-        basedir: Path,
+        folder: str,
+        basedir: str,
         builddir: str,
         on_input: Callable[[KeeperInput], None],
         settings: KeeperSettings | None = None,
@@ -110,20 +110,20 @@ class Keeper:
     ) -> Keeper:
         """Start the keeper of a new session.
 
-        `folder` is the session's (made if missing), `basedir` the slot's, in which the build's directory is
-        `builddir` (made if missing). Raises `KeeperFailed`.
+        `folder` is the session's (made if missing), `basedir` the slot's, in which the build's directory is `builddir`
+        (made if missing); both are absolute. Raises `KeeperFailed`.
         """
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.makedirs(folder, mode=0o700, exist_ok=True)
         config = KeeperConfig(
             session=session,
-            folder=str(folder.absolute()),
-            basedir=str(basedir.absolute()),
+            folder=folder,
+            basedir=basedir,
             builddir=builddir,
             settings=settings or KeeperSettings(),
         )
         try:
             if not config.settings.run_as:
-                Path(config.builder).mkdir(parents=True, exist_ok=True)
+                os.makedirs(config.builder, exist_ok=True)
             for _ in range(_ATTEMPTS):
                 keeper = cls(session, folder, on_input)
                 if await keeper._start(config, starter):
@@ -149,7 +149,7 @@ class Keeper:
         except (asyncio.TimeoutError, ConnectionError) as error:
             said = ""
             with contextlib.suppress(OSError):  # none was made
-                said = (self.folder / LOG).read_text(encoding="utf-8", errors="replace")[-2000:].strip()
+                said = read_file(os.path.join(self.folder, LOG)).decode(errors="replace")[-2000:].strip()
             self._quiet = True
             if self._outgoing is not None:
                 self._outgoing.close()
@@ -165,14 +165,14 @@ class Keeper:
         return True
 
     @classmethod
-    async def attach(cls, *, session: str, folder: Path, on_input: Callable[[KeeperInput], None]) -> Keeper | None:
+    async def attach(cls, *, session: str, folder: str, on_input: Callable[[KeeperInput], None]) -> Keeper | None:
         """The keeper that an earlier main process of this agent started; None when it is gone.
 
         When it is gone, so are all processes of the session when this returns.
         """
         keeper = cls(session, folder, on_input)
         try:
-            with short_path(folder / SOCKET) as address:
+            with short_path(os.path.join(folder, SOCKET)) as address:
                 await asyncio.get_running_loop().create_unix_connection(lambda: _ToKeeper(keeper), path=address)
             await asyncio.wait_for(asyncio.shield(keeper._hello), _HELLO)
         except (OSError, asyncio.TimeoutError):
@@ -370,14 +370,14 @@ class _ToKeeper(MessageStream):
         self._keeper._disconnected()
 
 
-def kill_leftovers(session: str, folder: Path) -> list[psutil.Process]:
+def kill_leftovers(session: str, folder: str) -> list[psutil.Process]:
     """End what a session's dead keeper left, and the keeper if it hangs. Blocks; returns what would not die."""
     left: list[psutil.Process] = []
     with contextlib.suppress(OSError, ValueError):
-        pid, who = (folder / PID_FILE).read_text().split()
+        pid, who = read_file(os.path.join(folder, PID_FILE)).decode().split()
         if identity(int(pid)) == who:
             left = _kill_keeper(int(pid), folder)
-    if (folder / APART_FILE).exists():
+    if os.path.exists(os.path.join(folder, APART_FILE)):
         from worker_agent.keeper.apart import end_leftovers  # not what a main process has in its memory for ever
 
         if end_leftovers(session, folder):
@@ -385,9 +385,9 @@ def kill_leftovers(session: str, folder: Path) -> list[psutil.Process]:
     return left + kill_session(session)
 
 
-def _kill_keeper(pid: int, folder: Path) -> list[psutil.Process]:
+def _kill_keeper(pid: int, folder: str) -> list[psutil.Process]:
     """With all that it runs, but for what runs as another user: that is ended with that user's rights."""
-    if not (folder / APART_FILE).exists():
+    if not os.path.exists(os.path.join(folder, APART_FILE)):
         return kill_tree(pid)
     with contextlib.suppress(psutil.NoSuchProcess):
         keeper = psutil.Process(pid)

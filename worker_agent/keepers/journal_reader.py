@@ -32,7 +32,7 @@ class JournalFiles:
     """
 
     def __init__(self, state: Path) -> None:
-        self._sessions = state / "sessions"
+        self._sessions = str(state / "sessions")
         self._handles = _OpenFiles(HANDLES_MAX)
         self._reading: dict[str, _Cursor] = {}
         self._counting: dict[str, _Cursor] = {}
@@ -51,7 +51,7 @@ class JournalFiles:
         """Event `seq`; None when it is not (wholly) written yet, or was dropped at the journal's bound."""
         if seq < 1:
             return None
-        folder = self._sessions / session
+        folder = os.path.join(self._sessions, session)
         index = self._index.setdefault(session, _Index())
         cursor = self._reading.get(session)
         if cursor is None or not cursor.seq <= seq <= cursor.seq + _INDEX_EVERY:
@@ -89,7 +89,7 @@ class JournalFiles:
 
     def last_seq(self, session: str) -> int:
         """The highest sequence number written; 0 for none. Costs the records written since the last call."""
-        folder = self._sessions / session
+        folder = os.path.join(self._sessions, session)
         cursor = self._counting.get(session)
         if cursor is None:
             found = segments(folder)
@@ -122,7 +122,7 @@ class JournalFiles:
         self._reading.pop(session, None)
         self._counting.pop(session, None)
         self._index.pop(session, None)
-        folder = str(self._sessions / session)
+        folder = os.path.join(self._sessions, session)
         for path in [path for path in self._handles if os.path.dirname(path) == folder]:
             self._handles.pop(path).close()
 
@@ -187,7 +187,7 @@ class _Index:
             self._seqs.append(cursor.seq)
             self._places.append((cursor.path, cursor.position))
 
-    def nearest(self, folder: Path, seq: int) -> _Cursor | None:
+    def nearest(self, folder: str, seq: int) -> _Cursor | None:
         """The last known place at or before `seq`; None when that part of the journal is gone."""
         found = segments(folder)
         at = bisect_right([first for first, _ in found], seq) - 1

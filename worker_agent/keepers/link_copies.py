@@ -7,7 +7,6 @@ import contextlib
 import os
 import secrets
 import socket
-from pathlib import Path
 
 from contracts.operations.socket_path import short_path
 from worker_agent.keeper.wire import LINK_HELD, LINK_NAME_BYTES, LINK_SOCKET
@@ -39,7 +38,7 @@ class LinkCopies:
         self._ours, self.name = None, ""
         return True
 
-    async def give(self, folder: Path) -> bool:
+    async def give(self, folder: str) -> bool:
         """Have the keeper in that session's folder hold it. False: it has not taken it, or there is none."""
         name, ours = self.name, self._ours
         if ours is None:
@@ -55,11 +54,11 @@ def _duplicate(descriptor: int) -> int:
     return os.dup(descriptor)
 
 
-def _give(folder: Path, name: str, descriptor: int) -> bool:
+def _give(folder: str, name: str, descriptor: int) -> bool:
     """Blocks; closes `descriptor`. Raises OSError: the keeper is of an earlier version, or gone."""
     with socket.socket(fileno=descriptor) as copy, socket.socket(socket.AF_UNIX) as keeper:
         keeper.settimeout(_PATIENCE)
-        with short_path(folder / LINK_SOCKET) as path:
+        with short_path(os.path.join(folder, LINK_SOCKET)) as path:
             keeper.connect(path)
         socket.send_fds(keeper, [bytes.fromhex(name)], [copy.fileno()])
         return keeper.recv(len(LINK_HELD)) == LINK_HELD

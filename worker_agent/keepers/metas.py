@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import structlog
 from pydantic import TypeAdapter, ValidationError
 
 from worker_agent.core.inputs import SessionMeta
+from worker_agent.keeper.files import read_file
 from worker_agent.state_files import write_atomically
 
 log = structlog.get_logger(__name__)
@@ -35,29 +36,30 @@ def load(text: str) -> SessionMeta:
         raise ValueError(f"not a session's meta file: {where}: {first['msg']}") from None
 
 
-def persist(folder: Path, meta: SessionMeta) -> None:
+def persist(folder: str, meta: SessionMeta) -> None:
     """Write it into the session's folder, which is made when it is not there."""
+    file = os.path.join(folder, FILE)
     try:
-        write_atomically(folder / FILE, dump(meta))
+        write_atomically(file, dump(meta))
     except FileNotFoundError:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        write_atomically(folder / FILE, dump(meta))
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        write_atomically(file, dump(meta))
 
 
-def find(sessions: Path) -> Iterator[tuple[Path, SessionMeta | None]]:
+def find(sessions: str) -> Iterator[tuple[str, SessionMeta | None]]:
     """Every session's folder below `sessions` and its meta; None where it cannot be read (said in the log)."""
     try:
-        folders = sorted(sessions.iterdir())
+        names = sorted(os.listdir(sessions))
     except FileNotFoundError:
         return
     except OSError as error:
-        log.error("sessions_unreadable", folder=str(sessions), reason=str(error), effect="what ran is given up")
+        log.error("sessions_unreadable", folder=sessions, reason=str(error), effect="what ran is given up")
         return
-    for folder in folders:
-        if not folder.is_dir():
+    for folder in (os.path.join(sessions, name) for name in names):
+        if not os.path.isdir(folder):
             continue
         try:
-            yield folder, load((folder / FILE).read_text(encoding="utf-8"))
+            yield folder, load(read_file(os.path.join(folder, FILE)).decode())
         except (OSError, ValueError) as error:
-            log.warning("session_unreadable", folder=str(folder), reason=str(error), remedy="its folder is removed")
+            log.warning("session_unreadable", folder=folder, reason=str(error), remedy="its folder is removed")
             yield folder, None

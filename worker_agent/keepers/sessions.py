@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import glob
+import os
 import shutil
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -67,7 +69,7 @@ class Sessions:
         """`run_as`: the user whom commands run as; empty: the agent's own. `keeper_ready` is told of a session whose
         keeper can run commands. `give_back`: what keepers start where this process is killed. `slots`: so many sessions
         have a keeper ready for them."""
-        self.folder = state / "sessions"
+        self.folder = str(state / "sessions")
         self._builddirs = builddirs
         self._journal = journal
         self._on_input = on_input
@@ -88,6 +90,10 @@ class Sessions:
         keepers = {held.keeper.pid for held in self._held.values() if held.keeper is not None}
         return keepers | self._starter.pids
 
+    def folder_of(self, session: str) -> str:
+        """Of that session. Paths are texts here: a `Path` has Python intern its names, each of which is a new one."""
+        return os.path.join(self.folder, session)
+
     def expect(self) -> None:
         """A session may come soon: what keepers are forked from is made ready."""
         self._starter.warm_up()
@@ -96,9 +102,9 @@ class Sessions:
         """What the journals of all sessions take on disk."""
         sizes = 0
         with contextlib.suppress(OSError):  # the disk fails: the self-check says so
-            for path in self.folder.glob("*/events.*"):
+            for path in glob.iglob(os.path.join(glob.escape(self.folder), "*", "events.*")):
                 with contextlib.suppress(FileNotFoundError):  # its session ended just now
-                    sizes += path.stat().st_size
+                    sizes += os.stat(path).st_size
         return sizes
 
     async def recover(self) -> list[Recovered]:
@@ -112,7 +118,7 @@ class Sessions:
             recovered.append(await self._recover(held, folder))
         return recovered
 
-    async def _recover(self, held: Held, folder: Path) -> Recovered:
+    async def _recover(self, held: Held, folder: str) -> Recovered:
         meta = held.meta
         held.keeper = await Keeper.attach(session=meta.session, folder=folder, on_input=self._on_input)
         if not meta.aside:
@@ -143,7 +149,7 @@ class Sessions:
         elif held.written == meta:
             return
         held.meta, held.written = meta, None
-        metas.persist(self.folder / meta.session, meta)
+        metas.persist(self.folder_of(meta.session), meta)
         held.written = meta
 
     def open(self, action: OpenSession) -> None:
@@ -155,7 +161,7 @@ class Sessions:
                 await self._take_builddir(held)
                 held.keeper = await Keeper.open(
                     session=action.session,
-                    folder=self.folder / action.session,
+                    folder=self.folder_of(action.session),
                     basedir=self._builddirs.slot_folder(action.master, action.slot),
                     builddir=action.builddir,
                     on_input=self._on_input,
@@ -195,7 +201,7 @@ class Sessions:
             return None
 
         async def end() -> None:
-            folder = self.folder / session
+            folder = self.folder_of(session)
             try:
                 if held.keeper is not None:
                     await held.keeper.close(keep_journal=True, again=self._starter.takes_back)
@@ -229,7 +235,7 @@ class Sessions:
         except OSError:
             return None
         keepers = [held for held in self._held.values() if held.keeper is not None]
-        taken = await asyncio.gather(*(self._copies.give(self.folder / held.meta.session) for held in keepers))
+        taken = await asyncio.gather(*(self._copies.give(self.folder_of(held.meta.session)) for held in keepers))
         if all(taken) and name == self._copies.name:
             return partial(self._let_go, name)
         self._let_go(name)
@@ -244,7 +250,7 @@ class Sessions:
     async def _hold(self, held: Held) -> None:
         """A new keeper has what all others have before the master can hear of its session. Raises `KeeperFailed`."""
         while name := self._copies.name:
-            if await self._copies.give(self.folder / held.meta.session):
+            if await self._copies.give(self.folder_of(held.meta.session)):
                 return
             if name == self._copies.name:
                 raise KeeperFailed(f"session {held.meta.session}: its keeper takes no copy of the link")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 from contracts.messages import WorkerInfo
 from contracts.operations.program_version import version
@@ -21,7 +20,7 @@ class Information:
     """
 
     def __init__(
-        self, settings: Settings, slot_folder: Callable[[str, int], Path], user: SecondUser | None = None
+        self, settings: Settings, slot_folder: Callable[[str, int], str], user: SecondUser | None = None
     ) -> None:
         """`slot_folder`: of a master and a slot, where builds run. `user`: whom commands run as; None: us."""
         self._settings = settings
@@ -51,7 +50,7 @@ class Information:
         )
 
     def __call__(self, master: str, slot: int) -> WorkerInfo:
-        return self._common.model_copy(update={"basedir": str(self._slot_folder(master, slot))})
+        return self._common.model_copy(update={"basedir": self._slot_folder(master, slot)})
 
 
 def _cpus() -> int:

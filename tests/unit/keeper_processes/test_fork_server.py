@@ -48,7 +48,7 @@ def server(starter: Starter) -> int:
 
 async def opened(state: Path, session: str, starter: Starter) -> Keeper:
     return await Keeper.open(
-        session=session, folder=state / "sessions" / session, basedir=state / "base", builddir="b",
+        session=session, folder=str(state / "sessions" / session), basedir=str(state / "base"), builddir="b",
         on_input=lambda news: None, starter=starter,
     )  # fmt: skip
 

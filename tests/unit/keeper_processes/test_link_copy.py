@@ -63,7 +63,7 @@ def copies() -> Iterator[LinkCopies]:
 
 async def hold(driven: Driven, connection: Connection, copies: LinkCopies) -> None:
     copies.begin(connection.agents.fileno())
-    assert await copies.give(driven.folder)
+    assert await copies.give(str(driven.folder))
 
 
 async def test_it_is_closed_in_order_when_the_last_that_has_it_is_killed(
@@ -111,7 +111,7 @@ async def test_the_newest_copy_counts(driven: Driven, connection: Connection, co
     connection.agents.close()
     second = Connection()
     copies.begin(second.agents.fileno())
-    assert await copies.give(driven.folder)
+    assert await copies.give(str(driven.folder))
     assert await connection.end() == "reset"
     assert second.open()
     second.agents.close()
@@ -137,7 +137,7 @@ async def test_a_keeper_of_an_earlier_version_takes_none(
 ) -> None:
     await driven.open()
     (driven.folder / LINK_SOCKET).unlink()
-    assert not await copies.give(driven.folder)
+    assert not await copies.give(str(driven.folder))
     copies.begin(connection.agents.fileno())
-    assert not await copies.give(driven.folder)
+    assert not await copies.give(str(driven.folder))
     await eventually(lambda: connection.open(), "still open")

@@ -127,7 +127,7 @@ async def test_a_keeper_that_says_nonsense_is_lost_alone(tmp_path: Path, said: b
 
     server = await asyncio.start_unix_server(false_keeper, folder / "keeper.sock")
     heard: list[Any] = []
-    keeper = await Keeper.attach(session="session-of-nobody", folder=folder, on_input=heard.append)
+    keeper = await Keeper.attach(session="session-of-nobody", folder=str(folder), on_input=heard.append)
     if keeper is not None:
         await eventually(lambda: any(isinstance(each, KeeperLost) for each in heard), "its loss is told")
     server.close()

@@ -33,7 +33,8 @@ from worker_agent.keepers.starting import Starter
 from worker_agent.keeper.settings import KeeperSettings
 
 async def main(root, session, settings):
-    keeper = await Keeper.open(session=session, folder=root / "state/sessions" / session, basedir=root / "base",
+    folder, basedir = str(root / "state/sessions" / session), str(root / "base")
+    keeper = await Keeper.open(session=session, folder=folder, basedir=basedir,
                                builddir="b", on_input=lambda news: None, settings=KeeperSettings(**settings),
                                starter=Starter())
     command = "echo begin; while [ ! -e go ]; do sleep 0.02; done; echo end; echo line >> ran"
@@ -54,7 +55,7 @@ def main_process(driven: Driven, root: Path, **settings: object) -> tuple[subpro
 
 
 async def attach(driven: Driven) -> Keeper:
-    keeper = await Keeper.attach(session=driven.session, folder=driven.folder, on_input=driven.on_input)
+    keeper = await Keeper.attach(session=driven.session, folder=str(driven.folder), on_input=driven.on_input)
     assert keeper is not None
     driven.keeper = keeper
     return keeper

@@ -62,7 +62,7 @@ async def test_a_keeper_in_a_deep_folder_is_found_again(tmp_path: Path, monkeypa
     await driven.open()
     driven.keeper.detach(60)
 
-    found = await Keeper.attach(session=driven.session, folder=driven.folder, on_input=driven.on_input)
+    found = await Keeper.attach(session=driven.session, folder=str(driven.folder), on_input=driven.on_input)
 
     assert found is not None
     await found.close()

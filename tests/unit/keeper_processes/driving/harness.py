@@ -78,8 +78,8 @@ class Driven:
         try:
             self.keeper = await Keeper.open(
                 session=self.session,
-                folder=self.folder,
-                basedir=self.base,
+                folder=str(self.folder),
+                basedir=str(self.base),
                 builddir="b",
                 on_input=self.on_input,
                 settings=KeeperSettings(**settings),

@@ -107,7 +107,7 @@ async def test_it_outlives_a_keeper_that_is_killed(driven: Driven, pids: list[in
 
     os.kill(driven.keeper.pid, signal.SIGKILL)
     await eventually(lambda: driven.lost is not None, "KeeperLost")
-    await asyncio.to_thread(kill_leftovers, driven.session, driven.folder)
+    await asyncio.to_thread(kill_leftovers, driven.session, str(driven.folder))
 
     assert not alive(daemon)
     assert alive(pids[0])

@@ -154,7 +154,7 @@ async def test_leftovers_of_a_keeper_that_hangs_are_killed_when_the_agent_starts
     driven.keeper.detach(60)
     (driven.folder / "keeper.sock").unlink()
 
-    left = await asyncio.to_thread(kill_leftovers, driven.session, driven.folder)
+    left = await asyncio.to_thread(kill_leftovers, driven.session, str(driven.folder))
 
     assert left == []
     assert not any(alive(pid) for pid in pids(driven))
@@ -168,6 +168,6 @@ async def test_attaching_to_a_dead_keeper_finds_none(driven: Driven, tmp_path: P
     os.kill(driven.keeper.pid, signal.SIGKILL)
     await eventually(lambda: driven.lost is not None, "KeeperLost")
 
-    found = await Keeper.attach(session=driven.session, folder=driven.folder, on_input=driven.on_input)
+    found = await Keeper.attach(session=driven.session, folder=str(driven.folder), on_input=driven.on_input)
 
     assert found is None
