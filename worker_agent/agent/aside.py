@@ -38,3 +38,10 @@ def aside(work: Callable[[], T]) -> asyncio.Future[T]:
 
     threading.Thread(target=run, name=f"aside {getattr(work, '__name__', 'work')}", daemon=True).start()
     return answer
+
+
+async def aside_each(seconds: float, work: Callable[[], object]) -> None:
+    """Now, and again so many seconds after it is done, until it raises."""
+    while True:
+        await aside(work)
+        await asyncio.sleep(seconds)

@@ -109,7 +109,8 @@ class BuildDirs:
     def _paths(self, job: str) -> list[str]:
         """Those that lie where they may; whoever looked for them is not believed."""
         found = [os.fspath(path) for path in self._errands.do(job, self._basedir)]
-        return [path for path in found if path.startswith(self._basedir + os.sep) and ".." not in path.split(os.sep)]
+        below = os.path.join(self._basedir, "")
+        return [path for path in found if path.startswith(below) and ".." not in path.split(os.sep)]
 
     def _make_way(self, path: str) -> bool:
         """Remove one; False: it is in use, or stays for a reason that was said."""

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 
 import structlog
 
-from contracts.operations import memory
 from worker_agent.keeper.files import read_file
 from worker_agent.keeper.isolated import isolated, with_socket
 from worker_agent.keeper.processes.environment import command_environment
@@ -33,8 +32,6 @@ REFILL = 1.0
 #: Seconds after a session, or after the agent's start, for which the fork server waits for the next one; it takes some
 #: 12 MB. 24 agents of a busy master that builds one short build a second have one each 24 s.
 LINGER = 60.0
-#: Seconds after a session for which memory that is free is kept for the next one; a transfer in fresh memory is slower.
-KEEP = 60.0
 #: Seconds that a fork server has for its end, once told; it does nothing but end.
 _END = 5.0
 _PROGRAM = "from worker_agent.keeper.fork_server import serve; serve(int(sys.argv[2]), *sys.argv[3:])"
@@ -172,7 +169,7 @@ class Starter:
 
     def session_over(self) -> None:
         """Another one may come at once."""
-        self._plan((0, self._refill), (LINGER, self._let_go), (KEEP, memory.give_back))
+        self._plan((0, self._refill), (LINGER, self._let_go))
 
     async def end(self) -> None:
         """No more."""

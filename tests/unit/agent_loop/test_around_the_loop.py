@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from contracts.errors import BadSeal
 from contracts.messages import Alive, Interrupt, Move, Release, RollCall, Sealed
+from contracts.operations import memory
 from worker_agent.agent import forever, loop, parts
 from worker_agent.agent.ending import EndReason
 from worker_agent.agent.errands import Here
@@ -204,6 +205,17 @@ class Running:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._part, name)
+
+
+async def test_memory_is_given_back_whether_sessions_pause_or_not(
+    begin: Begin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sessions without a pause made an agent grow by a megabyte an hour, of memory that was free."""
+    given_back: list[None] = []
+    monkeypatch.setattr(loop, "GIVE_BACK_EVERY", 0.01)
+    monkeypatch.setattr(memory, "give_back", lambda: given_back.append(None))
+    stage = await begin().begin()
+    await stage.until(lambda: len(given_back) > 2, "memory to be given back")
 
 
 async def test_it_makes_room_for_builds_again_and_again(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:

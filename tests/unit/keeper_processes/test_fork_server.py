@@ -13,7 +13,6 @@ import psutil
 import pytest
 
 from contracts.messages import Command
-from contracts.operations import memory
 from worker_agent.core.inputs import Journalled
 from worker_agent.keepers import client, starting
 from worker_agent.keepers.client import Keeper, KeeperFailed, KeeperInput
@@ -190,20 +189,13 @@ async def test_limits_set_meanwhile_hold_for_the_next_keeper(tmp_path: Path, sta
 
 
 async def test_an_idle_agent_lets_its_fork_server_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a session there is one; it ends when no other session comes for a while; after `end` none is made.
-
-    The memory that is free goes back to the system later, too.
-    """
-    given_back: list[bool] = []
+    """After a session there is one; it ends when no other session comes for a while; after `end` none is made."""
     monkeypatch.setattr(starting, "LINGER", 0.3)
-    monkeypatch.setattr(starting, "KEEP", 0.6)
-    monkeypatch.setattr(memory, "give_back", lambda: given_back.append(True))
     idle = Starter()
     idle.session_over()
     await until(lambda: bool(idle.pids), "a server is made")
     pid = server(idle)
     await until(lambda: not idle.pids and not psutil.pid_exists(pid), "the server is gone")
-    await until(lambda: given_back == [True], "memory is given back")
     await idle.end()
     idle.session_over()
     await asyncio.sleep(0)
