@@ -29,7 +29,7 @@ def write_atomically(path: str | os.PathLike[str], text: str, *, durably: bool =
             os.fsync(file.fileno())
     os.replace(temporary, path)
     if durably:
-        opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        opened = os.open(folder or ".", os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(opened)
         finally:

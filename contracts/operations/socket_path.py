@@ -20,7 +20,7 @@ def short_path(path: str | os.PathLike[str]) -> Iterator[str]:
         return
     folder, name = os.path.split(whole)
     if sys.platform.startswith("linux"):
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        descriptor = os.open(folder or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             yield f"/proc/self/fd/{descriptor}/{name}"
         finally:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import threading
 from collections.abc import Callable
 from typing import TypeVar
@@ -15,7 +16,7 @@ T = TypeVar("T")
 
 
 def aside(work: Callable[[], T]) -> asyncio.Future[T]:
-    """What `work` gives or raises. Raises RuntimeError when the system gives no thread."""
+    """What `work` gives or raises. Raises OSError when the system gives no thread."""
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[T] = loop.create_future()
 
@@ -36,7 +37,11 @@ def aside(work: Callable[[], T]) -> asyncio.Future[T]:
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody asks any more
             loop.call_soon_threadsafe(tell, value, trouble)
 
-    threading.Thread(target=run, name=f"aside {getattr(work, '__name__', 'work')}", daemon=True).start()
+    thread = threading.Thread(target=run, name=f"aside {getattr(work, '__name__', 'work')}", daemon=True)
+    try:
+        thread.start()
+    except RuntimeError as error:
+        raise OSError(errno.EAGAIN, str(error)) from None
     return answer
 
 

@@ -7,8 +7,10 @@ Functions of paths as text, so that another process can do them (`worker_agent.a
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 
 import psutil
@@ -21,6 +23,8 @@ SLOT = "slot-"
 MARKS = "last-used-"
 #: Beside it, too: what is being removed.
 REMOVING = "removing-"
+#: What is said of a path at which there is no folder that we may look into: a link may lead to itself.
+_NO_FOLDER = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EACCES, errno.EPERM}
 
 
 def make_folder(folder: str) -> None:
@@ -34,14 +38,12 @@ def make(path: str) -> None:
     mark = beside(path, MARKS)
     with contextlib.suppress(OSError):  # then its own time counts: no build is ended for that
         os.makedirs(os.path.dirname(mark), exist_ok=True)
-        with open(mark, "ab"):
-            os.utime(mark)
+        _touch(mark)
 
 
 def by_last_use(basedir: str) -> list[str]:
     """All build directories, the longest unused first. Raises OSError when they cannot be looked at."""
-    found = [path for path in _all_in(basedir, SLOT) if os.path.isdir(path) and not os.path.islink(path)]
-    return sorted(found, key=_last_used)
+    return sorted((path for path in _all_in(basedir, SLOT) if _is_folder(path)), key=_last_used)
 
 
 def left_over(basedir: str) -> list[str]:
@@ -98,6 +100,21 @@ def _last_used(path: str) -> float:
     return 0.0
 
 
+def _touch(file: str) -> None:
+    try:
+        os.utime(file)  # not opened where it is there: a build may have put a pipe in its place
+    except FileNotFoundError:
+        os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
+
+
+def _is_folder(path: str) -> bool:
+    """And no link to one. Raises OSError of a disk that fails."""
+    try:
+        return stat.S_ISDIR(os.lstat(path).st_mode)
+    except FileNotFoundError:
+        return False
+
+
 def _all_in(basedir: str, kind: str) -> Iterator[str]:
     """What is in the slots' folders of that kind, of all masters. Raises OSError of a disk that fails."""
     for master in _in(basedir):
@@ -110,5 +127,7 @@ def _in(folder: str) -> list[str]:
     """Empty where there is no such folder, or none that we may look into."""
     try:
         return [os.path.join(folder, name) for name in os.listdir(folder)]
-    except (FileNotFoundError, NotADirectoryError, PermissionError):
+    except OSError as error:
+        if error.errno not in _NO_FOLDER:
+            raise
         return []

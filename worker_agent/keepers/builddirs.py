@@ -110,7 +110,7 @@ class BuildDirs:
         """Those that lie where they may; whoever looked for them is not believed."""
         found = [os.fspath(path) for path in self._errands.do(job, self._basedir)]
         below = os.path.join(self._basedir, "")
-        return [path for path in found if path.startswith(below) and ".." not in path.split(os.sep)]
+        return [path for path in found if path.startswith(below) and {"..", ""}.isdisjoint(path.split(os.sep)[1:])]
 
     def _make_way(self, path: str) -> bool:
         """Remove one; False: it is in use, or stays for a reason that was said."""

@@ -56,10 +56,10 @@ def find(sessions: str) -> Iterator[tuple[str, SessionMeta | None]]:
         log.error("sessions_unreadable", folder=sessions, reason=str(error), effect="what ran is given up")
         return
     for folder in (os.path.join(sessions, name) for name in names):
-        if not os.path.isdir(folder):
-            continue
         try:
             yield folder, load(read_file(os.path.join(folder, FILE)).decode())
+        except NotADirectoryError:
+            continue
         except (OSError, ValueError) as error:
             log.warning("session_unreadable", folder=folder, reason=str(error), remedy="its folder is removed")
             yield folder, None

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import aio_pika
+import aiormq
 
 from contracts import codec
 from contracts.codec import Wire
@@ -78,8 +78,8 @@ def break_wire(how: str) -> None:
     receiving: Any = incoming
     told: Any = telling
     if how == "prefetch":
-        set_qos = aio_pika.Channel.set_qos
-        aio_pika.Channel.set_qos = lambda self, **_: set_qos(self, prefetch_count=10)  # type: ignore[method-assign]
+        qos = aiormq.Channel.basic_qos
+        aiormq.Channel.basic_qos = lambda self, **_: qos(self, prefetch_count=10)  # type: ignore[method-assign]
     elif how == "type":
         sending.encode = encode
     elif how in ("unnamed", "dead-lettered"):

@@ -9,6 +9,7 @@ import asyncio
 import itertools
 import re
 import time
+import typing
 from collections.abc import Iterator
 
 import aio_pika
@@ -25,10 +26,13 @@ from tests.broker.remembered import remembered
 from tests.harness import broker_state
 from worker_agent.core.inputs import Input, LinkDown, LinkUp
 from worker_agent.link.amqp import connected
+from worker_agent.link.amqp.channels import channel_of, open_channel
 from worker_agent.link.amqp.declare import Declared
+from worker_agent.link.amqp.delivery import Delivery, consume
+from worker_agent.link.errors import LIBRARY_ERRORS
 from worker_agent.link.link import Link
 from worker_agent.link.options import LinkOptions
-from worker_agent.link.port import LinkListener
+from worker_agent.link.port import LinkListener, Settle
 
 
 class RunningLink:
@@ -160,6 +164,29 @@ async def test_channels_that_the_broker_closes_leave_nothing(amqp_url: str) -> N
     await consume(20)
     assert remembered() < before + 20
     await running.end()
+
+
+async def test_what_a_closed_channel_brought_is_not_settled(amqp_url: str) -> None:
+    """The broker would close the connection for it, and with it all that the agent has."""
+    async with await aio_pika.connect(amqp_url) as connection:
+        channel, came = await open_channel(connection), list[Delivery]()
+        await channel.queue_declare("q", exclusive=True)
+
+        async def note(message: Delivery) -> None:
+            came.append(message)
+
+        await consume(channel, "q", note)
+        async with channel_of(connection) as publishing:
+            await publishing.basic_publish(b"x", routing_key="q")
+        await until(lambda: came, "the message")
+        await channel.close()
+        for how in typing.get_args(Settle):
+            with pytest.raises(LIBRARY_ERRORS):
+                await came[0].settle(how)
+        async with channel_of(connection) as asking:
+            again = await asking.basic_get("q", no_ack=True)
+        assert again.body == b"x"
+        assert not connection.is_closed
 
 
 async def test_looking_after_what_is_declared_leaves_nothing(amqp_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,6 +59,30 @@ def test_a_mark_that_cannot_be_written_ends_no_build(tmp_path: Path) -> None:
     assert os.path.isdir(BuildDirs(tmp_path, keep_free=1).take("m", 0, "b"))
 
 
+def test_a_pipe_in_the_place_of_a_mark_keeps_nobody_waiting(tmp_path: Path) -> None:
+    """A build may put one there; whoever opens it waits for somebody who reads."""
+    dirs = BuildDirs(tmp_path, keep_free=1)
+    dirs.take("m", 0, "b")
+    mark = tmp_path / "m" / "last-used-0" / "b"
+    mark.unlink()
+    os.mkfifo(mark)
+    os.utime(mark, (1, 1))
+    dirs.take("m", 0, "b")
+    assert mark.stat().st_mtime > 1
+
+
+def test_links_that_lead_nowhere_keep_no_directory_from_being_removed(tmp_path: Path) -> None:
+    """Round in a circle, or to what is not there: for a master's folder, a slot's and a build directory."""
+    dirs = BuildDirs(tmp_path, keep_free=1, free=lambda _: 0)
+    path = dirs.take("m", 0, "b")
+    dirs.give_back("m", 0, "b")
+    for folder in (tmp_path, tmp_path / "m", tmp_path / "m" / "slot-0"):
+        for name, target in (("slot-loop", "slot-loop"), ("slot-lost", "nowhere")):
+            (folder / name).symlink_to(target)
+    assert dirs.make_room() == [path]
+    assert dirs.make_room() == []
+
+
 def test_agents_of_different_names_have_different_state_folders(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also those whose names differ in what a folder's name had better not hold."""
     names = ["a", "é1", "è1", ".a", "..", ".", "a/b", "a_b", "a:b", "x" * 128, "é" * 128]

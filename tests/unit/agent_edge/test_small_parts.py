@@ -13,6 +13,8 @@ import pytest
 from contracts.messages import Offer, SlotStatus
 from contracts.timing import PARKINGS_MAX
 from tests.harness.waiting import wait_for
+from worker_agent.agent.aside import aside
+from worker_agent.agent.forever import MACHINE
 from worker_agent.agent.health import MEBIBYTE, Health, Least, PatientHealth
 from worker_agent.agent.instance import Instance, StateInUse
 from worker_agent.agent.lifetime import Lifetime
@@ -22,6 +24,20 @@ from worker_agent.keepers.builddirs import BuildDirs
 from worker_agent.link.incoming import deaths, too_long_parked
 from worker_agent.link.options import LinkOptions
 from worker_agent.state_files import StateUnreadable
+
+
+def test_a_machine_without_room_for_a_thread_is_a_machines_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So a part of the agent that wants one waits, and does not end the agent."""
+
+    def refused(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def want_one() -> None:
+        monkeypatch.setattr(threading.Thread, "start", refused)
+        with pytest.raises(MACHINE, match="can't start new thread"):
+            await aside(lambda: None)
+
+    asyncio.run(want_one())
 
 
 def test_health_does_not_flutter(tmp_path: Path) -> None:
@@ -159,6 +175,7 @@ def test_a_meta_file_can_be_read_back(tmp_path: Path) -> None:
     meta = SessionMeta(session="s", offer=offer, slot=2, resumes=True, aside=True, granted=True, run=7)
     metas.persist(str(tmp_path / "sessions" / "s"), meta)
     (tmp_path / "sessions" / "broken").mkdir()
+    (tmp_path / "sessions" / "no-folder").touch()
     assert [found for _, found in metas.find(str(tmp_path / "sessions"))] == [None, meta]
     with pytest.raises(ValueError, match="not a session"):
         metas.load("{}")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiormq import Channel
+from aiormq import exceptions as amqp
 from aiormq.abc import AbstractChannel, DeliveredMessage
 
 from worker_agent.link.port import Settle
@@ -49,10 +50,14 @@ class Delivery:
 
     async def settle(self, how: Settle) -> None:
         """Once. Raises what the library raises when its channel is gone: then the broker has it back."""
+        if self._channel.is_closed:  # aiormq before 7.2 would send it all the same, which ends the connection
+            raise amqp.ChannelInvalidStateError("the channel that brought it is closed")
         if how == "ack":
             await self._channel.basic_ack(self._tag)
-        else:
-            await self._channel.basic_reject(self._tag, requeue=how == "give_back")
+        elif how == "park":
+            await self._channel.basic_reject(self._tag, requeue=False)
+        else:  # by nack: a reject counts as a failure from RabbitMQ 4.3 on, against a limit of deliveries
+            await self._channel.basic_nack(self._tag, requeue=True)
 
 
 async def consume(

@@ -97,12 +97,12 @@ class OfferChannel:
     async def turn_away(self, message: Delivery) -> None:
         """Give back at once what a consumer brought, and have it bring nothing more.
 
-        The cancel need not be waited for, unlike that of `cancel`: with a prefetch of one nothing else is under way to
-        this consumer. It is sent also where the consumer is being cancelled: that may not be on the wire yet.
+        The cancel is sent also where the consumer is being cancelled: that may not be on the wire yet. It is waited
+        for: aiormq before 7.2 waits, for ever, for the answer that `nowait` tells the broker not to give.
         """
         self.consumers.pop(message.consumer, None)
         try:
-            await self.channel.basic_cancel(message.consumer, nowait=True)
+            await self.channel.basic_cancel(message.consumer)
             await message.settle("give_back")
         except LIBRARY_ERRORS:
             if not self.channel.is_closed:
