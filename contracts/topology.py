@@ -113,7 +113,7 @@ def key_word(text: str) -> str:
 
 
 _CAP = "cap."
-#: What client libraries refuse in a queue's name (pamqp, under aio-pika, lets letters, digits and -_.:@#,/+ pass), and
+#: What client libraries refuse in a queue's name (pamqp 4, under aio-pika, takes letters, digits and -_.:@#,/+), and
 #: how it is written there. ':' and '@' of a signature come first, since they are used by what follows.
 _SPELLED = (
     (":", "#c"), ("@", "#a"), ("%", "#p"), (">=", ":ge:"), ("<=", ":le:"), ("==", ":eq:"), ("!=", ":ne:"),

@@ -16,6 +16,9 @@ _MEBIBYTE = 1024 * 1024
 LARGE = 4 * _MEBIBYTE
 #: Bytes at the end of the heap that are kept for what comes next.
 KEPT = 16 * _MEBIBYTE
+#: Seconds between two times at which free memory is given back. Of what builds without a pause between them leave free
+#: ever more cannot be used again: an agent grew by a megabyte an hour.
+GIVE_BACK_EVERY = 60.0
 
 #: malloc.h
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
@@ -33,6 +36,6 @@ def keep() -> None:
 
 
 def give_back() -> None:
-    """All that is free now; to be called when no more messages are expected soon. Takes a millisecond."""
+    """All that is free now, wherever it lies. Takes an agent a millisecond; what comes next needs fresh pages."""
     if _glibc is not None:
         _glibc.malloc_trim(0)

@@ -253,6 +253,7 @@ class AMQPBroker(state.StateMixin, service.BuildbotService):
         self._every(timing.CATALOGUE_INTERVAL, self._announcements.publish_catalogue)
         self._every(timing.ALIVE_INTERVAL, self._announcements.want_statuses)
         self._every(LOOK_EVERY, self.room.look)
+        self._every(memory.GIVE_BACK_EVERY, memory.give_back)
         self._every(waiting.REFRESH, self._announcements.publish_work)
         self._every(waiting.REFRESH, self._refresh_waiting)
         self._every(waiting.REFRESH, self.page.look)

@@ -46,9 +46,6 @@ log = structlog.get_logger(__name__)
 #: Seconds between two self-checks of the machine, and between two looks at the room for build directories.
 HEALTH_EVERY = 5.0
 ROOM_EVERY = 30.0
-#: Seconds between two times at which memory that is free is given back: of what sessions without a pause between them
-#: leave free ever more cannot be used again. It takes a millisecond; a transfer is slower in memory that is fresh.
-GIVE_BACK_EVERY = 60.0
 #: Seconds after the start at which the first session's keeper is prepared: a start itself takes all of a processor.
 EXPECT_AFTER = 3.0
 #: Seconds for the files that tell of this machine; after that they are told as they were.
@@ -171,7 +168,7 @@ class Agent:
         self._tasks.always("self-check", self._look_after)
         self._tasks.always("probes", self.parts.probing.run)
         self._tasks.always("room for builds", partial(aside_each, ROOM_EVERY, self.parts.builddirs.make_room))
-        self._tasks.always("memory", partial(aside_each, GIVE_BACK_EVERY, memory.give_back))
+        self._tasks.always("memory", partial(aside_each, memory.GIVE_BACK_EVERY, memory.give_back))
         self._loop.call_later(EXPECT_AFTER, self.parts.sessions.expect)
         self._tasks.always("status", self.telling.run)
         return self.telling.serve(self.parts.figures, self.snapshots.amounts)

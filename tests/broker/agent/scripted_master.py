@@ -37,8 +37,11 @@ from contracts.messages import (
     Steer,
     Stored,
 )
+from worker_agent.link.amqp.properties import leave_names_to_the_broker
 
 Got = TypeVar("Got", bound=Message)
+
+leave_names_to_the_broker()  # as real masters do, which use pika
 
 
 async def until(condition: Callable[[], Any], what: str, timeout: float = 60.0) -> Any:

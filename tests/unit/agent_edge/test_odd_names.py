@@ -6,8 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
+from pamqp import commands
 
 from worker_agent.keepers.builddirs import BuildDirs
+from worker_agent.link.amqp.properties import leave_names_to_the_broker
 from worker_agent.program.settings import check_url, default_state
 
 NAMES = [
@@ -81,6 +83,13 @@ def test_links_that_lead_nowhere_keep_no_directory_from_being_removed(tmp_path: 
             (folder / name).symlink_to(target)
     assert dirs.make_room() == [path]
     assert dirs.make_room() == []
+
+
+@pytest.mark.parametrize("queue", ["cap.gtk:ge:3+python2.3", "cap.a=b"])
+def test_the_broker_judges_the_name_of_a_queue(queue: str) -> None:
+    """pamqp 3, which Python 3.10 has, lets no + pass: an agent had no link while there was a column of two tools."""
+    leave_names_to_the_broker()
+    assert commands.Queue.Declare(queue=queue).queue == commands.Basic.Consume(queue=queue).queue == queue
 
 
 def test_agents_of_different_names_have_different_state_folders(monkeypatch: pytest.MonkeyPatch) -> None:

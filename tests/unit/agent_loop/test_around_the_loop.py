@@ -212,7 +212,7 @@ async def test_memory_is_given_back_whether_sessions_pause_or_not(
 ) -> None:
     """Sessions without a pause made an agent grow by a megabyte an hour, of memory that was free."""
     given_back: list[None] = []
-    monkeypatch.setattr(loop, "GIVE_BACK_EVERY", 0.01)
+    monkeypatch.setattr(memory, "GIVE_BACK_EVERY", 0.01)
     monkeypatch.setattr(memory, "give_back", lambda: given_back.append(None))
     stage = await begin().begin()
     await stage.until(lambda: len(given_back) > 2, "memory to be given back")

@@ -8,13 +8,14 @@ import contextlib
 import structlog
 
 from contracts.operations.reachability import looked_at
-from worker_agent.link.amqp.properties import tolerate_unreadable
+from worker_agent.link.amqp.properties import leave_names_to_the_broker, tolerate_unreadable
 from worker_agent.link.amqp.transport import BrokerConnection, Heard, Socket
 from worker_agent.link.errors import CA_SETTING, LIBRARY_ERRORS, LinkError, failure_of
 from worker_agent.link.in_time import in_time
 from worker_agent.link.options import LinkOptions
 
 tolerate_unreadable()
+leave_names_to_the_broker()
 
 log = structlog.get_logger(__name__)
 

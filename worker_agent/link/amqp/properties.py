@@ -4,12 +4,16 @@ pamqp makes a `datetime` of a header's time and text of each name (`pamqp/decode
 a name that is no UTF-8 raises where frames are read, and the connection ends. Whoever may send such a header could keep
 an agent off its broker. Tables in tables, which it reads until Python's stack is full, are not handed on either
 (`contracts.plain_headers`). Without properties a message has no `user_id`, and so is not believed (rule 22).
+
+And names that pamqp refuses, where a broker does not: version 3, which is all that Python 3.10 can have, knows no `+`.
 """
 
 from __future__ import annotations
 
+import re
 import struct
 
+from pamqp import constants
 from pamqp.header import ContentHeader
 
 from contracts.plain_headers import is_plain
@@ -31,3 +35,9 @@ def _tolerant(self: ContentHeader, data: bytes) -> None:
 def tolerate_unreadable() -> None:
     """pamqp's reader of frames (`pamqp/frame.py`) makes its headers itself, so the method is replaced."""
     ContentHeader.unmarshal = _tolerant  # type: ignore[method-assign]  # there is no other way to have one's own
+
+
+def leave_names_to_the_broker() -> None:
+    """Whatever is one text to us: a queue is called `cap.gtk+python2.3` (`topology.cap_queue`)."""
+    for domain in constants.DOMAIN_REGEX:
+        constants.DOMAIN_REGEX[domain] = re.compile(".*", re.DOTALL)
