@@ -168,7 +168,7 @@ def test_the_live_view_scrolls_sorts_filters_and_leaves(start: Callable[..., Ter
     terminal.until(has("(by state)"), "the order")
     terminal.press("/unwell")
     terminal.until(has("shown: 20 of 1000 agents"), "the filter")
-    assert has("unwell: disk is full")(terminal.text)
+    terminal.until(has("unwell: disk is full"), "the agents that it leaves")
     terminal.until(lambda screen: not has("q quit")(screen), "the field's keys")
     terminal.press("\r")
     terminal.until(has("q quit"), "the field's end")
