@@ -142,7 +142,6 @@ class Connected:
             asked=self._listener.asked,
             dead=self.publisher.send_to_dead,
         )
-
         # Without acknowledgements: the queue dies with this connection, so one would save nothing.
         tag = await consume(control, self.address, reader.read, acknowledged=False)
         self.consumers.also_look = partial(self._look_at_control, control.consumers, tag)
