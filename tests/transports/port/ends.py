@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -112,12 +112,15 @@ class MasterEnd(Client):
         return offer
 
     async def queue_is_there(self, signature: str) -> None:
-        """Who consumes a queue that is only being made hears that there is none. Not for ever: a link may be down."""
-        for _ in range(100):
-            with suppress(LinkError):
-                await self.call("peek", cap_queue(signature), 1)
+        """Who consumes a queue that is only being made hears that there is none. Not for ever: a link may be down.
+
+        Nothing is taken out of it to see it, as `peek` would: that comes again, marked as redelivered.
+        """
+        there = threading.Event()
+        for _ in range(20):
+            await self.call("ensure_queues", [signature], there.set)
+            if await asyncio.to_thread(there.wait, 0.1):
                 return
-            await asyncio.sleep(0.02)
 
     async def waiting(self, signature: str = SIGNATURE) -> int:
         """Offers that wait in the queue; none where it is not there yet."""
