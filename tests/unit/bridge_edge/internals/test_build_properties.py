@@ -127,14 +127,50 @@ def test_all_that_is_new_is_one_transaction_and_nothing_new_is_none(masters: tup
     "bad", [pytest.param({300 * "n": 1}, id="name too long"), pytest.param({"object": Transform(object)}, id="no JSON")]
 )
 def test_what_cannot_be_stored_fails_as_with_buildbot(masters: tuple[Master, Master], bad: dict[str, Any]) -> None:
-    """And then nothing of it is stored; Buildbot stores what comes before it."""
+    """What comes before it is stored, and nothing is told."""
     usual, ours = masters
     for master in masters:
         master.db.builds._isCheckLengthNecessary = True  # MySQL cuts what is too long, so Buildbot looks there only
-    failures = [master.set(properties(**bad)) for master in masters]
+    failures = [master.set(properties(first=1, **bad, later=2)) for master in masters]
     assert failures[0].type is failures[1].type
     assert str(failures[0].value) == str(failures[1].value)
-    assert ours.stored() == usual.stored() == []
+    assert ours.stored() == usual.stored() == [(BUILD, "first", "1", "source of first")]
+    assert ours.told == usual.told == []
+
+
+def test_those_of_one_build_are_written_one_after_the_other(
+    masters: tuple[Master, Master], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two transactions at once would both find a property missing, and add it."""
+    _, ours = masters
+    begun: list[tuple[int, defer.Deferred[None]]] = []
+    write = ours.pool.do_with_transaction
+
+    def later(work: Any, builds: Any, build: int, new: Any) -> Any:
+        begun.append((build, defer.Deferred()))
+        return begun[-1][1].addCallback(lambda _: write(work, builds, build, new))
+
+    monkeypatch.setattr(ours.pool, "do_with_transaction", later)
+    monkeypatch.setattr(ours.data, "get", lambda path: ours.db.builds.getBuildProperties(int(path[1])))
+    done: list[Any] = []
+    agent, all_of_them = properties(agent="a1"), properties(agent="a1", other=1)
+    for build, each in ((BUILD, agent), (BUILD, all_of_them), (BUILD + 1, agent)):
+        ours.data.updates.setBuildProperties(build, each).addBoth(done.append)
+    assert [build for build, _ in begun] == [BUILD, BUILD + 1], "another build does not wait"
+    begun[0][1].callback(None)
+    begun[1][1].callback(None)
+    assert [build for build, _ in begun] == [BUILD, BUILD + 1, BUILD]
+    begun[2][1].callback(None)
+    assert done == 3 * [None]
+    assert [name for build, name, *_ in ours.stored() if build == BUILD] == ["agent", "other"]
+
+
+def test_no_build_is_remembered(masters: tuple[Master, Master]) -> None:
+    master, kept = masters[0], BuildProperties()
+    kept.keep(master)
+    for each in (*SETS.values(), properties(object=Transform(object))):
+        master.set(each)
+    assert kept._turns == {}
 
 
 def test_after_its_release_it_is_buildbots_own_again(tmp_path: Path) -> None:
