@@ -6,7 +6,8 @@ write, and how many lines there are now. With SQLite, which has one thread, all 
 the two commits writes the disk.
 
 What is stored is the same, byte by byte: a chunk for each piece. (db/logs.py means to make chunks of 64 KiB, but never
-adds up their size.) A line that Buildbot may have to cut takes Buildbot's own way.
+adds up their size.) A line that Buildbot may have to cut takes Buildbot's own way, and so does what is no whole lines,
+which Buildbot refuses.
 """
 
 from __future__ import annotations
@@ -47,8 +48,8 @@ class AppendedLogs:
 
 @defer.inlineCallbacks
 def _append(logs: Any, usual: Any, logid: int, content: str) -> Any:
-    """`content` is whole lines. Fires with the numbers of the first and the last of them; None: no such log."""
-    if has_long_line(content):
+    """Fires with the numbers of the first and the last of the lines in `content`; None: no such log."""
+    if not content.endswith("\n") or has_long_line(content):
         return (yield usual(logid, content))
     method, compressor = logs._get_configured_compressor()
     make: Callable[[], Chunk] = partial(_chunk, content, method, compressor, logs.NO_COMPRESSION_ID)

@@ -149,11 +149,17 @@ def test_a_call_that_fails_stores_nothing_and_may_be_made_again(master: Master) 
     assert master.append(log, "otwo\n") == (1, 1)
 
 
-def test_what_is_no_text_is_refused_as_buildbot_refuses_it(tmp_path: Path, master: Master) -> None:
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [("o\ud800\n", UnicodeEncodeError), ("oone\notwo", AssertionError), ("oone\r", AssertionError), ("", IndexError)],
+    ids=["a surrogate", "no whole line", "another line end", "nothing"],
+)
+def test_what_is_no_text_or_no_lines_is_refused_as_buildbot_refuses_it(
+    tmp_path: Path, master: Master, text: str, error: type[Exception]
+) -> None:
     usual = Master(tmp_path / "usual")
-    text = "o\ud800\n"
     failures = [each.append(each.log(), text) for each in (usual, master)]
-    assert [failure.type for failure in failures] == 2 * [UnicodeEncodeError]
+    assert [failure.type for failure in failures] == 2 * [error]
     assert master.stored() == usual.stored()
 
 
