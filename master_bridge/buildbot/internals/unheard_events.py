@@ -4,8 +4,9 @@ Whenever something of a build, a step or a log has changed, Buildbot reads its r
 who listen: open pages, some reporters (data/builds.py, data/steps.py, data/logs.py, `generateEvent`). That is nine of a
 step's twenty calls, also where nobody does. Here it is looked first whether anybody listens to such an event.
 
-Only with Buildbot's own queue of messages (mq/simple.py), which knows all its listeners; not where it writes down each
-message (`debug`).
+Only with Buildbot's own queue of messages (mq/simple.py), which knows all its listeners: not with one derived from it,
+not where it writes down each message (`debug`), and not where somebody has put a function of his own in its `produce`'s
+place.
 """
 
 from __future__ import annotations
@@ -29,10 +30,10 @@ class UnheardEvents:
     def keep(self, master: Any) -> None:
         """Until `release`; no more than once."""
         queue = master.mq.impl
-        if not self._resources and isinstance(queue, SimpleMQ):
+        if not self._resources and type(queue) is SimpleMQ:
             self._resources = [getattr(master.data.rtypes, kind) for kind in _KINDS]
             for resource in self._resources:
-                resource.generateEvent = partial(_generate, queue, resource, resource.generateEvent)
+                resource.generateEvent = partial(_generate, master.mq, resource, resource.generateEvent)
 
     def release(self) -> None:
         """Buildbot's own way from now on."""
@@ -41,12 +42,22 @@ class UnheardEvents:
             del resource.generateEvent
 
 
-def _generate(queue: SimpleMQ, resource: Any, usual: Any, number: int, event: str) -> Any:
-    """`number`: the row's id."""
+def _generate(messages: Any, resource: Any, usual: Any, number: int, event: str) -> Any:
+    """`messages`: what events are given to, `master.mq`. `number`: the row's id."""
+    queue = _plain(messages)
+    if queue is None or queue.debug:
+        return usual(number, event)
     filters = (listener.filter for listener in queue.qrefs)
-    if queue.debug or any(heard(filter, resource.eventPaths, event) for filter in filters):
+    if any(heard(filter, resource.eventPaths, event) for filter in filters):
         return usual(number, event)
     return defer.succeed(None)
+
+
+def _plain(messages: Any) -> SimpleMQ | None:
+    """The queue, if an event goes straight into it; None: somebody who is none of its listeners may hear of it."""
+    produce = messages.produce
+    straight = getattr(produce, "__func__", None) is SimpleMQ.produce and type(produce.__self__) is SimpleMQ
+    return produce.__self__ if straight else None
 
 
 def heard(filter: Sequence[str | None], paths: Iterable[str], event: str) -> bool:

@@ -127,3 +127,41 @@ def test_another_queue_of_messages_is_left_alone(inside: InsideMaster, monkeypat
     events.release()
     assert "generateEvent" not in vars(inside.master.data.rtypes.step)
     monkeypatch.undo()
+
+
+def test_a_queue_derived_from_buildbots_is_left_alone(inside: InsideMaster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may hand on each message to somebody who is none of its listeners."""
+
+    class Forwarding(SimpleMQ):
+        """As one of master.cfg's that tells another system of each build."""
+
+    inside.start(config())
+    step = inside.master.data.rtypes.step
+    monkeypatch.delattr(step, "generateEvent")
+    monkeypatch.setattr(inside.master.mq, "impl", Forwarding())
+    UnheardEvents().keep(inside.master)
+    assert "generateEvent" not in vars(step)
+    monkeypatch.undo()
+
+
+@pytest.mark.parametrize("place", ["connector", "queue"])
+def test_who_stands_before_the_queue_gets_each_event(
+    inside: InsideMaster, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """Also one who comes while the master runs."""
+    inside.start(config())
+    assert inside.finished(inside.force("a")) == ["SUCCESS"]
+    got: list[tuple[str, ...]] = []
+    produce = inside.master.mq.produce
+
+    def noted(key: tuple[str, ...], message: Any) -> None:
+        got.append(key)
+        produce(key, message)
+
+    monkeypatch.setattr(inside.master.mq, "produce", noted)
+    if place == "queue":
+        monkeypatch.setattr(inside.master.mq.impl, "produce", noted)
+    assert inside.finished(inside.force("a")) == ["SUCCESS"]
+    ends = {(key[0], key[-1]) for key in got}
+    assert {(kind, "finished") for kind in ("builds", "steps", "logs")} <= ends
+    monkeypatch.undo()
