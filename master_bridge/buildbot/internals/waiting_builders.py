@@ -3,7 +3,9 @@
 Whenever a worker is free, and whenever a lock is, Buildbot looks at each builder that may have a build for it: two
 calls of the database to put them in order, and one for the requests themselves (process/buildrequestdistributor.py).
 With 15 builders that is half of what a build of one step asks, and almost none of them has a request. Here one call
-says which have. A request that comes later is looked for by itself, as a request that nobody holds any more is.
+says which have. A request that comes later is looked for by itself, as a request that nobody holds any more is. Where
+that call fails, all builders are looked at, and so they are where some were left over: a stop that was taken back
+leaves builders to which Buildbot comes back at its next look, whichever that is for.
 
 Where master.cfg has a function that puts the builders in order (`prioritizeBuilders`), it gets all of them, as ever.
 """
@@ -15,7 +17,10 @@ from functools import partial
 from typing import Any
 
 import sqlalchemy
+import structlog
 from twisted.internet import defer
+
+log = structlog.get_logger(__name__)
 
 
 class WaitingBuilders:
@@ -41,11 +46,19 @@ class WaitingBuilders:
 @defer.inlineCallbacks
 def _start(master: Any, usual: Any, names: Sequence[str]) -> Any:
     """`names`: of builders, some of which a reconfig may have removed."""
-    if len(names) > 1 and not master.config.prioritizeBuilders:
-        waiting = yield master.db.pool.do(_waiting, master.db.model)
-        names = yield _among(master.botmaster.builders, names, waiting)
+    if len(names) > 1 and not master.config.prioritizeBuilders and not _left_over(master.botmaster.brd):
+        try:
+            waiting = yield master.db.pool.do(_waiting, master.db.model)
+            names = yield _among(master.botmaster.builders, names, waiting)
+        except Exception as error:
+            log.warning("amqp.waiting_requests_not_read", reason=str(error), detail="all builders are looked at")
     if names:
         yield usual(names)
+
+
+def _left_over(distributor: Any) -> bool:
+    """There are builders that were to be looked at, and nobody does it."""
+    return bool(distributor._pending_builders) and not distributor.active
 
 
 @defer.inlineCallbacks

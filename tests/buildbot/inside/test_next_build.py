@@ -13,6 +13,7 @@ from buildbot.locks import MasterLock, WorkerLock
 from buildbot.process.factory import BuildFactory
 from buildbot.steps.shell import ShellCommand
 from buildbot.worker.latent import States
+from twisted.internet import defer
 
 from master_bridge.buildbot.internals import waiting_builders
 from master_bridge.buildbot.worker import AMQPLatentWorker
@@ -139,6 +140,46 @@ def test_requests_that_come_while_it_is_asked_who_waits(inside: InsideMaster, mo
         inside.turn(1.0)
     assert len(requests) == 3
     assert [inside.finished(request) for request in requests] == 3 * [["SUCCESS"]]
+
+
+@pytest.mark.parametrize("what", ["who waits", "which builder it is"])
+def test_all_builders_are_looked_at_where_the_database_does_not_say(
+    inside: InsideMaster, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """One failed call costs no request its look."""
+    inside.start(config())
+    requests = [inside.force(name) for name in ("a", "b")]
+    pool, failed = inside.master.db.pool, list[None]()
+    do = pool.do
+
+    def fail(*_: Any) -> Any:
+        failed.append(None)
+        return defer.fail(RuntimeError("the database's server is away"))
+
+    if what == "who waits":
+        monkeypatch.setattr(
+            pool, "do", lambda work, *args, **kw: (fail if work is waiting_builders._waiting else do)(work, *args, **kw)
+        )
+    else:
+        monkeypatch.setattr(inside.master.botmaster.builders["c"], "getBuilderId", fail)
+    assert [inside.finished(request) for request in requests] == 2 * [["SUCCESS"]]
+    assert failed
+    monkeypatch.undo()
+
+
+def test_builders_that_were_left_over_are_looked_at_with_whichever_comes_next(
+    inside: InsideMaster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Buildbot leaves them where a stop is taken back."""
+    inside.start(config())
+    distributor = inside.master.botmaster.brd
+    with monkeypatch.context() as stopped:
+        stopped.setattr(distributor, "maybeStartBuildsOn", lambda names: None)
+        request = inside.force("a")
+        inside.turn(1.0)
+    distributor._pending_builders = ["a"]
+    distributor.maybeStartBuildsOn(["b", "c"])
+    assert inside.finished(request) == ["SUCCESS"]
 
 
 def test_a_function_that_puts_builders_in_order_gets_all_of_them(inside: InsideMaster) -> None:
