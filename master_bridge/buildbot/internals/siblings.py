@@ -20,7 +20,10 @@ def alike(service: Any, sibling: Any) -> bool:
     if not service.configured or type(service) is not type(sibling):
         return False
     values = _compared(service.__class__)
-    return bool(values(service) == values(sibling))
+    try:
+        return bool(values(service) == values(sibling))
+    except AttributeError:  # a class may name what only one that is configured has
+        return bool(service.isEquivalent(sibling, service))
 
 
 @cache  # of classes of workers

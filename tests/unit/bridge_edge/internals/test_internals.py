@@ -98,6 +98,7 @@ SAID = {
         "locks = self.config.locks",
     ],
     BuildRequestDistributor.maybeStartBuildsOn: ["self._deferwaiter.add(self._maybeStartBuildsOn(new_builders))"],
+    BuildRequestDistributor.__init__: ["self._pending_builders = []", "self.active = False"],
     BuildRequestDistributor._sortBuilders: ["self.master.config.prioritizeBuilders", "sorter = self._defaultSorter"],
     BuildRequestsConnectorComponent.getBuildRequests: [
         "(claims_tbl.c.claimed_at == NULL) & (reqs_tbl.c.complete == 0)"
@@ -135,7 +136,7 @@ SAID = {
     BuildMaster.stopService: ["masterStopped(name=self.name, masterid=self.masterid)", "yield super().stopService()"],
     WorkerResource._masterDeactivated: ["self.deconfigureAllWorkersForMaster(masterid)"],
     BuildbotService.__init__: ["self._config_args", "self._config_kwargs"],
-    BuildbotService.reconfigServiceWithSibling: ["sibling._config_args"],
+    BuildbotService.reconfigServiceWithSibling: ["sibling._config_args", "ComparableMixin.isEquivalent(sibling, self)"],
 }
 
 
