@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from cachetools import FIFOCache
+
 from contracts.messages import Catalogue, FleetMessage, Status, Work
 from contracts.readable import shown
 from contracts.requirements.nearest_misses import nearest_misses
@@ -16,10 +18,13 @@ from master_bridge.fleet.abilities import Abilities
 
 #: A reader forgets a master that it has not heard for this long (seconds); an agent, as its own status says.
 FORGET_AFTER = 3 * CATALOGUE_INTERVAL
+#: Masters whose catalogues are kept; of more, those that were heard longest ago are forgotten first.
+MASTERS_MAX = 1_000
 #: Agents of one account that are shown, and capabilities and queues of all of them together.
 ACCOUNT_AGENTS = 1_000
 ACCOUNT_FACTS = 200_000
-#: Seconds for which an outlook is good enough for the next build that waits for the same.
+#: Seconds for which an outlook is good enough for the next build that waits for the same; and those between two looks
+#: for silent agents of an account that has no room for another.
 OUTLOOK_FRESH = 1.0
 #: Nearest misses that a waiting build's text names.
 MISSES_SHOWN = 3
@@ -69,7 +74,9 @@ class FleetView:
         self._accounts: dict[str, tuple[int, int]] = {}
         #: signature -> when its outlook was made, and the outlook
         self._outlooks: dict[str, tuple[float, Outlook]] = {}
-        self._masters: dict[str, tuple[float, Catalogue]] = {}
+        self._masters: FIFOCache[str, tuple[float, Catalogue]] = FIFOCache(MASTERS_MAX)
+        #: when silent agents were looked for last
+        self._looked = float("-inf")
         self._counted = CountedAgents()
 
     def hear(self, message: FleetMessage, now: float) -> bool:
@@ -77,7 +84,7 @@ class FleetView:
         if isinstance(message, Work):
             return False
         if isinstance(message, Catalogue):
-            self._masters[message.master] = (now, message)
+            self._hear_master(message, now)
             return False
         agent = (address_user(message.address), message.instance)
         self._counted.hear(agent, message, now)
@@ -85,13 +92,25 @@ class FleetView:
         if message.state == "leaving":
             return False
         facts = len(message.capabilities) + len(message.queues)
-        agents, all_facts = self._accounts.get(agent[0], (0, 0))
-        if agents >= ACCOUNT_AGENTS or all_facts + facts > ACCOUNT_FACTS:
+        if not self._has_room(agent[0], facts) and now - self._looked >= OUTLOOK_FRESH:
+            self._forget_silent(now)
+        if not self._has_room(agent[0], facts):
             return False  # what one account tells is bounded (rule 23); what is too much is not shown
+        agents, all_facts = self._accounts.get(agent[0], (0, 0))
         self._accounts[agent[0]] = (agents + 1, all_facts + facts)
         heard = self._agents[agent] = _Heard(now, message, facts, before.abilities if before else Abilities())
         heard.abilities.learn(message.capabilities)
         return before is None
+
+    def _hear_master(self, catalogue: Catalogue, now: float) -> None:
+        """A master that has a new name at each start is forgotten under the old ones."""
+        self._masters[catalogue.master] = (now, catalogue)
+        for name in [name for name, (heard, _) in self._masters.items() if now - heard > FORGET_AFTER]:
+            del self._masters[name]
+
+    def _has_room(self, account: str, facts: int) -> bool:
+        agents, all_facts = self._accounts.get(account, (0, 0))
+        return agents < ACCOUNT_AGENTS and all_facts + facts <= ACCOUNT_FACTS
 
     def _forget(self, agent: tuple[str, str]) -> _Heard | None:
         heard = self._agents.pop(agent, None)
@@ -109,9 +128,13 @@ class FleetView:
         """How often agents are to tell their statuses, in seconds (rule 27)."""
         return self._counted.every(now)
 
-    def _alive(self, now: float) -> list[_Heard]:
+    def _forget_silent(self, now: float) -> None:
+        self._looked = now
         for agent in [agent for agent, heard in self._agents.items() if now - heard.at > heard.status.silent_after]:
             self._forget(agent)
+
+    def _alive(self, now: float) -> list[_Heard]:
+        self._forget_silent(now)
         return sorted(self._agents.values(), key=lambda heard: heard.status.agent)
 
     def other_masters_want(self, signature: str, master: str, now: float) -> bool:

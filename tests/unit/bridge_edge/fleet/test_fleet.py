@@ -11,7 +11,7 @@ import pytest
 
 from contracts.messages import Capability, Catalogue, ExpectedStart, SlotStatus, Status
 from contracts.requirements.sets import Requirements
-from master_bridge.buildbot.fleet.view import FORGET_AFTER, FleetView, Outlook
+from master_bridge.buildbot.fleet.view import FORGET_AFTER, MASTERS_MAX, FleetView, Outlook
 from master_bridge.buildbot.search.notices import NoAgentNotices
 from master_bridge.buildbot.search.waiting import Fallback, waiting_text
 
@@ -168,6 +168,32 @@ def test_what_one_account_tells_is_bounded(monkeypatch: pytest.MonkeyPatch) -> N
     fleet.hear(of_account("eve", status("big", *(f"c{number}" for number in range(6)))), 0.0)
     fleet.hear(of_account("alice", status("one", "gtk")), 0.0)
     assert [each.agent for each in fleet.agents(0.0)] == ["m0", "m1", "m2", "one"]
+
+
+def test_silent_agents_take_no_room_from_those_that_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of machines that are thrown away without a good-bye, while nobody asks what the fleet can do."""
+    monkeypatch.setattr("master_bridge.buildbot.fleet.view.ACCOUNT_AGENTS", 3)
+    fleet = FleetView()
+    for number in range(3):
+        assert fleet.hear(of_account("ci", status(f"m{number}")), 0.0)
+    assert not fleet.hear(of_account("ci", status("late")), 15.0)
+    assert not fleet.hear(of_account("ci", status("late")), 15.5), "silent, but it was looked a moment ago"
+    assert fleet.hear(of_account("ci", status("late")), 16.0)
+    assert [each.agent for each in fleet.agents(16.0)] == ["late"]
+
+
+def test_masters_of_former_names_are_forgotten() -> None:
+    """One in a container has a new name at each start; and no account makes this one remember more than so many."""
+    fleet = FleetView()
+    for number in range(10):
+        at = number * (FORGET_AFTER + 1.0)
+        fleet.hear(Catalogue(master=f"m{number}", incarnation="i", signatures=("gtk",)), at)
+        assert fleet.other_masters_want("gtk", "own", at)
+        assert len(fleet._masters) == 1
+    for number in range(MASTERS_MAX + 10):
+        fleet.hear(Catalogue(master=f"m{number}", incarnation="i", signatures=("qt",)), at)
+    assert len(fleet._masters) <= MASTERS_MAX
+    assert fleet.other_masters_want("qt", "own", at)
 
 
 def test_what_an_account_tells_is_counted_as_its_agents_come_change_and_go() -> None:
