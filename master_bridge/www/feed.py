@@ -48,6 +48,8 @@ ANSWERS_KEPT = 8
 STANDS = 30.0
 
 _TITLE = re.compile(r"(?P<builder>.*) #(?P<number>[0-9]+)", re.DOTALL)
+#: What follows the builder's name there, where that is known. A step's name, which comes later, may have one, too.
+_NUMBER = re.compile(r" #([0-9]{1,18})")
 
 
 @dataclass
@@ -296,9 +298,10 @@ class Feed:
         }
 
     def _link(self, view: Any) -> BuildLink:
-        found = _TITLE.match(view.title)
-        builder = self.builders.get(found["builder"]) if found else None
-        return BuildLink(request=view.request, builder=builder, number=int(found["number"]) if found else None)
+        known = view.builder and view.title.startswith(view.builder)
+        found = _NUMBER.match(view.title, len(view.builder)) if known else None
+        builder = self.builders.get(view.builder) if found else None
+        return BuildLink(request=view.request, builder=builder, number=int(found[1]) if found else None)
 
 
 def _machine(known: Known, now: float, places: Mapping[str, str]) -> Machine:

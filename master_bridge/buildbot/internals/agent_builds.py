@@ -175,15 +175,11 @@ class PendingRequests:
         if self._at and age < (PENDING_FRESH if self._changed else PENDING_ANYWAY):
             return self._found
         self._at, self._changed = time.monotonic(), False
-        rows = yield self._master().data.get(
-            ("buildrequests",),
-            filters=[Filter("complete", "eq", [False]), Filter("claimed", "eq", [False])],
-            limit=REQUESTS_MAX,
-            order=["buildrequestid"],
-        )
-        if not self._names or any(row["builderid"] not in self._names for row in rows):
-            builders = yield self._master().data.get(("builders",))
-            self._names = {each["builderid"]: each["name"] for each in builders}
+        try:
+            rows = yield self._read()
+        except Exception:
+            self._changed = True  # what has changed is not known yet
+            raise
         self._found = Pending(
             requests=tuple(
                 (
@@ -197,3 +193,20 @@ class PendingRequests:
             builders={name: number for number, name in self._names.items()},
         )
         return self._found
+
+    @defer.inlineCallbacks
+    def _read(self) -> Any:
+        """The requests' rows; `_names` has their builders then, and those that the configuration has now: builds of one
+        that a reconfig added may begin before anybody sees their requests."""
+        rows = yield self._master().data.get(
+            ("buildrequests",),
+            filters=[Filter("complete", "eq", [False]), Filter("claimed", "eq", [False])],
+            limit=REQUESTS_MAX,
+            order=["buildrequestid"],
+        )
+        names = set(self._names.values())
+        of_config = self._master().botmaster.builders
+        if any(row["builderid"] not in self._names for row in rows) or any(name not in names for name in of_config):
+            builders = yield self._master().data.get(("builders",))
+            self._names = {each["builderid"]: each["name"] for each in builders}
+        return rows

@@ -6,7 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from contracts.messages import Catalogue, Work, WorkView
+from contracts.messages import Catalogue, SlotStatus, Status, Work, WorkView
+from master_bridge.core.records import RequestView
 from master_bridge.www.feed import MASTERS_MAX, SIGNATURES_MAX, Feed
 
 
@@ -54,3 +55,29 @@ def test_nothing_is_made_for_what_is_held_back_where_nothing_is(monkeypatch: pyt
     assert (feed.held_back, looks) == ([], [])
     feed.told("", 0)
     assert looks == [1]
+
+
+@pytest.mark.parametrize(
+    ("title", "builder", "number"),
+    [
+        ("gtk #12", "gtk", 12),
+        ("gtk #12: test", "gtk", 12),
+        ("gtk #12: suite #3", "gtk", 12),
+        ("gtk #12: suite #3, shard 4", "gtk", 12),
+        ("a #1 #12: test", "a #1", 12),
+        ("gtk 4 #12", "gtk 4", 12),
+        ("", "", None),
+    ],
+)
+def test_what_runs_links_to_its_build(title: str, builder: str, number: int | None) -> None:
+    """Also a step's own command, whatever the step and the builder are called."""
+    feed = make_feed()
+    view = RequestView(request="br-1", state="held", since=1.0, run=1, title=title, builder=builder, session="s")
+    machine = SimpleNamespace(requests=lambda: (view,))
+    feed._broker.bridge = SimpleNamespace(machine=machine, clients={}, wall=float)
+    feed.builders = {"gtk": 1, "a #1": 2, "gtk 4": 3}
+    slot = SlotStatus(state="held", session="s", title=title, master="m1", since=1.0)
+    agent = {"instance": "i", "agent": "a", "epoch": 1, "address": "agent.u.i.n", "version": "1"}
+    feed.hear(Status.model_validate({**agent, "now": 1.0, "state": "ready", "slots": (slot,), "capabilities": ()}))
+    link = feed.told("", 0)["agents"][0]["slots"][0]["link"]
+    assert (link["builder"], link["number"]) == (feed.builders.get(builder), number)
