@@ -8,21 +8,24 @@ page cache that fills to 2 MB as the database grows (https://sqlite.org/pragma.h
 
 Other databases have a pool of five connections, and Buildbot asks in up to 15 threads: with eight builds at once it
 opens two or three connections a step, and closes them. For each of them PostgreSQL starts a process, which reads its
-catalogue anew: half of its processor time. Here the pool keeps as many as there are threads.
+catalogue anew: half of its processor time. Here the pool keeps as many as there are threads. Most of these are used
+when much is built at once, and not for hours in between, after which a server or a firewall may have ended them: so one
+that was idle for a while is asked first whether it is still there, and is opened anew where it is not.
 
-`do_connect` is SQLAlchemy's documented event for what gives connections; closing them, which no event can prevent, is a
-method of Python's `sqlite3.Connection`.
+`do_connect`, `checkin` and `checkout` are SQLAlchemy's documented events for what gives connections and takes them
+back; closing them, which no event can prevent, is a method of Python's `sqlite3.Connection`.
 """
 
 from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from typing import Any
 
 import sqlalchemy.event
 import structlog
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.pool import QueuePool
 from twisted.internet import defer
 
@@ -30,6 +33,11 @@ log = structlog.get_logger(__name__)
 
 #: As many connections are kept: Buildbot asks the database in as many threads.
 MOST = 5
+#: Seconds after which an idle connection to another database is asked whether it is still there. Firewalls forget a
+#: connection after some minutes.
+IDLE = 30.0
+#: Since when a connection is idle, where SQLAlchemy lets others keep what they know of it.
+_IDLE_SINCE = "bridge_idle_since"
 #: A function that nobody calls.
 _AT_REST = "bridge_at_rest"
 
@@ -40,14 +48,19 @@ class OpenDatabase:
     def __init__(self) -> None:
         self._engine: Any = None
         self._idle = _Idle()
+        #: of another database
+        self._pooled: Any = None
 
     @defer.inlineCallbacks
     def keep(self, master: Any) -> Any:
         """Until `release`. A database that cannot be opened is left as it is: Buildbot says why."""
         engine = master.db.pool.engine
-        if isinstance(engine.pool, QueuePool):
+        if isinstance(engine.pool, QueuePool) and self._pooled is None:
+            self._pooled = engine
             engine.pool._pool.maxsize = engine.optimal_thread_pool_size
             engine.pool._pool.use_lifo = True  # those used last have most of what they need in memory
+            sqlalchemy.event.listen(engine, "checkin", self._given_back)
+            sqlalchemy.event.listen(engine, "checkout", self._taken)
         if self._engine is not None or engine.driver != "pysqlite" or not engine.url.database:
             return
         self._engine = engine
@@ -60,7 +73,11 @@ class OpenDatabase:
             log.warning("amqp.database_not_kept_open", reason=str(error))
 
     def release(self) -> None:
-        """What is in the log goes into the database, if nobody else has it open."""
+        """What is in SQLite's log goes into the database, if nobody else has it open."""
+        pooled, self._pooled = self._pooled, None
+        if pooled is not None:
+            sqlalchemy.event.remove(pooled, "checkin", self._given_back)
+            sqlalchemy.event.remove(pooled, "checkout", self._taken)
         engine, self._engine = self._engine, None
         if engine is not None:
             sqlalchemy.event.remove(engine, "do_connect", self._connect)
@@ -74,6 +91,22 @@ class OpenDatabase:
             connection = dialect.connect(*arguments, factory=_Kept, **options)
             connection.kept_in(self._idle)
         return connection
+
+    def _given_back(self, _connection: Any, record: Any) -> None:
+        record.info[_IDLE_SINCE] = time.monotonic()
+
+    def _taken(self, connection: Any, record: Any, _proxy: Any) -> None:
+        """Raises what makes SQLAlchemy open another one in its place."""
+        since = record.info.get(_IDLE_SINCE)
+        engine = self._pooled
+        if since is None or engine is None or time.monotonic() - since <= IDLE:
+            return
+        try:
+            lives = engine.dialect.do_ping(connection)
+        except engine.dialect.dbapi.Error:
+            lives = False
+        if not lives:
+            raise DisconnectionError("the connection was ended while it was idle")
 
     def _failed(self, _context: Any) -> None:
         """Nobody knows what state an error leaves a connection in, or whether the file is still the same."""

@@ -16,7 +16,7 @@ from buildbot.db.enginestrategy import create_engine
 from structlog.testing import capture_logs
 from twisted.internet import defer
 
-from master_bridge.buildbot.internals.database import MOST, OpenDatabase
+from master_bridge.buildbot.internals.database import IDLE, MOST, OpenDatabase
 
 
 class Master:
@@ -197,4 +197,47 @@ def test_a_pool_keeps_as_many_connections_as_buildbot_has_threads(tmp_path: Path
         for connection in [engine.connect() for _ in range(threads)]:
             connection.close()
     assert len(opened) == threads
+    engine.dispose()
+
+
+def test_a_connection_that_was_idle_for_long_is_asked_first_whether_it_is_still_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pool that keeps more of them leaves most idle for long: servers and firewalls end such."""
+    master = Master("sqlite:///state.sqlite", tmp_path)
+    engine: Any = sqlalchemy.create_engine(master.engine.url, poolclass=sqlalchemy.pool.QueuePool)
+    engine.optimal_thread_pool_size = 2
+    engine.dialect.driver = "another"
+    master.engine = engine
+    seconds, asked = [0.0], list[Any]()
+    monkeypatch.setattr("master_bridge.buildbot.internals.database.time", SimpleNamespace(monotonic=lambda: seconds[0]))
+    ping = engine.dialect.do_ping
+    monkeypatch.setattr(engine.dialect, "do_ping", lambda connection: asked.append(connection) or ping(connection))
+    database = OpenDatabase()
+    database.keep(master)
+    database.keep(master)  # once is enough
+
+    def used() -> Any:
+        with engine.connect() as connection:
+            assert connection.exec_driver_sql("select 1").scalar() == 1
+            return connection.connection.dbapi_connection
+
+    first = used()
+    seconds[0] += IDLE
+    assert used() is first
+    assert asked == [], "one that is in use is not asked"
+    seconds[0] += IDLE + 1
+    assert used() is first
+    assert asked == [first]
+    first.close()
+    seconds[0] += IDLE + 1
+    second = used()
+    assert second is not first
+    assert asked == [first, first]
+    assert used() is second
+    database.release()
+    database.release()
+    seconds[0] += IDLE + 1
+    assert used() is second
+    assert asked == [first, first], "as it was before"
     engine.dispose()
