@@ -56,8 +56,16 @@ def _command() -> None:
 
 
 def _mind_early_signals() -> None:
-    """Until an agent runs: an interrupt ends the program without a traceback, an order to an agent is none yet."""
+    """Until an agent runs: an interrupt ends the program without a traceback, an order to an agent is none yet.
+
+    Whoever starts this program may ignore the ends of his own children, or block signals to take them one by one; both
+    are inherited. Nobody would hear of the end of a command then.
+    """
     _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+    _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
+    # Orders may have come while an agent was restarted in place (`program/run.py`): they are let in when it listens.
+    orders = {_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP, _signal.SIGUSR2}
+    _signal.pthread_sigmask(_signal.SIG_UNBLOCK, _signal.valid_signals() - orders)
     for number in (_signal.SIGHUP, _signal.SIGUSR2):
         _signal.signal(number, lambda *_: None)  # not SIG_IGN: what is executed would ignore them, too
 

@@ -2,7 +2,7 @@
 
 click and what it loads are 3 MB, of no use once the options are read. So the options are read in a process that ends
 at once. Whatever is not an agent that begins to work, such as `--help`, a subcommand or a wrong option, is answered by
-`worker_agent.program.cli` as ever.
+`worker_agent.program.cli` as ever; the process that reads does nothing of it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ def read_apart() -> Given | None:
 
     None: the command line is to be read here, since it asks for something else, is wrong, or no process can be made.
     """
-    reading, writing = os.pipe()
+    try:
+        reading, writing = os.pipe()
+    except OSError:
+        return None
     try:
         pid = os.fork()
     except OSError:
@@ -36,8 +39,8 @@ def read_apart() -> Given | None:
     os.close(writing)
     with open(reading, "rb") as pipe:
         told = pipe.read()
-    os.waitpid(pid, 0)
-    if not told:
+    _, status = os.waitpid(pid, 0)
+    if not told or status:  # where it was killed it may have told a part
         return None
     flags, config, subcommand = json.loads(told)
     repeated = {name: tuple(value) if isinstance(value, list) else value for name, value in flags.items()}
@@ -46,8 +49,10 @@ def read_apart() -> Given | None:
 
 def _read(writing: int) -> NoReturn:
     """In the process that reads. Whatever click prints or raises here, it does again where it is heard."""
+    status = 1
     try:
         from worker_agent.program.cli import make_cli
+        from worker_agent.program.subcommands import RUN
 
         def tell(context: click.Context) -> None:
             given: Given = context.obj
@@ -57,6 +62,11 @@ def _read(writing: int) -> NoReturn:
 
         with open(os.devnull, "w", encoding="utf-8") as nowhere:
             sys.stdout = sys.stderr = nowhere
-            make_cli(tell).main(standalone_mode=False)
+            cli = make_cli(tell)
+            for name, command in cli.commands.items():
+                if name != RUN:
+                    command.callback = None  # it is read, and nothing is done: that would be done twice
+            cli.main(standalone_mode=False)
+        status = 0
     finally:
-        os._exit(0)
+        os._exit(status)

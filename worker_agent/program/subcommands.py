@@ -11,11 +11,14 @@ from contracts.operations.exit_status import ExitStatus
 from contracts.readable import shown, shown_lines
 from worker_agent.program.loading import GIVE_BACK, Given, settings_of, unknown_variables
 
+#: The subcommand that is an agent, as no subcommand is.
+RUN = "run"
+
 
 def subcommands(work: Callable[[click.Context], None]) -> list[click.Command]:
     """`work`: what an agent does without a subcommand. The context's `obj` is what is `Given` before the subcommand."""
 
-    @click.command(help="Work. The same as without a subcommand.")
+    @click.command(name=RUN, help="Work. The same as without a subcommand.")
     @click.pass_context
     def run(context: click.Context) -> None:
         work(context)

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn, TextIO
 
 import pytest
 
 from contracts.operations.exit_status import ExitStatus
+from worker_agent.program.cli import make_cli
 from worker_agent.program.loading import Given, settings_of
 from worker_agent.program.reading import read_apart
+from worker_agent.program.run import SIGNALS
 
 URL = "amqp://h/"
 
@@ -59,6 +65,43 @@ def test_whatever_is_no_agent_is_read_where_it_is_heard(
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("name", sorted(set(make_cli().commands) - {"run"}))
+def test_the_process_that_reads_carries_no_subcommand_out(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    """It did all of them, with nobody to hear it, before they were done: `doctor` and `capabilities` looked twice,
+    `columns` waited twice, `attach` said nothing of being attached."""
+
+    def begun(_given: Given) -> NoReturn:
+        (tmp_path / "begun").touch()
+        raise SystemExit(0)
+
+    monkeypatch.setattr("worker_agent.program.subcommands.settings_of", begun)
+    assert read(monkeypatch, "--url", URL, name) is None
+    assert not (tmp_path / "begun").exists()
+
+
+def test_a_part_of_what_the_process_that_reads_says_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system may kill it, for want of memory say, in the middle."""
+
+    def killed(_said: object, pipe: TextIO) -> NoReturn:
+        pipe.write('[{"amqp_url"')
+        pipe.flush()
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError
+
+    monkeypatch.setattr(json, "dump", killed)
+    assert read(monkeypatch, "--url", URL) is None
+
+
+def test_without_a_descriptor_for_it_the_command_line_is_read_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_pipe() -> tuple[int, int]:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(os, "pipe", no_pipe)
+    assert read(monkeypatch, "--url", URL) is None
+
+
 def test_without_a_process_for_it_the_command_line_is_read_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """A limit on processes is no reason not to begin; no descriptor is left open."""
 
@@ -88,3 +131,36 @@ def test_the_program_says_once_what_is_wrong(arguments: tuple[str, ...], says: s
     program = [sys.executable, "-m", "worker_agent", "--url", URL, *arguments]
     done = subprocess.run(program, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr.count(says)) == (ExitStatus.USAGE, "", 1), done.stderr
+
+
+def _ignore_ends() -> None:
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+
+
+def _block_all() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+
+
+#: What the program has when it has read its command line, instead of working.
+_SHOWN = """
+import signal, sys
+sys.argv = ["worker-agent", "--url", "amqp://h/"]
+from worker_agent import __main__
+def shown(given):
+    print(signal.getsignal(signal.SIGCHLD).name, *sorted(n.name for n in signal.pthread_sigmask(signal.SIG_BLOCK, ())))
+from worker_agent.program import run
+run.work = shown
+__main__.main()
+"""
+
+
+@pytest.mark.parametrize("inherited", [_ignore_ends, _block_all])
+def test_it_hears_of_the_ends_of_its_children_whoever_starts_it(inherited: Callable[[], None]) -> None:
+    """Ignored, the end of the process that reads was an error; blocked, no command of a build would ever end. Orders
+    are let in when the agent listens: those that came in a restart in place wait for it."""
+    done = subprocess.run(
+        [sys.executable, "-c", _SHOWN], capture_output=True, text=True, check=False, preexec_fn=inherited
+    )
+    handler, *blocked = done.stdout.split()
+    orders = {number.name for number in SIGNALS} if inherited is _block_all else set()
+    assert (handler, set(blocked)) == ("SIG_DFL", orders), done.stderr
