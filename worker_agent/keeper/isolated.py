@@ -12,14 +12,15 @@ from collections.abc import Callable
 def isolated(code: str) -> list[str]:
     """A Python that finds `worker_agent` and psutil, and reads neither environment nor `site` (.pth files).
 
-    What is added to the list is `sys.argv[1:]`; its first is the process's name for people.
+    Names of files mean to it what they mean here: PYTHONUTF8, which it does not read either, may have said how they are
+    read. What is added to the list is `sys.argv[1:]`; its first is the process's name for people.
     """
     import psutil  # whoever only asks for settings does without
 
     ours = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     places = [ours, os.path.dirname(os.path.dirname(os.path.abspath(psutil.__file__)))]
     begin = f"import sys; sys.path += {places!r}; from worker_agent.keeper.left_out import leave_out; leave_out(); "
-    return [sys.executable, "-I", "-S", "-c", begin + code]
+    return [sys.executable, "-I", "-S", "-X", f"utf8={sys.flags.utf8_mode}", "-c", begin + code]
 
 
 def with_socket(start: Callable[[int], subprocess.Popen[bytes]]) -> tuple[subprocess.Popen[bytes], socket.socket]:

@@ -7,7 +7,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -44,6 +45,23 @@ import ssl
     assert "ModuleNotFoundError: import of ssl halted" in done.stderr
 
 
+@pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
+@pytest.mark.parametrize("mode", [0, 1])
+def test_names_of_files_are_read_as_here(locale: str, mode: int) -> None:
+    """A small program does not read PYTHONUTF8. Where it was set beside a locale in another encoding, each folder with
+    a letter that is not ASCII was another one to the keeper than to the agent."""
+    code = f"""
+import subprocess, sys
+from worker_agent.keeper.isolated import isolated
+assert sys.flags.utf8_mode == {mode}
+sys.exit(subprocess.run(isolated("sys.exit(sys.flags.utf8_mode != {mode})")).returncode)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "LC_ALL": locale, "PYTHONUTF8": str(mode)}, check=False
+    )
+    assert done.returncode == 0
+
+
 @pytest.fixture
 def _as_before() -> Iterator[None]:
     before = signal.getsignal(signal.SIGUSR1)
@@ -66,6 +84,38 @@ def test_a_loop_that_waits_hears_of_a_signal() -> None:
     asyncio.run(wait())
     os.kill(os.getpid(), signal.SIGUSR1)
     assert heard == ["second"]
+
+
+@pytest.mark.usefixtures("_as_before")
+def test_a_loop_that_waits_hears_of_a_signal_that_another_thread_was_given() -> None:
+    """As of one that comes just before the wait begins: neither interrupts it. The loop has nothing else to do."""
+    heard = threading.Event()
+    before: list[bool] = []
+
+    def be_given(tell: Callable[[], object]) -> None:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR1})
+        for _ in range(2):  # the second after what woke the loop for the first was read
+            heard.clear()
+            signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
+            before.append(heard.wait(10))
+        tell()
+
+    async def wait() -> None:
+        over = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        on_signal(signal.SIGUSR1, heard.set)
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+        thread = threading.Thread(target=be_given, args=(lambda: loop.call_soon_threadsafe(over.set),))
+        thread.start()
+        await over.wait()
+        thread.join()
+
+    for _ in range(2):  # another loop of the same process, too
+        try:
+            asyncio.run(wait())
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR1})
+    assert before == [True] * 4
 
 
 def test_this_process_has_everything() -> None:
