@@ -3,7 +3,7 @@
 May a keeper whose session is over take another one? Only if it is as it was before: nothing may outlive its session.
 A keeper that takes the next session saves three forks and as many ends of processes: ten of the twenty milliseconds of
 processor time that keepers and commands of a short build took. What is looked at here is what a session could leave in
-the process itself; that none of its processes is left the session says (`KeeperSession.empty`).
+the process itself, or do to it; that none of its processes is left the session says (`KeeperSession.empty`).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import gc
 import os
 import signal
 import socket
+import sys
 import threading
 from functools import partial
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ from contracts.operations.lossy_output import replace_standard_error
 from worker_agent.keeper import orders
 from worker_agent.keeper.commands.running import Commands
 from worker_agent.keeper.files import read_file
+from worker_agent.keeper.inherited import inherited
 from worker_agent.keeper.processes.guard import Guard, log_to
 from worker_agent.keeper.processes.reaper import become_subreaper, identity
 from worker_agent.keeper.processes.signals import on_signal
@@ -39,6 +41,8 @@ GROWN_MAX = 8 * 1024 * 1024
 #: Looks, and seconds between them, at threads that are about to end: those of files do so after their last call.
 _LOOKS, _PAUSE = 10, 0.002
 _PEEK = 4096
+#: A service manager's, to all processes of the service; the guard hears none of them.
+_ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -67,6 +71,8 @@ class _Process:
         self.before: Before | None = None
         #: of the session that there is
         self.server: KeeperServer | None = None
+        #: nothing that it ran can be left
+        self.orderly = True
 
 
 async def _keep_sessions(process: _Process, initial: socket.socket) -> None:
@@ -74,21 +80,23 @@ async def _keep_sessions(process: _Process, initial: socket.socket) -> None:
     task = asyncio.current_task()
     assert task is not None
 
-    def told_to_end() -> None:
+    def told_to_end(by: signal.Signals) -> None:
         if process.server is not None:
-            process.server.told_to_end()
+            process.server.told_to_end(by.name)
         else:
             task.cancel()
 
-    on_signal(signal.SIGTERM, told_to_end)
+    for number in _ENDING:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as `nohup` has it, for commands as well
+            on_signal(number, partial(told_to_end, number))
     try:
-        while (config := await next_session(initial)) is not None:  # None: there is no session for it
+        while (config := await _next(process, initial)) is not None:  # None: there is no session for it
             following = initial.dup()
             if not await _keep_session(process, config, initial):
                 break
             initial = following
     finally:
-        if process.guard is not None:
+        if process.guard is not None and process.orderly:  # else it looks for what is left, once we are gone
             process.guard.over()
 
 
@@ -110,6 +118,7 @@ async def _keep_session(process: _Process, config: KeeperConfig, initial: socket
             initial.sendall(encode({"ev": "broken", "reason": f"its keeper cannot work in {config.folder}: {error}"}))
         raise
     finally:
+        process.orderly = process.server is None or process.server.orderly
         process.server = None
     if again:  # nothing of the session is held: neither its folder nor its log, nor what it would have done later
         await _end_tasks()
@@ -119,6 +128,8 @@ async def _keep_session(process: _Process, config: KeeperConfig, initial: socket
         gc.collect()
         if process.guard is not None:
             process.guard.rest()
+        with contextlib.suppress(KeyError):  # it keeps where it found room: a folder that may have been the session's
+            sys.modules["tempfile"].tempdir = None  # type: ignore[attr-defined]  # a module's attribute
         os.chdir("/")
         log_to(os.devnull)
     return again
@@ -145,6 +156,20 @@ def _runner(config: KeeperConfig, process: _Process, session: Listener) -> Runne
 
     assert process.apart is not None
     return Apart(config, process.apart, session)
+
+
+async def _next(process: _Process, initial: socket.socket) -> KeeperConfig | None:
+    """`next_session`. Raises `CancelledError` when the process that is to run its commands has gone: whatever runs as
+    that user may have killed it. It says nothing before it has a session."""
+    if process.apart is None:
+        return await next_session(initial)
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+    loop.add_reader(process.apart.socket, task.cancel)
+    try:
+        return await next_session(initial)
+    finally:
+        loop.remove_reader(process.apart.socket)
 
 
 async def next_session(connection: socket.socket) -> KeeperConfig | None:
@@ -181,9 +206,11 @@ class Before:
     def __init__(self) -> None:
         self._descriptors = _descriptors()
         self._memory = _memory()
+        self._inherited = inherited()
 
     async def is_now(self) -> bool:
-        """No thread, no descriptor and not much memory more. False as well where the system does not tell."""
+        """No thread, no descriptor and not much memory more; its limits, priority, control group and processors are
+        those that it had. False as well where the system does not tell."""
         for _ in range(_LOOKS):  # a thread that hangs in a call of the file system does not end
             if threading.active_count() == 1:
                 break
@@ -191,7 +218,9 @@ class Before:
         else:
             return False
         descriptors, memory = _descriptors(), _memory()
-        return 0 < descriptors <= self._descriptors and 0 < memory <= self._memory + GROWN_MAX
+        if not (0 < descriptors <= self._descriptors and 0 < memory <= self._memory + GROWN_MAX):
+            return False
+        return inherited() == self._inherited  # a command may change those of its parent (renice, prlimit)
 
 
 def _descriptors() -> int:

@@ -64,6 +64,9 @@ class KeeperServer:
         #: it has asked us to take another one after this
         self._wanted_again = False
         self._closed: dict[str, Any] = {}
+        self._told_to_end = False
+        #: nothing that it ran can be left: it ran nothing, or all of it was looked for and ended
+        self.orderly = True
 
     async def run(self, initial: socket.socket, as_before: Callable[[], Awaitable[bool]]) -> bool:
         """Until the session is over. True: nothing of it is left, and the main process of `initial` has another one.
@@ -85,20 +88,29 @@ class KeeperServer:
         server.close()
         self._link.close()
         remove_file(SOCKET)
-        again = self._wanted_again and self._main is self._first and self._session.empty
+        again = self._may_go_on()
         if again:
             self._link.drop()
-            again = await as_before()
+            again = await as_before() and self._may_go_on()
         if self._main is not None:
             self._main.send({**self._closed, "again": again})
             self._main.close()
             self._main = None  # its end is none that anything is planned for: a timer would keep the session
             await asyncio.sleep(0)
-        return again
+        return again and not self._told_to_end
 
-    def told_to_end(self) -> None:
-        """A service manager may signal all processes of the service: end in order, not with processes left over."""
-        self._broken("its keeper was told to end (SIGTERM)")
+    def _may_go_on(self) -> bool:
+        """The process may take another session, as far as this one knows."""
+        wanted = self._wanted_again and self._main is self._first
+        return wanted and self._session.empty and not self._told_to_end
+
+    def told_to_end(self, signal: str) -> None:
+        """A service manager may signal all processes of the service: end in order, not with processes left over.
+
+        `signal`: its name. Also while a session ends the process itself is meant: it takes no other one.
+        """
+        self._told_to_end = True
+        self._broken(f"its keeper was told to end ({signal})")
 
     def attached(self, connection: _Connection) -> None:
         """The latest main process is the one that counts."""
@@ -140,6 +152,7 @@ class KeeperServer:
         op = message.get("op")
         session = self._session
         if op == "run":
+            self.orderly = False
             if self._fence_fell():
                 self._fence()
             orders.carry_out(message, data, session)
@@ -207,6 +220,7 @@ class KeeperServer:
         ended: list[str] = []
         try:
             ended = await self._session.end()
+            self.orderly = True
         except Exception:
             traceback.print_exc()  # to keeper.log; the guard and the main process look for what is left
         finally:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import resource
+import select
 import socket
 import subprocess
 from collections.abc import Callable, Mapping
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from worker_agent.keeper.files import read_file
+from worker_agent.keeper.inherited import inherited
 from worker_agent.keeper.isolated import isolated, with_socket
 from worker_agent.keeper.processes.environment import command_environment
 from worker_agent.keeper.processes.reaper import become_subreaper
@@ -43,14 +43,14 @@ class ForkServer:
     def __init__(self, env: Mapping[str, str], run_as: str = "") -> None:
         """Raises OSError: no process can be made. `env`: what commands inherit; `run_as`: whom they run as."""
         become_subreaper()  # keepers are to be our children
-        self._inherited = _inherited()
+        self._inherited = inherited()
         self.process, self._connection = with_socket(lambda fd: _run(fd, env, run_as))
         self._connection.setblocking(False)
 
     @property
     def usable(self) -> bool:
         """It lives, and what it forks has the limits and the control group that this process has now."""
-        return self.process.poll() is None and self._inherited == _inherited()
+        return self.process.poll() is None and self._inherited == inherited()
 
     def fork(self) -> socket.socket:
         """A connection to a keeper in the making, which waits for its `KeeperConfig`. Raises OSError: it is gone."""
@@ -90,18 +90,6 @@ def _run(fd: int, env: Mapping[str, str], run_as: str) -> subprocess.Popen[bytes
     )
 
 
-def _inherited() -> tuple[object, ...]:
-    """What a process has of its parent and may get from outside while it runs (a service manager, prlimit)."""
-    found: list[object] = [resource.getrlimit(number) for number in range(getattr(resource, "RLIM_NLIMITS", 9))]
-    found.append(os.getpriority(os.PRIO_PROCESS, 0))
-    for path in ("/proc/self/cgroup", "/proc/self/oom_score_adj"):
-        with contextlib.suppress(OSError):  # another system
-            found.append(read_file(path))
-    if hasattr(os, "sched_getaffinity"):
-        found.append(os.sched_getaffinity(0))
-    return tuple(found)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Waiting:
     """A keeper without a session, and the connection at which it gets a `KeeperConfig`. `pid` 0: it has yet to say."""
@@ -110,6 +98,13 @@ class Waiting:
     pid: int = 0
     #: limits and other things that a process has of its parent
     inherited: tuple[object, ...] = ()
+
+    @property
+    def gone(self) -> bool:
+        """It has ended: somebody has killed it."""
+        poll = select.poll()
+        poll.register(self.connection, 0)  # the end of the other side is told without being asked for
+        return bool(poll.poll(0))
 
 
 class Starter:
@@ -139,13 +134,13 @@ class Starter:
     def take(self) -> Waiting:
         """A keeper for a session that begins now. Raises OSError: no process can be made."""
         self._plan((REFILL, self._refill))
-        inherited = _inherited()
+        now = inherited()
         while self._spares:
             spare = self._spares.pop()
-            if spare.inherited == inherited:
+            if spare.inherited == now and not spare.gone:
                 return spare
             spare.connection.close()  # it ends
-        return Waiting(connection=self._fork(), inherited=inherited)
+        return Waiting(connection=self._fork(), inherited=now)
 
     @property
     def takes_back(self) -> bool:
@@ -202,7 +197,7 @@ class Starter:
         try:
             if self._run_as:
                 if not self._spares:
-                    self._spares.append(Waiting(connection=self._fork(), inherited=_inherited()))
+                    self._spares.append(Waiting(connection=self._fork(), inherited=inherited()))
             elif self._room() > len(self._spares):
                 self._ready()
             else:  # whatever session comes has a keeper

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from contracts.messages import Command
+from contracts.messages import Command, Event
 from worker_agent.core.inputs import Journalled
 from worker_agent.keepers import client, starting
 from worker_agent.keepers.client import Keeper, KeeperFailed, KeeperInput
@@ -54,22 +54,27 @@ async def opened(state: Path, session: str, starter: Starter) -> Keeper:
 
 async def ran(keeper: Keeper, state: Path, command: object) -> bytes:
     """What `command` prints, once it is complete."""
+    args = {"command": command, "workdir": "build"}
+    events = await completed(keeper, state, Command(n=1, name="shell", args=args, digest="d"))
+    return b"".join(event.data for event in events if event.kind == "stdout")
+
+
+async def completed(keeper: Keeper, state: Path, command: Command) -> list[Event]:
+    """What is journalled of `command`, the session's first, up to its end."""
     told: list[KeeperInput] = []
     keeper._on_input = told.append
-    keeper.run(Command(n=1, name="shell", args={"command": command, "workdir": "build"}, digest="d"))
-    journal, output, kinds = JournalFiles(state), b"", list[str]()
+    keeper.run(command)
+    journal, events = JournalFiles(state), list[Event]()
 
     def complete() -> bool:
-        nonlocal output
-        while (event := journal.read(keeper.session, len(kinds) + 1)) is not None:
-            kinds.append(event.kind)
-            output += event.data if event.kind == "stdout" else b""
-        return "completed" in kinds
+        while (event := journal.read(keeper.session, len(events) + 1)) is not None:
+            events.append(event)
+        return "completed" in [event.kind for event in events]
 
     await until(complete, "the command completes")
     journal.close()
     assert any(isinstance(news, Journalled) for news in told)
-    return output
+    return events
 
 
 async def test_a_keeper_is_as_one_that_was_started_anew(tmp_path: Path, starter: Starter) -> None:

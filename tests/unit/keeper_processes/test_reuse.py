@@ -10,13 +10,17 @@ import socket
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import psutil
 import pytest
 
+from contracts.messages import Command
 from tests.harness.processes import alive
-from tests.unit.keeper_processes.test_fork_server import descriptors, opened, ran, until
+from tests.unit.keeper_processes.test_fork_server import completed, descriptors, opened, ran, until
 from worker_agent.keeper import orders, reuse
+from worker_agent.keeper.apart import ApartProcess
 from worker_agent.keeper.giving_back import Program
 from worker_agent.keeper.reuse import Before, next_session
 from worker_agent.keeper.settings import KeeperConfig
@@ -147,28 +151,149 @@ async def test_a_keeper_that_was_killed_while_it_waited_costs_no_session(tmp_pat
     await second.close()
 
 
-async def test_one_that_waits_ends_when_it_is_told_to(tmp_path: Path, starter: Starter) -> None:
-    """SIGTERM, as from a service manager: with its guard, and the next session has another one."""
+async def test_however_many_were_killed_while_they_waited_no_session_is_lost(tmp_path: Path, starter: Starter) -> None:
+    """Somebody who kills all keepers, or a machine that is short of memory: two of them cost the next session."""
+    keepers = [await opened(tmp_path, f"s{number}", starter) for number in range(3)]
+    for keeper in keepers:
+        assert await over(keeper, starter)
+    for keeper in keepers:
+        os.kill(keeper.pid, signal.SIGKILL)
+    await until(lambda: not any(alive(keeper.pid) for keeper in keepers), "they are gone")
+    next_one = await opened(tmp_path, "s4", starter)
+    assert await ran(next_one, tmp_path, ["echo", "four"]) == b"four\n"
+    await next_one.close()
+
+
+#: What a service manager may send to all processes of a service: SIGTERM, or what its unit says, or SIGHUP beside it.
+ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+@pytest.mark.parametrize("number", ENDING)
+async def test_one_that_waits_ends_when_it_is_told_to(tmp_path: Path, starter: Starter, number: signal.Signals) -> None:
+    """With its guard, and the next session has another one."""
     first = await opened(tmp_path, "s1", starter)
     assert await over(first, starter)
     guard = guard_of(first.pid)
-    os.kill(first.pid, signal.SIGTERM)
+    os.kill(first.pid, number)
     await until(lambda: not alive(first.pid) and not alive(guard), "it and its guard are gone")
     second = await opened(tmp_path, "s2", starter)
     assert second.pid != first.pid
     await second.close()
 
 
-async def test_a_told_end_reaches_the_session_that_there_is(tmp_path: Path, starter: Starter) -> None:
-    """Not the one before, which the same process had."""
+@pytest.mark.parametrize("number", ENDING)
+async def test_a_told_end_reaches_the_session_that_there_is(
+    tmp_path: Path, starter: Starter, number: signal.Signals
+) -> None:
+    """Not the one before, which the same process had. It ends in order, whichever signal it is."""
     first = await opened(tmp_path, "s1", starter)
     assert await over(first, starter)
     second = await opened(tmp_path, "s2", starter)
     assert second.pid == first.pid
-    os.kill(second.pid, signal.SIGTERM)
+    os.kill(second.pid, number)
     await until(lambda: not alive(second.pid), "it has ended its session")
-    assert "SIGTERM" in (tmp_path / "sessions/s2/keeper.log").read_text()
+    assert number.name in (tmp_path / "sessions/s2/keeper.log").read_text()
     await second.close()
+
+
+#: A fork server whose keepers are told to end while they look whether they are as they were before.
+TOLD_AT_THE_END = """
+import asyncio, os, signal, sys
+from worker_agent.keeper import reuse
+from worker_agent.keeper.server import KeeperServer
+heard, tell = asyncio.Event(), KeeperServer.told_to_end
+def told(*arguments):
+    tell(*arguments)
+    heard.set()
+async def is_now(before):
+    os.kill(os.getpid(), signal.SIGTERM)
+    await heard.wait()
+    return True
+KeeperServer.told_to_end, reuse.Before.is_now = told, is_now
+from worker_agent.keeper.fork_server import serve
+serve(int(sys.argv[2]), *sys.argv[3:])
+"""
+
+
+async def test_an_end_that_is_told_as_a_session_ends_is_not_lost(
+    tmp_path: Path, starter: Starter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The keeper took the next session, or waited for one, as if nobody had said anything."""
+    monkeypatch.setattr(starting, "_PROGRAM", TOLD_AT_THE_END)
+    keeper = await opened(tmp_path, "s1", starter)
+    assert not await over(keeper, starter)
+    assert not alive(keeper.pid)
+
+
+#: A fork server whose keepers cannot look for what is left of a session.
+CANNOT_END = """
+import sys
+from worker_agent.keeper.commands.running import Commands
+async def end(commands):
+    raise OSError(24, "Too many open files")
+Commands.end = end
+from worker_agent.keeper.fork_server import serve
+serve(int(sys.argv[2]), *sys.argv[3:])
+"""
+
+
+async def test_what_a_keeper_cannot_end_its_guard_ends(
+    tmp_path: Path, starter: Starter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The keeper killed its guard before it ended: where no main process was there, commands went on for ever."""
+    monkeypatch.setattr(starting, "_PROGRAM", CANNOT_END)
+    keeper = await opened(tmp_path, "s1", starter)
+    guard = guard_of(keeper.pid)
+    left = int(await ran(keeper, tmp_path, "sleep 600 >/dev/null 2>&1 & echo $!"))
+    try:
+        keeper.detach(60)
+        os.kill(keeper.pid, signal.SIGTERM)
+        await until(lambda: not alive(keeper.pid), "it has ended")
+        await until(lambda: not alive(guard), "so has its guard")
+        assert not alive(left)
+    finally:
+        if alive(left):
+            os.kill(left, signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "renice -n 5 -p $PPID",
+        "ionice -c 3 -p $PPID",
+        "chrt -b -p 0 $PPID",
+        "prlimit --nofile=500: --pid $PPID",
+        "echo 500 >/proc/$PPID/oom_score_adj",
+    ],
+)
+async def test_what_a_command_does_to_its_keeper_ends_with_the_session(
+    tmp_path: Path, starter: Starter, command: str
+) -> None:
+    """Its priority and its limits would be the next session's, which may be of another master."""
+    keeper = await opened(tmp_path, "s1", starter)
+    assert await ran(keeper, tmp_path, f"({command}) >/dev/null && echo done") == b"done\n"
+    assert not await over(keeper, starter)
+    assert not alive(keeper.pid)
+
+
+async def test_a_folder_for_temporary_files_is_looked_for_in_each_session(tmp_path: Path) -> None:
+    """Where the first session found room for its archive, there may be no folder any more."""
+    folder = tmp_path / "temporary"
+    os.makedirs(folder)
+    os.makedirs(tmp_path / "base/b/sent")
+    starter = Starter(env={**os.environ, "TMPDIR": str(folder)})
+    pids = set()
+    args = {"workdir": ".", "workersrc": "sent", "maxsize": None, "blocksize": 4096, "compress": None, "writer": None}
+    for session in ("s1", "s2"):
+        keeper = await opened(tmp_path, session, starter)
+        pids.add(keeper.pid)
+        told = await completed(keeper, tmp_path, Command(n=1, name="uploadDirectory", args=args, digest="d"))
+        assert next(event.value for event in told if event.kind == "update") == ["rc", 0]
+        assert await over(keeper, starter)
+        if folder.exists():
+            folder.rmdir()
+    assert len(pids) == 1
+    await starter.end()
 
 
 async def test_one_that_waits_ends_with_the_main_process_and_with_an_idle_agent(
@@ -202,8 +327,6 @@ async def test_a_thread_that_hangs_ends_with_its_session(tmp_path: Path, starter
     os.makedirs(tmp_path / "base/b")
     os.mkfifo(tmp_path / "base/b/fifo")
     keeper = await opened(tmp_path, "s1", starter)
-    from contracts.messages import Command
-
     args = {"workdir": ".", "workersrc": "fifo", "maxsize": None, "blocksize": 4096, "writer": None}
     keeper.run(Command(n=1, name="uploadFile", args=args, digest="d"))
     await until(lambda: len(psutil.Process(keeper.pid).threads()) > 1, "its thread has begun")
@@ -321,6 +444,20 @@ async def test_there_is_no_next_session_where_the_main_process_was_killed() -> N
             theirs.sendall(unread)
             ours.close()
             assert await next_session(theirs) is None
+
+
+async def test_one_whose_process_for_commands_is_gone_waits_no_more() -> None:
+    """A build of that user killed all of the user's processes: the next session would have been lost, too."""
+    ours, theirs = socket.socketpair()
+    process, its_end = socket.socketpair()
+    keeper = reuse._Process(cast(ApartProcess, SimpleNamespace(socket=process)))
+    waiting = asyncio.ensure_future(reuse._next(keeper, theirs))
+    await asyncio.sleep(0)
+    its_end.close()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(waiting, 60)
+    for end in (ours, theirs, process):
+        end.close()
 
 
 async def test_of_the_next_session_its_settings_are_read_and_nothing_more(tmp_path: Path) -> None:
