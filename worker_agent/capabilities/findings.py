@@ -6,6 +6,7 @@ read. What the machine itself says and what people say is found anew each time: 
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from worker_agent.capabilities.inventory import Evidence, Failure, Inventory, Stamp
 from worker_agent.capabilities.options import DetectOptions
+from worker_agent.capabilities.run import scrubbed_environment
 from worker_agent.state_files import write_atomically
 
 log = structlog.get_logger(__name__)
@@ -29,6 +31,8 @@ class _File(BaseModel):
     #: where programs were looked for, and whether by this package's own probes
     search_path: str
     auto: bool
+    #: digest of what a probe saw of the environment; empty: of an earlier version
+    environment: str = ""
     evidence: tuple[Evidence, ...]
     failures: tuple[Failure, ...]
 
@@ -43,6 +47,7 @@ def dump(inventory: Inventory) -> str:
         format=FORMAT,
         search_path=_readable(options.search_path),
         auto=options.auto,
+        environment=_seen(options),
         evidence=tuple(item for item in inventory.evidence if item.how not in ("system", "fixed") and _is_text(item)),
         failures=tuple(failure for failure in inventory.failures if _is_text(failure)),
     )
@@ -54,7 +59,10 @@ def load(text: str, options: DetectOptions) -> Inventory | None:
 
     Costs one look at each file, and runs nothing.
     """
-    fields = json.loads(text)
+    try:
+        fields = json.loads(text)
+    except RecursionError as error:
+        raise ValueError(str(error)) from None
     if not isinstance(fields, dict) or fields.get("format") != FORMAT:
         return None
     try:
@@ -62,7 +70,8 @@ def load(text: str, options: DetectOptions) -> Inventory | None:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-    if (kept.search_path, kept.auto) != (_readable(options.search_path), options.auto):
+    now = (_readable(options.search_path), options.auto, _seen(options))
+    if (kept.search_path, kept.auto, kept.environment) != now:
         return None
     stamps = {item.path: Stamp.of(item.path) for item in kept.evidence if item.path is not None}
     return Inventory(
@@ -95,6 +104,13 @@ def write(path: Path, inventory: Inventory) -> None:
         write_atomically(path, dump(inventory))
     except OSError as error:
         log.warning("findings_not_written", path=str(path), reason=str(error), effect="the next start probes anew")
+
+
+def _seen(options: DetectOptions) -> str:
+    """Digest of the user whom probes run as, and of what they see: it says where that user's programs are."""
+    environment = scrubbed_environment(options.search_path, user=options.user)
+    who = "" if options.user is None else options.user.name
+    return hashlib.sha256(json.dumps([who, environment], sort_keys=True).encode()).hexdigest()
 
 
 def _is_text(item: Evidence | Failure) -> bool:

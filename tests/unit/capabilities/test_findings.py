@@ -11,6 +11,7 @@ import pytest
 
 from tests.unit.capabilities.conftest import WriteProbes, WriteProgram, names, reasons
 from worker_agent.capabilities import DetectOptions, Inventory, detect, detect_late, findings, recheck, remembered
+from worker_agent.keeper.second_user import SecondUser
 
 Options = Callable[..., DetectOptions]
 
@@ -71,15 +72,26 @@ async def test_a_program_that_is_not_the_same_is_not_believed(
 
 
 async def test_other_settings_are_another_machine(
-    program: WriteProgram, probes: WriteProbes, options: Options, tmp_path: Path
+    program: WriteProgram,
+    probes: WriteProbes,
+    options: Options,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Another PATH finds other programs; a probe that people have taken away found nothing."""
+    """Another PATH finds other programs, another user or environment finds them elsewhere; a probe that people have
+    taken away found nothing."""
     program("frob", "echo 1.2.3")
     program("grob", "echo 4.5")
     probes(_TWO)
     first = await detect(options())
     assert restarted(first, options(path=str(tmp_path))) is None
     assert restarted(first, options(auto=True)) is None
+    builder = SecondUser(name="builder", uid=1, gid=1, home=os.path.expanduser("~"), setpriv="/usr/bin/setpriv")
+    assert restarted(first, options(user=builder)) is None
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("PKG_CONFIG_PATH", str(tmp_path))
+        text = findings.dump(first)
+    assert findings.load(text, options()) is None
     probes('[probe.frob]\ncommand = "frob"')
     known = restarted(first, options())
     assert known is not None
@@ -89,7 +101,9 @@ async def test_other_settings_are_another_machine(
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", "null", '{"format": 1}', '{"format": 0}', '{"format": 1, "evidence": 3}']
+    "text",
+    ["", "{", "[]", "null", '{"format": 1}', '{"format": 0}', '{"format": 1, "evidence": 3}', "[" * 100_000],
+    ids=lambda text: text[:30],
 )
 def test_a_file_that_cannot_be_used_costs_time_only(tmp_path: Path, options: Options, text: str) -> None:
     """Whatever stands in it, the machine is probed."""
