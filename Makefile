@@ -24,11 +24,12 @@ test: venv broker tools ## unit, simulation, broker and Buildbot tests on real p
 test-long: TOOLS += debootstrap docker docker-compose dockerd hg ip iptables postgres promtool svn
 # Fresh examples for generated tests, many more; a failure tells the number: FRESH_SEED=… repeats it.
 test-long: export FRESH_SEED ?= $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
-test-long: venv broker tools ## what takes hours: faults, containers, soak, fresh generated examples, each RabbitMQ and Buildbot, coverage, mutation
+test-long: venv broker tools ## what takes hours: faults, containers, soak, fresh generated examples, each RabbitMQ and Buildbot, Python 3.10, coverage, mutation
 	@status=0; \
 	$(PYTHON_IN) -m pytest -m "(long or generated) and not brokers" --timeout 1800 $(ARGS) || status=$$?; \
 	deploy/dev/test-brokers.sh $(ARGS) || status=$$?; \
 	deploy/dev/test-buildbots.sh $(ARGS) || status=$$?; \
+	deploy/dev/test-oldest-python.sh $(ARGS) || status=$$?; \
 	deploy/dev/coverage.sh || status=$$?; \
 	$(MAKE) --no-print-directory mutation ARGS= || status=$$?; \
 	exit $$status
