@@ -8,6 +8,7 @@ Standard library only.
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import re
 import socket
@@ -21,6 +22,8 @@ from contracts.operations.amqp_url import BrokerAddress
 #: What failed, in the order in which it is tried; the doctors' names for their checks.
 Part = Literal["name", "port", "TLS", "AMQP", "login", "vhost", "limits", "permissions", "connection"]
 
+#: In Python 3.10 two classes.
+_TOO_LATE = TimeoutError, asyncio.TimeoutError
 #: Characters kept of a text that somebody else wrote.
 TEXT_MAX = 300
 #: What differs from one try to the next: Erlang's process ids and Python's addresses …
@@ -126,7 +129,7 @@ def _socket_failure(numbers: set[int], found: list[BaseException], address: Cont
             seen=f"there is no way from this machine to {address.listener}",
             remedy="correct the host of the AMQP URL, or repair this machine's network",
         )
-    if numbers & {errno.ETIMEDOUT} or any(isinstance(each, TimeoutError) for each in found):
+    if numbers & {errno.ETIMEDOUT} or any(isinstance(each, _TOO_LATE) for each in found):
         return no_answer(address)
     if numbers & {errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED}:
         return lost(address)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import socket
 import ssl
@@ -60,13 +61,14 @@ def test_guest_is_told_where_guest_may_log_in() -> None:
                  "unreachable"), "port", "nothing listens"),
         (OSError(errno.EHOSTUNREACH, "No route to host"), "port", "there is no way"),
         (TimeoutError(), "port", "did not answer"),
+        (asyncio.TimeoutError(), "port", "did not answer"),
         (ConnectionResetError(errno.ECONNRESET, "reset"), "connection", "broke"),
         (OSError(errno.EMFILE, "Too many open files"), "port", "Too many open files"),
         (ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number (_ssl.c:1006)"), "TLS", "not speak TLS"),
         (ssl.SSLError(1, "[SSL] tlsv13 alert certificate required (_ssl.c:2580)"), "TLS", "refuses our certificate"),
     ],
 )  # fmt: skip
-def test_what_fails_below_amqp_is_understood(error: OSError, part: str, said: str) -> None:
+def test_what_fails_below_amqp_is_understood(error: Exception, part: str, said: str) -> None:
     """Wherever in a chain of exceptions it is."""
     wrapped = RuntimeError("library")
     wrapped.__cause__ = error
