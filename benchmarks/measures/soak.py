@@ -10,8 +10,9 @@ grows where the interval has zero in it; its upper end says how much growth coul
 Resident memory is as the kernel tells it: it has what is in use, what is garbage, and what an allocator keeps for
 later. What would be a leak is what is in use, so that is told beside it: each 30 s an agent's main process, the master
 and the broker collect their garbage and say what is left (`stand/held.py`, `_COUNT`). Nobody is made to give memory
-back to the kernel. With builds under way these move up and down by some hundred objects a build. So they are counted
-when all builds have ended as well, before and after what is measured: "a build, at rest" is the difference by builds.
+back to the kernel. With builds under way these move up and down by some hundred objects a build, and how many
+descriptors, processes and files there are follows how much of the time builds take. So all is counted when all builds
+have ended as well, before and after what is measured: "a build, at rest" is the difference by builds.
 
 What fills, with its bound, and what it costs when it is full:
 
@@ -200,13 +201,10 @@ def _fill(peer: Peer, builds: _Builds) -> None:
 
 
 def _at_rest(stage: Stage, peer: Peer) -> dict[str, float]:
-    """What is held while nothing runs."""
+    """What there is, and is held, while nothing runs."""
     peer.settle()
     _ask_anew(peer)
-    found = _counted(stage) if peer.ours else {}
-    for which, folder in _holders(peer).items():
-        found |= {f"{which}: {what}": number for what, number in _held(folder).items()}
-    return found
+    return _sample(peer) | (_counted(stage) if peer.ours else {})
 
 
 def _ask_anew(peer: Peer) -> None:
