@@ -25,7 +25,7 @@ if ! "$python" -c "import sys; sys.exit('%d.%d' % sys.version_info[:2] != '$vers
   python=$(.venv/bin/python -m uv python find --managed-python "$version")
 fi
 python=$("$python" -c 'import os, sys; print(os.path.realpath(sys.executable))')
-if [ "$(id -u)" -eq 0 ] && ! setpriv --reuid=nobody --clear-groups "$python" -c '' 2>/dev/null; then
+if [ "$(id -u)" -eq 0 ] && ! setpriv --reuid=nobody --regid=nogroup --clear-groups "$python" -c '' 2>/dev/null; then
   fail "other users cannot run $python, as some tests do: open the folders above it to them (chmod o+x)."
 fi
 say "== Python $version: $python"
