@@ -54,7 +54,7 @@ class MovedFile:
                 return destination
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError, ValidationError, BadURL) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError, ValidationError, BadURL) as error:
             log.warning("move_unreadable", path=str(self.path), reason=type(error).__name__,
                         effect="the agent is where its configuration says")  # fmt: skip
             return None

@@ -41,6 +41,6 @@ class PauseFile:
             return str(json.loads(self._file.read_text(encoding="utf-8"))["reason"])
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             log.warning("pause_unreadable", path=str(self._file), reason=str(error))
             return "asked by an operator"

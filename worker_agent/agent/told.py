@@ -146,7 +146,7 @@ class ToldSignatures:
                 self.tell(str(master), map(str, names))
         except FileNotFoundError:
             return
-        except (OSError, ValueError, AttributeError, TypeError) as error:
+        except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
             log.warning("catalogue_cache_unreadable", path=str(cache), reason=str(error), remedy="it is made anew")
 
     def write(self, cache: Path) -> None:

@@ -145,7 +145,7 @@ class Preparation:
             if session in line:
                 try:
                     row = json.loads(line)
-                except ValueError:
+                except (ValueError, RecursionError):
                     continue
                 if row.get("t") == "note" and row.get("session") == session:
                     return str(row["how"])

@@ -85,7 +85,7 @@ def _rows(lines: Iterable[str]) -> Any:
     for line in lines:
         try:
             row = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(row, dict):
             yield row

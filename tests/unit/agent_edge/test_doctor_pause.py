@@ -11,6 +11,13 @@ from worker_agent.program.doctor import examine
 from worker_agent.program.settings import Settings
 
 
+@pytest.mark.parametrize("text", ["", "[]", '{"reason', "[" * 100_000])
+def test_a_pause_whose_file_cannot_be_read_lasts(tmp_path: Path, text: str) -> None:
+    """Better a machine that waits for its operator than work for one that is being repaired."""
+    (tmp_path / "paused.json").write_text(text)
+    assert PauseFile(tmp_path).reason == "asked by an operator"
+
+
 @pytest.mark.parametrize("paused", [True, False])
 async def test_a_pause_is_found(tmp_path: Path, paused: bool) -> None:
     """With its reason, and what ends it; without one nothing is said of it."""

@@ -175,7 +175,9 @@ async def test_what_is_configured_newly_wins(monkeypatch: pytest.MonkeyPatch, tm
     await world.end()
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"url": 1}', '{"url": "amqp://h:x/", "instead_of": "a"}'])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "[" * 100_000, '{"url": 1}', '{"url": "amqp://h:x/", "instead_of": "a"}']
+)
 def test_a_file_that_cannot_be_read_is_none(tmp_path: Path, text: str) -> None:
     (tmp_path / "moved.json").write_text(text)
     assert ways(CONFIGURED, tmp_path) == (CONFIGURED,)

@@ -81,6 +81,15 @@ def test_signatures_without_end_are_not_named_without_end(monkeypatch: pytest.Mo
     assert len(lines) == 10
 
 
+@pytest.mark.parametrize("text", ["", "[]", '{"m": 3}', "[" * 100_000])
+def test_a_cache_that_cannot_be_read_is_one_line_in_the_log(tmp_path: Path, text: str) -> None:
+    (tmp_path / "cache.json").write_text(text)
+    knowledge = knowing()
+    with capture_logs() as lines:
+        knowledge.read(tmp_path / "cache.json")
+    assert [line["event"] for line in lines] == ["catalogue_cache_unreadable"]
+
+
 def test_the_masters_without_a_queue_here_are_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
     """Made-up ones push out made-up ones, and none that this agent works for, however long ago it told anything new."""
     monkeypatch.setattr(told, "MASTERS_MAX", 10)

@@ -201,7 +201,9 @@ def test_progress_text() -> None:
     assert text == "20 of 100 units, 1 failed, 1 agent, about 80 s left"
 
 
-@pytest.mark.parametrize("line", ["", "no json", "[]", '{"v": 0}', '{"v": 1}', '{"v": 1, "key": 1, "units": 3}'])
+@pytest.mark.parametrize(
+    "line", ["", "no json", "[]", "[" * 100_000, '{"v": 0}', '{"v": 1}', '{"v": 1, "key": 1, "units": 3}']
+)
 def test_a_journal_that_is_none_begins_nothing(line: str) -> None:
     """Whatever stands in that file."""
     assert journal.read([line]) is None
