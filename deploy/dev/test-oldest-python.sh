@@ -10,7 +10,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 . deploy/dev/common.sh
 
 version=3.10
-clone=$(mktemp -d "${TMPDIR:-/var/tmp}/buildbot-amqp-python-$version.XXXXXX")
+mkdir -p .cache # beside this repository: a test has no temporary folder, another other users
+clone=$(mktemp -d "$PWD/.cache/python-$version.XXXXXX")
 trap 'rm -rf "$clone"' EXIT
 chmod 755 "$clone"
 git clone --quiet --no-hardlinks . "$clone/repository"

@@ -68,15 +68,18 @@ async def test_what_left_the_commands_group_is_asked_politely_too(driven: Driven
 
 
 async def test_a_signal_of_its_own_reaches_what_left_the_group(driven: Driven) -> None:
-    """As SIGTERM does; without it such a process was killed. Again where the machine gave it no time of its own."""
+    """As SIGTERM does; without it such a process was killed. Again where the machine gave it no time of its own.
+
+    No SIGHUP, which nothing below `nohup` can hear.
+    """
     await driven.open()
-    script = "trap 'echo saved > saved; exit' HUP; echo $$; while :; do sleep 0.1; done"
+    script = "trap 'echo saved > saved; exit' USR1; echo $$; while :; do sleep 0.1; done"
     command = f'setsid sh -c "{script.replace("$$", chr(92) + "$$")}" & exec sleep 300'
     saved, deadline = driven.build / "build" / "saved", time.monotonic() + PATIENT
 
     seconds = BACKUP_TIMEOUT
     while seconds >= BACKUP_TIMEOUT and not saved.exists() and time.monotonic() < deadline:
-        pid, seconds = await ended(driven, driven.shell(command, interruptSignal="HUP"))
+        pid, seconds = await ended(driven, driven.shell(command, interruptSignal="USR1"))
         assert not alive(pid)
 
     assert saved.exists(), f"it had {seconds:.2f} s"
