@@ -10,7 +10,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 . deploy/dev/common.sh
 
 version=3.10
-mkdir -p .cache # beside this repository: a test has no temporary folder, another other users
+mkdir -p .cache # no temporary folder: one test hides those
 clone=$(mktemp -d "$PWD/.cache/python-$version.XXXXXX")
 trap 'rm -rf "$clone"' EXIT
 chmod 755 "$clone"
