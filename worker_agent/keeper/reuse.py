@@ -26,7 +26,7 @@ from worker_agent.keeper.files import read_file
 from worker_agent.keeper.inherited import inherited
 from worker_agent.keeper.processes.guard import Guard, log_to
 from worker_agent.keeper.processes.reaper import become_subreaper, identity
-from worker_agent.keeper.processes.signals import on_signal
+from worker_agent.keeper.processes.signals import is_ignored, on_signal
 from worker_agent.keeper.runner import Listener, Runner
 from worker_agent.keeper.server import KeeperServer
 from worker_agent.keeper.settings import KeeperConfig
@@ -87,7 +87,7 @@ async def _keep_sessions(process: _Process, initial: socket.socket) -> None:
             task.cancel()
 
     for number in _ENDING:
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as `nohup` has it, for commands as well
+        if not is_ignored(number):  # as `nohup` has it, for commands as well
             on_signal(number, partial(told_to_end, number))
     try:
         while (config := await _next(process, initial)) is not None:  # None: there is no session for it

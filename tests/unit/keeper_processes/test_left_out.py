@@ -45,6 +45,25 @@ import ssl
     assert "ModuleNotFoundError: import of ssl halted" in done.stderr
 
 
+def test_minding_signals_loads_nothing_of_it() -> None:
+    """Beside asyncio's own handler of SIGINT, too: the text of its task takes `inspect`, a megabyte of each keeper."""
+    code = """
+import asyncio, signal, sys
+from worker_agent.keeper.left_out import StandIn
+from worker_agent.keeper.processes.signals import is_ignored, on_signal
+async def mind():
+    for number in (signal.SIGTERM, signal.SIGINT):
+        assert not is_ignored(number)
+        on_signal(number, print)
+asyncio.run(mind())
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+assert is_ignored(signal.SIGTERM)
+print([name for name in ("inspect", "datetime", "locale", "tokenize") if not isinstance(sys.modules[name], StandIn)])
+"""
+    done = subprocess.run(isolated(code), capture_output=True, text=True, check=False)
+    assert done.stdout == "[]\n", done.stderr
+
+
 @pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
 @pytest.mark.parametrize("mode", [0, 1])
 def test_names_of_files_are_read_as_here(locale: str, mode: int) -> None:
