@@ -15,6 +15,7 @@ from uuid import uuid4
 
 import structlog
 
+from worker_agent.keeper.files import read_text
 from worker_agent.state_files import StateUnreadable, write_atomically
 
 log = structlog.get_logger(__name__)
@@ -127,7 +128,7 @@ class Instance:
     def _read(self) -> tuple[str, int]:
         """Raises OSError: there is none, and none can be made; `StateUnreadable`: it is not one of ours."""
         try:
-            text = self._file.read_text(encoding="utf-8")
+            text = read_text(self._file)
         except FileNotFoundError:
             return self._new()
         except (OSError, ValueError) as error:

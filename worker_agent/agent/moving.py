@@ -18,6 +18,7 @@ from contracts.operations.amqp_url import BadURL
 from contracts.operations.office_url import parse_agent_url
 from contracts.trust import hpke, sealing
 from contracts.trust.moving import Destination, open_move
+from worker_agent.keeper.files import read_text
 from worker_agent.link.link import Link
 from worker_agent.link.options import LinkOptions, TLSFiles
 from worker_agent.state_files import write_atomically
@@ -46,7 +47,7 @@ class MovedFile:
     def read(self, configured: str) -> Destination | None:
         """None: it never moved, or has been given another URL since then, which wins."""
         try:
-            text = self.path.read_text(encoding="utf-8")
+            text = read_text(self.path)
             fields = json.loads(text)
             destination = Destination.model_validate(fields)
             parse_agent_url(destination.url.get_secret_value())

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import structlog
 
+from worker_agent.keeper.files import read_text
 from worker_agent.state_files import write_atomically
 
 log = structlog.get_logger(__name__)
@@ -38,7 +39,7 @@ class PauseFile:
 
     def _read(self) -> str | None:
         try:
-            return str(json.loads(self._file.read_text(encoding="utf-8"))["reason"])
+            return str(json.loads(read_text(self._file))["reason"])
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:

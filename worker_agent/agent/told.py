@@ -17,6 +17,7 @@ from contracts.errors import BadRequirement
 from contracts.messages import Capability
 from contracts.requirements.sets import Requirements
 from contracts.topology import cap_queue
+from worker_agent.keeper.files import read_text
 from worker_agent.state_files import write_atomically
 
 log = structlog.get_logger(__name__)
@@ -141,7 +142,7 @@ class ToldSignatures:
     def read(self, cache: Path) -> None:
         """What `write` has written, where there is such a file."""
         try:
-            fields = json.loads(cache.read_text(encoding="utf-8"))
+            fields = json.loads(read_text(cache))
             for master, names in fields.items():
                 self.tell(str(master), map(str, names))
         except FileNotFoundError:

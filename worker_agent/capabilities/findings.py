@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from worker_agent.capabilities.inventory import Evidence, Failure, Inventory, Stamp
 from worker_agent.capabilities.options import DetectOptions
 from worker_agent.capabilities.run import scrubbed_environment
+from worker_agent.keeper.files import read_text
 from worker_agent.state_files import write_atomically
 
 log = structlog.get_logger(__name__)
@@ -90,7 +91,7 @@ def load(text: str, options: DetectOptions) -> Inventory | None:
 def read(path: Path, options: DetectOptions) -> Inventory | None:
     """None: nothing is remembered that could be used; that costs time only."""
     try:
-        return load(path.read_text(encoding="utf-8"), options)
+        return load(read_text(path), options)
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:

@@ -14,6 +14,7 @@ import structlog
 
 from contracts import topology
 from contracts.timing import STATUS_INTERVAL
+from worker_agent.keeper.files import read_text
 from worker_agent.state_files import StateUnreadable, write_atomically
 
 log = structlog.get_logger(__name__)
@@ -84,7 +85,7 @@ def _read(state: Path) -> str | None:
     """None: no agent has told anything yet."""
     path = state / FILE
     try:
-        return path.read_text(encoding="utf-8")
+        return read_text(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:
