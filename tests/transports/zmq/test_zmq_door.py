@@ -302,18 +302,21 @@ def test_who_stops_the_master_side_leaves_nothing_open(make_door: Callable[..., 
     def open_files() -> int:
         return psutil.Process().num_fds()
 
+    def threads() -> int:
+        return len(os.listdir("/proc/self/task"))
+
     run(running.logged_in(login))
     wait_for(lambda: not running.listener.peers, 30, "it has left")
     folder = running.folder / FOLDER
     assert list(folder.iterdir()) == []
     assert folder.stat().st_mode & 0o777 == 0o700
-    before, threads = open_files(), len(os.listdir("/proc/self/task"))
+    before, threads_before = open_files(), threads()
     again = make_door(URL)
     for _ in range(5):
         run(again.logged_in(again.account()))
     again.close()
     wait_for(lambda: open_files() <= before, 30, lambda: f"{open_files()} for {before}")
-    assert len(os.listdir("/proc/self/task")) <= threads
+    wait_for(lambda: threads() <= threads_before, 30, lambda: f"{threads()} threads for {threads_before}")
     running.close()
     assert list(folder.iterdir()) == []
 
