@@ -47,8 +47,9 @@ ANSWERS_KEPT = 8
 #: Seconds by which what was told of a start may be wrong before it is told anew.
 STANDS = 30.0
 
-_TITLE = re.compile(r"(?P<builder>.*) #(?P<number>[0-9]+)", re.DOTALL)
-#: What follows the builder's name there, where that is known. A step's name, which comes later, may have one, too.
+#: A build's title, or a step's of it, which follows a colon and may have such a number in its name, too.
+_TITLE = re.compile(r"(?P<builder>.*?) #[0-9]+(?:: |\Z)", re.DOTALL)
+#: What follows the builder's name there, where that is known.
 _NUMBER = re.compile(r" #([0-9]{1,18})")
 
 

@@ -32,8 +32,8 @@ class _File(BaseModel):
     #: where programs were looked for, and whether by this package's own probes
     search_path: str
     auto: bool
-    #: digest of what a probe saw of the environment; empty: of an earlier version
-    environment: str = ""
+    #: digest of what a probe saw of the environment
+    environment: str
     evidence: tuple[Evidence, ...]
     failures: tuple[Failure, ...]
 

@@ -15,6 +15,8 @@ from worker_agent.agent.told import ToldSignatures
 from worker_agent.capabilities import findings
 from worker_agent.capabilities.options import DetectOptions
 from worker_agent.keeper.files import read_text
+from worker_agent.keepers import metas
+from worker_agent.reporting import columns
 
 READERS: dict[str, Callable[[Path], object]] = {
     "paused.json": lambda file: PauseFile(file.parent).reason,
@@ -22,6 +24,8 @@ READERS: dict[str, Callable[[Path], object]] = {
     "instance.json": lambda file: Instance(file.parent).close(),
     "catalogues.json": lambda file: ToldSignatures(lambda: ()).read(file),
     "capabilities.json": lambda file: findings.read(file, DetectOptions(auto=False)),
+    "told.json": lambda file: columns._read(file.parent),
+    "s1/meta.json": lambda file: list(metas.find(str(file.parent.parent))),
     "any": read_text,
 }
 
@@ -32,6 +36,7 @@ READERS: dict[str, Callable[[Path], object]] = {
 def test_a_pipe_keeps_nobody_waiting(tmp_path: Path, name: str, writer: bool) -> None:
     """Neither one that nobody writes to nor one whose writer writes nothing: an agent did not start."""
     file = tmp_path / name
+    file.parent.mkdir(exist_ok=True)
     os.mkfifo(file)
     held = os.open(file, os.O_RDWR) if writer else None
     try:

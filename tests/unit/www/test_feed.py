@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from contracts.messages import Catalogue, SlotStatus, Status, Work, WorkView
 from master_bridge.core.records import RequestView
-from master_bridge.www.feed import MASTERS_MAX, SIGNATURES_MAX, Feed
+from master_bridge.www.feed import MASTERS_MAX, SIGNATURES_MAX, Feed, _machine
 
 
 def make_feed() -> Feed:
@@ -81,3 +82,5 @@ def test_what_runs_links_to_its_build(title: str, builder: str, number: int | No
     feed.hear(Status.model_validate({**agent, "now": 1.0, "state": "ready", "slots": (slot,), "capabilities": ()}))
     link = feed.told("", 0)["agents"][0]["slots"][0]["link"]
     assert (link["builder"], link["number"]) == (feed.builders.get(builder), number)
+    known: Any = SimpleNamespace(status=SimpleNamespace(slots=(slot,)), serves=(), takes_work=True, free=0)
+    assert [running.builder for running in _machine(known, 2.0, {}).running] == [builder], "a forecast's"
